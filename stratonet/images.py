@@ -1,0 +1,119 @@
+"""Reading one plane from a file or URL: TIFF with tifffile, PNG and JPEG with Pillow."""
+
+import io
+import os
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+TIFF = (".tif", ".tiff")
+PILLOW = (".png", ".jpg", ".jpeg")
+GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
+
+
+def is_url(path):
+    """Whether ``path`` is a URL, as ``s3://bucket/key`` and ``https://host/path`` are."""
+    return "://" in str(path)
+
+
+def read_plane(path):
+    """Read a grey image, whose dtype is kept.
+
+    Parameters
+    ----------
+    path : str or path
+        A local file, or a URL (``s3://``, ``https://``, ...) that fsspec can open: ``stratonet[sklearn]``.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError, OSError
+        The file cannot be opened.
+    ValueError
+        Not a TIFF, PNG or JPEG file, damaged, empty, coloured, or a stack. The message names the file, what was
+        received and what to do.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"An image's path is a string. Received: {path!r} ({type(path).__name__})")
+    path = os.fspath(path)
+    extension = os.path.splitext(path.partition("?")[0] if is_url(path) else path)[1].lower()
+    if extension not in TIFF + PILLOW:
+        raise ValueError(f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received: {extension!r}")
+    content = _content(path)
+    try:
+        plane = _decode_tiff(content) if extension in TIFF else _decode_with_pillow(content)
+    except MemoryError:
+        raise
+    except _Refused as refused:
+        raise ValueError(f"{path}: {refused}") from None
+    except Exception as error:  # the decoders raise what they meet: struct.error, zlib.error, KeyError, ...
+        raise ValueError(
+            f"{path}: cannot be read as an image ({type(error).__name__}: {error}). "
+            f"Received: {len(content)} bytes. Is the file damaged, or was it copied half?"
+        ) from error
+    if plane.size == 0:
+        raise ValueError(f"{path}: the image is empty. Received: shape {plane.shape}")
+    return plane
+
+
+class _Refused(Exception):
+    """A sound image of a kind that is not a plane."""
+
+
+def _content(path):
+    if not is_url(path):
+        with open(path, "rb") as file:
+            return file.read()
+    try:
+        import fsspec
+    except ImportError:
+        raise ImportError(f"{path}: reading URLs needs fsspec. Install stratonet[sklearn].") from None
+    with fsspec.open(path, "rb") as file:
+        return file.read()
+
+
+def _decode_tiff(content):
+    import tifffile
+
+    # A TiffFile is only freed by the garbage collector: the bytes must not wait for that.
+    with io.BytesIO(content) as file, tifffile.TiffFile(file) as tiff:
+        (series,) = tiff.series[:1] or [None]
+        if series is None:
+            raise ValueError("it holds no image")
+        shape, axes = series.shape, series.axes
+        if "S" in axes:
+            raise _Refused(
+                f"a colour image was received (shape {shape}). Give one grey file a channel, "
+                "or split the colours first."
+            )
+        if len(shape) != 2 or len(tiff.series) > 1:
+            raise _Refused(
+                f"a stack was received (shape {shape}, axes {axes}, {len(tiff.pages)} pages). "
+                "Give one plane, or a projection of the stack."
+            )
+        try:
+            return series.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+    # LZW, JPEG, ...: tifffile leaves them to a package that CellProfiler does not have, Pillow reads them.
+    return _decode_with_pillow(content)
+
+
+def _decode_with_pillow(content):
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError("not a PNG or JPEG file") from None
+    with image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise _Refused(f"a stack of {image.n_frames} frames was received. Give one plane.")
+        if image.mode not in GREY_MODES:
+            raise _Refused(
+                f"a colour image was received (mode {image.mode}). Give one grey file a channel, "
+                "or split the colours first."
+            )
+        return np.asarray(image)

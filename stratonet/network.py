@@ -1,0 +1,205 @@
+"""The shared trained network: a weights file, opened once a process, that turns planes into features."""
+
+import hashlib
+import os
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from . import naming, preprocessing
+from .card import Card
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def read_card(weights="stratonet50"):
+    """The card of weights, by name or path as in `StratoNet.load`, without opening the network."""
+    return _read_card(*_find(weights))
+
+
+def threads():
+    """Cores to use: ``OMP_NUM_THREADS`` where it is set (joblib sets it in its workers), else all this process has."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+class StratoNet:
+    """A trained network that turns planes into features. Made by `StratoNet.load`.
+
+    Attributes
+    ----------
+    card : Card
+        What the weights file says of itself.
+    taps : tuple of Tap
+        The taps that were chosen, in the order of the network.
+    feature_set_id : str
+        Name, version and a digest of the weights file, the card in it included. Features with the same id, from
+        whichever door, can be compared.
+    provider : str
+        The ONNX Runtime execution provider.
+    """
+
+    def __init__(self, path, taps, provider):
+        import onnxruntime  # heavier than all of the rest: not before it is used
+
+        from . import _onnx
+
+        there = onnxruntime.get_available_providers()
+        if provider not in there:
+            raise ValueError(f"This ONNX Runtime has the providers {', '.join(there)}. Received: {provider!r}")
+        content = path.read_bytes()
+        model, self.card = _parse(content, path)
+        self.taps = self.card.choose(taps)
+        self.provider = provider
+        self.feature_set_id = f"{self.card.name}-{self.card.version}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+        options = onnxruntime.SessionOptions()
+        # One plane a thread: faster than a plane on all cores, and the numbers do not depend on how many there are.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._outputs = [tap.layer for tap in self.taps]
+        self._session = onnxruntime.InferenceSession(_onnx.cut(model, self._outputs), options, providers=[provider])
+        (self._input,) = (value.name for value in self._session.get_inputs())
+
+    @classmethod
+    def load(cls, weights="stratonet50", taps=None, provider="CPUExecutionProvider"):
+        """Open a weights file; the same arguments give the same object within a process.
+
+        Parameters
+        ----------
+        weights : str or path
+            A name that ships with the package (``"stratonet50"``), or the path of an ``.onnx`` weights file.
+        taps : str or sequence of str, optional
+            Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names. Default: every tap with an alias. The network
+            is cut behind the last of them, so that low alone is cheaper than all.
+        provider : str
+            Any execution provider of the installed ONNX Runtime.
+
+        Returns
+        -------
+        StratoNet
+
+        Raises
+        ------
+        FileNotFoundError
+            No such weights; the message lists those that ship.
+        ValueError
+            Not a weights file, an unknown tap or an unknown provider.
+        """
+        with _loading:
+            layers = tuple(tap.layer for tap in read_card(weights).choose(taps))
+            return _open(cls, *_find(weights), layers, provider)
+
+    def feature_names(self, channels):
+        """Names of the features of ``channels`` (one or several), see `stratonet.naming.feature_names`."""
+        return naming.feature_names(self.taps, channels)
+
+    @property
+    def width(self):
+        """Number of features of one plane."""
+        return sum(tap.width for tap in self.taps)
+
+    def features(self, planes):
+        """Turn planes into features.
+
+        Parameters
+        ----------
+        planes : array (height, width) or (n, height, width), or iterable of arrays (height, width)
+            bool, integer or float, of any size; those of an iterable may differ in size and type.
+
+        Returns
+        -------
+        numpy.ndarray (n, width), float32
+            The same plane gives the same row, whatever stands beside it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A plane is not 2-D, is empty, or has NaN or infinite pixels; the message says which plane.
+        """
+        if isinstance(planes, np.ndarray):
+            if planes.size == 0:
+                raise ValueError(f"There are no pixels to measure. Received: shape {planes.shape}")
+            if planes.ndim < 3:
+                planes = [planes]
+        rows = list(self.stream(planes))
+        return np.stack(rows) if rows else np.empty((0, self.width), np.float32)
+
+    def stream(self, items, read=None):
+        """Yield the features of each item in order, (width,), float32; read, scale and embed in parallel ahead.
+
+        Parameters
+        ----------
+        items : iterable
+            Planes, or what ``read`` takes. Drawn as needed: only a few are held at a time.
+        read : callable, optional
+            Turns an item into a plane, in a thread. Its errors are passed on.
+        """
+        workers = threads()
+        pending = deque()
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="stratonet")
+        try:
+            for number, item in enumerate(items):
+                pending.append(pool.submit(self._embed, number, item, read))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+            pool.shutdown()
+
+    def _embed(self, number, item, read):
+        try:
+            grey = preprocessing.to_grey(read(item) if read else item, self.card)
+        except (TypeError, ValueError) as error:
+            if read:
+                raise
+            raise type(error)(f"Plane {number}: {error}") from None
+        inputs = {self._input: preprocessing.to_planes(grey, self.card)}
+        return np.concatenate(self._session.run(self._outputs, inputs), axis=1)[0]
+
+
+def _find(weights):
+    """The path of weights, with what tells one state of the file from another."""
+    path = WEIGHTS / f"{weights}.onnx"
+    if not path.exists():
+        path = Path(weights)
+    if not path.is_file():
+        shipped = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.onnx")))
+        raise FileNotFoundError(
+            f"No weights {str(weights)!r}: give the path of an .onnx weights file, or one of: {shipped}."
+        )
+    path, stat = path.resolve(), path.stat()
+    return path, stat.st_mtime_ns, stat.st_size
+
+
+def _parse(content, path):
+    from google.protobuf.message import DecodeError
+
+    from . import _onnx
+
+    try:
+        model = _onnx.read_model(content)
+        return model, Card.from_json(_onnx.metadata(model)["card"])
+    except (DecodeError, KeyError):
+        raise ValueError(f"{path} is not a StratoNet weights file (an .onnx file with a card in it).") from None
+
+
+_loading = threading.Lock()
+
+
+@lru_cache(maxsize=None)
+def _open(cls, path, _modified, _size, layers, provider):
+    return cls(path, layers, provider)
+
+
+@lru_cache(maxsize=None)
+def _read_card(path, _modified, _size):
+    return _parse(path.read_bytes(), path)[1]

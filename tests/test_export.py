@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras", reason="training needs Keras, which CellProfiler's own environment has not")
+pytest.importorskip("onnx", reason="onnx comes with the training extra")
+
+from stratonet import Card, Planes, Scaling, StratoNet, Tap  # noqa: E402
+from stratonet.images import read_plane  # noqa: E402
+from stratonet.preprocessing import to_grey, to_planes  # noqa: E402
+from training.architecture import build  # noqa: E402
+from training.export import export  # noqa: E402
+from training.transfer import transfer  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+CARD = Card(
+    name="small",
+    version="0.0.1",
+    architecture="StratoNet-18, random",
+    taps=(Tap("conv2_block2_out", 64), Tap("conv3_block2_out", 128, "low")),
+    input_size=64,
+    resize="BOX",
+    scaling=Scaling(low=1.0, high=99.0),
+    planes=Planes(multiply=2.0, subtract=(0.5, 1.0, 1.5)),
+    trained_on="nothing",
+    trained_from="random numbers",
+    metrics={},
+    licence="none",
+    citation="none",
+)
+
+
+@pytest.fixture(scope="module")
+def small():
+    keras.utils.set_random_seed(3)
+    return build(18, "eca", taps=[tap.layer for tap in CARD.taps], input_size=64)
+
+
+def keras_features(model, planes, card):
+    """What the Keras network makes of ``planes``, {layer: (n, width)}."""
+    return model(np.concatenate([to_planes(to_grey(plane, card), card) for plane in planes]))
+
+
+def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
+    net = StratoNet.load(taps=[tap.layer for tap in StratoNet.load().card.taps])
+    model = build(50, "eca", taps=[tap.layer for tap in net.taps])
+    transfer(model, published)
+    planes = [read_plane(data / "bbbc013" / f"Channel{name}.tif") for name in ("1-01-A-01", "2-01-A-01", "1-50-E-02")]
+    reference = keras_features(model, planes, net.card)
+    features = np.split(net.features(planes), np.cumsum([tap.width for tap in net.taps])[:-1], axis=1)
+    assert len(features) == 13
+    for tap, received in zip(net.taps, features):
+        np.testing.assert_allclose(received, reference[tap.layer], rtol=1e-4, atol=1e-6, err_msg=tap.layer)
+
+
+@pytest.mark.parametrize("taps", [None, ["conv2_block2_out", "low"]])
+def test_exported_file_loads_and_agrees(small, tmp_path, rng, taps):
+    path = tmp_path / "small.onnx"
+    export(small, CARD, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["small.onnx"]
+    net = StratoNet.load(path, taps)
+    assert net.card == CARD
+    planes = [rng.integers(0, 65536, (100, 80), np.uint16), rng.random((64, 64))]
+    reference = keras_features(small, planes, CARD)
+    expected = np.concatenate([reference[tap.layer] for tap in net.taps], axis=1)
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(net.features(planes), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_size": 224},
+        {"taps": CARD.taps[:1]},
+        {"taps": (CARD.taps[0], Tap("conv3_block2_out", 512, "low"))},
+        {"taps": (CARD.taps[0], Tap("conv3_block1_out", 128, "low"))},
+    ],
+    ids="input_size missing width layer".split(),
+)
+def test_card_that_does_not_describe_the_model_is_refused(small, tmp_path, change):
+    with pytest.raises(ValueError, match="does not describe the model.*Received: .*64.*conv3_block2_out"):
+        export(small, replace(CARD, **change), tmp_path / "small.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments, expected", [([], "convert"), (["convert"], "--output")])
+def test_command_line_help(arguments, expected):
+    command = [sys.executable, "-m", "training", *arguments, "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "usage: python -m training" in shown
+    assert expected in shown
