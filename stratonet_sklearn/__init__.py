@@ -1,0 +1,5 @@
+"""StratoNet for scikit-learn."""
+
+from .transformer import StratoFeatureTransformer
+
+__all__ = ["StratoFeatureTransformer"]
