@@ -1,0 +1,1 @@
+"""Door two: the folder of CellProfiler plug-ins. Give it to CellProfiler as its plugins directory."""

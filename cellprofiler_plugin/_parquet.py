@@ -1,0 +1,100 @@
+"""Features of image sets, measured one by one in any process, gathered into one Parquet file a kind.
+
+Each image set is first kept as a small file of its own, so that a run that stops keeps what it has measured. A Parquet
+file of a few rows and thousands of columns would be a hundred times larger than its content, hence ``.npz``.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+ROWS = 4096
+
+
+def write_part(folder, kind, number, keys, features):
+    """Keep the features of one image set.
+
+    Parameters
+    ----------
+    folder : path
+        Of this run; made if missing.
+    kind : str
+        ``Image`` or the name of the objects.
+    number : int
+        ImageNumber.
+    keys : dict of str to str, int, float or array of n values
+        What the rows are keyed by.
+    features : numpy.ndarray (n, n features), float32
+    """
+    path = Path(folder) / kind / f"{number:08d}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    with open(unfinished, "wb") as file:
+        np.savez(file, features=features, **keys)
+    os.replace(unfinished, path)
+
+
+def gather(folder, kind, names, feature_set_id, path):
+    """Write all parts of ``kind`` to one Parquet file, in the order of ImageNumber, and remove them.
+
+    Parameters
+    ----------
+    folder, kind
+        See `write_part`.
+    names : list of str
+        Of the features.
+    feature_set_id : str
+        Goes into the column ``Metadata_StratoFeatures``.
+    path : path
+        Written atomically, over an older one.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parts = sorted((Path(folder) / kind).glob("*.npz"))
+    if not parts:
+        return 0
+    keys = _keys(parts)
+    keys["Metadata_StratoFeatures"] = [feature_set_id] * len(keys["ImageNumber"])
+    keys = pa.table(keys)
+    path = Path(path)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    start, pending = 0, []
+    schema = pa.unify_schemas([keys.schema, pa.schema([(name, pa.float32()) for name in names])])
+    try:
+        with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+            for part in parts:
+                with np.load(part) as content:
+                    pending.append(content["features"])
+                if part is parts[-1] or sum(map(len, pending)) >= ROWS:
+                    features = np.concatenate(pending)
+                    columns = [*keys.slice(start, len(features)).columns, *(pa.array(column) for column in features.T)]
+                    writer.write_table(pa.table(columns, schema=schema))
+                    start, pending = start + len(features), []
+        os.replace(unfinished, path)
+    finally:
+        if unfinished.exists():
+            unfinished.unlink()
+    shutil.rmtree(Path(folder) / kind)
+    return keys.num_rows
+
+
+def _keys(parts):
+    keys = {}
+    for part in parts:
+        with np.load(part) as content:
+            rows = len(content["features"])
+            for name in content.files:
+                if name != "features":
+                    keys.setdefault(name, []).extend(np.broadcast_to(content[name], rows).tolist())
+    for name, values in keys.items():
+        if len({type(value) for value in values}) > 1:
+            keys[name] = [str(value) for value in values]
+    return keys
