@@ -1,0 +1,53 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pycytominer
+import pytest
+
+from stratonet import __version__
+
+ROOT = Path(__file__).parents[1]
+
+
+def stratonet(*arguments, **kwargs):
+    command = [sys.executable, "-m", "stratonet_cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **kwargs)
+
+
+def test_version_and_help():
+    assert stratonet("--version").stdout.strip() == __version__
+    assert {"plugins-directory", "demo"} <= set(stratonet("--help").stdout.split())
+
+
+def test_plugins_directory_holds_the_module():
+    folder = Path(stratonet("plugins-directory").stdout.strip())
+    assert (folder / "measurestratofeatures.py").is_file()
+
+
+def test_commands_import_nothing_before_they_are_called():
+    code = "import sys, stratonet_cli; print({'tensorflow', 'sklearn', 'pandas', 'onnxruntime'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
+    done = stratonet("demo", "--plate", tmp_path, "--output", tmp_path / "out")
+    assert done.returncode == 1 and done.stderr.startswith("stratonet: ") and "labels.csv is missing" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["simulated", "BBBC013"])
+def test_the_demo_runs_both_doors_and_they_agree(real, tmp_path, request):
+    plate = ["--plate", request.getfixturevalue("data") / "bbbc013"] if real else []
+    done = stratonet("demo", *plate, "--output", tmp_path)
+    print(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert ("real images from" if real else "a simulated plate") in done.stdout
+    assert "balanced accuracy 1.00" in done.stdout
+    assert (tmp_path / "plate.png").stat().st_size > 20_000
+    profiles = pd.read_parquet(tmp_path / "StratoFeatures_Image.parquet")
+    features = [name for name in profiles if name.startswith("StratoFeatures_")]
+    metadata = [name for name in profiles if name.startswith("Metadata_")]
+    normalized = pycytominer.normalize(profiles, features=features, meta_features=metadata)
+    assert len(normalized) == len(profiles) and abs(normalized[features].mean().mean()) < 1e-3
