@@ -6,11 +6,25 @@ file of a few rows and thousands of columns would be a hundred times larger than
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 ROWS = 4096
+
+
+@contextmanager
+def _writing(path):
+    """A path beside ``path`` to write to; it takes the place of ``path`` when all has been written."""
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def write_part(folder, kind, number, keys, features):
@@ -30,10 +44,8 @@ def write_part(folder, kind, number, keys, features):
     """
     path = Path(folder) / kind / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    with open(unfinished, "wb") as file:
+    with _writing(path) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, features=features, **keys)
-    os.replace(unfinished, path)
 
 
 def gather(folder, kind, names, feature_set_id, path):
@@ -48,7 +60,7 @@ def gather(folder, kind, names, feature_set_id, path):
     feature_set_id : str
         Goes into the column ``Metadata_StratoFeatures``.
     path : path
-        Written atomically, over an older one.
+        Written atomically, over an older one. The parts stay where it cannot be written.
 
     Returns
     -------
@@ -64,11 +76,9 @@ def gather(folder, kind, names, feature_set_id, path):
     keys = _keys(parts)
     keys["Metadata_StratoFeatures"] = [feature_set_id] * len(keys["ImageNumber"])
     keys = pa.table(keys)
-    path = Path(path)
-    unfinished = path.with_suffix(f".{os.getpid()}")
     start, pending = 0, []
     schema = pa.unify_schemas([keys.schema, pa.schema([(name, pa.float32()) for name in names])])
-    try:
+    with _writing(Path(path)) as unfinished:
         with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
             for part in parts:
                 with np.load(part) as content:
@@ -78,10 +88,6 @@ def gather(folder, kind, names, feature_set_id, path):
                     columns = [*keys.slice(start, len(features)).columns, *(pa.array(column) for column in features.T)]
                     writer.write_table(pa.table(columns, schema=schema))
                     start, pending = start + len(features), []
-        os.replace(unfinished, path)
-    finally:
-        if unfinished.exists():
-            unfinished.unlink()
     shutil.rmtree(Path(folder) / kind)
     return keys.num_rows
 

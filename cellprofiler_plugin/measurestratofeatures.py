@@ -453,7 +453,8 @@ three.""",
                 keys["ObjectNumber"] = numpy.arange(1, len(features) + 1)
             for feature in measurements.get_feature_names(IMAGE):
                 if feature.startswith("Metadata_"):
-                    keys[feature] = measurements.get_current_image_measurement(feature)
+                    value = measurements.get_current_image_measurement(feature)
+                    keys[feature] = "" if value is None else value
             _parquet.write_part(self.parts(workspace), kind, measurements.image_set_number, keys, features)
 
     def parts(self, workspace):

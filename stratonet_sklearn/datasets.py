@@ -80,7 +80,10 @@ def simulate_plate(folder, rows=4, columns=6, sites=2, size=256, seed=0):
         planes = _draw_field(rng, size, nuclear_share=0.15 + 0.3 * dose)
         files = {f"{FILE}{channel}": f"{well}_s{site + 1}_{channel}.tif" for channel in planes}
         for name, plane in zip(files.values(), planes.values()):
-            tifffile.imwrite(folder / name, plane)
+            try:
+                tifffile.imwrite(folder / name, plane)
+            except OSError as error:
+                raise OSError(f"{folder / name} cannot be written: {error}. Is the disk full?") from error
         table.append({"plate": "simulated", "well": well, "site": site + 1, **files, "role": role,
                       "treatment": treatment, "dose_index": dose})  # fmt: skip
     pd.DataFrame(table).to_csv(folder / "labels.csv", index=False)

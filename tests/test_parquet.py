@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+
+from cellprofiler_plugin import _parquet  # noqa: E402
+
+
+@pytest.fixture
+def parts(tmp_path, rng):
+    """Objects of four image sets, the third without any, written out of order."""
+    counts = {1: 2, 2: 5, 3: 0, 10: 1}
+    features = {number: rng.random((count, 3), np.float32) for number, count in counts.items()}
+    for number in (10, 2, 1, 3):
+        keys = {"ImageNumber": number, "ObjectNumber": np.arange(1, counts[number] + 1)}
+        keys.update({"Metadata_Well": f"A{number:02d}", "Metadata_Dose": 0.5 if number < 10 else "none"})
+        _parquet.write_part(tmp_path / "run", "Cells", number, keys, features[number])
+    return tmp_path, np.concatenate([features[number] for number in counts])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4096])
+def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeypatch):
+    folder, features = parts
+    monkeypatch.setattr(_parquet, "ROWS", rows)
+    path = folder / "cells.parquet"
+    path.write_bytes(b"older")
+    assert _parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], "net-1", path) == 8
+    table = parquet.read_table(path).to_pydict()
+    assert table["ImageNumber"] == [1] * 2 + [2] * 5 + [10]
+    assert table["ObjectNumber"] == [1, 2, 1, 2, 3, 4, 5, 1]
+    assert table["Metadata_Well"] == ["A01"] * 2 + ["A02"] * 5 + ["A10"]
+    assert table["Metadata_Dose"] == ["0.5"] * 7 + ["none"], "numbers and words in one column become words"
+    assert set(table["Metadata_StratoFeatures"]) == {"net-1"}
+    np.testing.assert_array_equal(np.array([table[name] for name in ("f0", "f1", "f2")], np.float32).T, features)
+    assert sorted(item.name for item in folder.iterdir()) == ["cells.parquet", "run"]
+    assert not list((folder / "run").iterdir())
+
+
+def test_what_cannot_be_written_names_the_file_and_keeps_the_parts(parts):
+    folder, _ = parts
+    path = folder / "nowhere" / "cells.parquet"
+    with pytest.raises(OSError, match=f"{path} cannot be written"):
+        _parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], "net-1", path)
+    assert len(list((folder / "run" / "Cells").glob("*.npz"))) == 4
+
+
+def test_nothing_measured_writes_nothing(tmp_path):
+    assert _parquet.gather(tmp_path / "run", "Cells", ["f0"], "net-1", tmp_path / "cells.parquet") == 0
+    assert not list(tmp_path.iterdir())
