@@ -51,7 +51,7 @@ def to_grey(plane, card):
     """
     plane = check_plane(plane)
     if plane.dtype.kind == "f":
-        largest = np.abs(plane).max()
+        largest = float(np.abs(plane).max())
         if not SMALLEST <= largest <= LARGEST and largest > 0:
             plane = plane / largest
     pixels = Image.fromarray(plane.astype(np.float32, copy=False))
