@@ -8,7 +8,9 @@ from stratonet import __version__
 
 
 def _plugins_directory(options):
-    print(Path(__file__).resolve().parent / "cellprofiler_plugin")
+    from cellprofiler_plugin._headless import PLUGINS
+
+    print(PLUGINS)
 
 
 def _demo(options):

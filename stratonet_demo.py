@@ -9,7 +9,6 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
-import cellprofiler_plugin
 from cellprofiler_plugin import _headless
 from stratonet.images import read_plane
 from stratonet_sklearn import StratoFeatureTransformer
@@ -60,7 +59,10 @@ def demo(plate, output):
     print(f"scikit-learn: {from_sklearn.shape[1]:,} features an image set, {time.time() - began:.0f} s.")
     difference = compare(from_cellprofiler, from_sklearn)
 
-    scores, accuracy = tell_controls_apart(images, labels)
+    model = Pipeline(
+        [("features", StratoFeatureTransformer()), ("classify", SVC(kernel="linear", class_weight="balanced"))]
+    )
+    scores, accuracy = tell_controls_apart(model, images, labels)
     picture = output / "plate.png"
     draw(images, labels, from_sklearn, scores, picture)
     print(
@@ -82,7 +84,7 @@ def measure_in_cellprofiler(images, labels, output):
         load_data[f"Image_FileName_{channel}"] = paths.map(lambda path: Path(path).name)
     output.mkdir(parents=True, exist_ok=True)
     load_data.to_csv(output / "load_data.csv", index=False)
-    shipped = Path(cellprofiler_plugin.__file__).parent / "wholeimages.cppipe"
+    shipped = _headless.PLUGINS / "wholeimages.cppipe"
     pipeline = output / "pipeline.cppipe"
     pipeline.write_text(shipped.read_text().replace("measure:DNA, GFP", f"measure:{', '.join(images)}"))
     _headless.run(pipeline, output, [FEATURES], f"--data-file={output / 'load_data.csv'}")
@@ -102,8 +104,17 @@ def compare(one, other):
     return np.abs(one - other).max() / np.abs(other).max()
 
 
-def tell_controls_apart(images, labels):
-    """Score every image set by an SVM that has seen the controls of the other rows of the plate only.
+def tell_controls_apart(model, X, labels):
+    """Score every image set by a classifier that has seen the controls of the other rows of the plate only.
+
+    Parameters
+    ----------
+    model : scikit-learn classifier or Pipeline
+        With ``decision_function``; fitted anew for every row.
+    X : pandas.DataFrame or numpy.ndarray, n rows
+        What ``model`` takes.
+    labels : pandas.DataFrame, n rows
+        With the columns ``well`` and ``role``.
 
     Returns
     -------
@@ -113,15 +124,12 @@ def tell_controls_apart(images, labels):
         Balanced accuracy on the controls.
     """
     rows, role = labels.well.str[0].to_numpy(), labels.role.to_numpy()
+    controls = np.isin(role, ["negcon", "poscon"])
     scores = np.full(len(labels), np.nan)
     for row in np.unique(rows):
-        train = np.isin(role, ["negcon", "poscon"]) & (rows != row)
-        model = Pipeline(
-            [("features", StratoFeatureTransformer()), ("classify", SVC(kernel="linear", class_weight="balanced"))]
-        )
-        model.fit(images[train], role[train] == "poscon")
-        scores[rows == row] = model.decision_function(images[rows == row])
-    controls = np.isin(role, ["negcon", "poscon"])
+        train = controls & (rows != row)
+        model.fit(X[train], role[train] == "poscon")
+        scores[rows == row] = model.decision_function(X[rows == row])
     return scores, balanced_accuracy_score(role[controls] == "poscon", scores[controls] > 0)
 
 

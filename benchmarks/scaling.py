@@ -31,6 +31,7 @@ from sklearn.svm import SVC
 
 from stratonet import StratoNet, preprocessing
 from stratonet.images import read_plane
+from stratonet_demo import tell_controls_apart
 from stratonet_sklearn.datasets import read_plate
 
 RULES = [
@@ -55,7 +56,7 @@ def scaled(plane, dtype, percentiles):
 
 
 def embed(net, planes, percentiles, when, resize):
-    """Features under a rule: the library's own for its own rule, the same steps with another rule otherwise."""
+    """Features under a rule: the library's steps, with the rule in place of the card's."""
 
     def run(plane):
         if when == "before":
@@ -83,14 +84,8 @@ def evaluate(net, data, rule):
     row = {}
     images, labels = data["bbbc013"]
     features = np.hstack([embed(net, planes, *rule) for planes in images])
-    controls, rows = labels.role.isin(["negcon", "poscon"]).to_numpy(), labels.well.str[0].to_numpy()
-    truth = (labels.role == "poscon").to_numpy()
-    score = np.empty(len(labels))
-    for held in np.unique(rows):
-        svm = SVC(kernel="linear", class_weight="balanced")
-        train = controls & (rows != held)
-        score[rows == held] = svm.fit(features[train], truth[train]).decision_function(features[rows == held])
-    row["bbbc013"] = balanced_accuracy_score(truth[controls], score[controls] > 0)
+    svm = SVC(kernel="linear", class_weight="balanced")
+    score, row["bbbc013"] = tell_controls_apart(svm, features, labels)
     treated = (labels.role == "trt").to_numpy()
     row["bbbc013_dose"] = spearmanr(score[treated], labels.dose_index[treated]).statistic
 

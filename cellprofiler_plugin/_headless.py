@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-PLUGINS = Path(__file__).parent
+PLUGINS = Path(__file__).resolve().parent
 
 
-def run(pipeline, output, expected, *arguments, python=sys.executable):
-    """Run ``cellprofiler -c -r`` and make sure that it has done what was asked.
+def run(pipeline, output, expected, *arguments):
+    """Run ``cellprofiler -c -r`` in this Python and make sure that it has done what was asked.
 
     CellProfiler exits with 0 when a plug-in could not be loaded, so what counts is what it has written.
 
@@ -22,8 +22,6 @@ def run(pipeline, output, expected, *arguments, python=sys.executable):
         Names of files that the run has to write to ``output``; older ones are removed first.
     *arguments : str
         Further arguments of ``cellprofiler``, for example ``--data-file=...``.
-    python : path
-        The Python that has CellProfiler.
 
     Raises
     ------
@@ -35,7 +33,15 @@ def run(pipeline, output, expected, *arguments, python=sys.executable):
     for name in expected:
         if (output / name).exists():
             (output / name).unlink()
-    command = [python, "-m", "cellprofiler", "-c", "-r", f"--pipeline={pipeline}", f"--output-directory={output}"]
+    command = [
+        sys.executable,
+        "-m",
+        "cellprofiler",
+        "-c",
+        "-r",
+        f"--pipeline={pipeline}",
+        f"--output-directory={output}",
+    ]
     command += [f"--plugins-directory={PLUGINS}", *arguments]
     log = output / "cellprofiler.log"
     with open(log, "w") as file:

@@ -44,6 +44,7 @@ def write_part(folder, kind, number, keys, features):
     """
     path = Path(folder) / kind / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
+    keys = {name: np.broadcast_to(value, len(features)) for name, value in keys.items()}
     with _writing(path) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, features=features, **keys)
 
@@ -96,10 +97,9 @@ def _keys(parts):
     keys = {}
     for part in parts:
         with np.load(part) as content:
-            rows = len(content["features"])
             for name in content.files:
                 if name != "features":
-                    keys.setdefault(name, []).extend(np.broadcast_to(content[name], rows).tolist())
+                    keys.setdefault(name, []).extend(content[name].tolist())
     for name, values in keys.items():
         if len({type(value) for value in values}) > 1:
             keys[name] = [str(value) for value in values]

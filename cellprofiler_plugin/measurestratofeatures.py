@@ -225,8 +225,11 @@ three.""",
     def writes_parquet(self):
         return self.output.value in (PARQUET, TABLES_AND_PARQUET)
 
+    def weights_chosen(self):
+        return self.weights.value if self.network == FROM_FILE else SHIPPED
+
     def card(self):
-        return read_card(self.weights.value if self.network == FROM_FILE else SHIPPED)
+        return read_card(self.weights_chosen())
 
     def chosen_taps(self):
         return self.card().choose(self.taps.get_selections())
@@ -250,15 +253,13 @@ three.""",
             self.card()
         except (OSError, ValueError) as error:
             raise ValidationError(str(error), self.weights if self.network == FROM_FILE else self.network)
-        for setting, what, used in (
-            (self.images, "image", True),
-            (self.objects, "objects", self.measures_objects),
-            (self.taps, "tap", True),
-        ):
-            chosen = setting.get_selections() if setting is self.taps else setting.value
-            if used and not chosen:
+        selections = [(self.images, "image", self.images.value), (self.taps, "tap", self.taps.get_selections())]
+        if self.measures_objects:
+            selections.append((self.objects, "objects", self.objects.value))
+        for setting, what, chosen in selections:
+            if not chosen:
                 raise ValidationError(f"Select at least one {what}.", setting)
-            if used and len(set(chosen)) < len(chosen):
+            if len(set(chosen)) < len(chosen):
                 raise ValidationError(f"The same {what} is selected twice.", setting)
         try:
             self.names()
@@ -350,8 +351,7 @@ three.""",
         return True
 
     def net(self):
-        weights = self.weights.value if self.network == FROM_FILE else SHIPPED
-        return StratoNet.load(weights, self.taps.get_selections())
+        return StratoNet.load(self.weights_chosen(), self.taps.get_selections())
 
     def run(self, workspace):
         net = self.net()

@@ -8,6 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 TIFF = (".tif", ".tiff")
 PILLOW = (".png", ".jpg", ".jpeg")
+ONE_CHANNEL = "Give one grey file a channel, or split the colours first."
 GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -80,15 +81,12 @@ def _decode_tiff(content):
 
     # A TiffFile is only freed by the garbage collector: the bytes must not wait for that.
     with io.BytesIO(content) as file, tifffile.TiffFile(file) as tiff:
-        (series,) = tiff.series[:1] or [None]
-        if series is None:
+        if not tiff.series:
             raise ValueError("it holds no image")
+        series = tiff.series[0]
         shape, axes = series.shape, series.axes
         if "S" in axes:
-            raise _Refused(
-                f"a colour image was received (shape {shape}). Give one grey file a channel, "
-                "or split the colours first."
-            )
+            raise _Refused(f"a colour image was received (shape {shape}). {ONE_CHANNEL}")
         if len(shape) != 2 or len(tiff.series) > 1:
             raise _Refused(
                 f"a stack was received (shape {shape}, axes {axes}, {len(tiff.pages)} pages). "
@@ -112,8 +110,5 @@ def _decode_with_pillow(content):
         if getattr(image, "n_frames", 1) > 1:
             raise _Refused(f"a stack of {image.n_frames} frames was received. Give one plane.")
         if image.mode not in GREY_MODES:
-            raise _Refused(
-                f"a colour image was received (mode {image.mode}). Give one grey file a channel, "
-                "or split the colours first."
-            )
+            raise _Refused(f"a colour image was received (mode {image.mode}). {ONE_CHANNEL}")
         return np.asarray(image)

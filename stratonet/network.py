@@ -130,7 +130,7 @@ class StratoNet:
         rows = list(self.stream(planes))
         return np.stack(rows) if rows else np.empty((0, self.width), np.float32)
 
-    def stream(self, items, read=None):
+    def stream(self, items, read=None, name=None):
         """Yield the features of each item in order, (width,), float32; read, scale and embed in parallel ahead.
 
         Parameters
@@ -139,13 +139,15 @@ class StratoNet:
             Planes, or what ``read`` takes. Drawn as needed: only a few are held at a time.
         read : callable, optional
             Turns an item into a plane, in a thread. Its errors are passed on.
+        name : callable, optional
+            Turns an item into what an error calls its plane. Default: its number.
         """
         workers = threads()
         pending = deque()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="stratonet")
         try:
             for number, item in enumerate(items):
-                pending.append(pool.submit(self._embed, number, item, read))
+                pending.append(pool.submit(self._embed, number, item, read, name))
                 if len(pending) > 2 * workers:
                     yield pending.popleft().result()
             while pending:
@@ -155,13 +157,12 @@ class StratoNet:
                 future.cancel()
             pool.shutdown()
 
-    def _embed(self, number, item, read):
+    def _embed(self, number, item, read, name):
+        plane = read(item) if read else item
         try:
-            grey = preprocessing.to_grey(read(item) if read else item, self.card)
+            grey = preprocessing.to_grey(plane, self.card)
         except (TypeError, ValueError) as error:
-            if read:
-                raise
-            raise type(error)(f"Plane {number}: {error}") from None
+            raise type(error)(f"{name(item) if name else f'Plane {number}'}: {error}") from None
         inputs = {self._input: preprocessing.to_planes(grey, self.card)}
         return np.concatenate(self._session.run(self._outputs, inputs), axis=1)[0]
 

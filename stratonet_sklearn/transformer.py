@@ -10,7 +10,6 @@ from tqdm.auto import tqdm
 from stratonet import StratoNet
 from stratonet.images import read_plane
 from stratonet.naming import feature_names
-from stratonet.preprocessing import check_plane
 
 
 class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
@@ -146,7 +145,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         total = len(images) * count
         features = np.empty((total, net.width), np.float32)
         places = ((number, channel, image) for number, image in enumerate(images) for channel in range(count))
-        rows = net.stream(places, read=_read)
+        rows = net.stream(places, read=_read, name=_name)
         for number, row in enumerate(tqdm(rows, total=total, disable=not self.verbose, unit="plane")):
             features[number] = row
         return features.reshape(len(images), count * net.width)
@@ -214,12 +213,12 @@ _EXPECTED = (
 
 
 def _read(place):
-    number, channel, image = place
+    _, channel, image = place
     if image.ndim == 1:
-        name, plane = image[channel], read_plane(image[channel])
-    else:
-        name, plane = f"Image {number}, channel {channel}", image if image.ndim == 2 else image[..., channel]
-    try:
-        return check_plane(plane)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: {error}") from None
+        return read_plane(image[channel])
+    return image if image.ndim == 2 else image[..., channel]
+
+
+def _name(place):
+    number, channel, image = place
+    return image[channel] if image.ndim == 1 else f"Image {number}, channel {channel}"

@@ -11,9 +11,9 @@ from stratonet import __version__
 ROOT = Path(__file__).parents[1]
 
 
-def stratonet(*arguments, **kwargs):
+def stratonet(*arguments):
     command = [sys.executable, "-m", "stratonet_cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, **kwargs)
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def test_version_and_help():

@@ -2,7 +2,6 @@
 
 import csv
 import sqlite3
-import sys
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ from stratonet import StratoNet
 from stratonet.crops import blank
 from stratonet.images import read_plane
 
-PARQUET, TABLES, BOTH = "A Parquet file", "CellProfiler's tables", "Both"
+PARQUET, BOTH = "A Parquet file", "Both"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +65,7 @@ def run(folder, rows, *made, expected):
     with open(folder / "run.cppipe", "w") as file:
         pipeline_of(module("LoadData", wants_images=True), *made).dump(file)
     data = f"--data-file={folder / 'load_data.csv'}"
-    _headless.run(folder / "run.cppipe", folder / "out", expected, data, python=sys.executable)
+    _headless.run(folder / "run.cppipe", folder / "out", expected, data)
     return folder / "out"
 
 
@@ -240,7 +239,7 @@ def test_a_batch_file_carries_the_module(tmp_path, field):
         run(tmp_path, rows, *steps, expected=["Batch_data.h5"])
     batch, written = tmp_path / "batch", ["StratoFeatures_Image.parquet", "MyExpt_Image.csv"]
     data = f"--data-file={tmp_path / 'load_data.csv'}"
-    _headless.run(tmp_path / "out" / "Batch_data.h5", batch, written, data, "-f2", "-l3", python=sys.executable)
+    _headless.run(tmp_path / "out" / "Batch_data.h5", batch, written, data, "-f2", "-l3")
     table, _, received = features_of(batch / "StratoFeatures_Image.parquet")
     assert table["ImageNumber"] == [2, 3]
     agree(received, StratoNet.load(taps="low").features([field + 1, field + 2]))
