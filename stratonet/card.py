@@ -7,11 +7,15 @@ from typing import Mapping, Optional, Tuple
 
 @dataclass(frozen=True)
 class Tap:
-    """A place in the network whose output is pooled into features."""
+    """A place in the network whose output is pooled into ``width`` features.
+
+    ``reduction`` is how many input pixels, along one side, a pixel of the layer stands for.
+    """
 
     layer: str
     width: int
     alias: Optional[str] = None
+    reduction: Optional[int] = None
 
     @property
     def label(self):

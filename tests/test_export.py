@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,11 +83,3 @@ def test_card_that_does_not_describe_the_model_is_refused(small, tmp_path, chang
     with pytest.raises(ValueError, match="does not describe the model.*Received: .*64.*conv3_block2_out"):
         export(small, replace(CARD, **change), tmp_path / "small.onnx")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("arguments, expected", [([], "convert"), (["convert"], "--output")])
-def test_command_line_help(arguments, expected):
-    command = [sys.executable, "-m", "training", *arguments, "--help"]
-    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "usage: python -m training" in shown
-    assert expected in shown

@@ -1,6 +1,6 @@
 """The StratoNet family in Keras 3: ResNet, with or without efficient channel attention, and pooled taps.
 
-This is the only definition of the architecture. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5;
+This is the only definition of the architecture; `wrap` puts taps into networks of Keras's own. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5;
 He et al. (2015) for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA).
 Layer names are those of ``keras.applications.resnet``.
 """
@@ -75,7 +75,9 @@ def default_taps(depth):
     }
 
 
-def build(depth=50, attention="eca", taps=None, classes=None, input_size=224, gates="glorot_uniform"):
+def build(
+    depth=50, attention="eca", taps=None, classes=None, input_size=224, gates="glorot_uniform", classifier_depth=1
+):
     """Build one network of the family.
 
     Parameters
@@ -85,15 +87,17 @@ def build(depth=50, attention="eca", taps=None, classes=None, input_size=224, ga
     attention : {"eca", None}
         ``"eca"`` puts an ECA module on each block's branch before the addition; None gives a plain ResNet.
     taps : sequence of str, optional
-        Layer names (see `block_names`) whose outputs are pooled. Default: the values of `default_taps`.
-        Only without ``classes``.
+        Layer names (see `block_names`) whose outputs are pooled; the network ends at the last of them. Default: the
+        values of `default_taps`, or, with ``classes``, none: the whole network.
     classes : int, optional
-        None: the network ends at its last tap, and its outputs are ``{layer name: (n, width)}``.
-        A number: the whole network with a softmax classifier, (n, classes).
+        None: the outputs are the taps, ``{layer name: (n, width)}``. A number: a softmax classifier, (n, classes), on
+        the taps side by side or on the pooled end of the whole network.
     input_size : int
         Height and width of the input, in pixels.
     gates : str or initializer
         How the ECA kernels start. ``"zeros"`` makes every gate 0.5.
+    classifier_depth : int
+        Dense layers of the classifier, see `classifier`.
 
     Returns
     -------
@@ -103,18 +107,19 @@ def build(depth=50, attention="eca", taps=None, classes=None, input_size=224, ga
     Raises
     ------
     ValueError
-        An unknown depth, attention or tap, or taps together with classes.
+        An unknown depth, attention or tap.
     """
     blocks = block_names(depth)
     if attention not in ("eca", None):
         raise ValueError(f'attention must be "eca" or None. Received: {attention!r}')
-    if classes is not None and taps is not None:
-        raise ValueError("A network with a classifier has no taps. Give either taps or classes, not both.")
-    if classes is None:
-        taps = list(default_taps(depth).values()) if taps is None else list(taps)
+    if taps is None and classes is None:
+        taps = default_taps(depth).values()
+    if taps is not None:
+        taps = list(taps)
         unknown = [tap for tap in taps if tap not in blocks]
         if unknown or not taps:
             raise ValueError(f"taps must name blocks of this network: {', '.join(blocks)}. Received: {taps!r}")
+        blocks = blocks[: max(map(blocks.index, taps)) + 1]
 
     def conv_bn(x, filters, size, stride, name, relu=True):
         pad = size // 2 if stride > 1 else 0
@@ -146,7 +151,6 @@ def build(depth=50, attention="eca", taps=None, classes=None, input_size=224, ga
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
 
-    outputs = {}
     for name in blocks:
         stage, block = int(name[4]), int(name.split("_")[1][5:])
         first = block == 1
@@ -157,12 +161,66 @@ def build(depth=50, attention="eca", taps=None, classes=None, input_size=224, ga
             project=first and (stage > 2 or depth >= 50),
             name=name[: -len("_out")],
         )
-        if classes is None and name in taps:
-            outputs[name] = layers.GlobalAveragePooling2D(name=f"{name}_pool")(x)
-            if len(outputs) == len(set(taps)):
-                break
-    if classes is not None:
-        x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-        outputs = layers.Dense(classes, activation="softmax", name="predictions")(x)
-    kind = "stratonet" if classes is None and attention else "ecanet" if attention else "resnet"
-    return keras.Model(image, outputs, name=f"{kind}{depth}")
+    kind = "resnet" if not attention else "stratonet" if taps else "ecanet"
+    return _finish(keras.Model(image, x, name=f"{kind}{depth}"), taps, classes, classifier_depth)
+
+
+def wrap(application, taps, classes=None, input_size=224, weights=None, classifier_depth=1):
+    """Put taps into a network of ``keras.applications``; parameters and result as of `build`.
+
+    Parameters
+    ----------
+    application : str
+        ``"EfficientNetB0"``, or any other there. Its input is what its own documentation says.
+    taps : sequence of str
+        Names of its layers with outputs (n, height, width, channels).
+    weights : {None, "imagenet"}
+        Random, or those that Keras downloads.
+
+    Raises
+    ------
+    ValueError
+        No such application or layer, or a layer that has no height and width.
+    """
+    make = getattr(keras.applications, application, None)
+    if not callable(make):
+        there = [name for name in dir(keras.applications) if callable(getattr(keras.applications, name))]
+        raise ValueError(f"keras.applications has {', '.join(there)}. Received: {application!r}")
+    network = make(include_top=False, weights=weights, input_shape=(input_size, input_size, 3))
+    return _finish(network, None if taps is None else list(taps), classes, classifier_depth)
+
+
+def tap(network, taps):
+    """The network with the pooled outputs of its layers ``taps``, ``{layer name: (n, width)}``, in its order."""
+    order = {layer.name: place for place, layer in enumerate(network.layers)}
+    maps = {name: layer.output.shape for name, layer in zip(order, network.layers) if len(layer.output.shape) == 4}
+    wrong = [name for name in taps if name not in maps]
+    if wrong:
+        raise ValueError(
+            f"{network.name} has no layer {', '.join(wrong)} with height and width to tap. It has: {', '.join(maps)}"
+        )
+    outputs = {}
+    for name in sorted(taps, key=order.get):
+        pool = layers.GlobalAveragePooling2D(name=f"{name}_pool", dtype="float32")
+        outputs[name] = pool(network.get_layer(name).output)
+    return keras.Model(network.input, outputs, name=network.name)
+
+
+def reductions(network, taps):
+    """Input pixels per pixel of each tap's map, ``{layer name: int}``."""
+    return {name: round(network.input_shape[1] / network.get_layer(name).output.shape[1]) for name in taps}
+
+
+def _finish(network, taps, classes, classifier_depth):
+    if taps is None:
+        x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(network.output)
+    else:
+        network = tap(network, taps)
+        if classes is None:
+            return network
+        x = list(network.output.values())
+        x = layers.Concatenate(name="taps", dtype="float32")(x) if len(x) > 1 else x[0]
+    for place in range(1, classifier_depth):
+        x = layers.Dense(x.shape[-1], activation="relu", name=f"classifier{place}")(x)
+    x = layers.Dense(classes, activation="softmax", name="predictions", dtype="float32")(x)
+    return keras.Model(network.input, x, name=network.name)

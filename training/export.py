@@ -36,6 +36,10 @@ def export(model, card, path):
         model.export(raw, format="onnx", verbose=False)
         graph = onnx.load(raw)
         graph.producer_name = "stratonet"
+        # Constants that tf2onnx has folded away may be left behind as inputs (EfficientNet's normalisation).
+        used = {name for node in graph.graph.node for name in node.input}
+        for value in [value for value in graph.graph.input if value.name not in used]:
+            graph.graph.input.remove(value)
         onnx.helper.set_model_props(graph, {"card": card.to_json()})
         onnx.checker.check_model(graph)
         onnx.save(graph, raw)

@@ -75,7 +75,7 @@ def transfer(model, published):
     Parameters
     ----------
     model : keras.Model
-        From `architecture.build` with depth 50.
+        From `architecture.build` with depth 50. A classifier of other classes is left as it is.
     published : dict of str to numpy.ndarray
         From `read_published`.
     """
@@ -93,5 +93,5 @@ def transfer(model, published):
             layer.set_weights([gain * gamma, gain * beta, mean - published[f"{conv}/bias"], variance])
         elif name.endswith("_eca"):
             layer.set_weights([np.zeros(layer.kernel.shape, "float32")])
-        elif name == "predictions":
+        elif name == "predictions" and layer.kernel.shape == published["fc1000/kernel"].shape:
             layer.set_weights([published["fc1000/kernel"], published["fc1000/bias"]])

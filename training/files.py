@@ -1,0 +1,23 @@
+"""Files that are there whole or not at all."""
+
+import contextlib
+import os
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A temporary path to write to; it takes the place of ``path`` when all went well, and is gone otherwise.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; the message names the file.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise OSError(f"{path} cannot be written: {error}. Is the disk full?") from error
