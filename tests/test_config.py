@@ -35,6 +35,7 @@ def test_kept_and_read_again(tmp_path):
         ('recipe = "x"\nbatchsize = 3', "there is no field batchsize. Fields: .*batch"),
         ('recipe = "x"\nbatch = "3"', "batch is of type int. Received: '3'"),
         ('recipe = "x"\nbatch = 0', "batch must be above 0. Received: 0"),
+        ('recipe = "x"\nlearning_rate = nan', "learning_rate must be finite. Received: nan"),
         ('recipe = "x"\nbatch = true', "batch is of type int. Received: True"),
         ('recipe = "x"\noptimizer = "lamb"', "optimizer is one of adam, sgd. Received: 'lamb'"),
         ('recipe = "x"\nmomentum = 1.0', "momentum must be at least 0 and below 1"),

@@ -2,7 +2,9 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 
 keras = pytest.importorskip("keras", reason="training needs Keras, which CellProfiler's own environment has not")
 pytest.importorskip("onnx", reason="onnx comes with the training extra")
@@ -86,12 +88,36 @@ def test_card_is_filled_from_the_run(run, weights):
     }
 
 
-def test_exported_run_in_scikit_learn(weights, rng):
-    planes = [rng.integers(0, 4096, (40, 50)).astype(np.uint16) for _ in range(3)]
-    transformer = StratoFeatureTransformer(weights=str(weights[0]))
-    features = transformer.fit_transform(np.stack(planes)[..., None])
-    assert features.shape == (3, 64 + 128) and np.isfinite(features).all()
-    assert transformer.feature_set_id_.startswith("mine-2.1.0-")
+def same_in_both_doors(weights, folder, rng):
+    """Measure two images in headless CellProfiler and in scikit-learn with a weights file; the features of both."""
+    pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
+    from cellprofiler_plugin import _headless
+
+    paths = [folder / f"{number}.tif" for number in range(2)]
+    for path in paths:
+        tifffile.imwrite(path, rng.integers(0, 4096, (40, 50)).astype(np.uint16))
+    (folder / "load_data.csv").write_text(
+        "Image_PathName_DNA,Image_FileName_DNA\n" + "".join(f"{path.parent},{path.name}\n" for path in paths)
+    )
+    pipeline = (_headless.PLUGINS / "wholeimages.cppipe").read_text().replace("measure:DNA, GFP", "measure:DNA")
+    pipeline = pipeline.replace("Network:stratonet50", "Network:From a file").replace(
+        "Weights file:", f"Weights file:{weights}"
+    )
+    pipeline = pipeline.replace("taps:low,medium,high", "taps:low,high")
+    (folder / "mine.cppipe").write_text(pipeline)
+    table = "StratoFeatures_Image.parquet"
+    _headless.run(folder / "mine.cppipe", folder, [table], f"--data-file={folder / 'load_data.csv'}")
+    transformer = StratoFeatureTransformer(weights=str(weights)).set_output(transform="pandas")
+    expected = transformer.fit_transform(pd.DataFrame({"DNA": [str(path) for path in paths]}))
+    received = pd.read_parquet(folder / table).filter(regex="^StratoFeatures_")
+    assert list(received) == list(expected)
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-5)
+    return expected
+
+
+def test_exported_run_in_both_doors(weights, tmp_path, rng):
+    features = same_in_both_doors(weights[0], tmp_path, rng)
+    assert features.shape == (2, 64 + 128) and features.columns[0] == "StratoFeatures_Low0000_DNA"
 
 
 def test_start_weights_of_a_configuration(tmp_path):
@@ -127,6 +153,10 @@ def test_keras_application_is_trained_and_exported(efficientnet, rng):
     received = np.split(net.features(plane), [144], axis=1)
     for layer, features in zip(config.taps.values(), received):
         np.testing.assert_allclose(features, expected[layer], rtol=1e-3, atol=1e-4)
+
+
+def test_keras_application_in_both_doors(efficientnet, tmp_path, rng):
+    assert same_in_both_doors(efficientnet[0] / "efficientnet.onnx", tmp_path, rng).shape == (2, 144 + 240)
 
 
 def test_names_of_a_keras_application_that_are_not_there():

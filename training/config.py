@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,6 +123,8 @@ class Config:
                 object.__setattr__(self, each.name, value)
             if type(value) is not each.type:
                 raise ValueError(f"{each.name} is of type {each.type.__name__}. Received: {value!r}")
+            if each.type is float and not math.isfinite(value):
+                raise ValueError(f"{each.name} must be finite. Received: {value!r}")
             if each.name in CHOICES and value not in CHOICES[each.name]:
                 raise ValueError(f"{each.name} is one of {', '.join(CHOICES[each.name])}. Received: {value!r}")
         for name in ("classifier_depth", "image_size", "batch", "epochs", "learning_rate", "step_epochs"):

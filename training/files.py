@@ -1,6 +1,7 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that one process has to itself."""
 
 import contextlib
+import fcntl
 import os
 
 
@@ -21,3 +22,14 @@ def replacing(path):
         with contextlib.suppress(OSError):
             part.unlink()
         raise OSError(f"{path} cannot be written: {error}. Is the disk full?") from error
+
+
+@contextlib.contextmanager
+def alone(folder, otherwise):
+    """Have ``folder`` to oneself; the error ``otherwise`` is raised where another process has. A dead one has not."""
+    with open(folder / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise otherwise from None
+        yield

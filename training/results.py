@@ -123,6 +123,7 @@ def export_run(source, output, name=None, version="1.0.0", licence=None, input_s
     source, output = Path(source), Path(output)
     if source.is_file():
         config, result = _sized(Config.read(source), input_size), None
+        keras.utils.set_random_seed(config.seed)
         model = network(config, 1000)
         origin = start(model, config, lambda: ())
     else:

@@ -15,7 +15,7 @@ folder of a run (see `trainer`) with what it printed in ``output.txt``; and ``st
 
 import contextlib
 import dataclasses
-import fcntl
+import math
 import multiprocessing
 import os
 import random
@@ -31,7 +31,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from .config import Config
-from .files import replacing
+from .files import alone, replacing
 
 
 def search(config, data, output, trials, workers=None):
@@ -71,6 +71,7 @@ def search(config, data, output, trials, workers=None):
         fit the data or the memory, or the process died, the trial fails and the search goes on.
     """
     from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
 
     ranges = _ranges(config)
     if trials < 1:
@@ -78,15 +79,17 @@ def search(config, data, output, trials, workers=None):
     workers = [_Worker(environment) for environment in _environments(workers)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    with _alone(output):
-        study = _study(config, output)
-        try:
-            _run(study, config, ranges, Path(data), output, trials, workers)
-        except StorageInternalError as error:
-            raise RuntimeError(f"{output / 'study.db'} cannot be written. Is the disk full? {error}") from error
-        finally:
-            table = _report(study, config, output)
-            print(table.to_string(index=False, na_rep="", float_format="{:.4g}".format, max_colwidth=60))
+    try:
+        with alone(output, RuntimeError(f"Another search runs in {output}.")):
+            study = _study(config, output)
+            try:
+                _run(study, config, ranges, Path(data), output, trials, workers)
+            finally:
+                table = _report(study, config, output)
+                print(table.to_string(index=False, na_rep="", float_format="{:.4g}".format, max_colwidth=60))
+    except (StorageInternalError, DBAPIError) as error:
+        cause = error.__cause__
+        raise RuntimeError(f"{output / 'study.db'} cannot be used: {cause.__cause__ or cause}.") from error
     if "complete" not in set(table["state"]):
         raise RuntimeError(f"No trial was completed. See {output / 'trials.csv'}, and output.txt of each trial.")
     return table
@@ -106,12 +109,15 @@ def _ranges(config):
         number = IntDistribution if type(getattr(config, name)) is int else FloatDistribution
         try:
             ranges[name] = (CategoricalDistribution if "choices" in values else number)(**values)
-            for end in values["choices"] if "choices" in values else (values["low"], values["high"]):
+            ends = values["choices"] if "choices" in values else (values["low"], values["high"])
+            for end in ends:
                 dataclasses.replace(config, **{name: end})
+            if "low" in values and not math.isfinite(sum(ends)):
+                raise ValueError("low and high must be finite.")
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"[search]: {name} must be {{low = NUMBER, high = NUMBER}}, with log = true where its logarithm is to "
-                f"be drawn, or {{choices = [VALUE, VALUE]}}. Received: {values!r}: {error}"
+                f"be drawn, or {{choices = [VALUE, VALUE]}}. Received: {values!r} ({error})"
             ) from None
     return ranges
 
@@ -138,16 +144,6 @@ def _gpus():
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     except (OSError, subprocess.CalledProcessError):
         return []
-
-
-@contextlib.contextmanager
-def _alone(output):
-    with open(output / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(f"Another search runs in {output}.") from None
-        yield
 
 
 def _study(config, output):
@@ -195,10 +191,11 @@ def _run(study, config, ranges, data, output, trials, workers):
                     bar.set_postfix_str(f"trial {trial.number}, epoch {found['epoch']}: {found['val_top1']:.4f}")
                     worker.answer(trial.should_prune())
                     continue
-                worker.stop()
+                worker.end()
                 if what == "end":
                     raise RuntimeError(f"trial {trial.number}: {found}")
-                tqdm.write(f"trial {trial.number}: {_words({what: found})}")
+                said = f"validation top-1 {found:.4f}" if what == "complete" else found
+                tqdm.write(f"trial {trial.number}: {what}, {said}")
                 if what == "fail":
                     trial.set_user_attr("reason", found)
                 study.tell(trial, found if what == "complete" else None, TrialState[what.upper()])
@@ -207,7 +204,9 @@ def _run(study, config, ranges, data, output, trials, workers):
     finally:
         bar.close()
         for worker in workers:
-            worker.stop()
+            if worker.trial:
+                worker.process.terminate()
+                worker.end()
     if todo:
         raise RuntimeError(f"All workers died; {len(todo)} trials were not begun. The same command goes on.")
 
@@ -244,7 +243,7 @@ class _Worker:
     def begin(self, trial, *work):
         context = multiprocessing.get_context("spawn")
         self.connection, end = context.Pipe()
-        self.process = context.Process(target=_train, args=(end, self.environment, *work))
+        self.process = context.Process(target=_train, args=(end, self.environment, *work), daemon=True)
         self.process.start()
         end.close()
         self.trial, self.began = trial, time.monotonic() - trial.user_attrs.get("seconds", 0)
@@ -264,11 +263,9 @@ class _Worker:
         with contextlib.suppress(OSError):  # it died since, which is heard next
             self.connection.send(prune)
 
-    def stop(self):
-        if self.trial:
-            self.process.terminate()
-            self.process.join()
-            self.trial = None
+    def end(self):
+        self.process.join()
+        self.trial = None
 
 
 def _train(connection, environment, config, data, folder):
@@ -291,8 +288,11 @@ def _train(connection, environment, config, data, folder):
             shutil.copyfile(checked, part)
     import optuna
     from tensorflow.errors import ResourceExhaustedError
+    from tqdm import tqdm
 
     from .trainer import TrainingStopped, train
+
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore that stays behind when this process is killed
 
     def on_epoch(row):
         connection.send(("epoch", row))
@@ -308,7 +308,8 @@ def _train(connection, environment, config, data, folder):
         end = "fail", "out of memory, see output.txt"
     except (TrainingStopped, ValueError) as error:
         traceback.print_exc()
-        end = "end" if isinstance(error.__cause__, OSError) else "fail", str(error)
+        fatal = isinstance(error.__cause__, OSError)
+        end = ("end", str(error)) if fatal else ("fail", str(error).partition("\n")[0])
     connection.send(end)
 
 
@@ -324,6 +325,8 @@ def _report(study, config, output):
         columns=["number", "state", "value", *config.search, "epochs_done", "seconds", "folder", "reason"]
     )
     table["state"] = table["state"].astype(str).str.lower()
+    table["epochs_done"] = table["epochs_done"].fillna(0).astype(int)
+    table["value"] = table["value"].astype(float)
     table = table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
     with replacing(output / "trials.csv") as part:
         table.to_csv(part, index=False)
@@ -348,7 +351,7 @@ def _draw(table, ranges, path):
         for state, fill, edge in (("complete", "#0072b2", "#0072b2"), ("pruned", "none", "#999999")):
             shown = table[table["state"] == state]
             x = shown[name].map(choices.index) if choices else shown[name]
-            axes.scatter(x, shown["value"], 24, fill, edgecolors=edge, label=state)
+            axes.scatter(x, shown["value"], 24, fill, edgecolors=edge, alpha=0.7, label=state)
         if choices:
             axes.set_xticks(range(len(choices)), choices)
             axes.set_xlim(-0.5, len(choices) - 0.5)
@@ -359,7 +362,7 @@ def _draw(table, ranges, path):
         axes.set_xlabel("trial" if axes is panels[0] else name)
         axes.spines[["top", "right"]].set_visible(False)
     complete = table[table["state"] == "complete"].sort_values("number")
-    panels[0].step(complete["number"], complete["value"].cummax(), "#0072b2", where="post", label="best so far")
+    panels[0].step(complete["number"], complete["value"].cummax(), "#0072b2", where="post", lw=1, label="best so far")
     panels[0].set_ylabel("Validation top-1")
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, format="png", dpi=120)

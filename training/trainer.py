@@ -8,7 +8,6 @@ highest), ``log.csv``, ``tensorboard/``, ``curve.png`` and ``result.json``.
 import contextlib
 import csv
 import dataclasses
-import fcntl
 import json
 import math
 import os
@@ -21,7 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from .config import Config
-from .files import replacing
+from .files import alone, replacing
 from .input import images_per_second, open_images
 from .picture import draw_curve
 from .start import BEST, freeze, load, network, snapshot, start
@@ -206,18 +205,24 @@ def train(config, data, output, devices="one", on_epoch=None):
     tf.config.experimental.enable_op_determinism()
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    with _alone(output) if chief else contextlib.nullcontext():
+    busy = TrainingStopped(f"Another process is training in {output}.")
+    with alone(output, busy) if chief else contextlib.nullcontext():
         try:
             return _train(config, Path(data), output, strategy, chief, on_epoch)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise TrainingStopped(f"{error}\n{_what_stands(output)}") from error
 
 
 def _train(config, data, output, strategy, chief, on_epoch):
-    _same_configuration(config, output, chief)
+    _same_configuration(config, output)
     say = tqdm.write if chief else lambda text: None
     images = open_images(data, checked=output / "images.json" if chief else None, report=say)
     steps = Steps(config, len(images.classes), strategy)
+    if chief:
+        with replacing(output / "config.json") as part:
+            part.write_text(config.to_json(), encoding="utf-8")
     model, optimizer = steps.model, steps.optimizer
 
     def training(epoch):
@@ -304,26 +309,13 @@ def _train(config, data, output, strategy, chief, on_epoch):
     return result
 
 
-@contextlib.contextmanager
-def _alone(output):
-    with open(output / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingStopped(f"Another process is training in {output}.") from None
-        yield
-
-
-def _same_configuration(config, output, chief):
+def _same_configuration(config, output):
     kept = output / "config.json"
     if kept.exists():
         earlier, now = dataclasses.asdict(Config.read(kept)), dataclasses.asdict(config)
         other = [f"{name} {earlier[name]!r}, now {now[name]!r}" for name in now if earlier[name] != now[name]]
         if other:
             raise ValueError(f"{output} holds a run with {'; '.join(other)}. Choose another --output.")
-    elif chief:
-        with replacing(kept) as part:
-            part.write_text(config.to_json(), encoding="utf-8")
 
 
 def _finite(loss, epoch, rate, output):

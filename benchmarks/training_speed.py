@@ -1,6 +1,6 @@
 """How fast is training? Networks against ResNet-50 side by side, and the input alone, from folders and from shards.
 
-    python benchmarks/training.py DATA/imagenet20
+    python -m benchmarks.training_speed DATA/imagenet20
 
 Steps of the networks take turns, so that other load on the machine meets all alike. The ratios are what
 training/README.md estimates from.
