@@ -97,6 +97,21 @@ def test_network_ends_at_its_last_tap():
     assert not [name for name in names(model) if name.startswith(("conv4_block2", "conv5", "predictions"))]
 
 
+@pytest.mark.parametrize("depth, dense", [(1, [3 * 64]), (3, [3 * 64, 3 * 64, 3 * 64])])
+def test_classifier_on_the_taps(depth, dense):
+    taps = ["conv2_block2_out", "conv3_block1_out"]
+    model = build(18, taps=taps, classes=7, input_size=32, classifier_depth=depth)
+    assert model.output_shape == (None, 7)
+    assert not [name for name in names(model) if name.startswith("conv3_block2")]
+    kernels = [layer.kernel.shape for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [kernel[0] for kernel in kernels] == dense and kernels[-1][1] == 7
+
+
+def test_reductions():
+    model = build(18, taps=["conv2_block1_out", "conv4_block1_out"], input_size=64)
+    assert architecture.reductions(model, model.output) == {"conv2_block1_out": 4, "conv4_block1_out": 16}
+
+
 def test_taps_are_means_over_the_plane(rng):
     model = build(18, taps=["conv2_block1_out", "conv3_block2_out"], input_size=64)
     images = rng.normal(size=(2, 64, 64, 3)).astype(np.float32)
@@ -147,7 +162,6 @@ def test_saved_and_loaded_again(tmp_path, rng, gates):
         ({"taps": []}, r"Received: \[\]"),
         ({"depth": 18, "taps": ["conv3_block3_out"]}, r"conv2_block1_out, .*Received: \['conv3_block3_out'\]"),
         ({"taps": ["high"]}, r"Received: \['high'\]"),
-        ({"taps": ["conv2_block1_out"], "classes": 10}, "not both"),
     ],
 )
 def test_refused(arguments, message):
