@@ -3,6 +3,9 @@
 import contextlib
 import fcntl
 import os
+import zipfile
+
+import numpy as np
 
 
 @contextlib.contextmanager
@@ -22,6 +25,14 @@ def replacing(path):
         with contextlib.suppress(OSError):
             part.unlink()
         raise OSError(f"{path} cannot be written: {error}. Is the disk full?") from error
+
+
+def write_arrays(path, arrays):
+    """Write a dict of arrays as ``.npz``. On a full disk numpy.savez would leave its archive open, which complains."""
+    with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(value))
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from .config import Config
-from .files import alone, replacing
+from .files import alone, replacing, write_arrays
 from .input import images_per_second, open_images
 from .picture import draw_curve
 from .start import BEST, freeze, load, network, snapshot, start
@@ -341,8 +341,7 @@ def _what_stands(output):
 def _keep(output, values, momenta, history, best, result, origin, classes):
     """Each file is replaced whole, the state last: a run that is killed between two of them repeats the epoch."""
     if best:
-        with replacing(output / BEST) as part, part.open("wb") as file:
-            np.savez(file, **values)
+        write_arrays(output / BEST, values)
     with replacing(output / "log.csv") as part, part.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
@@ -351,8 +350,7 @@ def _keep(output, values, momenta, history, best, result, origin, classes):
         part.write_text(json.dumps(result, indent=1), encoding="utf-8")
     kept = json.dumps({"history": history, "origin": origin, "classes": classes})
     momenta = {f"optimizer/{place}": value for place, value in enumerate(momenta)}
-    with replacing(output / STATE) as part, part.open("wb") as file:
-        np.savez(file, kept=np.array(kept), **values, **momenta)
+    write_arrays(output / STATE, {"kept": kept, **values, **momenta})
 
 
 def _restore(output, model, optimizer, classes):
