@@ -67,6 +67,14 @@ def test_batch_normalisation_has_its_statistics_again(weights_file, images):
         np.testing.assert_allclose(training[layer], still[layer], rtol=0.02, atol=0.02 * np.std(still[layer]))
 
 
+def test_weights_file_is_trained_on(weights_file, tmp_path):
+    """As the command does it: the statistics come from the images that the run trains on."""
+    chosen = Config.of({**SMALL, "taps": TAPS, "start": str(weights_file), "epochs": 1, "batch": 4})
+    result = train(chosen, make_images(tmp_path / "images", train=4, val=2), tmp_path / "run")
+    assert (result["start"], result["start_licence"]) == ("small 0.0.1: nothing", "none")
+    assert np.isfinite(result["val_loss"])
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [

@@ -234,7 +234,7 @@ def _train(config, data, output, strategy, chief, on_epoch):
     history, origin = _restore(output, model, optimizer, list(images.classes))
     if not history:
         few = images.train(config, 0, min(16, config.batch)).take(4)
-        origin = start(model, config, (batch for batch, _ in few)) if config.start else ("random weights", "")
+        origin = start(model, config, lambda: (batch for batch, _ in few))
     replicas = strategy.num_replicas_in_sync
     alone = images_per_second(images.train(config, 0, config.batch, per_replica=config.batch // replicas).repeat(), 2)
     trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
