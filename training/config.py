@@ -171,5 +171,12 @@ class Config:
             raise ValueError("the field recipe is missing: say in words what this run follows.")
         return cls(**values)
 
+    def refuse_other(self, earlier, folder, what):
+        """Raise ValueError if ``folder`` holds ``what`` ("a run") of another configuration, ``earlier``."""
+        before, now = dataclasses.asdict(earlier), dataclasses.asdict(self)
+        other = [f"{name} {before[name]!r}, now {now[name]!r}" for name in now if before[name] != now[name]]
+        if other:
+            raise ValueError(f"{folder} holds {what} with {'; '.join(other)}. Choose another --output.")
+
     def to_json(self):
         return json.dumps(dataclasses.asdict(self), indent=1)

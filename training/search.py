@@ -159,10 +159,7 @@ def _study(config, output):
     )
     if "config" not in study.user_attrs:
         study.set_user_attr("config", dataclasses.asdict(config))
-    earlier, now = dataclasses.asdict(Config.of(study.user_attrs["config"])), dataclasses.asdict(config)
-    other = [f"{name} {earlier[name]!r}, now {now[name]!r}" for name in now if earlier[name] != now[name]]
-    if other:
-        raise ValueError(f"{output} holds a search with {'; '.join(other)}. Choose another --output.")
+    config.refuse_other(Config.of(study.user_attrs["config"]), output, "a search")
     return study
 
 

@@ -7,7 +7,6 @@ highest), ``log.csv``, ``tensorboard/``, ``curve.png`` and ``result.json``.
 
 import contextlib
 import csv
-import dataclasses
 import json
 import math
 import os
@@ -216,7 +215,8 @@ def train(config, data, output, devices="one", on_epoch=None):
 
 
 def _train(config, data, output, strategy, chief, on_epoch):
-    _same_configuration(config, output)
+    if (output / "config.json").exists():
+        config.refuse_other(Config.read(output / "config.json"), output, "a run")
     say = tqdm.write if chief else lambda text: None
     images = open_images(data, checked=output / "images.json" if chief else None, report=say)
     steps = Steps(config, len(images.classes), strategy)
@@ -236,14 +236,14 @@ def _train(config, data, output, strategy, chief, on_epoch):
         few = images.train(config, 0, min(16, config.batch)).take(4)
         origin = start(model, config, lambda: (batch for batch, _ in few))
     replicas = strategy.num_replicas_in_sync
-    alone = images_per_second(images.train(config, 0, config.batch, per_replica=config.batch // replicas).repeat(), 2)
+    input_speed = images_per_second(training(0)(per_replica=config.batch // replicas).repeat(), 2)
     trainable = sum(math.prod(variable.shape) for variable in model.trainable_variables)
     say(
         f"{model.name}: {model.count_params():,} parameters, {trainable:,} of them trained. Start: {origin[0]}.\n"
         f"{images.size('train'):,} images to train and {images.size('val'):,} to validate, {len(images.classes):,} "
         f"classes; {len(images.corrupt)} corrupt images left out.\n"
         f"{replicas} x {config.batch // replicas} images = a batch of {config.batch}; learning rate "
-        f"{config.learning_rate:g}. Input alone: {alone:,.0f} images/s."
+        f"{config.learning_rate:g}. Input alone: {input_speed:,.0f} images/s."
     )
     if history:
         say(f"Going on after epoch {len(history)}.")
@@ -289,7 +289,7 @@ def _train(config, data, output, strategy, chief, on_epoch):
             values = snapshot(model)
             momenta = [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
             if chief:
-                result = _result(config, images, data, history, origin, replicas, alone)
+                result = _result(config, images, data, history, origin, replicas, input_speed)
                 _keep(output, values, momenta, history, best, result, origin, list(images.classes))
                 with board.as_default():
                     for name in list(row)[1:]:
@@ -297,25 +297,16 @@ def _train(config, data, output, strategy, chief, on_epoch):
                 board.flush()
             if on_epoch:
                 on_epoch(row)
-    result = _result(config, images, data, history, origin, replicas, alone)
+    result = _result(config, images, data, history, origin, replicas, input_speed)
     if chief:
         draw_curve(history, output / "curve.png", f"{model.name} on {data.name}, {len(images.classes)} classes")
-        starving = "input" if alone < 1.2 * history[-1]["images_per_second"] else "network"
+        starving = "input" if input_speed < 1.2 * history[-1]["images_per_second"] else "network"
         say(
             f"Best validation top-1 {result['val_top1']:.4f} (top-5 {result['val_top5']:.4f}) after epoch "
             f"{result['best_epoch']}. The {starving} sets the pace: {history[-1]['images_per_second']:,.0f} images/s, "
-            f"input alone {alone:,.0f}. See {output}."
+            f"input alone {input_speed:,.0f}. See {output}."
         )
     return result
-
-
-def _same_configuration(config, output):
-    kept = output / "config.json"
-    if kept.exists():
-        earlier, now = dataclasses.asdict(Config.read(kept)), dataclasses.asdict(config)
-        other = [f"{name} {earlier[name]!r}, now {now[name]!r}" for name in now if earlier[name] != now[name]]
-        if other:
-            raise ValueError(f"{output} holds a run with {'; '.join(other)}. Choose another --output.")
 
 
 def _finite(loss, epoch, rate, output):
@@ -366,7 +357,7 @@ def _restore(output, model, optimizer, classes):
     return kept["history"], tuple(kept["origin"])
 
 
-def _result(config, images, data, history, origin, replicas, alone):
+def _result(config, images, data, history, origin, replicas, input_speed):
     best = max(history, key=lambda row: row["val_top1"])
     return {
         "data": data.name,
@@ -384,6 +375,6 @@ def _result(config, images, data, history, origin, replicas, alone):
         "devices": replicas,
         "batch": config.batch,
         "images_per_second": history[-1]["images_per_second"],
-        "input_images_per_second": round(alone, 1),
+        "input_images_per_second": round(input_speed, 1),
         "versions": {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__},
     }
