@@ -16,6 +16,8 @@ from training_runs import SMALL, kill_in_epoch, make_images, training, write_con
 
 RANGES = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "batch": {"choices": [4, 8]}}
 CONFIG = Config(**{**SMALL, "warmup_epochs": 0, "search": RANGES})
+# Long enough that, of two trials side by side, neither ends before the other has finished its first epoch.
+LONG = dataclasses.replace(CONFIG, epochs=15)
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +29,12 @@ def images(tmp_path_factory):
 def killed(images, tmp_path_factory):
     """The folder of a search that was killed while it trained two trials side by side; it then went on to three."""
     place = tmp_path_factory.mktemp("searches")
-    config = write_config(place / "small.json", **dataclasses.asdict(CONFIG))
+    config = write_config(place / "small.json", **dataclasses.asdict(LONG))
     command = ["search", config, "--data", images, "--output", place / "search", "--trials", 2, "--workers", 2]
     kill_in_epoch(training(*command, wait=False), place / "search" / "trial-0000", epoch=2)
-    trials = searching._study(CONFIG, place / "search").trials
+    trials = searching._study(LONG, place / "search").trials
     assert [trial.state.name for trial in trials] == ["RUNNING"] * 2
-    table = search(CONFIG, images, place / "search", trials=3, workers=2)
+    table = search(LONG, images, place / "search", trials=3, workers=2)
     assert table.set_index("number")["batch"][[0, 1]].tolist() == [trial.params["batch"] for trial in trials]
     return place / "search", table
 
@@ -41,7 +43,7 @@ def test_killed_search_goes_on_in_its_folders(killed):
     folder, table = killed
     assert sorted(path.name for path in folder.glob("trial-*")) == ["trial-0000", "trial-0001", "trial-0002"]
     assert sorted(table["number"]) == [0, 1, 2] and set(table["state"]) == {"complete"}
-    assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {3}
+    assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {15}
     assert "Going on after epoch" in (folder / "trial-0000" / "output.txt").read_text()
 
 
@@ -57,7 +59,7 @@ def test_search_keeps_everything(killed):
         assert run.name == f"trial-{row.number:04}"
         assert (kept.learning_rate, kept.batch, kept.search) == (row.learning_rate, row.batch, {})
         assert json.loads((run / "result.json").read_text())["val_top1"] == row.value
-        assert "epoch 3: loss" in (run / "output.txt").read_text()
+        assert "epoch 15: loss" in (run / "output.txt").read_text()
     assert Config.read(folder / "best.json") == Config.read(folder / table["folder"][0] / "config.json")
 
 
