@@ -6,6 +6,9 @@ from pathlib import Path
 
 from stratonet import __version__
 
+# Exit status of a run that has finished, but not all images could be measured.
+DAMAGED = 3
+
 
 def _plugins_directory(options):
     from cellprofiler_plugin._headless import PLUGINS
@@ -17,6 +20,38 @@ def _demo(options):
     from stratonet_demo import demo
 
     demo(options.plate, options.output)
+
+
+def _extract(options):
+    from stratonet.extraction import extract
+
+    given = vars(options)
+    del given["run"]
+    done = extract(given.pop("sources"), given.pop("output"), **given)
+    print(done)
+    return DAMAGED if done.failed else 0
+
+
+def _channels(text):
+    """``DNA=OrigDNA,ER`` as a dict of names in the features to names in the source."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    return {name.strip(): (other or name).strip() for name, _, other in pairs}
+
+
+def _shard(text):
+    part, _, parts = text.partition("/")
+    return int(part), int(parts)
+
+
+def _prefixes(text):
+    old, separator, new = text.partition("=")
+    if not (old and separator):
+        raise ValueError(text)
+    return old, new
+
+
+def _names(text):
+    return tuple(text.split(","))
 
 
 def main(arguments=None):
@@ -52,13 +87,106 @@ def main(arguments=None):
     )
     command.set_defaults(run=_demo)
 
+    _add_extract(commands)
+
     options = parser.parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
+    except KeyboardInterrupt:
+        print("stratonet: stopped. What was measured is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"stratonet: {error}", file=sys.stderr)
         return 1
-    return 0
+
+
+def _add_extract(commands):
+    command = commands.add_parser(
+        "extract",
+        help="turn plates of images, here or in S3, into tables of features",
+        description="Measure the image sets of plates and write their features as Parquet, a table a plate. The same "
+        "command again measures only what is missing.",
+        epilog="Exit status: 0 all image sets measured whole; 3 finished, but some images could not be measured "
+        "(Metadata_Error says why); 1 stopped by an error; 2 wrong use; 130 interrupted. What was measured is kept.",
+    )
+    command.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="a CellProfiler LoadData table (CSV or Parquet), the BBBC021 image table, a folder of images, or "
+        "jump:SOURCE/BATCH/PLATE for a plate of the cellpainting-gallery; each local, s3:// or https:// (folders: local "
+        "or s3://)",
+    )
+    command.add_argument("--output", required=True, metavar="DEST", help="folder or s3:// prefix of the features")
+    command.set_defaults(run=_extract)
+
+    group = command.add_argument_group("image sets")
+    group.add_argument(
+        "--channels",
+        type=_channels,
+        metavar="A,B,...",
+        help="channels to measure, NEW=OLD to rename one (default: all)",
+    )
+    group.add_argument(
+        "--pattern",
+        metavar="NAME|REGEX",
+        help="how files of a folder are named: imagexpress, phenix, cellvoyager, jump, or a regular expression with the "
+        "named groups Channel, Well (or Row and Column), Plate, Site, ... (default: the ready one that fits)",
+    )
+    group.add_argument("--images", metavar="DIR", help="where relative paths start (default: the table's folder)")
+    group.add_argument(
+        "--replace-path",
+        dest="replace",
+        type=_prefixes,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="replace the beginning of the paths in a table; can be given more than once",
+    )
+    group.add_argument(
+        "--illumination",
+        choices=["divide", "subtract"],
+        help="correct images by the table's illumination functions (Illum...), as CorrectIlluminationApply does",
+    )
+    group.add_argument("--shard", type=_shard, default=(1, 1), metavar="K/N", help="measure only part K of N")
+
+    group = command.add_argument_group("what is measured")
+    group.add_argument(
+        "--taps", type=_names, metavar="A,B,...", help="low, medium, high or layers (default: those three)"
+    )
+    group.add_argument("--weights", default="stratonet50", help="name or path of a weights file (default: %(default)s)")
+    group.add_argument(
+        "--provider", default="CPUExecutionProvider", help="ONNX Runtime's execution provider (default: %(default)s)"
+    )
+    group.add_argument("--labels", metavar="NAME", help="measure the objects of this label image of the table")
+    group.add_argument(
+        "--centres",
+        metavar="TABLE",
+        help="measure the objects of this table: Metadata_..., ObjectNumber, Location_Center_X, Location_Center_Y",
+    )
+    group.add_argument("--size", type=int, metavar="PIXELS", help="side of the square around each object (default: 96)")
+
+    group = command.add_argument_group("where")
+    group.add_argument("--endpoint", metavar="URL", help="of an S3 service (default: AWS_ENDPOINT_URL, else AWS)")
+    group.add_argument("--region", help="of the buckets (default: AWS_REGION or AWS_DEFAULT_REGION)")
+    group.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="never sign (default: signed with the usual AWS credentials where there are any, and anonymously where "
+        "there are none or a bucket refuses them)",
+    )
+    group.add_argument(
+        "--gallery",
+        action="store_true",
+        help="write DEST/embeddings/<network>_<dataset>_<hash>/<batch>/<plate>/<well>-<site>/embedding.parquet, the "
+        "layout of the cellpainting-gallery's workspace_dl",
+    )
+
+    group = command.add_argument_group("how")
+    group.add_argument("--strict", action="store_true", help="stop at the first image that cannot be measured")
+    group.add_argument("--engine", choices=["local", "ray"], default="local", help="default: %(default)s")
+    group.add_argument("--address", help="of the Ray cluster (default: this machine's, else a new one on it)")
+    group.add_argument("--quiet", action="store_true", help="a line a plate in place of a progress bar, for logs")
 
 
 if __name__ == "__main__":

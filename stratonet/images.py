@@ -1,6 +1,7 @@
 """Reading one plane from a file or URL: TIFF with tifffile, PNG and JPEG with Pillow."""
 
 import io
+import math
 import os
 
 import numpy as np
@@ -33,31 +34,64 @@ def read_plane(path):
     ------
     FileNotFoundError, PermissionError, OSError
         The file cannot be opened.
-    ValueError
-        Not a TIFF, PNG or JPEG file, damaged, empty, coloured, or a stack. The message names the file, what was
-        received and what to do.
+    TypeError, ValueError
+        As `decode_plane`.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"An image's path is a string. Received: {path!r} ({type(path).__name__})")
     path = os.fspath(path)
-    extension = os.path.splitext(path.partition("?")[0] if is_url(path) else path)[1].lower()
-    if extension not in TIFF + PILLOW:
-        raise ValueError(f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received: {extension!r}")
-    content = _content(path)
+    _extension(path)
+    return decode_plane(_content(path), path)
+
+
+def decode_plane(content, name, frame=None, series=None):
+    """The grey image in the bytes of a file, whose dtype is kept.
+
+    Parameters
+    ----------
+    content : bytes
+    name : str
+        The file's path or URL: its extension tells the format, and errors begin with it.
+    frame, series : int, optional
+        Which plane of a TIFF stack, and which image of a TIFF file that holds several, from 0 as CellProfiler counts.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
+
+    Raises
+    ------
+    ValueError
+        Not a TIFF, PNG or JPEG file, damaged, empty, coloured, a stack without ``frame``, or without that frame. The
+        message names the file, what was received and what to do.
+    """
+    extension = _extension(name)
     try:
-        plane = _decode_tiff(content) if extension in TIFF else _decode_with_pillow(content)
+        if extension in TIFF:
+            plane = _decode_tiff(content, frame, series)
+        elif frame or series:
+            raise _Refused(f"only TIFF files have frames and series. Received: frame {frame}, series {series}")
+        else:
+            plane = _decode_with_pillow(content)
     except MemoryError:
         raise
     except _Refused as refused:
-        raise ValueError(f"{path}: {refused}") from None
+        raise ValueError(f"{name}: {refused}") from None
     except Exception as error:  # the decoders raise what they meet: struct.error, zlib.error, KeyError, ...
         raise ValueError(
-            f"{path}: cannot be read as an image ({type(error).__name__}: {error}). "
+            f"{name}: cannot be read as an image ({type(error).__name__}: {error}). "
             f"Received: {len(content)} bytes. Is the file damaged, or was it copied half?"
         ) from error
     if plane.size == 0:
-        raise ValueError(f"{path}: the image is empty. Received: shape {plane.shape}")
+        raise ValueError(f"{name}: the image is empty. Received: shape {plane.shape}")
     return plane
+
+
+def _extension(path):
+    extension = os.path.splitext(path.partition("?")[0] if is_url(path) else path)[1].lower()
+    if extension not in TIFF + PILLOW:
+        raise ValueError(f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received: {extension!r}")
+    return extension
 
 
 class _Refused(Exception):
@@ -76,26 +110,33 @@ def _content(path):
         return file.read()
 
 
-def _decode_tiff(content):
+def _decode_tiff(content, frame, number):
     import tifffile
 
     # A TiffFile is only freed by the garbage collector: the bytes must not wait for that.
     with io.BytesIO(content) as file, tifffile.TiffFile(file) as tiff:
         if not tiff.series:
             raise ValueError("it holds no image")
-        series = tiff.series[0]
+        if (number or 0) >= len(tiff.series):
+            raise _Refused(f"series {number} was asked for, and it holds {len(tiff.series)}, counted from 0")
+        series = tiff.series[number or 0]
         shape, axes = series.shape, series.axes
         if "S" in axes:
             raise _Refused(f"a colour image was received (shape {shape}). {ONE_CHANNEL}")
-        if len(shape) != 2 or len(tiff.series) > 1:
+        if frame is None and (len(shape) != 2 or (number is None and len(tiff.series) > 1)):
             raise _Refused(
                 f"a stack was received (shape {shape}, axes {axes}, {len(tiff.pages)} pages). "
                 "Give one plane, or a projection of the stack."
             )
+        frames = math.prod(shape[:-2])
+        if (frame or 0) >= frames:
+            raise _Refused(f"frame {frame} was asked for, and it holds {frames}, counted from 0")
         try:
-            return series.asarray()
+            if len(series.pages) == frames:
+                return series.asarray(key=frame or 0)
+            return series.asarray().reshape(frames, *shape[-2:])[frame or 0]
         except ValueError as error:
-            if "imagecodecs" not in str(error):
+            if "imagecodecs" not in str(error) or len(tiff.pages) > 1:
                 raise
     # LZW, JPEG, ...: tifffile leaves them to a package that CellProfiler does not have, Pillow reads them.
     return _decode_with_pillow(content)

@@ -130,7 +130,7 @@ class StratoNet:
         rows = list(self.stream(planes))
         return np.stack(rows) if rows else np.empty((0, self.width), np.float32)
 
-    def stream(self, items, read=None, name=None):
+    def stream(self, items, read=None, name=None, prepared=False):
         """Yield the features of each item in order, (width,), float32; read, scale and embed in parallel ahead.
 
         Parameters
@@ -141,30 +141,41 @@ class StratoNet:
             Turns an item into a plane, in a thread. Its errors are passed on.
         name : callable, optional
             Turns an item into what an error calls its plane. Default: its number.
+        prepared : bool
+            The planes come from `stratonet.preprocessing.to_grey`.
         """
-        workers = threads()
-        pending = deque()
-        pool = ThreadPoolExecutor(workers, thread_name_prefix="stratonet")
-        try:
-            for number, item in enumerate(items):
-                pending.append(pool.submit(self._embed, number, item, read, name))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-            pool.shutdown()
 
-    def _embed(self, number, item, read, name):
-        plane = read(item) if read else item
-        try:
-            grey = preprocessing.to_grey(plane, self.card)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name(item) if name else f'Plane {number}'}: {error}") from None
+        def embed(numbered):
+            number, item = numbered
+            plane = read(item) if read else item
+            try:
+                grey = plane if prepared else preprocessing.to_grey(plane, self.card)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{name(item) if name else f'Plane {number}'}: {error}") from None
+            return self._embed(grey)
+
+        workers = threads()
+        with ThreadPoolExecutor(workers, thread_name_prefix="stratonet") as pool:
+            yield from ahead(pool, embed, enumerate(items), 2 * workers)
+
+    def _embed(self, grey):
         inputs = {self._input: preprocessing.to_planes(grey, self.card)}
         return np.concatenate(self._session.run(self._outputs, inputs), axis=1)[0]
+
+
+def ahead(pool, function, items, count):
+    """Yield ``function(item)`` of each item in order, computed by the pool up to ``count`` items ahead."""
+    pending = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def _find(weights):

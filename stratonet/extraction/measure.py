@@ -1,0 +1,263 @@
+"""One unit of work, from its files to its features; the same in a thread, a process or on another machine."""
+
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from .. import crops
+from ..images import decode_plane
+from ..naming import feature_names
+from ..network import StratoNet, ahead, read_card, threads
+from ..preprocessing import check_plane, to_grey
+from . import illumination
+from .storage import Storage, shown
+from .units import CENTRE, OBJECT
+
+# Waiting for a disk or S3 costs no core: more threads read than compute.
+READERS_PER_CORE = 4
+# What is wrong with one file. Anything else is wrong with the place, and stops the run.
+OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, TypeError)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an image could not be measured, in words."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects of one image set: their numbers (n,), and the rows and columns of their centres (n, 2), in pixels.
+
+    ``shape`` is that of the label image they come from.
+    """
+
+    numbers: np.ndarray
+    centres: np.ndarray
+    shape: tuple = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One image set, measured.
+
+    Attributes
+    ----------
+    metadata : dict
+        Its ``Metadata_*``.
+    numbers : numpy.ndarray (n,), or None
+        Those of its objects; None for a whole image, where n is 1.
+    features : numpy.ndarray (n, n channels, width), float32
+        NaN where nothing could be measured.
+    errors : list of n lists of str
+        What went wrong.
+    """
+
+    metadata: dict
+    numbers: np.ndarray
+    features: np.ndarray
+    errors: list
+
+
+class DamagedImage(ValueError):
+    """An image cannot be measured, and the run is strict."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is measured and how. Small and without credentials: it travels to other processes and machines.
+
+    Attributes
+    ----------
+    storage : Storage
+    channels : tuple of str
+    weights, taps, provider
+        See `stratonet.StratoNet.load`.
+    illumination : {"divide", "subtract"}, optional
+        Correct each image by its illumination function.
+    labels : str, optional
+        The label image whose objects are measured.
+    size : int, optional
+        Side of the square around each object, in pixels. None measures whole images.
+    strict : bool
+        Raise at the first image that cannot be measured.
+    """
+
+    storage: Storage
+    channels: tuple
+    weights: str = "stratonet50"
+    taps: tuple = None
+    provider: str = "CPUExecutionProvider"
+    illumination: str = None
+    labels: str = None
+    size: int = None
+    strict: bool = False
+
+    @property
+    def net(self):
+        """The network, opened once a process."""
+        return StratoNet.load(self.weights, self.taps, self.provider)
+
+    @property
+    def card(self):
+        """The card of the weights, without the network."""
+        return read_card(self.weights)
+
+    @property
+    def feature_names(self):
+        """The names of all columns of features."""
+        return _names(self)
+
+    @property
+    def manifest(self):
+        """What decides the numbers, as JSON can hold it."""
+        return {
+            "feature_set": self.net.feature_set_id,
+            "taps": [tap.layer for tap in self.card.choose(self.taps)],
+            "channels": list(self.channels),
+            "illumination": self.illumination,
+            "objects": self.size and (self.labels or "centres"),
+            "size": self.size,
+        }
+
+    def read(self, unit, pool):
+        """Yield for each image set of a unit what `measure` takes, read in order and ahead.
+
+        Yields
+        ------
+        tuple
+            `Objects`, a `Failure`, or None for a whole image; and a list with, for each channel, a plane or a `Failure`. A plane of a
+            whole image is what the network sees already, see `stratonet.preprocessing.to_grey`.
+
+        Raises
+        ------
+        Unreachable
+            The place of the images cannot be reached.
+        DamagedImage
+            The recipe is strict, and an image cannot be measured.
+        """
+        jobs = []
+        for number, row in enumerate(unit.rows.to_dict("records")):
+            if self.labels:
+                jobs.append((self._labels, self.labels, row))
+            elif self.size:
+                jobs.append((_given, "centres", unit.centres[number]))
+            jobs += [(self._plane, channel, row, channel) for channel in self.channels]
+        count = len(self.channels) if self.size else 2 * READERS_PER_CORE * threads()
+        results = ahead(pool, self._attempt, jobs, count)
+        for _ in range(len(unit.rows)):
+            objects = next(results) if self.size else None
+            yield objects, [next(results) for _ in self.channels]
+
+    def measure(self, unit, fields):
+        """Yield a `Measured` for each image set of a unit, in order.
+
+        Parameters
+        ----------
+        unit : Unit
+        fields : iterable
+            What `read` yields, from this or another machine.
+        """
+        net, queue = self.net, deque()
+
+        def planes():
+            for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
+                measured = self._empty(row, objects, channels)
+                for number, channel, plane in self._cut(objects, channels, measured.errors):
+                    queue.append((measured, number, channel))
+                    yield plane
+                queue.append(measured)
+
+        for values in net.stream(planes(), prepared=not self.size):
+            while isinstance(queue[0], Measured):
+                yield queue.popleft()
+            measured, number, channel = queue.popleft()
+            measured.features[number, channel] = values
+        yield from queue
+
+    def _attempt(self, job):
+        function, name, *arguments = job
+        try:
+            return function(*arguments)
+        except OF_ONE_FILE as error:
+            if self.strict:
+                raise DamagedImage(f"{name}: {error}") from None
+            return Failure(f"{name}: {error}")
+
+    def _plane(self, row, channel):
+        url = row[f"URL_{channel}"]
+        if url is None:
+            raise ValueError("the table names no file")
+        frame, series = (row.get(f"{kind}_{channel}") for kind in ("Frame", "Series"))
+        plane = decode_plane(self.storage.read(url), shown(url), frame, series)
+        function = row[f"Illumination_{channel}"] if self.illumination else None
+        if self.illumination and function is None:
+            raise ValueError("the table names no illumination function")
+        try:
+            plane = check_plane(plane)
+            if function:
+                plane = illumination.correct(plane, _function(self.storage, function), self.illumination)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{shown(url)}: {error}") from None
+        return plane if self.size else to_grey(plane, self.card)
+
+    def _labels(self, row):
+        url = row[f"Labels_{self.labels}"]
+        if url is None:
+            raise ValueError("the table names no label image")
+        labels = decode_plane(self.storage.read(url), shown(url))
+        if labels.dtype.kind not in "bui":
+            raise TypeError(f"{shown(url)}: a label image holds whole numbers. Received: dtype {labels.dtype}")
+        numbers, inverse = np.unique(labels, return_inverse=True)
+        places = np.indices(labels.shape).reshape(2, -1)
+        centres = crops.centres(np.column_stack([*places, inverse.ravel() + 1]), len(numbers))
+        return Objects(numbers[numbers > 0], centres[numbers > 0], labels.shape)
+
+    def _empty(self, row, objects, channels):
+        errors = [plane.reason for plane in channels if isinstance(plane, Failure)]
+        numbers = None
+        if isinstance(objects, Failure):
+            errors = [objects.reason, *errors]
+        elif objects is not None:
+            numbers = objects.numbers
+        count = 1 if numbers is None else len(numbers)
+        features = np.full((count, len(self.channels), self.net.width), np.nan, np.float32)
+        metadata = {name: value for name, value in row.items() if name.startswith("Metadata_")}
+        return Measured(metadata, numbers, features, [list(errors) for _ in range(count)])
+
+    def _cut(self, objects, channels, errors):
+        """Yield the number of the object, the number of the channel, and the plane to embed."""
+        if isinstance(objects, Failure):
+            return
+        for number in range(len(errors)):
+            for channel, plane in enumerate(channels):
+                if isinstance(plane, Failure):
+                    continue
+                if objects is not None:
+                    if objects.shape not in (None, plane.shape):
+                        errors[number].append(
+                            f"{self.channels[channel]}: the label image has shape {objects.shape}, the image {plane.shape}"
+                        )
+                        continue
+                    plane = crops.crop(plane, objects.centres[number], self.size)
+                    if plane is None:
+                        errors[number].append(f"{self.channels[channel]}: the object has no pixel in the image")
+                        continue
+                yield number, channel, plane
+
+
+@lru_cache(maxsize=4)
+def _names(recipe):
+    return feature_names(recipe.card.choose(recipe.taps), recipe.channels)
+
+
+def _given(table):
+    return Objects(table[OBJECT].to_numpy(), table[list(CENTRE)].to_numpy(float))
+
+
+@lru_cache(maxsize=16)
+def _function(storage, url):
+    return illumination.read_function(storage.read(url), shown(url))

@@ -1,0 +1,355 @@
+"""A run: from sources to feature tables, whatever was measured before."""
+
+import os
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+
+from tqdm.auto import tqdm
+
+from .. import __version__
+from ..images import is_url
+from ..network import ahead, threads
+from .destination import OURS, Destination
+from .measure import READERS_PER_CORE, Recipe
+from .resources import Monitor, summary, to_csv
+from .sources import read_source
+from .storage import Storage, shown
+from .units import read_centres, split
+
+# Wells at work at once: while one is written or waits for its first image, the others keep the cores busy.
+WELLS_AT_ONCE = 3
+SIZE = 96
+
+
+@dataclass
+class Summary:
+    """What a run has done.
+
+    Attributes
+    ----------
+    image_sets, images : int
+        Measured in this run.
+    before : int
+        Units that the destination held already.
+    failed : int
+        Image sets that could not be measured whole, those measured before included.
+    complete, waiting : list of str
+        Plates that have their feature tables, and those that still lack units of other shards.
+    """
+
+    destination: str
+    feature_set_id: str
+    image_sets: int = 0
+    images: int = 0
+    before: int = 0
+    failed: int = 0
+    complete: list = field(default_factory=list)
+    waiting: list = field(default_factory=list)
+    seconds: float = 0
+    resources: str = ""
+
+    def __str__(self):
+        rate = f"{self.image_sets / self.seconds:.2f} image sets/s, {self.images / self.seconds:.1f} images/s"
+        lines = {
+            "Plates": f"{len(self.complete)} complete"
+            + f", {len(self.waiting)} wait for other shards" * bool(self.waiting),
+            "Image sets": f"{self.image_sets:,} measured"
+            + f"; {self.before:,} wells were there before" * bool(self.before),
+            "Not whole": f"{self.failed:,} image sets" + ": Metadata_Error says why" * bool(self.failed),
+            "Time": f"{timedelta(seconds=round(self.seconds))}, {rate}",
+            "Feature set": self.feature_set_id,
+            "Features": self.destination,
+        }
+        return "\n".join(f"{name:<13}{text}" for name, text in lines.items()) + f"\n{self.resources}"
+
+
+def extract(
+    sources,
+    output,
+    *,
+    channels=None,
+    taps=None,
+    weights="stratonet50",
+    provider="CPUExecutionProvider",
+    pattern=None,
+    images=None,
+    replace=(),
+    illumination=None,
+    labels=None,
+    centres=None,
+    size=None,
+    gallery=False,
+    endpoint=None,
+    region=None,
+    anonymous=False,
+    shard=(1, 1),
+    strict=False,
+    engine="local",
+    address=None,
+    quiet=False,
+):
+    """Measure image sets and write their features; what the destination holds already is not measured again.
+
+    Parameters
+    ----------
+    sources : str or list of str
+        Tables, folders or plates of the cellpainting-gallery, see `stratonet.extraction.sources.read_source`.
+    output : str
+        Folder or S3 prefix, see `stratonet.extraction.destination`.
+    channels : list of str or dict, optional
+        Channels to measure, or a dict of their names in the features to their names in the source. Default: all.
+    taps, weights, provider
+        See `stratonet.StratoNet.load`.
+    pattern, images, replace
+        See `stratonet.extraction.sources.read_source`.
+    illumination : {"divide", "subtract"}, optional
+        Correct each image by the illumination function that the table names, as CellProfiler does.
+    labels : str, optional
+        Measure the objects of this label image, which the table names: one row an object.
+    centres : str, optional
+        Measure the objects of this table of centres, see `stratonet.extraction.units.read_centres`.
+    size : int, optional
+        Side of the square around each object, in pixels. Default: 96.
+    gallery : bool
+        Write the layout of the cellpainting-gallery's ``workspace_dl``.
+    endpoint, region, anonymous
+        See `stratonet.extraction.storage.Storage`.
+    shard : (int, int)
+        Measure only part k of n: every n-th well from the k-th on.
+    strict : bool
+        Stop at the first image that cannot be measured, instead of giving it NaN and the reason.
+    engine : {"local", "ray"}
+    address : str, optional
+        Of a Ray cluster. Default: the one that this machine belongs to, or else a new one on this machine.
+    quiet : bool
+        One line a plate in place of a progress bar.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    ValueError
+        A source, an option or the destination is not what it should be; the message says what to do.
+    Unreachable
+        Images or destination cannot be reached. What was measured until then is kept, as after any other error.
+    """
+    sources = [str(sources)] if isinstance(sources, (str, os.PathLike)) else [str(source) for source in sources]
+    if channels is not None and not isinstance(channels, dict):
+        channels = {name: name for name in channels}
+    if labels and centres:
+        raise ValueError("Objects come from a label image or from a table of centres. Received both.")
+    if illumination not in (None, "divide", "subtract"):
+        raise ValueError(f"An illumination function divides or subtracts. Received: {illumination!r}")
+    if not 1 <= shard[0] <= shard[1]:
+        raise ValueError(f"A shard is K of N, K from 1 to N. Received: {shard[0]} of {shard[1]}")
+    storage = Storage(endpoint, region, anonymous)
+
+    def read(source):
+        return read_source(source, storage, channels=channels, pattern=pattern, images=images, replace=replace)
+
+    first = read(sources[0])
+    recipe = Recipe(
+        storage,
+        tuple(channels or _channels(first)),
+        str(weights),
+        (taps,) if isinstance(taps, str) else taps and tuple(taps),
+        provider,
+        illumination,
+        labels,
+        (size or SIZE) if labels or centres else None,
+        strict,
+    )
+    destination = Destination(_in_gallery(output, recipe) if gallery else str(output), recipe, gallery)
+    centres = read_centres(centres, storage) if centres else None
+    work = _Work(sources, first, read, destination, centres, shard, quiet)
+    destination.open()
+
+    began = datetime.now(timezone.utc)
+    with Monitor() as monitor, work:
+        if engine == "ray":
+            from .ray_engine import measure
+        else:
+            measure = _measure
+        for unit, failed in measure(destination, work.units(), work.advance, address):
+            work.finish(unit, failed)
+    destination.tidy()
+    done = work.done
+    done.seconds = (datetime.now(timezone.utc) - began).total_seconds()
+    report = monitor.report()
+    done.resources = summary(report)
+    run = {
+        "started": began.isoformat(timespec="seconds"),
+        "engine": engine,
+        "shard": "/".join(map(str, shard)),
+        "feature_set": done.feature_set_id,
+        "version": __version__,
+        "image_sets": done.image_sets,
+        "images": done.images,
+        "images_per_second": done.images / done.seconds,
+    }
+    destination.add_run(
+        f"{began:%Y%m%dT%H%M%S.%f}-{shard[0]}of{shard[1]}-{os.getpid()}.csv", to_csv([{**run, **report}])
+    )
+    return done
+
+
+class _Work:
+    """The units that a run has to measure, source by source, and what becomes of their plates."""
+
+    def __init__(self, sources, first, read, destination, centres, shard, quiet):
+        self.sources, self.read = sources, read
+        self.destination, self.recipe = destination, destination.recipe
+        self.centres, self.shard = centres, shard
+        self.done = Summary(shown(destination.url), self.recipe.net.feature_set_id)
+        self._names = {}  # plate: names of all its units
+        self._left = {}  # plate: names of those that this run has still to measure
+        self._planned = 0
+        self._reached = set()
+        self._lock = threading.Lock()
+        self._gatherer = ThreadPoolExecutor(1)
+        self._gathered = {}
+        self._quiet = quiet
+        self._first = self._checked(first, sources[0])
+        _probe(self._first, self.recipe)
+
+    def __enter__(self):
+        self._bar = tqdm(unit=" image sets", disable=self._quiet, smoothing=0.05, dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *failure):
+        self._bar.close()
+        self._gatherer.shutdown()
+        for plate, complete in self._gathered.items():
+            if failure == (None, None, None):
+                (self.done.complete if complete.result() else self.done.waiting).append(plate)
+
+    def units(self):
+        """Yield the units to measure; a source is read when those before it have been handed out."""
+        number = 0
+        for index, source in enumerate(self.sources):
+            frame = self._checked(self.read(source), source) if index else self._first
+            units = {}
+            for unit in split(frame, self.centres):
+                units.setdefault(unit.plate, []).append((number, unit))
+                number += 1
+            todo = []
+            for plate, numbered in units.items():
+                todo += self._plan(plate, numbered)
+            self._planned += sum(len(unit.rows) for unit in todo)
+            self._bar.total = self._planned * len(self.sources) // (index + 1)
+            self._bar.refresh()
+            yield from todo
+
+    def _plan(self, plate, numbered):
+        """The units of a plate which this run has to measure."""
+        held = self.destination.held(plate)
+        seen = self._names.setdefault(plate, [])
+        new = [(number, unit) for number, unit in numbered if unit.name not in seen]
+        of_wells = {name.rpartition(".")[0]: name for name in (*held, *seen)}
+        for _, unit in new:
+            if of_wells.get(unit.name.rpartition(".")[0], unit.name) != unit.name:
+                raise ValueError(
+                    f"{shown(self.destination.url)} holds well {unit.well} of plate {plate} already, measured from other "
+                    "images, or with other metadata. Choose another destination, or remove the plate's folder there to "
+                    "measure it anew."
+                )
+        seen += [unit.name for _, unit in new]
+        mine = [unit for number, unit in new if number % self.shard[1] == self.shard[0] - 1]
+        before = [unit for unit in mine if unit.name in held]
+        todo = [unit for unit in mine if unit.name not in held]
+        self.done.before += len(before)
+        self.done.failed += sum(held[unit.name] for unit in before)
+        left = self._left.setdefault(plate, set())
+        left.update(unit.name for unit in todo)
+        if not left:
+            self._gather(plate)
+        return todo
+
+    def advance(self, count=1):
+        """Note that image sets have been measured."""
+        with self._lock:
+            self._bar.update(count)
+
+    def finish(self, unit, failed):
+        """Note that a unit is at the destination."""
+        self.done.image_sets += len(unit.rows)
+        self.done.images += len(unit.rows) * len(self.recipe.channels)
+        self.done.failed += failed
+        self._left[unit.plate].discard(unit.name)
+        if not self._left[unit.plate]:
+            self._gather(unit.plate)
+
+    def _gather(self, plate):
+        self._gathered[plate] = self._gatherer.submit(self.destination.gather, plate, self._names[plate])
+        if self._quiet:
+            print(
+                f"{plate}: {len(self._names[plate])} wells, {self.done.failed} image sets not whole so far", flush=True
+            )
+
+    def _checked(self, frame, source):
+        """The image sets of a source, if they are what the recipe needs."""
+        recipe = self.recipe
+        needed = [f"URL_{channel}" for channel in recipe.channels]
+        needed += [f"Illumination_{channel}" for channel in recipe.channels if recipe.illumination]
+        needed += [f"Labels_{recipe.labels}"] if recipe.labels else []
+        needed += ["Metadata_Batch", "Metadata_Site"] if self.destination.gallery else []
+        lacking = [name for name in needed if name not in frame]
+        if lacking:
+            raise ValueError(f"{shown(source)} lacks {', '.join(lacking)}. It has: {', '.join(frame)}")
+        if _channels(frame) != list(recipe.channels):
+            raise ValueError(
+                f"{shown(source)} has the channels {', '.join(_channels(frame))}, and {', '.join(recipe.channels)} are "
+                "measured. Name the channels to measure."
+            )
+        taken = [name for name in OURS if name in frame]
+        if taken:
+            raise ValueError(f"{shown(source)} has {', '.join(taken)}, which StratoNet writes. Rename the column.")
+        for url in {url.rpartition("/")[0] for url in frame[needed[0]].dropna()}:
+            place = "/".join(url.split("/")[:3])
+            if is_url(url) and place not in self._reached:
+                recipe.storage.check(url)
+                self._reached.add(place)
+        return frame
+
+
+def _measure(destination, units, advance, _address):
+    """Measure units on this machine: yield each, with how many of its image sets could not be measured whole."""
+    recipe = destination.recipe
+
+    def counted(measured):
+        for one in measured:
+            yield one
+            advance()
+
+    def do(unit):
+        return unit, destination.write(unit, counted(recipe.measure(unit, recipe.read(unit, readers))))
+
+    with ThreadPoolExecutor(READERS_PER_CORE * threads()) as readers, ThreadPoolExecutor(WELLS_AT_ONCE) as wells:
+        yield from ahead(wells, do, units, WELLS_AT_ONCE - 1)
+
+
+def _channels(frame):
+    return [name[len("URL_") :] for name in frame if name.startswith("URL_")]
+
+
+def _probe(frame, recipe):
+    """Refuse a screen none of whose images is where the table says, before thousands of rows without a number."""
+    rows = frame.iloc[:: max(1, len(frame) // 10)]
+    urls = [url for url in rows[f"URL_{recipe.channels[0]}"] if url is not None]
+    if not any(recipe.storage.exists(url) for url in urls):
+        raise FileNotFoundError(
+            f"None of {len(urls)} images that were looked for is there, the first: {shown(urls[0]) if urls else 'no name'}. "
+            "Say where they are with --images (where relative paths start) or --replace-path OLD=NEW."
+        )
+
+
+def _in_gallery(output, recipe):
+    """The folder of these features under a ``workspace_dl``: ``embeddings/<network>_<training images>_<hash>``."""
+    name, _, digest = recipe.net.feature_set_id.rpartition("-")
+    images = re.split(r"[ (]", recipe.card.trained_on)[0]
+    return "/".join([str(output).rstrip("/"), "embeddings", f"{name}_{images}_{digest[:7]}".lower()])
