@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/extraction.py DATA/bbbc022
 
 Image sets a second from table and files to feature tables, as a ratio to the network alone on the same number of planes
-that are prepared in memory, in turns within one run: for Cell Painting images of 520 x 696 pixels (BBBC022, copied to
-ten plates), and for generated 16-bit images of 1,024 x 1,024 pixels.
+that are prepared in memory, in turns within one run: for Cell Painting images of 520 x 696 pixels (BBBC022, 32 copies of
+its wells), and for generated 16-bit images of 1,024 x 1,024 pixels.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from stratonet.extraction import extract
 from stratonet.images import read_plane
 from stratonet.preprocessing import to_grey
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main():
@@ -64,25 +64,23 @@ def time_alone(net, table, channels):
     return time.perf_counter() - began
 
 
-def copies(screen, folder, plates=10):
+def copies(screen, folder, times=32):
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
-    files = [name for name in labels if name.startswith("file_")]
     tables = []
-    for plate in range(plates):
-        target = screen / f"P{plate}"
+    for number in range(times):
+        target = screen / str(number)
         target.mkdir(parents=True)
-        for path in labels[files].to_numpy().ravel():
-            shutil.copy(folder / path, target)
-        table = pd.DataFrame(
-            {"Metadata_Plate": f"P{plate}", "Metadata_Well": labels.well, "Metadata_Site": labels.site}
-        )
-        for name in files:
+        table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": labels.well + f"-{number}"})
+        table["Metadata_Site"] = labels.site
+        for name in labels.filter(regex="^file_"):
+            for path in labels[name]:
+                shutil.copy(folder / path, target)
             table["FileName_" + name[5:]], table["PathName_" + name[5:]] = labels[name], str(target)
         tables.append(table)
     return save(screen, pd.concat(tables))
 
 
-def generated(screen, _folder, wells=12, sites=9):
+def generated(screen, _folder, wells=40, sites=9):
     rng = np.random.default_rng(0)
     screen.mkdir()
     rows = []

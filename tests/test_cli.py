@@ -2,6 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pycytominer
 import pytest
@@ -18,7 +19,7 @@ def stratonet(*arguments):
 
 def test_version_and_help():
     assert stratonet("--version").stdout.strip() == __version__
-    assert {"plugins-directory", "demo"} <= set(stratonet("--help").stdout.split())
+    assert {"plugins-directory", "demo", "extract"} <= set(stratonet("--help").stdout.split())
 
 
 def test_plugins_directory_holds_the_module():
@@ -38,7 +39,7 @@ def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("real", [False, True], ids=["simulated", "BBBC013"])
-def test_the_demo_runs_both_doors_and_they_agree(real, tmp_path, request):
+def test_the_demo_runs_both_doors_and_they_agree_and_extract_with_them(real, tmp_path, request):
     plate = ["--plate", request.getfixturevalue("data") / "bbbc013"] if real else []
     done = stratonet("demo", *plate, "--output", tmp_path)
     print(done.stdout)
@@ -51,3 +52,11 @@ def test_the_demo_runs_both_doors_and_they_agree(real, tmp_path, request):
     metadata = [name for name in profiles if name.startswith("Metadata_")]
     normalized = pycytominer.normalize(profiles, features=features, meta_features=metadata)
     assert len(normalized) == len(profiles) and abs(normalized[features].mean().mean()) < 1e-3
+
+    images = pd.read_csv(tmp_path / "load_data.csv", dtype=str).assign(Metadata_Plate="P")
+    images.to_csv(tmp_path / "plate.csv", index=False)
+    done = stratonet("extract", tmp_path / "plate.csv", "--output", tmp_path / "features", "--quiet")
+    assert done.returncode == 0, done.stderr
+    extracted = pd.read_parquet(tmp_path / "features")
+    assert extracted.Metadata_Well.tolist() == images.Metadata_Well.tolist()
+    np.testing.assert_allclose(extracted[features], profiles[features], rtol=1e-5, atol=1e-6)

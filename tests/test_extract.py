@@ -1,7 +1,5 @@
 """`stratonet extract` on local files, as its user calls it."""
 
-import json
-import os
 import shutil
 import signal
 import subprocess
@@ -323,6 +321,8 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(plates, tmp_
         "Illumination_OrigDNA": [plates, "--illumination", "divide"],
         "Labels_Nuclei": [plates, "--labels", "Nuclei"],
         "A shard is K of N": [plates, "--shard", "5/4"],
+        "needs labels or centres": [plates, "--size", 40],
+        "choose the engine ray": [plates, "--address", "auto"],
         "Received both": [plates, "--labels", "Nuclei", "--centres", plates],
         "can only be read": [plates, "--output", "https://localhost/out"],
         "No weights 'other'": [plates, "--weights", "other"],

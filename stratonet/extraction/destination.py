@@ -163,7 +163,8 @@ class Destination:
         return True
 
     def tidy(self):
-        """Remove the folder of units when there is none left in it."""
+        """Remove the folder of units when there is none left in it, and what killed runs had begun to write."""
+        self.storage.tidy(self.url)
         if not self.storage.list(self._path(UNITS)):
             self.storage.remove(self._path(UNITS))
 

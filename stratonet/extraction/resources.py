@@ -109,13 +109,15 @@ def to_csv(rows):
     return file.getvalue().encode()
 
 
-def summary(report):
-    """The report as two lines for people, in the columns of the thesis's table 9."""
+def summary(reports):
+    """Reports of one machine, or several, as two lines for people, in the columns of the thesis's table 9."""
+    means = [sum(report[f"{kind}_percent_mean"] for report in reports) / len(reports) for kind in ("cpu", "memory")]
+    most = [max(report[f"{kind}_percent_max"] for report in reports) for kind in ("cpu", "memory")]
+    hours = max(report["hours"] for report in reports)
     return (
-        "CPU %: average    max   Memory %: average    max   Realtime (hours)\n"
-        "{cpu_percent_mean:14.1f} {cpu_percent_max:6.1f} {memory_percent_mean:19.1f} {memory_percent_max:6.1f} "
-        "{hours:18.3f}"
-    ).format(**report)
+        "CPU %: average    max   Memory %: average    max   Realtime (hours)   Machines\n"
+        f"{means[0]:14.1f} {most[0]:6.1f} {means[1]:19.1f} {most[1]:6.1f} {hours:18.3f} {len(reports):10}"
+    )
 
 
 def _processor():

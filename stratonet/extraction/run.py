@@ -11,16 +11,13 @@ from tqdm.auto import tqdm
 
 from .. import __version__
 from ..images import is_url
-from ..network import ahead, threads
 from .destination import OURS, Destination
-from .measure import READERS_PER_CORE, Recipe
-from .resources import Monitor, summary, to_csv
+from .measure import Recipe
+from .resources import summary, to_csv
 from .sources import read_source
 from .storage import Storage, shown
 from .units import read_centres, split
 
-# Wells at work at once: while one is written or waits for its first image, the others keep the cores busy.
-WELLS_AT_ONCE = 3
 SIZE = 96
 
 
@@ -139,10 +136,16 @@ def extract(
         Images or destination cannot be reached. What was measured until then is kept, as after any other error.
     """
     sources = [str(sources)] if isinstance(sources, (str, os.PathLike)) else [str(source) for source in sources]
+    if not sources:
+        raise ValueError("There is no source: give a table, a folder or the name of a plate.")
     if channels is not None and not isinstance(channels, dict):
         channels = {name: name for name in channels}
     if labels and centres:
         raise ValueError("Objects come from a label image or from a table of centres. Received both.")
+    if size is not None and (not (labels or centres) or not 8 <= size <= 4096):
+        raise ValueError(f"The size of objects is 8 to 4096 pixels, and needs labels or centres. Received: {size}")
+    if address and engine != "ray":
+        raise ValueError(f"An address is that of a Ray cluster: choose the engine ray. Received: {engine}")
     if illumination not in (None, "divide", "subtract"):
         raise ValueError(f"An illumination function divides or subtracts. Received: {illumination!r}")
     if not 1 <= shard[0] <= shard[1]:
@@ -170,18 +173,15 @@ def extract(
     destination.open()
 
     began = datetime.now(timezone.utc)
-    with Monitor() as monitor, work:
-        if engine == "ray":
-            from .ray_engine import measure
-        else:
-            measure = _measure
-        for unit, failed in measure(destination, work.units(), work.advance, address):
+    with _engine(engine)(address) as machines, work:
+        for unit, failed in machines.measure(destination, work.units(), work.advance):
             work.finish(unit, failed)
+        work.close()
+        reports = machines.reports()
     destination.tidy()
     done = work.done
     done.seconds = (datetime.now(timezone.utc) - began).total_seconds()
-    report = monitor.report()
-    done.resources = summary(report)
+    done.resources = summary(reports)
     run = {
         "started": began.isoformat(timespec="seconds"),
         "engine": engine,
@@ -192,10 +192,22 @@ def extract(
         "images": done.images,
         "images_per_second": done.images / done.seconds,
     }
-    destination.add_run(
-        f"{began:%Y%m%dT%H%M%S.%f}-{shard[0]}of{shard[1]}-{os.getpid()}.csv", to_csv([{**run, **report}])
-    )
+    name = f"{began:%Y%m%dT%H%M%S.%f}-{shard[0]}of{shard[1]}-{os.getpid()}.csv"
+    destination.add_run(name, to_csv([{**run, **report} for report in reports]))
     return done
+
+
+def _engine(name):
+    if name == "local":
+        from .local_engine import Local as Engine
+    elif name == "ray":
+        try:
+            from .ray_engine import Ray as Engine
+        except ImportError as error:
+            raise ImportError(f"--engine ray needs Ray ({error}): install stratonet[ray].") from None
+    else:
+        raise ValueError(f"Engines are local and ray. Received: {name!r}")
+    return Engine
 
 
 class _Work:
@@ -224,9 +236,12 @@ class _Work:
     def __exit__(self, *failure):
         self._bar.close()
         self._gatherer.shutdown()
-        for plate, complete in self._gathered.items():
-            if failure == (None, None, None):
-                (self.done.complete if complete.result() else self.done.waiting).append(plate)
+
+    def close(self):
+        """Wait until the plates have their tables."""
+        complete = {plate: made.result() for plate, made in self._gathered.items()}
+        self.done.complete = [plate for plate, made in complete.items() if made]
+        self.done.waiting = [plate for plate, made in complete.items() if not made]
 
     def units(self):
         """Yield the units to measure; a source is read when those before it have been handed out."""
@@ -301,7 +316,7 @@ class _Work:
         lacking = [name for name in needed if name not in frame]
         if lacking:
             raise ValueError(f"{shown(source)} lacks {', '.join(lacking)}. It has: {', '.join(frame)}")
-        if _channels(frame) != list(recipe.channels):
+        if set(_channels(frame)) != set(recipe.channels):
             raise ValueError(
                 f"{shown(source)} has the channels {', '.join(_channels(frame))}, and {', '.join(recipe.channels)} are "
                 "measured. Name the channels to measure."
@@ -315,22 +330,6 @@ class _Work:
                 recipe.storage.check(url)
                 self._reached.add(place)
         return frame
-
-
-def _measure(destination, units, advance, _address):
-    """Measure units on this machine: yield each, with how many of its image sets could not be measured whole."""
-    recipe = destination.recipe
-
-    def counted(measured):
-        for one in measured:
-            yield one
-            advance()
-
-    def do(unit):
-        return unit, destination.write(unit, counted(recipe.measure(unit, recipe.read(unit, readers))))
-
-    with ThreadPoolExecutor(READERS_PER_CORE * threads()) as readers, ThreadPoolExecutor(WELLS_AT_ONCE) as wells:
-        yield from ahead(wells, do, units, WELLS_AT_ONCE - 1)
 
 
 def _channels(frame):

@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import tenacity
 
 # Attempts at one request, and at one of `Storage.check`; none begins when so many seconds have passed.
@@ -116,6 +118,10 @@ class Storage:
         """Remove a file, or a folder with all in it. Nothing happens if there is none."""
         self._at(url).remove()
 
+    def tidy(self, url):
+        """Remove what processes of this machine that were killed had begun to write to a local folder."""
+        self._at(url).tidy()
+
     def open(self, url):
         """A seekable binary file to read parts from. On S3 each read is a request, all of one version of the file."""
         return self._at(url).open()
@@ -184,6 +190,15 @@ class _Local:
             with suppress(FileNotFoundError, NotADirectoryError):
                 os.remove(self.path)
 
+    def tidy(self):
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if name.startswith(TEMPORARY):
+                    host, process, _ = name[len(TEMPORARY) :].rsplit("-", 2)
+                    if host == platform.node() and not psutil.pid_exists(int(process)):
+                        with suppress(FileNotFoundError):
+                            os.remove(os.path.join(folder, name))
+
     def write(self, content):
         self._put(lambda temporary: Path(temporary).write_bytes(content))
 
@@ -208,7 +223,7 @@ class _Local:
     @tenacity.retry(retry=VANISHED, stop=tenacity.stop_after_attempt(3), reraise=True)
     def _put(self, fill):
         folder = os.path.dirname(self.path)
-        temporary = os.path.join(folder, f"{TEMPORARY}{os.getpid()}-{uuid4().hex}")
+        temporary = os.path.join(folder, f"{TEMPORARY}{platform.node()}-{os.getpid()}-{uuid4().hex}")
         try:
             with _naming(self.path, "cannot be written"):
                 os.makedirs(folder or ".", exist_ok=True)
@@ -226,6 +241,9 @@ class _Remote:
 
     def __init__(self, url, storage):
         self.url, self.storage = url, storage
+
+    def tidy(self):
+        """Nothing: what is not whole is not there."""
 
     def check(self, writing):
         self.attempts = CHECKS
