@@ -23,7 +23,10 @@ def _demo(options):
 
 
 def _extract(options):
-    from stratonet.extraction import extract
+    try:
+        from stratonet.extraction import extract
+    except ImportError as error:
+        raise ImportError(f"extract needs the package {error.name}: install stratonet[extract].") from None
 
     given = vars(options)
     del given["run"]

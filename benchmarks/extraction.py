@@ -8,7 +8,7 @@ its wells), and for generated 16-bit images of 1,024 x 1,024 pixels.
 """
 
 import argparse
-import os
+import resource
 import shutil
 import statistics
 import tempfile
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import tifffile
 
 from stratonet import StratoNet
@@ -49,8 +48,7 @@ def main():
                 f"{name}: {done.images} planes; {len(table) / alone:.2f} image sets/s by the network alone; end to end "
                 f"{statistics.median(ratios):.3f} of that (median of {ROUNDS}, {min(ratios):.3f} to {max(ratios):.3f})"
             )
-    peak = psutil.Process(os.getpid()).memory_info().rss / 2**20
-    print(f"Memory of the process at the end: {peak:.0f} MB")
+    print(f"Most memory of the process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 def time_alone(net, table, channels):

@@ -19,7 +19,7 @@ import pytest
 import tenacity
 from s3_server import DENIED, RESET, SECRETS, SLOW_DOWN, TRUNCATED, S3Server
 
-from stratonet.extraction import storage
+from stratonet.extraction import remote, storage
 from stratonet.extraction.storage import Storage, Unreachable, shown
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +43,8 @@ def s3(server, monkeypatch):
         monkeypatch.setenv(name, "/nonexistent")
     for name, value in server.env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(storage, "WAIT", tenacity.wait_none())
-    storage._public.clear()
+    monkeypatch.setattr(remote, "WAIT", tenacity.wait_none())
+    remote._public.clear()
     server.reset()
     server.put("plates", PLATE)
     return server
@@ -59,9 +59,9 @@ def new(s3):
 
 
 def forget():
-    for known in (storage._credentials, storage._s3, storage._web):
+    for known in (remote._credentials, remote._s3, remote._web):
         known.cache_clear()
-    storage._public.clear()
+    remote._public.clear()
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -143,19 +143,35 @@ def test_a_reader_sees_no_half_of_a_file(folder):
     code = "import random, sys\nwhile True: Storage().write(sys.argv[1], bytes([random.choice(b'ab')]) * 2**18)"
     with python(code, url) as writer:
         end = time.time() + 20
-        while (len(seen) < 20 or len(set(seen)) < 2) and time.time() < end:
-            if Storage().exists(url):
-                content = Storage().read(url)
-                assert len(content) == 2**18 and len(set(content)) == 1
-                seen.append(content[0])
-            assert set(Storage().list(folder)) - {f"{folder}/{name}" for name in PLATE} <= {url}
-        writer.kill()
+        try:
+            while (len(seen) < 10 or len(set(seen)) < 2) and time.time() < end:
+                if Storage().exists(url):
+                    content = Storage().read(url)
+                    assert len(content) == 2**18 and len(set(content)) == 1
+                    seen.append(content[0])
+        finally:
+            writer.kill()
     assert set(seen) == set(b"ab")
 
 
+def test_what_is_not_a_file_yet_is_not_listed(s3, tmp_path, monkeypatch):
+    s3.put("plates", {"new/": b"", "new/a": b""})  # as S3's own web page makes a folder
+    assert Storage().list("s3://plates/new") == ["s3://plates/new/a"]
+    Storage().remove("s3://plates/new/a")
+    assert Storage().list("s3://plates/new") == [] and Storage().is_folder("s3://plates/new")
+    Storage().remove("s3://plates/new")
+    assert not Storage().is_folder("s3://plates/new")
+    listed, replace = [], storage.os.replace
+    monkeypatch.setattr(
+        storage.os, "replace", lambda *paths: listed.append(Storage().list(tmp_path)) or replace(*paths)
+    )
+    Storage().write(tmp_path / "a", b"a")
+    assert [*listed, Storage().list(tmp_path)] == [[], [str(tmp_path / "a")]]
+
+
 def test_long_listings_are_whole(s3, monkeypatch):
-    ask = storage._S3._keys
-    monkeypatch.setattr(storage._S3, "_keys", lambda self, **page: ask(self, **{"MaxKeys": 3, **page}))
+    ask = remote.S3._keys
+    monkeypatch.setattr(remote.S3, "_keys", lambda self, **page: ask(self, **{"MaxKeys": 3, **page}))
     s3.put("plates", {f"many/{number}": b"" for number in range(10)})
     assert len(Storage().list("s3://plates/many")) == 10
     Storage().remove("s3://plates/many")
@@ -227,7 +243,7 @@ def test_what_passes_is_tried_again(s3, how, kind):
     with pytest.raises(Unreachable, match="t.tif cannot be reached: http://127.0.0.1"):
         Storage().read(url)
     # aiohttp itself repeats what a connection that was open before did not answer.
-    assert failing.happened - 3 == storage.ATTEMPTS * (1 if how != RESET else 2)
+    assert failing.happened - 3 == remote.ATTEMPTS * (1 if how != RESET else 2)
 
 
 def test_writing_is_tried_again_and_leaves_nothing_half(s3, tmp_path):
@@ -242,7 +258,7 @@ def test_writing_is_tried_again_and_leaves_nothing_half(s3, tmp_path):
 
 
 def test_waits_are_short():
-    waits = [[storage.WAIT(SimpleNamespace(attempt_number=number)) for number in range(1, 5)] for _ in range(100)]
+    waits = [[remote.WAIT(SimpleNamespace(attempt_number=number)) for number in range(1, 5)] for _ in range(100)]
     assert all(5 < sum(wait) < 8 for wait in waits) and len({sum(wait) for wait in waits}) > 50
 
 
@@ -255,7 +271,7 @@ def test_a_dead_endpoint_is_said_at_once(server, monkeypatch):
         start = time.perf_counter()
         with pytest.raises(Unreachable) as error:
             place.check(url)
-        assert time.perf_counter() - start < 3
+        assert time.perf_counter() - start < 5  # 1.5 s where nothing else runs
         return str(error.value)
 
     with ThreadPoolExecutor(4) as pool:
@@ -342,6 +358,14 @@ def test_requests_are_signed_where_there_are_credentials(s3, new, monkeypatch):
     assert [key for *_, key in s3.requests] == [SECRETS[0], None, None, SECRETS[0], None]
 
 
+def test_the_region_is_taken_from_the_environment(s3, new, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    regions = [
+        place._at("s3://plates/a")._files(False).s3.meta.region_name for place in (Storage(), Storage(region="x"))
+    ]
+    assert regions == ["eu-central-1", "x"]
+
+
 def test_a_bucket_that_refuses_signed_requests_is_read_anonymously(s3):
     s3.put("others", PLATE)
     refusing = s3.fail((403, "InvalidAccessKeyId"), "/plates", key_id=SECRETS[0])
@@ -373,7 +397,7 @@ def test_credentials_are_looked_for_once_and_one_client_serves_all_threads(s3, n
     with ThreadPoolExecutor(64) as pool:
         contents = list(pool.map(Storage().read, (f"s3://plates/t/{number}" for number in range(64))))
     assert contents == [b"%d" % number * 1000 for number in range(64)]
-    assert len(looked) == 1 and storage._s3.cache_info().misses == 1
+    assert len(looked) == 1 and remote._s3.cache_info().misses == 1
 
 
 def test_web_servers_are_read(s3):
@@ -384,6 +408,7 @@ def test_web_servers_are_read(s3):
         assert file.seek(2) == 2 and file.read() == b"ace"
     signed = "/plates/c%20d.tif?response-content-type=image%2Ftiff&X-Sig=a%2Bb%3D"
     assert Storage().read(s3.endpoint + signed) == b"space" and s3.requests[-1][1] == signed
+    assert Storage().read(s3.endpoint + signed.replace("%20", " ")) == b"space" and s3.requests[-1][1] == signed
     assert not Storage().exists(f"{s3.endpoint}/plates/none")
     for call in (
         Storage().list,
@@ -429,8 +454,8 @@ def test_no_error_tells_a_secret(s3, new, monkeypatch):
             raise NoError(shown(url))
 
     monkeypatch.setenv("AWS_SESSION_TOKEN", token)
-    monkeypatch.setattr(storage._Remote, "attempts", 2)
-    monkeypatch.setattr(storage, "CHECKS", 1)
+    monkeypatch.setattr(remote._Remote, "attempts", 2)
+    monkeypatch.setattr(remote, "CHECKS", 1)
     host = s3.endpoint.replace("http://", f"http://somebody:{password}@")
     dead = f"http://somebody:{password}@127.0.0.1:9"
     query = f"?X-Amz-Credential={SECRETS[0]}%2Fus&X-Amz-Signature={signature}"

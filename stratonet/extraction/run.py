@@ -324,7 +324,7 @@ class _Work:
         taken = [name for name in OURS if name in frame]
         if taken:
             raise ValueError(f"{shown(source)} has {', '.join(taken)}, which StratoNet writes. Rename the column.")
-        for url in {url.rpartition("/")[0] for url in frame[needed[0]].dropna()}:
+        for url in frame[needed[0]].dropna():
             place = "/".join(url.split("/")[:3])
             if is_url(url) and place not in self._reached:
                 recipe.storage.check(url)
