@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/extraction.py DATA/bbbc022
 
 Image sets a second from table and files to feature tables, as a ratio to the network alone on the same number of planes
-that are prepared in memory, in turns within one run: for Cell Painting images of 520 x 696 pixels (BBBC022, 32 copies of
+that are prepared in memory, in turns within one run: for Cell Painting images of 520 x 696 pixels (BBBC022, 20 copies of
 its wells), and for generated 16-bit images of 1,024 x 1,024 pixels.
 """
 
@@ -24,7 +24,7 @@ from stratonet.extraction import extract
 from stratonet.images import read_plane
 from stratonet.preprocessing import to_grey
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main():
@@ -62,7 +62,7 @@ def time_alone(net, table, channels):
     return time.perf_counter() - began
 
 
-def copies(screen, folder, times=32):
+def copies(screen, folder, times=20):
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     tables = []
     for number in range(times):
@@ -78,7 +78,7 @@ def copies(screen, folder, times=32):
     return save(screen, pd.concat(tables))
 
 
-def generated(screen, _folder, wells=40, sites=9):
+def generated(screen, _folder, wells=20, sites=9):
     rng = np.random.default_rng(0)
     screen.mkdir()
     rows = []

@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import sys
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -10,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 TIFF = (".tif", ".tiff")
 PILLOW = (".png", ".jpg", ".jpeg")
 ONE_CHANNEL = "Give one grey file a channel, or split the colours first."
+NATIVE = "<" if sys.byteorder == "little" else ">"
 GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 
 
@@ -58,6 +60,7 @@ def decode_plane(content, name, frame=None, series=None):
     Returns
     -------
     numpy.ndarray (height, width)
+        Perhaps a view of ``content``, which cannot be written to.
 
     Raises
     ------
@@ -131,6 +134,9 @@ def _decode_tiff(content, frame, number):
         frames = math.prod(shape[:-2])
         if (frame or 0) >= frames:
             raise _Refused(f"frame {frame} was asked for, and it holds {frames}, counted from 0")
+        page = series.keyframe
+        if frames == 1 and page.is_contiguous and tiff.byteorder == NATIVE and page.dtype:  # a view, not a copy
+            return np.frombuffer(content, page.dtype, math.prod(shape), page.dataoffsets[0]).reshape(shape[-2:])
         try:
             if len(series.pages) == frames:
                 return series.asarray(key=frame or 0)

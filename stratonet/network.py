@@ -138,7 +138,8 @@ class StratoNet:
         items : iterable
             Planes, or what ``read`` takes. Drawn as needed: only a few are held at a time.
         read : callable, optional
-            Turns an item into a plane, in a thread. Its errors are passed on.
+            Turns an item into a plane, in a thread; or into None, which is passed on as its features. Errors are
+            passed on too.
         name : callable, optional
             Turns an item into what an error calls its plane. Default: its number.
         prepared : bool
@@ -148,6 +149,8 @@ class StratoNet:
         def embed(numbered):
             number, item = numbered
             plane = read(item) if read else item
+            if read and plane is None:
+                return None
             try:
                 grey = plane if prepared else preprocessing.to_grey(plane, self.card)
             except (TypeError, ValueError) as error:
@@ -155,8 +158,7 @@ class StratoNet:
             return self._embed(grey)
 
         workers = threads()
-        with ThreadPoolExecutor(workers, thread_name_prefix="stratonet") as pool:
-            yield from ahead(pool, embed, enumerate(items), 2 * workers)
+        yield from ahead(_workers(os.getpid(), workers), embed, enumerate(items), 2 * workers)
 
     def _embed(self, grey):
         inputs = {self._input: preprocessing.to_planes(grey, self.card)}
@@ -202,6 +204,12 @@ def _parse(content, path):
         return model, Card.from_json(_onnx.metadata(model)["card"])
     except (DecodeError, KeyError):
         raise ValueError(f"{path} is not a StratoNet weights file (an .onnx file with a card in it).") from None
+
+
+@lru_cache(maxsize=None)
+def _workers(_process, count):
+    """The threads that compute, the same for all streams of a process: more than there are cores hold each other up."""
+    return ThreadPoolExecutor(count, thread_name_prefix="stratonet")
 
 
 _loading = threading.Lock()

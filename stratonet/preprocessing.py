@@ -54,7 +54,10 @@ def to_grey(plane, card):
         largest = float(np.abs(plane).max())
         if not SMALLEST <= largest <= LARGEST and largest > 0:
             plane = plane / largest
-    pixels = Image.fromarray(plane.astype(np.float32, copy=False))
+    if plane.dtype in (np.uint8, np.uint16):  # Pillow converts these without a copy in between
+        pixels = Image.fromarray(plane).convert("F")
+    else:
+        pixels = Image.fromarray(plane.astype(np.float32, copy=False))
     small = np.asarray(pixels.resize((card.input_size, card.input_size), Image.Resampling[card.resize]))
     low, high = np.percentile(small, (card.scaling.low, card.scaling.high))
     if high - low <= SMALLEST_SPAN * max(abs(low), abs(high)):

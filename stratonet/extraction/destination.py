@@ -214,7 +214,7 @@ class Destination:
         if self.recipe.size:
             columns.append(pa.array([None] * count if measured.numbers is None else measured.numbers, pa.int64()))
         columns += [pa.array([text] * count, pa.string()) for text in (self.recipe.net.feature_set_id, __version__)]
-        columns.append(pa.array(["; ".join(errors) or None for errors in measured.errors], pa.string()))
+        columns.append(pa.array([_said(errors) for errors in measured.errors], pa.string()))
         columns.append(pa.FixedSizeListArray.from_arrays(measured.features.ravel(), type=schema.field(FEATURES).type))
         return pa.table(columns, schema=schema)
 
@@ -289,6 +289,10 @@ def _metadata(rows):
             else:
                 columns[name] = pa.array(values, from_pandas=True)
     return pa.table(columns)
+
+
+def _said(errors):
+    return "; ".join(reason for _, reason in sorted(errors)) or None
 
 
 def _matrix(table):

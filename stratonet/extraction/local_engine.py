@@ -15,13 +15,19 @@ class Local:
 
     def __init__(self, _address=None):
         self._monitor = Monitor()
+        self._beside = ThreadPoolExecutor(1)
 
     def __enter__(self):
         self._monitor.start()
         return self
 
     def __exit__(self, *failure):
+        self._beside.shutdown()
         self._monitor.stop()
+
+    def submit(self, function, *arguments):
+        """Call a function beside the measuring: a `concurrent.futures.Future`."""
+        return self._beside.submit(function, *arguments)
 
     def reports(self):
         """What the run takes of the machine, see `stratonet.extraction.resources.Monitor.report`: a list of one."""

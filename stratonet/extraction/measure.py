@@ -52,8 +52,8 @@ class Measured:
         Those of its objects; None for a whole image, where n is 1.
     features : numpy.ndarray (n, n channels, width), float32
         NaN where nothing could be measured.
-    errors : list of n lists of str
-        What went wrong.
+    errors : list of n lists of (int, str)
+        What went wrong: the number of the channel (-1: the objects), and the reason.
     """
 
     metadata: dict
@@ -129,15 +129,15 @@ class Recipe:
         Yields
         ------
         tuple
-            `Objects`, a `Failure`, or None for a whole image; and a list with, for each channel, a plane or a `Failure`. A plane of a
-            whole image is what the network sees already, see `stratonet.preprocessing.to_grey`.
+            `Objects`, a `Failure`, or None for a whole image; and a list with, for each channel, the content of its file
+            as bytes, or a `Failure`.
 
         Raises
         ------
         Unreachable
             The place of the images cannot be reached.
         DamagedImage
-            The recipe is strict, and an image cannot be measured.
+            The recipe is strict, and an image is missing.
         """
         jobs = []
         for number, row in enumerate(unit.rows.to_dict("records")):
@@ -145,12 +145,16 @@ class Recipe:
                 jobs.append((self._labels, self.labels, row))
             elif self.size:
                 jobs.append((_given, "centres", unit.centres[number]))
-            jobs += [(self._plane, channel, row, channel) for channel in self.channels]
-        count = len(self.channels) if self.size else 2 * READERS_PER_CORE * threads()
-        results = ahead(pool, self._attempt, jobs, count)
+            jobs += [(self._content, channel, row, channel) for channel in self.channels]
+        results = ahead(pool, self._attempt, jobs, READERS_PER_CORE * threads())
         for _ in range(len(unit.rows)):
             objects = next(results) if self.size else None
             yield objects, [next(results) for _ in self.channels]
+
+    def prepare(self, unit, fields):
+        """Yield what `read` yields with planes in place of bytes, of whole images as the network sees them."""
+        for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
+            yield objects, [self._prepared(row, *of_channel) for of_channel in zip(self.channels, channels)]
 
     def measure(self, unit, fields):
         """Yield a `Measured` for each image set of a unit, in order.
@@ -159,23 +163,36 @@ class Recipe:
         ----------
         unit : Unit
         fields : iterable
-            What `read` yields, from this or another machine.
+            What `read` or `prepare` yields, from this or another machine.
         """
         net, queue = self.net, deque()
+        if self.size:
+            fields = self.prepare(unit, fields)
 
         def planes():
             for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
                 measured = self._empty(row, objects, channels)
                 for number, channel, plane in self._cut(objects, channels, measured.errors):
                     queue.append((measured, number, channel))
-                    yield plane
+                    yield measured, row, channel, plane
                 queue.append(measured)
 
-        for values in net.stream(planes(), prepared=not self.size):
+        def prepared(item):
+            """In the thread that embeds it next: a plane stays in the cache of its core."""
+            measured, row, channel, plane = item
+            if not isinstance(plane, np.ndarray):
+                plane = self._prepared(row, self.channels[channel], plane)
+            if isinstance(plane, Failure):
+                measured.errors[0].append((channel, plane.reason))
+                return None
+            return to_grey(plane, self.card) if self.size else plane
+
+        for values in net.stream(planes(), read=prepared, prepared=True):
             while isinstance(queue[0], Measured):
                 yield queue.popleft()
             measured, number, channel = queue.popleft()
-            measured.features[number, channel] = values
+            if values is not None:
+                measured.features[number, channel] = values
         yield from queue
 
     def _attempt(self, job):
@@ -187,12 +204,19 @@ class Recipe:
                 raise DamagedImage(f"{name}: {error}") from None
             return Failure(f"{name}: {error}")
 
-    def _plane(self, row, channel):
+    def _content(self, row, channel):
         url = row[f"URL_{channel}"]
         if url is None:
             raise ValueError("the table names no file")
+        return self.storage.read(url)
+
+    def _prepared(self, row, channel, content):
+        return content if isinstance(content, Failure) else self._attempt((self._plane, channel, row, channel, content))
+
+    def _plane(self, row, channel, content):
+        name = shown(row[f"URL_{channel}"])
         frame, series = (row.get(f"{kind}_{channel}") for kind in ("Frame", "Series"))
-        plane = decode_plane(self.storage.read(url), shown(url), frame, series)
+        plane = decode_plane(content, name, frame, series)
         function = row[f"Illumination_{channel}"] if self.illumination else None
         if self.illumination and function is None:
             raise ValueError("the table names no illumination function")
@@ -201,7 +225,7 @@ class Recipe:
             if function:
                 plane = illumination.correct(plane, _function(self.storage, function), self.illumination)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{shown(url)}: {error}") from None
+            raise type(error)(f"{name}: {error}") from None
         return plane if self.size else to_grey(plane, self.card)
 
     def _labels(self, row):
@@ -217,10 +241,10 @@ class Recipe:
         return Objects(numbers[numbers > 0], centres[numbers > 0], labels.shape)
 
     def _empty(self, row, objects, channels):
-        errors = [plane.reason for plane in channels if isinstance(plane, Failure)]
+        errors = [(number, plane.reason) for number, plane in enumerate(channels) if isinstance(plane, Failure)]
         numbers = None
         if isinstance(objects, Failure):
-            errors = [objects.reason, *errors]
+            errors = [(-1, objects.reason), *errors]
         elif objects is not None:
             numbers = objects.numbers
         count = 1 if numbers is None else len(numbers)
@@ -238,13 +262,14 @@ class Recipe:
                     continue
                 if objects is not None:
                     if objects.shape not in (None, plane.shape):
-                        errors[number].append(
-                            f"{self.channels[channel]}: the label image has shape {objects.shape}, the image {plane.shape}"
-                        )
+                        shapes = f"the label image has shape {objects.shape}, the image {plane.shape}"
+                        errors[number].append((channel, f"{self.channels[channel]}: {shapes}"))
                         continue
                     plane = crops.crop(plane, objects.centres[number], self.size)
                     if plane is None:
-                        errors[number].append(f"{self.channels[channel]}: the object has no pixel in the image")
+                        errors[number].append(
+                            (channel, f"{self.channels[channel]}: the object has no pixel in the image")
+                        )
                         continue
                 yield number, channel, plane
 

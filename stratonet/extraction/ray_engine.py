@@ -52,6 +52,11 @@ class Ray:
         for monitor in self._monitors:
             ray.kill(monitor)
 
+    def submit(self, function, *arguments):
+        """Call a function on any node, beside the measuring: a `concurrent.futures.Future`."""
+        # No core of its own: the actors may hold them all until the end.
+        return _call.options(num_cpus=0, scheduling_strategy="SPREAD").remote(function, *arguments).future()
+
     def reports(self):
         """What the run takes of the nodes that are still there: a list of `Monitor.report`."""
         reports = []
@@ -88,6 +93,11 @@ class Ray:
                 yield unit, row["failed"]
 
 
+@ray.remote
+def _call(function, *arguments):
+    return function(*arguments)
+
+
 # What stops a run is passed on as a value: of an exception Ray keeps the text alone, with its own account around it.
 STOPS = (OSError, ValueError)
 
@@ -96,7 +106,8 @@ def _read(item, recipe):
     fields, stop = b"", b""
     try:
         with ThreadPoolExecutor(READERS_PER_CORE) as pool:
-            fields = pickle.dumps(list(recipe.read(pickle.loads(item["unit"]), pool)), protocol=5)
+            unit = pickle.loads(item["unit"])
+            fields = pickle.dumps(list(recipe.prepare(unit, recipe.read(unit, pool))), protocol=5)
     except STOPS as error:
         stop = pickle.dumps(error)
     return {**item, "fields": fields, "stop": stop}

@@ -3,7 +3,6 @@
 import os
 import re
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
@@ -169,11 +168,12 @@ def extract(
     )
     destination = Destination(_in_gallery(output, recipe) if gallery else str(output), recipe, gallery)
     centres = read_centres(centres, storage) if centres else None
-    work = _Work(sources, first, read, destination, centres, shard, quiet)
+    machines = _engine(engine)(address)
+    work = _Work(sources, first, read, destination, centres, shard, quiet, machines.submit)
     destination.open()
 
     began = datetime.now(timezone.utc)
-    with _engine(engine)(address) as machines, work:
+    with machines, work:
         for unit, failed in machines.measure(destination, work.units(), work.advance):
             work.finish(unit, failed)
         work.close()
@@ -213,7 +213,7 @@ def _engine(name):
 class _Work:
     """The units that a run has to measure, source by source, and what becomes of their plates."""
 
-    def __init__(self, sources, first, read, destination, centres, shard, quiet):
+    def __init__(self, sources, first, read, destination, centres, shard, quiet, submit):
         self.sources, self.read = sources, read
         self.destination, self.recipe = destination, destination.recipe
         self.centres, self.shard = centres, shard
@@ -223,9 +223,8 @@ class _Work:
         self._planned = 0
         self._reached = set()
         self._lock = threading.Lock()
-        self._gatherer = ThreadPoolExecutor(1)
         self._gathered = {}
-        self._quiet = quiet
+        self._quiet, self._submit = quiet, submit
         self._first = self._checked(first, sources[0])
         _probe(self._first, self.recipe)
 
@@ -235,7 +234,6 @@ class _Work:
 
     def __exit__(self, *failure):
         self._bar.close()
-        self._gatherer.shutdown()
 
     def close(self):
         """Wait until the plates have their tables."""
@@ -300,7 +298,7 @@ class _Work:
             self._gather(unit.plate)
 
     def _gather(self, plate):
-        self._gathered[plate] = self._gatherer.submit(self.destination.gather, plate, self._names[plate])
+        self._gathered[plate] = self._submit(self.destination.gather, plate, self._names[plate])
         if self._quiet:
             print(
                 f"{plate}: {len(self._names[plate])} wells, {self.done.failed} image sets not whole so far", flush=True
