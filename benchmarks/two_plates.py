@@ -92,8 +92,10 @@ def extract(source, output, *options, dies=None):
         process.send_signal(signal.SIGKILL)
     out, err = process.communicate()
     last = err.replace("\r", "\n").strip().splitlines()[-1:]  # of a progress bar what it came to
-    out = [line for line in out.splitlines() if line and "state-dump" not in line and not re.match(r" +\[|\t", line)]
-    print("\n".join([*last, *dict.fromkeys(out), "Killed" if dies else f"(exit status {process.returncode})"]))
+    out = [re.sub(r"\x1b\[\d+m", "", line) for line in out.splitlines()]
+    of_ray = [line for line in out if re.match(r"\(raylet\)| +\[|\t|$", line)]
+    out = [*of_ray[:1], *(line for line in out if line not in of_ray)]
+    print("\n".join([*last, *out, "Killed" if dies else f"(exit status {process.returncode})"]))
 
 
 def held(files, folder):
