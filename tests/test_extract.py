@@ -1,9 +1,11 @@
 """`stratonet extract` on local files, as its user calls it."""
 
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,10 @@ import stratonet_cli
 from stratonet import StratoNet, __version__
 from stratonet.crops import crop
 from stratonet.extraction import extract, feature_columns, read_features
+from stratonet.extraction.measure import Recipe
+from stratonet.extraction.sources import read_source
+from stratonet.extraction.storage import Storage
+from stratonet.extraction.units import split
 from stratonet.images import read_plane
 
 
@@ -278,6 +284,25 @@ def test_one_row_an_object(kind, plates, tmp_path, small):
     er, dna = ([name for name in feature_columns(frame) if name.endswith(channel)] for channel in ("ER", "DNA"))
     assert np.array_equal(frame[er].to_numpy()[0], expected[0])
     assert np.array_equal(frame[dna].to_numpy()[2], expected[1])
+
+
+@pytest.mark.parametrize("size", [None, 24], ids=["whole images", "objects"])
+def test_planes_prepared_on_another_machine_give_the_same(size, plates, tmp_path):
+    damage(tmp_path)
+    frame = read_source(plates, Storage())
+    centres = frame[["Metadata_Plate", "Metadata_Well", "Metadata_Site"]].assign(
+        Location_Center_X=30.0, Location_Center_Y=40.0
+    )
+    unit = split(frame, centres if size else None)[0]
+    recipe = Recipe(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), size=size)
+    with ThreadPoolExecutor(2) as pool:
+        here = list(recipe.measure(unit, recipe.read(unit, pool)))
+        fields = pickle.dumps(list(recipe.prepare(unit, recipe.read(unit, pool))))
+    there = list(recipe.measure(unit, pickle.loads(fields)))
+    assert len(here) == len(there) == 2
+    for one, other in zip(here, there):
+        assert one.errors == other.errors and any(one.errors)
+        assert np.array_equal(one.features, other.features, equal_nan=True)
 
 
 def test_the_layout_of_the_gallery(plates, tmp_path, small):

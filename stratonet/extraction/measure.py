@@ -180,8 +180,7 @@ class Recipe:
         def prepared(item):
             """In the thread that embeds it next: a plane stays in the cache of its core."""
             measured, row, channel, plane = item
-            if not isinstance(plane, np.ndarray):
-                plane = self._prepared(row, self.channels[channel], plane)
+            plane = self._prepared(row, self.channels[channel], plane)
             if isinstance(plane, Failure):
                 measured.errors[0].append((channel, plane.reason))
                 return None
@@ -211,7 +210,10 @@ class Recipe:
         return self.storage.read(url)
 
     def _prepared(self, row, channel, content):
-        return content if isinstance(content, Failure) else self._attempt((self._plane, channel, row, channel, content))
+        """The plane in the content of a file, or a `Failure`; what is one of them already stays what it is."""
+        if isinstance(content, (Failure, np.ndarray)):
+            return content
+        return self._attempt((self._plane, channel, row, channel, content))
 
     def _plane(self, row, channel, content):
         name = shown(row[f"URL_{channel}"])
