@@ -90,7 +90,7 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(gallery, s3, t
 
 def test_the_bucket_is_public_and_the_network_stumbles(s3, tmp_path, monkeypatch, capsys):
     s3.fail(DENIED, "/cellpainting-gallery", key_id=SECRETS[0])
-    stumbles = [s3.fail(SLOW_DOWN, "HTS_A01_s1", times=3), s3.fail(RESET, "HTS_B02", times=2)]
+    stumbles = [s3.fail(SLOW_DOWN, "HTS_A01_s2", times=3), s3.fail(RESET, "HTS_B02", times=2)]
     assert call(PLATES[0], "--output", tmp_path / "out") == stratonet_cli.DAMAGED
     assert [stumble.happened for stumble in stumbles] == [3, 2]
     frame = read_features(tmp_path / "out")

@@ -64,7 +64,7 @@ class _Remote:
                     break
             else:
                 if failures:
-                    (_public.add if anonymous else _public.discard)((self.storage.endpoint, self.bucket))
+                    (_public.add if anonymous else _public.discard)((self.endpoint, self.bucket))
                 return answer
         # Outside the handler, where nothing is chained to it.
         raise next((failure for failure in failures if isinstance(failure, FileNotFoundError)), failures[0])
@@ -95,7 +95,8 @@ class S3(_Remote):
         self.root = f"{scheme}://{self.bucket}/"
         self.folder = self.key and self.key.rstrip("/") + "/"
         names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-        self.host = shown(storage.endpoint or next(filter(None, map(os.environ.get, names)), "Amazon S3"))
+        self.endpoint = storage.endpoint or next(filter(None, map(os.environ.get, names)), None)
+        self.host = shown(self.endpoint or "Amazon S3")
 
     def read(self):
         return self._get()[0]
@@ -177,11 +178,11 @@ class S3(_Remote):
     def _ways(self, writing):
         if self.storage.anonymous or not _once(_credentials):
             return [True]
-        public = (self.storage.endpoint, self.bucket) in _public
+        public = (self.endpoint, self.bucket) in _public
         return [False] if writing else [public, not public]
 
     def _files(self, anonymous):
-        return _once(_s3, self.storage.endpoint, self.storage.region, anonymous)
+        return _once(_s3, self.endpoint, self.storage.region, anonymous)
 
 
 class Web(_Remote):
