@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/extraction.py DATA/bbbc022
 
 Image sets a second from table and files to feature tables, as a ratio to the network alone on the same number of planes
-that are prepared in memory, in turns within one run: for Cell Painting images of 520 x 696 pixels (BBBC022, 20 copies of
-its wells), and for generated 16-bit images of 1,024 x 1,024 pixels.
+that are prepared in memory, in turns within one run: for Cell Painting images of 520 x 696 pixels (BBBC022, copied),
+and for generated 16-bit images of 1,024 x 1,024 pixels. A plate is a quarter of one of JUMP's: 96 wells of 9 sites.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from stratonet.extraction import extract
 from stratonet.images import read_plane
 from stratonet.preprocessing import to_grey
 
-ROUNDS = 2
+ROUNDS, SITES = 2, 9
 
 
 def main():
@@ -62,14 +62,15 @@ def time_alone(net, table, channels):
     return time.perf_counter() - began
 
 
-def copies(screen, folder, times=20):
+def copies(screen, folder, times=72):
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     tables = []
     for number in range(times):
         target = screen / str(number)
         target.mkdir(parents=True)
-        table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": labels.well + f"-{number}"})
-        table["Metadata_Site"] = labels.site
+        sites = labels.groupby("well").cumcount() + number * len(labels) // labels.well.nunique()
+        table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": labels.well + "-" + (sites // SITES).astype(str)})
+        table["Metadata_Site"] = sites % SITES
         for name in labels.filter(regex="^file_"):
             for path in labels[name]:
                 shutil.copy(folder / path, target)
@@ -78,11 +79,11 @@ def copies(screen, folder, times=20):
     return save(screen, pd.concat(tables))
 
 
-def generated(screen, _folder, wells=20, sites=9):
+def generated(screen, _folder, wells=96):
     rng = np.random.default_rng(0)
     screen.mkdir()
     rows = []
-    for well, site in np.ndindex(wells, sites):
+    for well, site in np.ndindex(wells, SITES):
         row = {"Metadata_Plate": "P", "Metadata_Well": f"A{well + 1:02d}", "Metadata_Site": site}
         for channel in ("DNA", "ER", "RNA", "AGP", "Mito"):
             name = f"{well}-{site}-{channel}.tif"

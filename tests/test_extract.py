@@ -59,6 +59,13 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
 
 
+def test_images_that_a_folder_has_beside_are_counted(plates, tmp_path, capsys):
+    (plates.parent / "images" / "P1" / "Images" / "HTS_A01_thumbnail.tif").write_bytes(image(0))
+    assert call(plates.parent / "images", "--output", tmp_path / "out", "--channels", "ER=w2") == 0
+    assert "Left out     1 files" in capsys.readouterr().out
+    assert len(read_features(tmp_path / "out")) == 12
+
+
 def test_one_row_an_image_set_with_its_metadata_and_the_features_of_the_network(plates, tmp_path, small):
     done = run(plates, "--output", tmp_path / "out", "--channels", "DNA=OrigDNA,ER=OrigER")
     assert done.returncode == 0, done.stderr

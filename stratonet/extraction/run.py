@@ -32,6 +32,8 @@ class Summary:
         Units that the destination held already.
     failed : int
         Image sets that could not be measured whole, those measured before included.
+    ignored : int
+        Images in folders, whose names the pattern does not match.
     complete, waiting : list of str
         Plates that have their feature tables, and those that still lack units of other shards.
     """
@@ -42,6 +44,7 @@ class Summary:
     images: int = 0
     before: int = 0
     failed: int = 0
+    ignored: int = 0
     complete: list = field(default_factory=list)
     waiting: list = field(default_factory=list)
     seconds: float = 0
@@ -55,6 +58,7 @@ class Summary:
             "Image sets": f"{self.image_sets:,} measured"
             + f"; {self.before:,} wells were there before" * bool(self.before),
             "Not whole": f"{self.failed:,} image sets" + ": Metadata_Error says why" * bool(self.failed),
+            **({"Left out": f"{self.ignored:,} files, whose names the pattern does not match"} if self.ignored else {}),
             "Time": f"{timedelta(seconds=round(self.seconds))}, {rate}",
             "Feature set": self.feature_set_id,
             "Features": self.destination,
@@ -246,6 +250,7 @@ class _Work:
         number = 0
         for index, source in enumerate(self.sources):
             frame = self._checked(self.read(source), source) if index else self._first
+            self.done.ignored += frame.attrs.get("ignored", 0)
             units = {}
             for unit in split(frame, self.centres):
                 units.setdefault(unit.plate, []).append((number, unit))
