@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stratonet.naming import FEATURE_SET
+
 ROWS = 4096
 
 
@@ -75,7 +77,7 @@ def gather(folder, kind, names, feature_set_id, path):
     if not parts:
         return 0
     keys = _keys(parts)
-    keys["Metadata_StratoFeatures"] = [feature_set_id] * len(keys["ImageNumber"])
+    keys[FEATURE_SET] = [feature_set_id] * len(keys["ImageNumber"])
     keys = pa.table(keys)
     start, pending = 0, []
     schema = pa.unify_schemas([keys.schema, pa.schema([(name, pa.float32()) for name in names])])

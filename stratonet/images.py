@@ -4,6 +4,7 @@ import io
 import math
 import os
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -42,7 +43,7 @@ def read_plane(path):
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"An image's path is a string. Received: {path!r} ({type(path).__name__})")
     path = os.fspath(path)
-    _extension(path)
+    _checked_extension(path)
     return decode_plane(_content(path), path)
 
 
@@ -68,33 +69,45 @@ def decode_plane(content, name, frame=None, series=None):
         Not a TIFF, PNG or JPEG file, damaged, empty, coloured, a stack without ``frame``, or without that frame. The
         message names the file, what was received and what to do.
     """
-    extension = _extension(name)
-    try:
-        if extension in TIFF:
+    kind = _checked_extension(name)
+    with decoding(name, content, "an image"):
+        if kind in TIFF:
             plane = _decode_tiff(content, frame, series)
         elif frame or series:
             raise _Refused(f"only TIFF files have frames and series. Received: frame {frame}, series {series}")
         else:
             plane = _decode_with_pillow(content)
-    except MemoryError:
-        raise
-    except _Refused as refused:
-        raise ValueError(f"{name}: {refused}") from None
-    except Exception as error:  # the decoders raise what they meet: struct.error, zlib.error, KeyError, ...
-        raise ValueError(
-            f"{name}: cannot be read as an image ({type(error).__name__}: {error}). "
-            f"Received: {len(content)} bytes. Is the file damaged, or was it copied half?"
-        ) from error
     if plane.size == 0:
         raise ValueError(f"{name}: the image is empty. Received: shape {plane.shape}")
     return plane
 
 
-def _extension(path):
-    extension = os.path.splitext(path.partition("?")[0] if is_url(path) else path)[1].lower()
-    if extension not in TIFF + PILLOW:
-        raise ValueError(f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received: {extension!r}")
-    return extension
+@contextmanager
+def decoding(name, content, what):
+    """Turn what decoders raise into a ValueError that names the file and calls what it should be ``what``."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except _Refused as refused:
+        raise ValueError(f"{name}: {refused}") from None
+    except Exception as error:  # whatever they meet: struct.error, zlib.error, KeyError, ...
+        raise ValueError(
+            f"{name}: cannot be read as {what} ({type(error).__name__}: {error}). "
+            f"Received: {len(content)} bytes. Is the file damaged, or was it copied half?"
+        ) from error
+
+
+def extension(path):
+    """The extension of a path, or of a URL without its query, in small letters."""
+    return os.path.splitext(path.partition("?")[0] if is_url(path) else path)[1].lower()
+
+
+def _checked_extension(path):
+    kind = extension(path)
+    if kind not in TIFF + PILLOW:
+        raise ValueError(f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received: {kind!r}")
+    return kind
 
 
 class _Refused(Exception):

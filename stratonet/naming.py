@@ -3,6 +3,8 @@
 import re
 
 PREFIX = "StratoFeatures"
+# Column with the feature set id.
+FEATURE_SET = f"Metadata_{PREFIX}"
 LONGEST = 64
 
 

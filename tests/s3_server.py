@@ -8,6 +8,7 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote
 
 SECRETS = ("AKIDSTRATONET00001", "secretsecretsecret/STRATONET")
 SLOW_DOWN, DENIED = (503, "SlowDown"), (403, "AccessDenied")
@@ -167,6 +168,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _quoted(key):
-    from urllib.parse import quote
-
     return quote(key, safe="/")

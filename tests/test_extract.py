@@ -1,5 +1,6 @@
 """`stratonet extract` on local files, as its user calls it."""
 
+import io
 import pickle
 import shutil
 import signal
@@ -325,8 +326,6 @@ def test_the_layout_of_the_gallery(plates, tmp_path, small):
 
 
 def _plane(*seed):
-    import io
-
     return tifffile.imread(io.BytesIO(image(*seed)))
 
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from .. import __version__
-from ..naming import PREFIX
+from ..naming import FEATURE_SET, PREFIX
 from ..network import ahead
 from .measure import Recipe
 from .storage import shown
@@ -32,7 +32,7 @@ from .units import as_name
 
 MANIFEST, UNITS, DONE, RUNS = "_stratonet.json", "_units", "_done", "_runs"
 NUMBER = "Metadata_ObjectNumber"
-FEATURE_SET, VERSION, ERROR = "Metadata_StratoFeatures", "Metadata_StratoNetVersion", "Metadata_Error"
+VERSION, ERROR = "Metadata_StratoNetVersion", "Metadata_Error"
 OURS = (NUMBER, FEATURE_SET, VERSION, ERROR)
 FEATURES, FAILED = "features", b"stratonet failed"
 # Numbers in a row group: 64 MB of float32.

@@ -14,11 +14,10 @@ What CellProfiler does (``cellprofiler_core/image/_image.py``, ``.../abstract_im
 """
 
 import io
-import os
 
 import numpy as np
 
-from ..images import TIFF, decode_plane, is_url
+from ..images import TIFF, decode_plane, decoding, extension
 
 
 def _load_mat(file):
@@ -54,19 +53,12 @@ def read_function(content, name):
     ValueError
         Another format, damaged, not two dimensions, empty, not numbers, NaN or infinite. The message names the file.
     """
-    extension = os.path.splitext(name.partition("?")[0] if is_url(name) else name)[1].lower()
-    if extension in TIFF:
+    kind = extension(name)
+    if kind in TIFF:
         function = _from_image(decode_plane(content, name))
-    elif extension in ARRAYS:
-        try:
-            function = ARRAYS[extension](io.BytesIO(content))
-        except MemoryError:
-            raise
-        except Exception as error:  # the decoders raise what they meet: struct.error, zlib.error, TypeError, ...
-            raise ValueError(
-                f"{name}: cannot be read as an illumination function ({type(error).__name__}: {error}). "
-                f"Received: {len(content)} bytes. Is the file damaged, or was it copied half?"
-            ) from error
+    elif kind in ARRAYS:
+        with decoding(name, content, "an illumination function"):
+            function = ARRAYS[kind](io.BytesIO(content))
         if function.dtype.kind not in "uif" or function.ndim != 2 or not function.size:
             raise ValueError(
                 f"{name}: an illumination function is one grey image, numbers of shape (height, width). "
@@ -75,7 +67,7 @@ def read_function(content, name):
         function = _from_array(function)
     else:
         raise ValueError(
-            f"{name}: illumination functions are read from {', '.join([*ARRAYS, *TIFF])} files. Received: {extension!r}"
+            f"{name}: illumination functions are read from {', '.join([*ARRAYS, *TIFF])} files. Received: {kind!r}"
         )
     bad = function.size - np.count_nonzero(np.isfinite(function))
     if bad:

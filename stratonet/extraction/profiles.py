@@ -9,11 +9,10 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from ..naming import PREFIX
+from ..naming import FEATURE_SET, PREFIX
 from ..network import threads
 from .storage import Storage, Unreachable, shown
 
-FEATURE_SET = "Metadata_StratoFeatures"
 # Numbers have four digits (see `stratonet.naming`, in taps of up to 10,000 features), and labels may end in digits:
 # Conv2Block30012 is number 12 of Conv2Block3.
 _FEATURE = re.compile(rf"{PREFIX}_(?P<tap>.+?)(?P<number>\d{{4}})_(?P<channel>\w+)")

@@ -11,9 +11,10 @@ from tqdm.auto import tqdm
 from .. import __version__
 from ..images import is_url
 from .destination import OURS, Destination
+from .illumination import METHODS
 from .measure import Recipe
 from .resources import summary, to_csv
-from .sources import read_source
+from .sources import channels_of, read_source
 from .storage import Storage, shown
 from .units import read_centres, split
 
@@ -149,7 +150,7 @@ def extract(
         raise ValueError(f"The size of objects is 8 to 4096 pixels, and needs labels or centres. Received: {size}")
     if address and engine != "ray":
         raise ValueError(f"An address is that of a Ray cluster: choose the engine ray. Received: {engine}")
-    if illumination not in (None, "divide", "subtract"):
+    if illumination not in (None, *METHODS):
         raise ValueError(f"An illumination function divides or subtracts. Received: {illumination!r}")
     if not 1 <= shard[0] <= shard[1]:
         raise ValueError(f"A shard is K of N, K from 1 to N. Received: {shard[0]} of {shard[1]}")
@@ -161,7 +162,7 @@ def extract(
     first = read(sources[0])
     recipe = Recipe(
         storage,
-        tuple(channels or _channels(first)),
+        tuple(channels or channels_of(first)),
         str(weights),
         (taps,) if isinstance(taps, str) else taps and tuple(taps),
         provider,
@@ -319,9 +320,9 @@ class _Work:
         lacking = [name for name in needed if name not in frame]
         if lacking:
             raise ValueError(f"{shown(source)} lacks {', '.join(lacking)}. It has: {', '.join(frame)}")
-        if set(_channels(frame)) != set(recipe.channels):
+        if set(channels_of(frame)) != set(recipe.channels):
             raise ValueError(
-                f"{shown(source)} has the channels {', '.join(_channels(frame))}, and {', '.join(recipe.channels)} are "
+                f"{shown(source)} has the channels {', '.join(channels_of(frame))}, and {', '.join(recipe.channels)} are "
                 "measured. Name the channels to measure."
             )
         taken = [name for name in OURS if name in frame]
@@ -333,10 +334,6 @@ class _Work:
                 recipe.storage.check(url)
                 self._reached.add(place)
         return frame
-
-
-def _channels(frame):
-    return [name[len("URL_") :] for name in frame if name.startswith("URL_")]
 
 
 def _probe(frame, recipe):

@@ -85,7 +85,7 @@ def _read_gallery(name, storage, images, replace):
     for column, value in (("Metadata_Batch", batch), ("Metadata_Source", source)):
         if column not in frame:
             frame.insert(0, column, value)
-    names = _channels(frame)
+    names = channels_of(frame)
     return _choose(frame, {_without_orig(name, names): name for name in names}, name)
 
 
@@ -94,13 +94,14 @@ def _without_orig(name, names):
     return name if short in names else short
 
 
-def _channels(frame):
+def channels_of(frame):
+    """The names of the channels of a frame in normal form."""
     return [name.removeprefix("URL_") for name in frame if name.startswith("URL_")]
 
 
 def _choose(frame, channels, source):
     """The frame with some of its channels under other names: ``{new: old}``."""
-    there = _channels(frame)
+    there = channels_of(frame)
     unknown = [name for name in channels.values() if name not in there]
     if unknown:
         raise ValueError(

@@ -7,11 +7,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from .loaddata import listed, read_table
+from .loaddata import WELL, listed, read_table
 from .storage import shown
 
 PLATE = ("Metadata_Source", "Metadata_Batch", "Metadata_Plate")
-WELL = "Metadata_Well"
 OF_FILES = ("URL_", "Illumination_", "Labels_")
 CENTRE = ("Location_Center_Y", "Location_Center_X")
 OBJECT = "ObjectNumber"
