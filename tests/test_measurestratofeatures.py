@@ -10,15 +10,13 @@ import tifffile
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
-from cellprofiler_core import preferences
+from cellprofiler_runs import load_modules, module, pipeline_of, rows_of, run  # before the others: no window
 
-preferences.set_headless()
 from cellprofiler_core.image import Image, ImageSetList
 from cellprofiler_core.measurement import Measurements
 from cellprofiler_core.object import ObjectSet
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.setting import ValidationError
-from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
 from cellprofiler_core.workspace import Workspace
 from pyarrow import parquet
 
@@ -32,53 +30,11 @@ PARQUET, BOTH = "A Parquet file", "Both"
 
 @pytest.fixture(scope="module", autouse=True)
 def modules():
-    preferences.set_plugin_directory(str(_headless.PLUGINS), globally=False)
-    fill_modules()
-
-
-def module(name, **settings):
-    made = instantiate_module(name)
-    made.show_window = False
-    for setting, value in settings.items():
-        getattr(made, setting).value = value
-    return made
-
-
-def pipeline_of(*made):
-    pipeline = Pipeline()
-    for number, one in enumerate(made, start=1):
-        one.set_module_num(number)
-        pipeline.add_module(one)
-    return pipeline
+    load_modules()
 
 
 def measure(images="DNA", **settings):
     return module("MeasureStratoFeatures", images=images, **settings)
-
-
-def run(folder, rows, *made, expected):
-    """Run CellProfiler on image sets given as ``[{"FileName_DNA": ..., "Metadata_Well": ...}]``."""
-    with open(folder / "load_data.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, [f"Image_{name}" if "Name" in name else name for name in rows[0]])
-        writer.writeheader()
-        writer.writerows({f"Image_{k}" if "Name" in k else k: v for k, v in row.items()} for row in rows)
-    with open(folder / "run.cppipe", "w") as file:
-        pipeline_of(module("LoadData", wants_images=True), *made).dump(file)
-    data = f"--data-file={folder / 'load_data.csv'}"
-    _headless.run(folder / "run.cppipe", folder / "out", expected, data)
-    return folder / "out"
-
-
-def rows_of(folder, **arrays):
-    """Write images and give LoadData's columns for them."""
-    row = {}
-    for name, pixels in arrays.items():
-        tifffile.imwrite(folder / f"{name}.tif", pixels)
-        kind, _, channel = name.partition("_")
-        prefix = "ObjectsFileName" if kind == "objects" else "FileName"
-        row[f"{prefix}_{channel}"] = f"{name}.tif"
-        row[f"{prefix.replace('File', 'Path')}_{channel}"] = str(folder)
-    return row
 
 
 def features_of(path):

@@ -94,6 +94,23 @@ def feature_columns(frame):
     return [name for name in frame if _parse(name)]
 
 
+def feature_parts(names):
+    """What the names of features say: a frame indexed by them, with ``channel``, ``tap`` and ``number`` (int).
+
+    Raises
+    ------
+    ValueError
+        A name is not of a feature of StratoNet.
+    """
+    others = [name for name in names if not _parse(name)]
+    if others:
+        raise ValueError(f"Not a feature of StratoNet: {others[0]}")
+    parts = pd.DataFrame(
+        [_parse(name).groupdict() for name in names], index=list(names), columns=["channel", "tap", "number"]
+    )
+    return parts.astype({"number": int})
+
+
 def metadata_columns(frame):
     """The names of the columns ``Metadata_*``, in the order of the frame."""
     return [name for name in frame if str(name).startswith("Metadata_")]
@@ -132,10 +149,8 @@ def to_anndata(features):
     for name in obs:
         if not pd.api.types.is_numeric_dtype(obs[name]):  # .h5ad files hold no dates, and no text beside missing text
             obs[name] = pd.Categorical(obs[name].map(str, na_action="ignore").astype(object))
-    var = pd.DataFrame([_parse(name).groupdict() for name in names], index=names, columns=["channel", "tap", "number"])
-    var["number"] = var["number"].astype(int)
     values = np.require(frame[names], np.float32, ["C", "W"])
-    return AnnData(values, obs, var, uns={"feature_set_id": feature_set_id})
+    return AnnData(values, obs, feature_parts(names), uns={"feature_set_id": feature_set_id})
 
 
 def _parse(name):
