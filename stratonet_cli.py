@@ -1,6 +1,7 @@
 """The command ``stratonet``: gathers the commands of the rooms below and imports each only when it is called."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -35,6 +36,29 @@ def _extract(options):
     return DAMAGED if done.failed else 0
 
 
+def _evaluate(options):
+    try:
+        from stratonet_sklearn.report import report
+    except ImportError as error:
+        raise ImportError(f"evaluate needs the package {error.name}: install stratonet[evaluate].") from None
+
+    given = vars(options)
+    del given["run"]
+    named = [_named(text) for text in given.pop("tables")]
+    if len(dict(named)) < len(named):
+        raise ValueError("Two tables have the same name. Give them names: NAME=TABLE.")
+    page = report(dict(named), given.pop("output"), progress=not given.pop("quiet"), **given)
+    print(page)
+
+
+def _named(text):
+    """The name and the place of a table: ``NAME=TABLE``, or the place alone."""
+    name, equals, place = text.partition("=")
+    if equals and not Path(text).exists():
+        return name, place
+    return Path(text).stem, text
+
+
 def _channels(text):
     """``DNA=OrigDNA,ER`` as a dict of names in the features to names in the source."""
     pairs = [part.partition("=") for part in text.split(",")]
@@ -46,7 +70,7 @@ def _shard(text):
     return int(part), int(parts)
 
 
-def _prefixes(text):
+def _equals(text):
     old, separator, new = text.partition("=")
     if not (old and separator):
         raise ValueError(text)
@@ -91,12 +115,16 @@ def main(arguments=None):
     command.set_defaults(run=_demo)
 
     _add_extract(commands)
+    _add_evaluate(commands)
 
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(given)
+    if options.run is _evaluate:
+        options.command = shlex.join(["stratonet", *map(str, given)])
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
-        print("stratonet: stopped. What was measured is kept; the same command goes on from there.", file=sys.stderr)
+        print("stratonet: stopped. What is finished is kept; give the same command again.", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"stratonet: {error}", file=sys.stderr)
@@ -140,7 +168,7 @@ def _add_extract(commands):
     group.add_argument(
         "--replace-path",
         dest="replace",
-        type=_prefixes,
+        type=_equals,
         action="append",
         default=[],
         metavar="OLD=NEW",
@@ -190,6 +218,54 @@ def _add_extract(commands):
     group.add_argument("--engine", choices=["local", "ray"], default="local", help="default: %(default)s")
     group.add_argument("--address", help="of the Ray cluster (default: this machine's, else a new one on it)")
     group.add_argument("--quiet", action="store_true", help="a line a plate in place of a progress bar, for logs")
+
+
+def _add_evaluate(commands):
+    command = commands.add_parser(
+        "evaluate",
+        help="tell how well features separate treatments, and compare sets of features, in a report",
+        description="Classify wells by their features, on splits that do not leak, score retrieval, and write one page "
+        "(report.html) with every figure as PNG and every number as CSV beside it.",
+    )
+    command.add_argument(
+        "tables",
+        nargs="+",
+        metavar="[NAME=]TABLE",
+        help="what extract or the plug-in wrote, any Parquet or CSV with Metadata_Well and features, a folder of "
+        "CellProfiler's CSV files, or its SQLite database; the first is compared with the others",
+    )
+    command.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of the report")
+    command.set_defaults(run=_evaluate)
+
+    group = command.add_argument_group("columns (Metadata_..., with or without that beginning)")
+    group.add_argument("--label", metavar="COLUMN", help="the class; rows where it is empty are not classified")
+    group.add_argument(
+        "--group",
+        default="well",
+        metavar="COLUMN",
+        help="what is never divided between training and test: well, plate, batch, compound, ... (default: %(default)s)",
+    )
+    group.add_argument("--compound", metavar="COLUMN", help="the compound, for retrieval")
+    group.add_argument("--dose", metavar="COLUMN", help="its dose: another dose is another treatment")
+    group.add_argument(
+        "--negcon", dest="control", type=_equals, metavar="COLUMN=VALUE", help="what the negative controls have"
+    )
+    group.add_argument(
+        "--metadata", type=Path, metavar="TABLE", help="CSV or Parquet with more columns for each Plate and Well"
+    )
+
+    group = command.add_argument_group("how")
+    group.add_argument(
+        "--leave-out", type=_names, default=(), metavar="A,B,...", help="classes to leave out of the classification"
+    )
+    group.add_argument("--folds", dest="n_folds", type=int, default=10, metavar="N", help="default: %(default)s")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    group.add_argument(
+        "--images",
+        metavar="SOURCE",
+        help="images to show, as extract takes them: the most typical and most mistaken wells",
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 # Draws of folds until every training part has every class.
 ATTEMPTS = 100
+# What Cohen (1988) calls a medium association.
+CONFOUNDED = 0.3
 
 
 def split(labels, groups, n_folds=10, seed=0, wells=None):
@@ -96,7 +98,7 @@ def confounding(labels, metadata):
     pandas.DataFrame
         One row a column: ``values``, how many there are; ``cramers_v``, from 0 (no association) to 1 (the column tells the
         label); ``pure``, the share of rows whose value goes with one label only; ``confounded``, whether
-        ``cramers_v`` is 0.5 or more, and above what a random layout of the same numbers has in 99 of 100 cases.
+        ``cramers_v`` is 0.3 or more, and above what a random layout of the same numbers has in 99 of 100 cases.
     """
     labels = np.asarray(labels)
     rng = np.random.default_rng(0)
@@ -111,6 +113,12 @@ def confounding(labels, metadata):
         ]
         pure = pd.Series(labels).groupby(values).transform("nunique").eq(1).mean()
         found.append(
-            (name, len(np.unique(values)), strength, pure, strength >= 0.5 and strength > np.quantile(by_chance, 0.99))
+            (
+                name,
+                len(np.unique(values)),
+                strength,
+                pure,
+                strength >= CONFOUNDED and strength > np.quantile(by_chance, 0.99),
+            )
         )
     return pd.DataFrame(found, columns=["column", "values", "cramers_v", "pure", "confounded"]).set_index("column")

@@ -215,12 +215,13 @@ def place(wells):
 
 
 def part(features):
-    """The part of each feature: channel and tap of StratoNet's, the first two words of others' names."""
+    """The part of each feature: channel and tap of StratoNet's, the first two words, without numbers, of others' names."""
     try:
         parts = feature_parts(features)
         return parts.channel + " " + parts.tap.str.lower()
     except ValueError:
-        return pd.Series([" ".join(name.split("_")[:2]) for name in features], features)
+        words = [[word for word in str(name).split("_") if not word.isdigit()] for name in features]
+        return pd.Series([" ".join(one[:2]) for one in words], features)
 
 
 def _from_extract(path):
@@ -322,6 +323,7 @@ def _from_cellprofiler(table, path, tables):
 
 def _by(frame, keys, features, operation):
     """Rows by ``keys``: features aggregated by pycytominer, and the metadata that are the same in all rows."""
+    frame = frame.copy()  # what CellProfiler wrote was put together column by column
     values = pycytominer.aggregate(frame[[*keys, *features]], strata=keys, features=features, operation=operation)
     groups = frame[metadata_columns(frame)].groupby(keys, sort=True, dropna=False)
     same = [name for name, most in groups.nunique(dropna=False).max().items() if most == 1]

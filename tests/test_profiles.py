@@ -67,6 +67,13 @@ def test_whole_destination_plate_and_file(screen):
     assert_frame_equal(read_features(screen, columns=["Metadata_Well"]), frame[["Metadata_Well"]])
 
 
+def test_rows_that_were_chosen_with_pandas(screen, tmp_path):
+    """pandas keeps the index of a choice in the file."""
+    chosen = read_features(screen).query("Metadata_Well != 'A01'")
+    chosen.to_parquet(tmp_path / "chosen.parquet")
+    assert_frame_equal(read_features(tmp_path / "chosen.parquet"), chosen.reset_index(drop=True))
+
+
 def test_same_from_s3(screen, monkeypatch):
     files = {f"_out/{path.relative_to(screen)}": path.read_bytes() for path in screen.rglob("*") if path.is_file()}
     with S3Server() as s3:

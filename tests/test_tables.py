@@ -175,7 +175,8 @@ def test_places():
 
 
 def test_parts_of_other_features():
-    assert part(["Cells_AreaShape_Area", "mean"]).tolist() == ["Cells AreaShape", "mean"]
+    names = ["Cells_AreaShape_Area", "mean", "noise_12"]
+    assert part(names).tolist() == ["Cells AreaShape", "mean", "noise"]
 
 
 def test_what_cannot_be_read(tmp_path, measured):

@@ -66,11 +66,12 @@ def read_features(location, storage=None, columns=None):
                 "and taps, or name the columns that both have."
             )
     try:
-        metadata = pa.concat_tables([part for part, _, _ in parts], promote_options="permissive").to_pandas()
+        metadata = pa.concat_tables([part for part, _, _ in parts], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
             f"{shown(location)}: the files' metadata do not fit together. Read them apart. {error}"
         ) from None
+    metadata = metadata.to_pandas().reset_index(drop=True)  # pandas keeps an index in the file, such as that of a choice
     features = np.concatenate([values for _, _, values in parts])
     del parts
     frame = pd.DataFrame(features, columns=names)
