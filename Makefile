@@ -1,5 +1,6 @@
 # make demo   one plate through CellProfiler and through scikit-learn (PLATE=DIR for real images)
 # make test   all tests, in Python 3.10 with everything and in Python 3.9 with CellProfiler as it comes
+# make results DATA=DIR   the numbers of docs/results.md, from the folder of test images (an hour)
 # Each makes what is missing first, and says so.
 
 UV := $(or $(shell command -v uv),.uv/bin/uv)
@@ -12,6 +13,10 @@ demo: .venv/ready
 test: .venv/ready .venv-cellprofiler/ready
 	.venv/bin/python -m pytest
 	.venv-cellprofiler/bin/python -m pytest $(IN_CELLPROFILER)
+
+results: .venv/ready
+	@test -n "$(DATA)" || { echo "Give the folder of test images: make results DATA=DIR" >&2; exit 2; }
+	@.venv/bin/python benchmarks/results.py "$(DATA)" stratonet-results
 
 .venv/ready: PYTHON = 3.10
 .venv/ready: REQUIREMENTS = everything
@@ -62,4 +67,4 @@ define compile
 
 endef
 
-.PHONY: demo test system lock
+.PHONY: demo test results system lock

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from stratonet import __version__
@@ -24,11 +25,7 @@ def _demo(options):
 
 
 def _extract(options):
-    try:
-        from stratonet.extraction import extract
-    except ImportError as error:
-        raise ImportError(f"extract needs the package {error.name}: install stratonet[extract].") from None
-
+    extract = _needs("extract", "stratonet.extraction", "extract")
     given = vars(options)
     del given["run"]
     done = extract(given.pop("sources"), given.pop("output"), **given)
@@ -37,18 +34,21 @@ def _extract(options):
 
 
 def _evaluate(options):
-    try:
-        from stratonet_sklearn.report import report
-    except ImportError as error:
-        raise ImportError(f"evaluate needs the package {error.name}: install stratonet[evaluate].") from None
-
+    report = _needs("evaluate", "stratonet_sklearn.report", "report")
     given = vars(options)
     del given["run"]
     named = [_named(text) for text in given.pop("tables")]
     if len(dict(named)) < len(named):
         raise ValueError("Two tables have the same name. Give them names: NAME=TABLE.")
-    page = report(dict(named), given.pop("output"), progress=not given.pop("quiet"), **given)
-    print(page)
+    print(report(dict(named), given.pop("output"), progress=not given.pop("quiet"), **given))
+
+
+def _needs(extra, module, name):
+    """A function of a module that needs the packages of an extra."""
+    try:
+        return getattr(import_module(module), name)
+    except ImportError as error:
+        raise ImportError(f"{extra} needs the package {error.name}: install stratonet[{extra}].") from None
 
 
 def _named(text):

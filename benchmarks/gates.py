@@ -6,7 +6,7 @@ DATA holds imagenet20, mitocheck and bbbc013. BASE and CANDIDATE are weights wit
 or path; all images reach them as grey planes, by `StratoNet.features`. Measures:
 - probe: 20 classes of ImageNet, logistic regression on the three taps, trained on train, top-1 on val;
 - probe_low, probe_medium, probe_high: the same on each tap alone;
-- mitocheck_choice, mitocheck_heldout: 16 phenotypes, RBF SVM as in mitocheck.py, 5 folds by plate, balanced accuracy on
+- mitocheck_choice, mitocheck_heldout: 16 phenotypes, RBF SVM, 5 folds by plate, balanced accuracy on
   each half of the plates. Candidates may be chosen by the first; the second is for reporting the one that was chosen;
 - bbbc013_controls, bbbc013_dose: as in scaling.py, see there;
 - bbbc013_z: Z'-factor of the controls' scores by the same SVMs (Zhang et al. 1999).

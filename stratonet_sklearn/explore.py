@@ -1,5 +1,6 @@
 """What sets of features look like, without a model: their variance, their map, and what they have in common."""
 
+import math
 import sys
 import warnings
 
@@ -121,7 +122,8 @@ def _correlate(page, first, second, rows, importance, loadings):
         warnings.simplefilter("ignore", ConstantInputWarning)
         found = spearmanr(np.hstack(values))
     here = np.s_[: len(tops[0]), len(tops[0]) :]
-    rho, p = found.statistic[here], found.pvalue[here]
+    # No order of so few wells is rarer than this; the approximation calls a perfect one impossible.
+    rho, p = found.statistic[here], np.maximum(found.pvalue[here], 2 / math.factorial(min(n_wells, 20)))
     # A feature that is the same in all wells correlates with nothing.
     q = false_discovery_control(np.where(np.isnan(p), 1, p).ravel()).reshape(p.shape)
     matrix = pd.DataFrame(np.nan_to_num(rho), tops[0], tops[1])

@@ -157,7 +157,7 @@ def thumbnails(rows):
     figure = new_figure(
         f"The most typical wells of {len(rows)} classes, at the left, and the most clearly mistaken, at the right"
         + (f"; of {without} none was mistaken." if without else "."),
-        0.8 + len(rows) * (ratio * side + 0.42),
+        0.8 + len(rows) * (ratio * side + 0.58),
     )
     grid = figure.subplots(len(rows), 2 * n_each, squeeze=False)
     for axes, title in ((grid[0, 0], "typical"), (grid[0, n_each], "mistaken")):
@@ -171,7 +171,9 @@ def thumbnails(rows):
                 axes.set_box_aspect(ratio)
             for axes, (image, caption) in zip(half, row[kind]):
                 axes.imshow(image)
-                axes.set_xlabel("\n".join(short(part, 26) for part in caption.split(": ")), fontsize=7)
+                axes.set_xlabel(
+                    "\n".join(textwrap.fill(short(part, 52), 26) for part in caption.split(": ")), fontsize=7
+                )
             if not row[kind]:
                 half[0].text(0.5, 0.5, "none", transform=half[0].transAxes, ha="center", va="center", fontsize=9)
     return figure

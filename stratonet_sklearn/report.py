@@ -164,6 +164,9 @@ def _classify(page, sets, rows, labels, group, leave_out, n_folds, seed, progres
     labelled = np.flatnonzero(labels != "")
     wells = wells_of(rows)
     groups = wells if group.removeprefix("Metadata_").lower() == "well" else column(rows, group)
+    without = (groups.iloc[labelled] == "").sum()
+    if without:
+        raise ValueError(f"{without} rows with a label have no {group}. Fill it in, or leave their label empty.")
     found = evaluate(
         {one.name: one.frame[one.features].iloc[labelled] for one in sets},
         labels.iloc[labelled],
@@ -300,8 +303,8 @@ def _retrieve(page, sets, rows, label, compound, dose, controls):
         )
     for note, measures in first[first.value.isna()].groupby("note", sort=False):
         page.text(f"Not computed: {', '.join(measures.index)}. {note}")
-    for name, words_ in steps.items():
-        page.text(f"Profiles of {name}: {words_}")
+    if len(known):
+        page.text(*(f"Profiles of {name}: {how}" for name, how in steps.items()))
 
 
 def _importance(page, importance):
@@ -350,11 +353,12 @@ def _plates(page, found, rows, name, images):
         page.text("The images were not named (--images), so that no wells are shown.")
         return
     page.section("Wells to look at")
+    others = {one: told for (one, classifier), told in found.predicted.items() if classifier == "RF" and one != name}
     page.figure(
         "wells",
-        plates.thumbnails(pictures(images, rows, found.labels, shares)),
-        f"For each class the {unit(rows)} with the largest share of votes for it, and those that were mistaken most "
-        f"clearly, by {name}.",
+        plates.thumbnails(pictures(images, rows, found.labels, shares, others)),
+        f"For each class the {unit(rows)} with the largest share of the random forest's votes for it, and those that were "
+        f"mistaken most clearly, by {name}; which of the other sets of features tell these right.",
     )
 
 

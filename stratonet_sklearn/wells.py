@@ -15,7 +15,7 @@ SIDE = 200  # pixels
 COLOURS = {1: [(1, 1, 1)], 2: [(0, 1, 0), (1, 0, 1)], 3: [(0, 1, 1), (1, 0, 1), (1, 1, 0)]}
 
 
-def pictures(source, rows, labels, shares):
+def pictures(source, rows, labels, shares, others=None):
     """The image sets to look at.
 
     Parameters
@@ -27,6 +27,8 @@ def pictures(source, rows, labels, shares):
     labels : numpy.ndarray (n,)
     shares : pandas.DataFrame (n rows, classes)
         For each class its share of votes.
+    others : dict of str to numpy.ndarray (n,), optional
+        The classes as told by other sets of features, to say which of them are right where this one is not.
 
     Returns
     -------
@@ -69,7 +71,10 @@ def pictures(source, rows, labels, shares):
             "title": one["title"],
             "typical": [(_coloured(planes[row], limits), _where(rows.loc[row])) for row in one["typical"]],
             "mistaken": [
-                (_coloured(planes[row], limits), f"{_where(rows.loc[row])}: {shares.columns[told[row]]}")
+                (
+                    _coloured(planes[row], limits),
+                    f"{_where(rows.loc[row])}: {shares.columns[told[row]]}" + _right(others or {}, row, one["title"]),
+                )
                 for row in one["mistaken"]
             ],
         }
@@ -99,6 +104,11 @@ def _coloured(planes, limits):
         np.clip((plane - low) / max(high - low, 1e-6), 0, 1) for plane, (low, high) in zip(planes, limits)
     ]  # fmt: skip
     return (255 * np.clip(np.tensordot(np.stack(light, axis=-1), colours, 1), 0, 1)).astype(np.uint8)
+
+
+def _right(others, row, label):
+    right = [name for name, told in others.items() if told[row] == label]
+    return f": right by {', '.join(right)}" if right else ""
 
 
 def _where(row):

@@ -40,6 +40,7 @@ def rows():
             "Metadata_Well": sites.row + sites.column.map("{:02d}".format),
             "Metadata_Site": sites.site,
             "Metadata_Row": sites.row,
+            "Metadata_Batch": np.where(sites.plate == "p1", "b1", ""),
             "Metadata_Mechanism": kind.map(dict(enumerate(CLASSES))),
             "Metadata_Compound": np.where(
                 kind == 0, "DMSO", kind.map(dict(enumerate("xyz"))) + (number % 2).astype(str)
@@ -235,6 +236,17 @@ def test_few_rows(folder, tables, rows):
     assert "The first two principal components" in page.read_text()
 
 
+def test_few_wells_are_never_significant(folder, tables, rows):
+    """Of 6 wells, two random features are in the same order once in 720 pairs, and there are 640 pairs."""
+    few = pd.read_parquet(tables["Deep"]).query("Metadata_Well < 'A07' and Metadata_Plate == 'p1'")
+    few.to_parquet(folder / "six.parquet")
+    report({"Deep": folder / "six.parquet", "Measured": tables["Measured"]}, folder / "six", progress=False)
+    found = pd.read_csv(folder / "six" / "numbers" / "correlation.csv")
+    assert found.rho.abs().max() > 0.9
+    assert found.p.min() >= 2 / 720 - 1e-12
+    assert not found.significant.any()
+
+
 def test_wells_to_look_at(folder, tables, rows):
     """Wells of poison are bright in one channel."""
     images = rows.drop_duplicates(["Metadata_Plate", "Metadata_Well"]).drop(columns="Metadata_Site")
@@ -260,7 +272,15 @@ def test_wells_to_look_at(folder, tables, rows):
     assert caption.startswith(f"{best.Metadata_Plate} {best.Metadata_Well}")
     assert image.shape == (30, 40, 3) and image[0, 0].tolist() == [0, 255, 0]  # DNA alone: green
     assert found["tonic"]["typical"][0][0].max() == 0
-    (folder / "p1_A01_DNA.tif").write_bytes(b"II")
+    wrong = predictions.label[:1].map({"mock": "tonic", "poison": "mock", "tonic": "mock"})
+    others = {"Right": predictions.label.to_numpy(), "Wrong": wrong.to_numpy()}
+    shares_of_one = pd.DataFrame([[float(name == wrong[0]) for name in CLASSES]], columns=CLASSES)
+    (one,) = (
+        kind["mistaken"]
+        for kind in pictures(folder / "images.csv", predictions[:1], predictions.label[:1], shares_of_one, others)
+        if kind["mistaken"]
+    )
+    assert one[0][1] == f"p1 A01 site 1: {wrong[0]}: right by Right"
     images[images.Metadata_Well != "A01"].to_csv(folder / "images.csv", index=False)
     with pytest.raises(ValueError, match="no image of p1, A01"):
         pictures(folder / "images.csv", predictions[:1], predictions.label[:1], shares[:1])
@@ -273,6 +293,7 @@ def test_wells_to_look_at(folder, tables, rows):
         ({"label": "mechanism", "control": ("compound", "water")}, "No row has 'water' as compound. Received: 'DMSO'"),
         ({"label": "mechanism", "compound": "drug"}, "no column drug"),
         ({"label": "mechanism", "group": "site"}, "would leak"),
+        ({"label": "mechanism", "group": "batch"}, "96 rows with a label have no batch"),
         ({"label": "mechanism", "leave_out": ["none"]}, "no class none"),
         ({"metadata": "gone.csv"}, "gone.csv is not there"),
     ],
