@@ -73,7 +73,7 @@ def _shard(text):
 def _equals(text):
     old, separator, new = text.partition("=")
     if not (old and separator):
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"this takes two sides of an equals sign. Received: {text}")
     return old, new
 
 

@@ -7,8 +7,9 @@ DATA holds bbbc013, mitocheck and bbbc022. OUTPUT gets a folder for each, with a
 - stratonet: by ``stratonet extract`` (BBBC022: by MeasureStratoFeatures, in the same run as CellProfiler's features);
 - resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features a channel, by ``stratonet extract``;
 - cellprofiler: by bbbc013.cppipe and mitocheck.cppipe beside this file, and by the pipeline published with BBBC022;
-- intensity.parquet: mean, standard deviation and percentiles of each plane;
+- intensity.parquet: mean, standard deviation and percentiles of each plane, as it lies in its file;
 - noise.parquet: random numbers, as many as StratoNet has features.
+BBBC022's images are corrected by its illumination functions, as the pipeline does, for all but intensity.parquet.
 What is there is not made again.
 """
 
@@ -31,7 +32,6 @@ from stratonet.network import StratoNet
 
 HERE = Path(__file__).parent
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-PROCESSES = os.cpu_count()
 
 
 def bbbc013(data):
@@ -80,7 +80,9 @@ def bbbc022(data):
         }
     )
     channels = [name.removeprefix("file_") for name in labels if name.startswith("file_")]
-    return with_images(rows, data, {channel: labels[f"file_{channel}"] for channel in channels})
+    files = {channel: labels[f"file_{channel}"] for channel in channels}
+    files.update({f"Illum{channel}": labels.plate + f"_Illum{channel}.mat" for channel in channels})
+    return with_images(rows, data, files)
 
 
 def with_images(rows, folder, files):
@@ -110,6 +112,8 @@ def resnet50(path):
         architecture="ResNet-50",
         taps=(Tap(layer, 2048, "final", 32),),
         metrics={},
+        trained_on="ImageNet-1k (ILSVRC 2012)",
+        citation="He et al. (2016). Deep residual learning for image recognition. CVPR.",
     )
     export(model, card, path)
     return path
@@ -150,13 +154,14 @@ def cellprofiler(pipeline, images, n_sets, output, written):
     ``images``: LoadData's table, or the folder for pipelines that begin with the module Images.
     """
     given = f"--data-file={images}" if images.suffix == ".csv" else f"--image-directory={images}"
-    edges = np.linspace(0, n_sets, PROCESSES + 1).astype(int)
-    parts = [output.with_name(f"{output.name}_{number}") for number in range(PROCESSES)]
+    n_parts = min(os.cpu_count(), n_sets)
+    edges = np.linspace(0, n_sets, n_parts + 1).astype(int)
+    parts = [output.with_name(f"{output.name}_{number}") for number in range(n_parts)]
 
     def run(part, first, last):
         _headless.run(pipeline, part, written, given, f"-f{first + 1}", f"-l{last}")
 
-    with ThreadPoolExecutor(PROCESSES) as pool:
+    with ThreadPoolExecutor(n_parts) as pool:
         list(pool.map(run, parts, edges, edges[1:]))
     partial = output.with_name(f"{output.name}.partial")
     partial.mkdir(exist_ok=True)
@@ -195,7 +200,7 @@ def with_stratonet(published, channels, path):
 
 
 def both_in_one_run(data, rows, output):
-    """BBBC022: the published pipeline with our module, and the seconds that each module took for each site."""
+    """BBBC022: the published pipeline with our module, and the seconds of the processor for each site."""
     folder = output.with_name("20585")  # the pipeline takes the plate from the name of the folder
     folder.mkdir(exist_ok=True)
     for path in [*data.glob("*.tif"), *data.glob("*.mat")]:
@@ -235,7 +240,8 @@ def central_nuclei(folder, rows, path):
 
 
 def channels_of(rows):
-    return [name.removeprefix("FileName_") for name in rows if name.startswith("FileName_")]
+    names = [name.removeprefix("FileName_") for name in rows if name.startswith("FileName_")]
+    return [name for name in names if not name.startswith("Illum")]
 
 
 def main():
@@ -254,11 +260,14 @@ def main():
         rows.rename(columns=lambda name: name if name.startswith("Metadata_") else f"Image_{name}").to_csv(
             loaded, index=False
         )
+        correct = "divide" if read is bbbc022 else None
         measured = ["Image.csv", "Nuclei.csv", *["Cells.csv", "Cytoplasm.csv"] * (read is bbbc013)]
         steps = {
             "intensity.parquet": lambda path: intensity(rows, path),
             "noise.parquet": lambda path: noise(rows, path),
-            "resnet50": lambda path: extract(str(loaded), str(path), weights=str(network), quiet=True),
+            "resnet50": lambda path: extract(
+                str(loaded), str(path), weights=str(network), illumination=correct, quiet=True
+            ),
         }
         if read is bbbc022:
             steps["cellprofiler"] = lambda path: both_in_one_run(data, rows, path)

@@ -199,9 +199,10 @@ def evaluate(
     if set(lengths.values()) != {len(labels)}:
         raise ValueError(f"Every set of features has a row for each of {len(labels)} labels. Received: {lengths}")
     kept = np.flatnonzero(~np.isin(labels.astype(str), list(leave_out)))
-    folds = split(labels[kept], groups[kept], n_folds, seed, None if wells is None else np.asarray(wells)[kept])
+    wells = None if wells is None else np.asarray(wells)[kept]
+    folds = split(labels[kept], groups[kept], n_folds, seed, wells)
     labels, groups = labels[kept].astype(str), groups[kept].astype(str)
-    sets = {name: _checked(name, values, kept, groups) for name, values in features.items()}
+    sets = {name: _checked(name, values, kept, groups, wells) for name, values in features.items()}
 
     classes = sorted(set(labels))
     jobs = [(name, classifier, fold) for classifier in classifiers for name in sets for fold in range(folds.max() + 1)]
@@ -223,7 +224,7 @@ def evaluate(
     return Evaluation(classes, labels, groups, kept, folds, predicted, probabilities, importance)
 
 
-def _checked(name, features, kept, groups):
+def _checked(name, features, kept, groups, wells):
     """Names and values of the rows kept, if they can be evaluated."""
     names = list(map(str, features)) if isinstance(features, pd.DataFrame) else None
     values = np.asarray(features)
@@ -246,10 +247,11 @@ def _checked(name, features, kept, groups):
             .agg(["nunique", lambda group: group.index[0]])
         )
         if (spread["nunique"] > 1).any():
-            row = kept[spread.iloc[:, 1][spread["nunique"] > 1].iloc[0]]
+            row = spread.iloc[:, 1][spread["nunique"] > 1].iloc[0]
+            where = f"row {kept[row]} (counted from 0)" if wells is None else f"a row of well {wells[row]}"
             raise ValueError(
-                f"{name}: this split would leak: row {row} (counted from 0) is in another group once more, with the same "
-                "features. Is it the same image, or an empty one? Leave such rows out (give them no label)."
+                f"{name}: this split would leak: {where} is in another group once more, with the same features. Is it the "
+                "same image, or an empty one? Leave such rows out (give them no label)."
             )
     return names or [f"{name}{number}" for number in range(values.shape[1])], values
 

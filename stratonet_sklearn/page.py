@@ -16,7 +16,8 @@ class Page:
     Parameters
     ----------
     output : path
-        Folder, made if missing: ``report.html``, ``figures/*.png``, ``numbers/*.csv``.
+        Folder, made if missing: ``report.html``, ``figures/*.png``, ``numbers/*.csv``. Those of an older report in it are
+        removed.
 
     Attributes
     ----------
@@ -28,8 +29,11 @@ class Page:
 
     def __init__(self, output):
         self.output = Path(output)
-        for folder in ("figures", "numbers"):
+        older = (self.output / "report.html").exists()
+        for folder, kind in (("figures", "png"), ("numbers", "csv")):
             (self.output / folder).mkdir(parents=True, exist_ok=True)
+            for path in (self.output / folder).glob(f"*.{kind}") if older else ():
+                path.unlink()
         self.answer, self.warnings, self.facts = [], [], []
         self._sections, self._numbers = [], []
 

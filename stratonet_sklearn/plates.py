@@ -182,9 +182,8 @@ def thumbnails(rows):
 def _positions(wells):
     """Rows and columns of wells, from 0; both missing for names that are not such as A01."""
     letters, columns = place(wells)
-    named = columns.fillna(0) > 0
     rows = letters.map({letter: number for number, letter in enumerate(LETTERS)}).astype("Int64")
-    return rows.where(named), (columns - 1).where(named)
+    return rows, columns - 1
 
 
 def _format(rows, columns):

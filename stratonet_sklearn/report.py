@@ -33,7 +33,6 @@ from .wells import pictures
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "imbalanced-learn", "pycytominer", "copairs", "umap-learn")
 MOST_IMPORTANT = 80  # bars of the figure of importance
-PANELS = 12  # of a figure of plates
 
 
 def report(
@@ -92,6 +91,10 @@ def report(
         raise ValueError("There is no table to evaluate.")
     sets = [read_table(source, name) for name, source in tables.items()]
     rows = align(sets, None if metadata is None else read_metadata(metadata))
+    if len(rows) < 2:
+        raise ValueError("There is nothing to compare: the tables have one row.")
+    if label is None and images is not None:
+        raise ValueError("Images are shown by class: name the column of the classes too (--label).")
     labels = None if label is None else column(rows, label)
     controls = None if control is None else _controls(rows, *control)
     for name in (compound, dose):
@@ -339,8 +342,8 @@ def _plates(page, found, rows, name, images):
     if place(wells.well)[0].isna().any():
         page.text(f"The wells are not named by row and column (the first: {wells.well[0]}), so that there is no map.")
     else:
-        chosen = wells.plate.unique()[: max(1, PANELS // len(found.classes))]
-        classes = found.classes[:PANELS]
+        chosen = wells.plate.unique()[: max(1, plates.PANELS // len(found.classes))]
+        classes = found.classes[: plates.PANELS]
         long = wells[wells.plate.isin(chosen)].melt(["plate", "well"], classes, "name", "value")
         page.figure(
             "plates",
@@ -369,4 +372,7 @@ def _resources(page, sets):
     page.section("Time and resources of the extraction")
     frame = pd.concat(known)
     page.numbers("resources", frame)
-    page.figure("resources", figures.resources(frame), "What the runs of stratonet extract took of their machine.")
+    if frame.image_sets.any():
+        page.figure("resources", figures.resources(frame), "What the runs of stratonet extract took of their machine.")
+    else:
+        page.text("The runs whose records are there measured no image set.")

@@ -21,7 +21,8 @@ def split(labels, groups, n_folds=10, seed=0, wells=None):
     labels, groups : array (n,)
         Class and group of each row.
     n_folds : int
-        Where there are no more groups than that, each group is a fold.
+        Where there are no more groups than that, each group is a fold. There are no more folds than groups of the class
+        that has most.
     seed : int
     wells : array (n,), optional
         The well of each row. Default: the groups are no larger than wells, and nothing needs to be checked.
@@ -66,6 +67,7 @@ def split(labels, groups, n_folds=10, seed=0, wells=None):
         )
     if n_folds >= groups.nunique():
         return pd.factorize(groups, sort=True)[0]
+    n_folds = min(n_folds, spread.max())
     rng, codes = np.random.default_rng(seed), pd.factorize(groups)[0]
     for _ in range(ATTEMPTS):
         folds = np.full(len(labels), -1)

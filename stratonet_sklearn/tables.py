@@ -98,6 +98,8 @@ def read_table(source, name=None):
     else:
         table.frame = _read_file(path)
         table.features = _measurements(table.frame)
+    if table.frame.empty:
+        raise ValueError(f"{source} has no rows.")
     if not table.features:
         raise ValueError(f"{source} has no features. Received the columns {listed(list(table.frame))}")
     if WELL not in table.frame:
@@ -210,7 +212,7 @@ def wells_of(metadata):
 
 def place(wells):
     """The row and the column of the plate of each well: A and 1 for A01; missing for other names."""
-    found = wells.str.extract(r"^([A-Z]{1,2})(\d+)$")
+    found = wells.str.extract(r"^([A-Z]{1,2})(0*[1-9]\d*)$")
     return found[0], found[1].astype("Int64")
 
 

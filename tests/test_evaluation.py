@@ -131,6 +131,8 @@ def test_the_same_features_in_two_groups_are_refused(wells, sets):
     doubled[7] = doubled[100]
     with pytest.raises(ValueError, match=r"half: .* would leak: row (7|100) .* once more"):
         evaluate({"half": doubled}, wells.label, groups=wells.well)
+    with pytest.raises(ValueError, match=r"half: .* would leak: a row of well (3|50) is in another group"):
+        evaluate({"half": doubled}, wells.label, groups=wells.well, wells=wells.well)
     same_well = sets["half"].copy()
     same_well[7] = same_well[6]
     evaluate({"half": same_well}, wells.label, groups=wells.well, classifiers=["SVM"], n_folds=2)

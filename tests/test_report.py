@@ -228,6 +228,17 @@ def test_without_a_label_features_are_described(folder, tables):
     assert figures == {"variance", "map", "correlation"}
 
 
+def test_an_older_report_leaves_nothing_behind(folder, tables):
+    out = folder / "twice"
+    (out / "figures").mkdir(parents=True)
+    (out / "figures" / "mine.png").write_bytes(b"")
+    report(tables, out, progress=False)
+    assert (out / "figures" / "mine.png").exists()
+    report({"Deep": tables["Deep"]}, out, progress=False)
+    assert {path.stem for path in (out / "figures").glob("*.png")} == {"variance", "map"}
+    assert not (out / "numbers" / "correlation.csv").exists()
+
+
 def test_few_rows(folder, tables, rows):
     few = pd.read_parquet(tables["Deep"]).query("Metadata_Well in ('A01', 'A02', 'B01') and Metadata_Plate == 'p1'")
     few.to_parquet(folder / "few.parquet")
@@ -296,11 +307,18 @@ def test_wells_to_look_at(folder, tables, rows):
         ({"label": "mechanism", "group": "batch"}, "96 rows with a label have no batch"),
         ({"label": "mechanism", "leave_out": ["none"]}, "no class none"),
         ({"metadata": "gone.csv"}, "gone.csv is not there"),
+        ({"images": "images.csv"}, "Images are shown by class"),
     ],
 )
 def test_what_is_refused(folder, tables, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         report(tables, folder / "refused", progress=False, **options)
+
+
+def test_one_row(folder, tables):
+    pd.read_parquet(tables["Deep"])[:1].to_parquet(folder / "one.parquet")
+    with pytest.raises(ValueError, match="the tables have one row"):
+        report({"Deep": folder / "one.parquet"}, folder / "refused", progress=False)
 
 
 def test_the_command(folder, tables, capsys):

@@ -1,4 +1,6 @@
 import doctest
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -79,6 +81,16 @@ def test_in_a_pipeline_only_training_rows_are_drawn(rows):
 
     cross_validate(make_pipeline(StratifiedResampler(30, random_state=0), Recorder()), X, y, cv=2)
     assert seen == 2 * [{"a": 10, "b": 10, "c": 10}, 56]
+
+
+def test_the_transformer_does_not_need_the_evaluation():
+    code = (
+        "import sys; sys.modules['imblearn'] = sys.modules['imblearn.base'] = None; import stratonet_sklearn\n"
+        "stratonet_sklearn.StratoFeatureTransformer\nstratonet_sklearn.StratifiedResampler"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "StratifiedResampler needs the package imblearn" in done.stderr
+    assert "install stratonet[evaluate]" in done.stderr
 
 
 def test_the_example_runs():

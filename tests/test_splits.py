@@ -42,6 +42,11 @@ def test_the_same_seed_splits_the_same():
     assert not np.array_equal(first, other)
 
 
+def test_few_wells_of_each_class_are_few_folds():
+    folds = split(["a", "b"] * 6, np.arange(12), 10)
+    assert sorted(set(folds)) == list(range(6))
+
+
 def test_as_many_folds_as_groups_leaves_each_out():
     rows = plates()
     assert np.array_equal(split(rows.label, rows.plate, 6), rows.plate)

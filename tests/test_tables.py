@@ -169,7 +169,7 @@ def test_missing_values_are_left_out_and_counted(profiles):
 
 
 def test_places():
-    rows, columns = place(pd.Series(["A01", "AF48", "00365", "x"]))
+    rows, columns = place(pd.Series(["A01", "AF48", "00365", "A00"]))
     assert rows.fillna("").tolist() == ["A", "AF", "", ""]
     assert columns.fillna(0).tolist() == [1, 48, 0, 0]
 
@@ -189,6 +189,7 @@ def test_what_cannot_be_read(tmp_path, measured):
     refused(b"not parquet", "broken.parquet", "broken.parquet cannot be read as a table .* damaged")
     refused(b"not a database, nor anything else", "broken.db", "broken.db is not an SQLite database")
     refused(b"Cells_Area\n1\n", "nowhere.csv", "no Metadata_Well. Received: no Metadata_")
+    refused(b"Metadata_Well,Cells_Area\n", "rowless.csv", "rowless.csv has no rows")
     refused(b"Metadata_Well\nA01\n", "bare.csv", "has no features")
     refused(b"Metadata_Well,Cells_Area\nA01,\n", "missing.csv", "features are missing in every row")
     refused(b"\x89PNG", "picture.png", "tables are Parquet, CSV and SQLite files")
