@@ -99,7 +99,7 @@ def report(
     controls = None if control is None else _controls(rows, *control)
     for name in (compound, dose):
         if name is not None:
-            column(rows, name)
+            column_name(rows, name)
 
     page = Page(output)
     page.facts = _data(sets, rows)
@@ -287,12 +287,18 @@ def _retrieve(page, sets, rows, label, compound, dose, controls):
     label, compound, dose = (None if name is None else column_name(rows, name) for name in (label, compound, dose))
     scored, steps = {}, {}
     for one in sets:
-        profiles = make_profiles(rows, one.frame[one.features], controls)
-        scored[one.name] = retrieve(profiles, label, compound, dose, BATCH if BATCH in rows else PLATE)
+        try:
+            profiles = make_profiles(rows, one.frame[one.features], controls)
+            scored[one.name] = retrieve(profiles, label, compound, dose, BATCH if BATCH in rows else PLATE)
+        except ValueError as error:  # what was classified before is worth keeping
+            page.text(f"Not computed for {one.name}: {error}")
+            continue
         steps[one.name] = " ".join(profiles.steps)
+    if not scored:
+        return
     frame = pd.concat(scored, names=["features"]).reset_index(level="features")
     page.numbers("retrieval", frame)
-    first = scored[sets[0].name].set_index("measure")
+    first = next(iter(scored.values())).set_index("measure")
     known = first.index[first.value.notna()]
     shown = first.loc[known].reset_index()
     if len(known):
@@ -357,9 +363,14 @@ def _plates(page, found, rows, name, images):
         return
     page.section("Wells to look at")
     others = {one: told for (one, classifier), told in found.predicted.items() if classifier == "RF" and one != name}
+    try:
+        shown = pictures(images, rows, found.labels, shares, others)
+    except (OSError, ValueError) as error:
+        page.text(f"They cannot be shown: {error}")
+        return
     page.figure(
         "wells",
-        plates.thumbnails(pictures(images, rows, found.labels, shares, others)),
+        plates.thumbnails(shown),
         f"For each class the {unit(rows)} with the largest share of the random forest's votes for it, and those that were "
         f"mistaken most clearly, by {name}; which of the other sets of features tell these right.",
     )

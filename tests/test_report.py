@@ -318,6 +318,20 @@ def test_what_is_refused(folder, tables, options, message):
         report(tables, folder / "refused", progress=False, **options)
 
 
+def test_what_fails_late_is_said_in_the_page(folder, tables):
+    """A well that is a control in one of its sites, and images that are not there."""
+    deep = pd.read_parquet(tables["Deep"])
+    deep.loc[0, "Metadata_Compound"] = "y0"
+    deep.loc[1, "Metadata_Compound"] = "DMSO"
+    deep.to_parquet(folder / "half.parquet")
+    given = {"label": "mechanism", "n_folds": 2, "compound": "compound", "control": ("compound", "DMSO")}
+    page = report({"Deep": folder / "half.parquet"}, folder / "late", images="gone.csv", progress=False, **given)
+    page = page.read_text()
+    assert "Not computed for Deep: A well is a negative control in all of its rows, or in none" in page
+    assert "They cannot be shown: " in page and "gone.csv is not there" in page
+    assert "SVM finds the class of" in page
+
+
 def test_one_row(folder, tables):
     pd.read_parquet(tables["Deep"])[:1].to_parquet(folder / "one.parquet")
     with pytest.raises(ValueError, match="the tables have one row"):
