@@ -4,7 +4,6 @@ import numpy as np
 
 # The classifier that the answer speaks of is chosen here, before anything is seen.
 HEADLINE = "SVM"
-CHANCE = "by chance {:.1%}"
 
 
 def answer(found, scores, differences, unit):
@@ -23,12 +22,12 @@ def answer(found, scores, differences, unit):
     list of str
     """
     names = list(dict.fromkeys(scores.features))
-    balanced = accuracy(scores, HEADLINE)
+    balanced = _accuracy(scores, HEADLINE)
     first = balanced.loc[names[0]]
     sentences = [
         f"By the features {names[0]}, {HEADLINE} finds the class of {first.value:.1%} of the {unit} "
-        f"(balanced accuracy over {len(found.classes)} classes; 95 % interval {between(first)}; "
-        f"{CHANCE.format(1 / len(found.classes))})."
+        f"(balanced accuracy over {len(found.classes)} classes; 95 % interval {_between(first)}; "
+        f"by chance {1 / len(found.classes):.1%})."
     ]
     if len(names) > 1:
         pairs = differences[(differences.classifier == HEADLINE) & (differences["first"] == names[0])]
@@ -39,20 +38,20 @@ def answer(found, scores, differences, unit):
         others = [name for name in dict.fromkeys(scores.classifier) if name != HEADLINE]
         sentences.append(
             "Other classifiers: "
-            + ", ".join(f"{name} {accuracy(scores, name).value.iloc[0]:.1%}" for name in others)
+            + ", ".join(f"{name} {_accuracy(scores, name).value.iloc[0]:.1%}" for name in others)
             + "."
         )
     sentences.append(_mistakes(found.confusion(names[0], HEADLINE), names[0]))
     return sentences
 
 
-def accuracy(scores, classifier, test="balanced"):
-    """The accuracy of each set of features: ``value``, ``low``, ``high``, by name."""
-    wanted = (scores.classifier == classifier) & (scores.metric == "accuracy") & (scores.test == test)
+def _accuracy(scores, classifier):
+    """The balanced accuracy of each set of features: ``value``, ``low``, ``high``, by name."""
+    wanted = (scores.classifier == classifier) & (scores.metric == "accuracy") & (scores.test == "balanced")
     return scores[wanted].set_index("features")[["value", "low", "high"]]
 
 
-def between(row):
+def _between(row):
     """An interval of shares: ``70.1 to 78.3 %``."""
     return f"{100 * row.low:.1f} to {100 * row.high:.1f} %"
 
