@@ -179,7 +179,7 @@ def read_metadata(source):
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"{source} is not there: give a table of metadata, CSV or Parquet.")
-    frame = _read_file(path)
+    frame = _read_file(path, text="")
     return frame.rename(columns={name: name if name.startswith("Metadata_") else f"Metadata_{name}" for name in frame})
 
 
@@ -237,12 +237,16 @@ def _from_extract(path):
     return False
 
 
-def _read_file(path):
-    read = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".gz": pd.read_csv}.get(path.suffix)
-    if read is None:
+def _read_file(path, text="Metadata_"):
+    """A table; the columns of a CSV file whose names hold ``text`` as they are written: well 00149 is not 149."""
+    if path.suffix not in (".parquet", ".csv", ".gz"):
         raise ValueError(f"{path}: tables are Parquet, CSV and SQLite files, and folders of them.")
     try:
-        frame = read(path)
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            names = pd.read_csv(path, nrows=0).columns
+            frame = pd.read_csv(path, dtype={name: str for name in names if text in name})
     except Exception as error:  # pandas and pyarrow raise what they meet
         raise ValueError(
             f"{path} cannot be read as a table ({type(error).__name__}: {error}). Is it damaged?"

@@ -156,6 +156,16 @@ def test_other_tables(profiles):
     assert table.notes == ["There is no Metadata_Plate: all wells are taken as those of one plate."]
 
 
+def test_names_stay_as_they_are_written(tmp_path):
+    text = "Metadata_Plate,Metadata_Well,Cells_Area\n0012,00149,1.5\n0012,00150,2.5\n"
+    (tmp_path / "profiles.csv").write_text(text)
+    (tmp_path / "more.csv").write_text("Plate,Well,Batch\n0012,00149,007\n0012,00150,008\n")
+    table = read_table(tmp_path / "profiles.csv")
+    rows = align([table], read_metadata(tmp_path / "more.csv"))
+    assert wells_of(rows).tolist() == ["0012 00149", "0012 00150"]
+    assert column(rows, "batch").tolist() == ["007", "008"]
+
+
 def test_missing_values_are_left_out_and_counted(profiles):
     one, many = np.arange(40.0), np.arange(40.0)
     one[3], many[:20] = np.nan, np.inf
