@@ -20,7 +20,7 @@ import tenacity
 from s3_server import DENIED, RESET, SECRETS, SLOW_DOWN, TRUNCATED, S3Server
 
 from stratonet.extraction import remote, storage
-from stratonet.extraction.storage import Storage, Unreachable, shown
+from stratonet.extraction.storage import TEMPORARY, Storage, Unreachable, shown
 
 ROOT = Path(__file__).parents[1]
 PLATE = {"a/2.tif": b"two", "a/b/1.tif": b"one", "ab.tif": b"beside", "empty": b""}
@@ -115,6 +115,22 @@ def test_files_are_written_and_removed(folder, tmp_path):
     for name in ("ab.tif", "a", "new/c", "none", "ab.tif/none"):
         place.remove(f"{folder}/{name}")
     assert place.list(folder) == [f"{folder}/empty", f"{folder}/new/d/4"]
+
+
+def test_only_folders_without_files_are_pruned(folder):
+    place = Storage()
+    for name in ("units/P1/A01", "units/P2/A01", f"units/P3/{TEMPORARY}A01"):
+        place.write(f"{folder}/{name}", b"1")
+    place.remove(f"{folder}/units/P1/A01")
+    for left in (1, 0):
+        place.prune(f"{folder}/units")
+        assert not place.is_folder(f"{folder}/units/P1")
+        assert place.exists(f"{folder}/units/P2/A01") == bool(left)
+        assert place.exists(f"{folder}/units/P3/{TEMPORARY}A01") == bool(left)
+        for name in ("P2/A01", f"P3/{TEMPORARY}A01"):
+            place.remove(f"{folder}/units/{name}")
+    assert not place.is_folder(f"{folder}/units")
+    place.prune(f"{folder}/units")
 
 
 def test_parts_of_a_file_are_read(folder):

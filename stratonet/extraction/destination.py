@@ -163,10 +163,9 @@ class Destination:
         return True
 
     def tidy(self):
-        """Remove the folder of units when there is none left in it, and what killed runs had begun to write."""
+        """Remove what killed runs had begun to write, and the folders of units in which there is nothing any more."""
         self.storage.tidy(self.url)
-        if not self.storage.list(self._path(UNITS)):
-            self.storage.remove(self._path(UNITS))
+        self.storage.prune(self._path(UNITS))
 
     def add_run(self, name, content):
         """Keep a file about a run beside the features."""

@@ -43,6 +43,9 @@ class _Remote:
     def tidy(self):
         """Nothing: what is not whole is not there."""
 
+    def prune(self):
+        """Nothing: there are no folders without files."""
+
     def check(self, writing):
         self.attempts = CHECKS
         try:

@@ -101,6 +101,10 @@ class Storage:
         """Remove what processes of this machine that were killed had begun to write to a local folder."""
         self._at(url).tidy()
 
+    def prune(self, url):
+        """Remove a local folder and those in it, as far as there is no file in them."""
+        self._at(url).prune()
+
     def open(self, url):
         """A seekable binary file to read parts from. On S3 each read is a request, all of one version of the file."""
         return self._at(url).open()
@@ -180,6 +184,11 @@ class _Local:
                 if match and match[1] == platform.node() and not psutil.pid_exists(int(match[2])):
                     with suppress(FileNotFoundError):
                         os.remove(os.path.join(folder, name))
+
+    def prune(self):
+        for folder, _, _ in os.walk(self.path, topdown=False):
+            with suppress(OSError):  # it is not empty, or another process removes it too
+                os.rmdir(folder)
 
     def write(self, content):
         self._put(lambda temporary: Path(temporary).write_bytes(content))
