@@ -1,6 +1,8 @@
 """The command ``stratonet``: gathers the commands of the rooms below and imports each only when it is called."""
 
 import argparse
+import json
+import os
 import shlex
 import sys
 from importlib import import_module
@@ -43,6 +45,22 @@ def _evaluate(options):
     print(report(dict(named), given.pop("output"), progress=not given.pop("quiet"), **given))
 
 
+def _run_cellprofiler(options):
+    made = _needs("cellprofiler", "cellprofiler_plugin._batches", "Batches")
+    names = ("image_directory", "data_file", "file_list", "group", "first_image_set", "last_image_set")
+    names += ("plugins_directory", "temporary_directory", "conserve_memory")
+    given = {name.replace("_", "-"): getattr(options, name) for name in names}
+    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    arguments += ["--always-continue"] * options.always_continue
+    batches = made(options.pipeline, options.output_directory, arguments, options.processes, options.images_per_batch)
+    if not options.jobs:
+        print(batches.run(options.quiet))
+    elif options.jobs.suffix == ".json":
+        options.jobs.write_text(json.dumps(batches.distributed(), indent=1) + "\n")
+    else:
+        options.jobs.write_text("".join(f"{line}\n" for line in batches.jobs()))
+
+
 def _needs(extra, module, name):
     """A function of a module that needs the packages of an extra."""
     try:
@@ -63,6 +81,13 @@ def _channels(text):
     """``DNA=OrigDNA,ER`` as a dict of names in the features to names in the source."""
     pairs = [part.partition("=") for part in text.split(",")]
     return {name.strip(): (other or name).strip() for name, _, other in pairs}
+
+
+def _count(text):
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 on. Received: {text}")
+    return count
 
 
 def _shard(text):
@@ -114,6 +139,7 @@ def main(arguments=None):
     )
     command.set_defaults(run=_demo)
 
+    _add_run_cellprofiler(commands)
     _add_extract(commands)
     _add_evaluate(commands)
 
@@ -129,6 +155,57 @@ def main(arguments=None):
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"stratonet: {error}", file=sys.stderr)
         return 1
+
+
+def _add_run_cellprofiler(commands):
+    command = commands.add_parser(
+        "run-cellprofiler",
+        help="run a CellProfiler pipeline on all cores",
+        description="Run a pipeline as cellprofiler -c -r does, in several processes, and merge what they write (CSV, "
+        "SQLite, Parquet) into what a single one would have written. The same command again goes on where it was stopped.",
+    )
+    command.set_defaults(run=_run_cellprofiler)
+    here = os.path.abspath
+    group = command.add_argument_group("as cellprofiler takes them")
+    group.add_argument(
+        "-p", "--pipeline", required=True, type=Path, metavar="FILE", help=".cppipe, .cpproj or Batch_data.h5"
+    )
+    group.add_argument(
+        "-o", "--output-directory", required=True, type=Path, metavar="DIR", help="default output folder"
+    )
+    group.add_argument("-i", "--image-directory", type=here, metavar="DIR", help="folder of the images")
+    group.add_argument("--data-file", type=here, metavar="CSV", help="table for LoadData")
+    group.add_argument("--file-list", type=here, metavar="FILE", help="a file or URL a line, for the module Images")
+    group.add_argument("-f", "--first-image-set", type=int, metavar="N", help="counted from 1")
+    group.add_argument("-l", "--last-image-set", type=int, metavar="N")
+    group.add_argument("-g", "--group", metavar="KEY=VALUE,...", help="only this group of a grouped pipeline")
+    group.add_argument("--plugins-directory", type=here, metavar="DIR", help="default: that of MeasureStratoFeatures")
+    group.add_argument("-t", "--temporary-directory", type=here, metavar="DIR")
+    group.add_argument("--conserve-memory", metavar="BOOL", help="release memory after each image set")
+    group.add_argument("--always-continue", action="store_true", help="go on after an image set with an error")
+    group = command.add_argument_group("processes")
+    group.add_argument(
+        "-n",
+        "--processes",
+        type=_count,
+        metavar="N",
+        help="at most so many (default: one a core, as far as memory goes)",
+    )
+    group.add_argument(
+        "--images-per-batch",
+        type=_count,
+        default=96,
+        metavar="N",
+        help="image sets a process runs before it ends (default: %(default)s; a group stays together)",
+    )
+    group.add_argument(
+        "--jobs",
+        type=Path,
+        metavar="FILE",
+        help="run nothing, and write the commands for a scheduler, one a line; the same command without --jobs then merges. "
+        "A name that ends in .json gets the job file of Distributed-CellProfiler, a job a group",
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def _add_extract(commands):

@@ -16,7 +16,6 @@ What is there is not made again.
 import argparse
 import dataclasses
 import os
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from cellprofiler_plugin import _headless
+from cellprofiler_plugin._batches import Batches
 from stratonet.card import Tap
 from stratonet.extraction import extract
 from stratonet.images import read_plane
@@ -148,30 +148,11 @@ def write(rows, features, path):
     pd.concat([metadata, features], axis=1).to_parquet(path)
 
 
-def cellprofiler(pipeline, images, n_sets, output, written):
-    """CellProfiler on all cores: each process a part of the image sets, then the tables one below the other.
-
-    ``images``: LoadData's table, or the folder for pipelines that begin with the module Images.
-    """
+def cellprofiler(pipeline, images, output):
+    """CellProfiler on all cores. ``images``: LoadData's table, or the folder for pipelines that begin with Images."""
     given = f"--data-file={images}" if images.suffix == ".csv" else f"--image-directory={images}"
-    n_parts = min(os.cpu_count(), n_sets)
-    edges = np.linspace(0, n_sets, n_parts + 1).astype(int)
-    parts = [output.with_name(f"{output.name}_{number}") for number in range(n_parts)]
-
-    def run(part, first, last):
-        _headless.run(pipeline, part, written, given, f"-f{first + 1}", f"-l{last}")
-
-    with ThreadPoolExecutor(n_parts) as pool:
-        list(pool.map(run, parts, edges, edges[1:]))
     partial = output.with_name(f"{output.name}.partial")
-    partial.mkdir(exist_ok=True)
-    for name in written:
-        if name.endswith(".csv"):
-            pd.concat([pd.read_csv(part / name) for part in parts]).to_csv(partial / name, index=False)
-        else:
-            pd.concat([pd.read_parquet(part / name) for part in parts]).to_parquet(output.with_name(name))
-    for part in parts:
-        shutil.rmtree(part)
+    print(Batches(pipeline, partial, [given]).run(quiet=True))
     partial.rename(output)
 
 
@@ -208,10 +189,8 @@ def both_in_one_run(data, rows, output):
             (folder / path.name).symlink_to(path)
     pipeline = output.with_name("with_stratonet.cppipe")
     with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    objects = [f"{name}.csv" for name in ("Nuclei", "Cells", "Cytoplasm")]
-    cellprofiler(pipeline, folder, len(rows), output, ["Image.csv", *objects, "StratoFeatures_Image.parquet"])
-    table = output.with_name("StratoFeatures_Image.parquet")
-    table.rename(output.with_name("stratonet.parquet"))
+    cellprofiler(pipeline, folder, output)
+    (output / "StratoFeatures_Image.parquet").rename(output.with_name("stratonet.parquet"))
     images = pd.read_csv(output / "Image.csv")
     times = images.filter(regex="^ExecutionTime_").rename(columns=lambda name: name[len("ExecutionTime_00") :])
     times = times.T.groupby(level=0, sort=False).sum().T
@@ -261,7 +240,6 @@ def main():
             loaded, index=False
         )
         correct = "divide" if read is bbbc022 else None
-        measured = ["Image.csv", "Nuclei.csv", *["Cells.csv", "Cytoplasm.csv"] * (read is bbbc013)]
         steps = {
             "intensity.parquet": lambda path: intensity(rows, path),
             "noise.parquet": lambda path: noise(rows, path),
@@ -273,9 +251,7 @@ def main():
             steps["cellprofiler"] = lambda path: both_in_one_run(data, rows, path)
         else:
             steps["stratonet"] = lambda path: extract(str(loaded), str(path), quiet=True)
-            steps["cellprofiler"] = lambda path: cellprofiler(
-                HERE / f"{name}.cppipe", loaded, len(rows), path, measured
-            )
+            steps["cellprofiler"] = lambda path: cellprofiler(HERE / f"{name}.cppipe", loaded, path)
         if read is mitocheck:
             steps["cellprofiler.parquet"] = lambda path: central_nuclei(folder / "cellprofiler", rows, path)
         for step, make in steps.items():

@@ -6,6 +6,35 @@ import sys
 from pathlib import Path
 
 PLUGINS = Path(__file__).resolve().parent
+LOG = "cellprofiler.log"
+
+
+def command(pipeline, output, *arguments):
+    """``cellprofiler -c -r`` in this Python.
+
+    Parameters
+    ----------
+    pipeline : path
+    output : path
+        CellProfiler's default output folder.
+    *arguments : str or path
+        Further arguments of ``cellprofiler``, for example ``--data-file=...``. This folder's plug-ins are taken unless
+        ``--plugins-directory=...`` is among them.
+    """
+    made = [sys.executable, "-m", "cellprofiler", "-c", "-r", f"--pipeline={pipeline}", f"--output-directory={output}"]
+    return [*made, f"--plugins-directory={PLUGINS}", *map(str, arguments)]
+
+
+def environment(**more):
+    """The environment for it; ``more`` in it as well."""
+    return {**os.environ, "PYTHONWARNINGS": "ignore", **more}
+
+
+def told(log):
+    """What CellProfiler said of its errors, or at the end, in a few lines."""
+    lines = Path(log).read_text(errors="replace").splitlines()
+    errors = [line for line in lines if "Error" in line or "ERROR" in line] or lines
+    return "\n".join(errors[-10:])
 
 
 def run(pipeline, output, expected, *arguments):
@@ -21,7 +50,7 @@ def run(pipeline, output, expected, *arguments):
     expected : sequence of str
         Names of files that the run has to write to ``output``; older ones are removed first.
     *arguments : str
-        Further arguments of ``cellprofiler``, for example ``--data-file=...``.
+        See `command`.
 
     Raises
     ------
@@ -33,29 +62,14 @@ def run(pipeline, output, expected, *arguments):
     for name in expected:
         if (output / name).exists():
             (output / name).unlink()
-    command = [
-        sys.executable,
-        "-m",
-        "cellprofiler",
-        "-c",
-        "-r",
-        f"--pipeline={pipeline}",
-        f"--output-directory={output}",
-    ]
-    command += [f"--plugins-directory={PLUGINS}", *arguments]
-    log = output / "cellprofiler.log"
+    log = output / LOG
     with open(log, "w") as file:
         done = subprocess.run(
-            list(map(str, command)),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            command(pipeline, output, *arguments), stdout=file, stderr=subprocess.STDOUT, env=environment()
         )
     missing = [name for name in expected if not (output / name).exists()]
     if missing or done.returncode:
-        lines = log.read_text(errors="replace").splitlines()
-        told = [line for line in lines if "Error" in line or "ERROR" in line] or lines[-10:]
         raise RuntimeError(
             f"CellProfiler did not finish (exit code {done.returncode}, missing: {', '.join(missing) or 'nothing'}). "
-            f"It said:\n" + "\n".join(told[-10:]) + f"\nAll of it: {log}"
+            f"It said:\n{told(log)}\nAll of it: {log}"
         )

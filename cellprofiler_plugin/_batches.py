@@ -1,0 +1,329 @@
+"""A pipeline on all cores: CellProfiler processes that each take a part of the image sets, and one result.
+
+OUTPUT/_parts-<digest>/   while it runs; the digest is that of the pipeline and of the image sets
+    plan.json             which image sets are in which part
+    running               number of the process that works here
+    00001-00096/          what CellProfiler writes for a part; beside it .log, .pid and, when it has ended, .done
+"""
+
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from tqdm import tqdm
+
+from stratonet.network import threads
+
+from . import _headless, _merge
+
+# Of the memory that is free, and what a process is taken to need until one has needed more.
+SHARE, LEAST = 0.8, 2 * 2**30
+# Seconds between two looks at the processes.
+PAUSE = 0.3
+OF_PARTS = ("--first-image-set=", "--last-image-set=")
+
+
+@dataclass
+class Part:
+    """Consecutive image sets, run by one process."""
+
+    first: int
+    last: int
+    folder: Path
+    tries: int = 0
+    process: psutil.Popen = None
+    ended: set = field(default_factory=set)
+
+    def __len__(self):
+        return self.last - self.first + 1
+
+    def __str__(self):
+        return f"Image sets {self.first} to {self.last}"
+
+    def beside(self, suffix):
+        return self.folder.with_name(f"{self.folder.name}.{suffix}")
+
+
+class Batches:
+    """The parts of a run.
+
+    Parameters
+    ----------
+    pipeline : path
+    output : path
+        CellProfiler's default output folder.
+    arguments : sequence of str
+        Further arguments of ``cellprofiler -c -r``, as ``--name=value``.
+    processes : int, optional
+        At most so many at once. Default: one a core. Fewer run where memory does not suffice.
+    images_per_batch : int
+        At most so many image sets a part, unless a group has more.
+
+    Raises
+    ------
+    ValueError
+        CellProfiler cannot run the pipeline so, or not in parts.
+    """
+
+    def __init__(self, pipeline, output, arguments=(), processes=None, images_per_batch=96):
+        self.pipeline, self.output = Path(pipeline).resolve(), Path(output).resolve()
+        self.arguments = list(arguments)
+        self.plan = self._ask()
+        self.given = dict(argument.lstrip("-").partition("=")[::2] for argument in self.arguments)
+        images = self.given.get("image-directory")
+        if images and self.plan["searches"] and Path(images).resolve() in (self.output, *self.output.parents):
+            raise ValueError(
+                "The output folder lies in the folder of the images, where the processes would take each other's files for "
+                f"images. Choose another one. Received: {self.output}"
+            )
+        self.work = self.output / f"_parts-{self.plan['digest']}"
+        path = self.work / "plan.json"
+        if path.exists():
+            self.plan = json.loads(path.read_text())
+        else:
+            self.plan["parts"] = divide(self.plan, processes or threads(), images_per_batch)
+        self.parts = [Part(*edges, self.work / "{:05d}-{:05d}".format(*edges)) for edges in self.plan["parts"]]
+        self.processes = min(processes or threads(), len(self.parts))
+        self.count = sum(map(len, self.parts))
+
+    def run(self, quiet=False):
+        """Run what is missing, and merge; what was done, in words.
+
+        Raises
+        ------
+        RuntimeError
+            A part failed twice; the message holds CellProfiler's errors. What is complete is kept: the same call goes on.
+        """
+        began = time.monotonic()
+        with self._alone():
+            todo = [part for part in self.parts if self._lacks(part)]
+            kept = self.count - sum(map(len, todo))
+            with tqdm(total=self.count, initial=kept, unit=" image sets", disable=quiet, dynamic_ncols=True) as bar:
+                failed = self._run(deque(todo), bar)
+            if failed:
+                raise RuntimeError(
+                    f"{failed[0]} could not be run: {self._lacks(failed[0])}. CellProfiler said:\n"
+                    f"{_headless.told(failed[0].beside('log'))}\nAll of it: {failed[0].beside('log')}\n"
+                    f"{len(self.parts) - len(failed)} of {len(self.parts)} parts are complete and kept; when the reason is "
+                    "mended, the same command runs the others."
+                )
+            self._merge()
+        seconds, measured = time.monotonic() - began, self.count - kept
+        return (
+            f"Image sets   {measured} run by up to {self.processes} processes{f', {kept} were there' if kept else ''}\n"
+            f"Time         {seconds:,.0f} s\n"
+            f"Output       {self.output}"
+        )
+
+    def jobs(self):
+        """The commands that run what is missing, for a scheduler; when all have ended, `run` merges.
+
+        Returns
+        -------
+        list of str
+        """
+        self._keep_plan()
+        return [shlex.join(self._command(part)) for part in self.parts if self._lacks(part)]
+
+    def distributed(self):
+        """The job file of Distributed-CellProfiler, a job a group, as a dict.
+
+        Raises
+        ------
+        ValueError
+            The pipeline does not group its image sets.
+        """
+        groups = self.plan["groups"]
+        if groups == [{}]:
+            raise ValueError(
+                "Distributed-CellProfiler runs a job a group, and this pipeline does not group its image sets. Group them "
+                "in LoadData or Groups, for example by Metadata_Plate and Metadata_Well."
+            )
+        return {
+            "pipeline": str(self.pipeline),
+            "data_file": self.given.get("data-file", ""),
+            "input": self.given.get("image-directory", ""),
+            "output": str(self.output),
+            "output_structure": "/".join(groups[0]),
+            "groups": [{"Metadata": ",".join(f"{key}={value}" for key, value in group.items())} for group in groups],
+        }
+
+    def _ask(self):
+        """What CellProfiler would do, see `_plan`."""
+        with tempfile.TemporaryDirectory() as folder:
+            answer, log = Path(folder, "plan.json"), Path(folder, "log")
+            command = _headless.command(self.pipeline, folder, *self.arguments)
+            command[2:3] = ["cellprofiler_plugin._plan", str(answer)]
+            with open(log, "w") as file:
+                subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=_headless.environment())
+            if not answer.exists():
+                raise RuntimeError(f"CellProfiler did not read {self.pipeline}. It said:\n{_headless.told(log)}")
+            plan = json.loads(answer.read_text())
+        if "error" in plan:
+            raise ValueError(f"{self.pipeline}: {plan['error']}")
+        return plan
+
+    def _keep_plan(self):
+        self.work.mkdir(parents=True, exist_ok=True)
+        partial = self.work / f"plan.{os.getpid()}"
+        partial.write_text(json.dumps(self.plan))
+        os.replace(partial, self.work / "plan.json")
+
+    def _command(self, part):
+        kept = [argument for argument in self.arguments if not argument.startswith(OF_PARTS)]
+        ours = [f"{name}{number}" for name, number in zip(OF_PARTS, (part.first, part.last))]
+        return _headless.command(self.pipeline, part.folder, *kept, *ours, f"--done-file={part.beside('done')}")
+
+    @contextmanager
+    def _alone(self):
+        """Refuse to work where another process does; stop and remove what a run that was killed has begun."""
+        self._keep_plan()
+        running = self.work / "running"
+        if running.exists() and psutil.pid_exists(int(running.read_text())):
+            raise RuntimeError(f"Process {running.read_text()} is at this already. Its parts are in {self.work}.")
+        running.write_text(str(os.getpid()))
+        try:
+            for part in self.parts:
+                if self._lacks(part) and part.beside("pid").exists():
+                    with suppress(psutil.NoSuchProcess):
+                        process = psutil.Process(int(part.beside("pid").read_text()))
+                        if str(part.folder) in " ".join(process.cmdline()):
+                            _kill(process)
+            yield
+        finally:
+            with suppress(FileNotFoundError):
+                running.unlink()
+
+    def _run(self, waiting, bar):
+        """Run parts, each a second time if the first fails; those that failed twice."""
+        memory, need = psutil.virtual_memory().available * SHARE, LEAST
+        running, failed = [], []
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.processes and (len(running) + 1) * need <= max(memory, need):
+                    running.append(self._start(waiting.popleft()))
+                time.sleep(PAUSE)
+                for part in list(running):
+                    need = max(need, _memory(part.process))
+                    ended = part.process.poll() is not None
+                    bar.update(self._progress(part))
+                    if ended:
+                        running.remove(part)
+                        if self._lacks(part):
+                            bar.update(-len(part.ended))
+                            (waiting if part.tries == 1 else failed).append(part)
+                        else:
+                            bar.update(len(part) - len(part.ended))
+        finally:
+            for part in running:
+                _kill(part.process)
+        return failed
+
+    def _start(self, part):
+        if part.folder.exists():
+            shutil.rmtree(part.folder)
+        part.folder.mkdir()
+        with suppress(FileNotFoundError):
+            part.beside("done").unlink()
+        part.tries, part.ended = part.tries + 1, set()
+        environment = _headless.environment(OMP_NUM_THREADS=str(max(1, threads() // self.processes)))
+        with open(part.beside("log"), "w") as file:
+            part.process = psutil.Popen(self._command(part), stdout=file, stderr=subprocess.STDOUT, env=environment)
+        part.beside("pid").write_text(str(part.process.pid))
+        return part
+
+    def _progress(self, part):
+        """How many more image sets have come through the last module."""
+        text = part.beside("log").read_text(errors="replace")
+        ended = set(re.findall(rf"Image # (\d+), module \S+ # {self.plan['last_module']}:", text))
+        new = len(ended) - len(part.ended)
+        part.ended = ended
+        return new
+
+    def _lacks(self, part):
+        """What a part lacks to be complete, in words. The exit status of CellProfiler does not tell."""
+        done, log = part.beside("done"), part.beside("log")
+        if not done.exists():
+            return "it did not end"
+        if done.read_text().strip() != "Complete":
+            return "it ended with an error"
+        if log.exists():
+            seen = set(map(int, re.findall(r"Image # (\d+), module", log.read_text(errors="replace"))))
+            missing = [number for number in range(part.first, part.last + 1) if number not in seen]
+            if missing:
+                return f"{len(missing)} image sets were passed over, the first: {missing[0]}"
+        lacking = [name for name in self.plan["writes"] if not list(part.folder.rglob(name))]
+        if self.plan["tables"] and not any(_merge.table_of(path) for path in part.folder.rglob("*") if path.is_file()):
+            lacking.append("the tables of ExportToSpreadsheet")
+        return f"it did not write {', '.join(lacking)}" if lacking else ""
+
+    def _merge(self):
+        _merge.merge([part.folder for part in self.parts], self.output)
+        with open(self.output / _headless.LOG, "w") as merged:
+            for part in self.parts:
+                if part.beside("log").exists():
+                    merged.write(part.beside("log").read_text(errors="replace"))
+        shutil.rmtree(self.work)
+
+
+def divide(plan, processes, images_per_batch):
+    """First and last image set of each part: groups are kept together, and parts are about equal.
+
+    Parameters
+    ----------
+    plan : dict
+        ``image_sets`` and ``whole`` of `_plan`.
+    processes, images_per_batch : int
+        See `Batches`.
+
+    Returns
+    -------
+    list of [int, int]
+
+    Raises
+    ------
+    ValueError
+        The image sets of a group do not follow each other.
+    """
+    groups = {}
+    for number, group in plan["image_sets"]:
+        groups.setdefault(group, []).append(number)
+    units = list(groups.values())
+    if len(units) == 1 and not plan["whole"]:
+        units = [[number] for number in units[0]]
+    total = len(plan["image_sets"])
+    most = math.ceil(total / (processes * math.ceil(total / (processes * images_per_batch))))
+    parts = []
+    for unit in units:
+        if unit != list(range(unit[0], unit[0] + len(unit))):
+            raise ValueError("The image sets of a group do not follow each other. Sort the image sets by their groups.")
+        if parts and parts[-1][1] + 1 == unit[0] and unit[-1] - parts[-1][0] < most:
+            parts[-1][1] = unit[-1]
+        else:
+            parts.append([unit[0], unit[-1]])
+    return parts
+
+
+def _memory(process):
+    """Bytes that a process and its children hold."""
+    with suppress(psutil.Error):
+        return sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+    return 0
+
+
+def _kill(process):
+    for one in (*process.children(recursive=True), process):
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    process.wait()

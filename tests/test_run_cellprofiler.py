@@ -1,0 +1,298 @@
+"""`stratonet run-cellprofiler`: several processes, and the files that one would have written."""
+
+import csv
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
+
+from cellprofiler_runs import load_modules, module, pipeline_of, rows_of
+from pyarrow import parquet
+
+from cellprofiler_plugin import _headless
+from cellprofiler_plugin._batches import Batches, divide
+
+TIMES = re.compile("ExecutionTime|Timestamp")
+SETS = 5
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    """A pipeline with all kinds of outputs, and LoadData's table of five image sets; the third has no nuclei."""
+    folder = tmp_path_factory.mktemp("screen")
+    noise = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :128]
+    rows = []
+    for number in range(SETS):
+        pixels = noise.normal(300, 20, x.shape)
+        for _ in range(0 if number == 2 else 6):
+            row, column = noise.uniform(16, [80, 112])
+            pixels += 3000 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 60)
+        paths = rows_of(folder, **{f"s{number}_DNA": pixels.astype(np.uint16)})
+        well = 7 if number < 3 else f"B{number:02d}"
+        rows.append({"Metadata_Plate": number // 3 + 1, "Metadata_Well": well, **paths})
+    with open(folder / "load_data.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, [f"Image_{name}" if "Name" in name else name for name in rows[0]])
+        writer.writeheader()
+        writer.writerows({f"Image_{k}" if "Name" in k else k: v for k, v in row.items()} for row in rows)
+    load_modules()
+    nuclei = module("IdentifyPrimaryObjects", x_name="DNA", y_name="Nuclei")
+    nuclei.size_range.value = (8, 60)
+    cells = module("IdentifySecondaryObjects", x_name="Nuclei", y_name="Cells", image_name="DNA", method="Distance - N")
+    intensity = module("MeasureObjectIntensity")
+    intensity.images_list.value, intensity.objects_list.value = "DNA", "Nuclei"
+    save = module("SaveImages", image_name="DNA", file_format="npy", file_image_name="DNA", update_file_names=True)
+    modules = {
+        "nuclei": nuclei,
+        "cells": cells,
+        "intensity": intensity,
+        "stratonet": module(
+            "MeasureStratoFeatures", images="DNA", taps="low", output="Both", where="Both", objects="Nuclei"
+        ),
+        "save": save,
+        "sheets": module("ExportToSpreadsheet", wants_prefix=False),
+        "one_sheet": one_sheet("Nuclei", "Cells", "Object relationships"),
+        "database": module(
+            "ExportToDatabase",
+            db_type="SQLite",
+            wants_agg_mean=False,
+            save_cpa_properties=True,
+            location_object="Nuclei",
+        ),
+    }
+    write(folder / "run.cppipe", modules)
+    return folder, modules
+
+
+def one_sheet(first, second, third):
+    """ExportToSpreadsheet with two objects in a file, and a third file."""
+    made = module("ExportToSpreadsheet", wants_prefix=False, wants_everything=False, delimiter="Tab")
+    for name in (second, third):
+        made.add_object_group()
+    for group, name in zip(made.object_groups, (first, second, third)):
+        group.name.value, group.wants_automatic_file_name.value = name, False
+        group.file_name.value, group.previous_file.value = f"only_{name}.txt", name == second
+    return made
+
+
+def write(path, modules, **load):
+    with open(path, "w") as file:
+        pipeline_of(module("LoadData", wants_images=True, **load), *modules.values()).dump(file)
+
+
+def batches(folder, output, *more, pipeline="run.cppipe", **how):
+    return Batches(folder / pipeline, output, [f"--data-file={folder / 'load_data.csv'}", *more], **how)
+
+
+@pytest.fixture(scope="module")
+def alone(screen, tmp_path_factory):
+    """What a single process writes."""
+    folder, _ = screen
+    output = tmp_path_factory.mktemp("alone")
+    data = f"--data-file={folder / 'load_data.csv'}"
+    _headless.run(folder / "run.cppipe", output, ["Image.csv", "DefaultDB.db"], data)
+    return output
+
+
+def sheet(path, output):
+    """The cells of a CSV file without times, in which the output folder is no matter."""
+    with open(path, newline="") as file:
+        lines = csv.reader(file, delimiter="\t" if path.suffix == ".txt" else ",")
+        rows = [[cell.replace(str(output), "OUT") for cell in row] for row in lines]
+    keep = [column for column, name in enumerate(rows[0]) if not TIMES.search(name)]
+    rows = [[row[column] for column in keep] for row in rows if not TIMES.search(row[0])]
+    return sorted(rows) if "relationships" in path.name else rows
+
+
+def database(path, output):
+    with sqlite3.connect(path) as connection:
+        tables = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        content = {}
+        for name, statement in tables:
+            if statement and statement.startswith(("CREATE TABLE", "CREATE VIEW")):
+                found = connection.execute(f'SELECT * FROM "{name}"')
+                keep = [column for column, (title, *_) in enumerate(found.description) if not TIMES.search(title)]
+                rows = [[row[column] for column in keep] for row in found.fetchall()]
+                content[name] = [[str(cell).replace(str(output), "OUT") for cell in row] for row in rows]
+        return tables, content
+
+
+def assert_same(one, other):
+    names = {str(path.relative_to(one)) for path in one.rglob("*") if path.is_file()}
+    assert names == {str(path.relative_to(other)) for path in other.rglob("*") if path.is_file()}
+    kinds = {Path(name).suffix for name in names}
+    assert {".csv", ".txt", ".db", ".parquet", ".npy", ".properties"} <= kinds
+    for name in names - {_headless.LOG}:
+        first, second = one / name, other / name
+        if name.endswith((".csv", ".txt")):
+            assert sheet(first, one) == sheet(second, other), name
+        elif name.endswith(".db"):
+            assert database(first, one) == database(second, other)
+        elif name.endswith(".parquet"):
+            assert parquet.read_table(first).equals(parquet.read_table(second)), name
+        elif name.endswith(".npy"):
+            assert first.read_bytes() == second.read_bytes()
+        else:
+            texts = [path.read_text().replace(str(path.parent), "OUT") for path in (first, second)]
+            assert len({text.partition("\n")[2] for text in texts}) == 1, name  # the first line is the date
+
+
+def test_two_processes_write_what_one_does(screen, alone, tmp_path, capsys):
+    done = batches(screen[0], tmp_path, processes=2).run()
+    assert "5 run by up to 2 processes" in done
+    assert_same(alone, tmp_path)
+    assert "5/5" in capsys.readouterr().err
+
+
+def started(work, count, seconds=120):
+    """The process numbers of the first parts that have been started."""
+    end = time.monotonic() + seconds
+    while len(found := sorted(work.glob("_parts-*/*.pid"))) < count or not all(path.read_text() for path in found):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return [int(path.read_text()) for path in found]
+
+
+def test_a_process_that_dies_is_run_again_and_a_killed_run_goes_on(screen, alone, tmp_path):
+    folder, _ = screen
+    command = [sys.executable, "-m", "stratonet_cli", "run-cellprofiler", "-p", folder / "run.cppipe", "-n", "2"]
+    command += ["--data-file", folder / "load_data.csv", "-o", tmp_path, "--images-per-batch", "2"]
+    command = list(map(str, command))
+    with open(tmp_path.with_suffix(".log"), "w") as log:
+        run = subprocess.Popen(command, stderr=log)
+    os.kill(started(tmp_path, 2)[0], signal.SIGKILL)
+    (work,) = tmp_path.glob("_parts-*")
+    while not list(work.glob("*.done")):
+        assert run.poll() is None
+        time.sleep(0.1)
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1 and f"Process {run.pid} is at this already" in refused.stderr
+    run.kill()
+    run.wait()
+    went_on = subprocess.run([*command, "--quiet"], capture_output=True, text=True)
+    assert went_on.returncode == 0, went_on.stderr
+    assert "were there" in went_on.stdout
+    assert_same(alone, tmp_path)
+
+
+def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
+    folder, _ = screen
+    image = folder / "s4_DNA.tif"
+    whole = image.read_bytes()
+    made = batches(folder, tmp_path, "--first-image-set=4", processes=2)
+    image.write_bytes(b"no image")
+    with pytest.raises(RuntimeError, match="Image sets 5 to 5 could not be run: it ended with an error") as caught:
+        made.run(quiet=True)
+    assert "s4_DNA.tif" in str(caught.value) and "1 of 2 parts are complete and kept" in str(caught.value)
+    assert [part.tries for part in made.parts] == [1, 2]
+    assert not list(tmp_path.glob("*.csv"))
+    image.write_bytes(whole)
+    assert "1 run by" in made.run(quiet=True)
+    with open(tmp_path / "Image.csv", newline="") as file:
+        assert [row["ImageNumber"] for row in csv.DictReader(file)] == ["4", "5"]
+
+
+def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
+    folder, _ = screen
+    made = batches(folder, tmp_path, images_per_batch=3, processes=1)
+    first, second = made.jobs()
+    subprocess.run(first, shell=True, check=True, capture_output=True)
+    assert made.jobs() == [second]
+    done = batches(folder, tmp_path, processes=2).run(quiet=True)
+    assert "2 run by" in done and "3 were there" in done
+    assert_same(alone, tmp_path)
+
+
+def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(screen, tmp_path):
+    folder, modules = screen
+    grouped = module("LoadData", wants_images=True, wants_image_groupings=True)
+    grouped.metadata_fields.value = "Plate,Well"
+    with open(folder / "grouped.cppipe", "w") as file:
+        pipeline_of(grouped, modules["nuclei"], modules["stratonet"]).dump(file)
+    made = batches(folder, tmp_path, pipeline="grouped.cppipe", processes=2)
+    assert [(part.first, part.last) for part in made.parts] == [(1, 3), (4, 5)]
+    jobs = made.distributed()
+    assert jobs["groups"][0] == {"Metadata": "Metadata_Plate=1,Metadata_Well=7"} and len(jobs["groups"]) == 3
+    assert jobs["output_structure"] == "Metadata_Plate/Metadata_Well"
+    assert Path(jobs["data_file"]) == folder / "load_data.csv"
+
+
+def plan(groups, whole=()):
+    return {"image_sets": [[number, group] for number, group in enumerate(groups, start=1)], "whole": list(whole)}
+
+
+@pytest.mark.parametrize(
+    ("groups", "whole", "processes", "most", "parts"),
+    [
+        ([1] * 10, [], 2, 96, [[1, 5], [6, 10]]),
+        ([1] * 10, [], 2, 3, [[1, 3], [4, 6], [7, 9], [10, 10]]),
+        ([1] * 3, [], 8, 96, [[1, 1], [2, 2], [3, 3]]),
+        ([1] * 10, ["TrackObjects"], 2, 96, [[1, 10]]),
+        ([1, 1, 1, 2, 3, 3], [], 2, 96, [[1, 3], [4, 6]]),
+        ([1, 1, 2, 2, 3, 3], [], 3, 1, [[1, 2], [3, 4], [5, 6]]),
+    ],
+)
+def test_parts(groups, whole, processes, most, parts):
+    assert divide(plan(groups, whole), processes, most) == parts
+
+
+def test_groups_that_are_not_together_are_refused():
+    with pytest.raises(ValueError, match="Sort the image sets by their groups"):
+        divide(plan([1, 2, 1]), 2, 96)
+
+
+def statistics(made):
+    return module("CalculateStatistics")
+
+
+def elsewhere(made):
+    made["sheets"].directory.join_parts("Elsewhere...", "/data")
+    return made["sheets"]
+
+
+def genes(made):
+    made["sheets"].wants_genepattern_file.value = True
+    return made["sheets"]
+
+
+def server(made):
+    made["database"].db_type.value = "MySQL"
+    return made["database"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (statistics, "computes from all image sets at once"),
+        (elsewhere, "writes to a folder of its own"),
+        (genes, "GenePattern"),
+        (server, "Only SQLite"),
+        (lambda made: module("CreateBatchFiles"), "would only prepare a run"),
+    ],
+)
+def test_what_cannot_be_done_in_parts_is_refused_before_the_run(screen, change, told):
+    from cellprofiler_plugin._plan import Planned
+
+    _, modules = screen
+    pipeline = Planned()
+    pipeline.add_module(change({name: deepcopy(modules[name]) for name in ("sheets", "database")}))
+    with pytest.raises(ValueError, match=told):
+        pipeline.check()
+
+
+def test_a_module_that_cannot_be_loaded_is_named(screen, tmp_path):
+    folder, _ = screen
+    text = (folder / "run.cppipe").read_text().replace("IdentifySecondaryObjects:", "IdentifyTertiaryThings:")
+    (folder / "unknown.cppipe").write_text(text)
+    with pytest.raises(ValueError, match="unknown.cppipe: The module IdentifyTertiaryThings cannot be loaded"):
+        batches(folder, tmp_path, pipeline="unknown.cppipe")
