@@ -182,27 +182,34 @@ def with_stratonet(published, channels, path):
 
 def both_in_one_run(data, rows, output):
     """BBBC022: the published pipeline with our module, and the seconds of the processor for each site."""
-    folder = output.with_name("20585")  # the pipeline takes the plate from the name of the folder
+    pipeline = output.with_name("with_stratonet.cppipe")
+    with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
+    cellprofiler(pipeline, folder_of_plate(data, output.parent), output)
+    (output / "StratoFeatures_Image.parquet").rename(output.with_name("stratonet.parquet"))
+    seconds_of(output).to_csv(output.with_name("seconds.csv"), index=False)
+
+
+def folder_of_plate(data, output):
+    """A folder with BBBC022's images that has the name of the plate: the pipeline takes it from there."""
+    folder = output / "20585"
     folder.mkdir(exist_ok=True)
     for path in [*data.glob("*.tif"), *data.glob("*.mat")]:
         if not (folder / path.name).exists():
             (folder / path.name).symlink_to(path)
-    pipeline = output.with_name("with_stratonet.cppipe")
-    with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    cellprofiler(pipeline, folder, output)
-    (output / "StratoFeatures_Image.parquet").rename(output.with_name("stratonet.parquet"))
+    return folder
+
+
+def seconds_of(output):
+    """Seconds of the processor for each site, by what they were spent on."""
     images = pd.read_csv(output / "Image.csv")
     times = images.filter(regex="^ExecutionTime_").rename(columns=lambda name: name[len("ExecutionTime_00") :])
     times = times.T.groupby(level=0, sort=False).sum().T
     ours = times.pop("MeasureStratoFeatures")
     measures = times[[name for name in times if name.startswith("Measure")]].sum(axis=1)
     segments = times.sum(axis=1) - measures
-    seconds = {
-        "StratoNet": ours,
-        "CellProfiler: measurements": measures,
-        "CellProfiler: reading, segmentation": segments,
-    }
-    pd.DataFrame(seconds).to_csv(output.with_name("seconds.csv"), index=False)
+    return pd.DataFrame(
+        {"StratoNet": ours, "CellProfiler: measurements": measures, "CellProfiler: reading, segmentation": segments}
+    )
 
 
 def central_nuclei(folder, rows, path):
