@@ -2,7 +2,7 @@
 
 OUTPUT/_parts-<digest>/   while it runs; the digest is that of the pipeline and of the image sets
     plan.json             which image sets are in which part
-    running               number of the process that works here
+    running               number and start of the process that works here
     00001-00096/          what CellProfiler writes for a part; beside it .log, .pid and, when it has ended, .done
 """
 
@@ -190,9 +190,10 @@ class Batches:
         """Refuse to work where another process does; stop and remove what a run that was killed has begun."""
         self._keep_plan()
         running = self.work / "running"
-        if running.exists() and psutil.pid_exists(int(running.read_text())):
-            raise RuntimeError(f"Process {running.read_text()} is at this already. Its parts are in {self.work}.")
-        running.write_text(str(os.getpid()))
+        if running.exists() and _is_alive(running.read_text()):
+            running_now = running.read_text().split()[0]
+            raise RuntimeError(f"Process {running_now} is at this already. Its parts are in {self.work}.")
+        running.write_text(f"{os.getpid()} {psutil.Process().create_time()}")
         try:
             for part in self.parts:
                 if self._lacks(part) and part.beside("pid").exists():
@@ -322,8 +323,18 @@ def _memory(process):
     return 0
 
 
+def _is_alive(text):
+    """Whether there is still the process of this number and start: numbers are used again."""
+    number, start = text.split()
+    try:
+        return psutil.Process(int(number)).create_time() == float(start)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _kill(process):
-    for one in (*process.children(recursive=True), process):
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
-    process.wait()
+    with suppress(psutil.NoSuchProcess):
+        for one in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
