@@ -61,6 +61,11 @@ def _run_cellprofiler(options):
         options.jobs.write_text("".join(f"{line}\n" for line in batches.jobs()))
 
 
+def _project(options):
+    project = _needs("evaluate", "stratonet_sklearn.projection", "project")
+    print(project(options.table, options.output, options.components))
+
+
 def _needs(extra, module, name):
     """A function of a module that needs the packages of an extra."""
     try:
@@ -142,6 +147,19 @@ def main(arguments=None):
     _add_run_cellprofiler(commands)
     _add_extract(commands)
     _add_evaluate(commands)
+
+    command = commands.add_parser(
+        "project",
+        help="fit principal components to features, for narrow tables in CellProfiler",
+        description="Fit principal components to a table of features, channel by channel. MeasureStratoFeatures takes the "
+        "file and writes components in place of features: as many columns as a database holds.",
+    )
+    command.add_argument("table", metavar="TABLE", help="Parquet file or folder, of extract or MeasureStratoFeatures")
+    command.add_argument(
+        "--components", type=_count, default=50, metavar="N", help="of each channel (default: %(default)s)"
+    )
+    command.add_argument("--output", required=True, type=Path, metavar="FILE", help="name of the file, ending in .npz")
+    command.set_defaults(run=_project)
 
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given)

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stratonet.naming import FEATURE_SET
-
 ROWS = 4096
 
 
@@ -51,7 +49,7 @@ def write_part(folder, kind, number, keys, features):
         np.savez(file, features=features, **keys)
 
 
-def gather(folder, kind, names, feature_set_id, path):
+def gather(folder, kind, names, ids, path):
     """Write all parts of ``kind`` to one Parquet file, in the order of ImageNumber, and remove them.
 
     Parameters
@@ -60,8 +58,8 @@ def gather(folder, kind, names, feature_set_id, path):
         See `write_part`.
     names : list of str
         Of the features.
-    feature_set_id : str
-        Goes into the column ``Metadata_StratoFeatures``.
+    ids : dict of str to str
+        Columns with the same value in each row, such as ``Metadata_StratoFeatures`` with the feature set id.
     path : path
         Written atomically, over an older one. The parts stay where it cannot be written.
 
@@ -77,7 +75,7 @@ def gather(folder, kind, names, feature_set_id, path):
     if not parts:
         return 0
     keys = _keys(parts)
-    keys[FEATURE_SET] = [feature_set_id] * len(keys["ImageNumber"])
+    keys.update({name: [value] * len(keys["ImageNumber"]) for name, value in ids.items()})
     keys = pa.table(keys)
     start, pending = 0, []
     schema = pa.unify_schemas([keys.schema, pa.schema([(name, pa.float32()) for name in names])])

@@ -18,11 +18,12 @@ from cellprofiler_core.setting.subscriber import ImageListSubscriber, LabelListS
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
 from cellprofiler_plugin import _figure, _parquet
-from stratonet import StratoNet
+from stratonet import StratoNet, naming
 from stratonet.crops import blank, centres, crop
-from stratonet.naming import PREFIX, feature_names, tap_names
-from stratonet.network import read_card
+from stratonet.naming import PREFIX, names_of, tap_names
+from stratonet.network import feature_set_id, read_card
 from stratonet.preprocessing import check_plane
+from stratonet.projection import Projection, component_names
 
 __doc__ = """\
 MeasureStratoFeatures
@@ -77,7 +78,7 @@ References
 WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
 TABLES, PARQUET, TABLES_AND_PARQUET = "CellProfiler's tables", "A Parquet file", "Both"
 SHIPPED, FROM_FILE = "stratonet50", "From a file"
-FEATURE_SET = f"{PREFIX}_FeatureSet"
+FEATURE_SET, PROJECTION = f"{PREFIX}_FeatureSet", f"{PREFIX}_Projection"
 NO_STACKS = 'Set "Process as 3D?" in NamesAndTypes to No; MakeProjection can then project the planes of a stack.'
 # What one table of a database can hold.
 DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
@@ -100,7 +101,7 @@ class TapChoice(MultiChoice):
 class MeasureStratoFeatures(Module):
     module_name = "MeasureStratoFeatures"
     category = "Measurement"
-    variable_revision_number = 1
+    variable_revision_number = 2
 
     def create_settings(self):
         self.images = ImageListSubscriber(
@@ -143,6 +144,22 @@ leaves the surroundings of the object as they are.""",
 How deep in the network features are taken. *low* (512 features an image) sees edges and textures, *medium* (1,024)
 parts of cells, *high* (1,024) whole cells and their arrangement. *low* alone is also the fastest. If in doubt, take the
 three.""",
+        )
+        self.reduce = Binary(
+            "Reduce the features to components?",
+            False,
+            doc="""\
+*Yes* writes principal components in place of the features, some tens of columns an image (*StratoFeatures_PC0001_DNA*),
+in tables and Parquet files alike. They fit into **ExportToDatabase** and CellProfiler Analyst.""",
+        )
+        self.projection = Pathname(
+            "Projection file",
+            "",
+            wildcard="Projections (*.npz)|*.npz",
+            doc="""\
+*(Used only when features are reduced)* What ``stratonet project`` has fitted to a table of features, of a pilot run for
+example. It holds for one network, the taps and the images (by name) that it was fitted to, and has an id, which the
+Parquet file and the table of the experiment carry: only components of the same projection can be compared.""",
         )
         self.output = Choice(
             "Write the features to",
@@ -188,6 +205,8 @@ three.""",
             self.prefix,
             self.network,
             self.weights,
+            self.reduce,
+            self.projection,
         ]
 
     def visible_settings(self):
@@ -195,7 +214,10 @@ three.""",
         if self.measures_objects:
             result += [self.objects, self.crop_size, self.hide_neighbors]
         self.width.content = self.columns_in_words()
-        result += [self.taps, self.width, self.output]
+        result += [self.taps, self.reduce]
+        if self.reduce:
+            result += [self.projection]
+        result += [self.width, self.output]
         if self.writes_parquet:
             result += [self.folder, self.prefix]
         result += [self.network]
@@ -204,6 +226,8 @@ three.""",
         return result
 
     def upgrade_settings(self, setting_values, variable_revision_number, module_name):
+        if variable_revision_number == 1:  # without projections
+            setting_values, variable_revision_number = [*setting_values, "No", ""], 2
         return setting_values, variable_revision_number
 
     def volumetric(self):
@@ -234,8 +258,20 @@ three.""",
     def chosen_taps(self):
         return self.card().choose(self.taps.get_selections())
 
+    def loaded_projection(self):
+        """The projection, if it fits the network, the taps and the images; else a ValueError says what does not."""
+        projection = Projection.load(self.projection.value)
+        projection.check(feature_set_id(self.weights_chosen()), self.chosen_taps(), self.images.value)
+        return projection
+
+    def middles(self):
+        """What stands between prefix and image in the names of the columns."""
+        if self.reduce:
+            return component_names(self.loaded_projection().width)
+        return [name for tap in self.chosen_taps() for name in tap_names(tap)]
+
     def names(self):
-        return feature_names(self.chosen_taps(), self.images.value)
+        return names_of(self.middles(), self.images.value)
 
     def kinds(self):
         """What gets a row: ``Image``, the names of objects, or both."""
@@ -243,10 +279,11 @@ three.""",
 
     def columns_in_words(self):
         try:
-            features = len(self.images.value) * sum(tap.width for tap in self.chosen_taps())
+            count = len(self.images.value) * len(self.middles())
+            what = f"components ({self.loaded_projection().id})" if self.reduce else "features"
         except (OSError, ValueError) as error:
             return str(error)
-        return f"{features:,} features for each of: {', '.join(self.kinds()) or 'nothing yet'}."
+        return f"{count:,} {what} for each of: {', '.join(self.kinds()) or 'nothing yet'}."
 
     def validate_module(self, pipeline):
         try:
@@ -261,6 +298,11 @@ three.""",
                 raise ValidationError(f"Select at least one {what}.", setting)
             if len(set(chosen)) < len(chosen):
                 raise ValidationError(f"The same {what} is selected twice.", setting)
+        if self.reduce:
+            try:
+                self.loaded_projection()
+            except (OSError, ValueError) as error:
+                raise ValidationError(str(error), self.projection)
         try:
             self.names()
         except ValueError as error:
@@ -342,12 +384,17 @@ three.""",
         modules = [module for module in workspace.pipeline.modules() if module.module_name == self.module_name]
         ids = sorted({module.net().feature_set_id for module in modules})
         workspace.measurements.add_experiment_measurement(FEATURE_SET, ", ".join(ids))
+        projections = sorted({module.loaded_projection().id for module in modules if module.reduce})
+        if projections:
+            workspace.measurements.add_experiment_measurement(PROJECTION, ", ".join(projections))
         return True
 
     def prepare_to_create_batch(self, workspace, fn_alter_path):
         self.folder.alter_for_create_batch_files(fn_alter_path)
         if self.network == FROM_FILE:
             self.weights.value = fn_alter_path(self.weights.value)
+        if self.reduce:
+            self.projection.value = fn_alter_path(self.projection.value)
         return True
 
     def net(self):
@@ -439,8 +486,16 @@ three.""",
     def display(self, workspace, figure):
         _figure.draw(figure, workspace.display_data.shown, self.chosen_taps())
 
+    def reduced(self, features):
+        """Components of features, (n, images x components)."""
+        projection, images = self.loaded_projection(), self.images.value
+        parts = zip(images, numpy.split(features, len(images), axis=1))
+        return numpy.hstack([projection.transform(values, name) for name, values in parts])
+
     def record(self, workspace, kind, features):
         measurements, names = workspace.measurements, self.names()
+        if self.reduce:
+            features = self.reduced(features)
         if self.writes_tables:
             for name, column in zip(names, features.T.astype(float)):
                 if kind == IMAGE:
@@ -467,15 +522,20 @@ three.""",
         if not self.writes_parquet or workspace.pipeline.test_mode:
             return
         parts = self.parts(workspace)
+        ids = {naming.FEATURE_SET: self.net().feature_set_id}
+        if self.reduce:
+            ids[naming.PROJECTION] = self.loaded_projection().id
         for kind in self.kinds():
             path = os.path.join(os.path.dirname(parts), f"{self.prefix.value}_{kind}.parquet")
-            rows = _parquet.gather(parts, kind, self.names(), self.net().feature_set_id, path)
+            rows = _parquet.gather(parts, kind, self.names(), ids, path)
             logging.info("%s wrote %d rows to %s", self.module_name, rows, path)
         if os.path.isdir(parts):
             os.rmdir(parts)
 
     def get_measurement_columns(self, pipeline):
         columns = [(EXPERIMENT, FEATURE_SET, "varchar(128)")]
+        if self.reduce:
+            columns += [(EXPERIMENT, PROJECTION, "varchar(128)")]
         if self.writes_tables:
             columns += [(kind, name, COLTYPE_FLOAT) for kind in self.kinds() for name in self.names()]
         return columns
@@ -486,7 +546,7 @@ three.""",
     def get_measurements(self, pipeline, object_name, category):
         if category not in self.get_categories(pipeline, object_name):
             return []
-        return [name for tap in self.chosen_taps() for name in tap_names(tap)]
+        return self.middles()
 
     def get_measurement_images(self, pipeline, object_name, category, measurement):
         return list(self.images.value) if measurement in self.get_measurements(pipeline, object_name, category) else []

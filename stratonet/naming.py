@@ -5,6 +5,8 @@ import re
 PREFIX = "StratoFeatures"
 # Column with the feature set id.
 FEATURE_SET = f"Metadata_{PREFIX}"
+# Column with the id of the projection, where features were reduced to components.
+PROJECTION = "Metadata_StratoProjection"
 LONGEST = 64
 
 
@@ -47,11 +49,15 @@ def feature_names(taps, channels):
     ValueError
         A channel's name cannot be a name, stands there twice, or makes a feature name longer than 64 characters.
     """
+    return names_of([name for tap in taps for name in tap_names(tap)], channels)
+
+
+def names_of(middles, channels):
+    """Full names made of what stands between prefix and channel, see `feature_names`."""
     channels = [channels] if isinstance(channels, str) else list(channels)
     for channel in channels:
         if channels.count(check_channel(channel)) > 1:
             raise ValueError(f"Channels need different names. Received {channel!r} more than once.")
-    middles = [name for tap in taps for name in tap_names(tap)]
     names = [f"{PREFIX}_{middle}_{channel}" for channel in channels for middle in middles]
     longest = max(names, key=len, default="")
     if len(longest) > LONGEST:

@@ -21,6 +21,11 @@ def read_card(weights="stratonet50"):
     return _read_card(*_find(weights))
 
 
+def feature_set_id(weights="stratonet50"):
+    """The feature set id of weights, by name or path, without opening the network; see `StratoNet`."""
+    return _feature_set_id(*_find(weights))
+
+
 def threads():
     """Cores to use: ``OMP_NUM_THREADS`` where it is set (joblib sets it in its workers), else all this process has."""
     given = os.environ.get("OMP_NUM_THREADS", "")
@@ -57,7 +62,7 @@ class StratoNet:
         model, self.card = _parse(content, path)
         self.taps = self.card.choose(taps)
         self.provider = provider
-        self.feature_set_id = f"{self.card.name}-{self.card.version}-{hashlib.sha256(content).hexdigest()[:12]}"
+        self.feature_set_id = _id(self.card, content)
 
         options = onnxruntime.SessionOptions()
         # One plane a thread: faster than a plane on all cores, and the numbers do not depend on how many there are.
@@ -218,6 +223,16 @@ _loading = threading.Lock()
 @lru_cache(maxsize=None)
 def _open(cls, path, _modified, _size, layers, provider):
     return cls(path, layers, provider)
+
+
+def _id(card, content):
+    return f"{card.name}-{card.version}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+@lru_cache(maxsize=None)
+def _feature_set_id(path, _modified, _size):
+    content = path.read_bytes()
+    return _id(_parse(content, path)[1], content)
 
 
 @lru_cache(maxsize=None)

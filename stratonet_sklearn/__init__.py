@@ -8,6 +8,7 @@ from .transformer import StratoFeatureTransformer
 _EVALUATION = {
     "StratifiedResampler": "resampling",
     "evaluate": "evaluation",
+    "fit_projection": "projection",
     "split": "splits",
 }
 

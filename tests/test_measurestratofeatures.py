@@ -2,6 +2,8 @@
 
 import csv
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +23,15 @@ from cellprofiler_core.workspace import Workspace
 from pyarrow import parquet
 
 from cellprofiler_plugin import _figure, _headless
+from cellprofiler_plugin.measurestratofeatures import MeasureStratoFeatures
 from stratonet import StratoNet
 from stratonet.crops import blank
 from stratonet.images import read_plane
+from stratonet.projection import Projection
 
 PARQUET, BOTH = "A Parquet file", "Both"
+SAVED = Path(__file__).with_name("pipelines")
+CHANNELS = ["DNA", "ER", "RNA", "AGP", "Mito"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -332,6 +338,93 @@ def test_the_shipped_pipeline_loads():
     step = pipeline.modules()[1]
     assert step.module_name == "MeasureStratoFeatures" and step.images.value == ["DNA", "GFP"]
     assert step.taps.get_selections() == ["low", "medium", "high"] and step.writes_parquet
+
+
+@pytest.mark.parametrize("revision", range(1, MeasureStratoFeatures.variable_revision_number + 1))
+def test_saved_pipelines_of_every_revision_load(revision):
+    pipeline = Pipeline()
+    pipeline.load(str(SAVED / f"revision{revision}.cppipe"))
+    step = pipeline.modules()[1]
+    assert step.images.value == ["DNA", "GFP"] and step.kinds() == ["Image", "Nuclei"]
+    assert step.crop_size == 64 and step.hide_neighbors and step.taps.get_selections() == ["low", "high"]
+    assert step.writes_tables and step.writes_parquet and step.prefix == "Run7" and step.network == "stratonet50"
+    assert step.reduce.value == (revision > 1) and step.projection.value == ("pilot.npz" if revision > 1 else "")
+
+
+@pytest.fixture(scope="module")
+def projection(tmp_path_factory):
+    """A projection of the low tap of five channels, fitted to 60 rows."""
+    names = StratoNet.load(taps="low").feature_names(CHANNELS)
+    scales = np.linspace(0.1, 2, len(names), dtype=np.float32)
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("projection") / "pilot.npz"
+    made = {}
+    for channel, columns, scale in zip(CHANNELS, np.split(np.array(names), 5), np.split(scales, 5)):
+        values = rng.normal(1, 1, (60, len(columns))) * scale
+        _, _, axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
+        made[channel] = values.mean(axis=0).astype("f4"), axes[:20].astype("f4"), np.full(20, 0.05, "f4")
+    parts = ({channel: part[number] for channel, part in made.items()} for number in range(3))
+    Projection(StratoNet.load().feature_set_id, (("Low", 512),), *parts, rows=60).save(path)
+    return path
+
+
+def test_components_fit_into_a_database(projection, tmp_path, field):
+    labels = np.zeros(field.shape, np.uint8)
+    labels[20:40, 30:50], labels[60:80, 90:110] = 1, 2
+    planes = {channel: np.roll(field, 7 * number, axis=1) for number, channel in enumerate(CHANNELS)}
+    row = rows_of(tmp_path, objects_Nuclei=labels, **{f"i_{channel}": plane for channel, plane in planes.items()})
+    step = measure(
+        ", ".join(CHANNELS), where="Both", objects="Nuclei", taps="low", output=BOTH, reduce=True, projection=projection
+    )
+    out = run(
+        tmp_path,
+        [row],
+        step,
+        module("ExportToSpreadsheet", wants_prefix=False),
+        module("ExportToDatabase", db_type="SQLite", location_object="Nuclei"),
+        expected=["StratoFeatures_Image.parquet", "StratoFeatures_Nuclei.parquet", "DefaultDB.db", "Experiment.csv"],
+    )
+    table, names, received = features_of(out / "StratoFeatures_Image.parquet")
+    assert names == [f"StratoFeatures_PC{n:04d}_{channel}" for channel in CHANNELS for n in range(1, 21)]
+    loaded, net = Projection.load(projection), StratoNet.load(taps="low")
+    expected = np.hstack([loaded.transform(net.features(planes[channel]), channel) for channel in CHANNELS])
+    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
+    assert table["Metadata_StratoProjection"] == [loaded.id] and table["Metadata_StratoFeatures"] == [net.feature_set_id]
+    assert loaded.id in (out / "Experiment.csv").read_text()
+    with closing(sqlite3.connect(out / "DefaultDB.db")) as database:
+        columns = ", ".join(f"Image_{name}" for name in names)
+        (stored,) = database.execute(f"SELECT {columns} FROM MyExpt_Per_Image").fetchall()
+        np.testing.assert_allclose(stored, received[0], rtol=1e-5, atol=1e-5)
+        columns = ", ".join(f"Nuclei_{name}" for name in names)
+        stored = database.execute(f"SELECT {columns} FROM MyExpt_Per_Object").fetchall()
+    np.testing.assert_allclose(stored, features_of(out / "StratoFeatures_Nuclei.parquet")[2], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings, told",
+    [
+        ({"images": "DNA, GFP"}, "has the channels DNA, ER, RNA, AGP, Mito. Received: DNA, GFP"),
+        ({"taps": "low,high"}, r"taps Low \(512\). Received: Low \(512\), High \(1024\)"),
+        ({"projection": "none.npz"}, "No projection file 'none.npz'"),
+        ({"projection": __file__}, "is not a projection"),
+    ],
+)
+def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
+    step = measure(**{"images": "DNA", "taps": "low", "reduce": True, "projection": projection, **settings})
+    with pytest.raises(ValidationError, match=told) as caught:
+        step.validate_module(loading(step))
+    assert caught.value.setting is step.projection
+    assert "column" not in step.columns_in_words() and step.columns_in_words() in str(caught.value)
+
+
+def test_components_are_what_the_pickers_show(projection):
+    step = measure("DNA, ER", taps="low", reduce=True, projection=projection)
+    pipeline = loading(step)
+    declared = [name for kind, name, _ in step.get_measurement_columns(pipeline) if kind == "Image"]
+    assert declared == [f"StratoFeatures_PC{n:04d}_{channel}" for channel in ("DNA", "ER") for n in range(1, 21)]
+    assert step.get_measurements(pipeline, "Image", "StratoFeatures")[0] == "PC0001"
+    assert step.get_measurement_images(pipeline, "Image", "StratoFeatures", "PC0020") == ["DNA", "ER"]
+    assert Projection.load(projection).id in step.columns_in_words()
 
 
 @pytest.mark.parametrize("kind, rows", [("Image", 1), ("Nuclei", 40), ("Nuclei", 0)])

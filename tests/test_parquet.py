@@ -5,6 +5,8 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installe
 
 from cellprofiler_plugin import _parquet  # noqa: E402
 
+IDS = {"Metadata_StratoFeatures": "net-1", "Metadata_StratoProjection": "pca2-1"}
+
 
 @pytest.fixture
 def parts(tmp_path, rng):
@@ -24,13 +26,13 @@ def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeyp
     monkeypatch.setattr(_parquet, "ROWS", rows)
     path = folder / "cells.parquet"
     path.write_bytes(b"older")
-    assert _parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], "net-1", path) == 8
+    assert _parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path) == 8
     table = parquet.read_table(path).to_pydict()
     assert table["ImageNumber"] == [1] * 2 + [2] * 5 + [10]
     assert table["ObjectNumber"] == [1, 2, 1, 2, 3, 4, 5, 1]
     assert table["Metadata_Well"] == ["A01"] * 2 + ["A02"] * 5 + ["A10"]
     assert table["Metadata_Dose"] == ["0.5"] * 7 + ["none"], "numbers and words in one column become words"
-    assert set(table["Metadata_StratoFeatures"]) == {"net-1"}
+    assert {name: set(table[name]) for name in IDS} == {name: {value} for name, value in IDS.items()}
     np.testing.assert_array_equal(np.array([table[name] for name in ("f0", "f1", "f2")], np.float32).T, features)
     assert sorted(item.name for item in folder.iterdir()) == ["cells.parquet", "run"]
     assert not list((folder / "run").iterdir())
@@ -40,10 +42,10 @@ def test_what_cannot_be_written_names_the_file_and_keeps_the_parts(parts):
     folder, _ = parts
     path = folder / "nowhere" / "cells.parquet"
     with pytest.raises(OSError, match=f"{path} cannot be written"):
-        _parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], "net-1", path)
+        _parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path)
     assert len(list((folder / "run" / "Cells").glob("*.npz"))) == 4
 
 
 def test_nothing_measured_writes_nothing(tmp_path):
-    assert _parquet.gather(tmp_path / "run", "Cells", ["f0"], "net-1", tmp_path / "cells.parquet") == 0
+    assert _parquet.gather(tmp_path / "run", "Cells", ["f0"], IDS, tmp_path / "cells.parquet") == 0
     assert not list(tmp_path.iterdir())

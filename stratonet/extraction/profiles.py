@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
-from ..naming import FEATURE_SET, PREFIX
+from ..naming import FEATURE_SET, PREFIX, PROJECTION
 from ..network import threads
 from .storage import Storage, Unreachable, shown
 
@@ -183,7 +183,7 @@ def _read(url, storage, columns):
             opened = parquet.ParquetFile(file, pre_buffer=True)
             names = opened.schema_arrow.names
             if columns is not None:
-                wanted = {FEATURE_SET, *columns}
+                wanted = {FEATURE_SET, PROJECTION, *columns}
                 names = [name for name in names if name in wanted]
             features = feature_columns(names)
             metadata = opened.read([name for name in names if not _parse(name)])
@@ -205,6 +205,11 @@ def _read(url, storage, columns):
 def _feature_set_id(frame, where):
     """The one feature set id of a frame."""
     ids = frame[FEATURE_SET].unique().tolist() if FEATURE_SET in frame else []
+    projections = frame[PROJECTION].unique().tolist() if PROJECTION in frame else []
+    if len(projections) > 1:
+        raise ValueError(
+            f"{where} holds components of different projections, which cannot be compared: {', '.join(map(str, projections))}."
+        )
     if len(ids) == 1:
         return ids[0]
     if not ids:

@@ -1,0 +1,164 @@
+"""Principal components of features: few columns that can still be used, for tables that hold no more.
+
+A projection is fitted once, to a table of features (see `stratonet_sklearn.fit_projection`), and kept in a file. numpy is
+enough to apply it.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Mapping, Tuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Principal components, of each channel for itself.
+
+    Attributes
+    ----------
+    feature_set_id : str
+        Of the features that it was fitted to. Others cannot be projected by it.
+    taps : tuple of (str, int)
+        Label and width of each tap whose features it takes, in their order.
+    means : mapping of str to numpy.ndarray (n features), float32
+        By channel.
+    components : mapping of str to numpy.ndarray (n components, n features), float32
+        By channel; the scale of each feature is in them.
+    explained : mapping of str to numpy.ndarray (n components), float32
+        By channel: share of the variance of the scaled features in each component.
+    rows : int
+        How many it was fitted to.
+    """
+
+    feature_set_id: str
+    taps: Tuple[Tuple[str, int], ...]
+    means: Mapping[str, np.ndarray]
+    components: Mapping[str, np.ndarray]
+    explained: Mapping[str, np.ndarray]
+    rows: int
+
+    @property
+    def channels(self):
+        return list(self.components)
+
+    @property
+    def width(self):
+        """Number of components of each channel."""
+        return len(next(iter(self.components.values())))
+
+    @property
+    def id(self):
+        """``pca<n>-<digest>``: the digest covers the feature set id, the taps, the channels and all numbers."""
+        digest = hashlib.sha256(json.dumps([self.feature_set_id, self.taps, self.channels]).encode())
+        for channel in self.channels:
+            digest.update(self.means[channel].tobytes() + self.components[channel].tobytes())
+        return f"pca{self.width}-{digest.hexdigest()[:12]}"
+
+    def transform(self, features, channel):
+        """Components of features.
+
+        Parameters
+        ----------
+        features : array (n, n features)
+            Of the taps, in their order.
+        channel : str
+
+        Returns
+        -------
+        numpy.ndarray (n, n components), float32
+            NaN where a feature is NaN.
+        """
+        centred = np.asarray(features, np.float64) - self.means[channel]
+        return (centred @ self.components[channel].T.astype(np.float64)).astype(np.float32)
+
+    def check(self, feature_set_id, taps, channels):
+        """Refuse features that it was not fitted to.
+
+        Parameters
+        ----------
+        feature_set_id : str
+        taps : sequence of stratonet.card.Tap
+        channels : sequence of str
+
+        Raises
+        ------
+        ValueError
+            Features of another id, other taps, or channels that it does not have; both sides are named.
+        """
+        wanted = tuple((tap.label, tap.width) for tap in taps)
+        lacking = [channel for channel in channels if channel not in self.components]
+        if feature_set_id != self.feature_set_id:
+            raise ValueError(
+                f"The projection was fitted to features of {self.feature_set_id}, and the network makes {feature_set_id}. "
+                "Choose that network, or fit a projection to features of this one."
+            )
+        if wanted != self.taps:
+            raise ValueError(
+                f"The projection was fitted to the taps {_listed(self.taps)}. Received: {_listed(wanted)}. Select its taps."
+            )
+        if lacking:
+            raise ValueError(
+                f"The projection has the channels {', '.join(self.channels)}. Received: {', '.join(channels)}. Give images "
+                "the names of its channels, or select others."
+            )
+
+    def save(self, path):
+        """Write it to a file, whole or not at all."""
+        about = {"feature_set_id": self.feature_set_id, "taps": self.taps, "rows": self.rows, "channels": self.channels}
+        arrays = {"about": np.array(json.dumps(about))}
+        for name in ("means", "components", "explained"):
+            arrays.update({f"{name}/{channel}": values for channel, values in getattr(self, name).items()})
+        path = Path(path)
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, **arrays)
+            os.replace(partial, path)
+        finally:
+            partial.unlink() if partial.exists() else None
+
+    @classmethod
+    def load(cls, path):
+        """Read a file; the same file gives the same object within a process.
+
+        Raises
+        ------
+        FileNotFoundError
+        ValueError
+            Not a projection.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"No projection file {str(path)!r}. stratonet project makes one from a table of features.")
+        stat = path.stat()
+        return _load(cls, path.resolve(), stat.st_mtime_ns, stat.st_size)
+
+
+def component_names(count):
+    """Names of components without prefix and channel: ``PC0001``, as in ``StratoFeatures_PC0001_DNA``."""
+    return [f"PC{number:04d}" for number in range(1, count + 1)]
+
+
+@lru_cache(maxsize=4)
+def _load(cls, path, _modified, _size):
+    try:
+        with np.load(path) as file:
+            about = json.loads(str(file["about"]))
+            parts = {
+                name: MappingProxyType({channel: file[f"{name}/{channel}"] for channel in about["channels"]})
+                for name in ("means", "components", "explained")
+            }
+        return cls(about["feature_set_id"], tuple(map(tuple, about["taps"])), rows=about["rows"], **parts)
+    except (BadZipFile, EOFError, KeyError, ValueError, OSError):
+        raise ValueError(f"{path} is not a projection. stratonet project makes one from a table of features.") from None
+
+
+def _listed(taps):
+    return ", ".join(f"{label} ({width})" for label, width in taps)

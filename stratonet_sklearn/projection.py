@@ -1,0 +1,86 @@
+"""Fitting the projection that makes tables narrow, see `stratonet.projection`."""
+
+import os
+
+import numpy as np
+import pandas as pd
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from stratonet.extraction.profiles import feature_columns, feature_parts, read_features
+from stratonet.naming import FEATURE_SET, PROJECTION
+from stratonet.projection import Projection
+
+
+def fit_projection(features, n_components=50):
+    """Fit principal components to the features of each channel, scaled to unit variance.
+
+    Channels are projected one by one, so that a channel has the same components whichever others are beside it.
+
+    Parameters
+    ----------
+    features : pandas.DataFrame, str or path
+        What `stratonet.extraction.read_features` returns, or what it reads. Rows with NaN are left out.
+    n_components : int
+        Of each channel.
+
+    Returns
+    -------
+    stratonet.projection.Projection
+
+    Raises
+    ------
+    ValueError
+        No features, not all features of a tap, components in place of features, or too few rows.
+    """
+    where = "The frame" if isinstance(features, pd.DataFrame) else os.fspath(features)
+    frame = features if isinstance(features, pd.DataFrame) else read_features(features)
+    if PROJECTION in frame:
+        raise ValueError(f"{where} holds components of {frame[PROJECTION].iloc[0]} already. Give a table of features.")
+    names = feature_columns(frame)
+    if not names or FEATURE_SET not in frame:
+        raise ValueError(f"{where} holds no features of StratoNet with their {FEATURE_SET}.")
+    parts = feature_parts(names)
+    taps = {channel: _taps(part, where) for channel, part in parts.groupby("channel", sort=False)}
+    if len(set(taps.values())) > 1:
+        raise ValueError(f"{where} has other taps for {', '.join(taps)}: {list(taps.values())}.")
+    (widths,) = set(taps.values())
+    whole = frame[names].notna().all(axis=1).to_numpy()
+    rows, width = int(whole.sum()), sum(count for _, count in widths)
+    if not 1 <= n_components < min(rows, width + 1):
+        raise ValueError(
+            f"{n_components} components need more rows than that, and no more than {width:,} features a channel. {where} "
+            f"has {rows:,} rows without NaN."
+        )
+    means, components, explained = {}, {}, {}
+    for channel, part in parts.groupby("channel", sort=False):
+        values = frame.loc[whole, part.index].to_numpy(np.float64)
+        scaler = StandardScaler(copy=False)
+        found = PCA(n_components, svd_solver="covariance_eigh").fit(scaler.fit_transform(values))
+        means[channel] = scaler.mean_.astype(np.float32)
+        components[channel] = (found.components_ / scaler.scale_).astype(np.float32)
+        explained[channel] = found.explained_variance_ratio_.astype(np.float32)
+    return Projection(str(frame[FEATURE_SET].iloc[0]), widths, means, components, explained, rows)
+
+
+def project(features, output, n_components=50):
+    """Fit a projection and write it to a file; what was done, in words."""
+    made = fit_projection(features, n_components)
+    made.save(output)
+    shares = ", ".join(f"{channel} {values.sum():.0%}" for channel, values in made.explained.items())
+    return (
+        f"Projection   {made.id}\n"
+        f"Fitted to    {made.rows:,} rows of {made.feature_set_id}\n"
+        f"Components   {made.width} of each channel, with this share of its variance: {shares}\n"
+        f"File         {output}"
+    )
+
+
+def _taps(part, where):
+    """Label and width of each tap of a channel, in the order of the columns."""
+    taps = []
+    for tap, numbers in part.groupby("tap", sort=False).number:
+        if list(numbers) != list(range(len(numbers))):
+            raise ValueError(f"{where} does not hold all features of {tap}, in their order. Give the table as it was measured.")
+        taps.append((tap, len(numbers)))
+    return tuple(taps)
