@@ -136,7 +136,9 @@ class Projection:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"No projection file {str(path)!r}. stratonet project makes one from a table of features.")
+            raise FileNotFoundError(
+                f"No projection file {str(path)!r}. stratonet project makes one from a table of features."
+            )
         stat = path.stat()
         return _load(cls, path.resolve(), stat.st_mtime_ns, stat.st_size)
 

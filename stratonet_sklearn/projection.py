@@ -81,6 +81,8 @@ def _taps(part, where):
     taps = []
     for tap, numbers in part.groupby("tap", sort=False).number:
         if list(numbers) != list(range(len(numbers))):
-            raise ValueError(f"{where} does not hold all features of {tap}, in their order. Give the table as it was measured.")
+            raise ValueError(
+                f"{where} does not hold all features of {tap}, in their order. Give the table as it was measured."
+            )
         taps.append((tap, len(numbers)))
     return tuple(taps)

@@ -45,9 +45,7 @@ def fields(tmp_path_factory):
 
 
 def measuring():
-    return module(
-        "MeasureStratoFeatures", images="DNA", taps="low", where="Both", objects="Nuclei", crop_size=SIZE
-    )
+    return module("MeasureStratoFeatures", images="DNA", taps="low", where="Both", objects="Nuclei", crop_size=SIZE)
 
 
 def read(path):

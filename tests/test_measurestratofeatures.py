@@ -389,7 +389,9 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
     loaded, net = Projection.load(projection), StratoNet.load(taps="low")
     expected = np.hstack([loaded.transform(net.features(planes[channel]), channel) for channel in CHANNELS])
     np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
-    assert table["Metadata_StratoProjection"] == [loaded.id] and table["Metadata_StratoFeatures"] == [net.feature_set_id]
+    assert table["Metadata_StratoProjection"] == [loaded.id] and table["Metadata_StratoFeatures"] == [
+        net.feature_set_id
+    ]
     assert loaded.id in (out / "Experiment.csv").read_text()
     with closing(sqlite3.connect(out / "DefaultDB.db")) as database:
         columns = ", ".join(f"Image_{name}" for name in names)

@@ -17,7 +17,9 @@ ID = "net-1-abc"
 
 
 def frame(rng, rows=40, channels=("DNA", "ER"), taps=(("Low", 12), ("High", 20))):
-    names = [f"StratoFeatures_{tap}{n:04d}_{channel}" for channel in channels for tap, width in taps for n in range(width)]
+    names = [
+        f"StratoFeatures_{tap}{n:04d}_{channel}" for channel in channels for tap, width in taps for n in range(width)
+    ]
     values = rng.normal(5, 1, (rows, 4)) @ rng.normal(size=(4, len(names))) + 0.1 * rng.normal(size=(rows, len(names)))
     made = pd.DataFrame(values.astype(np.float32), columns=names)
     made.insert(0, "Metadata_StratoFeatures", ID)
@@ -114,7 +116,9 @@ def test_the_command_makes_a_file_that_fits_the_network(rng, tmp_path, capsys):
 
 def test_components_of_different_projections_are_not_mixed(rng, tmp_path):
     for number in (1, 2):
-        table = pd.DataFrame(rng.random((4, 2), np.float32), columns=["StratoFeatures_PC0001_DNA", "StratoFeatures_PC0002_DNA"])
+        table = pd.DataFrame(
+            rng.random((4, 2), np.float32), columns=["StratoFeatures_PC0001_DNA", "StratoFeatures_PC0002_DNA"]
+        )
         table.insert(0, "Metadata_StratoFeatures", ID)
         table.insert(0, "Metadata_StratoProjection", f"pca2-{number}")
         table.to_parquet(tmp_path / f"{number}.parquet")
