@@ -356,16 +356,21 @@ three.""",
     def run(self, workspace):
         net = self.net()
         planes = {name: self.plane(workspace, name) for name in self.images.value}
-        workspace.display_data.shown = []
+        found = {}
         for kind in self.kinds():
             if kind == IMAGE:
-                count, cut = 1, lambda name, row: blank(*planes[name])
+                middle, cut = numpy.zeros((1, 2)), lambda name, row: blank(*planes[name])
             else:
-                count, cut = self.object_crops(workspace, kind, planes)
-            features = self.embed(net, kind, count, cut)
-            if self.show_window:
-                workspace.display_data.shown += _figure.pictures(net, kind, self.images.value, count, cut, features)
+                middle, cut = self.object_crops(workspace, kind, planes)
+            features = self.embed(net, kind, len(middle), cut)
             self.record(workspace, kind, features)
+            found[kind] = features, middle, cut
+        if self.show_window:
+            measurements = workspace.measurements
+            started = measurements.get_experiment_measurement("Run_Timestamp")
+            workspace.display_data.run = [started, net.feature_set_id, self.images.value, self.taps.get_selections()]
+            workspace.display_data.number = measurements.image_set_number
+            workspace.display_data.shown = _figure.pictures(net, planes, self.crop_size.value, found)
 
     def plane(self, workspace, name):
         """The pixels and the mask of an image, or a RuntimeError that says where it comes from and what to do."""
@@ -392,7 +397,7 @@ three.""",
             raise RuntimeError(f"{place}: {error}") from error
 
     def object_crops(self, workspace, kind, planes):
-        """The number of objects, and a function of the image's name and the row that makes the crop."""
+        """The centre of each object, and a function of the image's name and the row that makes the crop."""
         objects = workspace.object_set.get_objects(kind)
         for name, (pixels, _) in planes.items():
             if objects.shape != pixels.shape:
@@ -415,7 +420,7 @@ three.""",
             label = row + 1
             return crop(pixels, middle[row], self.crop_size.value, mask, layer_of.get(label), label)
 
-        return count, cut
+        return middle, cut
 
     def embed(self, net, kind, count, cut):
         """Features of ``count`` rows, (count, images x width); nan and a warning where there is nothing to measure."""
@@ -437,7 +442,8 @@ three.""",
         return features.reshape(count, len(names) * net.width)
 
     def display(self, workspace, figure):
-        _figure.draw(figure, workspace.display_data.shown, self.chosen_taps())
+        shown = workspace.display_data
+        _figure.draw(figure, shown.shown, self.chosen_taps(), shown.run, shown.number)
 
     def record(self, workspace, kind, features):
         measurements, names = workspace.measurements, self.names()
