@@ -180,7 +180,7 @@ def _strips(chart, unlike, column, numbers, typical, odd, taps):
             place = tap + offsets[most], values[most, tap]
             chart.annotate(numbers[most], place, xytext=(0, 3), textcoords="offset points", ha="center", fontsize=7)
     chart.set_xlim(-0.5, len(taps) - 0.5)
-    chart.set_ylim(0, 1.25 * max(0.2, np.nanmax(unlike, initial=0)))
+    chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(unlike, initial=0)))
     chart.set_xticks(range(len(taps)))
     crowded = len(taps) * unlike.shape[1] > 9
     chart.set_xticklabels([tap.label for tap in taps], **(dict(rotation=30, ha="right") if crowded else {}))

@@ -173,7 +173,7 @@ three.""",
         self.weights = Pathname(
             "Weights file", "", wildcard="Weights (*.onnx)|*.onnx", doc="*(Used only for a network from a file)*"
         )
-        self.width = HTMLText("Columns", "", doc="How many columns the run will make.", size=(20, 2))
+        self.width = HTMLText("Columns", "", doc="How many columns the run will make.", size=(12, 2))
 
     def settings(self):
         return [
