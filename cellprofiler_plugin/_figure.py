@@ -154,7 +154,7 @@ def _picture(axes, grey, shape):
 
 
 def _squares(axes, middle, typical, odd, size):
-    axes.plot(middle[:, 1], middle[:, 0], ".", color="#F0E442", markersize=2)
+    axes.plot(middle[:, 1], middle[:, 0], ".", color="#F0E442", markersize=1)
     for rows, color in ((typical, TYPICAL), (odd, ODD)):
         for row in rows:
             top, left = np.round(middle[row]) - size // 2 - 0.5

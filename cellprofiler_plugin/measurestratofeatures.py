@@ -253,14 +253,14 @@ three.""",
             self.card()
         except (OSError, ValueError) as error:
             raise ValidationError(str(error), self.weights if self.network == FROM_FILE else self.network)
-        selections = [(self.images, "image", self.images.value), (self.taps, "tap", self.taps.get_selections())]
+        selections = [(self.images, self.images.value), (self.taps, self.taps.get_selections())]
         if self.measures_objects:
-            selections.append((self.objects, "objects", self.objects.value))
-        for setting, what, chosen in selections:
+            selections.append((self.objects, self.objects.value))
+        for setting, chosen in selections:
             if not chosen:
-                raise ValidationError(f"Select at least one {what}.", setting)
+                raise ValidationError(f'"{setting.text}": choose at least one.', setting)
             if len(set(chosen)) < len(chosen):
-                raise ValidationError(f"The same {what} is selected twice.", setting)
+                raise ValidationError(f'"{setting.text}": the same is chosen twice.', setting)
         try:
             self.names()
         except ValueError as error:
