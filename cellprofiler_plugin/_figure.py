@@ -163,7 +163,8 @@ def _squares(axes, middle, typical, odd, size):
 
 
 def _frame(axes, left, top, side, color):
-    axes.plot(left + side * np.array([0, 1, 1, 0, 0]), top + side * np.array([0, 0, 1, 1, 0]), color=color, linewidth=1.2)
+    across, down = side * np.array([[0, 1, 1, 0, 0], [0, 0, 1, 1, 0]])
+    axes.plot(left + across, top + down, color=color, linewidth=1.2)
 
 
 def _strips(chart, unlike, column, numbers, typical, odd, taps):
@@ -200,9 +201,7 @@ def _tiles(axes, crops, typical, odd, column):
             if grey is not None:
                 axes.imshow(grey, "gray", vmin=0, vmax=255, extent=(across, across + 0.95, down + 0.95, down))
             _frame(axes, across, down, 0.95, color)
-            axes.text(
-                across + 0.03, down + 0.03, row + 1, va="top", fontsize=6, color="w",
-                bbox=dict(facecolor=color, pad=0.5, linewidth=0),
-            )
+            box = dict(facecolor=color, pad=0.5, linewidth=0)
+            axes.text(across + 0.03, down + 0.03, row + 1, va="top", fontsize=6, color="w", bbox=box)
     axes.set_xlim(0, EXAMPLES)
     axes.set_ylim(2, 0)
