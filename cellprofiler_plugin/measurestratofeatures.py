@@ -31,7 +31,8 @@ MeasureStratoFeatures
 
 **MeasureStratoFeatures** turns images, or the surroundings of objects, into the features of **StratoNet**, a trained
 convolutional network. The features are the same for every assay: there is nothing to tune, and none is missing where
-a segmentation failed.
+a segmentation failed. Use them to tell treatments apart, to group wells that look alike, and to find wells that look
+unlike all others.
 
 Each image (channel) goes through the network alone. It is resized to 224 x 224 pixels and its grey values are scaled
 between its own darkest and brightest percentiles, so that exposure and bit depth do not matter. What differs between
@@ -48,12 +49,64 @@ YES          NO           YES
 Masked pixels, pixels outside of the image and hidden neighbours are set to the darkest pixel measured, so that they
 read as background. An image or object without any pixel left gives *nan*.
 
-How many columns
-^^^^^^^^^^^^^^^^
+Which taps?
+^^^^^^^^^^^
 
-512 a channel for the *low* tap (edges and textures), 1,024 for *medium* (parts), 1,024 for *high* (wholes), in the
-table of the images, of the objects, or of both. Use a Parquet file for many channels: CellProfiler's own tables become
-slow with thousands of columns, and **ExportToDatabase** cannot hold more than 2,000 in SQLite.
+A tap is a depth in the network. *low* sees edges and textures (granules, fibres, where in a cell a stain lies),
+*medium* parts of cells, *high* whole cells and how they lie together. If in doubt, take the three and let the
+classifier choose. Take *low* alone where time or columns are short: it is the fastest and the narrowest.
+
+How many columns?
+^^^^^^^^^^^^^^^^^
+
+=================== ========= ========== ========== ==========
+Taps                1 channel 2 channels 3 channels 5 channels
+=================== ========= ========== ========== ==========
+low                 512       1,024      1,536      2,560
+medium              1,024     2,048      3,072      5,120
+high                1,024     2,048      3,072      5,120
+low, medium, high   2,560     5,120      7,680      12,800
+=================== ========= ========== ========== ==========
+
+As many again for each kind of object. **ExportToDatabase** holds at most 2,000 columns a table in SQLite, with the
+per-image means of objects among them. Where that is too few, *Reduce the features to components?* writes some tens of
+principal components an image in place of its features.
+
+How long does it take?
+^^^^^^^^^^^^^^^^^^^^^^
+
+About 53 planes a second on 2 processor cores without a GPU; *low* alone takes 0.6 of that time. A plane is one channel
+of one image, or of one object: 100 nuclei in 5 channels are 500 planes, 10 seconds. CellProfiler's own tables add about
+3.5 seconds an image set for 5,120 columns; a Parquet file adds 0.2. Close the eye beside the module in a long run: the
+figure takes time too.
+
+What the figure shows
+^^^^^^^^^^^^^^^^^^^^^
+
+-  Above, each channel as the network sees it: 224 x 224 grey values, drawn in the shape of the image.
+-  *Whole images:* a dot for each image set of this run so far (the last 200), from left to right, for each tap. The
+   higher, the less its features are like the median of all (1 - their correlation). The orange diamond is the image
+   set on view; the number is that of the highest dot. An empty image or one out of focus stands out. Go on to the next
+   image set to compare: three or more tell something. Closing the window or starting a new run begins afresh.
+-  *Objects:* a dot for each object of this image set. Below, the crops as the network sees them: the three objects
+   nearest to the median (blue squares), and the three furthest from it (orange diamonds), with their object numbers;
+   above, where they lie, with a yellow point in the middle of every object. Cells cut by the border of the image and
+   dirt are often among the oddest.
+
+Questions
+^^^^^^^^^
+
+-  *Do I need illumination correction?* Uneven light is a pattern, and the features see it. If it differs between
+   plates, or is strong, use **CorrectIlluminationApply** first, as for other measurements.
+-  *Do I need to rescale intensities?* No. A factor or an offset on all grey values of an image changes nothing. For the
+   same reason, features of an image with background alone are features of its noise: remove such images, or keep them
+   apart by their intensity.
+-  *Do I need a GPU?* No.
+-  *Can I combine plates?* Yes, if *StratoFeatures_FeatureSet* is the same. Staining and focus differ between plates:
+   standardise each plate by its controls, and let training and test sets never share a plate.
+-  *Which objects?* Nuclei, with a square wide enough for the whole cell. No outlines of cells are needed.
+-  *How do I use thousands of features?* Together, with a classifier or a distance between wells. A single one means
+   little.
 
 See also
 ^^^^^^^^
@@ -65,14 +118,22 @@ Measurements made by this module
 
 -  *StratoFeatures_<Tap><Number>_<Image>*: the mean of one channel of the network at a tap, for example
    *StratoFeatures_High0012_DNA*.
+-  *StratoFeatures_PC<Number>_<Image>*: in place of these, where features are reduced, a principal component of them.
+   *StratoFeatures_Projection* (experiment) is the id of the projection file.
 -  *StratoFeatures_FeatureSet* (experiment): which network made the features. Only features of the same set can be
    compared.
 
 References
 ^^^^^^^^^^
 
+Please cite the first of these for the features, and the others for the network that they come from.
+
 -  van Elswijk, M. (2024) StratoNet, a deep learning approach to high content screening feature extraction. Master's
    thesis, Leiden University.
+-  Wang, Q., Wu, B., Zhu, P., Li, P., Zuo, W. and Hu, Q. (2020) ECA-Net: Efficient channel attention for deep
+   convolutional neural networks. IEEE/CVF Conference on Computer Vision and Pattern Recognition.
+-  He, K., Zhang, X., Ren, S. and Sun, J. (2016) Deep residual learning for image recognition. IEEE Conference on
+   Computer Vision and Pattern Recognition.
 """
 
 WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
@@ -107,7 +168,8 @@ class MeasureStratoFeatures(Module):
         self.images = ImageListSubscriber(
             "Select images to measure",
             [],
-            doc="Select the grayscale images to measure. Each gives features of its own.",
+            doc="Select the grayscale images to measure. Each gives features of its own. For color images use "
+            "**ColorToGray** first.",
         )
         self.where = Choice(
             "Measure whole images or objects?",
@@ -143,7 +205,7 @@ leaves the surroundings of the object as they are.""",
             doc="""\
 How deep in the network features are taken. *low* (512 features an image) sees edges and textures, *medium* (1,024)
 parts of cells, *high* (1,024) whole cells and their arrangement. *low* alone is also the fastest. If in doubt, take the
-three.""",
+three. The list has all blocks of the network, from shallow to deep; hold Ctrl (Command on a Mac) to select several.""",
         )
         self.reduce = Binary(
             "Reduce the features to components?",
@@ -165,10 +227,11 @@ Parquet file and the table of the experiment carry: only components of the same 
             "Write the features to",
             [TABLES, PARQUET, TABLES_AND_PARQUET],
             doc=f"""\
--  *{TABLES}:* measurements like all others: other modules can use them, **ExportToSpreadsheet** writes them.
+-  *{TABLES}:* measurements like all others: other modules can use them, **ExportToSpreadsheet** and
+   **ExportToDatabase** write them. Good for one channel, or for *low* alone.
 -  *{PARQUET}:* one file for the images and one for each kind of object. For 5,120 columns it takes 0.2 s an image set,
-   CellProfiler's tables more than 3 s. pandas, R and pycytominer read it. The rows are keyed by ImageNumber, ObjectNumber and the image set's metadata. Needs the
-   Python package *pyarrow*.
+   CellProfiler's tables more than 3 s. pandas, R and pycytominer read it. The rows are keyed by ImageNumber,
+   ObjectNumber and the image set's metadata. Needs the Python package *pyarrow*. Good for whole plates.
 -  *{TABLES_AND_PARQUET}:* both.""",
         )
         self.folder = Directory(
@@ -190,7 +253,7 @@ Parquet file and the table of the experiment carry: only components of the same 
         self.weights = Pathname(
             "Weights file", "", wildcard="Weights (*.onnx)|*.onnx", doc="*(Used only for a network from a file)*"
         )
-        self.width = HTMLText("Columns", "", doc="How many columns the run will make.", size=(20, 2))
+        self.width = HTMLText("Columns", "", doc="How many columns the run will make.", size=(12, 2))
 
     def settings(self):
         return [
@@ -290,14 +353,14 @@ Parquet file and the table of the experiment carry: only components of the same 
             self.card()
         except (OSError, ValueError) as error:
             raise ValidationError(str(error), self.weights if self.network == FROM_FILE else self.network)
-        selections = [(self.images, "image", self.images.value), (self.taps, "tap", self.taps.get_selections())]
+        selections = [(self.images, self.images.value), (self.taps, self.taps.get_selections())]
         if self.measures_objects:
-            selections.append((self.objects, "objects", self.objects.value))
-        for setting, what, chosen in selections:
+            selections.append((self.objects, self.objects.value))
+        for setting, chosen in selections:
             if not chosen:
-                raise ValidationError(f"Select at least one {what}.", setting)
+                raise ValidationError(f'"{setting.text}": choose at least one.', setting)
             if len(set(chosen)) < len(chosen):
-                raise ValidationError(f"The same {what} is selected twice.", setting)
+                raise ValidationError(f'"{setting.text}": the same is chosen twice.', setting)
         if self.reduce:
             try:
                 self.loaded_projection()
@@ -403,16 +466,22 @@ Parquet file and the table of the experiment carry: only components of the same 
     def run(self, workspace):
         net = self.net()
         planes = {name: self.plane(workspace, name) for name in self.images.value}
-        workspace.display_data.shown = []
+        found = {}
         for kind in self.kinds():
             if kind == IMAGE:
-                count, cut = 1, lambda name, row: blank(*planes[name])
+                middle, cut = numpy.zeros((1, 2)), lambda name, row: blank(*planes[name])
             else:
-                count, cut = self.object_crops(workspace, kind, planes)
-            features = self.embed(net, kind, count, cut)
-            if self.show_window:
-                workspace.display_data.shown += _figure.pictures(net, kind, self.images.value, count, cut, features)
+                middle, cut = self.object_crops(workspace, kind, planes)
+            features = self.embed(net, kind, len(middle), cut)
             self.record(workspace, kind, features)
+            if self.show_window:
+                found[kind] = features, middle, cut
+        if self.show_window:
+            measurements = workspace.measurements
+            started = measurements.get_experiment_measurement("Run_Timestamp")
+            workspace.display_data.run = [started, net.feature_set_id, self.images.value, self.taps.get_selections()]
+            workspace.display_data.number = measurements.image_set_number
+            workspace.display_data.shown = _figure.pictures(net, planes, self.crop_size.value, found)
 
     def plane(self, workspace, name):
         """The pixels and the mask of an image, or a RuntimeError that says where it comes from and what to do."""
@@ -439,7 +508,7 @@ Parquet file and the table of the experiment carry: only components of the same 
             raise RuntimeError(f"{place}: {error}") from error
 
     def object_crops(self, workspace, kind, planes):
-        """The number of objects, and a function of the image's name and the row that makes the crop."""
+        """The centre of each object, and a function of the image's name and the row that makes the crop."""
         objects = workspace.object_set.get_objects(kind)
         for name, (pixels, _) in planes.items():
             if objects.shape != pixels.shape:
@@ -462,7 +531,7 @@ Parquet file and the table of the experiment carry: only components of the same 
             label = row + 1
             return crop(pixels, middle[row], self.crop_size.value, mask, layer_of.get(label), label)
 
-        return count, cut
+        return middle, cut
 
     def embed(self, net, kind, count, cut):
         """Features of ``count`` rows, (count, images x width); nan and a warning where there is nothing to measure."""
@@ -484,7 +553,8 @@ Parquet file and the table of the experiment carry: only components of the same 
         return features.reshape(count, len(names) * net.width)
 
     def display(self, workspace, figure):
-        _figure.draw(figure, workspace.display_data.shown, self.chosen_taps())
+        shown = workspace.display_data
+        _figure.draw(figure, shown.shown, self.chosen_taps(), shown.run, shown.number)
 
     def reduced(self, features):
         """Components of features, (n, images x components)."""

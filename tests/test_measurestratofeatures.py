@@ -22,7 +22,7 @@ from cellprofiler_core.setting import ValidationError
 from cellprofiler_core.workspace import Workspace
 from pyarrow import parquet
 
-from cellprofiler_plugin import _figure, _headless
+from cellprofiler_plugin import _headless
 from cellprofiler_plugin.measurestratofeatures import MeasureStratoFeatures
 from stratonet import StratoNet
 from stratonet.crops import blank
@@ -254,10 +254,10 @@ def loading(*made):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({"images": ""}, "Select at least one image"),
-        ({"images": "DNA, DNA"}, "same image is selected twice"),
-        ({"taps": ""}, "Select at least one tap"),
-        ({"where": "Objects"}, "Select at least one objects"),
+        ({"images": ""}, "Select images to measure.*at least one"),
+        ({"images": "DNA, DNA"}, "Select images to measure.*twice"),
+        ({"taps": ""}, "Select taps.*at least one"),
+        ({"where": "Objects"}, "Select objects to measure.*at least one"),
         ({"output": PARQUET, "prefix": "a/b"}, "without a folder"),
         ({"network": "From a file", "weights": "nowhere.onnx"}, "No weights 'nowhere.onnx'"),
         ({"images": "DNA-1"}, "letters, digits and underscores"),
@@ -427,32 +427,3 @@ def test_components_are_what_the_pickers_show(projection):
     assert step.get_measurements(pipeline, "Image", "StratoFeatures")[0] == "PC0001"
     assert step.get_measurement_images(pipeline, "Image", "StratoFeatures", "PC0020") == ["DNA", "ER"]
     assert Projection.load(projection).id in step.columns_in_words()
-
-
-@pytest.mark.parametrize("kind, rows", [("Image", 1), ("Nuclei", 40), ("Nuclei", 0)])
-def test_the_figure_shows_what_the_network_sees(kind, rows, field):
-    from matplotlib.figure import Figure
-
-    class Frame:
-        """The part of CellProfiler's figure frame that needs no window."""
-
-        figure = Figure()
-
-        def set_subplots(self, shape):
-            self.axes = self.figure.subplots(shape[1], shape[0], squeeze=False)
-
-        def subplot(self, column, row):
-            return self.axes[row, column]
-
-    net = StratoNet.load(taps=["low", "high"])
-    features = np.random.default_rng(0).random((rows, 2 * net.width), np.float32)
-    shown = _figure.pictures(net, kind, ["DNA", "GFP"], rows, lambda name, row: field, features)
-    frame = Frame()
-    _figure.draw(frame, shown, net.taps)
-    for column, name in enumerate(("DNA", "GFP")):
-        picture, chart = frame.axes[:, column]
-        assert picture.get_title().startswith(name)
-        assert [label.get_text() for label in chart.get_xticklabels()] == ["Low", "High"]
-        side = {1: 1, 40: 6, 0: 0}[rows]
-        assert [image.get_array().shape for image in picture.images] == [(side * 224, side * 224)] * bool(rows)
-    frame.figure.canvas.draw()
