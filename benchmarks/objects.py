@@ -43,6 +43,7 @@ def workspace_of(plane):
     images.add("DNA", Image(plane))
     measurements = Measurements()
     measurements.add_experiment_measurement("Run_Timestamp", "now")
+    measurements.add_image_measurement("Metadata_Well", "A01")
     return Workspace(Pipeline(), None, images, ObjectSet(), measurements, None)
 
 

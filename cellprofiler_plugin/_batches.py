@@ -116,7 +116,7 @@ class Batches:
                     f"{failed[0]} could not be run: {self._lacks(failed[0])}. CellProfiler said:\n"
                     f"{_headless.told(failed[0].beside('log'))}\nAll of it: {failed[0].beside('log')}\n"
                     f"{len(self.parts) - len(failed)} of {len(self.parts)} parts are complete and kept; when the reason is "
-                    "mended, the same command runs the others."
+                    "mended, the same command runs the others. --always-continue passes over what cannot be measured."
                 )
             self._merge()
         seconds, measured = time.monotonic() - began, self.count - kept
@@ -134,7 +134,10 @@ class Batches:
         list of str
         """
         self._keep_plan()
-        return [shlex.join(self._command(part)) for part in self.parts if self._lacks(part)]
+        missing = [part for part in self.parts if self._lacks(part)]
+        for part in missing:
+            part.beside("log").unlink(missing_ok=True)  # it tells of an earlier try
+        return [shlex.join(self._command(part)) for part in missing]
 
     def distributed(self):
         """The job file of Distributed-CellProfiler, a job a group, as a dict.
@@ -187,7 +190,7 @@ class Batches:
 
     @contextmanager
     def _alone(self):
-        """Refuse to work where another process does; stop and remove what a run that was killed has begun."""
+        """Refuse to work where another process does; stop what a run that was killed has left running."""
         self._keep_plan()
         running = self.work / "running"
         if running.exists() and _is_alive(running.read_text()):
@@ -203,8 +206,7 @@ class Batches:
                             _kill(process)
             yield
         finally:
-            with suppress(FileNotFoundError):
-                running.unlink()
+            running.unlink(missing_ok=True)
 
     def _run(self, waiting, bar):
         """Run parts, each a second time if the first fails; those that failed twice."""
@@ -235,8 +237,7 @@ class Batches:
         if part.folder.exists():
             shutil.rmtree(part.folder)
         part.folder.mkdir()
-        with suppress(FileNotFoundError):
-            part.beside("done").unlink()
+        part.beside("done").unlink(missing_ok=True)
         part.tries, part.ended = part.tries + 1, set()
         environment = _headless.environment(OMP_NUM_THREADS=str(max(1, threads() // self.processes)))
         with open(part.beside("log"), "w") as file:

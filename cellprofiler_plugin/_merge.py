@@ -17,6 +17,8 @@ NUMBERED, RELATED = "ImageNumber", "Module Number"
 RELATIONSHIP = (0, 1, 2, 3, 6)
 # Columns of a database's tables of image sets and objects, and of their relationships.
 IN_DATABASE = {"ImageNumber", "image_number1"}
+# A larger file is no text with paths in it.
+LARGE = 2**24
 
 
 def merge(parts, output):
@@ -147,8 +149,10 @@ def _parquet(paths, target, moved):
 
 def _last(paths, target, moved):
     try:
-        text = paths[-1].read_bytes().decode()
+        text = paths[-1].read_bytes().decode() if paths[-1].stat().st_size < LARGE else None
     except UnicodeDecodeError:
+        text = None
+    if text is None:
         shutil.move(str(paths[-1]), target)
     else:
         target.write_bytes(moved(text).encode())

@@ -122,7 +122,7 @@ class Projection:
                 np.savez(file, **arrays)
             os.replace(partial, path)
         finally:
-            partial.unlink() if partial.exists() else None
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path):
