@@ -141,19 +141,22 @@ def time_road(name, workspace, net, ways, turns):
         "network alone, crops ready": lambda: sum(1 for _ in net.stream(ready)),
         "network alone, crops scaled": lambda: sum(1 for _ in net.stream(scaled, prepared=True)),
     }
-    seconds = {way: [] for way in [*alone, *ways]}
+    seconds = {way: [] for way in ways}
     for _, (way, settings) in product(range(turns), ways.items()):
-        for base, call in alone.items():
-            seconds[base].append(timed(call) / len(ready))
-        seconds[way].append(timed(lambda: module(**settings).run(workspace)) / count)
+        own = timed(lambda: module(**settings).run(workspace)) / count
+        seconds[way].append([*(timed(call) / len(ready) for call in alone.values()), own])
     print(f"{name}: {count:,} objects of {SIZE} x {SIZE} pixels")
-    print(f"  {'':<30}{'objects':>9}{'share of ready':>17}{'of scaled':>17}{'CPU ms':>9}")
-    print(f"  {'':<30}{'/s':>9}{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}{'/object':>9}")
-    for way, values in seconds.items():
+    print(f"  {'':<30}{'objects':>9}{'CPU ms':>9}{'share of ready':>17}{'of scaled':>17}")
+    print(f"  {'':<30}{'/s':>9}{'/object':>9}{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}")
+    for base, values in zip(alone, np.moveaxis(np.concatenate(list(seconds.values())), 1, 0)):
         clock, processors = np.median(values, axis=0)
-        shares = [np.median(seconds[base], axis=0) / (clock, processors) for base in alone]
+        print(f"  {base:<30}{1 / clock:9.1f}{processors * 1000:9.1f}")
+    for way, values in seconds.items():
+        *bases, own = np.moveaxis(values, 1, 0)
+        clock, processors = np.median(own, axis=0)
+        shares = [np.median(base / own, axis=0) for base in bases]
         text = "".join(f"{by_clock:10.2f}{by_processors:7.2f}" for by_clock, by_processors in shares)
-        print(f"  {way:<30}{1 / clock:9.1f}{text}{processors * 1000:9.1f}", flush=True)
+        print(f"  {way:<30}{1 / clock:9.1f}{processors * 1000:9.1f}{text}", flush=True)
 
 
 def time_record(net, scratch, count=5000, turns=3):
