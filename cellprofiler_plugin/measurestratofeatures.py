@@ -509,6 +509,8 @@ Parquet file and the table of the experiment carry: only components of the same 
 
     def object_crops(self, workspace, kind, planes):
         """The centre of each object, and a function of the image's name and the row that makes the crop."""
+        if kind not in workspace.object_set.object_names:
+            raise RuntimeError(f'There are no objects {kind} in this image set. See "{self.objects.text}".')
         objects = workspace.object_set.get_objects(kind)
         for name, (pixels, _) in planes.items():
             if objects.shape != pixels.shape:
