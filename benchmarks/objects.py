@@ -2,17 +2,20 @@
 
     python benchmarks/objects.py DATA/bbbc013
 
-The module's whole road is timed, in CellProfiler's own objects: centres, crops, scaling, network, and what it writes for
-the image set, to the Parquet file or to CellProfiler's tables, all features or 50 components. The network alone gets the
-same crops, cut before. Two fields: one of BBBC013 with the nuclei that IdentifyPrimaryObjects finds, and a generated one
-of 5,000 discs.
+The module's whole road is timed, in CellProfiler's own objects: centres, crops, masks, scaling, network, and what it
+writes for the image set, to the Parquet file or to CellProfiler's tables, all features or 50 components. Beside each run
+stand the network alone on crops cut before, scaled by it (its share is the one to look at), and on crops scaled before.
+Two fields: one of BBBC013 with the nuclei that IdentifyPrimaryObjects finds, and a generated one of 5,000 discs. For the
+latter, what is written is timed alone, for two channels: it does not depend on the network. Processor seconds of all
+threads tell more than the clock on a machine that does other things, too.
 """
 
 import argparse
 import logging
-import statistics
+import resource
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +36,13 @@ from stratonet.crops import centres, crop
 from stratonet.images import read_plane
 from stratonet.naming import FEATURE_SET
 from stratonet.network import StratoNet
+from stratonet.preprocessing import to_grey
 from stratonet_sklearn import fit_projection
 
 SIZE = 96
+# Crops that the network alone gets, spread over the field.
+ALONE = 300
+PARQUET = "A Parquet file"
 
 
 def workspace_of(plane):
@@ -81,51 +88,97 @@ def module(**settings):
     return made
 
 
-def projection(net, planes, path):
-    """Fifty components of these planes."""
-    table = pd.DataFrame(net.features(planes), columns=net.feature_names("DNA"))
+def projection(net, features, channels, path):
+    """Settings for fifty components, fitted to these features of each channel."""
+    table = pd.DataFrame(np.hstack([features] * len(channels)), columns=net.feature_names(channels))
     table.insert(0, FEATURE_SET, net.feature_set_id)
     fit_projection(table).save(path)
-    return str(path)
+    return dict(reduce=True, projection=str(path))
+
+
+def timed(call):
+    """Seconds by the clock, and of the processors."""
+    began = time.perf_counter(), time.process_time()
+    call()
+    return np.subtract((time.perf_counter(), time.process_time()), began)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    options = parser.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, metavar="DATA/bbbc013")
+    folder = parser.parse_args().folder
     preferences.set_plugin_directory(str(_headless.PLUGINS), globally=False)
     fill_modules()
     net = StratoNet.load()
-    fields = [("BBBC013", nuclei(next(options.data.glob("Channel2-*"))), 7), ("generated", discs(), 1)]
-    with tempfile.TemporaryDirectory() as folder:
-        preferences.set_default_output_directory(folder)
-        for name, workspace, turns in fields:
-            time_field(name, workspace, turns, net, Path(folder))
+    with tempfile.TemporaryDirectory() as scratch:
+        preferences.set_default_output_directory(scratch)
+        scratch = Path(scratch)
+        ways = {
+            "to Parquet": dict(output=PARQUET),
+            "to Parquet, neighbors hidden": dict(output=PARQUET, hide_neighbors=True),
+        }
+        workspace = nuclei(min(folder.glob("Channel2-*")))
+        reduced = projection(net, net.features(crops(workspace)[:100]), ["DNA"], scratch / "one.npz")
+        of_tables = {"to tables": dict(), "50 components, to tables": reduced}
+        time_road("BBBC013", workspace, net, {**ways, **of_tables}, turns=3)
+        time_road("Generated", discs(), net, ways, turns=1)
+        print(f"Most memory of the process so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        time_record(net, scratch)
 
 
-def time_field(name, workspace, turns, net, folder):
-    plane = workspace.image_set.get_image("DNA").pixel_data
+def crops(workspace):
     objects = workspace.object_set.get_objects("Cells")
-    ready = [crop(plane, centre, SIZE) for centre in centres(objects.ijv, objects.count)]
-    reduced = dict(reduce=True, projection=projection(net, ready[:100], folder / f"{name}.npz"))
-    modules = {
-        "to Parquet": module(output="A Parquet file"),
-        "to Parquet, neighbors hidden": module(output="A Parquet file", hide_neighbors=True),
-        "50 components, to tables": module(**reduced),
-        "to tables": module(),
+    plane = workspace.image_set.get_image("DNA").pixel_data
+    return [crop(plane, centre, SIZE) for centre in centres(objects.ijv, objects.count)]
+
+
+def time_road(name, workspace, net, ways, turns):
+    ready = crops(workspace)
+    count = len(ready)
+    ready = ready[:: max(1, count // ALONE)]
+    scaled = [to_grey(pixels, net.card) for pixels in ready]
+    alone = {
+        "network alone, crops ready": lambda: sum(1 for _ in net.stream(ready)),
+        "network alone, crops scaled": lambda: sum(1 for _ in net.stream(scaled, prepared=True)),
     }
-    ways = {"the network alone": lambda: sum(1 for _ in net.stream(ready))}
-    ways.update({way: lambda made=made: made.run(workspace) for way, made in modules.items()})
-    seconds = {way: [] for way in ways}
-    for _ in range(turns):
-        for way, call in ways.items():
-            began = time.perf_counter()
-            call()
-            seconds[way].append(time.perf_counter() - began)
-    print(f"{name}, {objects.count:,} objects of {SIZE} x {SIZE} pixels")
+    seconds = {way: [] for way in [*alone, *ways]}
+    for _, (way, settings) in product(range(turns), ways.items()):
+        for base, call in alone.items():
+            seconds[base].append(timed(call) / len(ready))
+        seconds[way].append(timed(lambda: module(**settings).run(workspace)) / count)
+    print(f"{name}: {count:,} objects of {SIZE} x {SIZE} pixels")
+    print(f"  {'':<30}{'objects':>9}{'share of ready':>17}{'of scaled':>17}{'CPU ms':>9}")
+    print(f"  {'':<30}{'/s':>9}{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}{'/object':>9}")
     for way, values in seconds.items():
-        share = statistics.median(alone / own for alone, own in zip(seconds["the network alone"], values))
-        print(f"  {way:<30}{objects.count / statistics.median(values):6.1f} objects/s   {share:.2f}", flush=True)
+        clock, processors = np.median(values, axis=0)
+        shares = [np.median(seconds[base], axis=0) / (clock, processors) for base in alone]
+        text = "".join(f"{by_clock:10.2f}{by_processors:7.2f}" for by_clock, by_processors in shares)
+        print(f"  {way:<30}{1 / clock:9.1f}{text}{processors * 1000:9.1f}", flush=True)
+
+
+def time_record(net, scratch, count=5000, turns=3):
+    """What is written for 5,000 objects in two channels, beside the network's time for them (from 100 of them)."""
+    channels = ["DNA", "GFP"]
+    rng = np.random.default_rng(0)
+    planes = rng.random((100, SIZE, SIZE), np.float32)
+    features = rng.random((count, 2 * net.width), np.float32)
+    ways = {
+        "Parquet": dict(output=PARQUET),
+        "tables": dict(),
+        "50 components, tables": projection(net, net.features(planes), channels, scratch / "two.npz"),
+    }
+    seconds = {way: [] for way in ["network", *ways]}
+    for _ in range(turns):
+        seconds["network"].append(timed(lambda: net.features(planes)) * count * len(channels) / len(planes))
+        for way, settings in ways.items():
+            workspace, made = workspace_of(planes[0]), module(images="DNA, GFP", **settings)
+            seconds[way].append(timed(lambda: made.record(workspace, "Cells", features)))
+    network = np.median(seconds["network"], axis=0)
+    print(f"Writing {count:,} objects with {features.shape[1]:,} features")
+    for way, values in seconds.items():
+        clock, processors = np.median(values, axis=0)
+        share = processors / network[1]
+        print(f"  {way:<30}{clock:8.2f} s by the clock, {processors:8.2f} s of the processors, {share:.4f} of the network")
 
 
 if __name__ == "__main__":

@@ -386,11 +386,14 @@ Parquet file and the table of the experiment carry: only components of the same 
         if self.reduce:
             features = self.reduced(features)
         if self.writes_tables:
-            for name, column in zip(names, features.T.astype(float)):
+            for number, (name, column) in enumerate(zip(names, features.T)):
+                column = column.astype(float)
                 if kind == IMAGE:
                     measurements.add_image_measurement(name, column[0])
-                else:
+                elif number == 0:
                     measurements.add_measurement(kind, name, column)
+                else:  # add_measurement would write the numbers of the objects again, which takes as long as the column
+                    measurements.hdf5_dict[kind, name, measurements.image_set_number] = column
         if self.writes_parquet and not workspace.pipeline.test_mode:
             keys = {"ImageNumber": measurements.image_set_number}
             if kind != IMAGE:

@@ -69,7 +69,7 @@ def crop(plane, centre, size, mask=None, labels=None, label=None):
     window = tuple(slice(*span) for span in spans)
     keep = np.ones([stop - start for start, stop in spans], bool) if mask is None else mask[window]
     if labels is not None:
-        keep = keep & np.isin(labels[window], (0, label))
+        keep = keep & ((labels[window] == 0) | (labels[window] == label))
     pixels = blank(plane[window], keep)
     if pixels is None or pixels.shape == (size, size):
         return pixels

@@ -237,9 +237,9 @@ class Recipe:
         labels = decode_plane(self.storage.read(url), shown(url))
         if labels.dtype.kind not in "bui":
             raise TypeError(f"{shown(url)}: a label image holds whole numbers. Received: dtype {labels.dtype}")
-        numbers, inverse = np.unique(labels, return_inverse=True)
-        places = np.indices(labels.shape).reshape(2, -1)
-        centres = crops.centres(np.column_stack([*places, inverse.ravel() + 1]), len(numbers))
+        places = np.nonzero(labels)
+        numbers, inverse = np.unique(labels[places], return_inverse=True)
+        centres = crops.centres(np.column_stack([*places, inverse + 1]), len(numbers))
         return Objects(numbers[numbers > 0], centres[numbers > 0], labels.shape)
 
     def _empty(self, row, objects, channels):
