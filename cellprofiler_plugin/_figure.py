@@ -117,7 +117,8 @@ def draw(figure, shown, taps, run, number):
             chart.set_title(f"image set {number}", fontsize=8, color=ODD)
             if len(numbers) == 1:
                 chart.set_axis_off()
-                chart.text(0.5, 0.5, "Go on to the next\nimage set to compare.", ha="center", va="center", fontsize=8)
+                if column == 0:  # over all columns, so the layout is not to make room for it in the first
+                    chart.text(0, 0.5, "Go on to the next image set to compare.", fontsize=8).set_in_layout(False)
             else:
                 _strips(chart, unlike, column, numbers, [], [numbers.index(number)], taps)
         row += 1

@@ -1,5 +1,3 @@
-import functools
-import itertools
 import logging
 import os
 
@@ -17,130 +15,19 @@ from cellprofiler_core.setting.multichoice import MultiChoice
 from cellprofiler_core.setting.subscriber import ImageListSubscriber, LabelListSubscriber
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
-from cellprofiler_plugin import _figure, _parquet
+from cellprofiler_plugin import _figure, _help, _parquet, _pixels
 from stratonet import StratoNet, naming
-from stratonet.crops import blank, centres, crop
+from stratonet.crops import blank
 from stratonet.naming import PREFIX, names_of, tap_names
 from stratonet.network import feature_set_id, read_card
-from stratonet.preprocessing import check_plane
 from stratonet.projection import Projection, component_names
 
-__doc__ = """\
-MeasureStratoFeatures
-=====================
-
-**MeasureStratoFeatures** turns images, or the surroundings of objects, into the features of **StratoNet**, a trained
-convolutional network. The features are the same for every assay: there is nothing to tune, and none is missing where
-a segmentation failed. Use them to tell treatments apart, to group wells that look alike, and to find wells that look
-unlike all others.
-
-Each image (channel) goes through the network alone. It is resized to 224 x 224 pixels and its grey values are scaled
-between its own darkest and brightest percentiles, so that exposure and bit depth do not matter. What differs between
-treatments is the *pattern*, not the brightness: measure that with **MeasureImageIntensity** beside it.
-
-|
-
-============ ============ ===============
-Supports 2D? Supports 3D? Respects masks?
-============ ============ ===============
-YES          NO           YES
-============ ============ ===============
-
-Masked pixels, pixels outside of the image and hidden neighbours are set to the darkest pixel measured, so that they
-read as background. An image or object without any pixel left gives *nan*.
-
-Which taps?
-^^^^^^^^^^^
-
-A tap is a depth in the network. *low* sees edges and textures (granules, fibres, where in a cell a stain lies),
-*medium* parts of cells, *high* whole cells and how they lie together. If in doubt, take the three and let the
-classifier choose. Take *low* alone where time or columns are short: it is the fastest and the narrowest.
-
-How many columns?
-^^^^^^^^^^^^^^^^^
-
-=================== ========= ========== ========== ==========
-Taps                1 channel 2 channels 3 channels 5 channels
-=================== ========= ========== ========== ==========
-low                 512       1,024      1,536      2,560
-medium              1,024     2,048      3,072      5,120
-high                1,024     2,048      3,072      5,120
-low, medium, high   2,560     5,120      7,680      12,800
-=================== ========= ========== ========== ==========
-
-As many again for each kind of object. **ExportToDatabase** holds at most 2,000 columns a table in SQLite, with the
-per-image means of objects among them. Where that is too few, *Reduce the features to components?* writes some tens of
-principal components an image in place of its features.
-
-How long does it take?
-^^^^^^^^^^^^^^^^^^^^^^
-
-About 53 planes a second on 2 processor cores without a GPU; *low* alone takes 0.6 of that time. A plane is one channel
-of one image, or of one object: 100 nuclei in 5 channels are 500 planes, 10 seconds. CellProfiler's own tables add about
-3.5 seconds an image set for 5,120 columns; a Parquet file adds 0.2. Close the eye beside the module in a long run: the
-figure takes time too.
-
-What the figure shows
-^^^^^^^^^^^^^^^^^^^^^
-
--  Above, each channel as the network sees it: 224 x 224 grey values, drawn in the shape of the image.
--  *Whole images:* a dot for each image set of this run so far (the last 200), from left to right, for each tap. The
-   higher, the less its features are like the median of all (1 - their correlation). The orange diamond is the image
-   set on view; the number is that of the highest dot. An empty image or one out of focus stands out. Go on to the next
-   image set to compare: three or more tell something. Closing the window or starting a new run begins afresh.
--  *Objects:* a dot for each object of this image set. Below, the crops as the network sees them: the three objects
-   nearest to the median (blue squares), and the three furthest from it (orange diamonds), with their object numbers;
-   above, where they lie, with a yellow point in the middle of every object. Cells cut by the border of the image and
-   dirt are often among the oddest.
-
-Questions
-^^^^^^^^^
-
--  *Do I need illumination correction?* Uneven light is a pattern, and the features see it. If it differs between
-   plates, or is strong, use **CorrectIlluminationApply** first, as for other measurements.
--  *Do I need to rescale intensities?* No. A factor or an offset on all grey values of an image changes nothing. For the
-   same reason, features of an image with background alone are features of its noise: remove such images, or keep them
-   apart by their intensity.
--  *Do I need a GPU?* No.
--  *Can I combine plates?* Yes, if *StratoFeatures_FeatureSet* is the same. Staining and focus differ between plates:
-   standardise each plate by its controls, and let training and test sets never share a plate.
--  *Which objects?* Nuclei, with a square wide enough for the whole cell. No outlines of cells are needed.
--  *How do I use thousands of features?* Together, with a classifier or a distance between wells. A single one means
-   little.
-
-See also
-^^^^^^^^
-
-See also **MeasureImageIntensity**, **MeasureTexture**, **MeasureGranularity**.
-
-Measurements made by this module
-^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-
--  *StratoFeatures_<Tap><Number>_<Image>*: the mean of one channel of the network at a tap, for example
-   *StratoFeatures_High0012_DNA*.
--  *StratoFeatures_PC<Number>_<Image>*: in place of these, where features are reduced, a principal component of them.
-   *StratoFeatures_Projection* (experiment) is the id of the projection file.
--  *StratoFeatures_FeatureSet* (experiment): which network made the features. Only features of the same set can be
-   compared.
-
-References
-^^^^^^^^^^
-
-Please cite the first of these for the features, and the others for the network that they come from.
-
--  van Elswijk, M. (2024) StratoNet, a deep learning approach to high content screening feature extraction. Master's
-   thesis, Leiden University.
--  Wang, Q., Wu, B., Zhu, P., Li, P., Zuo, W. and Hu, Q. (2020) ECA-Net: Efficient channel attention for deep
-   convolutional neural networks. IEEE/CVF Conference on Computer Vision and Pattern Recognition.
--  He, K., Zhang, X., Ren, S. and Sun, J. (2016) Deep residual learning for image recognition. IEEE Conference on
-   Computer Vision and Pattern Recognition.
-"""
+__doc__ = _help.MODULE
 
 WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
 TABLES, PARQUET, TABLES_AND_PARQUET = "CellProfiler's tables", "A Parquet file", "Both"
 SHIPPED, FROM_FILE = "stratonet50", "From a file"
 FEATURE_SET, PROJECTION = f"{PREFIX}_FeatureSet", f"{PREFIX}_Projection"
-NO_STACKS = 'Set "Process as 3D?" in NamesAndTypes to No; MakeProjection can then project the planes of a stack.'
 # What one table of a database can hold.
 DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
 
@@ -419,8 +306,8 @@ Parquet file and the table of the experiment carry: only components of the same 
             if limit and count > limit:
                 raise ValidationError(
                     f"ExportToDatabase ({exporter.db_type.value}) holds at most {limit:,} columns a table, and "
-                    f"{table} would have {count:,}. Select fewer taps or images, switch off the per-image means of "
-                    f'objects in ExportToDatabase, or set "{self.output.text}" to {PARQUET}.',
+                    f"{table} would have {count:,}. Reduce the features to components, select fewer taps or images, switch "
+                    f'off the per-image means of objects in ExportToDatabase, or set "{self.output.text}" to {PARQUET}.',
                     self.output,
                 )
 
@@ -428,14 +315,15 @@ Parquet file and the table of the experiment carry: only components of the same 
         features = len(self.names()) * len(self.kinds())
         if self.writes_tables and features > 3000:
             raise ValidationError(
-                f'{features:,} columns in CellProfiler\'s tables take seconds an image set. "{PARQUET}" is faster.',
+                f'{features:,} columns in CellProfiler\'s tables take seconds an image set. "{PARQUET}" is faster, and '
+                "components are fewer.",
                 self.output,
             )
 
     def prepare_run(self, workspace):
         if workspace.pipeline.volumetric():  # CellProfiler stops too, but without a window it does not say why
             raise RuntimeError(
-                f"{self.module_name} measures planes, and the pipeline processes its images as 3D stacks. {NO_STACKS}"
+                f"{self.module_name} measures planes, and the pipeline processes its images as 3D stacks. {_pixels.NO_STACKS}"
             )
         if not workspace.pipeline.in_batch_mode():  # without a window nobody has validated the settings yet
             for setting in self.visible_settings():
@@ -464,93 +352,24 @@ Parquet file and the table of the experiment carry: only components of the same 
         return StratoNet.load(self.weights_chosen(), self.taps.get_selections())
 
     def run(self, workspace):
-        net = self.net()
-        planes = {name: self.plane(workspace, name) for name in self.images.value}
+        net, images, size = self.net(), self.images.value, self.crop_size.value
+        planes = {name: _pixels.plane(workspace, name) for name in images}
         found = {}
         for kind in self.kinds():
             if kind == IMAGE:
                 middle, cut = numpy.zeros((1, 2)), lambda name, row: blank(*planes[name])
             else:
-                middle, cut = self.object_crops(workspace, kind, planes)
-            features = self.embed(net, kind, len(middle), cut)
+                middle, cut = _pixels.object_crops(workspace, kind, planes, size, self.hide_neighbors.value)
+            features = _pixels.embed(net, images, kind, len(middle), cut)
             self.record(workspace, kind, features)
             if self.show_window:
                 found[kind] = features, middle, cut
         if self.show_window:
             measurements = workspace.measurements
             started = measurements.get_experiment_measurement("Run_Timestamp")
-            workspace.display_data.run = [started, net.feature_set_id, self.images.value, self.taps.get_selections()]
+            workspace.display_data.run = [started, net.feature_set_id, images, self.taps.get_selections()]
             workspace.display_data.number = measurements.image_set_number
-            workspace.display_data.shown = _figure.pictures(net, planes, self.crop_size.value, found)
-
-    def plane(self, workspace, name):
-        """The pixels and the mask of an image, or a RuntimeError that says where it comes from and what to do."""
-        measurements = workspace.measurements
-        place = f"Image {name} of image set {measurements.image_set_number}"
-        path = [
-            f"{part}_{name}" for part in ("PathName", "FileName") if measurements.has_feature(IMAGE, f"{part}_{name}")
-        ]
-        if len(path) == 2:
-            place += " (" + os.path.join(*(measurements.get_current_image_measurement(part) for part in path)) + ")"
-        try:
-            image = workspace.image_set.get_image(name)
-        except Exception as error:
-            raise RuntimeError(
-                f"{place} is missing or cannot be read: {error}. Complete the image set, or leave it out."
-            ) from error
-        if image.volumetric:
-            raise RuntimeError(f"{place} is a 3D stack of shape {image.pixel_data.shape}. {NO_STACKS}")
-        if image.multichannel:
-            raise RuntimeError(f"{place} is a color image of shape {image.pixel_data.shape}. Use ColorToGray first.")
-        try:
-            return check_plane(image.pixel_data), image.mask
-        except (TypeError, ValueError) as error:
-            raise RuntimeError(f"{place}: {error}") from error
-
-    def object_crops(self, workspace, kind, planes):
-        """The centre of each object, and a function of the image's name and the row that makes the crop."""
-        objects = workspace.object_set.get_objects(kind)
-        for name, (pixels, _) in planes.items():
-            if objects.shape != pixels.shape:
-                raise RuntimeError(
-                    f"The objects {kind} have shape {objects.shape}, the image {name} {pixels.shape}. "
-                    "Identify them in an image of the same size, or use Crop or Resize on both."
-                )
-        count = objects.count
-        middle = centres(objects.ijv, count)
-        layer_of = {}
-        if self.hide_neighbors and count:
-            layers = objects.get_labels()
-            occupied = functools.reduce(numpy.logical_or, (labels > 0 for labels, _ in layers))
-            for labels, indices in layers:
-                others = numpy.where(occupied & (labels == 0), -1, labels)
-                layer_of.update(dict.fromkeys(indices, others))
-
-        def cut(name, row):
-            pixels, mask = planes[name]
-            label = row + 1
-            return crop(pixels, middle[row], self.crop_size.value, mask, layer_of.get(label), label)
-
-        return middle, cut
-
-    def embed(self, net, kind, count, cut):
-        """Features of ``count`` rows, (count, images x width); nan and a warning where there is nothing to measure."""
-        names = self.images.value
-        features = numpy.full((count, len(names), net.width), numpy.nan, numpy.float32)
-        measured = []
-
-        def crops():
-            for row, (index, name) in itertools.product(range(count), enumerate(names)):
-                pixels = cut(name, row)
-                if pixels is None:
-                    logging.warning("%s %d has no pixel to measure in %s: its features are nan.", kind, row + 1, name)
-                else:
-                    measured.append((row, index))
-                    yield pixels
-
-        for number, values in enumerate(net.stream(crops())):
-            features[measured[number]] = values
-        return features.reshape(count, len(names) * net.width)
+            workspace.display_data.shown = _figure.pictures(net, planes, size, found)
 
     def display(self, workspace, figure):
         shown = workspace.display_data

@@ -134,10 +134,10 @@ class Projection:
         ValueError
             Not a projection.
         """
-        path = Path(path)
+        given, path = os.fspath(path), Path(path)
         if not path.is_file():
             raise FileNotFoundError(
-                f"No projection file {str(path)!r}. stratonet project makes one from a table of features."
+                f"No projection file {given!r}. stratonet project makes one from a table of features."
             )
         stat = path.stat()
         return _load(cls, path.resolve(), stat.st_mtime_ns, stat.st_size)

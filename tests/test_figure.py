@@ -18,6 +18,7 @@ class Frame:
 
     def __init__(self):
         self.figure = Figure(figsize=(6.4, 4.8), constrained_layout=True)
+        self.figure.set_constrained_layout_pads(w_pad=0.1, h_pad=0.05, wspace=0, hspace=0)
         FigureCanvasAgg(self.figure)
 
     def set_subplots(self, shape):
@@ -56,6 +57,7 @@ def marks(axes, color):
 def assert_inside(frame):
     frame.figure.canvas.draw()
     for axes in frame.figure.axes:
+        assert axes.bbox.width > 60 and axes.bbox.height > 50
         for text in (axes.title, axes.yaxis.label, *axes.texts, *(axes.get_xticklabels() if axes.axison else [])):
             box = text.get_window_extent()
             assert box.x0 > -1 and box.y0 > -1 and box.x1 < 641 and box.y1 < 481, text.get_text()
