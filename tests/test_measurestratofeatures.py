@@ -16,7 +16,7 @@ from cellprofiler_runs import load_modules, module, pipeline_of, rows_of, run  #
 
 from cellprofiler_core.image import Image, ImageSetList
 from cellprofiler_core.measurement import Measurements
-from cellprofiler_core.object import ObjectSet
+from cellprofiler_core.object import Objects, ObjectSet
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.setting import ValidationError
 from cellprofiler_core.workspace import Workspace
@@ -214,6 +214,28 @@ def workspace_of(pipeline, **images):
     for name, image in images.items():
         image_set.add(name, image)
     return Workspace(pipeline, pipeline.modules()[-1], image_set, ObjectSet(), measurements, image_sets)
+
+
+def test_overlapping_objects_keep_what_they_share(field):
+    step = measure("DNA", where="Objects", objects="Cells", crop_size="32", taps="low", hide_neighbors=True)
+    plane = field / np.float32(65535)
+    workspace = workspace_of(pipeline_of(step), DNA=Image(plane))
+    inside = np.zeros((2, *field.shape), bool)
+    inside[0, 40:60, 50:70] = inside[1, 44:64, 64:74] = True
+    cells = Objects()
+    pixels = [np.insert(np.argwhere(one), 2, number, axis=1) for number, one in enumerate(inside, start=1)]
+    cells.set_ijv(np.concatenate(pixels))
+    cells.parent_image = Image(plane)
+    workspace.object_set.add_objects(cells, "Cells")
+    step.run(workspace)
+    windows = [np.s_[34:66, 44:76], np.s_[38:70, 52:84]]
+    others = [~inside[0] & inside[1], ~inside[1] & inside[0]]
+    expected = [blank(plane[window], ~other[window]) for window, other in zip(windows, others)]
+    measured = workspace.measurements
+    received = np.array([measured.get_measurement("Cells", name) for name in step.names()]).T
+    agree(received, StratoNet.load(taps="low").features(expected))
+    assert measured.get_measurement("Cells", "ObjectNumber").tolist() == [1, 2]
+    assert measured.get_measurement("Cells", "ImageNumber").tolist() == [1, 1]
 
 
 def test_stacks_are_refused(tmp_path, field):
