@@ -31,11 +31,6 @@ def merge(parts, output):
     output : pathlib.Path
         Files of the same name there are replaced.
 
-    Returns
-    -------
-    list of pathlib.Path
-        The names of the tables, relative to ``output``.
-
     Raises
     ------
     RuntimeError
@@ -46,20 +41,15 @@ def merge(parts, output):
         for path in sorted(path for path in part.rglob("*") if path.is_file()):
             having.setdefault(path.relative_to(part), []).append(path)
     pattern = re.compile("|".join(re.escape(str(part)) for part in parts))
-    tables = []
     for name, paths in having.items():
         target = output / name
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.partial")
-        put = table_of(paths[0])
         try:
-            (put or _last)(paths, partial, lambda text: pattern.sub(lambda _: str(output), text))
+            (table_of(paths[0]) or _last)(paths, partial, lambda text: pattern.sub(lambda _: str(output), text))
         except (RuntimeError, sqlite3.Error, ValueError) as error:
             raise RuntimeError(f"{name} cannot be put together from {len(parts)} parts: {error}") from error
         os.replace(partial, target)
-        if put:
-            tables.append(name)
-    return tables
 
 
 def table_of(path):

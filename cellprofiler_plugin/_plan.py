@@ -32,7 +32,7 @@ from cellprofiler_core.workspace import Workspace
 
 from stratonet import __version__
 
-OF_IMAGE_SETS = ("FileName_", "PathName_", "URL_", "Metadata_", "Frame_", "Series_", "ObjectsFileName_")
+OF_IMAGE_SETS = ("FileName_", "PathName_", "URL_", "Frame_", "Series_", "Objects", "Metadata_")
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")
 
 

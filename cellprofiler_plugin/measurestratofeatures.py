@@ -32,6 +32,14 @@ FEATURE_SET, PROJECTION = f"{PREFIX}_FeatureSet", f"{PREFIX}_Projection"
 DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
 
 
+def known(names):
+    """What ``names`` returns; nothing while a file that it depends on is missing, as the setting of the file says."""
+    try:
+        return names()
+    except (OSError, ValueError):
+        return []
+
+
 class TapChoice(MultiChoice):
     """The taps of the weights file that the module has at the time."""
 
@@ -40,10 +48,7 @@ class TapChoice(MultiChoice):
         super().__init__(text, [], value, **kwargs)
 
     def get_choices(self):
-        try:
-            return [tap.alias or tap.layer for tap in self.module.card().taps]
-        except (OSError, ValueError):
-            return list(self.get_selections())  # the setting of the file says what is wrong
+        return [tap.alias or tap.layer for tap in known(lambda: self.module.card().taps)] or list(self.get_selections())
 
 
 class MeasureStratoFeatures(Module):
@@ -429,7 +434,8 @@ Parquet file and the table of the experiment carry: only components of the same 
         if self.reduce:
             columns += [(EXPERIMENT, PROJECTION, "varchar(128)")]
         if self.writes_tables:
-            columns += [(kind, name, COLTYPE_FLOAT) for kind in self.kinds() for name in self.names()]
+            names = known(self.names)
+            columns += [(kind, name, COLTYPE_FLOAT) for kind in self.kinds() for name in names]
         return columns
 
     def get_categories(self, pipeline, object_name):
@@ -438,7 +444,7 @@ Parquet file and the table of the experiment carry: only components of the same 
     def get_measurements(self, pipeline, object_name, category):
         if category not in self.get_categories(pipeline, object_name):
             return []
-        return self.middles()
+        return known(self.middles)
 
     def get_measurement_images(self, pipeline, object_name, category, measurement):
         return list(self.images.value) if measurement in self.get_measurements(pipeline, object_name, category) else []

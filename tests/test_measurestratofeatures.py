@@ -441,6 +441,15 @@ def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
     assert "column" not in step.columns_in_words() and step.columns_in_words() in str(caught.value)
 
 
+@pytest.mark.parametrize("missing", [{"network": "From a file", "weights": "none.onnx"}, {"reduce": True}])
+def test_a_missing_file_leaves_the_pickers_of_other_modules_alone(missing):
+    step = measure("DNA", **missing)
+    pipeline = loading(step)
+    assert {kind for kind, *_ in step.get_measurement_columns(pipeline)} == {"Experiment"}
+    assert step.get_measurements(pipeline, "Image", "StratoFeatures") == []
+    assert step.taps.get_choices()
+
+
 def test_components_are_what_the_pickers_show(projection):
     step = measure("DNA, ER", taps="low", reduce=True, projection=projection)
     pipeline = loading(step)
