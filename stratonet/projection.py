@@ -55,7 +55,7 @@ class Projection:
 
     @property
     def id(self):
-        """``pca<n>-<digest>``: the digest covers the feature set id, the taps, the channels and all numbers."""
+        """``pca<n>-<digest>``: the digest covers the feature set id, the taps, the channels, means and components."""
         digest = hashlib.sha256(json.dumps([self.feature_set_id, self.taps, self.channels]).encode())
         for channel in self.channels:
             digest.update(self.means[channel].tobytes() + self.components[channel].tobytes())
@@ -74,8 +74,21 @@ class Projection:
         -------
         numpy.ndarray (n, n components), float32
             NaN where a feature is NaN.
+
+        Raises
+        ------
+        ValueError
+            It does not have the channel, or takes another number of features.
         """
-        centred = np.asarray(features, np.float64) - self.means[channel]
+        features = np.asarray(features, np.float64)
+        if channel not in self.components:
+            raise ValueError(f"The projection has the channels {', '.join(self.channels)}. Received: {channel!r}.")
+        if features.ndim != 2 or features.shape[1] != len(self.means[channel]):
+            raise ValueError(
+                f"The projection takes (n, {len(self.means[channel])}) features, of the taps {_listed(self.taps)}. "
+                f"Received: {features.shape}."
+            )
+        centred = features - self.means[channel]
         return (centred @ self.components[channel].T.astype(np.float64)).astype(np.float32)
 
     def check(self, feature_set_id, taps, channels):
@@ -110,12 +123,13 @@ class Projection:
             )
 
     def save(self, path):
-        """Write it to a file, whole or not at all."""
+        """Write it to a file, whole or not at all. Its folder is made if missing."""
         about = {"feature_set_id": self.feature_set_id, "taps": self.taps, "rows": self.rows, "channels": self.channels}
         arrays = {"about": np.array(json.dumps(about))}
         for name in ("means", "components", "explained"):
             arrays.update({f"{name}/{channel}": values for channel, values in getattr(self, name).items()})
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             with open(partial, "wb") as file:
@@ -158,7 +172,7 @@ def _load(cls, path, _modified, _size):
                 for name in ("means", "components", "explained")
             }
         return cls(about["feature_set_id"], tuple(map(tuple, about["taps"])), rows=about["rows"], **parts)
-    except (BadZipFile, EOFError, KeyError, ValueError, OSError):
+    except (BadZipFile, EOFError, KeyError, ValueError, OSError, TypeError, AttributeError):  # any other content
         raise ValueError(f"{path} is not a projection. stratonet project makes one from a table of features.") from None
 
 

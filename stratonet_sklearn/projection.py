@@ -11,6 +11,9 @@ from stratonet.extraction.profiles import feature_columns, feature_parts, read_f
 from stratonet.naming import FEATURE_SET, PROJECTION
 from stratonet.projection import Projection
 
+# Share of the variance below which a component is the rounding of features: its direction would be arbitrary.
+NO_VARIANCE = 1e-10
+
 
 def fit_projection(features, n_components=50):
     """Fit principal components to the features of each channel, scaled to unit variance.
@@ -31,15 +34,37 @@ def fit_projection(features, n_components=50):
     Raises
     ------
     ValueError
-        No features, not all features of a tap, components in place of features, or too few rows.
+        No features, those of several feature sets, not all features of a tap, components in place of features, or too
+        few rows that differ.
     """
-    where = "The frame" if isinstance(features, pd.DataFrame) else os.fspath(features)
-    frame = features if isinstance(features, pd.DataFrame) else read_features(features)
+    if isinstance(features, pd.DataFrame):
+        return _fit(features, "The frame", n_components)[0]
+    return _fit(read_features(features), os.fspath(features), n_components)[0]
+
+
+def project(features, output, n_components=50):
+    """Fit a projection to what `read_features` reads and write it to a file; what was done, in words."""
+    made, left_out = _fit(read_features(features), os.fspath(features), n_components)
+    made.save(output)
+    shares = ", ".join(f"{channel} {values.sum():.0%}" for channel, values in made.explained.items())
+    return (
+        f"Projection   {made.id}\n"
+        f"Fitted to    {made.rows:,} rows of {made.feature_set_id}; {left_out:,} with NaN are left out\n"
+        f"Components   {made.width} of each channel, with this share of its variance: {shares}\n"
+        f"File         {output}"
+    )
+
+
+def _fit(frame, where, n_components):
+    """The projection, and how many rows were left out."""
     if PROJECTION in frame:
         raise ValueError(f"{where} holds components of {frame[PROJECTION].iloc[0]} already. Give a table of features.")
     names = feature_columns(frame)
     if not names or FEATURE_SET not in frame:
         raise ValueError(f"{where} holds no features of StratoNet with their {FEATURE_SET}.")
+    ids = frame[FEATURE_SET].unique()
+    if len(ids) > 1:
+        raise ValueError(f"{where} holds features of {', '.join(map(str, ids))}. Give those of one feature set.")
     parts = feature_parts(names)
     taps = {channel: _taps(part, where) for channel, part in parts.groupby("channel", sort=False)}
     if len(set(taps.values())) > 1:
@@ -57,23 +82,16 @@ def fit_projection(features, n_components=50):
         values = frame.loc[whole, part.index].to_numpy(np.float64)
         scaler = StandardScaler(copy=False)
         found = PCA(n_components, svd_solver="covariance_eigh").fit(scaler.fit_transform(values))
+        varied = int((found.explained_variance_ratio_ > NO_VARIANCE).sum())
+        if varied < n_components:
+            raise ValueError(
+                f"The {rows:,} rows without NaN of {where} differ along {varied} components in {channel}: some are the same. "
+                f"Ask for fewer than {n_components} components, or give more rows."
+            )
         means[channel] = scaler.mean_.astype(np.float32)
         components[channel] = (found.components_ / scaler.scale_).astype(np.float32)
         explained[channel] = found.explained_variance_ratio_.astype(np.float32)
-    return Projection(str(frame[FEATURE_SET].iloc[0]), widths, means, components, explained, rows)
-
-
-def project(features, output, n_components=50):
-    """Fit a projection and write it to a file; what was done, in words."""
-    made = fit_projection(features, n_components)
-    made.save(output)
-    shares = ", ".join(f"{channel} {values.sum():.0%}" for channel, values in made.explained.items())
-    return (
-        f"Projection   {made.id}\n"
-        f"Fitted to    {made.rows:,} rows of {made.feature_set_id}\n"
-        f"Components   {made.width} of each channel, with this share of its variance: {shares}\n"
-        f"File         {output}"
-    )
+    return Projection(str(ids[0]), widths, means, components, explained, rows), len(frame) - rows
 
 
 def _taps(part, where):

@@ -56,6 +56,8 @@ def test_the_file_is_the_projection(rng, tmp_path):
     made = fit_projection(table, 3)
     made.save(tmp_path / "a.npz")
     loaded = Projection.load(tmp_path / "a.npz")
+    fit_projection(table, 3).save(tmp_path / "again" / "a.npz")
+    assert (tmp_path / "again" / "a.npz").read_bytes() == (tmp_path / "a.npz").read_bytes()
     assert loaded.id == made.id == fit_projection(table, 3).id and made.id.startswith("pca3-")
     assert loaded.rows == 40 and loaded.channels == ["DNA", "ER"] and loaded.width == 3
     values = table.filter(regex="_ER$")
@@ -63,20 +65,36 @@ def test_the_file_is_the_projection(rng, tmp_path):
     assert Projection.load(tmp_path / "a.npz") is loaded
     fit_projection(table, 4).save(tmp_path / "a.npz")
     assert Projection.load(tmp_path / "a.npz").width == 4
-    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.npz", "a.npz"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no file", None])
-def test_what_is_no_projection_is_refused(content, tmp_path):
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda file: None,
+        lambda file: file.write(b"no file"),
+        lambda file: np.save(file, np.zeros(3)),
+        lambda file: np.savez(file, about=np.array(json.dumps({"feature_set_id": ID}))),
+        lambda file: np.savez(file, about=np.array(json.dumps([ID]))),
+    ],
+)
+def test_what_is_no_projection_is_refused(write, tmp_path):
     path = tmp_path / "a.npz"
-    if content is None:
-        np.savez(path, about=np.array(json.dumps({"feature_set_id": ID})))
-    else:
-        path.write_bytes(content)
+    with open(path, "wb") as file:
+        write(file)
     with pytest.raises(ValueError, match="a.npz is not a projection. stratonet project makes one"):
         Projection.load(path)
     with pytest.raises(FileNotFoundError, match="No projection file"):
         Projection.load(tmp_path / "b.npz")
+
+
+def test_features_that_it_does_not_take_are_refused(rng):
+    made = fit_projection(frame(rng), 3)
+    for shape in ((4, 1), (4, 33), (32,)):
+        with pytest.raises(ValueError, match=r"takes \(n, 32\) features, of the taps Low \(12\), High \(20\)"):
+            made.transform(np.zeros(shape), "DNA")
+    with pytest.raises(ValueError, match="has the channels DNA, ER. Received: 'AGP'"):
+        made.transform(np.zeros((4, 32)), "AGP")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +107,8 @@ def test_what_is_no_projection_is_refused(content, tmp_path):
         (lambda table: table.drop(columns=table.filter(regex="Low.*ER")), 3, "has other taps for DNA, ER"),
         (lambda table: table[["Metadata_StratoFeatures"]], 3, "no features of StratoNet"),
         (lambda table: table.assign(Metadata_StratoProjection="pca9-1"), 3, "components of pca9-1 already"),
+        (lambda table: table.assign(Metadata_StratoFeatures=[ID, "net-2"] * 20), 3, f"features of {ID}, net-2"),
+        (lambda table: table.iloc[[0, 1, 2, 3] * 10], 5, "differ along 3 components in DNA: some are the same"),
     ],
 )
 def test_tables_that_cannot_be_projected_are_refused(change, components, told, rng):
@@ -101,12 +121,13 @@ def test_the_command_makes_a_file_that_fits_the_network(rng, tmp_path, capsys):
     names = net.feature_names(["DNA"])
     table = pd.DataFrame(rng.random((30, len(names)), np.float32), columns=names)
     table.insert(0, "Metadata_StratoFeatures", net.feature_set_id)
+    table.loc[[3, 5], names[7]] = np.nan
     table.to_parquet(tmp_path / "pilot.parquet")
     command = ["project", str(tmp_path / "pilot.parquet"), "--components", "10", "--output", str(tmp_path / "p.npz")]
     assert stratonet_cli.main(command) == 0
     made = Projection.load(tmp_path / "p.npz")
     said = capsys.readouterr().out
-    assert made.id in said and f"30 rows of {net.feature_set_id}" in said and "10 of each channel" in said
+    assert made.id in said and f"28 rows of {net.feature_set_id}; 2 with NaN are left out" in said and "10 of each channel" in said
     made.check(feature_set_id(), net.taps, ["DNA"])
     with pytest.raises(ValueError, match="and the network makes other-1"):
         made.check("other-1", net.taps, ["DNA"])
