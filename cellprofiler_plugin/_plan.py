@@ -10,7 +10,7 @@ CellProfiler reads its own arguments and prepares the run; the file PLAN then ho
 - ``writes``: names of files that each process has to write; ``tables``: whether it has to write CSV tables;
 - ``last_module``: its number;
 - ``searches``: whether it takes what lies in the image directory, rather than a table of LoadData;
-- ``digest``: of the pipeline and of what it measures;
+- ``digest``: of the pipeline, its weights and projections, and of what it measures;
 - or ``error``: why it cannot be run, or not in parts.
 """
 
@@ -31,6 +31,7 @@ from cellprofiler_core.setting.text import Directory
 from cellprofiler_core.workspace import Workspace
 
 from stratonet import __version__
+from stratonet.naming import PREFIX
 
 OF_IMAGE_SETS = ("FileName_", "PathName_", "URL_", "Frame_", "Series_", "Objects", "Metadata_")
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")
@@ -141,6 +142,9 @@ class Planned(Pipeline):
         digest = hashlib.sha256(__version__.encode())
         for module in self.modules():
             digest.update(repr([module.module_name, [setting.value for setting in module.settings()]]).encode())
+        for feature in sorted(measurements.get_feature_names(EXPERIMENT)):
+            if feature.startswith(PREFIX):  # ids of weights and projections, whose files may change under their names
+                digest.update(repr([feature, measurements.get_experiment_measurement(feature)]).encode())
         for feature in sorted(measurements.get_feature_names(IMAGE)):
             if feature.startswith(OF_IMAGE_SETS):
                 values = measurements.get_measurement(IMAGE, feature, measurements.get_image_numbers())

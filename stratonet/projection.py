@@ -1,7 +1,7 @@
 """Principal components of features: few columns that can still be used, for tables that hold no more.
 
-A projection is fitted once, to a table of features (see `stratonet_sklearn.fit_projection`), and kept in a file. numpy is
-enough to apply it.
+A projection is fitted once, to a table of features (see `stratonet_sklearn.fit_projection`), and kept in a file. numpy
+is enough to apply it.
 """
 
 import hashlib
@@ -109,17 +109,18 @@ class Projection:
         lacking = [channel for channel in channels if channel not in self.components]
         if feature_set_id != self.feature_set_id:
             raise ValueError(
-                f"The projection was fitted to features of {self.feature_set_id}, and the network makes {feature_set_id}. "
-                "Choose that network, or fit a projection to features of this one."
+                f"The projection was fitted to features of {self.feature_set_id}, and the network makes "
+                f"{feature_set_id}. Choose that network, or fit a projection to features of this one."
             )
         if wanted != self.taps:
             raise ValueError(
-                f"The projection was fitted to the taps {_listed(self.taps)}. Received: {_listed(wanted)}. Select its taps."
+                f"The projection was fitted to the taps {_listed(self.taps)}. Received: {_listed(wanted)}. "
+                "Select its taps."
             )
         if lacking:
             raise ValueError(
-                f"The projection has the channels {', '.join(self.channels)}. Received: {', '.join(channels)}. Give images "
-                "the names of its channels, or select others."
+                f"The projection has the channels {', '.join(self.channels)}. Received: {', '.join(channels)}. "
+                "Give images the names of its channels, or select others."
             )
 
     def save(self, path):

@@ -74,8 +74,8 @@ def _fit(frame, where, n_components):
     rows, width = int(whole.sum()), sum(count for _, count in widths)
     if not 1 <= n_components < min(rows, width + 1):
         raise ValueError(
-            f"{n_components} components need more rows than that, and no more than {width:,} features a channel. {where} "
-            f"has {rows:,} rows without NaN."
+            f"{n_components} components need more rows than that, and no more than {width:,} features a channel. "
+            f"{where} has {rows:,} rows without NaN."
         )
     means, components, explained = {}, {}, {}
     for channel, part in parts.groupby("channel", sort=False):
@@ -85,8 +85,8 @@ def _fit(frame, where, n_components):
         varied = int((found.explained_variance_ratio_ > NO_VARIANCE).sum())
         if varied < n_components:
             raise ValueError(
-                f"The {rows:,} rows without NaN of {where} differ along {varied} components in {channel}: some are the same. "
-                f"Ask for fewer than {n_components} components, or give more rows."
+                f"{n_components} components need rows that differ in as many. The {rows:,} without NaN in {where} differ in "
+                f"{varied}, for {channel}. Give more rows, or ask for {varied or 'no'} components."
             )
         means[channel] = scaler.mean_.astype(np.float32)
         components[channel] = (found.components_ / scaler.scale_).astype(np.float32)

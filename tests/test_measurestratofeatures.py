@@ -3,6 +3,7 @@
 import csv
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -439,6 +440,21 @@ def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
         step.validate_module(loading(step))
     assert caught.value.setting is step.projection
     assert "column" not in step.columns_in_words() and step.columns_in_words() in str(caught.value)
+
+
+def test_a_projection_of_another_network_is_refused(projection, tmp_path):
+    replace(Projection.load(projection), feature_set_id="other-1-abc").save(tmp_path / "other.npz")
+    step = measure("DNA", taps="low", reduce=True, projection=tmp_path / "other.npz")
+    told = f"features of other-1-abc, and the network makes {StratoNet.load().feature_set_id}. Choose that network"
+    with pytest.raises(ValidationError, match=told) as caught:
+        step.validate_module(loading(step))
+    assert caught.value.setting is step.projection
+
+
+def test_a_batch_file_has_the_paths_of_the_cluster():
+    step = measure("DNA", reduce=True, projection="/here/p.npz", network="From a file", weights="/here/w.onnx")
+    step.prepare_to_create_batch(None, lambda path: path.replace("/here", "/cluster"))
+    assert (step.projection.value, step.weights.value) == ("/cluster/p.npz", "/cluster/w.onnx")
 
 
 @pytest.mark.parametrize("missing", [{"network": "From a file", "weights": "none.onnx"}, {"reduce": True}])

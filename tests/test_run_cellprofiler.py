@@ -21,6 +21,8 @@ from pyarrow import parquet
 
 from cellprofiler_plugin import _headless
 from cellprofiler_plugin._batches import Batches, divide
+from stratonet.network import feature_set_id
+from stratonet.projection import Projection
 
 TIMES = re.compile("ExecutionTime|Timestamp")
 SETS = 5
@@ -217,6 +219,20 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(scre
     assert jobs["groups"][0] == {"Metadata": "Metadata_Plate=1,Metadata_Well=7"} and len(jobs["groups"]) == 3
     assert jobs["output_structure"] == "Metadata_Plate/Metadata_Well"
     assert Path(jobs["data_file"]) == folder / "load_data.csv"
+
+
+def test_parts_of_another_projection_do_not_count(screen, tmp_path):
+    folder, modules = screen
+    reduced = deepcopy(modules["stratonet"])
+    reduced.reduce.value, reduced.projection.value = True, str(tmp_path / "pilot.npz")
+    write(folder / "reduced.cppipe", {"nuclei": modules["nuclei"], "stratonet": reduced})
+    means, shares = np.zeros(512, np.float32), np.full(2, 0.4, np.float32)
+    works = set()
+    for axes in (np.eye(2, 512, dtype=np.float32), np.eye(2, 512, 1, dtype=np.float32)):
+        parts = ({"DNA": values} for values in (means, axes, shares))
+        Projection(feature_set_id(), (("Low", 512),), *parts, rows=9).save(tmp_path / "pilot.npz")
+        works.add(batches(folder, tmp_path, pipeline="reduced.cppipe").work)
+    assert len(works) == 2
 
 
 def plan(groups, whole=()):
