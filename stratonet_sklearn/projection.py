@@ -50,7 +50,7 @@ def project(features, output, n_components=50):
     return (
         f"Projection   {made.id}\n"
         f"Fitted to    {made.rows:,} rows of {made.feature_set_id}; {left_out:,} with NaN are left out\n"
-        f"Components   {made.width} of each channel, with this share of its variance: {shares}\n"
+        f"Components   {made.width} of each channel, with this share of its variance in these rows: {shares}\n"
         f"File         {output}"
     )
 

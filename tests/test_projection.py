@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 import stratonet_cli
 from stratonet import StratoNet
 from stratonet.extraction import read_features
+from stratonet.extraction.profiles import feature_columns, feature_parts
 from stratonet.network import feature_set_id
 from stratonet.projection import Projection
 from stratonet_sklearn import fit_projection
@@ -144,6 +145,7 @@ def test_components_of_different_projections_are_not_mixed(rng, tmp_path):
         table.insert(0, "Metadata_StratoFeatures", ID)
         table.insert(0, "Metadata_StratoProjection", f"pca2-{number}")
         table.to_parquet(tmp_path / f"{number}.parquet")
-    assert len(read_features(tmp_path / "1.parquet")) == 4
+    read = read_features(tmp_path / "1.parquet")
+    assert feature_parts(feature_columns(read)).to_numpy().tolist() == [["DNA", "PC", 1], ["DNA", "PC", 2]]
     with pytest.raises(ValueError, match="different projections, which cannot be compared: pca2-1, pca2-2"):
         read_features(tmp_path)
