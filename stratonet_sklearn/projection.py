@@ -85,8 +85,8 @@ def _fit(frame, where, n_components):
         varied = int((found.explained_variance_ratio_ > NO_VARIANCE).sum())
         if varied < n_components:
             raise ValueError(
-                f"{n_components} components need rows that differ in as many. The {rows:,} without NaN in {where} differ in "
-                f"{varied}, for {channel}. Give more rows, or ask for {varied or 'no'} components."
+                f"{n_components} components need rows that differ in as many. The {rows:,} without NaN in {where} differ "
+                f"in {varied}, for {channel}. Give more rows, or ask for {varied or 'no'} components."
             )
         means[channel] = scaler.mean_.astype(np.float32)
         components[channel] = (found.components_ / scaler.scale_).astype(np.float32)
