@@ -6,7 +6,7 @@
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 IN_CELLPROFILER := tests/test_card.py tests/test_naming.py tests/test_preprocessing.py tests/test_images.py \
 	tests/test_crops.py tests/test_network.py tests/test_parquet.py tests/test_measurestratofeatures.py \
-	tests/test_figure.py tests/test_downstream.py
+	tests/test_figure.py
 
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")

@@ -118,23 +118,30 @@ def _parquet(paths, target, moved):
     from pyarrow import parquet
 
     filled = [path for path in paths if parquet.read_metadata(path).num_rows] or paths[:1]
-    schemas = [parquet.read_schema(path) for path in filled]
-    if any(schema.names != schemas[0].names for schema in schemas):
-        raise RuntimeError("the parts have different columns.")
     # Metadata that is a number in one part and text in another is text in all of them, as in a single file.
-    types = [{schema.field(name).type for schema in schemas} for name in schemas[0].names]
-    fields = [(name, kinds.pop() if len(kinds) == 1 else pa.string()) for name, kinds in zip(schemas[0].names, types)]
-    schema = pa.schema(fields)
+    types = {}
+    for path in filled:
+        for field in parquet.read_schema(path):
+            types.setdefault(field.name, set()).add(field.type)
+    schema = pa.schema([(name, kinds.pop() if len(kinds) == 1 else pa.string()) for name, kinds in types.items()])
     with parquet.ParquetWriter(target, schema, compression="zstd") as writer:
         for path in filled:
             file = parquet.ParquetFile(path)
             for number in range(file.num_row_groups):
                 group = file.read_row_group(number)
-                columns = [
-                    column if column.type == field.type else pa.array([str(value) for value in column.to_pylist()])
-                    for column, field in zip(group.columns, schema)
-                ]
-                writer.write_table(pa.table(columns, schema=schema))
+                writer.write_table(pa.table([_column(group, field) for field in schema], schema=schema))
+
+
+def _column(table, field):
+    """A column of a table as a field wants it, without values where there is none."""
+    import pyarrow as pa
+
+    if field.name not in table.column_names:
+        return pa.nulls(len(table), field.type)
+    column = table[field.name]
+    if column.type == field.type:
+        return column
+    return pa.array([None if value is None else str(value) for value in column.to_pylist()], field.type)
 
 
 def _last(paths, target, moved):

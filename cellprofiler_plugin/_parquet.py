@@ -94,13 +94,16 @@ def gather(folder, kind, names, ids, path):
 
 
 def _keys(parts):
-    keys = {}
+    """What the rows are keyed by, a list a column; None where an image set has no such key."""
+    keys, count = {}, 0
     for part in parts:
         with np.load(part) as content:
-            for name in content.files:
-                if name != "features":
-                    keys.setdefault(name, []).extend(content[name].tolist())
+            here = {name: content[name].tolist() for name in content.files if name != "features"}
+        rows = len(here["ImageNumber"])
+        for name in {**keys, **here}:
+            keys.setdefault(name, [None] * count).extend(here.get(name, [None] * rows))
+        count += rows
     for name, values in keys.items():
-        if len({type(value) for value in values}) > 1:
-            keys[name] = [str(value) for value in values]
+        if len({type(value) for value in values if value is not None}) > 1:
+            keys[name] = [None if value is None else str(value) for value in values]
     return keys

@@ -406,7 +406,8 @@ Parquet file and the table of the experiment carry: only components of the same 
             for feature in measurements.get_feature_names(IMAGE):
                 if feature.startswith("Metadata_"):
                     value = measurements.get_current_image_measurement(feature)
-                    keys[feature] = "" if value is None else value
+                    if value is not None:  # a later module has written it for image sets before this one
+                        keys[feature] = value
             _parquet.write_part(self.parts(workspace), kind, measurements.image_set_number, keys, features)
 
     def parts(self, workspace):

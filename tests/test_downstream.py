@@ -13,6 +13,7 @@ from cellprofiler_runs import load_modules, module, rows_of, run  # before the o
 
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.setting import ValidationError
+from pyarrow import parquet
 
 from cellprofiler_plugin import _headless
 from stratonet import StratoNet
@@ -54,6 +55,7 @@ def fields(tmp_path_factory):
 def steps(limit, between):
     """The modules; ``limit`` divides the objects by their feature, ``between`` the images."""
     measure = module("MeasureStratoFeatures", images="DNA", taps="low", where="Both", objects="Nuclei", crop_size=SIZE)
+    measure.output.value = "Both"
 
     kept = module("FilterObjects", x_name="Nuclei", y_name="Kept", filter_choice="Limits")
     (chosen,) = kept.measurements
@@ -146,6 +148,8 @@ def test_a_batch_file_gives_what_the_pipeline_gives(fields, limits, direct, tmp_
     _headless.run(out / "Batch_data.h5", out, WRITTEN[:3], f"--data-file={tmp_path / 'load_data.csv'}", "-f1", "-l2")
     for name in WRITTEN[1:3]:
         assert read(out / name) == read(direct / name)
+    for name in ("StratoFeatures_Image.parquet", "StratoFeatures_Nuclei.parquet"):
+        assert parquet.read_table(out / name).equals(parquet.read_table(direct / name))
     for ours, theirs in zip(read(out / "Image.csv"), read(direct / "Image.csv")):
         differ = {name for name in theirs if ours[name] != theirs[name]}
         assert all(name.startswith("ExecutionTime_") for name in differ), differ

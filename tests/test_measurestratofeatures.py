@@ -195,19 +195,6 @@ def test_refused_in_a_run(case, tmp_path, field):
     assert [path.name for path in kept] == ["00000001.npz"], "what was measured before stays"
 
 
-def test_a_batch_file_carries_the_module(tmp_path, field):
-    rows = [rows_of(tmp_path, **{f"i{number}_DNA": field + number}) for number in range(3)]
-    steps = measure("DNA", taps="low", output=BOTH), module("ExportToSpreadsheet"), module("CreateBatchFiles")
-    with pytest.raises(RuntimeError, match="missing: nothing"):  # CellProfiler stops there, with exit code 1
-        run(tmp_path, rows, *steps, expected=["Batch_data.h5"])
-    batch, written = tmp_path / "batch", ["StratoFeatures_Image.parquet", "MyExpt_Image.csv"]
-    data = f"--data-file={tmp_path / 'load_data.csv'}"
-    _headless.run(tmp_path / "out" / "Batch_data.h5", batch, written, data, "-f2", "-l3")
-    table, _, received = features_of(batch / "StratoFeatures_Image.parquet")
-    assert table["ImageNumber"] == [2, 3]
-    agree(received, StratoNet.load(taps="low").features([field + 1, field + 2]))
-
-
 def workspace_of(pipeline, **images):
     """What CellProfiler hands to a module for one image set."""
     measurements, image_sets = Measurements(), ImageSetList()

@@ -38,6 +38,13 @@ def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeyp
     assert not list((folder / "run").iterdir())
 
 
+def test_keys_that_only_some_image_sets_have(tmp_path):
+    for number, keys in ((1, {}), (2, {"Metadata_QC": 1}), (3, {})):
+        _parquet.write_part(tmp_path, "Image", number, {"ImageNumber": number, **keys}, np.ones((1, 1), np.float32))
+    _parquet.gather(tmp_path, "Image", ["f0"], IDS, tmp_path / "a.parquet")
+    assert parquet.read_table(tmp_path / "a.parquet")["Metadata_QC"].to_pylist() == [None, 1, None]
+
+
 def test_what_cannot_be_written_names_the_file_and_keeps_the_parts(parts):
     folder, _ = parts
     path = folder / "nowhere" / "cells.parquet"

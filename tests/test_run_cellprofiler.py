@@ -298,9 +298,13 @@ def test_what_cannot_be_done_in_parts_is_refused_before_the_run(screen, change, 
         pipeline.check()
 
 
-def test_a_module_that_cannot_be_loaded_is_named(screen, tmp_path):
+def test_a_module_that_cannot_be_loaded_is_named(screen):
+    from cellprofiler_plugin._plan import Planned
+
     folder, _ = screen
     text = (folder / "run.cppipe").read_text().replace("IdentifySecondaryObjects:", "IdentifyTertiaryThings:")
     (folder / "unknown.cppipe").write_text(text)
-    with pytest.raises(ValueError, match="unknown.cppipe: The module IdentifyTertiaryThings cannot be loaded"):
-        batches(folder, tmp_path, pipeline="unknown.cppipe")
+    pipeline = Planned()
+    pipeline.load(str(folder / "unknown.cppipe"))
+    with pytest.raises(ValueError, match="The module IdentifyTertiaryThings cannot be loaded"):
+        pipeline.check()
