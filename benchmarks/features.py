@@ -15,6 +15,7 @@ What is there is not made again.
 
 import argparse
 import dataclasses
+import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,7 @@ def with_stratonet(published, channels, path):
     from cellprofiler_core import preferences
 
     preferences.set_headless()
+    logging.disable(logging.WARNING)  # that each module is loaded twice
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
 
