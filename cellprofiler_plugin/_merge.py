@@ -129,19 +129,13 @@ def _parquet(paths, target, moved):
             file = parquet.ParquetFile(path)
             for number in range(file.num_row_groups):
                 group = file.read_row_group(number)
-                writer.write_table(pa.table([_column(group, field) for field in schema], schema=schema))
-
-
-def _column(table, field):
-    """A column of a table as a field wants it, without values where there is none."""
-    import pyarrow as pa
-
-    if field.name not in table.column_names:
-        return pa.nulls(len(table), field.type)
-    column = table[field.name]
-    if column.type == field.type:
-        return column
-    return pa.array([None if value is None else str(value) for value in column.to_pylist()], field.type)
+                there = dict(zip(group.column_names, group.columns))
+                columns = [there.get(field.name, pa.nulls(len(group), field.type)) for field in schema]
+                for position, field in enumerate(schema):
+                    if columns[position].type != field.type:
+                        words = [None if value is None else str(value) for value in columns[position].to_pylist()]
+                        columns[position] = pa.array(words, field.type)
+                writer.write_table(pa.table(columns, schema=schema))
 
 
 def _last(paths, target, moved):

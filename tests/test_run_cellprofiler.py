@@ -17,10 +17,12 @@ import pytest
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 
 from cellprofiler_runs import load_modules, module, pipeline_of, rows_of
+import pyarrow as pa
 from pyarrow import parquet
 
 from cellprofiler_plugin import _headless
 from cellprofiler_plugin._batches import Batches, divide
+from cellprofiler_plugin._merge import merge
 from stratonet.network import feature_set_id
 from stratonet.projection import Projection
 
@@ -308,3 +310,26 @@ def test_a_module_that_cannot_be_loaded_is_named(screen):
     pipeline.load(str(folder / "unknown.cppipe"))
     with pytest.raises(ValueError, match="The module IdentifyTertiaryThings cannot be loaded"):
         pipeline.check()
+
+
+def test_metadata_of_parts_become_what_one_file_would_hold(tmp_path):
+    names = [f"StratoFeatures_Low{number:04d}_DNA" for number in range(3)]
+    wells = [[1, 2], ["B01"], [4]]
+    more = [{}, {"Metadata_Dose": [0.5]}, {}]
+    for number, (well, keys) in enumerate(zip(wells, more)):
+        features = {name: pa.array(np.full(len(well), number), pa.float32()) for name in names}
+        (tmp_path / str(number)).mkdir()
+        parquet.write_table(pa.table({"Metadata_Well": well, **keys, **features}), tmp_path / str(number) / "a.parquet")
+    merge([tmp_path / str(number) for number in range(3)], tmp_path)
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table["Metadata_Well"].to_pylist() == ["1", "2", "B01", "4"]
+    assert table["Metadata_Dose"].to_pylist() == [None, None, 0.5, None]
+    assert table[names[2]].to_pylist() == [0, 0, 1, 2]
+
+
+def test_parts_with_other_columns_are_refused(tmp_path):
+    for number, header in enumerate(("ImageNumber,A", "ImageNumber,B")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "Image.csv").write_text(f"{header}\n{number},1\n")
+    with pytest.raises(RuntimeError, match="Image.csv cannot be put together from 2 parts: .*has other columns"):
+        merge([tmp_path / "0", tmp_path / "1"], tmp_path)
