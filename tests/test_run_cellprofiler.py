@@ -222,6 +222,18 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(scre
     assert jobs["output_structure"] == "Metadata_Plate/Metadata_Well"
     assert Path(jobs["data_file"]) == folder / "load_data.csv"
 
+    # CellProfiler says so even of a run whose plug-in could not be loaded.
+    part = made.parts[0]
+    assert len(made.jobs()) == 2
+    part.beside("done").write_text("Complete\n")
+    part.folder.mkdir()
+    (part.folder / "StratoFeatures_Image.parquet").touch()
+    assert len(made.jobs()) == 2
+    (part.folder / "StratoFeatures_Nuclei.parquet").touch()
+    assert len(made.jobs()) == 1
+    part.beside("log").write_text("Image # 1, module LoadData # 1: CPU_time = 0.01 secs\n")
+    assert len(made.jobs()) == 2
+
 
 def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     folder, modules = screen
