@@ -50,9 +50,10 @@ def _run_cellprofiler(options):
     names = ("image_directory", "data_file", "file_list", "group", "first_image_set", "last_image_set")
     names += ("plugins_directory", "temporary_directory", "conserve_memory")
     given = {name.replace("_", "-"): getattr(options, name) for name in names}
-    arguments = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    arguments += ["--always-continue"] * options.always_continue
-    batches = made(options.pipeline, options.output_directory, arguments, options.processes, options.images_per_batch)
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.always_continue:
+        given["always-continue"] = None
+    batches = made(options.pipeline, options.output_directory, given, options.processes, options.images_per_batch)
     if not options.jobs:
         print(batches.run(options.quiet))
     elif options.jobs.suffix == ".json":

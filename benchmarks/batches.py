@@ -38,12 +38,12 @@ def main(data, output):
     pipeline = output / "with_stratonet.cppipe"
     rows = bbbc022(data)
     with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    images = f"--image-directory={folder_of_plate(data, output)}"
+    images = folder_of_plate(data, output)
     one, two = output / "one", output / "two"
     seconds = []
     for run in (
-        lambda: _headless.run(pipeline, one, ["Image.csv"], images),
-        lambda: Batches(pipeline, two, [images], processes=2).run(quiet=True),
+        lambda: _headless.run(pipeline, one, ["Image.csv"], f"--image-directory={images}"),
+        lambda: Batches(pipeline, two, {"image-directory": images}, processes=2).run(quiet=True),
     ):
         began = time.monotonic()
         run()

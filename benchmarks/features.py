@@ -151,9 +151,9 @@ def write(rows, features, path):
 
 def cellprofiler(pipeline, images, output):
     """CellProfiler on all cores. ``images``: LoadData's table, or the folder for pipelines that begin with Images."""
-    given = f"--data-file={images}" if images.suffix == ".csv" else f"--image-directory={images}"
+    given = {"data-file" if images.suffix == ".csv" else "image-directory": images}
     partial = output.with_name(f"{output.name}.partial")
-    print(Batches(pipeline, partial, [given]).run(quiet=True))
+    print(Batches(pipeline, partial, given).run(quiet=True))
     partial.rename(output)
 
 

@@ -17,13 +17,14 @@ import tempfile
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from tqdm import tqdm
 
 from stratonet.network import threads
+from stratonet.writing import writing
 
 from . import _headless, _merge
 
@@ -31,7 +32,6 @@ from . import _headless, _merge
 SHARE, LEAST = 0.8, 2 * 2**30
 # Seconds between two looks at the processes.
 PAUSE = 0.3
-OF_PARTS = ("--first-image-set=", "--last-image-set=")
 
 
 @dataclass
@@ -43,7 +43,8 @@ class Part:
     folder: Path
     tries: int = 0
     process: psutil.Popen = None
-    ended: set = field(default_factory=set)
+    read: int = 0  # bytes of its log
+    ended: int = 0  # image sets that have come through the last module
 
     def __len__(self):
         return self.last - self.first + 1
@@ -63,8 +64,8 @@ class Batches:
     pipeline : path
     output : path
         CellProfiler's default output folder.
-    arguments : sequence of str
-        Further arguments of ``cellprofiler -c -r``, as ``--name=value``.
+    options : dict of str to str, optional
+        Further options of ``cellprofiler -c -r`` by their long names, None for those without a value.
     processes : int, optional
         At most so many at once. Default: one a core. Fewer run where memory does not suffice.
     images_per_batch : int
@@ -76,12 +77,11 @@ class Batches:
         CellProfiler cannot run the pipeline so, or not in parts.
     """
 
-    def __init__(self, pipeline, output, arguments=(), processes=None, images_per_batch=96):
+    def __init__(self, pipeline, output, options=None, processes=None, images_per_batch=96):
         self.pipeline, self.output = Path(pipeline).resolve(), Path(output).resolve()
-        self.arguments = list(arguments)
+        self.options = options or {}
         self.plan = self._ask()
-        self.given = dict(argument.lstrip("-").partition("=")[::2] for argument in self.arguments)
-        images = self.given.get("image-directory")
+        images = self.options.get("image-directory")
         if images and self.plan["searches"] and Path(images).resolve() in (self.output, *self.output.parents):
             raise ValueError(
                 "The output folder lies in the folder of the images, where the processes would take each other's files for "
@@ -137,7 +137,7 @@ class Batches:
         missing = [part for part in self.parts if self._lacks(part)]
         for part in missing:
             part.beside("log").unlink(missing_ok=True)  # it tells of an earlier try
-        return [shlex.join(self._command(part)) for part in missing]
+        return [shlex.join(self._command_of(part)) for part in missing]
 
     def distributed(self):
         """The job file of Distributed-CellProfiler, a job a group, as a dict.
@@ -155,8 +155,8 @@ class Batches:
             )
         return {
             "pipeline": str(self.pipeline),
-            "data_file": self.given.get("data-file", ""),
-            "input": self.given.get("image-directory", ""),
+            "data_file": str(self.options.get("data-file", "")),
+            "input": str(self.options.get("image-directory", "")),
             "output": str(self.output),
             "output_structure": "/".join(groups[0]),
             "groups": [{"Metadata": ",".join(f"{key}={value}" for key, value in group.items())} for group in groups],
@@ -166,7 +166,7 @@ class Batches:
         """What CellProfiler would do, see `_plan`."""
         with tempfile.TemporaryDirectory() as folder:
             answer, log = Path(folder, "plan.json"), Path(folder, "log")
-            command = _headless.command(self.pipeline, folder, *self.arguments)
+            command = self._command(folder)
             command[2:3] = ["cellprofiler_plugin._plan", str(answer)]
             with open(log, "w") as file:
                 subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=_headless.environment())
@@ -179,14 +179,17 @@ class Batches:
 
     def _keep_plan(self):
         self.work.mkdir(parents=True, exist_ok=True)
-        partial = self.work / f"plan.{os.getpid()}"
-        partial.write_text(json.dumps(self.plan))
-        os.replace(partial, self.work / "plan.json")
+        with writing(self.work / "plan.json") as partial:
+            partial.write_text(json.dumps(self.plan))
 
-    def _command(self, part):
-        kept = [argument for argument in self.arguments if not argument.startswith(OF_PARTS)]
-        ours = [f"{name}{number}" for name, number in zip(OF_PARTS, (part.first, part.last))]
-        return _headless.command(self.pipeline, part.folder, *kept, *ours, f"--done-file={part.beside('done')}")
+    def _command(self, folder, **more):
+        options = {**self.options, **{name.replace("_", "-"): value for name, value in more.items()}}
+        arguments = [f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()]
+        return _headless.command(self.pipeline, folder, *arguments)
+
+    def _command_of(self, part):
+        edges = {"first_image_set": part.first, "last_image_set": part.last}
+        return self._command(part.folder, **edges, done_file=part.beside("done"))
 
     @contextmanager
     def _alone(self):
@@ -199,7 +202,7 @@ class Batches:
         running.write_text(f"{os.getpid()} {psutil.Process().create_time()}")
         try:
             for part in self.parts:
-                if self._lacks(part) and part.beside("pid").exists():
+                if part.beside("pid").exists():
                     with suppress(psutil.NoSuchProcess):
                         process = psutil.Process(int(part.beside("pid").read_text()))
                         if str(part.folder) in " ".join(process.cmdline()):
@@ -224,10 +227,10 @@ class Batches:
                     if ended:
                         running.remove(part)
                         if self._lacks(part):
-                            bar.update(-len(part.ended))
+                            bar.update(-part.ended)
                             (waiting if part.tries == 1 else failed).append(part)
                         else:
-                            bar.update(len(part) - len(part.ended))
+                            bar.update(len(part) - part.ended)
         finally:
             for part in running:
                 _kill(part.process)
@@ -238,19 +241,21 @@ class Batches:
             shutil.rmtree(part.folder)
         part.folder.mkdir()
         part.beside("done").unlink(missing_ok=True)
-        part.tries, part.ended = part.tries + 1, set()
+        part.tries, part.read, part.ended = part.tries + 1, 0, 0
         environment = _headless.environment(OMP_NUM_THREADS=str(max(1, threads() // self.processes)))
         with open(part.beside("log"), "w") as file:
-            part.process = psutil.Popen(self._command(part), stdout=file, stderr=subprocess.STDOUT, env=environment)
+            part.process = psutil.Popen(self._command_of(part), stdout=file, stderr=subprocess.STDOUT, env=environment)
         part.beside("pid").write_text(str(part.process.pid))
         return part
 
     def _progress(self, part):
         """How many more image sets have come through the last module."""
-        text = part.beside("log").read_text(errors="replace")
-        ended = set(re.findall(rf"Image # (\d+), module \S+ # {self.plan['last_module']}:", text))
-        new = len(ended) - len(part.ended)
-        part.ended = ended
+        with open(part.beside("log"), "rb") as log:
+            log.seek(part.read)
+            lines = log.read().rpartition(b"\n")[0]
+        part.read += len(lines)
+        new = len(re.findall(rb"Image # \d+, module \S+ # %d:" % self.plan["last_module"], lines))
+        part.ended += new
         return new
 
     def _lacks(self, part):

@@ -44,6 +44,11 @@ def unlikeness(features, taps):
     return result
 
 
+def _by_image(features, taps):
+    """`unlikeness` of features (n, images, width): (n, images, taps)."""
+    return np.stack([unlikeness(values, taps) for values in np.moveaxis(features, 1, 0)], axis=1)
+
+
 def pictures(net, planes, size, found):
     """What `draw` needs: arrays, lists and names, as CellProfiler sends them from a worker to the window.
 
@@ -70,7 +75,7 @@ def pictures(net, planes, size, found):
         if kind == "Image":
             shown["features"] = features[0]
             continue
-        unlike = np.stack([unlikeness(features[:, one], net.taps) for one in range(len(planes))], axis=1)
+        unlike = _by_image(features, net.taps)
         score = unlike.mean(axis=(1, 2))
         order = np.argsort(score)[: np.isfinite(score).sum()]
         typical, odd = order[:EXAMPLES], order[EXAMPLES:][: -EXAMPLES - 1 : -1]
@@ -111,7 +116,7 @@ def draw(figure, shown, taps, run, number):
         _picture(axes, grey, shape)
     row = 1
     if features is not None:
-        unlike = np.stack([unlikeness(features[:, column], taps) for column in columns], axis=1)
+        unlike = _by_image(features, taps)
         for column in columns:
             chart = figure.subplot(column, row)
             chart.set_title(f"image set {number}", fontsize=8, color=ODD)

@@ -5,11 +5,12 @@ from the last part that has it, as a single process would have written over the 
 folder of a part become those in the output folder.
 """
 
-import os
 import re
 import shutil
 import sqlite3
 from contextlib import closing
+
+from stratonet.writing import writing
 
 # Columns that only CellProfiler's tables have: those of image sets and objects, and those of their relationships.
 NUMBERED, RELATED = "ImageNumber", "Module Number"
@@ -44,12 +45,11 @@ def merge(parts, output):
     for name, paths in having.items():
         target = output / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
         try:
-            (table_of(paths[0]) or _last)(paths, partial, lambda text: pattern.sub(lambda _: str(output), text))
+            with writing(target) as partial:
+                (table_of(paths[0]) or _last)(paths, partial, lambda text: pattern.sub(lambda _: str(output), text))
         except (RuntimeError, sqlite3.Error, ValueError) as error:
             raise RuntimeError(f"{name} cannot be put together from {len(parts)} parts: {error}") from error
-        os.replace(partial, target)
 
 
 def table_of(path):

@@ -4,27 +4,14 @@ Each image set is first kept as a small file of its own, so that a run that stop
 file of one row and 12,800 columns is 85 times the size of its content, hence ``.npz``.
 """
 
-import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from stratonet.writing import writing
+
 ROWS = 4096
-
-
-@contextmanager
-def _writing(path):
-    """A path beside ``path`` to write to; it takes the place of ``path`` when all has been written."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_part(folder, kind, number, keys, features):
@@ -45,7 +32,7 @@ def write_part(folder, kind, number, keys, features):
     path = Path(folder) / kind / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     keys = {name: np.broadcast_to(value, len(features)) for name, value in keys.items()}
-    with _writing(path) as unfinished, open(unfinished, "wb") as file:
+    with writing(path) as unfinished, open(unfinished, "wb") as file:
         np.savez(file, features=features, **keys)
 
 
@@ -79,7 +66,7 @@ def gather(folder, kind, names, ids, path):
     keys = pa.table(keys)
     start, pending = 0, []
     schema = pa.unify_schemas([keys.schema, pa.schema([(name, pa.float32()) for name in names])])
-    with _writing(Path(path)) as unfinished:
+    with writing(Path(path)) as unfinished:
         with parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
             for part in parts:
                 with np.load(part) as content:

@@ -8,13 +8,15 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Mapping, Tuple
 from zipfile import BadZipFile
 
 import numpy as np
+
+from .writing import writing
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class Projection:
         """Number of components of each channel."""
         return len(next(iter(self.components.values())))
 
-    @property
+    @cached_property
     def id(self):
         """``pca<n>-<digest>``: the digest covers the feature set id, the taps, the channels, means and components."""
         digest = hashlib.sha256(json.dumps([self.feature_set_id, self.taps, self.channels]).encode())
@@ -131,13 +133,8 @@ class Projection:
             arrays.update({f"{name}/{channel}": values for channel, values in getattr(self, name).items()})
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            with open(partial, "wb") as file:
-                np.savez(file, **arrays)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with writing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path):

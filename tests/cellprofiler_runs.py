@@ -33,14 +33,24 @@ def pipeline_of(*made):
     return pipeline
 
 
-def run(folder, rows, *made, expected):
-    """Run CellProfiler on image sets given as ``[{"FileName_DNA": ..., "Metadata_Well": ...}]``."""
+def save(path, *made):
+    """Save a pipeline of these modules."""
+    with open(path, "w") as file:
+        pipeline_of(*made).dump(file)
+
+
+def write(folder, rows, *made):
+    """Write run.cppipe and load_data.csv for image sets given as ``[{"FileName_DNA": ..., "Metadata_Well": ...}]``."""
     with open(folder / "load_data.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [f"Image_{name}" if "Name" in name else name for name in rows[0]])
         writer.writeheader()
         writer.writerows({f"Image_{k}" if "Name" in k else k: v for k, v in row.items()} for row in rows)
-    with open(folder / "run.cppipe", "w") as file:
-        pipeline_of(module("LoadData", wants_images=True), *made).dump(file)
+    save(folder / "run.cppipe", module("LoadData", wants_images=True), *made)
+
+
+def run(folder, rows, *made, expected):
+    """Run CellProfiler on image sets, see `write`."""
+    write(folder, rows, *made)
     data = f"--data-file={folder / 'load_data.csv'}"
     _headless.run(folder / "run.cppipe", folder / "out", expected, data)
     return folder / "out"

@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 
-from cellprofiler_runs import load_modules, module, pipeline_of, rows_of
 import pyarrow as pa
+from cellprofiler_runs import load_modules, module, rows_of, save, write
 from pyarrow import parquet
 
 from cellprofiler_plugin import _headless
@@ -45,10 +45,6 @@ def screen(tmp_path_factory):
         paths = rows_of(folder, **{f"s{number}_DNA": pixels.astype(np.uint16)})
         well = 7 if number < 3 else f"B{number:02d}"
         rows.append({"Metadata_Plate": number // 3 + 1, "Metadata_Well": well, **paths})
-    with open(folder / "load_data.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, [f"Image_{name}" if "Name" in name else name for name in rows[0]])
-        writer.writeheader()
-        writer.writerows({f"Image_{k}" if "Name" in k else k: v for k, v in row.items()} for row in rows)
     load_modules()
     nuclei = module("IdentifyPrimaryObjects", x_name="DNA", y_name="Nuclei")
     nuclei.size_range.value = (8, 60)
@@ -74,7 +70,7 @@ def screen(tmp_path_factory):
             location_object="Nuclei",
         ),
     }
-    write(folder / "run.cppipe", modules)
+    write(folder, rows, *modules.values())
     return folder, modules
 
 
@@ -89,13 +85,8 @@ def one_sheet(first, second, third):
     return made
 
 
-def write(path, modules, **load):
-    with open(path, "w") as file:
-        pipeline_of(module("LoadData", wants_images=True, **load), *modules.values()).dump(file)
-
-
-def batches(folder, output, *more, pipeline="run.cppipe", **how):
-    return Batches(folder / pipeline, output, [f"--data-file={folder / 'load_data.csv'}", *more], **how)
+def batches(folder, output, options=None, pipeline="run.cppipe", **how):
+    return Batches(folder / pipeline, output, {"data-file": folder / "load_data.csv", **(options or {})}, **how)
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +176,7 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     folder, _ = screen
     image = folder / "s4_DNA.tif"
     whole = image.read_bytes()
-    made = batches(folder, tmp_path, "--first-image-set=4", processes=2)
+    made = batches(folder, tmp_path, {"first-image-set": 4}, processes=2)
     image.write_bytes(b"no image")
     with pytest.raises(RuntimeError, match="Image sets 5 to 5 could not be run: it ended with an error") as caught:
         made.run(quiet=True)
@@ -213,8 +204,7 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(scre
     folder, modules = screen
     grouped = module("LoadData", wants_images=True, wants_image_groupings=True)
     grouped.metadata_fields.value = "Plate,Well"
-    with open(folder / "grouped.cppipe", "w") as file:
-        pipeline_of(grouped, modules["nuclei"], modules["stratonet"]).dump(file)
+    save(folder / "grouped.cppipe", grouped, modules["nuclei"], modules["stratonet"])
     made = batches(folder, tmp_path, pipeline="grouped.cppipe", processes=2)
     assert [(part.first, part.last) for part in made.parts] == [(1, 3), (4, 5)]
     jobs = made.distributed()
@@ -239,7 +229,7 @@ def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     folder, modules = screen
     reduced = deepcopy(modules["stratonet"])
     reduced.reduce.value, reduced.projection.value = True, str(tmp_path / "pilot.npz")
-    write(folder / "reduced.cppipe", {"nuclei": modules["nuclei"], "stratonet": reduced})
+    save(folder / "reduced.cppipe", module("LoadData", wants_images=True), modules["nuclei"], reduced)
     means, shares = np.zeros(512, np.float32), np.full(2, 0.4, np.float32)
     works = set()
     for axes in (np.eye(2, 512, dtype=np.float32), np.eye(2, 512, 1, dtype=np.float32)):

@@ -71,9 +71,8 @@ def read_features(location, storage=None, columns=None):
         raise ValueError(
             f"{shown(location)}: the files' metadata do not fit together. Read them apart. {error}"
         ) from None
-    metadata = metadata.to_pandas().reset_index(
-        drop=True
-    )  # pandas keeps an index in the file, such as that of a choice
+    # pandas keeps an index in the file, such as that of a choice.
+    metadata = metadata.to_pandas().reset_index(drop=True)
     features = np.concatenate([values for _, _, values in parts])
     del parts
     frame = pd.DataFrame(features, columns=names)
