@@ -4,9 +4,9 @@
 # Each makes what is missing first, and says so.
 
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-IN_CELLPROFILER := tests/test_card.py tests/test_naming.py tests/test_preprocessing.py tests/test_images.py \
-	tests/test_crops.py tests/test_network.py tests/test_parquet.py tests/test_measurestratofeatures.py \
-	tests/test_figure.py
+IN_CELLPROFILER := tests/stratonet/test_card.py tests/stratonet/test_naming.py tests/stratonet/test_preprocessing.py tests/stratonet/files/test_images.py \
+	tests/stratonet/test_crops.py tests/stratonet/test_network.py tests/cellprofiler_plugin/test_parquet.py tests/cellprofiler_plugin/test_measurestratofeatures.py \
+	tests/cellprofiler_plugin/test_figure.py
 
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")

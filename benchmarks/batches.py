@@ -2,9 +2,9 @@
 
     python benchmarks/batches.py DATA/bbbc022 [OUTPUT]
 
-The pipeline published with BBBC022, with our module in place of its exports. One process is ``cellprofiler -c -r``, two
-are ``stratonet run-cellprofiler -n 2``. Every table is compared cell for cell, times and time stamps left out.
-"""
+The pipeline published with BBBC022, with our module in place of its exports. One
+process is ``cellprofiler -c -r``, two are ``stratonet run-cellprofiler -n 2``. Every
+table is compared cell for cell, times and time stamps left out."""
 
 import csv
 import re
@@ -12,10 +12,17 @@ import sys
 import time
 from pathlib import Path
 
-from features import Batches, bbbc022, channels_of, folder_of_plate, seconds_of, with_stratonet
+from features import (
+    Batches,
+    bbbc022,
+    channels_of,
+    folder_of_plate,
+    seconds_of,
+    with_stratonet,
+)
 from pyarrow import parquet
 
-from cellprofiler_plugin import _headless
+from cellprofiler_plugin import headless
 
 TIMES = re.compile("ExecutionTime|Timestamp")
 
@@ -24,7 +31,9 @@ def cells(path):
     with open(path, newline="") as file:
         rows = list(csv.reader(file))
     keep = [column for column, name in enumerate(rows[0]) if not TIMES.search(name)]
-    return [[row[column] for column in keep] for row in rows if not TIMES.search(row[0])]
+    return [
+        [row[column] for column in keep] for row in rows if not TIMES.search(row[0])
+    ]
 
 
 def same(first, second):
@@ -42,16 +51,23 @@ def main(data, output):
     one, two = output / "one", output / "two"
     seconds = []
     for run in (
-        lambda: _headless.run(pipeline, one, ["Image.csv"], f"--image-directory={images}"),
-        lambda: Batches(pipeline, two, {"image-directory": images}, processes=2).run(quiet=True),
+        lambda: headless.run_pipeline(
+            pipeline, one, ["Image.csv"], f"--image-directory={images}"
+        ),
+        lambda: Batches(pipeline, two, {"image-directory": images}, processes=2).run(
+            quiet=True
+        ),
     ):
         began = time.monotonic()
         run()
         seconds.append(time.monotonic() - began)
     print(
-        f"{len(rows)} image sets: one process {seconds[0]:.0f} s, two {seconds[1]:.0f} s ({seconds[0] / seconds[1]:.2f})"
+        f"{len(rows)} image sets: one process {seconds[0]:.0f} s, two {seconds[1]:.0f}"
+        f" s ({seconds[0] / seconds[1]:.2f})"
     )
-    names = sorted(path.name for path in one.iterdir() if path.suffix in (".csv", ".parquet"))
+    names = sorted(
+        path.name for path in one.iterdir() if path.suffix in (".csv", ".parquet")
+    )
     for name in names:
         print(f"{name}: {'the same' if same(one / name, two / name) else 'DIFFERENT'}")
     for name, values in seconds_of(one).items():
@@ -59,4 +75,7 @@ def main(data, output):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), Path(sys.argv[2] if len(sys.argv) > 2 else "batches").resolve())
+    main(
+        Path(sys.argv[1]).resolve(),
+        Path(sys.argv[2] if len(sys.argv) > 2 else "batches").resolve(),
+    )

@@ -2,16 +2,19 @@
 
     python benchmarks/features.py DATA OUTPUT
 
-DATA holds bbbc013, mitocheck and bbbc022. OUTPUT gets a folder for each, with a table a set of features, as
-``stratonet evaluate`` takes them:
-- stratonet: by ``stratonet extract`` (BBBC022: by MeasureStratoFeatures, in the same run as CellProfiler's features);
-- resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features a channel, by ``stratonet extract``;
-- cellprofiler: by bbbc013.cppipe and mitocheck.cppipe beside this file, and by the pipeline published with BBBC022;
-- intensity.parquet: mean, standard deviation and percentiles of each plane, as it lies in its file;
-- noise.parquet: random numbers, as many as StratoNet has features.
-BBBC022's images are corrected by its illumination functions, as the pipeline does, for all but intensity.parquet.
-What is there is not made again.
-"""
+DATA holds bbbc013, mitocheck and bbbc022. OUTPUT gets a folder for each, with a table a
+set of features, as ``stratonet evaluate`` takes them:
+- stratonet: by ``stratonet extract`` (BBBC022: by MeasureStratoFeatures, in the same
+  run as CellProfiler's features);
+- resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features a
+  channel, by ``stratonet extract``;
+- cellprofiler: by bbbc013.cppipe and mitocheck.cppipe beside this file, and by the
+  pipeline published with BBBC022;
+- intensity.parquet: mean, standard deviation and percentiles of each plane, as it lies
+  in its file;
+- noise.parquet: random numbers, as many as StratoNet has features. BBBC022's images are
+  corrected by its illumination functions, as the pipeline does, for all but
+  intensity.parquet. What is there is not made again."""
 
 import argparse
 import dataclasses
@@ -24,11 +27,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cellprofiler_plugin import _headless
-from cellprofiler_plugin._batches import Batches
+from cellprofiler_plugin import headless
+from cellprofiler_plugin.batches import Batches
 from stratonet.card import Tap
 from stratonet.extraction import extract
-from stratonet.images import read_plane
+from stratonet.files.images import read_plane
 from stratonet.network import StratoNet
 
 HERE = Path(__file__).parent
@@ -49,10 +52,16 @@ def bbbc013(data):
             "Metadata_Role": labels.role,
             "Metadata_Compound": labels.treatment,
             "Metadata_Dose": labels.conc,
-            "Metadata_Class": labels.treatment.where(works | (labels.role == "negcon"), ""),
+            "Metadata_Class": labels.treatment.where(
+                works | (labels.role == "negcon"), ""
+            ),
         }
     )
-    return with_images(rows, data, {channel: labels[f"file_{channel}"] for channel in ("GFP_FKHR", "DNA_DRAQ")})
+    return with_images(
+        rows,
+        data,
+        {channel: labels[f"file_{channel}"] for channel in ("GFP_FKHR", "DNA_DRAQ")},
+    )
 
 
 def mitocheck(data):
@@ -80,9 +89,16 @@ def bbbc022(data):
             "Metadata_Compound": labels.compound,
         }
     )
-    channels = [name.removeprefix("file_") for name in labels if name.startswith("file_")]
+    channels = [
+        name.removeprefix("file_") for name in labels if name.startswith("file_")
+    ]
     files = {channel: labels[f"file_{channel}"] for channel in channels}
-    files.update({f"Illum{channel}": labels.plate + f"_Illum{channel}.mat" for channel in channels})
+    files.update(
+        {
+            f"Illum{channel}": labels.plate + f"_Illum{channel}.mat"
+            for channel in channels
+        }
+    )
     return with_images(rows, data, files)
 
 
@@ -114,7 +130,9 @@ def resnet50(path):
         taps=(Tap(layer, 2048, "final", 32),),
         metrics={},
         trained_on="ImageNet-1k (ILSVRC 2012)",
-        citation="He et al. (2016). Deep residual learning for image recognition. CVPR.",
+        citation=(
+            "He et al. (2016). Deep residual learning for image recognition. CVPR."
+        ),
     )
     export(model, card, path)
     return path
@@ -126,14 +144,18 @@ def intensity(rows, path):
     def measure(row):
         values = []
         for channel in channels:
-            plane = read_plane(os.path.join(row[f"PathName_{channel}"], row[f"FileName_{channel}"]))
+            plane = read_plane(
+                os.path.join(row[f"PathName_{channel}"], row[f"FileName_{channel}"])
+            )
             values += [plane.mean(), plane.std(), *np.percentile(plane, PERCENTILES)]
         return values
 
     with ThreadPoolExecutor() as pool:
         values = list(pool.map(measure, rows.to_dict("records")))
     names = [
-        f"{what}_{channel}" for channel in channels for what in ("mean", "sd", *(f"p{one}" for one in PERCENTILES))
+        f"{what}_{channel}"
+        for channel in channels
+        for what in ("mean", "sd", *(f"p{one}" for one in PERCENTILES))
     ]
     write(rows, pd.DataFrame(values, columns=names, dtype=np.float32), path)
 
@@ -150,7 +172,10 @@ def write(rows, features, path):
 
 
 def cellprofiler(pipeline, images, output):
-    """CellProfiler on all cores. ``images``: LoadData's table, or the folder for pipelines that begin with Images."""
+    """CellProfiler on all cores.
+
+    ``images``: LoadData's table, or the folder for pipelines that begin with Images.
+    """
     given = {"data-file" if images.suffix == ".csv" else "image-directory": images}
     partial = output.with_name(f"{output.name}.partial")
     print(Batches(pipeline, partial, given).run(quiet=True))
@@ -164,15 +189,25 @@ def with_stratonet(published, channels, path):
     preferences.set_headless()
     logging.disable(logging.WARNING)  # that each module is loaded twice
     from cellprofiler_core.pipeline import Pipeline
-    from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
+    from cellprofiler_core.utilities.core.modules import (
+        fill_modules,
+        instantiate_module,
+    )
 
-    preferences.set_plugin_directory(str(_headless.PLUGINS), globally=False)
+    preferences.set_plugin_directory(str(headless.PLUGINS), globally=False)
     fill_modules()
     pipeline = Pipeline()
     pipeline.load(str(published))
-    for module in [module for module in pipeline.modules() if module.module_name.startswith("Export")]:
+    for module in [
+        module
+        for module in pipeline.modules()
+        if module.module_name.startswith("Export")
+    ]:
         pipeline.remove_module(module.module_num)
-    ours, export = (instantiate_module(name) for name in ("MeasureStratoFeatures", "ExportToSpreadsheet"))
+    ours, export = (
+        instantiate_module(name)
+        for name in ("MeasureStratoFeatures", "ExportToSpreadsheet")
+    )
     ours.images.value, ours.output.value = ", ".join(channels), "A Parquet file"
     export.wants_prefix.value = False
     for module in (ours, export):
@@ -183,16 +218,25 @@ def with_stratonet(published, channels, path):
 
 
 def both_in_one_run(data, rows, output):
-    """BBBC022: the published pipeline with our module, and the seconds of the processor for each site."""
+    """BBBC022.
+
+    The published pipeline with our module, and the seconds of the processor for each
+    site.
+    """
     pipeline = output.with_name("with_stratonet.cppipe")
     with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
     cellprofiler(pipeline, folder_of_plate(data, output.parent), output)
-    (output / "StratoFeatures_Image.parquet").rename(output.with_name("stratonet.parquet"))
+    (output / "StratoFeatures_Image.parquet").rename(
+        output.with_name("stratonet.parquet")
+    )
     seconds_of(output).to_csv(output.with_name("seconds.csv"), index=False)
 
 
 def folder_of_plate(data, output):
-    """A folder with BBBC022's images that has the name of the plate: the pipeline takes it from there."""
+    """A folder with BBBC022's images that has the name of the plate.
+
+    The pipeline takes it from there.
+    """
     folder = output / "20585"
     folder.mkdir(exist_ok=True)
     for path in [*data.glob("*.tif"), *data.glob("*.mat")]:
@@ -204,31 +248,57 @@ def folder_of_plate(data, output):
 def seconds_of(output):
     """Seconds of the processor for each site, by what they were spent on."""
     images = pd.read_csv(output / "Image.csv")
-    times = images.filter(regex="^ExecutionTime_").rename(columns=lambda name: name[len("ExecutionTime_00") :])
+    times = images.filter(regex="^ExecutionTime_").rename(
+        columns=lambda name: name[len("ExecutionTime_00") :]
+    )
     times = times.T.groupby(level=0, sort=False).sum().T
     ours = times.pop("MeasureStratoFeatures")
     measures = times[[name for name in times if name.startswith("Measure")]].sum(axis=1)
     segments = times.sum(axis=1) - measures
     return pd.DataFrame(
-        {"StratoNet": ours, "CellProfiler: measurements": measures, "CellProfiler: reading, segmentation": segments}
+        {
+            "StratoNet": ours,
+            "CellProfiler: measurements": measures,
+            "CellProfiler: reading, segmentation": segments,
+        }
     )
 
 
 def central_nuclei(folder, rows, path):
-    """MitoCheck: the measurements of the nucleus nearest to the centre of each image; NaN where none was found."""
-    images, nuclei = (pd.read_csv(folder / f"{name}.csv") for name in ("Image", "Nuclei"))
+    """MitoCheck.
+
+    The measurements of the nucleus nearest to the centre of each image; NaN where none
+    was found.
+    """
+    images, nuclei = (
+        pd.read_csv(folder / f"{name}.csv") for name in ("Image", "Nuclei")
+    )
     away = np.hypot(nuclei.AreaShape_Center_X - 31.5, nuclei.AreaShape_Center_Y - 31.5)
-    nuclei = nuclei.loc[away.groupby(nuclei.ImageNumber).idxmin()].set_index("ImageNumber")
+    nuclei = nuclei.loc[away.groupby(nuclei.ImageNumber).idxmin()].set_index(
+        "ImageNumber"
+    )
     kinds = ("AreaShape", "Intensity", "Texture", "Granularity", "RadialDistribution")
-    nuclei = nuclei[[name for name in nuclei if name.startswith(kinds)]].add_prefix("Nuclei_")
+    nuclei = nuclei[[name for name in nuclei if name.startswith(kinds)]].add_prefix(
+        "Nuclei_"
+    )
     images = images.set_index("ImageNumber")
-    images = images[[name for name in images if name.startswith(kinds)]].add_prefix("Image_")
+    images = images[[name for name in images if name.startswith(kinds)]].add_prefix(
+        "Image_"
+    )
     features = images.join(nuclei).sort_index().reset_index(drop=True)
-    write(rows, features.drop(columns=features.filter(regex="_Center_|_BoundingBox").columns).astype(np.float32), path)
+    write(
+        rows,
+        features.drop(
+            columns=features.filter(regex="_Center_|_BoundingBox").columns
+        ).astype(np.float32),
+        path,
+    )
 
 
 def channels_of(rows):
-    names = [name.removeprefix("FileName_") for name in rows if name.startswith("FileName_")]
+    names = [
+        name.removeprefix("FileName_") for name in rows if name.startswith("FileName_")
+    ]
     return [name for name in names if not name.startswith("Illum")]
 
 
@@ -245,31 +315,47 @@ def main():
         folder.mkdir(exist_ok=True)
         data, loaded = options.data.resolve() / name, folder / "images.csv"
         rows = read(data)
-        rows.rename(columns=lambda name: name if name.startswith("Metadata_") else f"Image_{name}").to_csv(
-            loaded, index=False
-        )
+        rows.rename(
+            columns=lambda name: (
+                name if name.startswith("Metadata_") else f"Image_{name}"
+            )
+        ).to_csv(loaded, index=False)
         correct = "divide" if read is bbbc022 else None
         steps = {
             "intensity.parquet": lambda path: intensity(rows, path),
             "noise.parquet": lambda path: noise(rows, path),
             "resnet50": lambda path: extract(
-                str(loaded), str(path), weights=str(network), illumination=correct, quiet=True
+                str(loaded),
+                str(path),
+                weights=str(network),
+                illumination=correct,
+                quiet=True,
             ),
         }
         if read is bbbc022:
             steps["cellprofiler"] = lambda path: both_in_one_run(data, rows, path)
         else:
-            steps["stratonet"] = lambda path: extract(str(loaded), str(path), quiet=True)
-            steps["cellprofiler"] = lambda path: cellprofiler(HERE / f"{name}.cppipe", loaded, path)
+            steps["stratonet"] = lambda path: extract(
+                str(loaded), str(path), quiet=True
+            )
+            steps["cellprofiler"] = lambda path: cellprofiler(
+                HERE / f"{name}.cppipe", loaded, path
+            )
         if read is mitocheck:
-            steps["cellprofiler.parquet"] = lambda path: central_nuclei(folder / "cellprofiler", rows, path)
+            steps["cellprofiler.parquet"] = lambda path: central_nuclei(
+                folder / "cellprofiler", rows, path
+            )
         for step, make in steps.items():
             # What extract has begun, it finishes by itself.
             if (folder / step).exists() and step not in ("stratonet", "resnet50"):
                 continue
             began = time.monotonic()
             make(folder / step)
-            print(f"{name} {step}: {len(rows):,} image sets, {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{name} {step}: {len(rows):,} image sets,"
+                f" {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,19 +1,24 @@
 """Are new weights as good as the base? Weights files held against one another on three real data sets.
 
-    python benchmarks/gates.py DATA BASE CANDIDATE... [--output benchmarks/gates.csv] [--cache FOLDER]
+    python benchmarks/gates.py DATA BASE CANDIDATE... [--output benchmarks/gates.csv]
+    [--cache FOLDER]
 
-DATA holds imagenet20, mitocheck and bbbc013. BASE and CANDIDATE are weights with the taps low, medium and high, by name
-or path; all images reach them as grey planes, by `StratoNet.features`. Measures:
-- probe: 20 classes of ImageNet, logistic regression on the three taps, trained on train, top-1 on val;
+DATA holds imagenet20, mitocheck and bbbc013. BASE and CANDIDATE are weights with the
+taps low, medium and high, by name or path; all images reach them as grey planes, by
+`StratoNet.features`. Measures:
+- probe: 20 classes of ImageNet, logistic regression on the three taps, trained on
+  train, top-1 on val;
 - probe_low, probe_medium, probe_high: the same on each tap alone;
-- mitocheck_choice, mitocheck_heldout: 16 phenotypes, RBF SVM, 5 folds by plate, balanced accuracy on
-  each half of the plates. Candidates may be chosen by the first; the second is for reporting the one that was chosen;
+- mitocheck_choice, mitocheck_heldout: 16 phenotypes, RBF SVM, 5 folds by plate,
+  balanced accuracy on
+  each half of the plates. Candidates may be chosen by the first; the second is for
+  reporting the one that was chosen;
 - bbbc013_controls, bbbc013_dose: as in scaling.py, see there;
 - bbbc013_z: Z'-factor of the controls' scores by the same SVMs (Zhang et al. 1999).
 
-A row of the output is a measure of a weights file: its value, the difference to the base, and the 95 % interval of that
-difference over paired bootstrap draws of what is predicted (val images, plates, wells). The classifiers are not trained
-anew for a draw.
+A row of the output is a measure of a weights file: its value, the difference to the
+base, and the 95 % interval of that difference over paired bootstrap draws of what is
+predicted (val images, plates, wells). The classifiers are not trained anew for a draw.
 """
 
 import argparse
@@ -32,7 +37,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from stratonet import StratoNet
-from stratonet.images import read_plane
+from stratonet.files.images import read_plane
 from stratonet_demo import tell_controls_apart
 from stratonet_sklearn.datasets import read_plate
 
@@ -41,7 +46,10 @@ DRAWS = 2000
 
 
 class Outcome(NamedTuple):
-    """Predictions for samples that were held out. Samples of one unit are drawn together in a bootstrap."""
+    """Predictions for samples that were held out.
+
+    Samples of one unit are drawn together in a bootstrap.
+    """
 
     predicted: np.ndarray
     truth: np.ndarray
@@ -67,7 +75,10 @@ def dose_correlation(score, dose):
 
 
 def z_factor(score, positive):
-    """1 - 3 (sd + sd) / |mean - mean|: 1 at best, below 0 where the controls overlap."""
+    """1 - 3 (sd + sd) / |mean - mean|.
+
+    1 at best, below 0 where the controls overlap.
+    """
     groups = score[positive], score[~positive]
     spread = sum(group.std(ddof=1) if len(group) > 1 else np.nan for group in groups)
     return 1 - 3 * spread / abs(groups[0].mean() - groups[1].mean())
@@ -80,18 +91,30 @@ def read_grey(path):
 def read_data(data):
     """``{data set: (reader of a plane, paths, labels)}``."""
     photos = sorted((data / "imagenet20").glob("*/*/*.JPEG"))
-    parts = pd.DataFrame({"part": [path.parts[-3] for path in photos], "wnid": [path.parts[-2] for path in photos]})
+    parts = pd.DataFrame(
+        {
+            "part": [path.parts[-3] for path in photos],
+            "wnid": [path.parts[-2] for path in photos],
+        }
+    )
     nuclei = pd.read_csv(data / "mitocheck" / "labels.csv")
     channels, wells = read_plate(data / "bbbc013")
     return {
         "imagenet20": (read_grey, photos, parts),
-        "mitocheck": (read_plane, [data / "mitocheck" / name for name in nuclei.file], nuclei),
+        "mitocheck": (
+            read_plane,
+            [data / "mitocheck" / name for name in nuclei.file],
+            nuclei,
+        ),
         "bbbc013": (read_plane, channels.to_numpy().T.ravel(), wells),
     }
 
 
 def embed(net, name, read, paths, cache):
-    """Features of all planes of a data set, (n, width), float32; from the cache where they are there."""
+    """Features of all planes of a data set, (n, width), float32.
+
+    From the cache where they are there.
+    """
     file = cache / f"{net.feature_set_id}-{name}.npy" if cache else None
     if file and file.exists():
         return np.load(file)
@@ -107,15 +130,31 @@ def probe(features, labels, taps):
     train, classes = (labels.part == "train").to_numpy(), labels.wnid.to_numpy()
     ends = np.cumsum([tap.width for tap in taps])
     columns = {"probe": slice(None)}
-    columns |= {f"probe_{tap.alias}": slice(end - tap.width, end) for tap, end in zip(taps, ends)}
+    columns |= {
+        f"probe_{tap.alias}": slice(end - tap.width, end)
+        for tap, end in zip(taps, ends)
+    }
     for measure, chosen in columns.items():
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+        model = make_pipeline(
+            StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
+        )
         model.fit(features[train, chosen], classes[train])
-        yield measure, Outcome(model.predict(features[~train, chosen]), classes[~train], np.flatnonzero(~train), top1)
+        yield (
+            measure,
+            Outcome(
+                model.predict(features[~train, chosen]),
+                classes[~train],
+                np.flatnonzero(~train),
+                top1,
+            ),
+        )
 
 
 def in_first_half(labels):
-    """Whether each nucleus is on a plate of the first half: each phenotype is split as evenly as its plates allow."""
+    """Whether each nucleus is on a plate of the first half.
+
+    Each phenotype is split as evenly as its plates allow.
+    """
     counts = pd.crosstab(labels.plate, labels.phenotype)
     shares = counts / counts.sum()
     lead, sides = np.zeros(shares.shape[1]), {}
@@ -132,22 +171,38 @@ def mitocheck(features, labels):
     found = cross_val_predict(svm, features, truth, groups=plates, cv=GroupKFold(5))
     first = in_first_half(labels)
     for measure, half in ("mitocheck_choice", first), ("mitocheck_heldout", ~first):
-        yield measure, Outcome(found[half], truth[half], plates[half], balanced_accuracy)
+        yield (
+            measure,
+            Outcome(found[half], truth[half], plates[half], balanced_accuracy),
+        )
 
 
 def bbbc013(features, labels):
     # The planes of one channel stand behind those of the other.
     features = np.hstack(np.split(features, len(features) // len(labels)))
-    scores, _ = tell_controls_apart(SVC(kernel="linear", class_weight="balanced"), features, labels)
+    scores, _ = tell_controls_apart(
+        SVC(kernel="linear", class_weight="balanced"), features, labels
+    )
     wells, positive = labels.well.to_numpy(), (labels.role == "poscon").to_numpy()
     treated = (labels.role == "trt").to_numpy()
     control, doses = ~treated, labels.dose_index.to_numpy()
     yield (
         "bbbc013_controls",
-        Outcome((scores > 0)[control], positive[control].astype(int), wells[control], balanced_accuracy),
+        Outcome(
+            (scores > 0)[control],
+            positive[control].astype(int),
+            wells[control],
+            balanced_accuracy,
+        ),
     )
-    yield "bbbc013_dose", Outcome(scores[treated], doses[treated], wells[treated], dose_correlation)
-    yield "bbbc013_z", Outcome(scores[control], positive[control], wells[control], z_factor)
+    yield (
+        "bbbc013_dose",
+        Outcome(scores[treated], doses[treated], wells[treated], dose_correlation),
+    )
+    yield (
+        "bbbc013_z",
+        Outcome(scores[control], positive[control], wells[control], z_factor),
+    )
 
 
 def difference(candidate, base):
@@ -156,7 +211,9 @@ def difference(candidate, base):
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(DRAWS):
-        rows = np.concatenate([members[unit] for unit in rng.integers(len(members), size=len(members))])
+        rows = np.concatenate(
+            [members[unit] for unit in rng.integers(len(members), size=len(members))]
+        )
         drawn.append(candidate.value(rows) - base.value(rows))
     # A draw without a positive control has no Z'-factor.
     return candidate.value() - base.value(), *np.nanpercentile(drawn, (2.5, 97.5))
@@ -166,7 +223,9 @@ def cell(row):
     if np.isnan(row.difference):
         return f"{row.value:.3f}"
     mark = "*" if row.low > 0 or row.high < 0 else " "
-    return f"{row.value:.3f} {row.difference:+.3f} [{row.low:+.3f} {row.high:+.3f}]{mark}"
+    return (
+        f"{row.value:.3f} {row.difference:+.3f} [{row.low:+.3f} {row.high:+.3f}]{mark}"
+    )
 
 
 def main():
@@ -174,9 +233,16 @@ def main():
     parser.add_argument("data", type=Path)
     parser.add_argument("base", help="name or path of weights")
     parser.add_argument("candidates", nargs="+", metavar="candidate")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "gates.csv")
     parser.add_argument(
-        "--cache", type=Path, help="keeps features by feature set id; empty it when images or the library change"
+        "--output", type=Path, default=Path(__file__).parent / "gates.csv"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        help=(
+            "keeps features by feature set id; empty it when images or the library"
+            " change"
+        ),
     )
     options = parser.parse_args()
     if options.cache:
@@ -188,7 +254,10 @@ def main():
     rows, shown, base = [], [], None
     for name, net in zip(names, nets):
         began = time.time()
-        features = {each: embed(net, each, read, paths, options.cache) for each, (read, paths, _) in data.items()}
+        features = {
+            each: embed(net, each, read, paths, options.cache)
+            for each, (read, paths, _) in data.items()
+        }
         embedded = time.time()
         outcomes = {
             **dict(probe(features["imagenet20"], data["imagenet20"][2], net.taps)),
@@ -196,19 +265,43 @@ def main():
             **dict(bbbc013(features["bbbc013"], data["bbbc013"][2])),
         }
         seconds = embedded - began, time.time() - embedded
-        print("{}: features {:.0f} s, classifiers {:.0f} s".format(net.feature_set_id, *seconds), flush=True)
+        print(
+            "{}: features {:.0f} s, classifiers {:.0f} s".format(
+                net.feature_set_id, *seconds
+            ),
+            flush=True,
+        )
         label = Path(name).name.removesuffix(".onnx")
         for measure, outcome in outcomes.items():
             against = difference(outcome, base[measure]) if base else (np.nan,) * 3
             rows.append((label, net.feature_set_id, measure, outcome.value(), *against))
         base = base or outcomes
         table = pd.DataFrame(
-            rows, columns=["weights", "feature_set_id", "measure", "value", "difference", "low", "high"]
+            rows,
+            columns=[
+                "weights",
+                "feature_set_id",
+                "measure",
+                "value",
+                "difference",
+                "low",
+                "high",
+            ],
         )
-        table.to_csv(options.output, index=False, float_format="%.4f", lineterminator="\n")
-        shown.append(table.tail(len(outcomes)).set_index("measure").apply(cell, axis=1).rename(label))
+        table.to_csv(
+            options.output, index=False, float_format="%.4f", lineterminator="\n"
+        )
+        shown.append(
+            table.tail(len(outcomes))
+            .set_index("measure")
+            .apply(cell, axis=1)
+            .rename(label)
+        )
     print(pd.concat(shown, axis=1).to_string())
-    print("Value, difference to the base [95 % interval]; * where the interval excludes 0.")
+    print(
+        "Value, difference to the base [95 % interval]; * where the interval"
+        " excludes 0."
+    )
 
 
 if __name__ == "__main__":

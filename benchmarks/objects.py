@@ -2,13 +2,15 @@
 
     python benchmarks/objects.py DATA/bbbc013
 
-The module's whole road is timed, in CellProfiler's own objects: centres, crops, masks, scaling, network, and what it
-writes for the image set, to the Parquet file or to CellProfiler's tables, all features or 50 components. After each run
-stands the network alone, on crops cut before that it has to scale (the share to look at), and on crops scaled before.
-Two fields: one of BBBC013 with the nuclei that IdentifyPrimaryObjects finds, and a generated one of 5,000 discs. Then
-writing alone, which does not depend on the network, for 5,000 objects in two channels, until the Parquet file is there.
-On a machine that does other things too, processor seconds of all threads tell more than the clock.
-"""
+The module's whole road is timed, in CellProfiler's own objects: centres, crops, masks,
+scaling, network, and what it writes for the image set, to the Parquet file or to
+CellProfiler's tables, all features or 50 components. After each run stands the network
+alone, on crops cut before that it has to scale (the share to look at), and on crops
+scaled before. Two fields: one of BBBC013 with the nuclei that IdentifyPrimaryObjects
+finds, and a generated one of 5,000 discs. Then writing alone, which does not depend on
+the network, for 5,000 objects in two channels, until the Parquet file is there. On a
+machine that does other things too, processor seconds of all threads tell more than the
+clock."""
 
 import argparse
 import logging
@@ -31,12 +33,12 @@ from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
 from cellprofiler_core.workspace import Workspace
 
-from cellprofiler_plugin import _headless
-from stratonet.crops import centres, crop
-from stratonet.images import read_plane
-from stratonet.naming import FEATURE_SET
+from cellprofiler_plugin import headless
+from stratonet.crops import compute_centers, crop_square
+from stratonet.files.images import read_plane
 from stratonet.network import StratoNet
 from stratonet.preprocessing import to_grey
+from stratonet.tables.columns import FEATURE_SET
 from stratonet_sklearn import fit_projection
 
 SIZE = 96
@@ -58,7 +60,11 @@ def nuclei(path):
     """A field of BBBC013 with its nuclei."""
     workspace = workspace_of(read_plane(path) / np.float32(255))
     find = instantiate_module("IdentifyPrimaryObjects")
-    find.x_name.value, find.y_name.value, find.size_range.value = "DNA", "Cells", (8, 40)
+    find.x_name.value, find.y_name.value, find.size_range.value = (
+        "DNA",
+        "Cells",
+        (8, 40),
+    )
     find.show_window = False
     find.run(workspace)
     return workspace
@@ -72,7 +78,11 @@ def discs(count=5000, step=30):
     labels[(y % step - step / 2) ** 2 + (x % step - step / 2) ** 2 > 12**2] = 0
     labels[labels > count] = 0
     rng = np.random.default_rng(0)
-    workspace = workspace_of((rng.random(labels.shape) * 0.2 + (labels > 0) * rng.random(labels.shape)).astype("f4"))
+    workspace = workspace_of(
+        (
+            rng.random(labels.shape) * 0.2 + (labels > 0) * rng.random(labels.shape)
+        ).astype("f4")
+    )
     objects = Objects()
     objects.segmented = labels
     workspace.object_set.add_objects(objects, "Cells")
@@ -90,7 +100,9 @@ def module(**settings):
 
 def projection(net, features, channels, path):
     """Settings for fifty components, fitted to these features of each channel."""
-    table = pd.DataFrame(np.hstack([features] * len(channels)), columns=net.feature_names(channels))
+    table = pd.DataFrame(
+        np.hstack([features] * len(channels)), columns=net.feature_names(channels)
+    )
     table.insert(0, FEATURE_SET, net.feature_set_id)
     fit_projection(table).save(path)
     return dict(reduce=True, projection=str(path))
@@ -104,10 +116,12 @@ def timed(call):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, metavar="DATA/bbbc013")
     folder = parser.parse_args().folder
-    preferences.set_plugin_directory(str(_headless.PLUGINS), globally=False)
+    preferences.set_plugin_directory(str(headless.PLUGINS), globally=False)
     fill_modules()
     net = StratoNet.load()
     with tempfile.TemporaryDirectory() as scratch:
@@ -118,18 +132,26 @@ def main():
             "to Parquet, neighbors hidden": dict(output=PARQUET, hide_neighbors=True),
         }
         workspace = nuclei(min(folder.glob("Channel2-*")))
-        reduced = projection(net, net.features(crops(workspace)[:100]), ["DNA"], scratch / "one.npz")
+        reduced = projection(
+            net, net.features(crops(workspace)[:100]), ["DNA"], scratch / "one.npz"
+        )
         of_tables = {"to tables": dict(), "50 components, to tables": reduced}
         time_road("BBBC013", workspace, net, {**ways, **of_tables}, turns=3)
         time_road("Generated", discs(), net, ways, turns=1)
-        print(f"Most memory of the process so far: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+        print(
+            "Most memory of the process so far:"
+            f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+        )
         time_record(net, scratch)
 
 
 def crops(workspace):
     objects = workspace.object_set.get_objects("Cells")
     plane = workspace.image_set.get_image("DNA").pixel_data
-    return [crop(plane, centre, SIZE) for centre in centres(objects.ijv, objects.count)]
+    return [
+        crop_square(plane, centre, SIZE)
+        for centre in compute_centers(objects.ijv, objects.count)
+    ]
 
 
 def time_road(name, workspace, net, ways, turns):
@@ -139,23 +161,36 @@ def time_road(name, workspace, net, ways, turns):
     scaled = [to_grey(pixels, net.card) for pixels in ready]
     alone = {
         "network alone, crops ready": lambda: sum(1 for _ in net.stream(ready)),
-        "network alone, crops scaled": lambda: sum(1 for _ in net.stream(scaled, prepared=True)),
+        "network alone, crops scaled": lambda: sum(
+            1 for _ in net.stream(scaled, prepared=True)
+        ),
     }
     seconds = {way: [] for way in ways}
     for _, (way, settings) in product(range(turns), ways.items()):
         own = timed(lambda: module(**settings).run(workspace)) / count
-        seconds[way].append([*(timed(call) / len(ready) for call in alone.values()), own])
+        seconds[way].append(
+            [*(timed(call) / len(ready) for call in alone.values()), own]
+        )
     print(f"{name}: {count:,} objects of {SIZE} x {SIZE} pixels")
-    print(f"  {'':<30}{'objects':>9}{'CPU ms':>9}{'share of ready':>17}{'of scaled':>17}")
-    print(f"  {'':<30}{'/s':>9}{'/object':>9}{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}")
-    for base, values in zip(alone, np.moveaxis(np.concatenate(list(seconds.values())), 1, 0)):
+    print(
+        f"  {'':<30}{'objects':>9}{'CPU ms':>9}{'share of ready':>17}{'of scaled':>17}"
+    )
+    print(
+        f"  {'':<30}{'/s':>9}{'/object':>9}{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}"
+    )
+    for base, values in zip(
+        alone, np.moveaxis(np.concatenate(list(seconds.values())), 1, 0)
+    ):
         clock, processors = np.median(values, axis=0)
         print(f"  {base:<30}{1 / clock:9.1f}{processors * 1000:9.1f}")
     for way, values in seconds.items():
         *bases, own = np.moveaxis(values, 1, 0)
         clock, processors = np.median(own, axis=0)
         shares = [np.median(base / own, axis=0) for base in bases]
-        text = "".join(f"{by_clock:10.2f}{by_processors:7.2f}" for by_clock, by_processors in shares)
+        text = "".join(
+            f"{by_clock:10.2f}{by_processors:7.2f}"
+            for by_clock, by_processors in shares
+        )
         print(f"  {way:<30}{1 / clock:9.1f}{processors * 1000:9.1f}{text}", flush=True)
 
 
@@ -168,20 +203,37 @@ def time_record(net, scratch, count=5000, turns=3):
     ways = {
         "Parquet": dict(output=PARQUET),
         "tables": dict(),
-        "50 components, tables": projection(net, net.features(planes), channels, scratch / "two.npz"),
+        "50 components, tables": projection(
+            net, net.features(planes), channels, scratch / "two.npz"
+        ),
     }
     seconds = {way: [] for way in ["network", *ways]}
     for _ in range(turns):
-        seconds["network"].append(timed(lambda: net.features(planes)) * count * len(channels) / len(planes))
+        seconds["network"].append(
+            timed(lambda: net.features(planes)) * count * len(channels) / len(planes)
+        )
         for way, settings in ways.items():
-            workspace, made = workspace_of(planes[0]), module(images="DNA, GFP", **settings)
-            seconds[way].append(timed(lambda: (made.record(workspace, "Cells", features), made.post_run(workspace))))
+            workspace, made = (
+                workspace_of(planes[0]),
+                module(images="DNA, GFP", **settings),
+            )
+            seconds[way].append(
+                timed(
+                    lambda: (
+                        made.record(workspace, "Cells", features),
+                        made.post_run(workspace),
+                    )
+                )
+            )
     network = np.median(seconds["network"], axis=0)
     print(f"Writing {count:,} objects with {features.shape[1]:,} features")
     for way, values in seconds.items():
         clock, processors = np.median(values, axis=0)
         share = processors / network[1]
-        print(f"  {way:<30}{clock:8.2f} s by the clock, {processors:8.2f} CPU s, {share:.4f} of the network's")
+        print(
+            f"  {way:<30}{clock:8.2f} s by the clock, {processors:8.2f} CPU s,"
+            f" {share:.4f} of the network's"
+        )
 
 
 if __name__ == "__main__":

@@ -2,19 +2,25 @@
 
     python benchmarks/scaling.py DATA [--output benchmarks/scaling.csv]
 
-DATA holds bbbc013, bbbc022 and mitocheck. Columns: the rule; when it is applied; the filter of the resize; then
+DATA holds bbbc013, bbbc022 and mitocheck. Columns: the rule; when it is applied; the
+filter of the resize; then
 - bbbc013: controls, linear SVM, rows of the plate left out in turn, balanced accuracy;
-- bbbc013_dose: Spearman correlation of that SVM's score with the dose index, wells treated with wortmannin or
+- bbbc013_dose: Spearman correlation of that SVM's score with the dose index, wells
+  treated with wortmannin or
   LY294002, each scored by an SVM that has not seen its row;
-- bbbc022_sites: of the 12 sites in each of the 5 channels, the share whose nearest neighbour (cosine) in that channel
+- bbbc022_sites: of the 12 sites in each of the 5 channels, the share whose nearest
+  neighbour (cosine) in that channel
   is the other site of its well (by chance 0.09);
-- bbbc022_dim: how far a plane's features move, |a - b| / |a|, when it fills only 5 % of its range (rounded to integers
+- bbbc022_dim: how far a plane's features move, |a - b| / |a|, when it fills only 5 % of
+  its range (rounded to integers
   again), mean; the best is 0;
-- bbbc022_hot: the same when three of its pixels are stuck at full scale, as worn cameras have them;
-- mitocheck: 16 phenotypes, RBF SVM (C=10, balanced), 5 folds by plate, balanced accuracy.
+- bbbc022_hot: the same when three of its pixels are stuck at full scale, as worn
+  cameras have them;
+- mitocheck: 16 phenotypes, RBF SVM (C=10, balanced), 5 folds by plate, balanced
+  accuracy.
 
-The SVMs take the features as they are, as ``Pipeline([StratoFeatureTransformer(), SVC()])`` does.
-"""
+The SVMs take the features as they are, as ``Pipeline([StratoFeatureTransformer(),
+SVC()])`` does."""
 
 import argparse
 import csv
@@ -30,7 +36,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.svm import SVC
 
 from stratonet import StratoNet, preprocessing
-from stratonet.images import read_plane
+from stratonet.files.images import read_plane
 from stratonet_demo import tell_controls_apart
 from stratonet_sklearn.datasets import read_plate
 
@@ -52,15 +58,28 @@ def scaled(plane, dtype, percentiles):
     if percentiles is None:
         return plane / np.float32(np.iinfo(dtype).max)
     low, high = np.percentile(plane, percentiles)
-    return np.clip((plane - low) / (high - low), 0, 1).astype(np.float32) if high > low else np.zeros_like(plane)
+    return (
+        np.clip((plane - low) / (high - low), 0, 1).astype(np.float32)
+        if high > low
+        else np.zeros_like(plane)
+    )
 
 
 def embed(net, planes, percentiles, when, resize):
-    """Features under a rule: the library's steps, with the rule in place of the card's."""
+    """Features under a rule.
+
+    The library's steps, with the rule in place of the card's.
+    """
 
     def run(plane):
         if when == "before":
-            grey = np.clip(resized(scaled(plane.astype(np.float32), plane.dtype, percentiles), resize), 0, 1)
+            grey = np.clip(
+                resized(
+                    scaled(plane.astype(np.float32), plane.dtype, percentiles), resize
+                ),
+                0,
+                1,
+            )
         else:
             grey = scaled(resized(plane, resize), plane.dtype, percentiles)
         inputs = {net._input: preprocessing.to_planes(grey, net.card)}
@@ -87,7 +106,9 @@ def evaluate(net, data, rule):
     svm = SVC(kernel="linear", class_weight="balanced")
     score, row["bbbc013"] = tell_controls_apart(svm, features, labels)
     treated = (labels.role == "trt").to_numpy()
-    row["bbbc013_dose"] = spearmanr(score[treated], labels.dose_index[treated]).statistic
+    row["bbbc013_dose"] = spearmanr(
+        score[treated], labels.dose_index[treated]
+    ).statistic
 
     images, labels = data["bbbc022"]
     per_channel = [embed(net, planes, *rule) for planes in images]
@@ -101,12 +122,16 @@ def evaluate(net, data, rule):
         moved = []
         for planes, whole in zip(images, per_channel):
             harmed = embed(net, [harm(plane) for plane in planes], *rule)
-            moved.append(np.linalg.norm(harmed - whole, axis=1) / np.linalg.norm(whole, axis=1))
+            moved.append(
+                np.linalg.norm(harmed - whole, axis=1) / np.linalg.norm(whole, axis=1)
+            )
         row[f"bbbc022_{name}"] = np.mean(moved)
 
     planes, phenotypes, plates = data["mitocheck"]
     svm = SVC(C=10, class_weight="balanced")
-    found = cross_val_predict(svm, embed(net, planes, *rule), phenotypes, groups=plates, cv=GroupKFold(5))
+    found = cross_val_predict(
+        svm, embed(net, planes, *rule), phenotypes, groups=plates, cv=GroupKFold(5)
+    )
     row["mitocheck"] = balanced_accuracy_score(phenotypes, found)
     return row
 
@@ -114,13 +139,18 @@ def evaluate(net, data, rule):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "scaling.csv")
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent / "scaling.csv"
+    )
     options = parser.parse_args()
 
     data = {}
     for name in ("bbbc013", "bbbc022"):
         images, labels = read_plate(options.data / name)
-        data[name] = [[read_plane(path) for path in images[channel]] for channel in images], labels
+        data[name] = (
+            [[read_plane(path) for path in images[channel]] for channel in images],
+            labels,
+        )
     labels = pd.read_csv(options.data / "mitocheck" / "labels.csv")
     planes = [read_plane(options.data / "mitocheck" / name) for name in labels.file]
     data["mitocheck"] = planes, labels.phenotype.to_numpy(), labels.plate.to_numpy()
@@ -128,12 +158,19 @@ def main():
     net = StratoNet.load("stratonet50")
     candidates = [(name, rule, "after", "BILINEAR") for name, rule in RULES]
     candidates += [(*RULES[2], "before", "BILINEAR")]
-    candidates += [(*RULES[2], "after", filter) for filter in ("BOX", "BICUBIC", "LANCZOS")]
+    candidates += [
+        (*RULES[2], "after", filter) for filter in ("BOX", "BICUBIC", "LANCZOS")
+    ]
     with open(options.output, "w", newline="") as file:
         writer = None
         for name, percentiles, when, resize in candidates:
             row = {"rule": name, "applied": f"{when} resizing", "resize": resize}
-            row.update({k: f"{v:.3f}" for k, v in evaluate(net, data, (percentiles, when, resize)).items()})
+            row.update(
+                {
+                    k: f"{v:.3f}"
+                    for k, v in evaluate(net, data, (percentiles, when, resize)).items()
+                }
+            )
             print(row, flush=True)
             if writer is None:
                 writer = csv.DictWriter(file, row, lineterminator="\n")

@@ -16,7 +16,11 @@ PLANES, TURNS = 40, 7
 def main():
     rng = np.random.default_rng(0)
     sizes = {
-        size: [rng.integers(100, 4000, (size, size), dtype=np.uint16) for _ in range(PLANES)] for size in (224, 1024)
+        size: [
+            rng.integers(100, 4000, (size, size), dtype=np.uint16)
+            for _ in range(PLANES)
+        ]
+        for size in (224, 1024)
     }
     three, low = StratoNet.load(), StratoNet.load(taps="low")
     candidates = {
@@ -34,7 +38,10 @@ def main():
     first = next(iter(seconds.values()))
     for name, values in seconds.items():
         ratio = statistics.median(own / other for own, other in zip(values, first))
-        print(f"{name:<45}{PLANES / statistics.median(values):6.1f} planes/s   {ratio:.2f} of the time")
+        print(
+            f"{name:<45}{PLANES / statistics.median(values):6.1f} planes/s  "
+            f" {ratio:.2f} of the time"
+        )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
     python -m benchmarks.training_speed DATA/imagenet20
 
-Steps of the networks take turns, so that other load on the machine meets all alike. The ratios are what
-training/README.md estimates from.
-"""
+Steps of the networks take turns, so that other load on the machine meets all alike. The
+ratios are what training/README.md estimates from."""
 
 import argparse
 import dataclasses
@@ -30,13 +29,17 @@ BATCH, ROUNDS = 16, 4
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path, help="images, as python -m training takes them")
+    parser.add_argument(
+        "data", type=Path, help="images, as python -m training takes them"
+    )
     data = parser.parse_args().data
     rng = np.random.default_rng(0)
     images = tf.constant(rng.normal(0, 60, (BATCH, 224, 224, 3)), tf.float32)
     labels = tf.one_hot(rng.integers(0, 1000, BATCH), 1000)
 
-    networks = {name: Steps(_config(name), 1000, tf.distribute.get_strategy()) for name in NAMES}
+    networks = {
+        name: Steps(_config(name), 1000, tf.distribute.get_strategy()) for name in NAMES
+    }
     for steps in networks.values():
         steps.train(images, labels)
     seconds = {name: [] for name in NAMES}
@@ -49,14 +52,23 @@ def main():
     print("Training, float32, images of 224 pixels, 1,000 classes:")
     for name in NAMES:
         ratio = np.median(seconds[NAMES[0]]) / np.median(seconds[name])
-        print(f"  {name:<16}{BATCH / np.median(seconds[name]):>7.1f} images/s, {ratio:.2f} of {NAMES[0]}'s")
+        print(
+            f"  {name:<16}{BATCH / np.median(seconds[name]):>7.1f} images/s,"
+            f" {ratio:.2f} of {NAMES[0]}'s"
+        )
 
     config = _config("stratonet50")
     with tempfile.TemporaryDirectory() as folder:
         write_records(data, folder, 224, report=lambda text: None)
         print(f"Input alone, {os.cpu_count()} cores:")
-        for what, opened in (("folders", open_images(data, report=lambda text: None)), ("shards", open_images(folder))):
-            print(f"  {what:<16}{images_per_second(opened.train(config, 0, BATCH), 20):>7.0f} images/s")
+        for what, opened in (
+            ("folders", open_images(data, report=lambda text: None)),
+            ("shards", open_images(folder)),
+        ):
+            print(
+                f"  {what:<16}{images_per_second(opened.train(config, 0, BATCH), 20):>7.0f}"
+                " images/s"
+            )
 
 
 def _config(name):

@@ -2,9 +2,8 @@
 
     .venv/bin/python benchmarks/two_plates.py > docs/two_plates.txt
 
-What it prints is what a user sees: each command, and what it says (of Ray's own message about the lost node the first
-line). S3 is moto's server, a real one over HTTP.
-"""
+What it prints is what a user sees: each command, and what it says (of Ray's own message
+about the lost node the first line). S3 is moto's server, a real one over HTTP."""
 
 import os
 import re
@@ -39,12 +38,18 @@ def main():
         COLUMNS="110",
     )
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         files = s3fs.S3FileSystem(use_listings_cache=False)
         fill(files)
-        extract("s3://screen/load_data.parquet", "s3://screen/features", dies=lambda: held(files, "features") >= 10)
+        extract(
+            "s3://screen/load_data.parquet",
+            "s3://screen/features",
+            dies=lambda: held(files, "features") >= 10,
+        )
         extract("s3://screen/load_data.parquet", "s3://screen/features")
         on_a_cluster(files)
         look()
@@ -66,7 +71,13 @@ def fill(files):
             simulate_plate(folder, seed=seed)
             images, labels = read_plate(folder)
             files.put(f"{folder}/*.tif", f"{BUCKET}/images/{plate}/")
-        table = pd.DataFrame({"Metadata_Batch": "2026_11", "Metadata_Plate": plate, "Metadata_Well": labels.well})
+        table = pd.DataFrame(
+            {
+                "Metadata_Batch": "2026_11",
+                "Metadata_Plate": plate,
+                "Metadata_Well": labels.well,
+            }
+        )
         table["Metadata_Site"], table["Metadata_Role"] = labels.site, labels.role
         for channel in images:
             table[f"FileName_{channel}"] = [Path(path).name for path in images[channel]]
@@ -75,7 +86,9 @@ def fill(files):
     table = pd.concat(tables, ignore_index=True)
     with files.open(f"{BUCKET}/load_data.parquet", "wb") as file:
         table.to_parquet(file)
-    missing, short = (row.PathName_DNA + row.FileName_DNA for row in (table.iloc[3], table.iloc[60]))
+    missing, short = (
+        row.PathName_DNA + row.FileName_DNA for row in (table.iloc[3], table.iloc[60])
+    )
     files.rm(missing)
     files.pipe(short, files.cat(short)[:20_000])
 
@@ -84,22 +97,37 @@ def extract(source, output, *options, dies=None):
     arguments = ["extract", source, "--output", output, *options]
     print(f"\n$ stratonet {' '.join(arguments)}", flush=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "stratonet_cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stratonet_cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     if dies:
         while process.poll() is None and not dies():
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     out, err = process.communicate()
-    last = err.replace("\r", "\n").strip().splitlines()[-1:]  # of a progress bar what it came to
+    last = (
+        err.replace("\r", "\n").strip().splitlines()[-1:]
+    )  # of a progress bar what it came to
     out = [re.sub(r"\x1b\[\d+m", "", line) for line in out.splitlines()]
     of_ray = [line for line in out if re.match(r"\(raylet\)| +\[|\t|$", line)]
     out = [*of_ray[:1], *(line for line in out if line not in of_ray)]
-    print("\n".join([*last, *out, "Killed" if dies else f"(exit status {process.returncode})"]))
+    print(
+        "\n".join(
+            [*last, *out, "Killed" if dies else f"(exit status {process.returncode})"]
+        )
+    )
 
 
 def held(files, folder):
-    return len([name for name in files.find(f"{BUCKET}/{folder}/_units") if name.endswith(".parquet")])
+    return len(
+        [
+            name
+            for name in files.find(f"{BUCKET}/{folder}/_units")
+            if name.endswith(".parquet")
+        ]
+    )
 
 
 def on_a_cluster(files):
@@ -108,7 +136,10 @@ def on_a_cluster(files):
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     lost, _ = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
-    print("\n(A Ray cluster of three nodes. One of them is killed when ten wells are there.)")
+    print(
+        "\n(A Ray cluster of three nodes. One of them is killed when ten wells are"
+        " there.)"
+    )
 
     def lose():
         while held(files, "features-ray") < 10:
@@ -126,7 +157,7 @@ def on_a_cluster(files):
 LOOK = """
 import numpy, pandas, pycytominer
 pandas.set_option("display.width", 110, "display.max_columns", 6)
-from stratonet.extraction import feature_columns, read_features
+from stratonet.tables import feature_columns, read_features
 frame = pandas.read_parquet("s3://screen/features")
 print(frame[["Metadata_Plate", "Metadata_Well", "Metadata_Site", "StratoFeatures_Low0000_GFP"]], len(frame.columns))
 print(*frame.Metadata_Error.dropna(), sep="\\n")
@@ -142,7 +173,11 @@ print(normalized.groupby("Metadata_Role")[features[-3:]].mean().round(2))
 
 def look():
     print(f"\n$ python\n{textwrap.indent(LOOK.strip(), '>>> ')}", flush=True)
-    print(subprocess.run([sys.executable, "-W", "ignore", "-c", LOOK], capture_output=True, text=True).stdout)
+    print(
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", LOOK], capture_output=True, text=True
+        ).stdout
+    )
 
 
 if __name__ == "__main__":

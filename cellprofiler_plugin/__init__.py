@@ -1,1 +1,4 @@
-"""Door two: the folder of CellProfiler plug-ins. Give it to CellProfiler as its plugins directory."""
+"""Door two.
+
+The folder of CellProfiler plug-ins. Give it to CellProfiler as its plugins directory.
+"""

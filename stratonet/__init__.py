@@ -1,7 +1,10 @@
-"""The shared trained StratoNet: from a plane of pixels to features, the same numbers from every door."""
+"""The shared trained StratoNet.
 
-from .card import Card, Planes, Scaling, Tap
-from .network import StratoNet
+From a plane of pixels to features, the same numbers from every door.
+"""
+
+from stratonet.card import Card, Planes, Scaling, Tap
+from stratonet.network import StratoNet
 
 __version__ = "0.1.0"
 __all__ = ["Card", "Planes", "Scaling", "StratoNet", "Tap", "__version__"]

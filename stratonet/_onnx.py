@@ -1,8 +1,9 @@
 """The little of the ONNX format that is needed to read a card and to cut a network after its last wanted tap.
 
-ONNX Runtime computes every node of a graph, wanted or not (measured: asking for the low tap alone took as long as
-for all three), so the nodes behind the last wanted tap must go. The messages below declare only the fields that are
-touched; protobuf carries all others through unchanged. The field numbers are those of the ONNX specification.
+ONNX Runtime computes every node of a graph, wanted or not (measured: asking for the low
+tap alone took as long as for all three), so the nodes behind the last wanted tap must
+go. The messages below declare only the fields that are touched; protobuf carries all
+others through unchanged. The field numbers are those of the ONNX specification.
 """
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -19,36 +20,48 @@ _SCHEMA = {
         "input": (11, "ValueInfoProto", "*"),
         "output": (12, "ValueInfoProto", "*"),
     },
-    "ModelProto": {"graph": (7, "GraphProto", ""), "metadata_props": (14, "StringStringEntryProto", "*")},
+    "ModelProto": {
+        "graph": (7, "GraphProto", ""),
+        "metadata_props": (14, "StringStringEntryProto", "*"),
+    },
 }
 
 
 def _model_class():
-    file = descriptor_pb2.FileDescriptorProto(name="stratonet_onnx.proto", package="stratonet_onnx", syntax="proto2")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="stratonet_onnx.proto", package="stratonet_onnx", syntax="proto2"
+    )
     for message, fields in _SCHEMA.items():
         descriptor = file.message_type.add(name=message)
         for name, (number, kind, repeated) in fields.items():
-            field = descriptor.field.add(name=name, number=number, label=3 if repeated else 1)
+            field = descriptor.field.add(
+                name=name, number=number, label=3 if repeated else 1
+            )
             if kind == _TEXT:
                 field.type = _TEXT
             else:
                 field.type, field.type_name = _MESSAGE, f".stratonet_onnx.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("stratonet_onnx.ModelProto"))
+    return message_factory.GetMessageClass(
+        pool.FindMessageTypeByName("stratonet_onnx.ModelProto")
+    )
 
 
 def read_model(content):
-    """Parse the bytes of an ``.onnx`` file; google.protobuf.message.DecodeError if they are none."""
+    """Parse the bytes of an ``.onnx`` file.
+
+    Google.protobuf.message.DecodeError if they are none.
+    """
     return _model_class().FromString(content)
 
 
-def metadata(model):
+def read_metadata(model):
     """The file's metadata as a dict of str to str."""
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def cut(model, outputs):
+def cut_after(model, outputs):
     """The bytes of ``model`` with only ``outputs``, without the nodes and weights that these do not need."""
     graph = model.graph
     needed = set(outputs)

@@ -1,4 +1,8 @@
-"""The card: what a weights file says about itself. Without it a network is useless (thesis, section 7)."""
+"""The card.
+
+What a weights file says about itself. Without it a network is useless (thesis, section
+7).
+"""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -9,7 +13,8 @@ from typing import Mapping, Optional, Tuple
 class Tap:
     """A place in the network whose output is pooled into ``width`` features.
 
-    ``reduction`` is how many input pixels, along one side, a pixel of the layer stands for.
+    ``reduction`` is how many input pixels, along one side, a pixel of the layer stands
+    for.
     """
 
     layer: str
@@ -19,7 +24,10 @@ class Tap:
 
     @property
     def label(self):
-        """The tap's part of a feature name: ``High`` for an alias, ``Conv2Block3`` for a layer without one."""
+        """The tap's part of a feature name.
+
+        ``High`` for an alias, ``Conv2Block3`` for a layer without one.
+        """
         if self.alias:
             return self.alias.title()
         return "".join(part.title() for part in self.layer.split("_") if part != "out")
@@ -27,7 +35,11 @@ class Tap:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Grey values to [0, 1]: the plane's own percentiles ``low`` and ``high`` become 0 and 1, the rest is clipped."""
+    """Grey values to [0, 1].
+
+    The plane's own percentiles ``low`` and ``high`` become 0 and 1, the rest is
+    clipped.
+    """
 
     low: float
     high: float
@@ -35,7 +47,10 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Planes:
-    """How grey in [0, 1] becomes the network's three planes: plane i is ``grey * multiply - subtract[i]``."""
+    """How grey in [0, 1] becomes the network's three planes.
+
+    Plane i is ``grey * multiply - subtract[i]``.
+    """
 
     multiply: float
     subtract: Tuple[float, float, float]
@@ -49,11 +64,13 @@ class Card:
     ----------
     name, version, architecture : str
     taps : tuple of Tap
-        In the order of the network. Those with an alias are taken when nothing is chosen.
+        In the order of the network. Those with an alias are taken when nothing is
+        chosen.
     input_size : int
         Height and width that the network takes, in pixels.
     resize : str
-        Name of the Pillow filter (``Image.Resampling``) with which a plane is brought to ``input_size``.
+        Name of the Pillow filter (``Image.Resampling``) with which a plane is brought
+        to ``input_size``.
     scaling : Scaling
         Done after resizing.
     planes : Planes
@@ -86,15 +103,20 @@ class Card:
         expected = {field.name for field in fields(cls)}
         if set(values) != expected:
             raise ValueError(
-                f"A card has the fields {sorted(expected)}. "
-                f"Missing: {sorted(expected - set(values))}. Unknown: {sorted(set(values) - expected)}."
+                f"A card has the fields {sorted(expected)}. Missing:"
+                f" {sorted(expected - set(values))}. Unknown:"
+                f" {sorted(set(values) - expected)}."
             )
         try:
             values["taps"] = tuple(Tap(**tap) for tap in values["taps"])
             values["scaling"] = Scaling(**values["scaling"])
-            values["planes"] = Planes(**{**values["planes"], "subtract": tuple(values["planes"]["subtract"])})
+            values["planes"] = Planes(
+                **{**values["planes"], "subtract": tuple(values["planes"]["subtract"])}
+            )
         except (KeyError, TypeError) as error:
-            raise ValueError(f"A card's taps, scaling or planes are not as they should be: {error}") from None
+            raise ValueError(
+                f"A card's taps, scaling or planes are not as they should be: {error}"
+            ) from None
         return cls(**values)
 
     def choose(self, taps=None):
@@ -120,6 +142,11 @@ class Card:
         known = {name for tap in self.taps for name in (tap.alias, tap.layer) if name}
         unknown = [name for name in wanted if name not in known]
         if unknown or not wanted:
-            there = ", ".join(f"{tap.alias} ({tap.layer})" if tap.alias else tap.layer for tap in self.taps)
+            there = ", ".join(
+                f"{tap.alias} ({tap.layer})" if tap.alias else tap.layer
+                for tap in self.taps
+            )
             raise ValueError(f"{self.name} has the taps {there}. Received: {taps!r}")
-        return tuple(tap for tap in self.taps if tap.alias in wanted or tap.layer in wanted)
+        return tuple(
+            tap for tap in self.taps if tap.alias in wanted or tap.layer in wanted
+        )

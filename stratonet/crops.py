@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def blank(plane, keep):
+def blank_outside(plane, keep):
     """The plane with every pixel outside of ``keep`` set to the darkest one inside, so that it reads as background.
 
     Parameters
@@ -23,7 +23,7 @@ def blank(plane, keep):
     return np.where(keep, plane, plane[keep].min())
 
 
-def centres(ijv, count):
+def compute_centers(ijv, count):
     """Mean row and column of each label, (count, 2), float64; NaN for a label without pixels.
 
     Parameters
@@ -35,11 +35,14 @@ def centres(ijv, count):
     rows, columns, labels = np.asarray(ijv).reshape(-1, 3).T
     pixels = np.bincount(labels, minlength=count + 1)[1:].astype(float)
     pixels[pixels == 0] = np.nan
-    sums = [np.bincount(labels, values, minlength=count + 1)[1:] for values in (rows, columns)]
+    sums = [
+        np.bincount(labels, values, minlength=count + 1)[1:]
+        for values in (rows, columns)
+    ]
     return np.column_stack(sums) / pixels[:, None]
 
 
-def crop(plane, centre, size, mask=None, labels=None, label=None):
+def crop_square(plane, centre, size, mask=None, labels=None, label=None):
     """A square around a point; what is not to be measured is blanked.
 
     Parameters
@@ -48,7 +51,8 @@ def crop(plane, centre, size, mask=None, labels=None, label=None):
     centre : (float, float)
         Row and column.
     size : int
-        Side of the square, in pixels. Where it reaches over the border of the plane it is blank.
+        Side of the square, in pixels. Where it reaches over the border of the plane it
+        is blank.
     mask : numpy.ndarray (height, width), bool, optional
         Pixels to measure.
     labels : numpy.ndarray (height, width), int, optional
@@ -63,15 +67,25 @@ def crop(plane, centre, size, mask=None, labels=None, label=None):
     if not np.all(np.isfinite(centre)):
         return None
     starts = [int(round(value)) - size // 2 for value in centre]
-    spans = [(max(start, 0), min(start + size, length)) for start, length in zip(starts, plane.shape)]
+    spans = [
+        (max(start, 0), min(start + size, length))
+        for start, length in zip(starts, plane.shape)
+    ]
     if any(stop <= start for start, stop in spans):
         return None
     window = tuple(slice(*span) for span in spans)
-    keep = np.ones([stop - start for start, stop in spans], bool) if mask is None else mask[window]
+    keep = (
+        np.ones([stop - start for start, stop in spans], bool)
+        if mask is None
+        else mask[window]
+    )
     if labels is not None:
         keep = keep & ((labels[window] == 0) | (labels[window] == label))
-    pixels = blank(plane[window], keep)
+    pixels = blank_outside(plane[window], keep)
     if pixels is None or pixels.shape == (size, size):
         return pixels
-    borders = [(start - first, first + size - stop) for first, (start, stop) in zip(starts, spans)]
+    borders = [
+        (start - first, first + size - stop)
+        for first, (start, stop) in zip(starts, spans)
+    ]
     return np.pad(pixels, borders, constant_values=pixels.min())

@@ -1,13 +1,15 @@
-"""Names of features: ``StratoFeatures_<Tap><NNNN>_<Channel>``, for example ``StratoFeatures_High0012_DNA``."""
+"""Names of features.
+
+``StratoFeatures_<Tap><NNNN>_<Channel>``, for example ``StratoFeatures_High0012_DNA``.
+"""
 
 import re
 
 PREFIX = "StratoFeatures"
-# Column with the feature set id.
-FEATURE_SET = f"Metadata_{PREFIX}"
-# Column with the id of the projection, where features were reduced to components.
-PROJECTION = "Metadata_StratoProjection"
 LONGEST = 64
+# Numbers have four digits (see `stratonet.naming`, in taps of up to 10,000 features), and labels may end in digits:
+# Conv2Block30012 is number 12 of Conv2Block3.
+_FEATURE = re.compile(rf"{PREFIX}_(?P<tap>.+?)(?P<number>\d{{4}})_(?P<channel>\w+)")
 
 
 def check_channel(channel):
@@ -20,14 +22,17 @@ def check_channel(channel):
     """
     if not isinstance(channel, str) or not re.fullmatch(r"[0-9A-Za-z_]+", channel):
         raise ValueError(
-            f"A channel's name is made of letters, digits and underscores, because it becomes part of column names. "
-            f"Received: {channel!r}. Rename the channel."
+            "A channel's name is made of letters, digits and underscores, because it"
+            f" becomes part of column names. Received: {channel!r}. Rename the channel."
         )
     return channel
 
 
 def tap_names(tap):
-    """Names of the features of one tap without the channel: ``High0000`` to ``High1023``."""
+    """Names of the features of one tap without the channel.
+
+    ``High0000`` to ``High1023``.
+    """
     digits = max(4, len(str(tap.width - 1)))
     return [f"{tap.label}{number:0{digits}d}" for number in range(tap.width)]
 
@@ -47,22 +52,54 @@ def feature_names(taps, channels):
     Raises
     ------
     ValueError
-        A channel's name cannot be a name, stands there twice, or makes a feature name longer than 64 characters.
+        A channel's name cannot be a name, stands there twice, or makes a feature name
+        longer than 64 characters.
     """
-    return names_of([name for tap in taps for name in tap_names(tap)], channels)
+    return make_names([name for tap in taps for name in tap_names(tap)], channels)
 
 
-def names_of(middles, channels):
+def make_names(middles, channels):
     """Full names made of what stands between prefix and channel, see `feature_names`."""
     channels = [channels] if isinstance(channels, str) else list(channels)
     for channel in channels:
         if channels.count(check_channel(channel)) > 1:
-            raise ValueError(f"Channels need different names. Received {channel!r} more than once.")
-    names = [f"{PREFIX}_{middle}_{channel}" for channel in channels for middle in middles]
+            raise ValueError(
+                f"Channels need different names. Received {channel!r} more than once."
+            )
+    names = [
+        f"{PREFIX}_{middle}_{channel}" for channel in channels for middle in middles
+    ]
     longest = max(names, key=len, default="")
     if len(longest) > LONGEST:
         raise ValueError(
-            f"A feature name has at most {LONGEST} characters. Received: {longest!r} ({len(longest)}). "
-            f"Shorten the channel's name by {len(longest) - LONGEST}."
+            f"A feature name has at most {LONGEST} characters. Received: {longest!r}"
+            f" ({len(longest)}). Shorten the channel's name by"
+            f" {len(longest) - LONGEST}."
         )
     return names
+
+
+def component_names(count):
+    """Names of components without prefix and channel.
+
+    ``PC0001``, as in ``StratoFeatures_PC0001_DNA``.
+    """
+    return [f"PC{number:04d}" for number in range(1, count + 1)]
+
+
+def feature_columns(frame):
+    """The names of the columns of features, in the order of the frame.
+
+    pycytominer does not find them by itself (`infer_cp_features` knows CellProfiler's
+    compartments only): give this list as ``features=``.
+    """
+    return [name for name in frame if parse_feature_name(name)]
+
+
+def metadata_columns(frame):
+    """The names of the columns ``Metadata_*``, in the order of the frame."""
+    return [name for name in frame if str(name).startswith("Metadata_")]
+
+
+def parse_feature_name(name):
+    return _FEATURE.fullmatch(name) if isinstance(name, str) else None

@@ -1,37 +1,34 @@
-"""The shared trained network: a weights file, opened once a process, that turns planes into features."""
+"""The shared trained network.
+
+A weights file, opened once a process, that turns planes into features.
+"""
 
 import hashlib
 import os
 import threading
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from . import naming, preprocessing
-from .card import Card
+from stratonet import naming, preprocessing
+from stratonet.card import Card
+from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 
 WEIGHTS = Path(__file__).parent / "weights"
 
 
 def read_card(weights="stratonet50"):
     """The card of weights, by name or path as in `StratoNet.load`, without opening the network."""
-    return _read_card(*_find(weights))
+    return _read_card(*_find_weights(weights))
 
 
-def feature_set_id(weights="stratonet50"):
-    """The feature set id of weights, by name or path, without opening the network; see `StratoNet`."""
-    return _feature_set_id(*_find(weights))
+def read_feature_set_id(weights="stratonet50"):
+    """The feature set id of weights, by name or path, without opening the network.
 
-
-def threads():
-    """Cores to use: ``OMP_NUM_THREADS`` where it is set (joblib sets it in its workers), else all this process has."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    See `StratoNet`.
+    """
+    return _read_feature_set_id(*_find_weights(weights))
 
 
 class StratoNet:
@@ -44,8 +41,8 @@ class StratoNet:
     taps : tuple of Tap
         The taps that were chosen, in the order of the network.
     feature_set_id : str
-        Name, version and a digest of the weights file, the card in it included. Features with the same id, from
-        whichever door, can be compared.
+        Name, version and a digest of the weights file, the card in it included.
+        Features with the same id, from whichever door, can be compared.
     provider : str
         The ONNX Runtime execution provider.
     """
@@ -53,22 +50,27 @@ class StratoNet:
     def __init__(self, path, taps, provider):
         import onnxruntime  # heavier than all of the rest: not before it is used
 
-        from . import _onnx
+        from stratonet import _onnx
 
         there = onnxruntime.get_available_providers()
         if provider not in there:
-            raise ValueError(f"This ONNX Runtime has the providers {', '.join(there)}. Received: {provider!r}")
+            raise ValueError(
+                f"This ONNX Runtime has the providers {', '.join(there)}. Received:"
+                f" {provider!r}"
+            )
         content = path.read_bytes()
-        model, self.card = _parse(content, path)
+        model, self.card = _parse_weights(content, path)
         self.taps = self.card.choose(taps)
         self.provider = provider
-        self.feature_set_id = _id(self.card, content)
+        self.feature_set_id = _make_feature_set_id(self.card, content)
 
         options = onnxruntime.SessionOptions()
         # One plane a thread: faster than a plane on all cores, and the numbers do not depend on how many there are.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._outputs = [tap.layer for tap in self.taps]
-        self._session = onnxruntime.InferenceSession(_onnx.cut(model, self._outputs), options, providers=[provider])
+        self._session = onnxruntime.InferenceSession(
+            _onnx.cut_after(model, self._outputs), options, providers=[provider]
+        )
         (self._input,) = (value.name for value in self._session.get_inputs())
 
     @classmethod
@@ -78,10 +80,12 @@ class StratoNet:
         Parameters
         ----------
         weights : str or path
-            A name that ships with the package (``"stratonet50"``), or the path of an ``.onnx`` weights file.
+            A name that ships with the package (``"stratonet50"``), or the path of an
+            ``.onnx`` weights file.
         taps : str or sequence of str, optional
-            Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names. Default: every tap with an alias. The network
-            is cut behind the last of them, so that low alone is cheaper than all.
+            Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names. Default: every
+            tap with an alias. The network is cut behind the last of them, so that low
+            alone is cheaper than all.
         provider : str
             Any execution provider of the installed ONNX Runtime.
 
@@ -98,7 +102,7 @@ class StratoNet:
         """
         with _loading:
             layers = tuple(tap.layer for tap in read_card(weights).choose(taps))
-            return _open(cls, *_find(weights), layers, provider)
+            return _open_network(cls, *_find_weights(weights), layers, provider)
 
     def feature_names(self, channels):
         """Names of the features of ``channels`` (one or several), see `stratonet.naming.feature_names`."""
@@ -114,8 +118,10 @@ class StratoNet:
 
         Parameters
         ----------
-        planes : array (height, width) or (n, height, width), or iterable of arrays (height, width)
-            bool, integer or float, of any size; those of an iterable may differ in size and type.
+        ---------- planes : array (height, width) or (n, height, width), or iterable of
+        arrays (height, width)
+            bool, integer or float, of any size; those of an iterable may differ in size
+            and type.
 
         Returns
         -------
@@ -125,11 +131,14 @@ class StratoNet:
         Raises
         ------
         TypeError, ValueError
-            A plane is not 2-D, is empty, or has NaN or infinite pixels; the message says which plane.
+            A plane is not 2-D, is empty, or has NaN or infinite pixels; the message
+            says which plane.
         """
         if isinstance(planes, np.ndarray):
             if planes.size == 0:
-                raise ValueError(f"There are no pixels to measure. Received: shape {planes.shape}")
+                raise ValueError(
+                    f"There are no pixels to measure. Received: shape {planes.shape}"
+                )
             if planes.ndim < 3:
                 planes = [planes]
         rows = list(self.stream(planes))
@@ -141,10 +150,11 @@ class StratoNet:
         Parameters
         ----------
         items : iterable
-            Planes, or what ``read`` takes. Drawn as needed: only a few are held at a time.
+            Planes, or what ``read`` takes. Drawn as needed: only a few are held at a
+            time.
         read : callable, optional
-            Turns an item into a plane, in a thread; or into None, which is passed on as its features. Errors are
-            passed on too.
+            Turns an item into a plane, in a thread; or into None, which is passed on as
+            its features. Errors are passed on too.
         name : callable, optional
             Turns an item into what an error calls its plane. Default: its number.
         prepared : bool
@@ -159,33 +169,22 @@ class StratoNet:
             try:
                 grey = plane if prepared else preprocessing.to_grey(plane, self.card)
             except (TypeError, ValueError) as error:
-                raise type(error)(f"{name(item) if name else f'Plane {number}'}: {error}") from None
+                raise type(error)(
+                    f"{name(item) if name else f'Plane {number}'}: {error}"
+                ) from None
             return self._embed(grey)
 
-        workers = threads()
-        yield from ahead(_workers(os.getpid(), workers), embed, enumerate(items), 2 * workers)
+        workers = count_cores()
+        yield from map_ahead(
+            get_worker_pool(os.getpid(), workers), embed, enumerate(items), 2 * workers
+        )
 
     def _embed(self, grey):
         inputs = {self._input: preprocessing.to_planes(grey, self.card)}
         return np.concatenate(self._session.run(self._outputs, inputs), axis=1)[0]
 
 
-def ahead(pool, function, items, count):
-    """Yield ``function(item)`` of each item in order, computed by the pool up to ``count`` items ahead."""
-    pending = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > count:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
-
-
-def _find(weights):
+def _find_weights(weights):
     """The path of weights, with what tells one state of the file from another."""
     path = WEIGHTS / f"{weights}.onnx"
     if not path.exists():
@@ -193,48 +192,45 @@ def _find(weights):
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.onnx")))
         raise FileNotFoundError(
-            f"No weights {str(weights)!r}: give the path of an .onnx weights file, or one of: {shipped}."
+            f"No weights {str(weights)!r}: give the path of an .onnx weights file, or"
+            f" one of: {shipped}."
         )
     path, stat = path.resolve(), path.stat()
     return path, stat.st_mtime_ns, stat.st_size
 
 
-def _parse(content, path):
+def _parse_weights(content, path):
     from google.protobuf.message import DecodeError
 
-    from . import _onnx
+    from stratonet import _onnx
 
     try:
         model = _onnx.read_model(content)
-        return model, Card.from_json(_onnx.metadata(model)["card"])
+        return model, Card.from_json(_onnx.read_metadata(model)["card"])
     except (DecodeError, KeyError):
-        raise ValueError(f"{path} is not a StratoNet weights file (an .onnx file with a card in it).") from None
-
-
-@lru_cache(maxsize=None)
-def _workers(_process, count):
-    """The threads that compute, the same for all streams of a process: more than there are cores hold each other up."""
-    return ThreadPoolExecutor(count, thread_name_prefix="stratonet")
+        raise ValueError(
+            f"{path} is not a StratoNet weights file (an .onnx file with a card in it)."
+        ) from None
 
 
 _loading = threading.Lock()
 
 
-@lru_cache(maxsize=None)
-def _open(cls, path, _modified, _size, layers, provider):
+@cache
+def _open_network(cls, path, _modified, _size, layers, provider):
     return cls(path, layers, provider)
 
 
-def _id(card, content):
+def _make_feature_set_id(card, content):
     return f"{card.name}-{card.version}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
-@lru_cache(maxsize=None)
-def _feature_set_id(path, _modified, _size):
+@cache
+def _read_feature_set_id(path, _modified, _size):
     content = path.read_bytes()
-    return _id(_parse(content, path)[1], content)
+    return _make_feature_set_id(_parse_weights(content, path)[1], content)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read_card(path, _modified, _size):
-    return _parse(path.read_bytes(), path)[1]
+    return _parse_weights(path.read_bytes(), path)[1]

@@ -1,4 +1,7 @@
-"""From a plane of pixels to the network's input, as the card says. Nothing else in the project scales or resizes."""
+"""From a plane of pixels to the network's input, as the card says.
+
+Nothing else in the project scales or resizes.
+"""
 
 import numpy as np
 from PIL import Image
@@ -15,22 +18,32 @@ def check_plane(plane):
     Raises
     ------
     TypeError, ValueError
-        Not bool, integer or float; not two dimensions; empty; NaN or infinity. The message says what was received.
+        Not bool, integer or float; not two dimensions; empty; NaN or infinity. The
+        message says what was received.
     """
     plane = np.asarray(plane)
     if plane.dtype.kind not in "buif":
-        raise TypeError(f"A plane holds bool, integer or float pixels. Received: dtype {plane.dtype}")
+        raise TypeError(
+            "A plane holds bool, integer or float pixels. Received: dtype"
+            f" {plane.dtype}"
+        )
     if plane.ndim != 2:
         raise ValueError(
-            f"A plane has two dimensions (height, width). Received: shape {plane.shape}. "
-            "Give the channels of a colour image one by one, and one plane (or a projection) of a 3D stack."
+            "A plane has two dimensions (height, width). Received: shape"
+            f" {plane.shape}. Give the channels of a colour image one by one, and one"
+            " plane (or a projection) of a 3D stack."
         )
     if plane.size == 0:
-        raise ValueError(f"A plane has at least one pixel. Received: shape {plane.shape}")
+        raise ValueError(
+            f"A plane has at least one pixel. Received: shape {plane.shape}"
+        )
     if plane.dtype.kind == "f":
         bad = plane.size - np.count_nonzero(np.isfinite(plane))
         if bad:
-            raise ValueError(f"A plane has finite pixels only. Received: {bad} of {plane.size} pixels NaN or infinite")
+            raise ValueError(
+                f"A plane has finite pixels only. Received: {bad} of {plane.size}"
+                " pixels NaN or infinite"
+            )
     return plane
 
 
@@ -40,8 +53,8 @@ def to_grey(plane, card):
     Parameters
     ----------
     plane : array (height, width)
-        bool, integer or float, in any unit: a factor on the grey values does not change the result, nor does an offset
-        that is not far larger than their span.
+        bool, integer or float, in any unit: a factor on the grey values does not change
+        the result, nor does an offset that is not far larger than their span.
     card : Card
 
     Returns
@@ -54,11 +67,16 @@ def to_grey(plane, card):
         largest = float(np.abs(plane).max())
         if not SMALLEST <= largest <= LARGEST and largest > 0:
             plane = plane / largest
-    if plane.dtype in (np.uint8, np.uint16):  # Pillow converts these without a copy in between
+    if plane.dtype in (
+        np.uint8,
+        np.uint16,
+    ):  # Pillow converts these without a copy in between
         pixels = Image.fromarray(plane).convert("F")
     else:
         pixels = Image.fromarray(plane.astype(np.float32, copy=False))
-    small = np.asarray(pixels.resize((card.input_size, card.input_size), Image.Resampling[card.resize]))
+    small = np.asarray(
+        pixels.resize((card.input_size, card.input_size), Image.Resampling[card.resize])
+    )
     low, high = np.percentile(small, (card.scaling.low, card.scaling.high))
     if high - low <= SMALLEST_SPAN * max(abs(low), abs(high)):
         return np.zeros_like(small)
@@ -68,4 +86,6 @@ def to_grey(plane, card):
 def to_planes(grey, card):
     """The network's input, (1, input_size, input_size, 3), float32, from grey in [0, 1]."""
     planes = card.planes
-    return (grey[None, :, :, None] * np.float32(planes.multiply)) - np.asarray(planes.subtract, np.float32)
+    return (grey[None, :, :, None] * np.float32(planes.multiply)) - np.asarray(
+        planes.subtract, np.float32
+    )

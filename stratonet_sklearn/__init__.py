@@ -2,14 +2,14 @@
 
 from importlib import import_module
 
-from .transformer import StratoFeatureTransformer
+from stratonet_sklearn.transformer import StratoFeatureTransformer
 
 # The evaluation needs more than the transformer: the extra `evaluate`.
 _EVALUATION = {
     "StratifiedResampler": "resampling",
-    "evaluate": "evaluation",
+    "evaluate": "evaluation.classification",
     "fit_projection": "projection",
-    "split": "splits",
+    "split": "evaluation.splits",
 }
 
 __all__ = ["StratoFeatureTransformer", *_EVALUATION]
@@ -21,4 +21,6 @@ def __getattr__(name):
     try:
         return getattr(import_module(f".{_EVALUATION[name]}", __name__), name)
     except ModuleNotFoundError as error:
-        raise ImportError(f"{name} needs the package {error.name}: install stratonet[evaluate].") from None
+        raise ImportError(
+            f"{name} needs the package {error.name}: install stratonet[evaluate]."
+        ) from None

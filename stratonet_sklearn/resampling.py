@@ -13,13 +13,15 @@ from sklearn.utils._param_validation import Interval
 class StratifiedResampler(BaseSampler):
     """Draw the same number of rows of each class: a balanced training set of ``n_samples`` rows (thesis, section 5.3).
 
-    Classes that have more rows are drawn from without replacement, classes that have fewer with replacement. In an
-    `imblearn.pipeline.Pipeline` it acts on what the pipeline is fitted to, and never on what is predicted.
+    Classes that have more rows are drawn from without replacement, classes that have
+    fewer with replacement. In an `imblearn.pipeline.Pipeline` it acts on what the
+    pipeline is fitted to, and never on what is predicted.
 
     Parameters
     ----------
     n_samples : int, default=3000
-        Rows of the balanced set. Where classes do not divide it, the first classes get one row more.
+        Rows of the balanced set. Where classes do not divide it, the first classes get
+        one row more.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -38,8 +40,8 @@ class StratifiedResampler(BaseSampler):
     >>> from sklearn.svm import SVC
     >>> from stratonet_sklearn import StratifiedResampler
     >>> X, y = load_iris(return_X_y=True)
-    >>> make_pipeline(StratifiedResampler(n_samples=90, random_state=0), SVC()).fit(X[:120], y[:120]).score(X, y) > 0.9
-    True
+    >>> make_pipeline(StratifiedResampler(n_samples=90, random_state=0),
+    SVC()).fit(X[:120], y[:120]).score(X, y) > 0.9 True
     """
 
     _sampling_type = "bypass"
@@ -59,12 +61,17 @@ class StratifiedResampler(BaseSampler):
     def _fit_resample(self, X, y):
         classes, counts = np.unique(y, return_counts=True)
         if self.n_samples < len(classes):
-            raise ValueError(f"n_samples is at least 1 a class, {len(classes)}. Received: {self.n_samples}")
+            raise ValueError(
+                f"n_samples is at least 1 a class, {len(classes)}. Received:"
+                f" {self.n_samples}"
+            )
         share, more = divmod(self.n_samples, len(classes))
         wanted = {one: share + (number < more) for number, one in enumerate(classes)}
         random_state = check_random_state(self.random_state)
         under = RandomUnderSampler(
-            sampling_strategy={one: min(wanted[one], count) for one, count in zip(classes, counts)},
+            sampling_strategy={
+                one: min(wanted[one], count) for one, count in zip(classes, counts)
+            },
             random_state=random_state,
         )
         over = RandomOverSampler(sampling_strategy=wanted, random_state=random_state)

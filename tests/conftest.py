@@ -1,4 +1,7 @@
-"""Fixtures shared by the tests. Anything heavy is imported inside a fixture, only when a test asks for it."""
+"""Fixtures shared by the tests.
+
+Anything heavy is imported inside a fixture, only when a test asks for it.
+"""
 
 import os
 from pathlib import Path
@@ -12,9 +15,14 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session")
 def data():
     """The folder of real images, which are not part of the repository."""
-    folder = Path(os.environ.get("STRATONET_TEST_DATA") or ROOT.parent / "shared" / "data")
+    folder = Path(
+        os.environ.get("STRATONET_TEST_DATA") or ROOT.parent / "shared" / "data"
+    )
     if not folder.is_dir():
-        pytest.skip(f"no test images: {folder} is not a folder. Set STRATONET_TEST_DATA to where they are.")
+        pytest.skip(
+            f"no test images: {folder} is not a folder. Set STRATONET_TEST_DATA to"
+            " where they are."
+        )
     return folder
 
 
@@ -40,7 +48,9 @@ def published():
     try:
         archive = fetch(folder)
     except RuntimeError as error:
-        if any(folder.glob("*.tgz")):  # there, but not the known one: that is no reason to skip
+        if any(
+            folder.glob("*.tgz")
+        ):  # there, but not the known one: that is no reason to skip
             raise
         pytest.skip(f"the published weights cannot be had: {error}")
     return read_published(archive)

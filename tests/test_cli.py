@@ -19,7 +19,9 @@ def stratonet(*arguments):
 
 def test_version_and_help():
     assert stratonet("--version").stdout.strip() == __version__
-    assert {"plugins-directory", "demo", "extract"} <= set(stratonet("--help").stdout.split())
+    assert {"plugins-directory", "demo", "extract"} <= set(
+        stratonet("--help").stdout.split()
+    )
 
 
 def test_plugins_directory_holds_the_module():
@@ -28,18 +30,32 @@ def test_plugins_directory_holds_the_module():
 
 
 def test_commands_import_nothing_before_they_are_called():
-    code = "import sys, stratonet_cli; print({'tensorflow', 'sklearn', 'pandas', 'onnxruntime'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+    code = (
+        "import sys, stratonet_cli; print({'tensorflow', 'sklearn', 'pandas',"
+        " 'onnxruntime'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True
+        ).stdout.strip()
+        == "set()"
+    )
 
 
 def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
     done = stratonet("demo", "--plate", tmp_path, "--output", tmp_path / "out")
-    assert done.returncode == 1 and done.stderr.startswith("stratonet: ") and "labels.csv is missing" in done.stderr
+    assert (
+        done.returncode == 1
+        and done.stderr.startswith("stratonet: ")
+        and "labels.csv is missing" in done.stderr
+    )
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("real", [False, True], ids=["simulated", "BBBC013"])
-def test_the_demo_runs_both_doors_and_they_agree_and_extract_with_them(real, tmp_path, request):
+def test_the_demo_runs_both_doors_and_they_agree_and_extract_with_them(
+    real, tmp_path, request
+):
     plate = ["--plate", request.getfixturevalue("data") / "bbbc013"] if real else []
     done = stratonet("demo", *plate, "--output", tmp_path)
     print(done.stdout)
@@ -50,13 +66,24 @@ def test_the_demo_runs_both_doors_and_they_agree_and_extract_with_them(real, tmp
     profiles = pd.read_parquet(tmp_path / "StratoFeatures_Image.parquet")
     features = [name for name in profiles if name.startswith("StratoFeatures_")]
     metadata = [name for name in profiles if name.startswith("Metadata_")]
-    normalized = pycytominer.normalize(profiles, features=features, meta_features=metadata)
-    assert len(normalized) == len(profiles) and abs(normalized[features].mean().mean()) < 1e-3
+    normalized = pycytominer.normalize(
+        profiles, features=features, meta_features=metadata
+    )
+    assert (
+        len(normalized) == len(profiles)
+        and abs(normalized[features].mean().mean()) < 1e-3
+    )
 
-    images = pd.read_csv(tmp_path / "load_data.csv", dtype=str).assign(Metadata_Plate="P")
+    images = pd.read_csv(tmp_path / "load_data.csv", dtype=str).assign(
+        Metadata_Plate="P"
+    )
     images.to_csv(tmp_path / "plate.csv", index=False)
-    done = stratonet("extract", tmp_path / "plate.csv", "--output", tmp_path / "features", "--quiet")
+    done = stratonet(
+        "extract", tmp_path / "plate.csv", "--output", tmp_path / "features", "--quiet"
+    )
     assert done.returncode == 0, done.stderr
     extracted = pd.read_parquet(tmp_path / "features")
     assert extracted.Metadata_Well.tolist() == images.Metadata_Well.tolist()
-    np.testing.assert_allclose(extracted[features], profiles[features], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        extracted[features], profiles[features], rtol=1e-5, atol=1e-6
+    )

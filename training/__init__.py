@@ -1,1 +1,4 @@
-"""From ImageNet to a weights file: definition, transfer, export. Run from a checkout: ``python -m training``."""
+"""From ImageNet to a weights file.
+
+Definition, transfer, export. Run from a checkout: ``python -m training``.
+"""

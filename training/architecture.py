@@ -1,8 +1,9 @@
 """The StratoNet family in Keras 3: ResNet, with or without efficient channel attention, and pooled taps.
 
-This is the only definition of the architecture; `wrap` puts taps into networks of Keras's own. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5;
-He et al. (2015) for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA).
-Layer names are those of ``keras.applications.resnet``.
+This is the only definition of the architecture; `wrap` puts taps into networks of
+Keras's own. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5; He et al.
+(2015) for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA). Layer
+names are those of ``keras.applications.resnet``.
 """
 
 import math
@@ -10,12 +11,21 @@ import math
 import keras
 from keras import layers, ops
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
 BN_EPSILON = 1.001e-5
 
 
 def eca_kernel_size(channels):
-    """Width of the ECA convolution for ``channels``: |log2(C)/2 + 1/2|, made odd upward (Wang et al. 2020)."""
+    """Width of the ECA convolution for ``channels``.
+
+    |log2(C)/2 + 1/2|, made odd upward (Wang et al. 2020).
+    """
     size = int(abs(math.log2(channels) / 2 + 0.5))
     return size if size % 2 else size + 1
 
@@ -33,13 +43,17 @@ class EfficientChannelAttention(layers.Layer):
 
     def build(self, input_shape):
         self.kernel = self.add_weight(
-            name="kernel", shape=(1, eca_kernel_size(input_shape[-1]), 1, 1), initializer=self.kernel_initializer
+            name="kernel",
+            shape=(1, eca_kernel_size(input_shape[-1]), 1, 1),
+            initializer=self.kernel_initializer,
         )
 
     def call(self, x):
         # The channels become the width of an image one pixel high, along which the kernel slides.
         pooled = ops.transpose(ops.mean(x, axis=(1, 2), keepdims=True), (0, 1, 3, 2))
-        gate = ops.sigmoid(ops.conv(pooled, self.kernel, padding="same", data_format="channels_last"))
+        gate = ops.sigmoid(
+            ops.conv(pooled, self.kernel, padding="same", data_format="channels_last")
+        )
         return x * ops.transpose(gate, (0, 1, 3, 2))
 
     def get_config(self):
@@ -63,8 +77,9 @@ def block_names(depth):
 def default_taps(depth):
     """The low, medium and high taps as ``{alias: layer name}``.
 
-    For depth 50 those of the thesis (section 6.2): conv3 block 4, conv4 block 4, conv4 block 6. Other depths take
-    the blocks at the same places: the last of conv3, two thirds into conv4, the last of conv4.
+    For depth 50 those of the thesis (section 6.2): conv3 block 4, conv4 block 4, conv4
+    block 6. Other depths take the blocks at the same places: the last of conv3, two
+    thirds into conv4, the last of conv4.
     """
     block_names(depth)
     _, conv3, conv4, _ = BLOCKS[depth]
@@ -76,7 +91,13 @@ def default_taps(depth):
 
 
 def build(
-    depth=50, attention="eca", taps=None, classes=None, input_size=224, gates="glorot_uniform", classifier_depth=1
+    depth=50,
+    attention="eca",
+    taps=None,
+    classes=None,
+    input_size=224,
+    gates="glorot_uniform",
+    classifier_depth=1,
 ):
     """Build one network of the family.
 
@@ -85,13 +106,16 @@ def build(
     depth : {18, 34, 50, 101, 152}
         Basic blocks for 18 and 34, bottleneck blocks from 50 on.
     attention : {"eca", None}
-        ``"eca"`` puts an ECA module on each block's branch before the addition; None gives a plain ResNet.
+        ``"eca"`` puts an ECA module on each block's branch before the addition; None
+        gives a plain ResNet.
     taps : sequence of str, optional
-        Layer names (see `block_names`) whose outputs are pooled; the network ends at the last of them. Default: the
-        values of `default_taps`, or, with ``classes``, none: the whole network.
+        Layer names (see `block_names`) whose outputs are pooled; the network ends at
+        the last of them. Default: the values of `default_taps`, or, with ``classes``,
+        none: the whole network.
     classes : int, optional
-        None: the outputs are the taps, ``{layer name: (n, width)}``. A number: a softmax classifier, (n, classes), on
-        the taps side by side or on the pooled end of the whole network.
+        None: the outputs are the taps, ``{layer name: (n, width)}``. A number: a
+        softmax classifier, (n, classes), on the taps side by side or on the pooled end
+        of the whole network.
     input_size : int
         Height and width of the input, in pixels.
     gates : str or initializer
@@ -102,7 +126,8 @@ def build(
     Returns
     -------
     keras.Model
-        Input (n, input_size, input_size, 3), float32, preprocessed as the weights' card says.
+        Input (n, input_size, input_size, 3), float32, preprocessed as the weights' card
+        says.
 
     Raises
     ------
@@ -118,7 +143,10 @@ def build(
         taps = list(taps)
         unknown = [tap for tap in taps if tap not in blocks]
         if unknown or not taps:
-            raise ValueError(f"taps must name blocks of this network: {', '.join(blocks)}. Received: {taps!r}")
+            raise ValueError(
+                f"taps must name blocks of this network: {', '.join(blocks)}. Received:"
+                f" {taps!r}"
+            )
         blocks = blocks[: max(map(blocks.index, taps)) + 1]
 
     def conv_bn(x, filters, size, stride, name, relu=True):
@@ -126,7 +154,12 @@ def build(
         if pad:  # "same" would pad a strided convolution unevenly
             x = layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
         x = layers.Conv2D(
-            filters, size, stride, padding="valid" if pad else "same", use_bias=False, name=f"{name}_conv"
+            filters,
+            size,
+            stride,
+            padding="valid" if pad else "same",
+            use_bias=False,
+            name=f"{name}_conv",
         )(x)
         x = layers.BatchNormalization(epsilon=BN_EPSILON, name=f"{name}_bn")(x)
         return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
@@ -162,16 +195,21 @@ def build(
             name=name[: -len("_out")],
         )
     kind = "resnet" if not attention else "stratonet" if taps else "ecanet"
-    return _finish(keras.Model(image, x, name=f"{kind}{depth}"), taps, classes, classifier_depth)
+    return _finish(
+        keras.Model(image, x, name=f"{kind}{depth}"), taps, classes, classifier_depth
+    )
 
 
-def wrap(application, taps, classes=None, input_size=224, weights=None, classifier_depth=1):
+def wrap(
+    application, taps, classes=None, input_size=224, weights=None, classifier_depth=1
+):
     """Put taps into a network of ``keras.applications``; parameters and result as of `build`.
 
     Parameters
     ----------
     application : str
-        ``"EfficientNetB0"``, or any other there. Its input is what its own documentation says.
+        ``"EfficientNetB0"``, or any other there. Its input is what its own
+        documentation says.
     taps : sequence of str
         Names of its layers with outputs (n, height, width, channels).
     weights : {None, "imagenet"}
@@ -184,20 +222,38 @@ def wrap(application, taps, classes=None, input_size=224, weights=None, classifi
     """
     make = getattr(keras.applications, application, None)
     if not callable(make):
-        there = [name for name in dir(keras.applications) if callable(getattr(keras.applications, name))]
-        raise ValueError(f"keras.applications has {', '.join(there)}. Received: {application!r}")
-    network = make(include_top=False, weights=weights, input_shape=(input_size, input_size, 3))
-    return _finish(network, None if taps is None else list(taps), classes, classifier_depth)
+        there = [
+            name
+            for name in dir(keras.applications)
+            if callable(getattr(keras.applications, name))
+        ]
+        raise ValueError(
+            f"keras.applications has {', '.join(there)}. Received: {application!r}"
+        )
+    network = make(
+        include_top=False, weights=weights, input_shape=(input_size, input_size, 3)
+    )
+    return _finish(
+        network, None if taps is None else list(taps), classes, classifier_depth
+    )
 
 
 def tap(network, taps):
-    """The network with the pooled outputs of its layers ``taps``, ``{layer name: (n, width)}``, in its order."""
+    """The network with the pooled outputs of its layers ``taps``, ``{layer name.
+
+    (n, width)}``, in its order.
+    """
     order = {layer.name: place for place, layer in enumerate(network.layers)}
-    maps = {name: layer.output.shape for name, layer in zip(order, network.layers) if len(layer.output.shape) == 4}
+    maps = {
+        name: layer.output.shape
+        for name, layer in zip(order, network.layers)
+        if len(layer.output.shape) == 4
+    }
     wrong = [name for name in taps if name not in maps]
     if wrong:
         raise ValueError(
-            f"{network.name} has no layer {', '.join(wrong)} with height and width to tap. It has: {', '.join(maps)}"
+            f"{network.name} has no layer {', '.join(wrong)} with height and width to"
+            f" tap. It has: {', '.join(maps)}"
         )
     outputs = {}
     for name in sorted(taps, key=order.get):
@@ -208,12 +264,17 @@ def tap(network, taps):
 
 def reductions(network, taps):
     """Input pixels per pixel of each tap's map, ``{layer name: int}``."""
-    return {name: round(network.input_shape[1] / network.get_layer(name).output.shape[1]) for name in taps}
+    return {
+        name: round(network.input_shape[1] / network.get_layer(name).output.shape[1])
+        for name in taps
+    }
 
 
 def _finish(network, taps, classes, classifier_depth):
     if taps is None:
-        x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(network.output)
+        x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(
+            network.output
+        )
     else:
         network = tap(network, taps)
         if classes is None:
@@ -222,5 +283,7 @@ def _finish(network, taps, classes, classifier_depth):
         x = layers.Concatenate(name="taps", dtype="float32")(x) if len(x) > 1 else x[0]
     for place in range(1, classifier_depth):
         x = layers.Dense(x.shape[-1], activation="relu", name=f"classifier{place}")(x)
-    x = layers.Dense(classes, activation="softmax", name="predictions", dtype="float32")(x)
+    x = layers.Dense(
+        classes, activation="softmax", name="predictions", dtype="float32"
+    )(x)
     return keras.Model(network.input, x, name=network.name)

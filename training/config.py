@@ -29,22 +29,26 @@ class Config:
     recipe : str
         In words: which published recipe this follows, and where it departs from it.
     architecture : str
-        ``"resnet"`` (with attention ``"eca"``: StratoNet or ECANet), or the name of a Keras application
-        (``"EfficientNetB0"``).
+        ``"resnet"`` (with attention ``"eca"``: StratoNet or ECANet), or the name of a
+        Keras application (``"EfficientNetB0"``).
     depth : int
         18, 34, 50, 101 or 152. Not for Keras applications.
     attention : {"eca", "none"}
     taps : dict of str to str
-        Alias to layer name. Empty: the thesis's three taps, see `architecture.default_taps`.
+        Alias to layer name. Empty: the thesis's three taps, see
+        `architecture.default_taps`.
     classifier_on : {"taps", "end"}
-        The classifier stands on the taps side by side, and the network ends with the last of them (the thesis); or on
-        the pooled end of the whole network (ResNet, ECANet).
+        The classifier stands on the taps side by side, and the network ends with the
+        last of them (the thesis); or on the pooled end of the whole network (ResNet,
+        ECANet).
     classifier_depth : int
-        Dense layers of the classifier. Those before the last are as wide as their input, with ReLU.
+        Dense layers of the classifier. Those before the last are as wide as their
+        input, with ReLU.
     image_size : int
         Pixels. Images are resized to 256/224 of it, then cropped.
     grey : bool
-        Train on grey images scaled as microscopy planes are, by the 0.1 and 99.9 percentiles.
+        Train on grey images scaled as microscopy planes are, by the 0.1 and 99.9
+        percentiles.
     multiply, subtract : float, 3 floats
         From pixels in [0, 1] to the network's input. They go into the card.
     bgr : bool
@@ -62,20 +66,23 @@ class Config:
         Epochs in which the learning rate rises to its start.
     step_epochs, step_factor : int, float
     plateau_epochs, plateau_factor : int, float
-        The learning rate is multiplied by the factor when the validation loss has not fallen for so many epochs.
-        0 epochs: never.
+        The learning rate is multiplied by the factor when the validation loss has not
+        fallen for so many epochs. 0 epochs: never.
     weight_decay : float
-        Decoupled (each step takes off learning rate x weight decay x weight), of convolutions and dense kernels.
+        Decoupled (each step takes off learning rate x weight decay x weight), of
+        convolutions and dense kernels.
     label_smoothing : float
     seed : int
     precision : {"float32", "mixed_float16", "mixed_bfloat16"}
     start : str
-        Weights to start from: a weights file (``.onnx``) of this architecture, the folder of a run, ``"published"``
-        (ImageNet ResNet-50), ``"imagenet"`` (a Keras application's own), or empty for random.
+        Weights to start from: a weights file (``.onnx``) of this architecture, the
+        folder of a run, ``"published"`` (ImageNet ResNet-50), ``"imagenet"`` (a Keras
+        application's own), or empty for random.
     freeze : str
         Layer up to which, itself included, nothing is trained.
     train_only : tuple of str
-        Patterns (``"*_eca"``) of the layers that are trained, beside the classifier. Empty: all.
+        Patterns (``"*_eca"``) of the layers that are trained, beside the classifier.
+        Empty: all.
     search : dict
         For ``python -m training search``: field to its range, see `search`.
     """
@@ -122,25 +129,50 @@ class Config:
                 value = float(value)
                 object.__setattr__(self, each.name, value)
             if type(value) is not each.type:
-                raise ValueError(f"{each.name} is of type {each.type.__name__}. Received: {value!r}")
+                raise ValueError(
+                    f"{each.name} is of type {each.type.__name__}. Received: {value!r}"
+                )
             if each.type is float and not math.isfinite(value):
                 raise ValueError(f"{each.name} must be finite. Received: {value!r}")
             if each.name in CHOICES and value not in CHOICES[each.name]:
-                raise ValueError(f"{each.name} is one of {', '.join(CHOICES[each.name])}. Received: {value!r}")
-        for name in ("classifier_depth", "image_size", "batch", "epochs", "learning_rate", "step_epochs"):
+                raise ValueError(
+                    f"{each.name} is one of {', '.join(CHOICES[each.name])}. Received:"
+                    f" {value!r}"
+                )
+        for name in (
+            "classifier_depth",
+            "image_size",
+            "batch",
+            "epochs",
+            "learning_rate",
+            "step_epochs",
+        ):
             if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0. Received: {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be above 0. Received: {getattr(self, name)!r}"
+                )
         for name in ("warmup_epochs", "plateau_epochs", "weight_decay", "seed"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative. Received: {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must not be negative. Received: {getattr(self, name)!r}"
+                )
         for name in ("momentum", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 0 and below 1. Received: {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be at least 0 and below 1. Received:"
+                    f" {getattr(self, name)!r}"
+                )
         for name in ("step_factor", "plateau_factor"):
             if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be above 0 and at most 1. Received: {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be above 0 and at most 1. Received:"
+                    f" {getattr(self, name)!r}"
+                )
         if len(self.subtract) != 3:
-            raise ValueError(f"subtract holds one number for each of the three planes. Received: {self.subtract!r}")
+            raise ValueError(
+                "subtract holds one number for each of the three planes. Received:"
+                f" {self.subtract!r}"
+            )
 
     @classmethod
     def read(cls, path):
@@ -150,7 +182,8 @@ class Config:
         ------
         FileNotFoundError
         ValueError
-            Not TOML, an unknown field, or a value that is not as it should be; the message names the file.
+            Not TOML, an unknown field, or a value that is not as it should be; the
+            message names the file.
         """
         path = Path(path)
         try:
@@ -162,21 +195,36 @@ class Config:
 
     @classmethod
     def of(cls, values):
-        """The configuration of a dict; ValueError for a field that there is not, or one that is missing."""
+        """The configuration of a dict.
+
+        ValueError for a field that there is not, or one that is missing.
+        """
         known = {each.name for each in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise ValueError(f"there is no field {', '.join(unknown)}. Fields: {', '.join(sorted(known))}.")
+            raise ValueError(
+                f"there is no field {', '.join(unknown)}. Fields:"
+                f" {', '.join(sorted(known))}."
+            )
         if "recipe" not in values:
-            raise ValueError("the field recipe is missing: say in words what this run follows.")
+            raise ValueError(
+                "the field recipe is missing: say in words what this run follows."
+            )
         return cls(**values)
 
     def refuse_other(self, earlier, folder, what):
         """Raise ValueError if ``folder`` holds ``what`` ("a run") of another configuration, ``earlier``."""
         before, now = dataclasses.asdict(earlier), dataclasses.asdict(self)
-        other = [f"{name} {before[name]!r}, now {now[name]!r}" for name in now if before[name] != now[name]]
+        other = [
+            f"{name} {before[name]!r}, now {now[name]!r}"
+            for name in now
+            if before[name] != now[name]
+        ]
         if other:
-            raise ValueError(f"{folder} holds {what} with {'; '.join(other)}. Choose another --output.")
+            raise ValueError(
+                f"{folder} holds {what} with {'; '.join(other)}. Choose another"
+                " --output."
+            )
 
     def to_json(self):
         return json.dumps(dataclasses.asdict(self), indent=1)

@@ -13,7 +13,8 @@ def export(model, card, path):
     Parameters
     ----------
     model : keras.Model
-        Outputs ``{layer name: (n, width)}``, as `architecture.build` makes it without classes.
+        Outputs ``{layer name: (n, width)}``, as `architecture.build` makes it without
+        classes.
     card : Card
     path : str or path
         The ``.onnx`` file to write.
@@ -26,11 +27,19 @@ def export(model, card, path):
     import onnx  # with tf2onnx behind ``model.export`` a heavy import, of no use to the rest of training
 
     described = card.input_size, {tap.layer: tap.width for tap in card.taps}
-    received = model.input_shape[1], {layer: output.shape[1] for layer, output in model.output.items()}
+    received = (
+        model.input_shape[1],
+        {layer: output.shape[1] for layer, output in model.output.items()},
+    )
     if described != received:
-        raise ValueError(f"The card does not describe the model. Card: {described}. Received: {received}")
+        raise ValueError(
+            f"The card does not describe the model. Card: {described}. Received:"
+            f" {received}"
+        )
     path = Path(path)
-    model(np.zeros((1, *model.input_shape[1:]), "float32"))  # Keras exports what has been called
+    model(
+        np.zeros((1, *model.input_shape[1:]), "float32")
+    )  # Keras exports what has been called
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = os.path.join(folder, "raw.onnx")
         model.export(raw, format="onnx", verbose=False)

@@ -24,11 +24,16 @@ def replacing(path):
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise OSError(f"{path} cannot be written: {error}. Is the disk full?") from error
+        raise OSError(
+            f"{path} cannot be written: {error}. Is the disk full?"
+        ) from error
 
 
 def write_arrays(path, arrays):
-    """Write a dict of arrays as ``.npz``. On a full disk numpy.savez would leave its archive open, which complains."""
+    """Write a dict of arrays as ``.npz``.
+
+    On a full disk numpy.savez would leave its archive open, which complains.
+    """
     with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -37,7 +42,10 @@ def write_arrays(path, arrays):
 
 @contextlib.contextmanager
 def alone(folder, otherwise):
-    """Have ``folder`` to oneself; the error ``otherwise`` is raised where another process has. A dead one has not."""
+    """Have ``folder`` to oneself.
+
+    The error ``otherwise`` is raised where another process has. A dead one has not.
+    """
     with open(folder / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,8 @@
 """ImageNet in the layout people have it, as tf.data.
 
-An epoch is a function of the configuration's seed and the epoch's number, and of nothing else: neither of the number
-of machines, nor of threads (tf.data keeps the order of what it does in parallel), nor of what was drawn before.
+An epoch is a function of the configuration's seed and the epoch's number, and of
+nothing else: neither of the number of machines, nor of threads (tf.data keeps the order
+of what it does in parallel), nor of what was drawn before.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from .files import replacing
-from .layouts import LAYOUTS, list_files
-from .pixels import decode, network_input, resize, resized_size
+from training.files import replacing
+from training.layouts import LAYOUTS, list_files
+from training.pixels import decode, network_input, resize, resized_size
 
 INDEX, UNFINISHED = "images.json", "images.unfinished.json"
 # Of the shards, so many images are shuffled at a time; two such blocks are in memory.
@@ -46,15 +47,30 @@ class Images:
         return len(self._source(split))
 
     def steps(self, split, batch):
-        """Number of global batches: whole ones only in training; in validation the last is padded."""
-        return self.size(split) // batch if split == "train" else -(-self.size(split) // batch)
+        """Number of global batches.
+
+        Whole ones only in training; in validation the last is padded.
+        """
+        return (
+            self.size(split) // batch
+            if split == "train"
+            else -(-self.size(split) // batch)
+        )
 
     def files(self, split):
-        """Paths (list of str) and class numbers (int64 array) of a split; ValueError for shards, which have none."""
+        """Paths (list of str) and class numbers (int64 array) of a split.
+
+        ValueError for shards, which have none.
+        """
         source = self._source(split)
         if isinstance(source, _Shards):
-            raise ValueError(f"{source.paths[0].parent} holds shards. This needs the folders of image files.")
-        return [f"{source.root}/{os.fsdecode(name)}" for name in source.names], source.labels
+            raise ValueError(
+                f"{source.paths[0].parent} holds shards. This needs the folders of"
+                " image files."
+            )
+        return [
+            f"{source.root}/{os.fsdecode(name)}" for name in source.names
+        ], source.labels
 
     def train(self, config, epoch, batch, shard=(0, 1), per_replica=None):
         """One epoch, shuffled and augmented (random flip and crop).
@@ -67,37 +83,54 @@ class Images:
         batch : int
             Images a step of all machines and devices together.
         shard : tuple of int
-            This machine's number and the number of machines (i, n): it takes images i, i + n, ... of each batch.
+            This machine's number and the number of machines (i, n): it takes images i,
+            i + n, ... of each batch.
         per_replica : int, optional
-            Images of a batch that is yielded. Default: this machine's share of ``batch``.
+            Images of a batch that is yielded. Default: this machine's share of
+            ``batch``.
 
         Returns
         -------
         tf.data.Dataset
-            Pixels (per_replica, image_size, image_size, 3), float32, as the network takes them, and one-hot classes
-            (per_replica, classes), float32.
+            Pixels (per_replica, image_size, image_size, 3), float32, as the network
+            takes them, and one-hot classes (per_replica, classes), float32.
 
         Raises
         ------
         ValueError
-            Fewer images than one batch, a batch that cannot be shared out, or shards for another image size.
+            Fewer images than one batch, a batch that cannot be shared out, or shards
+            for another image size.
         """
         if not self.steps("train", batch):
-            raise ValueError(f"There are {self.size('train')} images to train: set batch to that at most, not {batch}.")
+            raise ValueError(
+                f"There are {self.size('train')} images to train: set batch to that at"
+                f" most, not {batch}."
+            )
         key = (config.seed, epoch)
         read = self._reader("train", config)
 
         def augmented(index, element):
             image, label = read(element)
-            seeds = tf.random.experimental.stateless_fold_in(tf.constant(key, tf.int64), index)
+            seeds = tf.random.experimental.stateless_fold_in(
+                tf.constant(key, tf.int64), index
+            )
             seeds = tf.random.experimental.stateless_split(seeds, 2)
             image = tf.image.stateless_random_flip_left_right(image, seeds[0])
-            image = tf.image.stateless_random_crop(image, (config.image_size, config.image_size, 3), seeds[1])
+            image = tf.image.stateless_random_crop(
+                image, (config.image_size, config.image_size, 3), seeds[1]
+            )
             return network_input(image, config), label
 
         share = _share(batch, shard, per_replica)
-        elements = self._source("train").draw(key).take(self.steps("train", batch) * batch).enumerate()
-        return _batches(elements.shard(shard[1], shard[0]).map(augmented, tf.data.AUTOTUNE), share)
+        elements = (
+            self._source("train")
+            .draw(key)
+            .take(self.steps("train", batch) * batch)
+            .enumerate()
+        )
+        return _batches(
+            elements.shard(shard[1], shard[0]).map(augmented, tf.data.AUTOTUNE), share
+        )
 
     def validation(self, config, batch, shard=(0, 1), per_replica=None, split="val"):
         """All images of a split in order, cropped at the centre; parameters and errors as those of `train`.
@@ -105,8 +138,9 @@ class Images:
         Returns
         -------
         tf.data.Dataset
-            Pixels and one-hot classes as those of `train`, and weights (per_replica,), float32: 1, or 0 for the
-            blank images that fill the last batch, whose class is all zeros.
+            Pixels and one-hot classes as those of `train`, and weights (per_replica,),
+            float32: 1, or 0 for the blank images that fill the last batch, whose class
+            is all zeros.
         """
         read = self._reader(split, config)
         (place, machines), size = shard, config.image_size
@@ -118,29 +152,49 @@ class Images:
             return network_input(image, config), label, tf.constant(1.0)
 
         share = _share(batch, shard, per_replica)
-        rows = self._source(split).draw().enumerate().shard(machines, place).map(central, tf.data.AUTOTUNE)
-        blank = tf.data.Dataset.from_tensors(tuple(tf.zeros(spec.shape) for spec in rows.element_spec))
-        missing = -(-self.size(split) // batch) * batch // machines - len(range(place, self.size(split), machines))
+        rows = (
+            self._source(split)
+            .draw()
+            .enumerate()
+            .shard(machines, place)
+            .map(central, tf.data.AUTOTUNE)
+        )
+        blank = tf.data.Dataset.from_tensors(
+            tuple(tf.zeros(spec.shape) for spec in rows.element_spec)
+        )
+        missing = -(-self.size(split) // batch) * batch // machines - len(
+            range(place, self.size(split), machines)
+        )
         return _batches(rows.concatenate(blank.repeat(missing)), share)
 
     def _source(self, split):
         if split not in self.sources:
-            raise ValueError(f"Opened were the images of {', '.join(self.sources)}. Received: {split!r}")
+            raise ValueError(
+                f"Opened were the images of {', '.join(self.sources)}. Received:"
+                f" {split!r}"
+            )
         return self.sources[split]
 
     def _reader(self, split, config):
         source, side = self._source(split), resized_size(config.image_size)
         if source.image_size not in (None, config.image_size):
             raise ValueError(
-                f"The shards in {source.paths[0].parent} are for image_size {source.image_size}, the configuration "
-                f"has {config.image_size}. Write others with python -m training records --image-size."
+                f"The shards in {source.paths[0].parent} are for image_size"
+                f" {source.image_size}, the configuration has {config.image_size}."
+                " Write others with python -m training records --image-size."
             )
 
         def read(element):
             contents, label = source.read(element)
             image = decode(contents)
-            image = resize(image, side) if source.image_size is None else tf.cast(image, tf.float32)
-            return tf.ensure_shape(image, (side, side, 3)), tf.one_hot(label, len(self.classes))
+            image = (
+                resize(image, side)
+                if source.image_size is None
+                else tf.cast(image, tf.float32)
+            )
+            return tf.ensure_shape(image, (side, side, 3)), tf.one_hot(
+                label, len(self.classes)
+            )
 
         return read
 
@@ -158,12 +212,21 @@ class _Files:
         return len(self.names)
 
     def draw(self, key=None):
-        order = np.arange(len(self)) if key is None else np.random.default_rng(key).permutation(len(self))
-        return tf.data.Dataset.from_tensor_slices((self.names[order], self.labels[order]))
+        order = (
+            np.arange(len(self))
+            if key is None
+            else np.random.default_rng(key).permutation(len(self))
+        )
+        return tf.data.Dataset.from_tensor_slices(
+            (self.names[order], self.labels[order])
+        )
 
     def read(self, element):
         name, label = element
-        return tf.io.read_file(tf.strings.join([os.fsencode(self.root), "/", name])), label
+        return (
+            tf.io.read_file(tf.strings.join([os.fsencode(self.root), "/", name])),
+            label,
+        )
 
 
 @dataclass(frozen=True)
@@ -183,18 +246,25 @@ class _Shards:
             return tf.data.TFRecordDataset(paths)
         paths = np.random.default_rng(key).permutation(paths)
         records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-            tf.data.TFRecordDataset, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE
+            tf.data.TFRecordDataset,
+            cycle_length=16,
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
 
         # Dataset.shuffle would depend on TensorFlow's global seed too.
         def shuffled(number, block):
-            seed = tf.random.experimental.stateless_fold_in(tf.constant(key, tf.int64), number)
+            seed = tf.random.experimental.stateless_fold_in(
+                tf.constant(key, tf.int64), number
+            )
             return tf.random.experimental.stateless_shuffle(block, seed)
 
         return records.batch(BLOCK).enumerate().map(shuffled).prefetch(1).unbatch()
 
     def read(self, element):
-        fields = {"image": tf.io.FixedLenFeature((), tf.string), "label": tf.io.FixedLenFeature((), tf.int64)}
+        fields = {
+            "image": tf.io.FixedLenFeature((), tf.string),
+            "label": tf.io.FixedLenFeature((), tf.int64),
+        }
         example = tf.io.parse_single_example(element, fields)
         return example["image"], example["label"]
 
@@ -215,7 +285,9 @@ def images_per_second(dataset, seconds=5.0):
         if time.perf_counter() - begin >= seconds:
             break
     if not images:
-        raise ValueError("The speed of the input shows from the second batch on, and there is none.")
+        raise ValueError(
+            "The speed of the input shows from the second batch on, and there is none."
+        )
     return images / (time.perf_counter() - begin)
 
 
@@ -227,12 +299,13 @@ def open_images(data, splits=("train", "val"), checked=None, report=print):
     Parameters
     ----------
     data : str or path
-        Folder of ImageNet (ILSVRC) or another set in its layout: ``train/<wnid>/*.JPEG``, and ``val`` likewise or
-        flat with a ground-truth file; Kaggle's archive; or shards of `records.write_records`.
+        Folder of ImageNet (ILSVRC) or another set in its layout:
+        ``train/<wnid>/*.JPEG``, and ``val`` likewise or flat with a ground-truth file;
+        Kaggle's archive; or shards of `records.write_records`.
     splits : sequence of {"train", "val"}
     checked : str or path, optional
-        JSON file in which the result of reading all files is kept: it is read again only when files were added,
-        removed or changed in size.
+        JSON file in which the result of reading all files is kept: it is read again
+        only when files were added, removed or changed in size.
     report : callable
         Gets a line of text for each corrupt file, and one with their number.
 
@@ -243,13 +316,16 @@ def open_images(data, splits=("train", "val"), checked=None, report=print):
     Raises
     ------
     FileNotFoundError, ValueError
-        A folder or file is missing, empty, or not as a known layout has it; a validation image is of a class that
-        is not trained; the writing of shards did not finish. The message names it.
+        A folder or file is missing, empty, or not as a known layout has it; a
+        validation image is of a class that is not trained; the writing of shards did
+        not finish. The message names it.
     """
     data = Path(data)
     if not data.is_dir():
         raise FileNotFoundError(f"{data} is not a folder. {LAYOUTS}")
-    if any((data / name).exists() for name in (INDEX, UNFINISHED)) or any(data.glob("*.tfrecord")):
+    if any((data / name).exists() for name in (INDEX, UNFINISHED)) or any(
+        data.glob("*.tfrecord")
+    ):
         return _open_shards(data, splits)
     root, classes, listed = list_files(data, splits)
     names = np.concatenate([names for names, _ in listed.values()])
@@ -260,7 +336,9 @@ def open_images(data, splits=("train", "val"), checked=None, report=print):
         report(f"{len(corrupt):,} of {len(names):,} images are corrupt and left out.")
     sources = {}
     for split, (names, labels) in listed.items():
-        good = np.isin(names, np.array([os.fsencode(name) for name in corrupt], "S"), invert=True)
+        good = np.isin(
+            names, np.array([os.fsencode(name) for name in corrupt], "S"), invert=True
+        )
         if not good.any():
             raise ValueError(f"{root / split}: all {len(names):,} images are corrupt.")
         sources[split] = _Files(root, names[good], labels[good])
@@ -270,8 +348,9 @@ def open_images(data, splits=("train", "val"), checked=None, report=print):
 def _open_shards(data, splits):
     if not (data / INDEX).exists():
         raise ValueError(
-            f"{data}: the writing of these shards did not finish, for there is no {INDEX}. Run python -m training "
-            "records with the same folders again: it goes on."
+            f"{data}: the writing of these shards did not finish, for there is no"
+            f" {INDEX}. Run python -m training records with the same folders again: it"
+            " goes on."
         )
     index = json.loads((data / INDEX).read_text(encoding="utf-8"))
     sources = {}
@@ -279,14 +358,22 @@ def _open_shards(data, splits):
         paths = shard_paths(data, split, index["splits"][split]["shards"])
         missing = [path.name for path in paths if not path.exists()]
         if missing:
-            raise FileNotFoundError(f"{data} lacks {len(missing)} of {len(paths)} shards, the first {missing[0]}.")
-        sources[split] = _Shards(paths, index["splits"][split]["images"], index["image_size"])
+            raise FileNotFoundError(
+                f"{data} lacks {len(missing)} of {len(paths)} shards, the first"
+                f" {missing[0]}."
+            )
+        sources[split] = _Shards(
+            paths, index["splits"][split]["images"], index["image_size"]
+        )
     return Images(tuple(index["classes"]), index["corrupt"], sources)
 
 
 def shard_paths(folder, split, count):
     """The paths of all ``count`` shards of a split."""
-    return [folder / f"{split}-{number:05}-of-{count:05}.tfrecord" for number in range(count)]
+    return [
+        folder / f"{split}-{number:05}-of-{count:05}.tfrecord"
+        for number in range(count)
+    ]
 
 
 def _corrupt(root, names, checked):
@@ -294,15 +381,22 @@ def _corrupt(root, names, checked):
     digest = hashlib.sha256()
     if checked:
         for name in names:
-            digest.update(b"%s %d\n" % (name, os.stat(os.path.join(os.fsencode(root), name)).st_size))
-        kept = json.loads(checked.read_text(encoding="utf-8")) if checked.exists() else {}
+            digest.update(
+                b"%s %d\n"
+                % (name, os.stat(os.path.join(os.fsencode(root), name)).st_size)
+            )
+        kept = (
+            json.loads(checked.read_text(encoding="utf-8")) if checked.exists() else {}
+        )
         if kept.get("digest") == digest.hexdigest():
             return kept["corrupt"]
     source = _Files(root, names, np.arange(len(names)))
 
     def decoded(*element):
         contents, number = source.read(element)
-        return tf.where(tf.size(decode(contents)) > 0, number, -1)  # decoding that nobody uses would not be done
+        return tf.where(
+            tf.size(decode(contents)) > 0, number, -1
+        )  # decoding that nobody uses would not be done
 
     good = source.draw().map(decoded, tf.data.AUTOTUNE).ignore_errors().batch(64)
     bad = np.ones(len(names), bool)
@@ -316,10 +410,16 @@ def _corrupt(root, names, checked):
         try:
             decoded(names[number], number)
         except tf.errors.OpError as error:
-            corrupt[os.fsdecode(names[number])] = re.sub(r"{{.*?}}|\[Op:.*?\]", "", error.message).strip()
+            corrupt[os.fsdecode(names[number])] = re.sub(
+                r"{{.*?}}|\[Op:.*?\]", "", error.message
+            ).strip()
     if checked:
         with replacing(checked) as part:
-            kept = {"images": len(names), "digest": digest.hexdigest(), "corrupt": corrupt}
+            kept = {
+                "images": len(names),
+                "digest": digest.hexdigest(),
+                "corrupt": corrupt,
+            }
             part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return corrupt
 
@@ -328,9 +428,14 @@ def _share(batch, shard, per_replica):
     """The batch size of one machine's dataset."""
     machines = shard[1]
     if batch % machines:
-        raise ValueError(f"batch must be a multiple of the {machines} machines. Received: {batch}")
+        raise ValueError(
+            f"batch must be a multiple of the {machines} machines. Received: {batch}"
+        )
     if per_replica and batch // machines % per_replica:
-        raise ValueError(f"Batches of {per_replica} do not fill a machine's {batch // machines} images of a step.")
+        raise ValueError(
+            f"Batches of {per_replica} do not fill a machine's {batch // machines}"
+            " images of a step."
+        )
     return per_replica or batch // machines
 
 

@@ -7,12 +7,24 @@ def draw_curve(history, path, title):
 
     epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    for axes, label, names in zip(figure.subplots(1, 2), ("Loss", "Accuracy"), (["loss"], ["top1", "top5"])):
+    for axes, label, names in zip(
+        figure.subplots(1, 2), ("Loss", "Accuracy"), (["loss"], ["top1", "top5"])
+    ):
         for name, style in zip(names, ("-", "--")):
-            for prefix, what, colour in (("val_", "validation", "#0072b2"), ("", "training", "#999999")):
+            for prefix, what, colour in (
+                ("val_", "validation", "#0072b2"),
+                ("", "training", "#999999"),
+            ):
                 what += {"top1": ", top-1", "top5": ", top-5"}.get(name, "")
                 values = [row[prefix + name] for row in history]
-                axes.plot(epochs, values, style, color=colour, marker="." if len(epochs) < 40 else None, label=what)
+                axes.plot(
+                    epochs,
+                    values,
+                    style,
+                    color=colour,
+                    marker="." if len(epochs) < 40 else None,
+                    label=what,
+                )
         axes.set_xlabel("Epoch")
         axes.set_ylabel(label)
         axes.spines[["top", "right"]].set_visible(False)

@@ -10,17 +10,16 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from stratonet import Card, Planes, Scaling, StratoNet, Tap
-
-from .architecture import block_names, reductions, tap
-from .config import Config
-from .export import export
-from .input import open_images
-from .start import BEST, load, network, start, taps_of
-from .trainer import Steps
+from training.architecture import block_names, reductions, tap
+from training.config import Config
+from training.export import export
+from training.input import open_images
+from training.start import BEST, load, network, start, taps_of
+from training.trainer import Steps
 
 THESIS = (
-    "van Elswijk, M. (2024). StratoNet, a deep learning approach to high content screening feature extraction. "
-    "Master's thesis, Leiden University."
+    "van Elswijk, M. (2024). StratoNet, a deep learning approach to high content"
+    " screening feature extraction. Master's thesis, Leiden University."
 )
 
 
@@ -37,23 +36,29 @@ def evaluate_run(run, data):
     config, result = _read_run(run)
     images = open_images(data, splits=("val",))
     if list(images.classes) != result["classes"]:
-        raise ValueError(f"{run} knows {len(result['classes'])} classes, and {data} holds others.")
+        raise ValueError(
+            f"{run} knows {len(result['classes'])} classes, and {data} holds others."
+        )
     steps = Steps(config, len(images.classes), tf.distribute.get_strategy())
     load(steps.model, Path(run) / BEST)
-    return steps.validate(lambda **place: images.validation(config, config.batch, **place))
+    return steps.validate(
+        lambda **place: images.validation(config, config.batch, **place)
+    )
 
 
 def evaluate_weights(weights, data, per_class=200, seed=0):
     """Top-1 and top-5 of a linear probe on a weights file, which ends with its taps and has no classifier.
 
-    The training images, at most ``per_class`` of each class, and all validation images become features as planes of
-    a microscope do (grey, scaled by percentiles); a logistic regression on the standardised features of the taps that
-    have an alias is fitted on the first and tested on the second.
+    The training images, at most ``per_class`` of each class, and all validation images
+    become features as planes of a microscope do (grey, scaled by percentiles); a
+    logistic regression on the standardised features of the taps that have an alias is
+    fitted on the first and tested on the second.
 
     Returns
     -------
     dict
-        ``top1`` and ``top5``, of all taps together and, as ``top1_<tap>``, of each alone.
+        ``top1`` and ``top5``, of all taps together and, as ``top1_<tap>``, of each
+        alone.
     """
     net = StratoNet.load(weights)
     images = open_images(data)
@@ -62,14 +67,21 @@ def evaluate_weights(weights, data, per_class=200, seed=0):
     for split in ("train", "val"):
         files, numbers = images.files(split)
         if split == "train":
-            chosen = [rng.permutation(np.flatnonzero(numbers == number))[:per_class] for number in np.unique(numbers)]
+            chosen = [
+                rng.permutation(np.flatnonzero(numbers == number))[:per_class]
+                for number in np.unique(numbers)
+            ]
             chosen = np.sort(np.concatenate(chosen))
             files, numbers = [files[place] for place in chosen], numbers[chosen]
         rows = net.stream(files, read=read_grey, name=str)
-        features[split] = np.stack(list(tqdm(rows, desc=split, total=len(files), unit=" images")))
+        features[split] = np.stack(
+            list(tqdm(rows, desc=split, total=len(files), unit=" images"))
+        )
         labels[split] = numbers
     found, begin = {}, 0
-    for width, label in [(None, "")] + [(each.width, f"_{each.alias or each.layer}") for each in net.taps]:
+    for width, label in [(None, "")] + [
+        (each.width, f"_{each.alias or each.layer}") for each in net.taps
+    ]:
         columns = slice(None) if width is None else slice(begin, begin := begin + width)
         train, val = (features[split][:, columns] for split in ("train", "val"))
         top1, top5 = probe(train, labels["train"], val, labels["val"])
@@ -93,19 +105,24 @@ def probe(features, labels, test_features, test_labels):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500)).fit(features, labels)
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, max_iter=500)
+    ).fit(features, labels)
     ranked = model.classes_[np.argsort(-model.predict_proba(test_features), axis=1)]
     hits = ranked == np.asarray(test_labels)[:, None]
     return float(hits[:, 0].mean()), float(hits[:, :5].any(axis=1).mean())
 
 
-def export_run(source, output, name=None, version="1.0.0", licence=None, input_size=None):
+def export_run(
+    source, output, name=None, version="1.0.0", licence=None, input_size=None
+):
     """Write the weights file of a run's best checkpoint, or of a configuration's start weights, with its card.
 
     Parameters
     ----------
     source : path
-        The folder of a run, or a configuration file: then nothing is trained, and the network is what it starts from.
+        The folder of a run, or a configuration file: then nothing is trained, and the
+        network is what it starts from.
     output : path
         The ``.onnx`` file.
     name : str, optional
@@ -114,7 +131,8 @@ def export_run(source, output, name=None, version="1.0.0", licence=None, input_s
     licence : str, optional
         Default: that of the weights that the run started from.
     input_size : int, optional
-        Of the exported network, in pixels. Default: the size of the crops it was trained on.
+        Of the exported network, in pixels. Default: the size of the crops it was
+        trained on.
 
     Returns
     -------
@@ -146,7 +164,8 @@ def export_run(source, output, name=None, version="1.0.0", licence=None, input_s
         version=version,
         architecture=_in_words(config),
         taps=tuple(
-            Tap(layer, pooled.shape[1], aliases.get(layer), reduction[layer]) for layer, pooled in model.output.items()
+            Tap(layer, pooled.shape[1], aliases.get(layer), reduction[layer])
+            for layer, pooled in model.output.items()
         ),
         input_size=config.image_size,
         resize="BILINEAR",
@@ -154,7 +173,11 @@ def export_run(source, output, name=None, version="1.0.0", licence=None, input_s
         planes=Planes(config.multiply, tuple(config.subtract)),
         trained_on=_trained_on(config, result),
         trained_from=origin[0],
-        metrics={name: round(result[name], 4) for name in ("val_top1", "val_top5")} if result else {},
+        metrics=(
+            {name: round(result[name], 4) for name in ("val_top1", "val_top5")}
+            if result
+            else {}
+        ),
         licence=licence or origin[1] or "not stated: give export --licence",
         citation=THESIS,
     )
@@ -170,8 +193,12 @@ def _sized(config, size):
 def _read_run(run):
     run = Path(run)
     if not (run / BEST).is_file():
-        raise FileNotFoundError(f"{run} holds no run with a checkpoint ({BEST}). Train first.")
-    return Config.read(run / "config.json"), json.loads((run / "result.json").read_text(encoding="utf-8"))
+        raise FileNotFoundError(
+            f"{run} holds no run with a checkpoint ({BEST}). Train first."
+        )
+    return Config.read(run / "config.json"), json.loads(
+        (run / "result.json").read_text(encoding="utf-8")
+    )
 
 
 def _in_words(config):
@@ -180,18 +207,27 @@ def _in_words(config):
     if config.attention == "none":
         return f"ResNet-{config.depth} v1"
     name = "StratoNet" if config.classifier_on == "taps" else "ECANet"
-    return f"{name}-{config.depth}: ResNet-{config.depth} v1 with efficient channel attention"
+    return (
+        f"{name}-{config.depth}: ResNet-{config.depth} v1 with efficient channel"
+        " attention"
+    )
 
 
 def _trained_on(config, result):
     if result is None:
         return f"Nothing beyond its start weights. {config.recipe}"
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    which = f"layers {', '.join(config.train_only)}" if config.train_only else "all layers"
+    versions = ", ".join(
+        f"{name} {version}" for name, version in result["versions"].items()
+    )
+    which = (
+        f"layers {', '.join(config.train_only)}" if config.train_only else "all layers"
+    )
     which += f" behind {config.freeze}" if config.freeze else ""
     return (
-        f"{result['data']}: {result['train_images']:,} images of {len(result['classes']):,} classes"
-        f"{' in grey' if config.grey else ''} ({len(result['corrupt_images'])} corrupt left out), "
-        f"{which}, epoch {result['best_epoch']} of {config.epochs}, {config.optimizer}, batch {config.batch}, "
-        f"learning rate {config.learning_rate:g}, seed {config.seed}; {versions}. {config.recipe}"
+        f"{result['data']}: {result['train_images']:,} images of"
+        f" {len(result['classes']):,} classes{' in grey' if config.grey else ''}"
+        f" ({len(result['corrupt_images'])} corrupt left out), {which}, epoch"
+        f" {result['best_epoch']} of {config.epochs}, {config.optimizer}, batch"
+        f" {config.batch}, learning rate {config.learning_rate:g}, seed {config.seed};"
+        f" {versions}. {config.recipe}"
     )

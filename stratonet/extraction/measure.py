@@ -1,4 +1,7 @@
-"""One unit of work, from its files to its features; the same in a thread, a process or on another machine."""
+"""One unit of work, from its files to its features.
+
+The same in a thread, a process or on another machine.
+"""
 
 from collections import deque
 from dataclasses import dataclass
@@ -6,19 +9,28 @@ from functools import lru_cache
 
 import numpy as np
 
-from .. import crops
-from ..images import decode_plane
-from ..naming import feature_names
-from ..network import StratoNet, ahead, read_card, threads
-from ..preprocessing import check_plane, to_grey
-from . import illumination
-from .storage import Storage, shown
-from .units import CENTRE, OBJECT
+from stratonet import crops
+from stratonet.extraction import illumination
+from stratonet.files.images import decode_plane
+from stratonet.files.storage import Storage
+from stratonet.files.urls import redact_url
+from stratonet.naming import feature_names
+from stratonet.network import StratoNet, read_card
+from stratonet.parallel import count_cores, map_ahead
+from stratonet.preprocessing import check_plane, to_grey
+from stratonet.tables.columns import CENTER, OBJECT_NUMBER
 
 # Waiting for a disk or S3 costs no core: more threads read than compute.
 READERS_PER_CORE = 4
 # What is wrong with one file. Anything else is wrong with the place, and stops the run.
-OF_ONE_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ValueError, TypeError)
+OF_ONE_FILE = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ValueError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True)
@@ -129,8 +141,8 @@ class Recipe:
         Yields
         ------
         tuple
-            `Objects`, a `Failure`, or None for a whole image; and a list with, for each channel, the content of its file
-            as bytes, or a `Failure`.
+            `Objects`, a `Failure`, or None for a whole image; and a list with, for each
+            channel, the content of its file as bytes, or a `Failure`.
 
         Raises
         ------
@@ -145,8 +157,10 @@ class Recipe:
                 jobs.append((self._labels, self.labels, row))
             elif self.size:
                 jobs.append((_given, "centres", unit.centres[number]))
-            jobs += [(self._content, channel, row, channel) for channel in self.channels]
-        results = ahead(pool, self._attempt, jobs, READERS_PER_CORE * threads())
+            jobs += [
+                (self._content, channel, row, channel) for channel in self.channels
+            ]
+        results = map_ahead(pool, self._attempt, jobs, READERS_PER_CORE * count_cores())
         for _ in range(len(unit.rows)):
             objects = next(results) if self.size else None
             yield objects, [next(results) for _ in self.channels]
@@ -154,7 +168,13 @@ class Recipe:
     def prepare(self, unit, fields):
         """Yield what `read` yields with planes in place of bytes, of whole images as the network sees them."""
         for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
-            yield objects, [self._prepared(row, *of_channel) for of_channel in zip(self.channels, channels)]
+            yield (
+                objects,
+                [
+                    self._prepared(row, *of_channel)
+                    for of_channel in zip(self.channels, channels)
+                ],
+            )
 
     def measure(self, unit, fields):
         """Yield a `Measured` for each image set of a unit, in order.
@@ -172,13 +192,18 @@ class Recipe:
         def planes():
             for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
                 measured = self._empty(row, objects, channels)
-                for number, channel, plane in self._cut(objects, channels, measured.errors):
+                for number, channel, plane in self._cut(
+                    objects, channels, measured.errors
+                ):
                     queue.append((measured, number, channel))
                     yield measured, row, channel, plane
                 queue.append(measured)
 
         def prepared(item):
-            """In the thread that embeds it next: a plane stays in the cache of its core."""
+            """In the thread that embeds it next.
+
+            A plane stays in the cache of its core.
+            """
             measured, row, channel, plane = item
             plane = self._prepared(row, self.channels[channel], plane)
             if isinstance(plane, Failure):
@@ -210,13 +235,16 @@ class Recipe:
         return self.storage.read(url)
 
     def _prepared(self, row, channel, content):
-        """The plane in the content of a file, or a `Failure`; what is one of them already stays what it is."""
+        """The plane in the content of a file, or a `Failure`.
+
+        What is one of them already stays what it is.
+        """
         if isinstance(content, (Failure, np.ndarray)):
             return content
         return self._attempt((self._plane, channel, row, channel, content))
 
     def _plane(self, row, channel, content):
-        name = shown(row[f"URL_{channel}"])
+        name = redact_url(row[f"URL_{channel}"])
         frame, series = (row.get(f"{kind}_{channel}") for kind in ("Frame", "Series"))
         plane = decode_plane(content, name, frame, series)
         function = row[f"Illumination_{channel}"] if self.illumination else None
@@ -225,7 +253,9 @@ class Recipe:
         try:
             plane = check_plane(plane)
             if function:
-                plane = illumination.correct(plane, _function(self.storage, function), self.illumination)
+                plane = illumination.correct(
+                    plane, _function(self.storage, function), self.illumination
+                )
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {error}") from None
         return plane if self.size else to_grey(plane, self.card)
@@ -234,25 +264,40 @@ class Recipe:
         url = row[f"Labels_{self.labels}"]
         if url is None:
             raise ValueError("the table names no label image")
-        labels = decode_plane(self.storage.read(url), shown(url))
+        labels = decode_plane(self.storage.read(url), redact_url(url))
         if labels.dtype.kind not in "bui":
-            raise TypeError(f"{shown(url)}: a label image holds whole numbers. Received: dtype {labels.dtype}")
+            raise TypeError(
+                f"{redact_url(url)}: a label image holds whole numbers. Received: dtype"
+                f" {labels.dtype}"
+            )
         places = np.nonzero(labels)
         numbers, inverse = np.unique(labels[places], return_inverse=True)
-        centres = crops.centres(np.column_stack([*places, inverse + 1]), len(numbers))
+        centres = crops.compute_centers(
+            np.column_stack([*places, inverse + 1]), len(numbers)
+        )
         return Objects(numbers[numbers > 0], centres[numbers > 0], labels.shape)
 
     def _empty(self, row, objects, channels):
-        errors = [(number, plane.reason) for number, plane in enumerate(channels) if isinstance(plane, Failure)]
+        errors = [
+            (number, plane.reason)
+            for number, plane in enumerate(channels)
+            if isinstance(plane, Failure)
+        ]
         numbers = None
         if isinstance(objects, Failure):
             errors = [(-1, objects.reason), *errors]
         elif objects is not None:
             numbers = objects.numbers
         count = 1 if numbers is None else len(numbers)
-        features = np.full((count, len(self.channels), self.net.width), np.nan, np.float32)
-        metadata = {name: value for name, value in row.items() if name.startswith("Metadata_")}
-        return Measured(metadata, numbers, features, [list(errors) for _ in range(count)])
+        features = np.full(
+            (count, len(self.channels), self.net.width), np.nan, np.float32
+        )
+        metadata = {
+            name: value for name, value in row.items() if name.startswith("Metadata_")
+        }
+        return Measured(
+            metadata, numbers, features, [list(errors) for _ in range(count)]
+        )
 
     def _cut(self, objects, channels, errors):
         """Yield the number of the object, the number of the channel, and the plane to embed."""
@@ -264,13 +309,24 @@ class Recipe:
                     continue
                 if objects is not None:
                     if objects.shape not in (None, plane.shape):
-                        shapes = f"the label image has shape {objects.shape}, the image {plane.shape}"
-                        errors[number].append((channel, f"{self.channels[channel]}: {shapes}"))
+                        shapes = (
+                            f"the label image has shape {objects.shape}, the image"
+                            f" {plane.shape}"
+                        )
+                        errors[number].append(
+                            (channel, f"{self.channels[channel]}: {shapes}")
+                        )
                         continue
-                    plane = crops.crop(plane, objects.centres[number], self.size)
+                    plane = crops.crop_square(plane, objects.centres[number], self.size)
                     if plane is None:
                         errors[number].append(
-                            (channel, f"{self.channels[channel]}: the object has no pixel in the image")
+                            (
+                                channel,
+                                (
+                                    f"{self.channels[channel]}: the object has no pixel"
+                                    " in the image"
+                                ),
+                            )
                         )
                         continue
                 yield number, channel, plane
@@ -282,9 +338,9 @@ def _names(recipe):
 
 
 def _given(table):
-    return Objects(table[OBJECT].to_numpy(), table[list(CENTRE)].to_numpy(float))
+    return Objects(table[OBJECT_NUMBER].to_numpy(), table[list(CENTER)].to_numpy(float))
 
 
 @lru_cache(maxsize=16)
 def _function(storage, url):
-    return illumination.read_function(storage.read(url), shown(url))
+    return illumination.read_function(storage.read(url), redact_url(url))

@@ -1,0 +1,1 @@
+"""Sources of image sets: tables, folders and the plates of the cellpainting-gallery."""

@@ -1,0 +1,1 @@
+"""The one place that touches disks, S3 and web servers."""

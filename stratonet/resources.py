@@ -1,0 +1,166 @@
+"""What a run takes of its machine.
+
+The thesis's table 9 (section C, "Performance in time").
+"""
+
+import csv
+import io
+import platform
+import threading
+import time
+
+import psutil
+
+PERIOD = 1.0  # seconds between samples
+MB = 2**20
+
+
+class Monitor:
+    """Samples processor and memory once a second, in a thread of its own, until it is stopped.
+
+    ::
+
+        with Monitor() as monitor:
+            ...
+        monitor.report()
+
+    As a Ray actor: `start`, then `report` as often as wanted. The numbers are those of
+    the whole machine, of all its containers too, as in the thesis; only
+    ``process_memory_max_mb`` is this process's and its children's.
+    """
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.stop()
+
+    def start(self):
+        """Begin to sample."""
+        # Threads and locks are made here: an actor's class and its arguments are pickled, what it starts is not.
+        self._over, self._lock = threading.Event(), threading.Lock()
+        self._began = self._last = time.monotonic()
+        # Not psutil.cpu_percent: its first answer in each thread is 0.
+        self._cpu_began = self._cpu_last = _read_cpu_seconds()
+        self._cpu_max = self._memory_max = self._process_max = 0.0
+        self._memory_sum, self._samples = 0.0, 0
+        self._sample()
+        self._thread = threading.Thread(
+            target=self._watch, name="stratonet-monitor", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self):
+        """Take the last sample and end."""
+        self._over.set()
+        self._thread.join()
+        self._sample()
+
+    def report(self):
+        """The numbers from the start until `stop`, or until now.
+
+        Returns
+        -------
+        dict
+            ``cpu_percent_mean``, ``cpu_percent_max`` (of all cores, over the whole run
+            and over its busiest second), ``memory_percent_mean``,
+            ``memory_percent_max`` (of the machine's memory), ``process_memory_max_mb``
+            (resident memory of the process and its children in MiB; what they share
+            counts once for each), ``hours``, ``cores`` and ``host``.
+        """
+        if not self._over.is_set():
+            self._sample()
+        with self._lock:
+            cpu = _percent_busy(self._cpu_began, self._cpu_last)
+            return {
+                "cpu_percent_mean": cpu,
+                # The last part of a second may be the busiest, and is all there is of a short run.
+                "cpu_percent_max": max(cpu, self._cpu_max),
+                "memory_percent_mean": self._memory_sum / self._samples,
+                "memory_percent_max": self._memory_max,
+                "process_memory_max_mb": self._process_max,
+                "hours": (self._last - self._began) / 3600,
+                "cores": psutil.cpu_count(),
+                "host": platform.node(),
+            }
+
+    def _watch(self):
+        while not self._over.wait(PERIOD):
+            self._sample()
+
+    def _sample(self):
+        with self._lock:
+            now, processor = time.monotonic(), _read_cpu_seconds()
+            if (
+                now - self._last >= PERIOD
+            ):  # the clock's ticks make shorter times coarse
+                self._cpu_max = max(
+                    self._cpu_max, _percent_busy(self._cpu_last, processor)
+                )
+            memory = psutil.virtual_memory().percent
+            self._memory_sum, self._samples = (
+                self._memory_sum + memory,
+                self._samples + 1,
+            )
+            self._memory_max = max(self._memory_max, memory)
+            self._process_max = max(self._process_max, get_resident_bytes() / MB)
+            self._last, self._cpu_last = now, processor
+
+
+def format_resources_csv(rows):
+    """A CSV file, as bytes, of one line a run: what is known of it, then its `Monitor.report`.
+
+    Parameters
+    ----------
+    rows : list of dict
+        All with the same keys, which become the header.
+    """
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
+
+
+def summarize_resources(reports):
+    """Reports of one machine, or several, as two lines for people, in the columns of the thesis's table 9."""
+    means = [
+        sum(report[f"{kind}_percent_mean"] for report in reports) / len(reports)
+        for kind in ("cpu", "memory")
+    ]
+    most = [
+        max(report[f"{kind}_percent_max"] for report in reports)
+        for kind in ("cpu", "memory")
+    ]
+    hours = max(report["hours"] for report in reports)
+    return (
+        "CPU %: average    max   Memory %: average    max   Realtime (hours)  "
+        f" Machines\n{means[0]:14.1f} {most[0]:6.1f} {means[1]:19.1f} {most[1]:6.1f}"
+        f" {hours:18.3f} {len(reports):10}"
+    )
+
+
+def _read_cpu_seconds():
+    """The seconds that all cores were busy, and all their seconds, since the machine started."""
+    times = psutil.cpu_times()
+    # Time of guests is also in that of users.
+    total = sum(times) - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0)
+    return total - times.idle - getattr(times, "iowait", 0), total
+
+
+def _percent_busy(began, ended):
+    busy, total = (after - before for before, after in zip(began, ended))
+    return 100 * busy / total if total > 0 else 0.0
+
+
+def get_resident_bytes():
+    """Bytes in memory of this process and its children."""
+    process = psutil.Process()
+    size = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            size += one.memory_info().rss
+        except psutil.Error:  # it has ended meanwhile
+            pass
+    return size

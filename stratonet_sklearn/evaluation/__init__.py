@@ -1,0 +1,1 @@
+"""How well sets of features tell treatments apart."""

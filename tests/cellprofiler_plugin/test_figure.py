@@ -1,0 +1,210 @@
+"""The module's figure: what is drawn is what was measured."""
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from cellprofiler_plugin import figure
+from stratonet import StratoNet
+from stratonet.crops import compute_centers, crop_square
+
+NAMES = ["DNA", "ER", "RNA", "AGP", "Mito"]
+
+
+class Frame:
+    """What CellProfiler's figure window offers, at its first size, without a window."""
+
+    def __init__(self):
+        self.figure = Figure(figsize=(6.4, 4.8), constrained_layout=True)
+        self.figure.set_constrained_layout_pads(
+            w_pad=0.1, h_pad=0.05, wspace=0, hspace=0
+        )
+        FigureCanvasAgg(self.figure)
+
+    def set_subplots(self, shape):
+        self.figure.clf()
+        self.grid, self.made = self.figure.add_gridspec(shape[1], shape[0]), {}
+
+    def subplot(self, column, row):
+        if (column, row) not in self.made:
+            self.made[column, row] = self.figure.add_subplot(self.grid[row, column])
+        return self.made[column, row]
+
+
+@pytest.fixture(scope="module")
+def net():
+    return StratoNet.load(taps=["low", "high"])
+
+
+def planes_of(names, shape=(60, 90)):
+    rng = np.random.default_rng(1)
+    return {
+        name: (rng.integers(0, 4000, shape, dtype=np.uint16), np.ones(shape, bool))
+        for name in names
+    }
+
+
+def features_of(rows, names, net, seed=0):
+    return np.random.default_rng(seed).random(
+        (rows, len(names) * net.width), np.float32
+    )
+
+
+def whole(features):
+    return {"Image": (features, np.zeros((1, 2)), None)}
+
+
+def marks(axes, color):
+    lines = [
+        line
+        for line in axes.lines
+        if line.get_marker() in "oDs" and to_rgb(line.get_color()) == to_rgb(color)
+    ]
+    return (
+        np.concatenate([line.get_xydata() for line in lines])
+        if lines
+        else np.empty((0, 2))
+    )
+
+
+def assert_inside(frame):
+    frame.figure.canvas.draw()
+    for axes in frame.figure.axes:
+        assert axes.bbox.width > 60 and axes.bbox.height > 50
+        for text in (
+            axes.title,
+            axes.yaxis.label,
+            *axes.texts,
+            *(axes.get_xticklabels() if axes.axison else []),
+        ):
+            box = text.get_window_extent()
+            assert box.x0 > -1 and box.y0 > -1 and box.x1 < 641 and box.y1 < 481, (
+                text.get_text()
+            )
+
+
+def test_unlike_is_one_minus_the_correlation_with_the_median(net):
+    features = features_of(7, ["DNA"], net)
+    features[3] = np.nan
+    low = features[[0, 1, 2, 4, 5, 6], : net.taps[0].width]
+    expected = [1 - np.corrcoef(row, np.median(low, axis=0))[0, 1] for row in low]
+    unlike = figure.unlikeness(features, net.taps)
+    assert unlike.shape == (7, 2) and np.isnan(unlike[3]).all()
+    np.testing.assert_allclose(np.delete(unlike[:, 0], 3), expected, atol=1e-6)
+    np.testing.assert_allclose(figure.unlikeness(features[:1], net.taps), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("names", [NAMES[:1], NAMES], ids=len)
+def test_image_sets_are_dots_and_the_last_is_marked(names, net):
+    frame, planes = Frame(), planes_of(names)
+    features = [features_of(1, names, net, seed) for seed in range(4)]
+    for number, row in [
+        (1, features[3]),
+        (2, features[1]),
+        (5, features[2]),
+        (1, features[0]),
+    ]:  # 1 is measured again
+        figure.draw(
+            frame, figure.pictures(net, planes, 32, whole(row)), net.taps, "run", number
+        )
+        if len(frame.strato_features) == 1:
+            assert "Go on" in frame.subplot(0, 1).texts[0].get_text()
+    for column, name in enumerate(names):
+        picture, chart = frame.subplot(column, 0), frame.subplot(column, 1)
+        assert picture.get_title() == name and picture.images[0].get_array().shape == (
+            224,
+            224,
+        )
+        assert picture.get_xlim() == (-0.5, 89.5) and picture.get_ylim() == (59.5, -0.5)
+        split = np.stack([row.reshape(len(names), -1)[column] for row in features[:3]])
+        expected = figure.unlikeness(split, net.taps)
+        np.testing.assert_allclose(
+            marks(chart, figure.OTHERS)[:, 1], expected.T.ravel(), atol=1e-6
+        )
+        np.testing.assert_allclose(
+            marks(chart, figure.ODD)[:, 1], expected[0], atol=1e-6
+        )
+        assert chart.get_title() == "image set 1"
+        assert [text.get_text() for text in chart.texts] == [
+            str([1, 2, 5][row]) for row in expected.argmax(axis=0)
+        ]
+        assert [label.get_text() for label in chart.get_xticklabels()] == [
+            "Low",
+            "High",
+        ]
+    assert_inside(frame)
+
+
+def test_image_sets_of_another_run_are_forgotten_and_the_oldest_too(net, monkeypatch):
+    frame, planes = Frame(), planes_of(["DNA"])
+    monkeypatch.setattr(figure, "REMEMBERED", 2)
+    for run, number in (("a", 1), ("b", 7), ("b", 8), ("b", 9)):
+        shown = figure.pictures(net, planes, 32, whole(features_of(1, ["DNA"], net)))
+        figure.draw(frame, shown, net.taps, run, number)
+    assert list(frame.strato_features) == [8, 9]
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 40])
+@pytest.mark.parametrize("both", [False, True])
+def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):
+    names, frame = NAMES if both else NAMES[:2], Frame()
+    planes = planes_of(names)
+    spots = np.random.default_rng(2).permutation(60 * 90)[:count]
+    middle = compute_centers(
+        np.column_stack([spots // 90, spots % 90, np.arange(1, count + 1)]), count
+    )
+    features = features_of(count, names, net)
+    features[2:3] = np.nan
+    found = whole(features_of(1, names, net)) if both else {}
+    found["Nuclei"] = (
+        features,
+        middle,
+        lambda name, row: crop_square(planes[name][0], middle[row], 32),
+    )
+    figure.draw(frame, figure.pictures(net, planes, 32, found), net.taps, "run", 1)
+    split = features.reshape(count, len(names), net.width)
+    unlike = np.stack(
+        [figure.unlikeness(split[:, column], net.taps) for column in range(len(names))],
+        axis=1,
+    )
+    order = [row for row in np.argsort(unlike.mean(axis=(1, 2))) if row != 2]
+    typical, odd = order[:3], order[3:][::-1][:3]
+    for column in range(len(names)):
+        picture, chart, tiles = (
+            frame.subplot(column, row) for row in ((0, 2, 3) if both else (0, 1, 2))
+        )
+        assert chart.get_title() == f"{count} Nuclei"
+        for color, rows in (
+            (figure.OTHERS, range(count)),
+            (figure.TYPICAL, typical),
+            (figure.ODD, odd),
+        ):
+            expected = unlike[list(rows), column].T.ravel()
+            np.testing.assert_allclose(marks(chart, color)[:, 1], expected, atol=1e-6)
+        squares = [line for line in picture.lines if len(line.get_xdata()) == 5]
+        corners = [
+            (line.get_xdata().min() + 16.5, line.get_ydata().min() + 16.5)
+            for line in squares
+        ]
+        np.testing.assert_array_equal(
+            np.reshape(corners, (-1, 2)), np.round(middle[[*typical, *odd], ::-1])
+        )
+        numbers = [text.get_text() for text in tiles.texts if text.get_text().isdigit()]
+        assert numbers == [str(row + 1) for row in (*typical, *odd)] and len(
+            tiles.images
+        ) == len(numbers)
+    assert_inside(frame)
+
+
+def test_a_plane_without_a_pixel_to_measure(net):
+    frame, planes = Frame(), planes_of(["DNA"])
+    planes["DNA"] = planes["DNA"][0], np.zeros((60, 90), bool)
+    for number in (1, 2):
+        shown = figure.pictures(
+            net, planes, 32, whole(np.full((1, net.width), np.nan, np.float32))
+        )
+        figure.draw(frame, shown, net.taps, "run", number)
+    assert frame.subplot(0, 0).texts[0].get_text() == "no pixel to measure"
+    assert_inside(frame)

@@ -1,0 +1,456 @@
+"""`stratonet run-cellprofiler`.
+
+Several processes, and the files that one would have written.
+"""
+
+import csv
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
+
+import pyarrow as pa
+from cellprofiler_runs import load_modules, module, rows_of, save, write
+from pyarrow import parquet
+
+from cellprofiler_plugin import headless
+from cellprofiler_plugin.batches import Batches, divide
+from cellprofiler_plugin.merge import merge
+from stratonet.network import read_feature_set_id
+from stratonet.projection import Projection
+
+TIMES = re.compile("ExecutionTime|Timestamp")
+SETS = 5
+
+
+@pytest.fixture(scope="module")
+def screen(tmp_path_factory):
+    """A pipeline with all kinds of outputs, and LoadData's table of five image sets.
+
+    The third has no nuclei.
+    """
+    folder = tmp_path_factory.mktemp("screen")
+    noise = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :128]
+    rows = []
+    for number in range(SETS):
+        pixels = noise.normal(300, 20, x.shape)
+        for _ in range(0 if number == 2 else 6):
+            row, column = noise.uniform(16, [80, 112])
+            pixels += 3000 * np.exp(-((y - row) ** 2 + (x - column) ** 2) / 60)
+        paths = rows_of(folder, **{f"s{number}_DNA": pixels.astype(np.uint16)})
+        well = 7 if number < 3 else f"B{number:02d}"
+        rows.append({"Metadata_Plate": number // 3 + 1, "Metadata_Well": well, **paths})
+    load_modules()
+    nuclei = module("IdentifyPrimaryObjects", x_name="DNA", y_name="Nuclei")
+    nuclei.size_range.value = (8, 60)
+    cells = module(
+        "IdentifySecondaryObjects",
+        x_name="Nuclei",
+        y_name="Cells",
+        image_name="DNA",
+        method="Distance - N",
+    )
+    intensity = module("MeasureObjectIntensity")
+    intensity.images_list.value, intensity.objects_list.value = "DNA", "Nuclei"
+    save = module(
+        "SaveImages",
+        image_name="DNA",
+        file_format="npy",
+        file_image_name="DNA",
+        update_file_names=True,
+    )
+    modules = {
+        "nuclei": nuclei,
+        "cells": cells,
+        "intensity": intensity,
+        "stratonet": module(
+            "MeasureStratoFeatures",
+            images="DNA",
+            taps="low",
+            output="Both",
+            where="Both",
+            objects="Nuclei",
+        ),
+        "save": save,
+        "sheets": module("ExportToSpreadsheet", wants_prefix=False),
+        "one_sheet": one_sheet("Nuclei", "Cells", "Object relationships"),
+        "database": module(
+            "ExportToDatabase",
+            db_type="SQLite",
+            wants_agg_mean=False,
+            save_cpa_properties=True,
+            location_object="Nuclei",
+        ),
+    }
+    write(folder, rows, *modules.values())
+    return folder, modules
+
+
+def one_sheet(first, second, third):
+    """ExportToSpreadsheet with two objects in a file, and a third file."""
+    made = module(
+        "ExportToSpreadsheet",
+        wants_prefix=False,
+        wants_everything=False,
+        delimiter="Tab",
+    )
+    for name in (second, third):
+        made.add_object_group()
+    for group, name in zip(made.object_groups, (first, second, third)):
+        group.name.value, group.wants_automatic_file_name.value = name, False
+        group.file_name.value, group.previous_file.value = (
+            f"only_{name}.txt",
+            name == second,
+        )
+    return made
+
+
+def batches(folder, output, options=None, pipeline="run.cppipe", **how):
+    return Batches(
+        folder / pipeline,
+        output,
+        {"data-file": folder / "load_data.csv", **(options or {})},
+        **how,
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(screen, tmp_path_factory):
+    """What a single process writes."""
+    folder, _ = screen
+    output = tmp_path_factory.mktemp("alone")
+    data = f"--data-file={folder / 'load_data.csv'}"
+    headless.run_pipeline(
+        folder / "run.cppipe", output, ["Image.csv", "DefaultDB.db"], data
+    )
+    return output
+
+
+def sheet(path, output):
+    """The cells of a CSV file without times, in which the output folder is no matter."""
+    with open(path, newline="") as file:
+        lines = csv.reader(file, delimiter="\t" if path.suffix == ".txt" else ",")
+        rows = [[cell.replace(str(output), "OUT") for cell in row] for row in lines]
+    keep = [column for column, name in enumerate(rows[0]) if not TIMES.search(name)]
+    rows = [
+        [row[column] for column in keep] for row in rows if not TIMES.search(row[0])
+    ]
+    return sorted(rows) if "relationships" in path.name else rows
+
+
+def database(path, output):
+    with sqlite3.connect(path) as connection:
+        tables = connection.execute(
+            "SELECT name, sql FROM sqlite_master ORDER BY name"
+        ).fetchall()
+        content = {}
+        for name, statement in tables:
+            if statement and statement.startswith(("CREATE TABLE", "CREATE VIEW")):
+                found = connection.execute(f'SELECT * FROM "{name}"')
+                keep = [
+                    column
+                    for column, (title, *_) in enumerate(found.description)
+                    if not TIMES.search(title)
+                ]
+                rows = [[row[column] for column in keep] for row in found.fetchall()]
+                content[name] = [
+                    [str(cell).replace(str(output), "OUT") for cell in row]
+                    for row in rows
+                ]
+        return tables, content
+
+
+def assert_same(one, other):
+    names = {str(path.relative_to(one)) for path in one.rglob("*") if path.is_file()}
+    assert names == {
+        str(path.relative_to(other)) for path in other.rglob("*") if path.is_file()
+    }
+    kinds = {Path(name).suffix for name in names}
+    assert {".csv", ".txt", ".db", ".parquet", ".npy", ".properties"} <= kinds
+    for name in names - {headless.LOG}:
+        first, second = one / name, other / name
+        if name.endswith((".csv", ".txt")):
+            assert sheet(first, one) == sheet(second, other), name
+        elif name.endswith(".db"):
+            assert database(first, one) == database(second, other)
+        elif name.endswith(".parquet"):
+            assert parquet.read_table(first).equals(parquet.read_table(second)), name
+        elif name.endswith(".npy"):
+            assert first.read_bytes() == second.read_bytes()
+        else:
+            texts = [
+                path.read_text().replace(str(path.parent), "OUT")
+                for path in (first, second)
+            ]
+            assert len({text.partition("\n")[2] for text in texts}) == 1, (
+                name
+            )  # the first line is the date
+
+
+def started(work, count, seconds=120):
+    """The process numbers of the first parts that have been started."""
+    end = time.monotonic() + seconds
+    while len(found := sorted(work.glob("_parts-*/*.pid"))) < count or not all(
+        path.read_text() for path in found
+    ):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    return [int(path.read_text()) for path in found]
+
+
+def test_killed_and_run_again_two_processes_write_what_one_does(
+    screen, alone, tmp_path
+):
+    folder, _ = screen
+    command = [
+        sys.executable,
+        "-m",
+        "stratonet_cli",
+        "run-cellprofiler",
+        "-p",
+        folder / "run.cppipe",
+        "-n",
+        "2",
+    ]
+    command += [
+        "--data-file",
+        folder / "load_data.csv",
+        "-o",
+        tmp_path,
+        "--images-per-batch",
+        "2",
+    ]
+    command = list(map(str, command))
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    os.kill(started(tmp_path, 2)[0], signal.SIGKILL)  # it is run again
+    (work,) = tmp_path.glob("_parts-*")
+    while not list(work.glob("*.done")):
+        assert run.poll() is None
+        time.sleep(0.1)
+    at_once = subprocess.run(command, capture_output=True, text=True)
+    assert (
+        at_once.returncode == 1
+        and f"Process {run.pid} is at this already" in at_once.stderr
+    )
+    run.kill()
+    run.wait()
+    went_on = subprocess.run(command, capture_output=True, text=True)
+    assert went_on.returncode == 0, went_on.stderr
+    assert (
+        re.search(r"\d run by up to 2 processes, \d were there", went_on.stdout)
+        and "5/5" in went_on.stderr
+    )
+    assert_same(alone, tmp_path)
+
+
+def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
+    folder, _ = screen
+    image = folder / "s4_DNA.tif"
+    whole = image.read_bytes()
+    made = batches(folder, tmp_path, {"first-image-set": 4}, processes=2)
+    image.write_bytes(b"no image")
+    with pytest.raises(
+        RuntimeError, match="Image sets 5 to 5 could not be run: it ended with an error"
+    ) as caught:
+        made.run(quiet=True)
+    assert "s4_DNA.tif" in str(
+        caught.value
+    ) and "1 of 2 parts are complete and kept" in str(caught.value)
+    assert [part.tries for part in made.parts] == [1, 2]
+    assert not list(tmp_path.glob("*.csv"))
+    image.write_bytes(whole)
+    assert "1 run by" in made.run(quiet=True)
+    with open(tmp_path / "Image.csv", newline="") as file:
+        assert [row["ImageNumber"] for row in csv.DictReader(file)] == ["4", "5"]
+
+
+def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
+    folder, _ = screen
+    made = batches(folder, tmp_path, images_per_batch=3, processes=1)
+    first, second = made.jobs()
+    subprocess.run(first, shell=True, check=True, capture_output=True)
+    assert made.jobs() == [second]
+    done = made.run(quiet=True)
+    assert "2 run by" in done and "3 were there" in done
+    assert_same(alone, tmp_path)
+
+
+def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
+    screen, tmp_path
+):
+    folder, modules = screen
+    grouped = module("LoadData", wants_images=True, wants_image_groupings=True)
+    grouped.metadata_fields.value = "Plate,Well"
+    save(folder / "grouped.cppipe", grouped, modules["nuclei"], modules["stratonet"])
+    made = batches(folder, tmp_path, pipeline="grouped.cppipe", processes=2)
+    assert [(part.first, part.last) for part in made.parts] == [(1, 3), (4, 5)]
+    jobs = made.distributed()
+    assert (
+        jobs["groups"][0] == {"Metadata": "Metadata_Plate=1,Metadata_Well=7"}
+        and len(jobs["groups"]) == 3
+    )
+    assert jobs["output_structure"] == "Metadata_Plate/Metadata_Well"
+    assert Path(jobs["data_file"]) == folder / "load_data.csv"
+
+    # CellProfiler says so even of a run whose plug-in could not be loaded.
+    part = made.parts[0]
+    assert len(made.jobs()) == 2
+    part.beside("done").write_text("Complete\n")
+    part.folder.mkdir()
+    (part.folder / "StratoFeatures_Image.parquet").touch()
+    assert len(made.jobs()) == 2
+    (part.folder / "StratoFeatures_Nuclei.parquet").touch()
+    assert len(made.jobs()) == 1
+    part.beside("log").write_text(
+        "Image # 1, module LoadData # 1: CPU_time = 0.01 secs\n"
+    )
+    assert len(made.jobs()) == 2
+
+
+def test_parts_of_another_projection_do_not_count(screen, tmp_path):
+    folder, modules = screen
+    reduced = deepcopy(modules["stratonet"])
+    reduced.reduce.value, reduced.projection.value = True, str(tmp_path / "pilot.npz")
+    save(
+        folder / "reduced.cppipe",
+        module("LoadData", wants_images=True),
+        modules["nuclei"],
+        reduced,
+    )
+    means, shares = np.zeros(512, np.float32), np.full(2, 0.4, np.float32)
+    works = set()
+    for axes in (np.eye(2, 512, dtype=np.float32), np.eye(2, 512, 1, dtype=np.float32)):
+        parts = ({"DNA": values} for values in (means, axes, shares))
+        Projection(read_feature_set_id(), (("Low", 512),), *parts, rows=9).save(
+            tmp_path / "pilot.npz"
+        )
+        works.add(batches(folder, tmp_path, pipeline="reduced.cppipe").work)
+    assert len(works) == 2
+
+
+def plan(groups, whole=()):
+    return {
+        "image_sets": [[number, group] for number, group in enumerate(groups, start=1)],
+        "whole": list(whole),
+    }
+
+
+@pytest.mark.parametrize(
+    ("groups", "whole", "processes", "most", "parts"),
+    [
+        ([1] * 10, [], 2, 96, [[1, 5], [6, 10]]),
+        ([1] * 10, [], 2, 3, [[1, 3], [4, 6], [7, 9], [10, 10]]),
+        ([1] * 3, [], 8, 96, [[1, 1], [2, 2], [3, 3]]),
+        ([1] * 10, ["TrackObjects"], 2, 96, [[1, 10]]),
+        ([1, 1, 1, 2, 3, 3], [], 2, 96, [[1, 3], [4, 6]]),
+        ([1, 1, 2, 2, 3, 3], [], 3, 1, [[1, 2], [3, 4], [5, 6]]),
+    ],
+)
+def test_parts(groups, whole, processes, most, parts):
+    assert divide(plan(groups, whole), processes, most) == parts
+
+
+def test_groups_that_are_not_together_are_refused():
+    with pytest.raises(ValueError, match="Sort the image sets by their groups"):
+        divide(plan([1, 2, 1]), 2, 96)
+
+
+def statistics(made):
+    return module("CalculateStatistics")
+
+
+def elsewhere(made):
+    made["sheets"].directory.join_parts("Elsewhere...", "/data")
+    return made["sheets"]
+
+
+def genes(made):
+    made["sheets"].wants_genepattern_file.value = True
+    return made["sheets"]
+
+
+def server(made):
+    made["database"].db_type.value = "MySQL"
+    return made["database"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (statistics, "computes from all image sets at once"),
+        (elsewhere, "writes to a folder of its own"),
+        (genes, "GenePattern"),
+        (server, "Only SQLite"),
+        (lambda made: module("CreateBatchFiles"), "would only prepare a run"),
+    ],
+)
+def test_what_cannot_be_done_in_parts_is_refused_before_the_run(screen, change, told):
+    from cellprofiler_plugin.plan import Planned
+
+    _, modules = screen
+    pipeline = Planned()
+    pipeline.add_module(
+        change({name: deepcopy(modules[name]) for name in ("sheets", "database")})
+    )
+    with pytest.raises(ValueError, match=told):
+        pipeline.check()
+
+
+def test_a_module_that_cannot_be_loaded_is_named(screen):
+    from cellprofiler_plugin.plan import Planned
+
+    folder, _ = screen
+    text = (
+        (folder / "run.cppipe")
+        .read_text()
+        .replace("IdentifySecondaryObjects:", "IdentifyTertiaryThings:")
+    )
+    (folder / "unknown.cppipe").write_text(text)
+    pipeline = Planned()
+    pipeline.load(str(folder / "unknown.cppipe"))
+    with pytest.raises(
+        ValueError, match="The module IdentifyTertiaryThings cannot be loaded"
+    ):
+        pipeline.check()
+
+
+def test_metadata_of_parts_become_what_one_file_would_hold(tmp_path):
+    names = [f"StratoFeatures_Low{number:04d}_DNA" for number in range(3)]
+    wells = [[1, 2], ["B01"], [4]]
+    more = [{}, {"Metadata_Dose": [0.5]}, {}]
+    for number, (well, keys) in enumerate(zip(wells, more)):
+        features = {
+            name: pa.array(np.full(len(well), number), pa.float32()) for name in names
+        }
+        (tmp_path / str(number)).mkdir()
+        parquet.write_table(
+            pa.table({"Metadata_Well": well, **keys, **features}),
+            tmp_path / str(number) / "a.parquet",
+        )
+    merge([tmp_path / str(number) for number in range(3)], tmp_path)
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert table["Metadata_Well"].to_pylist() == ["1", "2", "B01", "4"]
+    assert table["Metadata_Dose"].to_pylist() == [None, None, 0.5, None]
+    assert table[names[2]].to_pylist() == [0, 0, 1, 2]
+
+
+def test_parts_with_other_columns_are_refused(tmp_path):
+    for number, header in enumerate(("ImageNumber,A", "ImageNumber,B")):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "Image.csv").write_text(f"{header}\n{number},1\n")
+    with pytest.raises(
+        RuntimeError,
+        match="Image.csv cannot be put together from 2 parts: .*has other columns",
+    ):
+        merge([tmp_path / "0", tmp_path / "1"], tmp_path)

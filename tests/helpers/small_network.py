@@ -1,0 +1,27 @@
+"""A StratoNet-18 of random weights, small enough to be made in every test run."""
+
+import keras
+
+from stratonet import Card, Planes, Scaling, Tap
+from training.architecture import build
+
+CARD = Card(
+    name="small",
+    version="0.0.1",
+    architecture="StratoNet-18, random",
+    taps=(Tap("conv2_block2_out", 64), Tap("conv3_block2_out", 128, "low")),
+    input_size=64,
+    resize="BOX",
+    scaling=Scaling(low=1.0, high=99.0),
+    planes=Planes(multiply=2.0, subtract=(0.5, 1.0, 1.5)),
+    trained_on="nothing",
+    trained_from="random numbers",
+    metrics={},
+    licence="none",
+    citation="none",
+)
+
+
+def build_small_network():
+    keras.utils.set_random_seed(3)
+    return build(18, "eca", taps=[tap.layer for tap in CARD.taps], input_size=64)

@@ -1,0 +1,489 @@
+"""`stratonet extract` on local files, as its user calls it."""
+
+import io
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from pandas.testing import assert_frame_equal
+from PIL import Image
+from screens import CHANNELS, TAP, image, screen, values, write
+
+import stratonet_cli
+from stratonet import StratoNet, __version__
+from stratonet.crops import crop_square
+from stratonet.extraction import extract
+from stratonet.extraction.measure import Recipe
+from stratonet.extraction.sources.read import read_source
+from stratonet.extraction.units import split_units
+from stratonet.files.images import read_plane
+from stratonet.files.storage import Storage
+from stratonet.tables import feature_columns, read_features
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A network that ends early."""
+    return StratoNet.load(taps=TAP)
+
+
+@pytest.fixture
+def plates(tmp_path):
+    """A LoadData table of two plates, and the folder of its images."""
+    files, table = screen()
+    write(tmp_path, files)
+    table.to_csv(tmp_path / "load_data.csv", index=False)
+    return tmp_path / "load_data.csv"
+
+
+def command(*arguments):
+    return [
+        sys.executable,
+        "-m",
+        "stratonet_cli",
+        "extract",
+        *map(str, arguments),
+        "--taps",
+        TAP,
+        "--quiet",
+    ]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True)
+
+
+def call(*arguments):
+    """The command within this process: its exit status."""
+    return stratonet_cli.main(command(*arguments)[3:])
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder))
+        for path in Path(folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def test_images_that_a_folder_has_beside_are_counted(plates, tmp_path, capsys):
+    (plates.parent / "images" / "P1" / "Images" / "HTS_A01_thumbnail.tif").write_bytes(
+        image(0)
+    )
+    assert (
+        call(
+            plates.parent / "images",
+            "--output",
+            tmp_path / "out",
+            "--channels",
+            "ER=w2",
+        )
+        == 0
+    )
+    assert "Left out     1 files" in capsys.readouterr().out
+    assert len(read_features(tmp_path / "out")) == 12
+
+
+def test_one_row_an_image_set_with_its_metadata_and_the_features_of_the_network(
+    plates, tmp_path, small
+):
+    done = run(
+        plates, "--output", tmp_path / "out", "--channels", "DNA=OrigDNA,ER=OrigER"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (
+        "2 complete" in done.stdout
+        and "12 measured" in done.stdout
+        and small.feature_set_id in done.stdout
+    )
+
+    table, frame = pd.read_csv(plates, dtype=str), pd.read_parquet(tmp_path / "out")
+    metadata = [name for name in table if name.startswith("Metadata_")]
+    assert_frame_equal(frame[metadata], table[metadata])
+    assert frame.Metadata_Error.isna().all()
+    assert set(frame.Metadata_StratoFeatures) == {small.feature_set_id}
+    assert set(frame.Metadata_StratoNetVersion) == {__version__}
+    names = small.feature_names(CHANNELS)
+    assert (
+        [name for name in frame if not name.startswith("Metadata_")]
+        == names
+        == feature_columns(frame)
+    )
+    assert set(frame[names].dtypes) == {np.dtype("float32")}
+    planes = [
+        read_plane(
+            plates.parent
+            / row[f"PathName_Orig{channel}"]
+            / row[f"FileName_Orig{channel}"]
+        )
+        for _, row in table.iterrows()
+        for channel in CHANNELS
+    ]
+    assert np.array_equal(
+        frame[names].to_numpy(), small.features(planes).reshape(len(table), -1)
+    )
+
+    folder = tmp_path / "out" / "source_8" / "J3"
+    assert [
+        len(list((folder / plate).glob("*.parquet"))) for plate in ("P1", "P2")
+    ] == [1, 1]
+    assert not (tmp_path / "out" / "_units").exists()
+    (resources,) = (tmp_path / "out" / "_runs").glob("*.csv")
+    resources = pd.read_csv(resources).iloc[0]
+    assert resources.image_sets == 12 and resources.images == 24 and resources.hours > 0
+    assert 0 < resources.cpu_percent_mean <= resources.cpu_percent_max <= 100
+    assert 0 < resources.memory_percent_mean <= resources.memory_percent_max <= 100
+
+
+def test_the_same_command_again_measures_only_what_is_missing(plates, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(plates, "--output", out) == 0
+    whole, content = (
+        read_features(out),
+        {path: (out / path).read_bytes() for path in files(out)},
+    )
+    assert call(plates, plates, "--output", out) == 0
+    assert "0 measured; 6 wells were there before" in capsys.readouterr().out
+    assert all((out / path).read_bytes() == before for path, before in content.items())
+
+    shutil.rmtree(out / "source_8" / "J3" / "P2")
+    assert call(plates, "--output", out) == 0
+    assert "6 measured; 3 wells were there before" in capsys.readouterr().out
+    assert_frame_equal(read_features(out), whole)
+
+
+# Kills the process at its n-th file, before or after it is in its place.
+DIE = """
+import os, signal, sys
+replace, left = os.replace, int(sys.argv.pop(1))
+def dying(source, target):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(source, target)
+    if left == -1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if left < 0:
+        left -= 1
+os.replace = dying
+import stratonet_cli
+sys.exit(stratonet_cli.main(sys.argv[1:]))
+"""
+
+
+def test_killed_at_any_file_it_goes_on_and_ends_with_the_same_values(plates, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert call(plates, "--output", whole) == 0
+    deaths = 0
+    # Before its first file (what is measured and how); between wells; before the table of a plate; ...
+    for place in (1, 3, 3, 2, 1, 1):
+        script = [
+            sys.executable,
+            "-c",
+            DIE,
+            str(place),
+            *command(plates, "--output", broken)[3:],
+        ]
+        died = subprocess.run(script, capture_output=True, text=True)
+        assert died.returncode in (0, -signal.SIGKILL), died.stderr
+        deaths += died.returncode == -signal.SIGKILL
+    assert deaths >= 5
+    assert call(plates, "--output", broken) == 0
+    assert_frame_equal(read_features(broken), read_features(whole))
+    assert {name for name in files(broken) if not name.startswith("_runs")} == {
+        name for name in files(whole) if not name.startswith("_runs")
+    }
+
+
+def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
+    assert call(plates, "--output", tmp_path / "whole") == 0
+    whole = values(read_features(tmp_path / "whole"))
+    twice = [
+        subprocess.Popen(command(plates, "--output", tmp_path / "twice"))
+        for _ in range(2)
+    ]
+    assert [process.wait() for process in twice] == [0, 0]
+    assert_frame_equal(values(read_features(tmp_path / "twice")), whole)
+
+    first = extract(plates, tmp_path / "shards", taps=TAP, shard=(1, 4), quiet=True)
+    assert first.image_sets == 4 and first.complete == [] and len(first.waiting) == 2
+    for part in (4, 3, 2):
+        last = extract(
+            plates, tmp_path / "shards", taps=TAP, shard=(part, 4), quiet=True
+        )
+    assert len(last.complete) == 2 and not (tmp_path / "shards" / "_units").exists()
+    assert_frame_equal(values(read_features(tmp_path / "shards")), whole)
+
+
+def damage(folder):
+    """Damage an image in each of nine ways; what is said of it, by file."""
+    images = folder / "images" / "P1" / "Images"
+    places = [
+        images / f"HTS_{well}_s{site}_w{c}.tif"
+        for well in ("A01", "A02", "B01")
+        for site in (1, 2)
+        for c in (1, 2)
+    ]
+    places[0].unlink()
+    places[1].write_bytes(places[1].read_bytes()[:3000])
+    places[2].write_text("Sorry, this page could not be found.")
+    places[3].write_bytes(b"")
+    tifffile.imwrite(places[4], np.zeros((40, 40, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(places[5], np.zeros((5, 40, 40), np.uint16))
+    tifffile.imwrite(places[6], np.full((40, 40), np.nan, np.float32))
+    places[7].unlink()
+    places[7].mkdir()
+    Image.new("L", (20, 20)).save(places[8], format="PNG")
+    said = [
+        "No such file",
+        "damaged",
+        "cannot be read",
+        "0 bytes",
+        "colour",
+        "stack",
+        "NaN",
+        "directory",
+        "cannot be read",
+    ]
+    return dict(zip(places, said))
+
+
+def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, capsys):
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert call(plates, "--output", whole) == 0
+    broken = damage(tmp_path)
+    table = pd.read_csv(plates, dtype=str)
+    table.loc[11, "FileName_OrigER"] = None
+    table.to_csv(plates, index=False)
+    assert call(plates, "--output", out) == stratonet_cli.DAMAGED
+    assert "6 image sets: Metadata_Error says why" in capsys.readouterr().out
+
+    whole, frame = read_features(whole), read_features(out)
+    assert len(frame) == len(whole)
+    assert (
+        frame.Metadata_Error.notna().sum() == 6
+        and "names no file" in frame.Metadata_Error[11]
+    )
+    lost = {(11, "OrigER")}
+    for number, (path, reason) in enumerate(broken.items()):
+        row, channel = divmod(number, 2)
+        lost.add((row, f"Orig{CHANNELS[channel]}"))
+        (told,) = [
+            text
+            for text in frame.Metadata_Error[row].split("; ")
+            if text.startswith(f"Orig{CHANNELS[channel]}")
+        ]
+        assert path.name in told and reason in told
+    for row in range(12):
+        for channel in ("OrigDNA", "OrigER"):
+            names = [name for name in feature_columns(frame) if name.endswith(channel)]
+            if (row, channel) in lost:
+                assert frame.loc[row, names].isna().all()
+            else:
+                assert frame.loc[row, names].equals(whole.loc[row, names])
+
+    assert call(plates, "--output", out) == stratonet_cli.DAMAGED, (
+        "what was measured before counts too"
+    )
+    strict = tmp_path / "strict"
+    assert call(plates, "--output", strict, "--strict") == 1
+    assert "HTS_A01_s1_w1.tif" in capsys.readouterr().err
+    assert not list(strict.glob("source_8/**/*.parquet"))
+
+
+def test_what_was_measured_in_another_way_is_refused_not_mixed(
+    plates, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    assert call(plates, "--output", out, "--channels", "OrigDNA") == 0
+    held = files(out)
+    for other in (["--channels", "OrigER"], ["--channels", "DNA=OrigDNA"], []):
+        assert call(plates, "--output", out, *other) == 1
+        assert "measured in another way" in capsys.readouterr().err
+    table = pd.read_csv(plates, dtype=str)
+    table["Metadata_Compound"] = "DMSO"
+    table.to_csv(tmp_path / "more.csv", index=False)
+    assert call(tmp_path / "more.csv", "--output", out, "--channels", "OrigDNA") == 1
+    assert "holds well A01 of plate source_8/J3/P1 already" in capsys.readouterr().err
+    assert files(out) == held
+
+
+def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
+    table = pd.read_csv(plates, dtype=str)
+    half = tmp_path / "half.csv"
+    table[table.Metadata_Well != "B01"].to_csv(half, index=False)
+    assert call(half, "--output", tmp_path / "out") == 0
+    assert call(plates, "--output", tmp_path / "out") == 0
+    assert call(plates, "--output", tmp_path / "whole") == 0
+    assert (
+        len(list((tmp_path / "out" / "source_8" / "J3" / "P1").glob("*.parquet"))) == 2
+    )
+    assert_frame_equal(
+        values(read_features(tmp_path / "out")),
+        values(read_features(tmp_path / "whole")),
+    )
+
+
+@pytest.mark.parametrize("kind", ["labels", "centres"])
+def test_one_row_an_object(kind, plates, tmp_path, small):
+    labels = np.zeros((80, 80), np.uint16)
+    labels[10:20, 12:22], labels[50:60, 40:44], labels[70:80, 70:80] = 3, 5, 9
+    centres = pd.DataFrame(
+        {"ObjectNumber": [3, 5, 9], "Location_Center_X": [16.5, 41.5, 74.5]}
+    )
+    centres["Location_Center_Y"] = [14.5, 54.5, 74.5]
+    table = pd.read_csv(plates, dtype=str)
+    if kind == "labels":
+        for number in table.index:
+            tifffile.imwrite(
+                tmp_path / f"{number}.tif", labels if number else np.zeros_like(labels)
+            )
+            table.loc[number, "Image_ObjectsFileName_Nuclei"] = f"{number}.tif"
+        table["Image_ObjectsPathName_Nuclei"] = ""
+        table.loc[1, "Image_ObjectsFileName_Nuclei"] = "lost.tif"
+        given = ["--labels", "Nuclei"]
+    else:
+        keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
+        table[keys].drop([0, 1]).merge(centres, how="cross").to_csv(
+            tmp_path / "centres.csv", index=False
+        )
+        given = ["--centres", tmp_path / "centres.csv"]
+    table.to_csv(tmp_path / "objects.csv", index=False)
+    status = call(
+        tmp_path / "objects.csv", "--output", tmp_path / "out", *given, "--size", 24
+    )
+    frame = read_features(tmp_path / "out")
+    if kind == "labels":
+        assert status == stratonet_cli.DAMAGED
+        lost = frame[frame.Metadata_Error.notna()]
+        assert (
+            len(lost) == 1
+            and lost.Metadata_ObjectNumber.isna().all()
+            and "lost.tif" in lost.Metadata_Error.item()
+        )
+        frame = frame.drop(lost.index)
+    else:
+        assert status == 0
+    assert frame.Metadata_ObjectNumber.tolist() == [3, 5, 9] * 10, (
+        "an image set without objects has no rows"
+    )
+    row = table.iloc[2]
+    planes = [
+        read_plane(tmp_path / row[f"PathName_{c}"] / row[f"FileName_{c}"])
+        for c in ("OrigDNA", "OrigER")
+    ]
+    expected = small.features(
+        [
+            crop_square(planes[1], (14.5, 16.5), 24),
+            crop_square(planes[0], (74.5, 74.5), 24),
+        ]
+    )
+    er, dna = (
+        [name for name in feature_columns(frame) if name.endswith(channel)]
+        for channel in ("ER", "DNA")
+    )
+    assert np.array_equal(frame[er].to_numpy()[0], expected[0])
+    assert np.array_equal(frame[dna].to_numpy()[2], expected[1])
+
+
+@pytest.mark.parametrize("size", [None, 24], ids=["whole images", "objects"])
+def test_planes_prepared_on_another_machine_give_the_same(size, plates, tmp_path):
+    damage(tmp_path)
+    frame = read_source(plates, Storage())
+    centres = frame[["Metadata_Plate", "Metadata_Well", "Metadata_Site"]].assign(
+        Location_Center_X=30.0, Location_Center_Y=40.0
+    )
+    unit = split_units(frame, centres if size else None)[0]
+    recipe = Recipe(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), size=size)
+    with ThreadPoolExecutor(2) as pool:
+        here = list(recipe.measure(unit, recipe.read(unit, pool)))
+        fields = pickle.dumps(list(recipe.prepare(unit, recipe.read(unit, pool))))
+    there = list(recipe.measure(unit, pickle.loads(fields)))
+    assert len(here) == len(there) == 2
+    for one, other in zip(here, there):
+        assert one.errors == other.errors and any(one.errors)
+        assert np.array_equal(one.features, other.features, equal_nan=True)
+
+
+def test_the_layout_of_the_gallery(plates, tmp_path, small):
+    out = tmp_path / "workspace_dl"
+    assert call(plates, "--output", out, "--gallery") == 0
+    digest = small.feature_set_id.rpartition("-")[2][:7]
+    embeddings = out / "embeddings" / f"stratonet50-1.0.0_imagenet-1k_{digest}"
+    frame = pd.read_parquet(embeddings / "J3" / "P2" / "A02-1" / "embedding.parquet")
+    assert len(list(embeddings.rglob("embedding.parquet"))) == 12 and len(frame) == 1
+    assert frame.loc[
+        0, ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
+    ].tolist() == ["P2", "A02", "1"]
+    assert np.array_equal(
+        frame["StratoFeatures_Conv2Block1_OrigER"][0],
+        small.features(_plane(1, 1, 1, 1))[0],
+    )
+    assert call(plates, "--output", out, "--gallery") == 0
+
+
+def _plane(*seed):
+    return tifffile.imread(io.BytesIO(image(*seed)))
+
+
+def test_frames_of_stacks_are_measured_one_by_one(tmp_path, small):
+    stack = np.stack([_plane(number) for number in range(4)])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    table = pd.DataFrame(
+        {"Metadata_Plate": "P", "Metadata_Well": "A01", "Metadata_Frame": range(5)}
+    )
+    table["FileName_DNA"], table["Frame_DNA"] = "stack.tif", range(5)
+    table.to_csv(tmp_path / "stacks.csv", index=False)
+    assert (
+        call(tmp_path / "stacks.csv", "--output", tmp_path / "out")
+        == stratonet_cli.DAMAGED
+    )
+    frame = read_features(tmp_path / "out")
+    assert np.array_equal(
+        frame[feature_columns(frame)].to_numpy()[:4], small.features(stack)
+    )
+    assert "it holds 4" in frame.Metadata_Error[4]
+
+
+def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
+    plates, tmp_path, capsys
+):
+    table = pd.read_csv(plates, dtype=str)
+    elsewhere, taken = tmp_path / "elsewhere.csv", tmp_path / "taken.csv"
+    table.assign(PathName_OrigDNA="nowhere").to_csv(elsewhere, index=False)
+    table.assign(Metadata_Error="x").to_csv(taken, index=False)
+    cases = {
+        "None of 12 images": [elsewhere],
+        "Rename the column": [taken],
+        "Illumination_OrigDNA": [plates, "--illumination", "divide"],
+        "Labels_Nuclei": [plates, "--labels", "Nuclei"],
+        "A shard is K of N": [plates, "--shard", "5/4"],
+        "needs labels or centres": [plates, "--size", 40],
+        "choose the engine ray": [plates, "--address", "auto"],
+        "Received both": [plates, "--labels", "Nuclei", "--centres", plates],
+        "can only be read": [plates, "--output", "https://localhost/out"],
+        "No weights 'other'": [plates, "--weights", "other"],
+    }
+    for said, arguments in cases.items():
+        assert call("--output", tmp_path / "out", *arguments) == 1
+        message = capsys.readouterr().err
+        assert said in message and len(message.splitlines()) == 1, message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_ends_the_run_with_its_name(plates):
+    done = run(plates, "--output", "/dev/full/out")
+    assert (
+        done.returncode == 1
+        and "/dev/full" in done.stderr
+        and "Traceback" not in done.stderr
+    )

@@ -1,0 +1,168 @@
+"""`stratonet extract` from S3 to S3, over HTTP, on a bucket of the cellpainting-gallery's shape."""
+
+import io
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+from s3_server import DENIED, RESET, SECRETS, SLOW_DOWN, S3Server
+from screens import TAP, screen, values, write
+
+import stratonet_cli
+from stratonet.extraction import extract
+from stratonet.tables import read_features
+
+CHANNELS = ("AGP", "DNA", "ER", "Mito", "RNA")
+GALLERY = "s3://cellpainting-gallery/"
+LOAD_DATA = "cpg0016-jump/source_8/workspace/load_data_csv/J3/{plate}/load_data_with_illum.parquet"
+PLATES = [f"jump:source_8/J3/{plate}" for plate in ("P1", "P2")]
+
+
+@pytest.fixture(scope="module")
+def gallery():
+    """The server, the bucket's files as a dict, and the two tables."""
+    root = f"{GALLERY}cpg0016-jump/source_8/"
+    files, table = screen(wells=("A01", "B02", "P24"), channels=CHANNELS, root=root)
+    files = {
+        f"cpg0016-jump/source_8/{name}": content for name, content in files.items()
+    }
+    table["FileName_IllumDNA"], table["PathName_IllumDNA"] = "illum.npy", root
+    table = table.astype({"Metadata_Site": int})
+    for plate, rows in table.groupby("Metadata_Plate"):
+        file = io.BytesIO()
+        rows.to_parquet(file)
+        files[LOAD_DATA.format(plate=plate)] = file.getvalue()
+    images = [name for name in files if name.endswith(".tif")]
+    del files[images[7]]
+    files[images[38]] = files[images[38]][:5000]
+    with S3Server() as server:
+        yield server, files, (images[7], images[38])
+
+
+@pytest.fixture
+def s3(gallery, monkeypatch):
+    server, files, _ = gallery
+    server.reset()
+    server.put("cellpainting-gallery", files)
+    server.put("features")
+    for name, value in server.env.items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+def command(*arguments):
+    return [
+        sys.executable,
+        "-m",
+        "stratonet_cli",
+        "extract",
+        *map(str, arguments),
+        "--taps",
+        TAP,
+        "--quiet",
+    ]
+
+
+def call(*arguments):
+    return stratonet_cli.main(command(*arguments)[3:])
+
+
+def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
+    gallery, s3, tmp_path
+):
+    _, files, damaged = gallery
+    write(tmp_path, files)
+    tables = [tmp_path / LOAD_DATA.format(plate=plate) for plate in ("P1", "P2")]
+    names = {channel: f"Orig{channel}" for channel in CHANNELS}
+    here = extract(
+        tables,
+        tmp_path / "here",
+        channels=names,
+        taps=TAP,
+        quiet=True,
+        replace=[(GALLERY.rstrip("/"), str(tmp_path))],
+    )
+    assert here.failed == 2
+
+    process = subprocess.Popen(
+        command(*PLATES, "--output", "s3://features/out"), stdout=subprocess.DEVNULL
+    )
+    while (
+        process.poll() is None
+        and sum(method == "PUT" and "_units" in path for method, path, _ in s3.requests)
+        < 2
+    ):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert call(*PLATES, "--output", "s3://features/out") == stratonet_cli.DAMAGED
+    measured = [
+        path for method, path, _ in s3.requests if method == "PUT" and "_units" in path
+    ]
+    assert 6 <= len(measured) <= 6 + 3, (
+        "what was at the destination is not measured again"
+    )
+
+    there, here = (
+        values(read_features("s3://features/out")),
+        values(read_features(tmp_path / "here")),
+    )
+    assert_frame_equal(
+        there.drop(columns="Metadata_Error"), here.drop(columns="Metadata_Error")
+    )
+    assert_frame_equal(values(pd.read_parquet("s3://features/out")), there)
+    said = there.Metadata_Error.dropna().tolist()
+    assert len(said) == 2 and all(
+        any(name in text for text in said) for name in damaged
+    )
+    assert "is not there" in " ".join(
+        said
+    ) and "cannot be read as an image" in " ".join(said)
+    assert there.Metadata_Well.unique().tolist() == ["A01", "B02", "P24"]
+    assert not s3.get("features", "out/_units/source_8/J3/P1/A01.parquet")
+
+
+def test_the_bucket_is_public_and_the_network_stumbles(
+    s3, tmp_path, monkeypatch, capsys
+):
+    s3.fail(DENIED, "/cellpainting-gallery", key_id=SECRETS[0])
+    stumbles = [
+        s3.fail(SLOW_DOWN, "HTS_A01_s2", times=3),
+        s3.fail(RESET, "HTS_B02", times=2),
+    ]
+    assert call(PLATES[0], "--output", tmp_path / "out") == stratonet_cli.DAMAGED
+    assert [stumble.happened for stumble in stumbles] == [3, 2]
+    frame = read_features(tmp_path / "out")
+    assert frame.Metadata_Error.notna().sum() == 1
+    told = "".join(capsys.readouterr())
+    content = "".join(
+        path.read_bytes().decode("latin1")
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    )
+    assert not any(secret in told + content for secret in SECRETS)
+
+
+def test_a_place_that_cannot_be_reached_stops_the_run_at_once_and_keeps_what_was_done(
+    s3, tmp_path, capsys
+):
+    began = time.monotonic()
+    for endpoint, source, output, said in [
+        ("http://127.0.0.1:9", PLATES[0], "s3://features/out", "cannot be reached"),
+        (s3.endpoint, "jump:source_8/J3/P7", "s3://features/out", "has none of"),
+        (s3.endpoint, PLATES[0], "s3://no-such-bucket/out", "NoSuchBucket"),
+    ]:
+        assert call(source, "--output", output, "--endpoint", endpoint) == 1
+        told = capsys.readouterr().err
+        assert said in told and len(told.splitlines()) == 1
+    assert time.monotonic() - began < 20
+
+    s3.fail((403, "ExpiredToken"), "/P1/Images/HTS_P24")
+    assert call(PLATES[0], "--output", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "ExpiredToken" in told and "Renew" in told and len(told.splitlines()) == 1
+    assert len(list((tmp_path / "out" / "_units").rglob("*.parquet"))) == 2

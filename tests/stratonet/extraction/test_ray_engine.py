@@ -1,0 +1,83 @@
+"""The same units of work on a Ray cluster of three nodes, one of which is lost."""
+
+import threading
+import time
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+from screens import TAP, screen, values, write
+
+from stratonet.extraction import extract
+from stratonet.tables import feature_columns, read_features
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    import ray
+    from ray.cluster_utils import Cluster
+
+    memory = {"object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    cluster.lost = cluster.add_node(num_cpus=1, **memory)
+    cluster.add_node(num_cpus=1, **memory)
+    cluster.wait_for_nodes()
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
+    files, table = screen(wells=[f"A{number:02d}" for number in range(1, 13)])
+    del files["images/P1/Images/HTS_A02_s1_w1.tif"]
+    write(tmp_path, files)
+    table.to_csv(tmp_path / "load_data.csv", index=False)
+    out = tmp_path / "out"
+
+    def lose():
+        while len(list((out / "_units").rglob("*.parquet"))) < 4:
+            time.sleep(0.05)
+        cluster.remove_node(cluster.lost, allow_graceful=False)
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    done = extract(tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine="ray")
+    losing.join()
+    assert done.image_sets == 48 and done.failed == 1 and len(done.complete) == 2
+
+    again = extract(tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine="ray")
+    assert again.image_sets == 0 and again.before == 24
+
+    extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, quiet=True)
+    there, here = (
+        values(read_features(folder)) for folder in (out, tmp_path / "local")
+    )
+    assert len(there) == len(table)
+    assert_frame_equal(there, here, check_exact=False, rtol=0, atol=1e-6)
+    assert there[feature_columns(there)].isna().any(axis=1).sum() == 1
+    first, _ = (pd.read_csv(path) for path in sorted((out / "_runs").glob("*.csv")))
+    assert first.engine.tolist() == [
+        "ray",
+        "ray",
+    ], "one line for each node that is left"
+    assert first.image_sets.tolist() == [48, 48]
+
+
+def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
+    files, table = screen(plates=("P1",))
+    files["images/P1/Images/HTS_B01_s2_w2.tif"] = b"nothing"
+    write(tmp_path, files)
+    table.to_csv(tmp_path / "load_data.csv", index=False)
+    with pytest.raises(
+        ValueError, match="^OrigER: .*HTS_B01_s2_w2.tif: cannot be read as an image"
+    ) as caught:
+        extract(
+            tmp_path / "load_data.csv",
+            tmp_path / "out",
+            taps=TAP,
+            quiet=True,
+            engine="ray",
+            strict=True,
+        )
+    assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None

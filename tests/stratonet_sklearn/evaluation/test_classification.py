@@ -1,0 +1,283 @@
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
+from sklearn.utils.class_weight import compute_sample_weight
+
+from stratonet_sklearn import evaluate
+from stratonet_sklearn.evaluation.classification import CLASSIFIERS, METRICS
+
+
+@pytest.fixture(autouse=True)
+def one_process():
+    """Small data: starting processes would take longer than the work."""
+    with joblib.parallel_config("sequential"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def wells():
+    """120 wells of two sites on 6 plates: 3 classes, of which c is rare."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"well": np.repeat(np.arange(120), 2)})
+    frame["plate"] = frame.well % 6
+    frame["label"] = np.repeat(
+        rng.permutation(np.repeat(["a", "b", "c"], [60, 45, 15])), 2
+    )
+    return frame
+
+
+@pytest.fixture(scope="module")
+def sets(wells):
+    """Features that tell all, half and nothing."""
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=(len(wells), 12))
+    told = np.zeros_like(noise)
+    told[:, :3] = wells.label.to_numpy()[:, None] == list("abc")
+    return {
+        "all": 20 * told + noise,
+        "half": 1.3 * told + noise,
+        "nothing": rng.normal(size=noise.shape),
+    }
+
+
+@pytest.fixture(scope="module")
+def found(wells, sets):
+    with joblib.parallel_config("sequential"):
+        return evaluate(
+            sets, wells.label, groups=wells.well, wells=wells.well, n_folds=5
+        )
+
+
+def value(found, features, classifier, test="as found", metric="accuracy", average=""):
+    table = found.scores().set_index(
+        ["features", "classifier", "test", "metric", "average"]
+    )
+    return table.loc[(features, classifier, test, metric, average)]
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_perfect_features(found, classifier):
+    for test in ("as found", "balanced"):
+        for metric in METRICS[1:]:
+            assert tuple(value(found, "all", classifier, test, metric, "macro")) == (
+                1,
+                1,
+                1,
+            )
+    assert (
+        found.confusion("all", classifier).to_numpy() == np.diag([120, 90, 30])
+    ).all()
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_random_features_are_at_chance(found, classifier):
+    # 120 wells of 3 classes: the share found by chance has a standard error of 0.043.
+    assert value(found, "nothing", classifier, "balanced").value == pytest.approx(
+        1 / 3, abs=0.13
+    )
+    low, high = value(found, "nothing", classifier, "balanced")[["low", "high"]]
+    assert low < 1 / 3 < high
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("features", ["half", "nothing"])
+@pytest.mark.parametrize("test", ["as found", "balanced"])
+def test_scores_are_those_of_scikit_learn(found, features, classifier, test):
+    predicted = found.predicted[features, classifier].astype(str)
+    weights = (
+        compute_sample_weight("balanced", found.labels) if test == "balanced" else None
+    )
+    report = classification_report(
+        found.labels,
+        predicted,
+        sample_weight=weights,
+        output_dict=True,
+        zero_division=0,
+    )
+    for average in ("macro", "weighted"):
+        for metric, name in zip(METRICS[1:], ("precision", "recall", "f1-score")):
+            expected = report[f"{average} avg"][name]
+            assert value(
+                found, features, classifier, test, metric, average
+            ).value == pytest.approx(expected)
+    accuracy = accuracy_score(found.labels, predicted, sample_weight=weights)
+    assert value(found, features, classifier, test).value == pytest.approx(accuracy)
+    assert np.array_equal(
+        found.confusion(features, classifier), confusion_matrix(found.labels, predicted)
+    )
+
+
+def test_intervals_are_those_of_drawn_wells(found, wells):
+    """Against a bootstrap of whole wells, within classes, one draw at a time."""
+    hits = (found.predicted["half", "SVM"] == found.labels).astype(float)
+    of_wells = (
+        pd.DataFrame({"well": wells.well, "label": wells.label, "hit": hits})
+        .groupby("well")
+        .agg({"label": "first", "hit": "mean"})
+    )
+    rng = np.random.default_rng(5)
+    drawn = [
+        np.concatenate(
+            [
+                rng.choice(group.hit, len(group))
+                for _, group in of_wells.groupby("label")
+            ]
+        ).mean()
+        for _ in range(3000)
+    ]
+    expected = np.quantile(drawn, (0.025, 0.975))
+    assert value(found, "half", "SVM")[["low", "high"]].tolist() == pytest.approx(
+        expected, abs=0.012
+    )
+
+
+def test_differences_are_paired(found):
+    table = found.differences("accuracy", "", "as found").set_index(
+        ["classifier", "first", "second"]
+    )
+    row = table.loc[("RF", "half", "nothing")]
+    values = [value(found, name, "RF").value for name in ("half", "nothing")]
+    assert row.value == pytest.approx(values[0] - values[1])
+    assert 0 < row.low < row.value < row.high
+    assert len(table) == 9
+
+
+def test_features_that_are_the_same_do_not_differ(wells, sets):
+    found = evaluate(
+        {"one": sets["half"], "again": sets["half"]},
+        wells.label,
+        groups=wells.well,
+        n_folds=3,
+    )
+    assert (found.differences()[["value", "low", "high"]] == 0).all(axis=None)
+
+
+def test_folds_are_the_same_for_all_and_hold_wells_together(found, wells):
+    assert (pd.Series(found.folds).groupby(wells.well).nunique() == 1).all()
+    assert set(found.folds) == set(range(5))
+    counts = found.by_fold().groupby(["features", "classifier"]).fold.nunique()
+    assert (counts == 5).all()
+
+
+def test_features_of_the_well_itself_tell_nothing(wells, rng):
+    """Each well has a mark of its own, the same in both sites.
+
+    What leaks where sites are divided.
+    """
+    marks = rng.normal(size=(120, 12))[wells.well] + 0.01 * rng.normal(size=(240, 12))
+    apart = evaluate(
+        marks,
+        wells.label,
+        groups=wells.well,
+        wells=wells.well,
+        n_folds=5,
+        classifiers=["RF"],
+    )
+    assert (
+        value(apart, "features", "RF", "balanced").low
+        < 1 / 3
+        < value(apart, "features", "RF", "balanced").high
+    )
+    divided = evaluate(
+        marks, wells.label, groups=np.arange(240), n_folds=5, classifiers=["RF"]
+    )
+    assert value(divided, "features", "RF").value > 0.8
+    with pytest.raises(ValueError, match="would leak"):
+        evaluate(marks, wells.label, groups=np.arange(240), wells=wells.well)
+
+
+def test_the_same_features_in_two_groups_are_refused(wells, sets):
+    doubled = sets["half"].copy()
+    doubled[7] = doubled[100]
+    with pytest.raises(
+        ValueError, match=r"half: .* would leak: row (7|100) .* once more"
+    ):
+        evaluate({"half": doubled}, wells.label, groups=wells.well)
+    with pytest.raises(
+        ValueError,
+        match=r"half: .* would leak: a row of well (3|50) is in another group",
+    ):
+        evaluate({"half": doubled}, wells.label, groups=wells.well, wells=wells.well)
+    same_well = sets["half"].copy()
+    same_well[7] = same_well[6]
+    evaluate(
+        {"half": same_well},
+        wells.label,
+        groups=wells.well,
+        classifiers=["SVM"],
+        n_folds=2,
+    )
+
+
+def test_classes_left_out(wells, sets):
+    found = evaluate(
+        sets,
+        wells.label,
+        groups=wells.well,
+        leave_out=["c"],
+        classifiers=["SVM"],
+        n_folds=3,
+    )
+    assert found.classes == ["a", "b"]
+    assert np.array_equal(found.rows, np.flatnonzero(wells.label != "c"))
+    assert (
+        found.predicted["all", "SVM"].tolist()
+        == wells.label[wells.label != "c"].tolist()
+    )
+
+
+def test_importance_names_the_features_that_tell(wells, sets):
+    frame = pd.DataFrame(
+        sets["all"], columns=[f"feature {number}" for number in range(12)]
+    )
+    found = evaluate(frame, wells.label, groups=wells.well, n_folds=3)
+    assert set(found.importance) == {("features", "SVM"), ("features", "RF")}
+    for importance in found.importance.values():
+        assert importance.sum() == pytest.approx(1)
+        assert set(importance.nlargest(3).index) == {
+            "feature 0",
+            "feature 1",
+            "feature 2",
+        }
+
+
+def test_shares_of_votes(found):
+    shares = found.probabilities["half"]
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert np.array_equal(
+        np.array(found.classes)[shares.argmax(axis=1)], found.predicted["half", "RF"]
+    )
+
+
+def test_the_same_seed_finds_the_same(wells, sets):
+    first, again = (
+        evaluate(sets["half"], wells.label, groups=wells.well, n_folds=3).scores()
+        for _ in range(2)
+    )
+    pd.testing.assert_frame_equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("features", "options", "message"),
+    [
+        (
+            np.zeros((3, 12)),
+            {},
+            "a row for each of 240 labels. Received: {'features': 3}",
+        ),
+        (np.zeros(240), {}, r"Received: shape \(240,\)"),
+        (np.full((240, 2), np.nan), {}, "240 rows and 2 features have NaN"),
+        (
+            np.zeros((240, 2)),
+            {"classifiers": ["KNN"]},
+            "Classifiers are SVM, RF, MLP. Received: KNN",
+        ),
+        (np.zeros((240, 2)), {"leave_out": ["d"]}, "no class d. Received: a, b, c"),
+        ({}, {}, "no set of features"),
+    ],
+)
+def test_what_cannot_be_evaluated(wells, features, options, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(features, wells.label, groups=wells.well, **options)

@@ -1,0 +1,297 @@
+import sqlite3
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
+
+from cellprofiler_runs import load_modules, module, run
+
+from stratonet import StratoNet
+from stratonet.tables.reading import read_feature_table, read_metadata
+from stratonet.tables.wells import split_well_names
+from stratonet_sklearn.datasets import read_plate, simulate_plate
+from stratonet_sklearn.evaluation.comparison import (
+    align_tables,
+    find_column,
+    get_column,
+    name_feature_groups,
+    name_wells,
+)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and by our module in the same run."""
+    folder = tmp_path_factory.mktemp("plate")
+    simulate_plate(folder / "images", rows=2, columns=3, size=160)
+    images, labels = read_plate(folder / "images")
+    rows = [
+        {
+            "Metadata_Plate": 7,
+            "Metadata_Well": label.well,
+            "Metadata_Site": label.site,
+            "Metadata_Treatment": label.treatment,
+            "FileName_DNA": path.rpartition("/")[2],
+            "PathName_DNA": path.rpartition("/")[0],
+        }
+        for label, path in zip(labels.itertuples(), images.DNA)
+    ]
+    load_modules()
+    nuclei = module("IdentifyPrimaryObjects", x_name="DNA", y_name="Nuclei")
+    nuclei.size_range.value = (8, 60)
+    intensity = module("MeasureObjectIntensity")
+    intensity.images_list.value, intensity.objects_list.value = "DNA", "Nuclei"
+    texture = module("MeasureImageIntensity")
+    texture.images_list.value = "DNA"
+    out = run(
+        folder,
+        rows,
+        nuclei,
+        intensity,
+        texture,
+        module("MeasureStratoFeatures", images="DNA", taps="low", output="Both"),
+        module("ExportToSpreadsheet", wants_prefix=False),
+        module(
+            "ExportToDatabase",
+            db_type="SQLite",
+            wants_agg_mean=False,
+            wants_properties_image_url_prepend=False,
+        ),
+        expected=[
+            "Image.csv",
+            "Nuclei.csv",
+            "StratoFeatures_Image.parquet",
+            "DefaultDB.db",
+        ],
+    )
+    sheets = out.parent / "sheets"
+    sheets.mkdir()
+    for path in out.glob("*.csv"):
+        path.rename(sheets / path.name)
+    return out
+
+
+@pytest.fixture
+def sheets(measured):
+    return read_feature_table(measured.parent / "sheets", "CellProfiler")
+
+
+def test_cellprofilers_sheets_by_well(measured, sheets):
+    assert sheets.name == "CellProfiler"
+    assert sheets.feature_set_id == ""
+    assert name_wells(sheets.frame).tolist() == [
+        f"7 {row}{column:02d}" for row in "AB" for column in (1, 2, 3)
+    ]
+    image, nuclei = (
+        pd.read_csv(measured.parent / "sheets" / f"{name}.csv")
+        for name in ("Image", "Nuclei")
+    )
+    in_well = nuclei.merge(
+        image[["ImageNumber", "Metadata_Well"]], on="ImageNumber"
+    ).groupby("Metadata_Well")
+    expected = in_well["Intensity_MeanIntensity_DNA"].median()
+    np.testing.assert_allclose(
+        sheets.frame["Nuclei_Intensity_MeanIntensity_DNA"], expected
+    )
+    expected = image.groupby("Metadata_Well")["Intensity_TotalIntensity_DNA"].mean()
+    np.testing.assert_allclose(
+        sheets.frame["Image_Intensity_TotalIntensity_DNA"], expected
+    )
+    assert (
+        sheets.frame.Metadata_Treatment.tolist()
+        == image.groupby("Metadata_Well").Metadata_Treatment.first().tolist()
+    )
+    assert sheets.notes == [
+        f"{len(nuclei):,} Nuclei: their median by well.",
+        (
+            "512 features of StratoNet beside them: give their Parquet file as another"
+            " table."
+        ),
+    ]
+
+
+def test_bookkeeping_is_no_feature(sheets):
+    for word in (
+        "ExecutionTime",
+        "ImageNumber",
+        "ObjectNumber",
+        "PathName",
+        "FileName",
+        "Center_X",
+        "Width",
+        "Metadata",
+    ):
+        assert not [name for name in sheets.features if word in name], word
+    assert any("Count_Nuclei" in name for name in sheets.features)
+    assert any(
+        "AreaShape" not in name and "IntegratedIntensity" in name
+        for name in sheets.features
+    )
+
+
+def test_cellprofilers_database_says_the_same(measured, sheets):
+    database = read_feature_table(measured / "DefaultDB.db")
+    assert set(database.features) == set(sheets.features)
+    np.testing.assert_allclose(
+        database.frame[sheets.features], sheets.frame[sheets.features], rtol=1e-6
+    )
+
+
+def test_the_plug_ins_table(measured):
+    table = read_feature_table(measured / "StratoFeatures_Image.parquet", "StratoNet")
+    assert table.feature_set_id == StratoNet.load().feature_set_id
+    assert (len(table.frame), len(table.features)) == (12, 512)
+    assert name_feature_groups(table.features).unique().tolist() == ["DNA low"]
+    assert table.notes == []
+
+
+def test_tables_are_brought_to_the_rows_they_share(measured, sheets):
+    ours = read_feature_table(measured / "StratoFeatures_Image.parquet", "StratoNet")
+    before = ours.frame.groupby("Metadata_Well")[ours.features].mean()
+    sheets.frame = sheets.frame.iloc[::-1].iloc[:5]
+    rows = align_tables([ours, sheets])
+    assert rows.Metadata_Well.tolist() == ["A02", "A03", "B01", "B02", "B03"]
+    np.testing.assert_allclose(
+        ours.frame[ours.features], before.loc[rows.Metadata_Well], rtol=1e-6
+    )
+    assert sheets.frame.Metadata_Well.tolist() == rows.Metadata_Well.tolist()
+    assert ours.notes == [
+        "12 rows became 6, the mean by plate, well.",
+        "1 of 6 rows are not in all tables.",
+    ]
+    assert "Metadata_Treatment" in rows
+
+
+def test_metadata_are_joined_by_well(tmp_path, sheets):
+    more = pd.DataFrame({"Plate": 7, "Well": ["A01", "A02"], "Dose": [0.5, 2]})
+    more.to_csv(tmp_path / "more.csv", index=False)
+    rows = align_tables([sheets], read_metadata(tmp_path / "more.csv"))
+    assert find_column(rows, "dose") == "Metadata_Dose"
+    assert get_column(rows, "metadata_DOSE").tolist() == ["0.5", "2.0", "", "", "", ""]
+    with pytest.raises(
+        ValueError, match="no column MoA in the metadata. Received: .*dose"
+    ):
+        get_column(rows, "MoA")
+    twice = pd.concat([more, more])
+    twice.to_csv(tmp_path / "more.csv", index=False)
+    with pytest.raises(ValueError, match="one row for each of plate, well"):
+        align_tables([sheets], read_metadata(tmp_path / "more.csv"))
+
+
+@pytest.fixture
+def profiles(tmp_path):
+    """A table of profiles, as pycytominer writes it."""
+
+    def write(**columns):
+        frame = pd.DataFrame(
+            {
+                "Metadata_Well": [f"A{n:02d}" for n in range(40)],
+                "Cells_Area": np.arange(40.0),
+            }
+            | columns
+        )
+        frame.to_csv(tmp_path / "profiles.csv", index=False)
+        return tmp_path / "profiles.csv"
+
+    return write
+
+
+def test_other_tables(profiles):
+    table = read_feature_table(
+        profiles(Cells_Texture=np.arange(40) ** 2, Cells_Number_Object_Number=1)
+    )
+    assert table.features == ["Cells_Area", "Cells_Texture"]
+    assert table.frame.Metadata_Plate.unique().tolist() == ["plate"]
+    assert table.notes == [
+        "There is no Metadata_Plate: all wells are taken as those of one plate."
+    ]
+
+
+def test_names_stay_as_they_are_written(tmp_path):
+    text = "Metadata_Plate,Metadata_Well,Cells_Area\n0012,00149,1.5\n0012,00150,2.5\n"
+    (tmp_path / "profiles.csv").write_text(text)
+    (tmp_path / "more.csv").write_text(
+        "Plate,Well,Batch\n0012,00149,007\n0012,00150,008\n"
+    )
+    table = read_feature_table(tmp_path / "profiles.csv")
+    rows = align_tables([table], read_metadata(tmp_path / "more.csv"))
+    assert name_wells(rows).tolist() == ["0012 00149", "0012 00150"]
+    assert get_column(rows, "batch").tolist() == ["007", "008"]
+
+
+def test_missing_values_are_left_out_and_counted(profiles):
+    one, many = np.arange(40.0), np.arange(40.0)
+    one[3], many[:20] = np.nan, np.inf
+    table = read_feature_table(
+        profiles(Metadata_Plate="x", Cells_One=one, Cells_Many=many)
+    )
+    assert table.features == ["Cells_Area", "Cells_One"]
+    assert "A03" not in table.frame.Metadata_Well.tolist() and len(table.frame) == 39
+    assert table.notes == [
+        "1 of 3 features are missing in many rows and are left out.",
+        "1 of 40 rows have features that are missing, and are left out.",
+    ]
+
+
+def test_places():
+    rows, columns = split_well_names(pd.Series(["A01", "AF48", "00365", "A00"]))
+    assert rows.fillna("").tolist() == ["A", "AF", "", ""]
+    assert columns.fillna(0).tolist() == [1, 48, 0, 0]
+
+
+def test_parts_of_other_features():
+    names = ["Cells_AreaShape_Area", "mean", "noise_12"]
+    assert name_feature_groups(names).tolist() == ["Cells AreaShape", "mean", "noise"]
+
+
+def test_what_cannot_be_read(tmp_path, measured):
+    def refused(content, name, message):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            read_feature_table(tmp_path / name)
+
+    refused(b"", "empty.csv", "empty.csv cannot be read as a table")
+    refused(
+        b"not parquet",
+        "broken.parquet",
+        "broken.parquet cannot be read as a table .* damaged",
+    )
+    refused(
+        b"not a database, nor anything else",
+        "broken.db",
+        "broken.db is not an SQLite database",
+    )
+    refused(
+        b"Cells_Area\n1\n", "nowhere.csv", "no Metadata_Well. Received: no Metadata_"
+    )
+    refused(b"Metadata_Well,Cells_Area\n", "rowless.csv", "rowless.csv has no rows")
+    refused(b"Metadata_Well\nA01\n", "bare.csv", "has no features")
+    refused(
+        b"Metadata_Well,Cells_Area\nA01,\n",
+        "missing.csv",
+        "features are missing in every row",
+    )
+    refused(b"\x89PNG", "picture.png", "tables are Parquet, CSV and SQLite files")
+    with pytest.raises(FileNotFoundError, match="gone.csv is not there"):
+        read_feature_table(tmp_path / "gone.csv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(
+        ValueError, match="neither tables of features .* nor one Image.csv"
+    ):
+        read_feature_table(tmp_path / "folder")
+    sqlite3.connect(tmp_path / "other.db").execute(
+        "create table x (y)"
+    ).connection.commit()
+    with pytest.raises(ValueError, match="no table Per_Image. Received: x"):
+        read_feature_table(tmp_path / "other.db")
+
+
+def test_tables_that_share_nothing(profiles, sheets):
+    other = read_feature_table(profiles())
+    with pytest.raises(
+        ValueError,
+        match=r"share no row. By plate, well, CellProfiler begins with \('7', 'A01'\)",
+    ):
+        align_tables([sheets, other])

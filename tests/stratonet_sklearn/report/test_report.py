@@ -1,0 +1,545 @@
+"""The report.
+
+Its numbers against a second computation, its words against what is known of the data.
+"""
+
+import re
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from PIL import Image
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+import stratonet_cli
+from stratonet_sklearn.evaluation.classification import CLASSIFIERS
+from stratonet_sklearn.report.report import report
+
+CLASSES = ["mock", "poison", "tonic"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Small data.
+
+    Starting processes, and growing 200 trees, would take longer than all else.
+    """
+    with joblib.parallel_config("sequential"), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CLASSIFIERS, "RF", RandomForestClassifier(30, random_state=0))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Two plates of 8 x 6 wells with two sites.
+
+    Each class in every row and column of the plates.
+    """
+    sites = pd.MultiIndex.from_product(
+        [["p1", "p2"], list("ABCDEFGH"), range(1, 7), [1, 2]]
+    ).to_frame(index=False)
+    sites.columns = ["plate", "row", "column", "site"]
+    number = sites.row.map("ABCDEFGH".index)
+    kind = (number + sites.column) % 3
+    return pd.DataFrame(
+        {
+            "Metadata_Plate": sites.plate,
+            "Metadata_Well": sites.row + sites.column.map("{:02d}".format),
+            "Metadata_Site": sites.site,
+            "Metadata_Row": sites.row,
+            "Metadata_Batch": np.where(sites.plate == "p1", "b1", ""),
+            "Metadata_Mechanism": kind.map(dict(enumerate(CLASSES))),
+            "Metadata_Compound": np.where(
+                kind == 0,
+                "DMSO",
+                kind.map(dict(enumerate("xyz"))) + (number % 2).astype(str),
+            ),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(folder, rows):
+    """Deep features that tell the classes apart well, and measured ones that hardly do."""
+    rng = np.random.default_rng(0)
+    told = (rows.Metadata_Mechanism.to_numpy()[:, None] == CLASSES).astype(float)
+    well = rows.groupby(["Metadata_Plate", "Metadata_Well"]).ngroup()
+
+    def features(names, strength):
+        of_well, of_site = (
+            rng.normal(size=(well.max() + 1, len(names))),
+            rng.normal(size=(len(rows), len(names))),
+        )
+        values = of_well[well] + 0.3 * of_site
+        values[:, :3] += strength * told
+        return pd.DataFrame(values, columns=names)
+
+    taps = [
+        f"StratoFeatures_{tap}{n:04d}_{c}"
+        for c in ("DNA", "ER")
+        for tap in ("Low", "High")
+        for n in range(8)
+    ]
+    deep = pd.concat([rows, features(taps, 3)], axis=1)
+    deep["Metadata_StratoFeatures"] = "net-1-0123456789ab"
+    deep.to_parquet(folder / "deep.parquet")
+    measured = [
+        f"{where}_Texture_{n:02d}" for where in ("Cells", "Nuclei") for n in range(10)
+    ]
+    pd.concat([rows, features(measured, 0.7)], axis=1).to_csv(
+        folder / "measured.csv", index=False
+    )
+    return {"Deep": folder / "deep.parquet", "Measured": folder / "measured.csv"}
+
+
+@pytest.fixture(scope="module")
+def page(folder, tables):
+    path = report(
+        tables,
+        folder / "out",
+        label="mechanism",
+        group="row",
+        compound="Metadata_Compound",
+        control=("compound", "DMSO"),
+        n_folds=4,
+        command="stratonet evaluate --of this",
+        progress=False,
+    )
+    return path.read_text()
+
+
+@pytest.fixture
+def numbers(folder, page):
+    return lambda name: pd.read_csv(folder / "out" / "numbers" / f"{name}.csv")
+
+
+def test_scores_are_those_of_the_predictions(numbers):
+    predictions, scores = numbers("predictions"), numbers("scores")
+    assert len(predictions) == 192
+    for features in ("Deep", "Measured"):
+        for classifier in ("SVM", "RF", "MLP"):
+            told = predictions[f"{features} {classifier}"]
+            of = scores[
+                (scores.features == features) & (scores.classifier == classifier)
+            ]
+            balanced = of[
+                (of.test == "balanced") & (of.metric == "accuracy")
+            ].value.item()
+            assert balanced == pytest.approx(
+                balanced_accuracy_score(predictions.label, told)
+            )
+            f1 = of[
+                (of.test == "as found") & (of.metric == "F1") & (of.average == "macro")
+            ].value.item()
+            assert f1 == pytest.approx(
+                f1_score(predictions.label, told, average="macro")
+            )
+
+
+def test_nothing_of_a_group_was_seen(numbers, rows):
+    predictions = numbers("predictions")
+    assert (predictions.groupby("Metadata_Row").fold.nunique() == 1).all()
+    assert predictions.label.tolist() == rows.Metadata_Mechanism.tolist()
+
+
+def test_confusion_is_that_of_the_predictions(numbers):
+    predictions, confusion = numbers("predictions"), numbers("confusion")
+    of = confusion[(confusion.features == "Measured") & (confusion.classifier == "MLP")]
+    expected = pd.crosstab(predictions.label, predictions["Measured MLP"])
+    assert np.array_equal(
+        of.pivot(index="true", columns="told", values="rows"), expected
+    )
+
+
+def test_the_answer_says_what_the_scores_say(page, numbers):
+    predictions = numbers("predictions")
+    deep, measured = (
+        balanced_accuracy_score(predictions.label, predictions[f"{n} SVM"])
+        for n in ("Deep", "Measured")
+    )
+    assert deep > measured + 0.1
+    answer = re.findall(
+        r"<p>(.*?)</p>", page.partition('class="answer"')[2].partition("</div>")[0]
+    )
+    assert len(answer) == 3
+    assert answer[0].startswith(
+        f"By the features Deep, SVM finds the class of {deep:.1%} of the image sets"
+    )
+    assert "by chance 33.3%" in answer[0]
+    assert (
+        f"Measured finds {measured:.1%} ({100 * (deep - measured):.1f} points less, 95"
+        " % interval" in answer[1]
+    )
+    mistakes = pd.crosstab(
+        predictions.label, predictions["Deep SVM"], normalize="index"
+    ).to_numpy(copy=True)
+    np.fill_diagonal(mistakes, 0)
+    true, told = np.unravel_index(mistakes.argmax(), mistakes.shape)
+    assert (
+        f"{mistakes.max():.0%} of {CLASSES[true]} are taken for {CLASSES[told]}"
+        in answer[2]
+    )
+
+
+def test_plates_show_the_shares_of_votes(numbers):
+    plates, predictions = numbers("plates"), numbers("predictions")
+    expected = predictions.groupby(["Metadata_Plate", "Metadata_Well"])[
+        "Deep share of votes poison"
+    ].mean()
+    assert plates.poison.tolist() == pytest.approx(expected.tolist())
+
+
+def test_importance_is_summed_by_part(numbers):
+    parts = numbers("importance_by_part")
+    assert parts.groupby(
+        ["features", "classifier"]
+    ).share.sum().tolist() == pytest.approx([1, 1, 1, 1])
+    assert set(parts[parts.features == "Deep"].part) == {
+        "DNA low",
+        "DNA high",
+        "ER low",
+        "ER high",
+    }
+    assert set(parts[parts.features == "Measured"].part) == {
+        "Cells Texture",
+        "Nuclei Texture",
+    }
+    deep = (
+        parts[(parts.features == "Deep") & (parts.classifier == "RF")]
+        .set_index("part")
+        .share
+    )
+    assert deep.idxmax() == "DNA low"  # where the three features are that tell
+
+
+def test_variance_by_another_way(numbers, tables):
+    values = pd.read_csv(tables["Measured"]).filter(like="_Texture_")
+    eigenvalues = np.linalg.eigvalsh(values.corr())[::-1]
+    found = numbers("variance").query("features == 'Measured'").variance
+    assert found.tolist() == pytest.approx((eigenvalues / eigenvalues.sum()).tolist())
+
+
+def test_correlation_by_another_way(numbers, tables):
+    found = numbers("correlation")
+    keys = ["Metadata_Plate", "Metadata_Well"]
+    deep = pd.read_parquet(tables["Deep"]).groupby(keys).median(numeric_only=True)
+    measured = pd.read_csv(tables["Measured"]).groupby(keys).median(numeric_only=True)
+    assert len(found) == 32 * 20
+    for row in found.sample(20, random_state=0).itertuples():
+        assert row.rho == pytest.approx(
+            deep[row.first].rank().corr(measured[row.second].rank())
+        )
+    # Benjamini and Hochberg: the largest p under its line, and all below it.
+    p = np.sort(found.p)
+    under = np.flatnonzero(p <= 0.05 * np.arange(1, len(p) + 1) / len(p))
+    assert found.significant.sum() == (under[-1] + 1 if len(under) else 0)
+    assert not found[found.rho.abs() < 0.1].significant.any()
+
+
+def test_retrieval_is_computed_for_all_sets(numbers):
+    found = numbers("retrieval").set_index(["features", "measure"]).value
+    assert found["Deep", "NSC"] == 1
+    assert found["Deep", "replicate mAP"] > found["Measured", "replicate mAP"]
+    assert np.isfinite(found["Deep", "position mAP"])
+
+
+def test_the_page_needs_nothing_else(page, folder):
+    assert not re.search(r"(src|href)=\"(?!data:image/png;base64,|#)", page)
+    shown = re.findall(r'<img src="data:image/png;base64,[\w+/=]+" alt="([^"]+)"', page)
+    assert len(shown) >= 9 and all(len(text) > 40 for text in shown)
+    figures = {path.stem for path in (folder / "out" / "figures").glob("*.png")}
+    assert {
+        "scores",
+        "differences",
+        "confusion_SVM",
+        "confusion_RF",
+        "confusion_MLP",
+        "importance",
+        "importance_by_part",
+        "variance",
+        "map",
+        "correlation",
+        "plates",
+    } <= figures
+    for path in (folder / "out" / "figures").glob("*.png"):
+        assert Image.open(path).width <= 1120
+    for anchor in re.findall(r'href="#([^"]+)"', page):
+        assert f'id="{anchor}"' in page
+
+
+def test_the_page_says_what_was_done(page, rows):
+    for words in (
+        ", ".join(
+            f"{name} ({count})"
+            for name, count in rows.Metadata_Mechanism.value_counts().items()
+        ),
+        "192 image sets of 96 wells on 2 plates",
+        "32 features, feature set net-1-0123456789ab",
+        "4 folds by row: all image sets of one row (of 8)",
+        "<code>stratonet evaluate --of this</code>",
+        "pycytominer 1",
+        "scikit-learn 1",
+        "standardized on the negative controls",
+    ):
+        assert words in page, words
+    assert "Caution" not in page
+
+
+def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
+    """Each class on plates of its own."""
+    deep = pd.read_parquet(tables["Deep"])
+    plates = deep.Metadata_Mechanism.map({"mock": 0, "poison": 1, "tonic": 2}) * 2 + (
+        deep.Metadata_Plate == "p2"
+    )
+    deep.assign(Metadata_Plate="plate " + plates.astype(str)).to_parquet(
+        folder / "confounded.parquet"
+    )
+    tables = {"Deep": folder / "confounded.parquet"}
+    page = report(
+        tables, folder / "confounded", label="mechanism", n_folds=3, progress=False
+    ).read_text()
+    caution = page.index("Caution.")
+    assert page.index('class="answer"') < caution < page.index("<dl>")
+    assert (
+        "Class and plate go together (Cramér&#39;s V 1.00"
+        in page[caution : caution + 200]
+    )
+    assert "100% of the wells have a plate with one class only" in page
+    with pytest.raises(
+        ValueError, match="mock, poison, tonic: all rows of the class are in one group"
+    ):
+        report(
+            tables,
+            folder / "x",
+            label="mechanism",
+            group="mechanism",
+            n_folds=3,
+            progress=False,
+        )
+
+
+def test_without_a_label_features_are_described(folder, tables):
+    page = report(tables, folder / "described", progress=False).read_text()
+    assert "No column of classes was named" in page
+    figures = {path.stem for path in (folder / "described" / "figures").glob("*.png")}
+    assert figures == {"variance", "map", "correlation"}
+
+
+def test_an_older_report_leaves_nothing_behind(folder, tables):
+    out = folder / "twice"
+    (out / "figures").mkdir(parents=True)
+    (out / "figures" / "mine.png").write_bytes(b"")
+    report(tables, out, progress=False)
+    assert (out / "figures" / "mine.png").exists()
+    report({"Deep": tables["Deep"]}, out, progress=False)
+    assert {path.stem for path in (out / "figures").glob("*.png")} == {
+        "variance",
+        "map",
+    }
+    assert not (out / "numbers" / "correlation.csv").exists()
+
+
+def test_few_rows(folder, tables, rows):
+    few = pd.read_parquet(tables["Deep"]).query(
+        "Metadata_Well in ('A01', 'A02', 'B01') and Metadata_Plate == 'p1'"
+    )
+    few.to_parquet(folder / "few.parquet")
+    page = report(
+        {"Deep": folder / "few.parquet", "Measured": tables["Measured"]},
+        folder / "few",
+        progress=False,
+    )
+    assert "3 wells are too few to correlate features" in page.read_text()
+    assert "The first two principal components" in page.read_text()
+
+
+def test_few_wells_are_never_significant(folder, tables, rows):
+    """Of 6 wells, two random features are in the same order once in 720 pairs, and there are 640 pairs."""
+    few = pd.read_parquet(tables["Deep"]).query(
+        "Metadata_Well < 'A07' and Metadata_Plate == 'p1'"
+    )
+    few.to_parquet(folder / "six.parquet")
+    report(
+        {"Deep": folder / "six.parquet", "Measured": tables["Measured"]},
+        folder / "six",
+        progress=False,
+    )
+    found = pd.read_csv(folder / "six" / "numbers" / "correlation.csv")
+    assert found.rho.abs().max() > 0.9
+    assert found.p.min() >= 2 / 720 - 1e-12
+    assert not found.significant.any()
+
+
+def test_wells_to_look_at(folder, tables, rows):
+    """Wells of poison are bright in one channel."""
+    images = rows.drop_duplicates(["Metadata_Plate", "Metadata_Well"]).drop(
+        columns="Metadata_Site"
+    )
+    for channel in ("DNA", "ER"):
+        names = [
+            f"{plate}_{well}_{channel}.tif"
+            for plate, well in zip(images.Metadata_Plate, images.Metadata_Well)
+        ]
+        images[f"FileName_{channel}"], images[f"PathName_{channel}"] = (
+            names,
+            str(folder),
+        )
+        for name, kind in zip(names, images.Metadata_Mechanism):
+            light = 200 if channel == "DNA" and kind == "poison" else 20
+            tifffile.imwrite(folder / name, np.full((30, 40), light, np.uint8))
+    images.to_csv(folder / "images.csv", index=False)
+    out = folder / "seen"
+    tables = {"Deep": tables["Deep"]}
+    page = report(
+        tables,
+        out,
+        label="mechanism",
+        n_folds=2,
+        images=folder / "images.csv",
+        progress=False,
+    ).read_text()
+    assert "Wells to look at" in page
+    from stratonet_sklearn.report.pictures import pictures
+
+    predictions = pd.read_csv(out / "numbers" / "predictions.csv")
+    shares = predictions.filter(like="share of votes")
+    shares.columns = [name.rpartition(" ")[2] for name in shares]
+    found = {
+        one["title"]: one
+        for one in pictures(
+            folder / "images.csv", predictions, predictions.label, shares
+        )
+    }
+    best = predictions.loc[shares.poison[predictions.label == "poison"].idxmax()]
+    image, caption = found["poison"]["typical"][0]
+    assert caption.startswith(f"{best.Metadata_Plate} {best.Metadata_Well}")
+    assert image.shape == (30, 40, 3) and image[0, 0].tolist() == [
+        0,
+        255,
+        0,
+    ]  # DNA alone: green
+    assert found["tonic"]["typical"][0][0].max() == 0
+    wrong = predictions.label[:1].map(
+        {"mock": "tonic", "poison": "mock", "tonic": "mock"}
+    )
+    others = {"Right": predictions.label.to_numpy(), "Wrong": wrong.to_numpy()}
+    shares_of_one = pd.DataFrame(
+        [[float(name == wrong[0]) for name in CLASSES]], columns=CLASSES
+    )
+    (one,) = (
+        kind["mistaken"]
+        for kind in pictures(
+            folder / "images.csv",
+            predictions[:1],
+            predictions.label[:1],
+            shares_of_one,
+            others,
+        )
+        if kind["mistaken"]
+    )
+    assert one[0][1] == f"p1 A01 site 1: {wrong[0]}: right by Right"
+    images[images.Metadata_Well != "A01"].to_csv(folder / "images.csv", index=False)
+    with pytest.raises(ValueError, match="no image of p1, A01"):
+        pictures(
+            folder / "images.csv", predictions[:1], predictions.label[:1], shares[:1]
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "MoA"}, "no column MoA in the metadata. Received: .*mechanism"),
+        (
+            {"label": "mechanism", "control": ("compound", "water")},
+            "No row has 'water' as compound. Received: 'DMSO'",
+        ),
+        ({"label": "mechanism", "compound": "drug"}, "no column drug"),
+        ({"label": "mechanism", "group": "site"}, "would leak"),
+        (
+            {"label": "mechanism", "group": "batch"},
+            "96 rows with a label have no batch",
+        ),
+        ({"label": "mechanism", "leave_out": ["none"]}, "no class none"),
+        ({"metadata": "gone.csv"}, "gone.csv is not there"),
+        ({"images": "images.csv"}, "Images are shown by class"),
+    ],
+)
+def test_what_is_refused(folder, tables, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        report(tables, folder / "refused", progress=False, **options)
+
+
+def test_what_fails_late_is_said_in_the_page(folder, tables):
+    """A well that is a control in one of its sites, and images that are not there."""
+    deep = pd.read_parquet(tables["Deep"])
+    deep.loc[0, "Metadata_Compound"] = "y0"
+    deep.loc[1, "Metadata_Compound"] = "DMSO"
+    deep.to_parquet(folder / "half.parquet")
+    given = {
+        "label": "mechanism",
+        "n_folds": 2,
+        "compound": "compound",
+        "control": ("compound", "DMSO"),
+    }
+    page = report(
+        {"Deep": folder / "half.parquet"},
+        folder / "late",
+        images="gone.csv",
+        progress=False,
+        **given,
+    )
+    page = page.read_text()
+    assert (
+        "Not computed for Deep: A well is a negative control in all of its rows, or in"
+        " none" in page
+    )
+    assert "They cannot be shown: " in page and "gone.csv is not there" in page
+    assert "SVM finds the class of" in page
+
+
+def test_one_row(folder, tables):
+    pd.read_parquet(tables["Deep"])[:1].to_parquet(folder / "one.parquet")
+    with pytest.raises(ValueError, match="the tables have one row"):
+        report({"Deep": folder / "one.parquet"}, folder / "refused", progress=False)
+
+
+def test_the_command(folder, tables, capsys):
+    given = [
+        "evaluate",
+        f"Deep={tables['Deep']}",
+        str(tables["Measured"]),
+        "--output",
+        str(folder / "command"),
+    ]
+    given += ["--label", "mechanism", "--folds", "2", "--leave-out", "tonic", "--quiet"]
+    assert stratonet_cli.main(given) == 0
+    page = folder / "command" / "report.html"
+    assert capsys.readouterr().out.strip() == str(page)
+    text = page.read_text()
+    assert (
+        "stratonet evaluate Deep=" in text
+        and "--leave-out tonic --quiet</code>" in text
+    )
+    assert "Deep against measured" in text and "left out: tonic" in text
+    assert (
+        stratonet_cli.main(
+            [*given[:3], "--output", str(folder / "x"), "--label", "MoA"]
+        )
+        == 1
+    )
+    assert "stratonet: There is no column MoA" in capsys.readouterr().err
+    assert (
+        stratonet_cli.main(
+            ["evaluate", str(tables["Deep"]), str(tables["Deep"]), "--output", "x"]
+        )
+        == 1
+    )
+    assert "the same name" in capsys.readouterr().err

@@ -1,0 +1,289 @@
+import dataclasses
+import itertools
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+tf = pytest.importorskip(
+    "tensorflow",
+    reason="training needs TensorFlow, which CellProfiler's environment has not",
+)
+
+import training.input  # noqa: E402
+from training.config import Config  # noqa: E402
+from training.input import open_images  # noqa: E402
+from training.records import write_records  # noqa: E402
+
+WNIDS = ["n01440764", "n02086240", "n03888257"]
+CONFIG = Config(
+    recipe="test", image_size=28, multiply=1.0, subtract=(0, 0, 0)
+)  # resized to 32
+
+
+@pytest.fixture
+def tree(tmp_path, rng):
+    """15 training and 6 validation images.
+
+    Each has a mean of its own, by which it is known.
+    """
+    means = itertools.count(20, 10)
+    for split, wnid in itertools.product(("train", "val"), WNIDS):
+        folder = tmp_path / "imagenet" / split / wnid
+        folder.mkdir(parents=True)
+        for number in range(5 if split == "train" else 2):
+            pixels = np.full((5, 5, 3), next(means)) + rng.integers(-20, 21, (5, 5, 3))
+            width, height = rng.integers(30, 90, 2)
+            image = Image.fromarray(pixels.astype(np.uint8)).resize(
+                (width, height), Image.Resampling.BICUBIC
+            )
+            image.save(folder / f"{wnid}_{number}.JPEG", quality=95)
+    return tmp_path / "imagenet"
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / "shards"
+
+
+def silent(line):
+    pass
+
+
+def together(dataset):
+    return [np.concatenate([part.numpy() for part in parts]) for parts in zip(*dataset)]
+
+
+def examples(path):
+    found = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        fields = tf.train.Example.FromString(record).features.feature
+        found.append(
+            (fields["image"].bytes_list.value[0], fields["label"].int64_list.value[0])
+        )
+        found[-1] += (fields["name"].bytes_list.value[0].decode(),)
+    return found
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_shards_hold_the_images_of_the_folders(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    assert sorted(path.name for path in output.glob("*.tfrecord")) == [
+        *(f"train-0000{number}-of-00004.tfrecord" for number in range(4)),
+        *(f"val-0000{number}-of-00002.tfrecord" for number in range(2)),
+    ]
+    index = json.loads((output / "images.json").read_text())
+    assert (index["image_size"], index["classes"], index["corrupt"]) == (28, WNIDS, {})
+    assert {split: index["splits"][split]["images"] for split in index["splits"]} == {
+        "train": 15,
+        "val": 6,
+    }
+    order = []
+    for split in ("train", "val"):
+        found = [
+            row for path in sorted(output.glob(f"{split}-*")) for row in examples(path)
+        ]
+        order.append([name for _, _, name in found])
+        assert sorted(order[-1]) == sorted(
+            str(path.relative_to(tree)) for path in tree.glob(f"{split}/*/*")
+        )
+        for image, label, name in found:
+            assert WNIDS[label] == name.split("/")[1]
+            assert image[:3] == b"\xff\xd8\xff"
+            assert tf.io.decode_jpeg(image).shape == (32, 32, 3)
+    assert order[0] != sorted(order[0])
+    assert order[1] == sorted(order[1])
+
+
+def test_pixels_are_nearly_those_of_the_folders(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    folders, shards = open_images(tree), open_images(output)
+    assert shards.classes == folders.classes
+    for one, other in zip(
+        together(folders.validation(CONFIG, 4)), together(shards.validation(CONFIG, 4))
+    ):
+        assert one.shape == other.shape
+        assert 0 <= np.abs(one - other).mean() * 255 < 2
+    for split in ("train", "val"):
+        assert shards.size(split) == folders.size(split)
+        assert shards.steps(split, 4) == folders.steps(split, 4)
+
+
+def test_colour_keeps_its_full_resolution(tree, output):
+    """Red and blue columns of one pixel.
+
+    With half the chroma they would be one purple.
+    """
+    for path in tree.glob("val/*/*"):
+        columns = np.zeros((32, 32, 3), np.uint8)
+        columns[:, ::2, 0] = columns[:, 1::2, 2] = 255
+        Image.fromarray(columns).save(path, format="PNG")
+    write_records(tree, output, 28, report=silent)
+    pixels, *_ = together(open_images(output).validation(CONFIG, 6))
+    assert np.abs(pixels * 255 - columns[2:30, 2:30]).mean() < 10
+
+
+def test_without_a_size_the_files_go_in_as_they_are(tree, output):
+    write_records(tree, output, report=silent)
+    assert [
+        image for image, _, _ in examples(output / "val-00000-of-00001.tfrecord")
+    ] == [path.read_bytes() for path in sorted(tree.glob("val/*/*"))]
+    folders, shards = open_images(tree), open_images(output)
+    for size in (28, 56):
+        config = dataclasses.replace(CONFIG, image_size=size)
+        for one, other in zip(
+            together(folders.validation(config, 4)),
+            together(shards.validation(config, 4)),
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def means(pixels):
+    return (np.rint((pixels.mean((1, 2, 3)) * 255 - 20) / 10)).astype(int).tolist()
+
+
+@pytest.mark.parametrize(("per_shard", "block"), [(4, 1), (15, 6)])
+def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
+    """Shuffled are shards alone, or blocks of the one shard."""
+    monkeypatch.setattr(training.input, "BLOCK", block)
+    write_records(tree, output, 28, per_shard=per_shard, report=silent)
+    images = open_images(output)
+    whole = together(images.train(CONFIG, 0, 15))
+    order = means(whole[0])
+    assert sorted(order) == list(range(15))
+    assert [label // 5 for label in order] == whole[1].argmax(1).tolist()
+    tf.random.set_seed(1)
+    for one, other in zip(whole, together(open_images(output).train(CONFIG, 0, 15))):
+        np.testing.assert_array_equal(one, other)
+    orders = [means(together(images.train(CONFIG, epoch, 15))[0]) for epoch in (1, 2)]
+    assert order != orders[0] != orders[1] != order
+    if block == 6:
+        stored = [
+            name for _, _, name in examples(output / "train-00000-of-00001.tfrecord")
+        ]
+        stored = [sorted(stored).index(name) for name in stored]
+        first, second = (
+            [
+                stored[start : start + 6].index(number)
+                for number in order[start : start + 6]
+            ]
+            for start in (0, 6)
+        )
+        assert first != second
+    for place in range(3):
+        for one, other in zip(
+            whole, together(images.train(CONFIG, 0, 15, (place, 3), per_replica=5))
+        ):
+            np.testing.assert_array_equal(one[place::3], other)
+    assert together(images.train(CONFIG, 0, 6))[0].shape == (12, 28, 28, 3)
+
+
+def test_shards_of_another_size(tree, output):
+    write_records(tree, output, 28, report=silent)
+    images = open_images(output)
+    config = dataclasses.replace(CONFIG, image_size=56)
+    for draw in (
+        lambda: images.train(config, 0, 4),
+        lambda: images.validation(config, 4),
+    ):
+        with pytest.raises(
+            ValueError,
+            match="are for image_size 28, the configuration has 56. Write others",
+        ):
+            draw()
+    with pytest.raises(ValueError, match="holds shards. This needs the folders"):
+        images.files("val")
+
+
+def test_corrupt_images_are_named_and_left_out(tree, output):
+    path = next(tree.glob("train/*/*"))
+    path.write_bytes(path.read_bytes()[:300])
+    said = []
+    write_records(tree, output, 28, report=said.append)
+    assert said[0].startswith(f"Left out: {path}: ")
+    assert said[1] == "1 of 21 images are corrupt and left out."
+    assert (
+        said[2]
+        == f"{output}: training images 14 in 1 shards, validation images 6 in 1."
+    )
+    images = open_images(output)
+    assert list(images.corrupt) == [str(path.relative_to(tree))]
+    assert images.size("train") == 14
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="no device that is always full"
+)
+def test_a_write_that_stopped_goes_on(tree, output, tmp_path):
+    write_records(tree, tmp_path / "at once", 28, per_shard=4, report=silent)
+    output.mkdir()
+    (output / "train-00002-of-00004.tfrecord.part").symlink_to("/dev/full")
+    with pytest.raises(
+        OSError,
+        match=(
+            "train-00002-of-00004.tfrecord cannot be written: .*No space.*Is the disk"
+            " full"
+        ),
+    ):
+        write_records(tree, output, 28, per_shard=4, report=silent)
+    assert sorted(path.name for path in output.glob("*.tfrecord*")) == [
+        f"train-0000{number}-of-00004.tfrecord" for number in range(2)
+    ]
+    with pytest.raises(
+        ValueError,
+        match="did not finish, for there is no images.json. Run .* again: it goes on",
+    ):
+        open_images(output)
+    kept = [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))]
+    # What a killed process leaves
+    (output / "train-00002-of-00004.tfrecord.part").write_bytes(b"half a shard")
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    assert [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))][
+        :2
+    ] == kept
+    assert contents(output) == contents(tmp_path / "at once")
+
+
+def test_a_lost_shard_is_named_and_written_again(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    before = contents(output)
+    (output / "val-00001-of-00002.tfrecord").unlink()
+    with pytest.raises(
+        FileNotFoundError,
+        match="lacks 1 of 2 shards, the first val-00001-of-00002.tfrecord",
+    ):
+        open_images(output)
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    assert contents(output) == before
+
+
+def test_other_images_or_settings_are_not_mixed(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    before = contents(output)
+    for settings in ({"image_size": 56}, {"seed": 1}, {"per_shard": 8}):
+        with pytest.raises(
+            ValueError,
+            match="shards holds shards of other images or settings .images.json.",
+        ):
+            write_records(
+                tree,
+                output,
+                **{"image_size": 28, "per_shard": 4, **settings},
+                report=silent,
+            )
+    path = next(tree.glob("train/*/*"))
+    path.rename(path.with_name("another.JPEG"))
+    with pytest.raises(ValueError, match="other images or settings"):
+        write_records(tree, output, 28, per_shard=4, report=silent)
+    assert {
+        name: found
+        for name, found in contents(output).items()
+        if name != "checked.json"
+    } == {name: found for name, found in before.items() if name != "checked.json"}
+    with pytest.raises(ValueError, match="Shards and images need two folders"):
+        write_records(tree, tree, 28)

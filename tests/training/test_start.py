@@ -1,0 +1,230 @@
+import numpy as np
+import pytest
+
+keras = pytest.importorskip(
+    "keras", reason="training needs Keras, which CellProfiler's own environment has not"
+)
+pytest.importorskip("onnx", reason="onnx comes with the training extra")
+
+from small_network import CARD, build_small_network  # noqa: E402
+from training_runs import SMALL, make_images  # noqa: E402
+
+from training.architecture import build, tap  # noqa: E402
+from training.config import Config  # noqa: E402
+from training.export import export  # noqa: E402
+from training.start import freeze, load, network, snapshot, start, taps_of  # noqa: E402
+from training.trainer import train  # noqa: E402
+
+TAPS = {"first": "conv2_block2_out", "low": "conv3_block2_out"}
+
+
+@pytest.fixture(scope="module")
+def small():
+    return build_small_network()
+
+
+@pytest.fixture(scope="module")
+def weights_file(small, tmp_path_factory):
+    """A network of depth 18 whose batch normalisation is not at its start, as a weights file."""
+    rng = np.random.default_rng(0)
+    for layer in small.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            shape = gamma.shape
+            layer.set_weights(
+                [
+                    rng.uniform(0.5, 1.5, shape),
+                    rng.normal(size=shape),
+                    rng.normal(size=shape),
+                    rng.uniform(0.5, 2, shape),
+                ]
+            )
+    path = tmp_path_factory.mktemp("weights") / "small.onnx"
+    export(small, CARD, path)
+    return path
+
+
+@pytest.fixture
+def images(rng):
+    return [rng.normal(0, 1, (8, 64, 64, 3)).astype(np.float32) for _ in range(2)]
+
+
+def config(**changes):
+    return Config(
+        **{"recipe": "", "depth": 18, "image_size": 64, "taps": TAPS, **changes}
+    )
+
+
+def test_weights_file_starts_a_network_that_computes_the_same(
+    weights_file, small, images
+):
+    chosen = config(start=str(weights_file))
+    model = network(chosen, 3)
+    origin, licence = start(model, chosen, lambda: images)
+    assert origin == "small 0.0.1: nothing" and licence == "none"
+    expected, received = small(images[0]), tap(model, TAPS.values())(images[0])
+    for layer in TAPS.values():
+        np.testing.assert_allclose(
+            received[layer], expected[layer], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_batch_normalisation_has_its_statistics_again(weights_file, images):
+    """In training, batches are normalised by their own statistics.
+
+    That must not change much what is computed.
+    """
+    chosen = config(start=str(weights_file))
+    model = network(chosen, 3)
+    start(model, chosen, lambda: images)
+    trunk = tap(model, TAPS.values())
+    everything = np.concatenate(images)
+    still, training = (
+        trunk(everything, training=False),
+        trunk(everything, training=True),
+    )
+    for layer in TAPS.values():
+        np.testing.assert_allclose(
+            training[layer], still[layer], rtol=0.02, atol=0.02 * np.std(still[layer])
+        )
+
+
+def test_weights_file_is_trained_on(weights_file, tmp_path):
+    """As the command does it.
+
+    The statistics come from the images that the run trains on.
+    """
+    chosen = Config.of(
+        {**SMALL, "taps": TAPS, "start": str(weights_file), "epochs": 1, "batch": 4}
+    )
+    result = train(
+        chosen, make_images(tmp_path / "images", train=4, val=2), tmp_path / "run"
+    )
+    assert (result["start"], result["start_licence"]) == (
+        "small 0.0.1: nothing",
+        "none",
+    )
+    assert np.isfinite(result["val_loss"])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"depth": 34}, "does not hold conv2_block3"),
+        (
+            {"attention": "none", "taps": {"high": "conv4_block1_out"}},
+            "does not hold conv4_block1",
+        ),
+        ({"start": "imagenet"}, "is for Keras applications"),
+        ({"start": "published"}, 'needs architecture "resnet" and depth 50'),
+    ],
+)
+def test_other_architectures_are_refused(weights_file, images, changes, message):
+    chosen = config(**{"start": str(weights_file), **changes})
+    with pytest.raises(ValueError, match=message):
+        start(network(chosen, 3), chosen, lambda: images)
+
+
+def test_weights_that_are_not_there(images):
+    chosen = config(start="nowhere.onnx")
+    with pytest.raises(FileNotFoundError, match="nowhere.onnx"):
+        start(network(chosen, 3), chosen, lambda: images)
+
+
+def test_published_weights_start_a_classifier_of_its_own(
+    published, tmp_path, monkeypatch, data
+):
+    monkeypatch.setattr("training.start.read_published", lambda _: published)
+    monkeypatch.setattr("training.start.fetch", lambda _: None)
+    chosen = Config("", start="published")
+    model = network(chosen, 20)
+    _, licence = start(model, chosen, None)
+    assert licence.startswith("MIT")
+    np.testing.assert_array_equal(
+        model.get_layer("conv2_block1_1_conv").kernel,
+        published["res2a_branch2a/kernel"],
+    )
+    assert model.output_shape == (None, 20)
+
+
+def test_run_starts_another_with_other_classes(tmp_path):
+    three, four = (
+        make_images(tmp_path / str(classes), classes, train=4, val=2)
+        for classes in (3, 4)
+    )
+    small_run = Config.of({**SMALL, "epochs": 1, "batch": 4})
+    train(small_run, three, tmp_path / "first")
+    chosen = Config.of(
+        {
+            **SMALL,
+            "epochs": 1,
+            "batch": 4,
+            "start": str(tmp_path / "first"),
+            "freeze": "conv2_block1_out",
+        }
+    )
+    result = train(chosen, four, tmp_path / "second")
+    assert result["start"] == "the run first: a small run"
+    with (
+        np.load(tmp_path / "first" / "best.npz") as first,
+        np.load(tmp_path / "second" / "best.npz") as second,
+    ):
+        for name in first.files:
+            same = (
+                np.array_equal(first[name], second[name])
+                if first[name].shape == second[name].shape
+                else False
+            )
+            frozen = name.split()[1].startswith(("conv1", "conv2_block1"))
+            assert same == frozen, name
+        assert (
+            next(
+                second[name] for name in second.files if "predictions/kernel" in name
+            ).shape[1]
+            == 4
+        )
+
+
+def test_gates_alone_are_trained():
+    chosen = config(train_only=["*_eca"])
+    model = network(chosen, 3)
+    freeze(model, chosen)
+    trained = {variable.path for variable in model.trainable_variables}
+    assert {path.split("/")[0].split("_")[-1] for path in trained} == {
+        "eca",
+        "predictions",
+    }
+    assert sum(path.endswith("_eca/kernel") for path in trained) == 4
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"freeze": "conv9_block1_out"},
+            "freeze must name a layer.*Received: 'conv9_block1_out'",
+        ),
+        ({"train_only": ["*_gate"]}, "names no layer that can be trained"),
+    ],
+)
+def test_layers_to_train_that_are_not_there(changes, message):
+    with pytest.raises(ValueError, match=message):
+        freeze(network(config(**changes), 3), config(**changes))
+
+
+def test_checkpoint_of_another_network_is_refused(tmp_path):
+    model = build(18, taps=["conv2_block1_out"], classes=2, input_size=32)
+    np.savez(tmp_path / "best.npz", **snapshot(model))
+    load(model, tmp_path / "best.npz")
+    with pytest.raises(
+        ValueError, match=r"best\.npz: conv2_block2_1_conv/kernel .*Received: \(64, 2\)"
+    ):
+        load(
+            build(18, taps=["conv2_block2_out"], classes=2, input_size=32),
+            tmp_path / "best.npz",
+        )
+
+
+def test_keras_applications_need_taps():
+    with pytest.raises(ValueError, match="name layers of EfficientNetB0 to tap"):
+        taps_of(Config("", architecture="EfficientNetB0"))

@@ -1,0 +1,351 @@
+import csv
+import dataclasses
+import fcntl
+import json
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip(
+    "tensorflow",
+    reason="training needs TensorFlow, which CellProfiler's own environment has not",
+)
+
+from training_runs import (
+    ROOT,
+    SMALL,
+    kill_in_epoch,
+    make_images,
+    training,
+    write_config,
+)  # noqa: E402
+
+from training import trainer  # noqa: E402
+from training.config import Config  # noqa: E402
+from training.trainer import (
+    TrainingStopped,
+    learning_rate,
+    strategy_for,
+    train,
+)  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_images(tmp_path_factory.mktemp("images") / "small")
+
+
+@pytest.fixture(scope="module")
+def finished(images, tmp_path_factory):
+    """A run of the command, three epochs, undisturbed."""
+    folder = tmp_path_factory.mktemp("runs")
+    done = training(
+        "train",
+        write_config(folder / "small.json"),
+        "--data",
+        images,
+        "--output",
+        folder / "run",
+    )
+    assert done.returncode == 0, done.stdout
+    return folder / "run", done.stdout
+
+
+def log_of(run):
+    with open(run / "log.csv") as file:
+        return [
+            {name: float(value) for name, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def without_speed(rows):
+    return [
+        {name: value for name, value in row.items() if name != "images_per_second"}
+        for row in rows
+    ]
+
+
+def test_learning_rate_schedules():
+    config = Config(
+        "", learning_rate=1.0, warmup_epochs=4, epochs=12, schedule="cosine"
+    )
+    rates = [learning_rate(config, epoch, []) for epoch in range(12)]
+    np.testing.assert_allclose(rates[:5], [0.25, 0.5, 0.75, 1, 1])
+    assert rates[8] == pytest.approx(0.5) and 0 < rates[11] < 0.05
+    config = dataclasses.replace(
+        config, schedule="step", step_epochs=5, step_factor=0.1, warmup_epochs=0
+    )
+    np.testing.assert_allclose(
+        [learning_rate(config, epoch, []) for epoch in (0, 4, 5, 9, 10)],
+        [1, 1, 0.1, 0.1, 0.01],
+    )
+    assert learning_rate(dataclasses.replace(config, schedule="constant"), 11, []) == 1
+
+
+def test_plateau_reducer():
+    config = Config(
+        "",
+        learning_rate=1.0,
+        warmup_epochs=0,
+        schedule="constant",
+        plateau_epochs=2,
+        plateau_factor=0.5,
+    )
+    assert learning_rate(config, 3, [3.0, 2.0, 1.0]) == 1
+    assert learning_rate(config, 3, [1.0, 2.0, 1.0]) == 0.5
+    assert learning_rate(config, 5, [1.0, 2.0, 1.0, 1.5, 1.5]) == 0.25
+    assert learning_rate(config, 4, [1.0, 2.0, 0.9, 1.5]) == 1
+    assert (
+        learning_rate(dataclasses.replace(config, plateau_epochs=0), 4, [1.0] * 9) == 1
+    )
+
+
+def test_run_learns_and_keeps_everything(finished):
+    run, printed = finished
+    rows = log_of(run)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < rows[0]["loss"] and rows[-1]["top1"] > 0.6
+    best = max(rows, key=lambda row: row["val_top1"])
+    result = json.loads((run / "result.json").read_text())
+    assert (
+        result["best_epoch"] == best["epoch"] and result["val_top1"] == best["val_top1"]
+    )
+    assert (
+        result["train_images"] == 30
+        and result["val_images"] == 15
+        and result["corrupt_images"] == {}
+    )
+    assert "1 x 8 images = a batch of 8; learning rate 0.002" in printed
+    assert (
+        "Input alone:" in printed
+        and "epoch 3: loss" in printed
+        and "30 images to train" in printed
+    )
+    assert (
+        list((run / "tensorboard").glob("events*"))
+        and (run / "curve.png").stat().st_size > 5000
+    )
+    assert Config.read(run / "config.json") == Config.of(SMALL)
+
+
+def test_run_killed_in_the_middle_ends_with_the_same_numbers(
+    finished, images, tmp_path
+):
+    config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
+    command = ["train", config, "--data", images, "--output", run]
+    kill_in_epoch(training(*command, wait=False), run, epoch=2)
+    assert 1 <= len(log_of(run)) < 3
+    done = training(*command)
+    assert done.returncode == 0 and "Going on after epoch" in done.stdout, done.stdout
+    assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
+    for name in ("best.npz", "state.npz"):
+        with np.load(run / name) as received, np.load(finished[0] / name) as expected:
+            assert set(received.files) == set(expected.files)
+            for key in set(expected.files) - {"kept"}:
+                np.testing.assert_array_equal(received[key], expected[key], err_msg=key)
+
+
+def test_finished_run_again_does_nothing_but_say_so(finished, images):
+    run, _ = finished
+    before = (run / "state.npz").stat().st_mtime_ns
+    done = training(
+        "train",
+        write_config(run.parent / "small.json"),
+        "--data",
+        images,
+        "--output",
+        run,
+    )
+    assert done.returncode == 0 and "Best validation top-1" in done.stdout
+    assert (run / "state.npz").stat().st_mtime_ns == before
+
+
+TWO_CPUS = """
+import numpy as np, keras, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from training.config import Config
+from training.trainer import Steps, strategy_for
+rng = np.random.default_rng(0)
+images = rng.normal(0, 60, (16, 32, 32, 3)).astype("float32")
+labels = np.eye(3, dtype="float32")[rng.integers(0, 3, 16)]
+for devices in ("one", "all"):
+    keras.utils.set_random_seed(0)
+    strategy = strategy_for(devices)
+    steps = Steps(Config("", depth=18, image_size=32, batch=16, learning_rate=1e-3), 3, strategy)
+    def dataset(shard, per_replica):
+        return tf.data.Dataset.from_tensor_slices((images, labels)).batch(per_replica)
+    print(strategy.num_replicas_in_sync, end=" ")
+    for _ in range(3):
+        for batch in steps.distribute(dataset):
+            steps.train(*batch)
+        print(steps.results()["loss"], end=" ")
+    print()
+"""
+
+
+def test_two_replicas_give_the_loss_of_one():
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_CPUS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = (
+        [float(word) for word in line.split()]
+        for line in done.stdout.strip().splitlines()[-2:]
+    )
+    assert (one[0], two[0]) == (1, 2)
+    assert two[1] == pytest.approx(one[1], rel=1e-4)
+    np.testing.assert_allclose(
+        two[1:], one[1:], rtol=2e-2
+    )  # Adam turns rounding into steps of its full rate
+    assert one[3] < one[1]
+
+
+def test_two_machines_make_one_run(images, finished, tmp_path):
+    ports = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    command = [
+        "train",
+        write_config(tmp_path / "small.json"),
+        "--data",
+        images,
+        "--output",
+        tmp_path / "run",
+    ]
+    workers = [
+        training(
+            *command,
+            "--devices",
+            "machines",
+            environment={
+                "TF_CONFIG": json.dumps(
+                    {"cluster": cluster, "task": {"type": "worker", "index": index}}
+                )
+            },
+            wait=False,
+        )
+        for index in range(2)
+    ]
+    printed = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], printed
+    assert "2 x 4 images = a batch of 8" in printed[0] and "epoch" not in printed[1]
+    received, expected = log_of(tmp_path / "run"), log_of(finished[0])
+    assert len(received) == 3
+    assert received[0]["loss"] == pytest.approx(expected[0]["loss"], rel=0.05)
+    assert received[-1]["top1"] > 0.6
+
+
+def test_machines_need_their_variable(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match="TF_CONFIG"):
+        strategy_for("machines")
+    with pytest.raises(ValueError, match="Received: 'two'"):
+        strategy_for("two")
+
+
+def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypatch):
+    rates = [1e-3, 1e30, 1e30]
+    monkeypatch.setattr(
+        trainer, "learning_rate", lambda config, epoch, losses: rates[epoch]
+    )
+    with pytest.raises(
+        TrainingStopped,
+        match=r"(?s)loss became (nan|inf) in epoch 2.*Lower learning_rate.*epoch 1\.",
+    ):
+        train(Config.of({**SMALL, "optimizer": "sgd"}), images, tmp_path / "run")
+    with np.load(tmp_path / "run" / "best.npz") as kept:
+        assert all(np.isfinite(kept[name]).all() for name in kept.files)
+    assert len(log_of(tmp_path / "run")) == 1
+
+
+def test_full_disk_keeps_the_checkpoint_before(images, tmp_path):
+    config, run = write_config(tmp_path / "small.json", epochs=1), tmp_path / "run"
+    done = training(
+        "train", config, "--data", images, "--output", run, limit_file_size=200_000
+    )
+    assert done.returncode == 1
+    assert (
+        "best.npz cannot be written" in done.stdout
+        and "Is the disk full?" in done.stdout
+    )
+    assert "Traceback" not in done.stdout and not list(run.glob("*.part"))
+
+
+def test_one_process_a_folder(images, tmp_path):
+    with open(tmp_path / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainingStopped, match="Another process is training"):
+            train(Config.of(SMALL), images, tmp_path)
+
+
+def test_another_configuration_is_refused(finished, images):
+    run, _ = finished
+    with pytest.raises(ValueError, match="batch 8, now 4.*Choose another --output"):
+        train(Config.of({**SMALL, "batch": 4}), images, run)
+
+
+def test_batch_that_cannot_be_dealt_out(images, tmp_path):
+    code = TWO_CPUS.replace("batch=16", "batch=15")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "batch must be a multiple of the 2 devices. Received: 15" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(images, tmp_path, precision):
+    config = Config.of(
+        {
+            **SMALL,
+            "precision": precision,
+            "epochs": 1,
+            "weight_decay": 1e-3,
+            "label_smoothing": 0.1,
+        }
+    )
+    result = train(config, images, tmp_path / "run")
+    assert np.isfinite(result["val_loss"])
+    with np.load(tmp_path / "run" / "best.npz") as kept:
+        assert {kept[name].dtype for name in kept.files if name.endswith("kernel")} == {
+            np.dtype("float32")
+        }
+
+
+def test_help_for_newcomers():
+    done = training("--help")
+    assert done.returncode == 0
+    for word in (
+        "records",
+        "train",
+        "search",
+        "evaluate",
+        "export",
+        "taps",
+        "stratonet50",
+    ):
+        assert word in done.stdout
+
+
+def test_errors_are_one_line(tmp_path):
+    (tmp_path / "bad.toml").write_text('recipe = "x"\nbatches = 3\n')
+    done = training(
+        "train", tmp_path / "bad.toml", "--data", tmp_path, "--output", tmp_path / "run"
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stdout
+    assert "there is no field batches" in done.stdout
