@@ -1,10 +1,71 @@
-"""How wells are named: A01 is row A and column 1 of a plate."""
+"""How wells are named: A01 is row A and column 1 of a plate.
+
+Wells are written and parsed here only. Rows and columns count from 0 in arrays.
+"""
+
+from __future__ import annotations
+
+import re
+from string import ascii_uppercase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Rows and columns of plates of 96, 384 and 1536 wells.
+PLATE_FORMATS = ((8, 12), (16, 24), (32, 48))
+# After row Z comes AA.
+ROW_LETTERS = (
+    *ascii_uppercase,
+    *(first + second for first in ascii_uppercase for second in ascii_uppercase),
+)
+_WELL = re.compile(r"([A-Z]{1,2})(0*[1-9]\d*)")
 
 
-def split_well_names(wells):
-    """The row and the column of the plate of each well.
+def parse_well(name: str) -> tuple[int, int] | None:
+    """Row and column of a well, from 0; None where the name is not such as A01.
 
-    A and 1 for A01; missing for other names.
+    Examples
+    --------
+    >>> parse_well("B03")
+    (1, 2)
+    >>> parse_well("control")
     """
-    found = wells.str.extract(r"^([A-Z]{1,2})(0*[1-9]\d*)$")
-    return found[0], found[1].astype("Int64")
+    match = _WELL.fullmatch(name)
+    if not match:
+        return None
+    return ROW_LETTERS.index(match[1]), int(match[2]) - 1
+
+
+def format_well(row: int, column: int) -> str:
+    """Name of the well in a row and a column, from 0.
+
+    Examples
+    --------
+    >>> format_well(1, 2)
+    'B03'
+    >>> format_well(26, 0)
+    'AA01'
+    """
+    return f"{ROW_LETTERS[row]}{column + 1:02d}"
+
+
+def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Row letters and column numbers (from 1) of wells; missing for other names."""
+    parts = wells.str.extract(rf"^{_WELL.pattern}$")
+    return parts[0], parts[1].astype("Int64")
+
+
+def locate_wells(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Rows and columns of wells, from 0; both missing for names not such as A01."""
+    letters, columns = split_well_names(wells)
+    numbers = {letter: number for number, letter in enumerate(ROW_LETTERS)}
+    return letters.map(numbers).astype("Int64"), columns - 1
+
+
+def choose_plate_format(last_row: int, last_column: int) -> tuple[int, int]:
+    """Rows and columns of the smallest plate that has this well, both from 0."""
+    for rows, columns in PLATE_FORMATS:
+        if last_row < rows and last_column < columns:
+            return rows, columns
+    return last_row + 1, last_column + 1
