@@ -19,8 +19,8 @@ METADATA = "Metadata_"
 # end in digits: Conv2Block30012 is number 12 of Conv2Block3.
 _FEATURE = re.compile(rf"{PREFIX}_(?P<tap>.+?)(?P<number>\d{{4}})_(?P<channel>\w+)")
 
-# What the columns of an image set in normal form tell of a channel X: where its image is
-# (URL_X), its plane in a stack and its image in the file (from 0), and where its
+# What the columns of an image set in normal form tell of a channel X: where its image
+# is (URL_X), its plane in a stack and its image in the file (from 0), and where its
 # illumination function is; and for a label image N, where that is (Labels_N).
 URL = "URL"
 FRAME = "Frame"

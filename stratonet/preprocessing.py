@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+    from PIL import Image
 
     from stratonet.card import Card
 
@@ -91,6 +91,8 @@ def to_grey(plane: ArrayLike, card: Card) -> np.ndarray:
     >>> grey.shape, float(grey.min()), float(grey.max())
     ((224, 224), 0.0, 1.0)
     """
+    from PIL import Image
+
     image = _to_image(check_plane(plane))
     size = (card.input_size, card.input_size)
     small = np.asarray(image.resize(size, Image.Resampling[card.resize]))
@@ -128,6 +130,8 @@ def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
 
 def _to_image(plane: np.ndarray) -> Image.Image:
     """Return a plane as a Pillow image of float32."""
+    from PIL import Image
+
     if plane.dtype.kind == "f":
         largest = float(np.abs(plane).max())
         if largest > 0 and not SMALLEST <= largest <= LARGEST:

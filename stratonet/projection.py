@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from stratonet.card import Tap
 
-# The arrays of a projection, each by channel; in its file they are ``<name>/<channel>``.
+# The arrays of a projection, by channel; in its file they are ``<name>/<channel>``.
 ARRAYS = ("means", "components", "explained")
 
 

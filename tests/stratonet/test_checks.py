@@ -1,4 +1,4 @@
-"""A network of one's own: its card, the check of its contract, and who measures with it."""
+"""A network of one's own: its card, the check of its contract, who measures with it."""
 
 import json
 import re
@@ -119,7 +119,7 @@ def test_labels_that_cannot_be_in_feature_names(tmp_path, taps, sentence):
 
 def test_rows_that_depend_on_their_neighbours(tmp_path):
     path = build(tmp_path, {"taps": (Tap("tokens_mean", WIDTH),)}, over_batch=True)
-    with pytest.raises(AssertionError, match="vit: .* on the planes beside it in a batch"):
+    with pytest.raises(AssertionError, match="vit: .*planes beside it in a batch"):
         check_network(path)
 
 
@@ -174,6 +174,31 @@ def test_scikit_learn_and_extract_give_the_same_features(vit, tmp_path):
     np.testing.assert_array_equal(features, frame[names])
     np.testing.assert_array_equal(features, StratoNet.load(vit).features(plane))
     assert set(frame.Metadata_StratoFeatures) == {transformer.feature_set_id_}
+
+
+@pytest.mark.slow
+def test_headless_cellprofiler_gives_the_same_features(vit, tmp_path):
+    pytest.importorskip("cellprofiler_core", reason="CellProfiler is not there")
+    from cellprofiler_runs import load_modules, module, rows_of, run
+
+    load_modules()
+    plane = make_planes()[0]
+    measure = module(
+        "MeasureStratoFeatures",
+        images="DNA",
+        network="From a file",
+        weights=str(vit),
+        taps="early, late",
+        output="A Parquet file",
+    )
+    rows = [{**rows_of(tmp_path, i_DNA=plane), "Metadata_Well": "A01"}]
+    output = run(tmp_path, rows, measure, expected=["StratoFeatures_Image.parquet"])
+    frame = pd.read_parquet(output / "StratoFeatures_Image.parquet")
+    net = StratoNet.load(vit)
+    features = frame[net.feature_names("DNA")]
+    # CellProfiler brings grey values to [0, 1] in between.
+    np.testing.assert_allclose(features, net.features(plane), rtol=1e-4, atol=1e-5)
+    assert list(frame.Metadata_StratoFeatures) == [net.feature_set_id]
 
 
 def test_the_command_writes_a_card(tmp_path, capsys):

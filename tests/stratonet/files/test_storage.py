@@ -1,4 +1,4 @@
-"""Reading and writing files on disks, on S3 and on web servers, and what is said where that fails."""
+"""Files on disks, on S3 and on web servers, and what is said where that fails."""
 
 import errno
 import json
@@ -37,7 +37,7 @@ def server():
 
 @pytest.fixture
 def s3(server, monkeypatch):
-    """An S3 with nothing but the bucket ``plates``, in a process that does not wait before it tries again."""
+    """An S3 with only the bucket ``plates``, in a process that tries again at once."""
     for name in (
         "AWS_PROFILE",
         "AWS_DEFAULT_REGION",
