@@ -82,6 +82,8 @@ def describe_network(
         received.
     """
     path = Path(path)
+    # Only what is done to a plane is taken from it: whoever has trained this network on
+    # something else must not be said to have trained it on the other's data.
     template = read_card(like)
     signature = _read_signature(path)
     if planes is None:
@@ -110,6 +112,7 @@ def describe_network(
         citation=UNKNOWN,
         layout=signature.layout or template.layout,
     )
+    # Widths are measured with the card's own planes: the last thing to be known.
     aliases = dict.fromkeys(signature.outputs) if taps is None else taps
     return replace(card, taps=_measure_taps(path, card, signature, aliases))
 

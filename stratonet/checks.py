@@ -152,6 +152,7 @@ def _check_features(net: StratoNet, features: np.ndarray) -> None:
 def _check_repetition(
     net: StratoNet, planes: list[np.ndarray], features: np.ndarray
 ) -> None:
+    # To the bit: the feature set id promises the same numbers.
     assert np.array_equal(net.features(planes), features), (
         f"{net.card.name}: the same planes give other features the second time. Is"
         " dropout still active?"
@@ -168,6 +169,7 @@ def _check_tap_alone(
     planes: list[np.ndarray],
     features: np.ndarray,
 ) -> None:
+    # The first, behind which most of the network is cut off.
     first = card.taps[0]
     alone = _open_network(weights, card, [first.layer]).features(planes)
     assert np.allclose(alone, features[:, : first.width], TOLERANCE, TOLERANCE), (
@@ -183,6 +185,8 @@ def _check_batch(
     name = net.card.name
     session = net._session
     (planes_input,) = session.get_inputs()
+    # Planes are measured one at a time; a network that takes no more has nothing to
+    # show here. One that does may be run so by others.
     if planes_input.shape[:1] == [1]:
         return
     greys = [preprocessing.to_grey(plane, net.card) for plane in planes]
@@ -200,6 +204,7 @@ def _check_batch(
             f"{name}: the tap {tap.layer} gives ({len(batch)}, {tap.width}) for"
             f" {len(batch)} planes. Received: {output.shape}."
         )
+    # Kernels for batches add in another order: equal to rounding, not to the bit.
     together = np.concatenate(outputs, axis=1)
     scale = TOLERANCE * np.abs(features).max()
     assert np.allclose(together, features, rtol=TOLERANCE, atol=scale), (

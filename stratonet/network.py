@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from stratonet import naming, preprocessing
-from stratonet.card import Card, Tap
+from stratonet import naming, preprocessing, signature
+from stratonet.card import Card
 from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 
 if TYPE_CHECKING:
-    import onnxruntime
-
     PathLike = str | os.PathLike[str]
 
 Item = TypeVar("Item")
@@ -144,7 +142,7 @@ class StratoNet:
         self.feature_set_id = _make_feature_set_id(card, content)
         if self.card.input_size != card.input_size:
             self.feature_set_id += f"-{self.card.input_size}px"
-        _check_layers(self.taps, _onnx.list_outputs(model), path)
+        signature.check_layers(self.taps, _onnx.list_outputs(model), path)
 
         options = onnxruntime.SessionOptions()
         # One plane per thread is faster than one plane on all cores, and the numbers do
@@ -155,8 +153,8 @@ class StratoNet:
         self._session = onnxruntime.InferenceSession(
             _onnx.cut_after(model, self._outputs), options, providers=[provider]
         )
-        self._input = _check_input(self._session, self.card, path)
-        _check_outputs(self._session, self.taps, path)
+        self._input = signature.check_input(self._session, self.card, path)
+        signature.check_outputs(self._session, self.taps, path)
 
     @classmethod
     def load(
@@ -348,63 +346,6 @@ def _parse_weights(content: bytes, path: Path) -> tuple[Any, Card]:
             f"{path} is not a StratoNet weights file (an .onnx file with a card in it)."
         ) from None
     return model, Card.from_json(text)
-
-
-def _check_layers(taps: Sequence[Tap], outputs: Sequence[str], path: Path) -> None:
-    missing = [tap.layer for tap in taps if tap.layer not in outputs]
-    if missing:
-        raise ValueError(
-            f"{path}: the card names the taps {', '.join(missing)}, which are no"
-            f" outputs of the network. Its outputs: {', '.join(outputs)}"
-        )
-
-
-def _check_input(session: onnxruntime.InferenceSession, card: Card, path: Path) -> str:
-    """Return the name of the network's input, if it is what the card says."""
-    inputs = session.get_inputs()
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs)
-        raise ValueError(
-            f"{path}: a network has one input, the planes. Received: {names or 'none'}"
-        )
-    (planes,) = inputs
-    count, side = card.planes.count, card.input_size
-    expected = [1, side, side, count]
-    if card.layout == "NCHW":
-        expected = [1, count, side, side]
-    if planes.type != "tensor(float)" or not _fits(planes.shape, expected):
-        raise ValueError(
-            f"{path}: by its card the network takes {tuple(expected)}, float32"
-            f" ({card.layout}; any number of planes at once may stand for 1). Received:"
-            f" {tuple(planes.shape)}, {planes.type}"
-        )
-    return planes.name
-
-
-def _check_outputs(
-    session: onnxruntime.InferenceSession, taps: Sequence[Tap], path: Path
-) -> None:
-    outputs = {value.name: value for value in session.get_outputs()}
-    for tap in taps:
-        output = outputs[tap.layer]
-        if output.type != "tensor(float)" or not _fits(output.shape, [1, tap.width]):
-            raise ValueError(
-                f"{path}: by its card the tap {tap.layer} gives (n, {tap.width}),"
-                f" float32. Received: {tuple(output.shape)}, {output.type}. Correct the"
-                " width in the card; what is not (n, width) must be averaged in the"
-                " network."
-            )
-
-
-def _fits(shape: Sequence[int | str | None], expected: Sequence[int]) -> bool:
-    """Whether the shape that a network declares admits an array of another shape."""
-    # A network may leave sizes open, which are then texts or None, or all of them.
-    if not shape:
-        return True
-    return len(shape) == len(expected) and all(
-        not isinstance(length, int) or length == wanted
-        for length, wanted in zip(shape, expected)
-    )
 
 
 _loading = threading.Lock()

@@ -28,7 +28,7 @@ class FolderInUse(RuntimeError):
 
 
 def explain_os_error(
-    error: OSError, path: str | os.PathLike[str], what: str
+    error: OSError, path: str | os.PathLike[str], failure: str
 ) -> OSError:
     """Make the same error with a message that names a path.
 
@@ -38,7 +38,7 @@ def explain_os_error(
         What was raised.
     path : str or path
         What the user knows, which may not be the file that the error names.
-    what : str
+    failure : str
         ``"cannot be written"`` or the like.
 
     Returns
@@ -49,7 +49,7 @@ def explain_os_error(
     # Classes of libraries (urllib's HTTPError) take other arguments than a message.
     is_builtin = type(error).__module__ == "builtins"
     same_class = type(error) if is_builtin else OSError
-    return same_class(f"{path} {what}: {error.strerror or error}")
+    return same_class(f"{path} {failure}: {error.strerror or error}")
 
 
 @contextlib.contextmanager

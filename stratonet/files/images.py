@@ -117,7 +117,7 @@ def decode_plane(
 
 
 @contextmanager
-def name_damaged_file(name: str, content: Sized, what: str) -> Iterator[None]:
+def name_damaged_file(name: str, content: Sized, expected: str) -> Iterator[None]:
     """Turn what decoders raise into a ValueError that names the file.
 
     Parameters
@@ -126,7 +126,7 @@ def name_damaged_file(name: str, content: Sized, what: str) -> Iterator[None]:
         The file's path or URL.
     content : bytes
         Its length is told.
-    what : str
+    expected : str
         What the file should be: ``"an image"``.
 
     Raises
@@ -143,7 +143,7 @@ def name_damaged_file(name: str, content: Sized, what: str) -> Iterator[None]:
     # Whatever decoders meet: struct.error, zlib.error, KeyError, ...
     except Exception as error:
         raise ValueError(
-            f"{name}: cannot be read as {what} ({type(error).__name__}: {error})."
+            f"{name}: cannot be read as {expected} ({type(error).__name__}: {error})."
             f" Received: {len(content)} bytes. Is the file damaged, or only partly"
             " copied?"
         ) from error

@@ -212,11 +212,11 @@ class Storage:
 
 
 @contextmanager
-def _name_path(path: str, what: str) -> Iterator[None]:
+def _name_path(path: str, failure: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise explain_os_error(error, path, what) from None
+        raise explain_os_error(error, path, failure) from None
 
 
 class _LocalPath:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from stratonet.extras import name_missing_extra
+
 # Where what users import is defined.
 _HOMES = {
     "FeatureTable": "stratonet.tables.reading",
@@ -24,4 +26,5 @@ def __getattr__(name: str) -> object:
     # pandas and pyarrow take a second to import: not before they are used.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    with name_missing_extra(f"stratonet.tables.{name}", "extract"):
+        return getattr(import_module(_HOMES[name]), name)

@@ -124,11 +124,13 @@ def read_feature_table(
             f" {shorten_list(metadata_columns(table.frame)) or 'no Metadata_*'}"
         )
     table.frame = _name_objects(table.frame)
+    # Plates are compared and left out by name: one must be there.
     if PLATE not in table.frame:
         table.frame.insert(0, PLATE, "plate")
         table.notes.append(
             f"There is no {PLATE}: all wells are taken as those of one plate."
         )
+    # Tables are joined by these, and one file has numbers where another has texts.
     for key in (PLATE, WELL, SITE):
         if key in table.frame:
             table.frame[key] = table.frame[key].astype(str)
@@ -161,6 +163,7 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
         raise FileNotFoundError(
             f"{source} is not there: give a table of metadata, CSV or Parquet."
         )
+    # Every name holds the empty text: nothing becomes a number, 00149 stays a well.
     frame = read_plain_table(path, text="")
     names = {}
     for name in frame:
@@ -251,5 +254,6 @@ def _drop_missing(table: FeatureTable) -> None:
     ]
     if rows.all() or not table.features:
         raise ValueError(f"{table.name}: features are missing in every row.")
+    # All else is left out, such as CellProfiler's accounts of files and times.
     columns = [*metadata_columns(table.frame), *table.features]
     table.frame = table.frame.loc[~rows, columns].reset_index(drop=True)

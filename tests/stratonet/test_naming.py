@@ -70,10 +70,10 @@ def test_channel_twice_is_refused():
 
 
 def test_image_columns_are_parsed_as_they_are_made():
-    for kind in naming.IMAGE_KINDS:
+    for prefix in naming.IMAGE_PREFIXES:
         for channel in ("DNA", "Plate_DNA", "2021_ER"):
-            name = naming.image_column(kind, channel)
-            assert naming.parse_image_column(name) == (kind, channel)
+            name = naming.image_column(prefix, channel)
+            assert naming.parse_image_column(name) == (prefix, channel)
     for name in ("Metadata_URL_DNA", "FileName_DNA", "URL", "URLs_DNA", "url_DNA", 3):
         assert naming.parse_image_column(name) is None
     with pytest.raises(ValueError, match="URL, Frame, .*Received: 'FileName'"):
