@@ -242,7 +242,7 @@ Parquet file and the table of the experiment carry: only components of the same 
         return read_card(self.weights_chosen())
 
     def chosen_taps(self):
-        return self.card().choose(self.taps.get_selections())
+        return self.card().choose_taps(self.taps.get_selections())
 
     def loaded_projection(self):
         """The projection, if it fits the network, the taps and the images.
