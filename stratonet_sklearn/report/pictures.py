@@ -3,9 +3,12 @@
 import numpy as np
 from PIL import Image
 
-from stratonet.extraction.sources.imagesets import list_channels
+from stratonet.extraction.sources.imagesets import (
+    ImageSource,
+    list_channels,
+    read_image,
+)
 from stratonet.extraction.sources.read import read_source
-from stratonet.files.images import decode_plane
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import PLATE, SITE, WELL
 
@@ -48,7 +51,7 @@ def pictures(source, rows, labels, shares, others=None):
         A row has no image, or one that cannot be read.
     """
     storage = Storage()
-    images = read_source(source, storage)
+    images = read_source(ImageSource(source)).frame
     channels = list_channels(images)[:3]
     keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in images]
     if PLATE in images and images[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
@@ -113,12 +116,7 @@ def _plane(files, storage, keys, channel, source):
             " has."
         )
     row = files.loc[where]
-    plane = decode_plane(
-        storage.read(row[f"URL_{channel}"]),
-        row[f"URL_{channel}"],
-        row.get(f"Frame_{channel}"),
-        row.get(f"Series_{channel}"),
-    )
+    plane = read_image(row, channel, storage)
     shown = Image.fromarray(plane.astype(np.float32))
     shown.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(shown)
