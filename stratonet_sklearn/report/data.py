@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -139,9 +139,7 @@ class ReportData:
     def components(self) -> Mapping[str, Components]:
         """Principal components of each table, by its name."""
         return {
-            table.name: compute_components(
-                table.frame[table.features], self.split.seed
-            )
+            table.name: compute_components(table.frame[table.features], self.split.seed)
             for table in self.tables
         }
 
@@ -298,4 +296,4 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
         seed=data.split.seed,
         progress=progress,
     )
-    return number_among_all(evaluation, labelled)
+    return replace(evaluation, rows=labelled[evaluation.rows])
