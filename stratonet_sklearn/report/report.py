@@ -98,7 +98,7 @@ def report(
     if not tables:
         raise ValueError("There is no table to evaluate.")
     sets = [read_feature_table(source, name) for name, source in tables.items()]
-    rows = align_tables(sets, None if metadata is None else read_metadata(metadata))
+    sets, rows = align_tables(sets, None if metadata is None else read_metadata(metadata))
     if len(rows) < 2:
         raise ValueError("There is nothing to compare: the tables have one row.")
     if label is None and images is not None:

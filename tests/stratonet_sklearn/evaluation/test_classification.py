@@ -6,7 +6,8 @@ from sklearn.metrics import accuracy_score, classification_report, confusion_mat
 from sklearn.utils.class_weight import compute_sample_weight
 
 from stratonet_sklearn import evaluate
-from stratonet_sklearn.evaluation.classification import CLASSIFIERS, METRICS
+from stratonet_sklearn.evaluation.classification import CLASSIFIERS
+from stratonet_sklearn.evaluation.scores import METRICS
 
 
 @pytest.fixture(autouse=True)
@@ -275,7 +276,7 @@ def test_the_same_seed_finds_the_same(wells, sets):
             "Classifiers are SVM, RF, MLP. Received: KNN",
         ),
         (np.zeros((240, 2)), {"leave_out": ["d"]}, "no class d. Received: a, b, c"),
-        ({}, {}, "no set of features"),
+        ({}, {}, "no feature table"),
     ],
 )
 def test_what_cannot_be_evaluated(wells, features, options, message):

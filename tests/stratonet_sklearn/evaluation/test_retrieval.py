@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from stratonet_sklearn.evaluation.retrieval import Profiles, make_profiles, retrieve
+from stratonet_sklearn.evaluation.profiles import Profiles, make_profiles
+from stratonet_sklearn.evaluation.retrieval import score_retrieval
 
 WELLS = [
     f"{row}{column:02d}" for row, column in product("ABCDEFGHIJKLMNOP", range(1, 25))
@@ -31,7 +32,7 @@ def profiles(values, control=None, **metadata):
 
 
 def scores(*arguments, **options):
-    return retrieve(*arguments, **options).set_index("measure")
+    return score_retrieval(*arguments, **options).set_index("measure")
 
 
 def layout(plates=4, controls=24, mechanisms=4, compounds=4, replicates=3, batches=2):
@@ -357,7 +358,7 @@ def test_what_cannot_be_computed_is_explained():
             " Metadata_Well"
         ),
     ):
-        retrieve(
+        score_retrieval(
             profiles(values, control, **wells),
             "Metadata_Moa",
             "Metadata_Compound",
@@ -371,9 +372,9 @@ def test_same_again_quiet_and_nothing_written_to_the_home(tmp_path, monkeypatch,
     made = profiles(
         np.random.default_rng(5).normal(size=(len(wells), 4)), control, **wells
     )
-    first = retrieve(made, "Metadata_Mechanism", "Metadata_Compound")
+    first = score_retrieval(made, "Metadata_Mechanism", "Metadata_Compound")
     pd.testing.assert_frame_equal(
-        first, retrieve(made, "Metadata_Mechanism", "Metadata_Compound")
+        first, score_retrieval(made, "Metadata_Mechanism", "Metadata_Compound")
     )
     assert not any(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratonet_sklearn.evaluation.splits import confounding, split
+from stratonet_sklearn.evaluation.splits import measure_confounding, split
 
 
 def plates(n_plates=6, wells=12, sites=3):
@@ -62,7 +62,8 @@ def test_as_many_folds_as_groups_leaves_each_out():
 def test_fields_of_a_well_are_never_divided():
     rows = plates()
     with pytest.raises(
-        ValueError, match=r"would leak: rows of 72 wells, the first 0/0.*Group by well"
+        ValueError,
+        match=r"would leak: rows of 72 wells, the first 0/0.*in both training and test. Group",
     ):
         split(rows.label, rows.site, wells=rows.well)
 
@@ -94,8 +95,8 @@ def test_a_class_that_folds_would_leave_out_of_the_training():
 @pytest.mark.parametrize(
     ("labels", "groups", "n_folds", "message"),
     [
-        (["a", "a"], [0, 1], 2, "all rows are a"),
-        ([], [], 2, "nothing to tell apart"),
+        (["a", "a"], [0, 1], 2, "the class of all rows is a"),
+        ([], [], 2, "nothing to classify"),
         (["a", None], [0, 1], 2, "1 of 2 rows have no label"),
         (["a", "b"], [0, np.nan], 2, "1 of 2 rows have no group"),
         (["a", "b", "a"], [0, 1], 2, "3 labels, 2 groups"),
@@ -115,7 +116,7 @@ def test_confounding_is_found(rng):
     rows["random"] = rng.permutation(rows.plate)
     rows["label_again"] = rows.label
     rows["one"] = "the same"
-    found = confounding(
+    found = measure_confounding(
         rows.label, rows[["plate", "batch", "random", "label_again", "one"]]
     )
     assert list(found.index) == ["plate", "batch", "random", "label_again"]
@@ -138,6 +139,6 @@ def test_confounding_is_found(rng):
 
 def test_many_small_plates_are_not_confounded_by_chance(rng):
     labels, plate = rng.choice(list("ab"), 40), np.repeat(np.arange(20), 2)
-    found = confounding(labels, pd.DataFrame({"plate": plate}))
+    found = measure_confounding(labels, pd.DataFrame({"plate": plate}))
     assert found.cramers_v["plate"] > 0.5
     assert not found.confounded["plate"]
