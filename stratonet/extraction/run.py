@@ -12,7 +12,7 @@ from stratonet import __version__
 from stratonet.extraction.destination import OURS, Destination
 from stratonet.extraction.illumination import METHODS
 from stratonet.extraction.measure import Recipe
-from stratonet.extraction.sources.imagesets import list_channels
+from stratonet.extraction.sources.imagesets import ImageSource, list_channels
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import read_centres, split_units
 from stratonet.files.storage import Storage
@@ -208,19 +208,15 @@ def extract(
     storage = Storage(endpoint, region, anonymous)
 
     def read(source):
-        return read_source(
-            source,
-            storage,
-            channels=channels,
-            pattern=pattern,
-            images=images,
-            replace=replace,
+        image_source = ImageSource(
+            source, pattern, images, tuple(replace), endpoint, region, anonymous
         )
+        return read_source(image_source, channels)
 
     first = read(sources[0])
     recipe = Recipe(
         storage,
-        tuple(channels or list_channels(first)),
+        tuple(channels or list_channels(first.frame)),
         str(weights),
         (taps,) if isinstance(taps, str) else taps and tuple(taps),
         provider,
@@ -298,8 +294,8 @@ class _Work:
         self._lock = threading.Lock()
         self._gathered = {}
         self._quiet, self._submit = quiet, submit
-        self._first = self._checked(first, sources[0])
-        _probe(self._first, self.recipe)
+        self._first = first
+        _probe(self._checked(first.frame, sources[0]), self.recipe)
 
     def __enter__(self):
         self._bar = tqdm(
@@ -323,8 +319,9 @@ class _Work:
         """
         number = 0
         for index, source in enumerate(self.sources):
-            frame = self._checked(self.read(source), source) if index else self._first
-            self.done.ignored += frame.attrs.get("ignored", 0)
+            image_sets = self.read(source) if index else self._first
+            frame = self._checked(image_sets.frame, source)
+            self.done.ignored += image_sets.n_skipped
             units = {}
             for unit in split_units(frame, self.centres):
                 units.setdefault(unit.plate, []).append((number, unit))

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
-from stratonet_sklearn.evaluation.scores import METRICS, TESTS, Evaluation  # noqa: F401
+from stratonet_sklearn.evaluation.scores import Evaluation
 from stratonet_sklearn.evaluation.splits import split
 from stratonet_sklearn.resampling import StratifiedResampler
 

@@ -12,13 +12,7 @@ from stratonet.naming import metadata_columns
 from stratonet.tables.columns import KEYS
 from stratonet.tables.plain import aggregate_rows
 from stratonet.tables.reading import FeatureTable
-from stratonet_sklearn.evaluation.columns import (  # noqa: F401
-    find_column,
-    get_column,
-    list_columns,
-    name_feature_groups,
-    name_wells,
-)
+from stratonet_sklearn.evaluation.columns import list_columns
 
 
 def align_tables(

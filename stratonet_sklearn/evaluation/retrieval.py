@@ -17,7 +17,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from stratonet.messages import shorten_list
 from stratonet.naming import metadata_columns
 from stratonet.tables.columns import PLATE, WELL
-from stratonet_sklearn.evaluation.profiles import Profiles, make_profiles  # noqa: F401
+from stratonet_sklearn.evaluation.profiles import Profiles
 
 SIGNIFICANT = 0.05
 NULL_SIZE = 10_000
@@ -467,6 +467,3 @@ def _compute_precisions(
     has_pairs = precisions["n_pos_pairs"] > 0
     has_others = precisions["n_total_pairs"] > precisions["n_pos_pairs"]
     return precisions[has_pairs & has_others]
-
-
-retrieve = score_retrieval

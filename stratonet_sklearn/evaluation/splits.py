@@ -231,6 +231,3 @@ def measure_confounding(labels: ArrayLike, metadata: pd.DataFrame) -> pd.DataFra
 def _associate(values: np.ndarray, labels: np.ndarray) -> float:
     """Compute Cramér's V."""
     return association(pd.crosstab(values, labels).to_numpy(), method="cramer")
-
-
-confounding = measure_confounding

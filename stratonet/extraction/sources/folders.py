@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 
+from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.files.images import PILLOW, TIFF
 from stratonet.files.urls import redact_url
 from stratonet.messages import shorten_list
@@ -35,6 +36,16 @@ READY = {
 NAMED = ("Channel", "Plate", "Well", "Row", "Column")
 
 
+class FolderSource:
+    """Folders and S3 prefixes of images whose names say what they are."""
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets of a folder, see `Source.read`."""
+        if not source.storage.is_folder(source.path):
+            raise NotMine
+        return read_folder(source.path, source.storage, source.pattern)
+
+
 def read_folder(folder, storage, pattern=None):
     """Find the image sets of a folder by the names of its files.
 
@@ -54,9 +65,8 @@ def read_folder(folder, storage, pattern=None):
 
     Returns
     -------
-    pandas.DataFrame
-        In normal form, sorted by plate, well and site. ``attrs["ignored"]`` is the
-        number of images not matched.
+    ImageSets
+        Sorted by plate, well and site.
 
     Raises
     ------
@@ -107,8 +117,7 @@ def read_folder(folder, storage, pattern=None):
             }
         )
     frame = pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
-    frame.attrs["ignored"] = len(paths) - len(matched)
-    return frame
+    return ImageSets(frame, len(paths) - len(matched))
 
 
 def _is_image(path):

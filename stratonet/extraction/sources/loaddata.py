@@ -11,6 +11,7 @@ from functools import cache
 
 import pandas as pd
 
+from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet.messages import shorten_list
 from stratonet.tables.columns import PLATE, WELL
@@ -110,7 +111,18 @@ def _decode_parquet(content):
     return parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
 
 
-def read_loaddata(source, storage, images=None, replace=()):
+class TableSource:
+    """Tables of image sets."""
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets of a table, see `Source.read`."""
+        if not source.storage.exists(source.path):
+            raise NotMine
+        frame = read_loaddata(source.path, source.storage, source.base, source.replace)
+        return ImageSets(frame)
+
+
+def read_loaddata(source, storage, base=None, replace=()):
     """Read a table of image sets as CellProfiler's LoadData takes them.
 
     A channel X has a column ``FileName_X``, with ``PathName_X`` or without, or
@@ -125,8 +137,8 @@ def read_loaddata(source, storage, images=None, replace=()):
     source : str
         Absolute path, or URL.
     storage : Storage
-    images, replace
-        See `stratonet.extraction.sources.read_source`.
+    base, replace
+        See `stratonet.extraction.sources.imagesets.ImageSource`.
 
     Returns
     -------
@@ -141,13 +153,13 @@ def read_loaddata(source, storage, images=None, replace=()):
     """
     table = read_image_set_table(source, storage)
     received = list(table)
-    base = (
+    folder = (
         posixpath.dirname(source.partition("?")[0])
         if is_url(source)
         else os.path.dirname(source)
     )
     if {*BBBC021, "PathName_DAPI", "FileName_DAPI"}.issubset(table):
-        table = _convert_bbbc021(table, base, storage)
+        table = _convert_bbbc021(table, folder, storage)
     of_images, of_illumination, of_labels = _find_file_columns(table)
     lacking = [name for name in (PLATE, WELL) if name not in table]
     lacking += [] if of_images else ["FileName_<channel> or URL_<channel>"]
@@ -168,7 +180,7 @@ def read_loaddata(source, storage, images=None, replace=()):
             f" {WELL}. Fill them in."
         )
 
-    urls = _UrlBuilder(to_local_path(images) if images else base, replace)
+    urls = _UrlBuilder(to_local_path(base) if base else folder, replace)
     columns = {name: table[name] for name in table if name.startswith("Metadata_")}
     for channel, kinds in of_images.items():
         columns[f"URL_{channel}"] = urls.of(table, kinds)

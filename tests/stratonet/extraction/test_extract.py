@@ -22,6 +22,7 @@ from stratonet import StratoNet, __version__
 from stratonet.crops import crop_square
 from stratonet.extraction import extract
 from stratonet.extraction.measure import Recipe
+from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import split_units
 from stratonet.files.images import read_plane
@@ -398,7 +399,7 @@ def test_one_row_an_object(kind, plates, tmp_path, small):
 @pytest.mark.parametrize("size", [None, 24], ids=["whole images", "objects"])
 def test_planes_prepared_on_another_machine_give_the_same(size, plates, tmp_path):
     damage(tmp_path)
-    frame = read_source(plates, Storage())
+    frame = read_source(ImageSource(plates)).frame
     centres = frame[["Metadata_Plate", "Metadata_Well", "Metadata_Site"]].assign(
         Location_Center_X=30.0, Location_Center_Y=40.0
     )
