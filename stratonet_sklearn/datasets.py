@@ -57,9 +57,12 @@ def read_plate(
         )
     labels = pd.read_csv(table)
     columns = _find_file_columns(labels, table)
-    images = labels[columns].apply(lambda names: [str(folder / name) for name in names])
-    images.columns = [column.removeprefix(FILE) for column in columns]
-    absent = [path for path in images.to_numpy().ravel() if not Path(path).is_file()]
+    images = pd.DataFrame(index=labels.index)
+    for column in columns:
+        channel = column.removeprefix(FILE)
+        images[channel] = [str(folder / name) for name in labels[column]]
+    paths = images.to_numpy().ravel()
+    absent = [path for path in paths if not Path(path).is_file()]
     if absent:
         raise FileNotFoundError(
             f"{table} names {len(absent)} files that do not exist, the first:"
@@ -131,11 +134,14 @@ def simulate_plate(
     folder.mkdir(parents=True, exist_ok=True)
     table = []
     for row, column, site in np.ndindex(rows, columns, sites):
-        role, treatment, dose = TREATMENTS[(row + column) % len(TREATMENTS)]
+        # Along diagonals, so that no row or column has one treatment alone.
+        turn = (row + column) % len(TREATMENTS)
+        role, treatment, dose = TREATMENTS[turn]
         well = format_well(row, column)
         # A stream for each image set: a larger plate begins with the same pixels.
         rng = np.random.default_rng([seed, row, column, site])
-        planes = _draw_image_set(rng, size, nuclear_share=0.15 + 0.3 * dose)
+        nuclear_share = 0.15 + 0.3 * dose
+        planes = _draw_image_set(rng, size, nuclear_share)
         files = {
             f"{FILE}{channel}": f"{well}_s{site + 1}_{channel}.tif"
             for channel in planes
@@ -172,34 +178,48 @@ def _draw_image_set(
 
     ``nuclear_share`` is the mean share of GFP that lies in the nucleus.
     """
-    gfp, dna = np.full((size, size), 8.0), np.full((size, size), 8.0)
-    for _ in range(rng.integers(28, 40)):
+    # Photons of the medium; cells add theirs.
+    gfp = np.full((size, size), 8.0)
+    dna = np.full((size, size), 8.0)
+    n_cells = rng.integers(28, 40)
+    for _ in range(n_cells):
         nucleus, cell = _draw_cell(rng, size)
+        # Cells of a well respond differently.
         share = np.clip(rng.normal(nuclear_share, 0.1), 0, 1)
         dna += rng.normal(900, 150) * nucleus
-        cytoplasm = cell - nucleus
-        gfp += rng.normal(700, 150) * (share * nucleus + (1 - share) * cytoplasm)
+        protein = share * nucleus + (1 - share) * (cell - nucleus)
+        gfp += rng.normal(700, 150) * protein
     return {"GFP": _expose(rng, gfp), "DNA": _expose(rng, dna)}
 
 
 def _draw_cell(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw masks of a nucleus and its whole cell, (size, size), from 0 to 1."""
+    # The order of these draws makes the pixels of a seed.
+    center_y, center_x = rng.uniform(0, size, 2)
+    angle = rng.uniform(0, np.pi)
+    radius = rng.normal(9, 1)
+    stretch = rng.uniform(1, 1.4)
     y, x = np.mgrid[:size, :size]
-    center, angle = rng.uniform(0, size, 2), rng.uniform(0, np.pi)
-    radius, stretch = rng.normal(9, 1), rng.uniform(1, 1.4)
-    from_y, from_x = y - center[0], x - center[1]
-    along = from_x * np.cos(angle) + from_y * np.sin(angle)
-    across = from_y * np.cos(angle) - from_x * np.sin(angle)
-    distance = np.hypot(along / stretch, across * stretch) / radius
+    y = y - center_y
+    x = x - center_x
+    sine, cosine = np.sin(angle), np.cos(angle)
+    along = x * cosine + y * sine
+    across = y * cosine - x * sine
+    # Stretched one way and pressed the other, the ellipse keeps the area of the circle.
+    distance = np.hypot(along / stretch, across * stretch)
+    distance = distance / radius
     return _draw_edge(distance, 1.0), _draw_edge(distance, 2.2)
 
 
 def _draw_edge(distance: np.ndarray, edge: float) -> np.ndarray:
     """Fall from 1 to 0 around the edge, softly as optics do."""
-    return 1 / (1 + np.exp(8 * (distance - edge)))
+    outside = np.exp(8 * (distance - edge))
+    return 1 / (1 + outside)
 
 
 def _expose(rng: np.random.Generator, photons: np.ndarray) -> np.ndarray:
     """Count photons with the offset, shot noise and read noise of a camera, uint16."""
-    counts = 100 + rng.poisson(photons) + rng.normal(0, 6, photons.shape)
+    shot = rng.poisson(photons)
+    read = rng.normal(0, 6, photons.shape)
+    counts = 100 + shot + read
     return counts.clip(0, 65535).astype(np.uint16)

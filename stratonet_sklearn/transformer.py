@@ -211,7 +211,9 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     def _name_channels(self, n_channels: int) -> list[str]:
         channels = self.channels
         if channels is None:
-            numbered = [f"Channel{number}" for number in range(1, n_channels + 1)]
+            numbers = range(1, n_channels + 1)
+            numbered = [f"Channel{number}" for number in numbers]
+            # What `validate_data` has noted of a DataFrame.
             channels = getattr(self, "feature_names_in_", numbered)
         if len(channels) != n_channels:
             raise ValueError(
@@ -302,7 +304,8 @@ def _count_channels(images: Sequence[np.ndarray], received: str) -> int:
                 f"{_EXPECTED} Received: {received}, image {number} of shape"
                 f" {image.shape} and dtype {image.dtype}."
             )
-    counts = {1 if image.ndim == 2 else image.shape[2] for image in images}
+    # An image (height, width) is one of one channel.
+    counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
     if len(counts) > 1 or 0 in counts:
         raise ValueError(
             "All images need the same channels. Received images with"

@@ -148,14 +148,16 @@ def evaluate(
     names = _write_labels(labels)
     _check_classes(names, leave_out)
     _check_lengths(tables, len(labels))
-    rows = np.flatnonzero((names != "") & ~np.isin(names, list(leave_out)))
+    left_out = np.isin(names, ["", *leave_out])
+    rows = np.flatnonzero(~left_out)
     if wells is not None:
         wells = np.asarray(wells)[rows]
     folds = split(labels[rows], groups[rows], n_folds, seed, wells)
     names, groups = names[rows], groups[rows].astype(str)
-    matrices = {name: _select_rows(name, table, rows) for name, table in tables.items()}
-    for name, matrix in matrices.items():
-        _check_copies(name, matrix.values, rows, groups, wells)
+    matrices = {}
+    for name, table in tables.items():
+        matrices[name] = _select_rows(name, table, rows)
+        _check_copies(name, matrices[name].values, rows, groups, wells)
     jobs = [
         _Job(name, classifier, fold)
         for classifier in classifiers
@@ -230,7 +232,8 @@ def _select_rows(name: str, table: Features, rows: np.ndarray) -> _Matrix:
         )
     if isinstance(table, pd.DataFrame):
         return _Matrix(list(map(str, table)), values)
-    names = [f"{name}{number}" for number in range(values.shape[1])]
+    n_features = values.shape[1]
+    names = [f"{name}{number}" for number in range(n_features)]
     return _Matrix(names, values)
 
 

@@ -68,7 +68,8 @@ def get_column(metadata: pd.DataFrame, name: str) -> pd.Series:
     """
     # pandas holds whole numbers as floats where a row lacks one; their text would be
     # 3.0 in one table and 3 in another.
-    values = metadata[find_column(metadata, name)].convert_dtypes().astype("string")
+    values = metadata[find_column(metadata, name)]
+    values = values.convert_dtypes().astype("string")
     return values.fillna("").astype(object)
 
 
@@ -115,13 +116,16 @@ def name_feature_groups(features: Iterable[str]) -> pd.Series:
     try:
         parts = feature_parts(features)
     except ValueError:
-        return pd.Series([_join_first_words(name) for name in features], features)
+        words = [_join_first_words(name) for name in features]
+        return pd.Series(words, features)
     return parts.channel + " " + parts.tap.str.lower()
 
 
 def _join_first_words(name: object) -> str:
-    words = [word for word in str(name).split("_") if not word.isdigit()]
-    return " ".join(words[:2])
+    words = str(name).split("_")
+    # Numbers are those of scales and angles, which belong together.
+    kept = [word for word in words if not word.isdigit()]
+    return " ".join(kept[:2])
 
 
 def _shorten_column(name: str) -> str:

@@ -44,10 +44,11 @@ def align_tables(
     aligned = list(tables)
     if len(aligned) > 1:
         aligned = _keep_shared_rows(aligned)
-    rows = pd.concat(
-        [table.frame[metadata_columns(table.frame)] for table in aligned], axis=1
-    )
-    rows = rows.loc[:, ~rows.columns.duplicated()]
+    parts = [table.frame[metadata_columns(table.frame)] for table in aligned]
+    rows = pd.concat(parts, axis=1)
+    # A column that several tables have is that of the first.
+    repeated = rows.columns.duplicated()
+    rows = rows.loc[:, ~repeated]
     if metadata is not None:
         rows = _join_metadata(rows, metadata)
     return aligned, rows
@@ -55,7 +56,8 @@ def align_tables(
 
 def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
     """Return tables of the rows that all have."""
-    keys = [key for key in KEYS if all(key in table.frame for table in tables)]
+    columns = set(tables[0].frame).intersection(*(table.frame for table in tables))
+    keys = [key for key in KEYS if key in columns]
     tables = [_average_duplicates(table, keys) for table in tables]
     indices = [_index_rows(table.frame, keys) for table in tables]
     # The order of the first table, so that naming another first reorders all.
@@ -92,7 +94,8 @@ def _index_rows(frame: pd.DataFrame, keys: list[str]) -> pd.MultiIndex:
 def _select_rows(
     table: FeatureTable, index: pd.MultiIndex, shared: pd.MultiIndex
 ) -> FeatureTable:
-    frame = table.frame.set_index(index).loc[shared].reset_index(drop=True)
+    frame = table.frame.set_index(index).loc[shared]
+    frame = frame.reset_index(drop=True)
     notes = list(table.notes)
     left_out = len(table.frame) - len(shared)
     if left_out:
@@ -111,5 +114,6 @@ def _join_metadata(rows: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
             f" {list_columns(KEYS[:2])}. Received: {shorten_list(list(metadata))}"
         )
     new = [name for name in metadata_columns(metadata) if name not in rows]
-    as_text = metadata.astype({key: str for key in keys})
+    # Plates and wells of feature tables are text.
+    as_text = metadata.astype(dict.fromkeys(keys, str))
     return rows.join(as_text.set_index(keys)[new], on=keys)

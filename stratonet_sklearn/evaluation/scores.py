@@ -179,8 +179,9 @@ class Evaluation:
             ``metric`` and ``average``: ``value``.
         """
         rows = []
+        n_folds = self.folds.max() + 1
         for (features, classifier), predicted in self.predicted.items():
-            for fold in range(self.folds.max() + 1):
+            for fold in range(n_folds):
                 tested = self.folds == fold
                 matrix = confusion_matrix(
                     self.labels[tested], predicted[tested], labels=self.classes
@@ -201,14 +202,15 @@ class Evaluation:
 
     def _count_by_group(self) -> dict[tuple[str, str], np.ndarray]:
         """Count the confusion of each group, (n groups, n classes, n classes)."""
-        _, groups = np.unique(self.groups, return_inverse=True)
+        names, groups = np.unique(self.groups, return_inverse=True)
         true = self._number_classes(self.labels)
-        shape = (groups.max() + 1, len(self.classes), len(self.classes))
+        n_classes = len(self.classes)
         confusions = {}
-        for key, predicted in self.predicted.items():
-            counts = np.zeros(shape, int)
+        for key, labels in self.predicted.items():
+            predicted = self._number_classes(labels)
+            counts = np.zeros((len(names), n_classes, n_classes), int)
             # Not `counts[...] += 1`, which counts rows of the same cell once.
-            np.add.at(counts, (groups, true, self._number_classes(predicted)), 1)
+            np.add.at(counts, (groups, true, predicted), 1)
             confusions[key] = counts
         return confusions
 
@@ -236,7 +238,9 @@ def compute_metrics(confusion: np.ndarray, balanced: bool) -> dict[Metric, np.nd
     confusion = np.asarray(confusion, float)
     support = confusion.sum(axis=-1)
     if balanced:
-        confusion = confusion / np.maximum(support, 1)[..., None]
+        # Rows of a class become shares of it; a class without rows stays empty.
+        sizes = np.maximum(support, 1)
+        confusion = confusion / sizes[..., None]
         support = confusion.sum(axis=-1)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     called = confusion.sum(axis=-2)
@@ -245,13 +249,15 @@ def compute_metrics(confusion: np.ndarray, balanced: bool) -> dict[Metric, np.nd
         "recall": hits / _replace_zeros(support),
         "F1": 2 * hits / _replace_zeros(support + called),
     }
-    metrics = {("accuracy", ""): hits.sum(axis=-1) / support.sum(axis=-1)}
+    n_rows = support.sum(axis=-1)
+    metrics = {("accuracy", ""): hits.sum(axis=-1) / n_rows}
     # A class that no drawn group has must not pull the mean down as if it were missed.
     weights = {"macro": support > 0, "weighted": support}
     for average, weight in weights.items():
+        total_weight = weight.sum(axis=-1)
         for metric, values in of_classes.items():
-            total = (values * weight).sum(axis=-1)
-            metrics[metric, average] = total / weight.sum(axis=-1)
+            weighted = values * weight
+            metrics[metric, average] = weighted.sum(axis=-1) / total_weight
     return metrics
 
 
@@ -266,8 +272,13 @@ def _estimate_metrics(
     """Compute metrics on all groups, and on each draw of groups."""
     balanced = test == "balanced"
     values = compute_metrics(confusions.sum(axis=0), balanced)
-    drawn = compute_metrics(np.tensordot(draws, confusions, 1), balanced)
-    return {key: Estimate(float(values[key]), drawn[key]) for key in values}
+    # A group that is drawn twice counts twice: models need not be fitted anew.
+    confusions_of_draws = np.tensordot(draws, confusions, 1)
+    drawn = compute_metrics(confusions_of_draws, balanced)
+    estimates = {}
+    for key, value in values.items():
+        estimates[key] = Estimate(float(value), drawn[key])
+    return estimates
 
 
 def _draw_groups(groups: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:

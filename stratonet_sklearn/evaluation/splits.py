@@ -67,7 +67,9 @@ def split(
     >>> folds = split(labels, groups=wells, n_folds=3)
     >>> folds.tolist()
     """
-    labels, groups = pd.Series(np.asarray(labels)), pd.Series(np.asarray(groups))
+    # Without an index: those of two series may differ.
+    labels = pd.Series(np.asarray(labels))
+    groups = pd.Series(np.asarray(groups))
     _check_rows(labels, groups, n_folds)
     if wells is not None:
         _check_wells(groups, np.asarray(wells))
@@ -146,7 +148,8 @@ def _draw_folds(
     for _ in range(ATTEMPTS):
         # Not the splitter's own shuffle: up to scikit-learn 1.7 it costs the
         # stratification.
-        shuffled = rng.permutation(numbers.max() + 1)[numbers]
+        order = rng.permutation(numbers.max() + 1)
+        shuffled = order[numbers]
         folds = _make_folds(labels, shuffled, n_folds)
         if _has_all_classes(labels, folds, n_folds):
             return folds

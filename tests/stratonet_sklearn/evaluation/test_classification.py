@@ -229,6 +229,20 @@ def test_classes_left_out(wells, sets):
     )
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, ""])
+def test_rows_without_a_label_are_left_out_and_not_counted(wells, sets, missing):
+    # They need no features either.
+    features = sets["half"].copy()
+    features[:6] = np.nan
+    labels = wells.label.where(wells.index >= 6, missing)
+    options = {"classifiers": ["SVM"], "n_folds": 3}
+    found = evaluate(features, labels, groups=wells.well, **options)
+    alone = evaluate(features[6:], labels[6:], groups=wells.well[6:], **options)
+    assert found.rows.tolist() == list(range(6, 240))
+    assert found.labels.tolist() == wells.label[6:].tolist()
+    pd.testing.assert_frame_equal(found.scores(), alone.scores())
+
+
 def test_importance_names_the_features_that_tell(wells, sets):
     frame = pd.DataFrame(
         sets["all"], columns=[f"feature {number}" for number in range(12)]

@@ -16,6 +16,7 @@ from stratonet_sklearn.evaluation.columns import (
     find_column,
     get_column,
     name_feature_groups,
+    name_rows,
     name_wells,
 )
 from stratonet_sklearn.evaluation.comparison import align_tables
@@ -23,7 +24,7 @@ from stratonet_sklearn.evaluation.comparison import align_tables
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and by our module in the same run."""
+    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and by our module."""
     folder = tmp_path_factory.mktemp("plate")
     simulate_plate(folder / "images", rows=2, columns=3, size=160)
     images, labels = read_plate(folder / "images")
@@ -247,6 +248,19 @@ def test_places():
 def test_parts_of_other_features():
     names = ["Cells_AreaShape_Area", "mean", "noise_12"]
     assert name_feature_groups(names).tolist() == ["Cells AreaShape", "mean", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("column", "noun"),
+    [
+        ("Metadata_ObjectNumber", "objects"),
+        ("ObjectNumber", "objects"),
+        ("Metadata_Site", "image sets"),
+        ("Metadata_Dose", "wells"),
+    ],
+)
+def test_what_a_row_is(column, noun):
+    assert name_rows(pd.DataFrame(columns=["Metadata_Well", column])) == noun
 
 
 def test_what_cannot_be_read(tmp_path, measured):

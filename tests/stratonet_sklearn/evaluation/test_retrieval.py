@@ -18,7 +18,7 @@ WELLS = [
 
 
 def profiles(values, control=None, **metadata):
-    """Profiles of these values (n wells, n features), as `make_profiles` would give them."""
+    """Profiles of these values (n wells, n features), as `make_profiles` gives them."""
     names = [f"f{number}" for number in range(np.shape(values)[1])]
     frame = pd.DataFrame(
         {f"Metadata_{name}": column for name, column in metadata.items()}
@@ -56,7 +56,7 @@ def layout(plates=4, controls=24, mechanisms=4, compounds=4, replicates=3, batch
 
 
 def precision(similarity, ask, alike, unlike):
-    """Average precision of one row by scikit-learn, NaN if there is nothing to find or nothing else."""
+    """Average precision of one row by scikit-learn, NaN if there are no pairs."""
     if not alike.any() or not unlike.any():
         return np.nan
     asked = alike | unlike
@@ -112,7 +112,8 @@ def test_random_profiles_score_chance():
 
 
 def test_neighbours_of_the_batch_alone_are_not_neighbours_in_others():
-    # In the second batch the mechanisms look the other way round; batches look a little different.
+    # In the second batch the mechanisms look the other way round; batches look a little
+    # different.
     rows = [
         (batch, mechanism, copy)
         for batch in range(2)
@@ -520,7 +521,8 @@ def test_sphering_on_many_controls():
             / plate[control[plate.index]].std(ddof=0)
         )
     plain = pd.concat(plain).to_numpy(float)
-    # Eigenvectors of the controls' correlation; one standard deviation (by n - 1) is added along each.
+    # Eigenvectors of the controls' correlation; one standard deviation (by n - 1) is
+    # added along each.
     variance, vectors = np.linalg.eigh(np.corrcoef(plain[control].T) * 30 / 29)
     expected = plain @ vectors / (np.sqrt(variance) + np.sqrt(30 / 29)) @ vectors.T
     np.testing.assert_allclose(
