@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Union
 
 import joblib
@@ -43,6 +44,17 @@ Features = Union[pd.DataFrame, np.ndarray]
 
 
 @dataclass(frozen=True)
+class _Rows:
+    """The rows that are evaluated; all arrays are (n rows,)."""
+
+    numbers: np.ndarray  # among the rows given, from 0
+    labels: np.ndarray  # str
+    groups: np.ndarray  # str
+    wells: np.ndarray | None
+    folds: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Matrix:
     """The features of the rows that are evaluated."""
 
@@ -54,8 +66,8 @@ class _Matrix:
 class _Job:
     """One model to fit."""
 
-    features: str
     classifier: str
+    features: str
     fold: int
 
 
@@ -144,29 +156,18 @@ def evaluate(
     """
     tables = _name_tables(features)
     classifiers = _check_classifiers(classifiers)
-    labels, groups = np.asarray(labels), np.asarray(groups)
-    names = _write_labels(labels)
-    _check_classes(names, leave_out)
+    labels = np.asarray(labels)
     _check_lengths(tables, len(labels))
-    left_out = np.isin(names, ["", *leave_out])
-    rows = np.flatnonzero(~left_out)
-    if wells is not None:
-        wells = np.asarray(wells)[rows]
-    folds = split(labels[rows], groups[rows], n_folds, seed, wells)
-    names, groups = names[rows], groups[rows].astype(str)
+    rows = _select_rows(labels, np.asarray(groups), wells, leave_out, n_folds, seed)
     matrices = {}
     for name, table in tables.items():
-        matrices[name] = _select_rows(name, table, rows)
-        _check_copies(name, matrices[name].values, rows, groups, wells)
-    jobs = [
-        _Job(name, classifier, fold)
-        for classifier in classifiers
-        for name in matrices
-        for fold in range(folds.max() + 1)
-    ]
-    answers = _run_jobs(jobs, matrices, names, folds, seed)
+        matrices[name] = _select_features(name, table, rows.numbers)
+        _check_copies(name, matrices[name].values, rows)
+    used_folds = range(rows.folds.max() + 1)
+    jobs = [_Job(*job) for job in product(classifiers, matrices, used_folds)]
+    answers = _run_jobs(jobs, matrices, rows, seed)
     shown = tqdm(answers, total=len(jobs), unit=" models", disable=not progress)
-    return _collect_answers(zip(jobs, shown), matrices, names, groups, rows, folds)
+    return _collect_answers(zip(jobs, shown), matrices, rows)
 
 
 def _name_tables(features: Features | Mapping[str, Features]) -> dict[str, Features]:
@@ -205,6 +206,28 @@ def _check_classes(labels: np.ndarray, leave_out: Sequence[str]) -> None:
         )
 
 
+def _select_rows(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    wells: ArrayLike | None,
+    leave_out: Sequence[str],
+    n_folds: int,
+    seed: int,
+) -> _Rows:
+    """Return the rows that have a label and are not left out, divided into folds."""
+    names = _write_labels(labels)
+    _check_classes(names, leave_out)
+    left_out = np.isin(names, ["", *leave_out])
+    numbers = np.flatnonzero(~left_out)
+    if wells is not None:
+        wells = np.asarray(wells)[numbers]
+    # Not yet as text: where each group is a fold, folds are in the order of groups,
+    # and 10 comes after 2.
+    folds = split(labels[numbers], groups[numbers], n_folds, seed, wells)
+    groups_as_text = groups[numbers].astype(str)
+    return _Rows(numbers, names[numbers], groups_as_text, wells, folds)
+
+
 def _check_lengths(tables: Mapping[str, Features], n_rows: int) -> None:
     lengths = {name: len(table) for name, table in tables.items()}
     if set(lengths.values()) != {n_rows}:
@@ -214,15 +237,15 @@ def _check_lengths(tables: Mapping[str, Features], n_rows: int) -> None:
         )
 
 
-def _select_rows(name: str, table: Features, rows: np.ndarray) -> _Matrix:
-    """Return the features of the rows to evaluate, all finite."""
+def _select_features(name: str, table: Features, numbers: np.ndarray) -> _Matrix:
+    """Return the features of the rows of these numbers, all finite."""
     values = np.asarray(table)
     if values.ndim != 2:
         raise ValueError(
             f"{name}: a feature table has one row per label and one column per feature."
             f" Received: shape {values.shape}"
         )
-    values = np.ascontiguousarray(values[rows], np.float32)
+    values = np.ascontiguousarray(values[numbers], np.float32)
     bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(
@@ -237,25 +260,21 @@ def _select_rows(name: str, table: Features, rows: np.ndarray) -> _Matrix:
     return _Matrix(names, values)
 
 
-def _check_copies(
-    name: str,
-    values: np.ndarray,
-    rows: np.ndarray,
-    groups: np.ndarray,
-    wells: np.ndarray | None,
-) -> None:
+def _check_copies(name: str, values: np.ndarray, rows: _Rows) -> None:
     """Refuse rows that are copies of each other in different groups."""
     if values.shape[1] < FEWEST_TO_COMPARE:
         return
+    # The same image measured twice has the same bytes: to compare all pairs of rows
+    # would take too long.
     contents = [row.tobytes() for row in values]
-    groups_of_copies = pd.Series(groups).groupby(contents, sort=False)
+    groups_of_copies = pd.Series(rows.groups).groupby(contents, sort=False)
     in_several = groups_of_copies.transform("nunique") > 1
     if not in_several.any():
         return
     row = int(in_several.idxmax())
-    where = f"row {rows[row]} (counted from 0)"
-    if wells is not None:
-        where = f"a row of well {wells[row]}"
+    where = f"row {rows.numbers[row]} (counted from 0)"
+    if rows.wells is not None:
+        where = f"a row of well {rows.wells[row]}"
     raise ValueError(
         f"{name}: this split would leak: {where} is in another group once more, with"
         " the same features. Is it the same image, or an empty one? Leave such rows out"
@@ -266,8 +285,7 @@ def _check_copies(
 def _run_jobs(
     jobs: Sequence[_Job],
     matrices: Mapping[str, _Matrix],
-    labels: np.ndarray,
-    folds: np.ndarray,
+    rows: _Rows,
     seed: int,
 ) -> Iterator[_Answer]:
     """Fit the models on all cores, and give their answers in the order of the jobs."""
@@ -276,8 +294,8 @@ def _run_jobs(
     return parallel(
         joblib.delayed(_test_model)(
             matrices[job.features].values,
-            labels,
-            folds == job.fold,
+            rows.labels,
+            rows.folds == job.fold,
             CLASSIFIERS[job.classifier],
             seed,
         )
@@ -332,31 +350,38 @@ def _build_model(
 def _collect_answers(
     answers: Iterator[tuple[_Job, _Answer]],
     matrices: Mapping[str, _Matrix],
-    labels: np.ndarray,
-    groups: np.ndarray,
-    rows: np.ndarray,
-    folds: np.ndarray,
+    rows: _Rows,
 ) -> Evaluation:
     """Put the answers of all folds together."""
-    classes = sorted(set(labels))
+    n_rows = len(rows.labels)
+    classes = sorted(set(rows.labels))
     predicted: dict[tuple[str, str], np.ndarray] = {}
     votes: dict[str, np.ndarray] = {}
     importance: dict[tuple[str, str], list[np.ndarray]] = {}
     for job, answer in answers:
-        key, tested = (job.features, job.classifier), folds == job.fold
+        key = (job.features, job.classifier)
+        tested = rows.folds == job.fold
         if key not in predicted:
-            predicted[key] = np.empty(len(labels), object)
+            predicted[key] = np.empty(n_rows, object)
         predicted[key][tested] = answer.predicted
         if answer.votes is not None:
             if job.features not in votes:
-                votes[job.features] = np.empty((len(labels), len(classes)))
+                votes[job.features] = np.empty((n_rows, len(classes)))
             votes[job.features][tested] = answer.votes
         if answer.importance is not None:
             importance.setdefault(key, []).append(answer.importance)
-    means = {
-        (features, classifier): pd.Series(
-            np.mean(of_folds, axis=0), matrices[features].names
-        )
-        for (features, classifier), of_folds in importance.items()
-    }
-    return Evaluation(classes, labels, groups, rows, folds, predicted, votes, means)
+    means = {}
+    for (features, classifier), of_folds in importance.items():
+        mean = np.mean(of_folds, axis=0)
+        names = matrices[features].names
+        means[features, classifier] = pd.Series(mean, names)
+    return Evaluation(
+        classes=classes,
+        labels=rows.labels,
+        groups=rows.groups,
+        rows=rows.numbers,
+        folds=rows.folds,
+        predicted=predicted,
+        probabilities=votes,
+        importance=means,
+    )

@@ -24,7 +24,7 @@ from stratonet_sklearn.evaluation.comparison import align_tables
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and by our module."""
+    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and our module."""
     folder = tmp_path_factory.mktemp("plate")
     simulate_plate(folder / "images", rows=2, columns=3, size=160)
     images, labels = read_plate(folder / "images")
