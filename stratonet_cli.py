@@ -167,8 +167,10 @@ def _run_cellprofiler(options):
 
 
 def _project(options):
-    project = _needs("evaluate", "stratonet_sklearn.projection", "project")
-    print(project(options.table, options.output, options.components))
+    write_projection = _needs(
+        "evaluate", "stratonet_sklearn.projection", "write_projection"
+    )
+    print(write_projection(options.table, options.output, options.components))
 
 
 def _needs(extra, module, name):
