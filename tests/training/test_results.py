@@ -15,6 +15,7 @@ from training_runs import SMALL, make_images, write_config  # noqa: E402
 
 from stratonet import StratoNet  # noqa: E402
 from stratonet.preprocessing import to_grey, to_planes  # noqa: E402
+from stratonet_demo import set_setting  # noqa: E402
 from stratonet_sklearn import StratoFeatureTransformer  # noqa: E402
 from stratonet_sklearn.evaluation.separation import fit_probe  # noqa: E402
 from training.architecture import tap_network, wrap_application  # noqa: E402
@@ -116,15 +117,14 @@ def measure_in_both(weights, folder, rng):
         "Image_PathName_DNA,Image_FileName_DNA\n"
         + "".join(f"{path.parent},{path.name}\n" for path in paths)
     )
-    pipeline = (
-        (headless.PLUGINS / "wholeimages.cppipe")
-        .read_text()
-        .replace("measure:DNA, GFP", "measure:DNA")
-    )
-    pipeline = pipeline.replace("Network:stratonet50", "Network:From a file").replace(
-        "Weights file:", f"Weights file:{weights}"
-    )
-    pipeline = pipeline.replace("taps:low,medium,high", "taps:low,high")
+    pipeline = (headless.PLUGINS / "wholeimages.cppipe").read_text()
+    for name, value in (
+        ("Select images to measure", "DNA"),
+        ("Network", "From a file"),
+        ("Weights file", str(weights)),
+        ("Select taps", "low,high"),
+    ):
+        pipeline = set_setting(pipeline, name, value)
     (folder / "mine.cppipe").write_text(pipeline)
     table = "StratoFeatures_Image.parquet"
     headless.run_pipeline(

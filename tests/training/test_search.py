@@ -31,8 +31,8 @@ RANGES = {
     "batch": {"choices": [4, 8]},
 }
 CONFIG = Config(**{**SMALL, "warmup_epochs": 0, "search": RANGES})
-# Long enough that, of two trials side by side, neither ends before the other has finished
-# its first epoch.
+# Long enough that, of two trials side by side, neither ends before the other has
+# finished its first epoch.
 LONG = dataclasses.replace(CONFIG, epochs=15)
 
 
