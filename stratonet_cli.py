@@ -32,9 +32,9 @@ def _plugins_directory(options):
 
 
 def _demo(options):
-    from stratonet_demo import demo
+    from stratonet_demo import run_demo
 
-    demo(options.plate, options.output)
+    run_demo(options.plate, options.output)
 
 
 def _extract(options: argparse.Namespace) -> int:

@@ -42,11 +42,11 @@ def rng():
 @pytest.fixture(scope="session")
 def published():
     """The published ResNet-50 tensors, from the archive in ``build/`` (95 MB, fetched when it is not there)."""
-    from training.transfer import fetch, read_published
+    from training.transfer import fetch_archive, read_published
 
     folder = ROOT / "build"
     try:
-        archive = fetch(folder)
+        archive = fetch_archive(folder)
     except RuntimeError as error:
         if any(
             folder.glob("*.tgz")
