@@ -119,7 +119,7 @@ class Card:
             ) from None
         return cls(**values)
 
-    def choose(self, taps=None):
+    def choose_taps(self, taps=None):
         """The taps named in ``taps`` by alias or layer, in the order of the network.
 
         Parameters

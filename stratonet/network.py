@@ -60,7 +60,7 @@ class StratoNet:
             )
         content = path.read_bytes()
         model, self.card = _parse_weights(content, path)
-        self.taps = self.card.choose(taps)
+        self.taps = self.card.choose_taps(taps)
         self.provider = provider
         self.feature_set_id = _make_feature_set_id(self.card, content)
 
@@ -101,7 +101,7 @@ class StratoNet:
             Not a weights file, an unknown tap or an unknown provider.
         """
         with _loading:
-            layers = tuple(tap.layer for tap in read_card(weights).choose(taps))
+            layers = tuple(tap.layer for tap in read_card(weights).choose_taps(taps))
             return _open_network(cls, *_find_weights(weights), layers, provider)
 
     def feature_names(self, channels):

@@ -279,7 +279,7 @@ class Destination:
         )
         features = _get_feature_matrix(table)
         for channel in self.recipe.channels:
-            for tap in self.recipe.card.choose(self.recipe.taps):
+            for tap in self.recipe.card.choose_taps(self.recipe.taps):
                 values = pa.array(
                     np.ascontiguousarray(features[:, start : start + tap.width]).ravel()
                 )

@@ -128,7 +128,7 @@ class Recipe:
         """What decides the numbers, as JSON can hold it."""
         return {
             "feature_set": self.net.feature_set_id,
-            "taps": [tap.layer for tap in self.card.choose(self.taps)],
+            "taps": [tap.layer for tap in self.card.choose_taps(self.taps)],
             "channels": list(self.channels),
             "illumination": self.illumination,
             "objects": self.size and (self.labels or "centres"),
@@ -334,7 +334,7 @@ class Recipe:
 
 @lru_cache(maxsize=4)
 def _names(recipe):
-    return feature_names(recipe.card.choose(recipe.taps), recipe.channels)
+    return feature_names(recipe.card.choose_taps(recipe.taps), recipe.channels)
 
 
 def _given(table):

@@ -82,12 +82,12 @@ def test_label(tap, label):
     ],
 )
 def test_choose(taps, expected):
-    assert layers(CARD.choose(taps)) == expected
+    assert layers(CARD.choose_taps(taps)) == expected
 
 
 def test_choose_takes_every_tap_where_none_has_an_alias():
     plain = replace(CARD, taps=tuple(replace(tap, alias=None) for tap in CARD.taps))
-    assert plain.choose() == plain.taps
+    assert plain.choose_taps() == plain.taps
 
 
 @pytest.mark.parametrize("taps", ["hgih", ["low", "conv5_block1_out"], [], ""])
@@ -97,13 +97,13 @@ def test_choose_refuses_with_the_list(taps):
         r" \(conv4_block6_out\)\. Received: "
     )
     with pytest.raises(ValueError, match=there):
-        CARD.choose(taps)
+        CARD.choose_taps(taps)
 
 
 def test_shipped_card(net):
     card = net.card
     assert (card.name, card.input_size, len(card.taps)) == ("stratonet50", 224, 13)
-    assert {tap.alias: (tap.layer, tap.width) for tap in card.choose()} == {
+    assert {tap.alias: (tap.layer, tap.width) for tap in card.choose_taps()} == {
         "low": ("conv3_block4_out", 512),
         "medium": ("conv4_block4_out", 1024),
         "high": ("conv4_block6_out", 1024),

@@ -91,7 +91,7 @@ def test_features_are_those_of_the_file_run_plainly(net, planes):
 def test_one_tap_alone_equals_its_columns_of_all(net, planes, alias, first, last):
     alone = StratoNet.load(taps=alias)
     by_layer = StratoNet.load(taps=alone.taps[0].layer)
-    assert by_layer.taps == alone.taps == net.card.choose(alias)
+    assert by_layer.taps == alone.taps == net.card.choose_taps(alias)
     for same in (alone, by_layer):
         np.testing.assert_array_equal(
             same.features(planes), net.features(planes)[:, first:last]
