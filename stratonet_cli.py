@@ -60,8 +60,8 @@ def _evaluate(options):
 
 
 def _run_cellprofiler(options: argparse.Namespace) -> None:
-    plan_batches = _needs("cellprofiler", "cellprofiler_plugin.batches", "plan_batches")
-    from cellprofiler_plugin.batches import Batches
+    make_batches = _needs("cellprofiler", "cellprofiler_plugin.batches", "Batches")
+    from cellprofiler_plugin.batch_plan import plan_batches
 
     plan = plan_batches(
         options.pipeline,
@@ -70,7 +70,7 @@ def _run_cellprofiler(options: argparse.Namespace) -> None:
         options.processes,
         options.images_per_batch,
     )
-    batches = Batches(plan)
+    batches = make_batches(plan)
     if not options.jobs:
         try:
             print(batches.run(progress=not options.quiet))

@@ -6,33 +6,31 @@ OUTPUT/_parts-<digest>/   while it runs; the digest is that of pipeline and imag
     00001-00096/          what CellProfiler writes for a part; beside it its .log, its
                           .pid and, when it has ended, its .done
 
-First `plan_batches` asks CellProfiler what there is to run; then `Batches` runs it.
+First `batch_plan.plan_batches` asks CellProfiler what there is to run; then `Batches`
+runs it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import psutil
 from tqdm import tqdm
 
 from cellprofiler_plugin import headless
-from cellprofiler_plugin.headless import CellProfilerOptions
+from cellprofiler_plugin.batch_plan import BatchPlan
 from cellprofiler_plugin.merge import merge_parts
-from cellprofiler_plugin.parts import Part, RunPlan, divide_image_sets
-from stratonet.files.atomic import lock_folder, write_atomically
+from cellprofiler_plugin.parts import Part
+from stratonet.files.atomic import lock_folder
 from stratonet.parallel import count_cores
 from stratonet.resources import get_resident_bytes
 
@@ -46,144 +44,13 @@ PAUSE = 0.3
 MOST_TRIES = 2
 
 
-@dataclass(frozen=True)
-class BatchPlan:
-    """How a pipeline is run in parts. Made by `plan_batches`.
-
-    Attributes
-    ----------
-    pipeline : pathlib.Path
-    output : pathlib.Path
-        CellProfiler's default output folder.
-    options : CellProfilerOptions
-    run : RunPlan
-        What CellProfiler would do.
-    parts : tuple of (int, int)
-        First and last image set of each part.
-    processes : int
-        At most so many at once.
-    """
-
-    pipeline: Path
-    output: Path
-    options: CellProfilerOptions
-    run: RunPlan
-    parts: tuple[tuple[int, int], ...]
-    processes: int
-
-    @property
-    def folder(self) -> Path:
-        """Where the parts are kept until they are merged."""
-        return self.output / f"_parts-{self.run.digest}"
-
-    @property
-    def path(self) -> Path:
-        """The file that keeps the plan for a run after an interruption."""
-        return self.folder / "plan.json"
-
-    def save(self) -> None:
-        """Keep the plan beside the parts."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"run": asdict(self.run), "parts": self.parts}
-        with write_atomically(self.path) as unfinished:
-            unfinished.write_text(json.dumps(content))
-
-
-def plan_batches(
-    pipeline: str | os.PathLike[str],
-    output: str | os.PathLike[str],
-    options: CellProfilerOptions | None = None,
-    processes: int | None = None,
-    images_per_batch: int = 96,
-) -> BatchPlan:
-    """Ask CellProfiler what a pipeline would run, and divide it into parts.
-
-    This starts CellProfiler, which takes some seconds. Nothing is written. Where an
-    interrupted run has left parts of the same work, their division is kept.
-
-    Parameters
-    ----------
-    pipeline : path
-        ``.cppipe``, ``.cpproj`` or ``Batch_data.h5``.
-    output : path
-        CellProfiler's default output folder.
-    options : CellProfilerOptions, optional
-        What else CellProfiler is told. Default: nothing.
-    processes : int, optional
-        At most so many at once. Default: one per core. Fewer run where memory does not
-        suffice.
-    images_per_batch : int
-        At most so many image sets per part, unless a group has more.
-
-    Returns
-    -------
-    BatchPlan
-
-    Raises
-    ------
-    RuntimeError
-        CellProfiler does not read the pipeline.
-    ValueError
-        CellProfiler cannot run the pipeline so, or not in parts.
-    """
-    options = options or CellProfilerOptions()
-    processes = processes or count_cores()
-    pipeline, output = Path(pipeline).resolve(), Path(output).resolve()
-    run = _ask_cellprofiler(pipeline, options)
-    if run.searches_images and options.image_directory:
-        _check_output(output, Path(options.image_directory).resolve())
-    plan = BatchPlan(pipeline, output, options, run, (), processes)
-    if plan.path.exists():
-        # The same work as before has the same digest. Its parts count only if they are
-        # divided as they were, also where the number of processes is another now.
-        divided = json.loads(plan.path.read_text())["parts"]
-    else:
-        divided = divide_image_sets(run, processes, images_per_batch)
-    parts = tuple((first, last) for first, last in divided)
-    return replace(plan, parts=parts, processes=min(processes, len(parts)))
-
-
-def _ask_cellprofiler(pipeline: Path, options: CellProfilerOptions) -> RunPlan:
-    """Start CellProfiler with `plan` in place of its own run."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer, log = Path(folder, "plan.json"), Path(folder, "log")
-        command = headless.build_command(pipeline, folder, *options.list_arguments())
-        # python -m cellprofiler ... becomes python -m cellprofiler_plugin.plan ...
-        command[2:3] = ["cellprofiler_plugin.plan", str(answer)]
-        with open(log, "w") as file:
-            subprocess.run(
-                command,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=headless.build_environment(),
-            )
-        if not answer.exists():
-            raise RuntimeError(
-                f"CellProfiler did not read {pipeline}. It said:\n"
-                f"{headless.read_errors(log)}"
-            )
-        content = json.loads(answer.read_text())
-    if "error" in content:
-        raise ValueError(f"{pipeline}: {content['error']}")
-    return RunPlan(**content)
-
-
-def _check_output(output: Path, images: Path) -> None:
-    if images in (output, *output.parents):
-        raise ValueError(
-            "The output folder lies in the folder of the images, where the processes"
-            " would take each other's files for images. Choose another one. Received:"
-            f" {output}"
-        )
-
-
 class Batches:
     """The parts of a run.
 
     Parameters
     ----------
     plan : BatchPlan
-        From `plan_batches`.
+        From `batch_plan.plan_batches`.
 
     Attributes
     ----------
@@ -331,7 +198,7 @@ class Batches:
                 for part in list(running):
                     need = max(need, get_resident_bytes(part.process))
                     # Asked before the log is read: afterwards the log is complete.
-                    has_ended = part.process.poll() is not None
+                    has_ended = part.has_ended()
                     bar.update(part.count_new_image_sets(self.plan.run.last_module))
                     if not has_ended:
                         continue

@@ -1,58 +1,25 @@
 """A part of a run: consecutive image sets, measured by one CellProfiler process.
 
-What is known of the run (`RunPlan`), how its image sets are divided, and what a part
-that has run lacks to be complete.
+How far it is, and what a part that has run lacks to be complete.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from cellprofiler_plugin.merge import find_merger
 from stratonet.messages import shorten_list
 
+if TYPE_CHECKING:
+    from cellprofiler_plugin.batch_plan import RunPlan
+
 # What CellProfiler prints of each image set and module, with numbers from 1.
 IMAGE_SET_LINE = re.compile(r"Image # (\d+), module")
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What a headless run of CellProfiler would do, as `plan` finds out.
-
-    Attributes
-    ----------
-    image_sets : list of [int, int]
-        Number of each image set and of its group, in the order of the run.
-    groups : list of dict of str to str
-        Keys and values of each group, as ``--group`` takes them. One empty dictionary
-        where the pipeline does not group.
-    whole : list of str
-        Names of modules that need all image sets of a group at once.
-    writes : list of str
-        Names of files that each process has to write.
-    writes_tables : bool
-        Whether each process has to write tables of ExportToSpreadsheet.
-    last_module : int
-        Number of the pipeline's last module.
-    searches_images : bool
-        Whether the module Images takes what lies in the image directory.
-    digest : str
-        Of the pipeline, its weights and projections, and of what it measures.
-    """
-
-    image_sets: list[list[int]]
-    groups: list[dict[str, str]]
-    whole: list[str]
-    writes: list[str]
-    writes_tables: bool
-    last_module: int
-    searches_images: bool
-    digest: str
 
 
 @dataclass
@@ -101,6 +68,10 @@ class Part:
             ``log``, ``pid`` or ``done``.
         """
         return self.folder.with_name(f"{self.folder.name}.{suffix}")
+
+    def has_ended(self) -> bool:
+        """Whether its process has ended, however it did."""
+        return self.process is not None and self.process.poll() is not None
 
     def count_new_image_sets(self, last_module: int) -> int:
         """Count image sets that have come through the last module since the last call.
@@ -165,64 +136,3 @@ class Part:
         if plan.writes_tables and not any(map(find_merger, files)):
             missing.append("the tables of ExportToSpreadsheet")
         return missing
-
-
-def divide_image_sets(
-    plan: RunPlan, processes: int, images_per_batch: int
-) -> list[tuple[int, int]]:
-    """Divide the image sets into parts of about equal size that keep groups together.
-
-    Parameters
-    ----------
-    plan : RunPlan
-        Its image sets, with their groups.
-    processes : int
-        How many run at once.
-    images_per_batch : int
-        At most so many image sets per part, unless a group has more.
-
-    Returns
-    -------
-    list of (int, int)
-        First and last image set of each part.
-
-    Raises
-    ------
-    ValueError
-        The image sets of a group do not follow each other.
-    """
-    total = len(plan.image_sets)
-    # Rounds of all processes, each with a part of the same size.
-    rounds = math.ceil(total / (processes * images_per_batch))
-    largest = math.ceil(total / (processes * rounds))
-    parts: list[tuple[int, int]] = []
-    for first, last in _list_indivisible(plan):
-        if parts:
-            part_first, part_last = parts[-1]
-            fits = last - part_first < largest
-            if part_last + 1 == first and fits:
-                parts[-1] = (part_first, last)
-                continue
-        parts.append((first, last))
-    return parts
-
-
-def _list_indivisible(plan: RunPlan) -> list[tuple[int, int]]:
-    """First and last of image sets that one process has to run: each one, or groups."""
-    groups: dict[int, list[int]] = {}
-    for number, group in plan.image_sets:
-        groups.setdefault(group, []).append(number)
-    # A pipeline that does not group has one group of all, which may be divided unless
-    # a module needs it whole.
-    if len(groups) == 1 and not plan.whole:
-        return [(number, number) for number, _ in plan.image_sets]
-    spans = []
-    for numbers in groups.values():
-        first, last = numbers[0], numbers[-1]
-        if numbers != list(range(first, last + 1)):
-            raise ValueError(
-                "The image sets of a group do not follow each other. Sort the image"
-                " sets by their groups."
-            )
-        spans.append((first, last))
-    return spans

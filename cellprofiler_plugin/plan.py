@@ -4,7 +4,7 @@
 
 CellProfiler reads its own arguments and prepares the run, so that groups, ranges and
 searched folders are what they would be. The file ANSWER then holds, as JSON, the fields
-of `cellprofiler_plugin.parts.RunPlan`; or ``error``: why the pipeline cannot be run, or
+of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run, or
 not in parts.
 """
 
@@ -32,7 +32,7 @@ from cellprofiler_core.preferences import (
 from cellprofiler_core.setting.text import Directory
 from cellprofiler_core.workspace import Workspace
 
-from cellprofiler_plugin.parts import RunPlan
+from cellprofiler_plugin.batch_plan import RunPlan
 from stratonet import __version__
 from stratonet.naming import PREFIX
 

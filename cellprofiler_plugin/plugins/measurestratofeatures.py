@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, EXPERIMENT, IMAGE
+from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, IMAGE
 from cellprofiler_core.module import Module
 
-from cellprofiler_plugin import parquet, pixels, settings, validation
-from cellprofiler_plugin.figure import draw_pictures, make_pictures
+from cellprofiler_plugin import measurements, parquet, pixels, settings, validation
+from cellprofiler_plugin.figure import draw_pictures
 from cellprofiler_plugin.help import MODULE
+from cellprofiler_plugin.pictures import make_pictures
 from stratonet import StratoNet
 from stratonet.naming import PREFIX, component_names, make_names, tap_names
 from stratonet.network import read_card, read_feature_set_id
@@ -27,7 +28,6 @@ from stratonet.tables import columns
 
 if TYPE_CHECKING:
     from cellprofiler.gui.figure import Figure
-    from cellprofiler_core.measurement import Measurements
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.setting import Setting
     from cellprofiler_core.workspace import Workspace
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
     # A column as CellProfiler declares it: object name, feature, type.
     Column = tuple[str, str, str]
-
-# Measurements of the experiment: which network, and which projection, has measured.
-FEATURE_SET, PROJECTION = f"{PREFIX}_FeatureSet", f"{PREFIX}_Projection"
-COLTYPE_ID = "varchar(128)"
 
 
 class MeasureStratoFeatures(Module):
@@ -243,9 +239,9 @@ class MeasureStratoFeatures(Module):
 
     def get_measurement_columns(self, pipeline: Pipeline) -> list[Column]:
         """Declare the columns, for CellProfiler's exports and pickers."""
-        declared = [(EXPERIMENT, FEATURE_SET, COLTYPE_ID)]
+        declared = [measurements.FEATURE_SET]
         if self.reduce.value:
-            declared.append((EXPERIMENT, PROJECTION, COLTYPE_ID))
+            declared.append(measurements.PROJECTION)
         if not self.writes_tables:
             return declared
         names = settings.read_or_empty(self.make_column_names)
@@ -301,22 +297,8 @@ class MeasureStratoFeatures(Module):
             self.validate_module(pipeline)
         if not pipeline.test_mode:
             logging.info("%s will write %s", self.module_name, self.describe_columns())
-        self._store_ids(workspace)
+        measurements.add_ids(workspace)
         return True
-
-    def _store_ids(self, workspace: Workspace) -> None:
-        # One value for the whole experiment, however many of these modules it has.
-        modules = [
-            module
-            for module in workspace.pipeline.modules()
-            if module.module_name == self.module_name
-        ]
-        measurements = workspace.measurements
-        ids = {module.load_network().feature_set_id for module in modules}
-        measurements.add_experiment_measurement(FEATURE_SET, ", ".join(sorted(ids)))
-        ids = {module.load_projection().id for module in modules if module.reduce.value}
-        if ids:
-            measurements.add_experiment_measurement(PROJECTION, ", ".join(sorted(ids)))
 
     def prepare_to_create_batch(
         self, workspace: Workspace, fn_alter_path: Callable[[str], str]
@@ -369,9 +351,8 @@ class MeasureStratoFeatures(Module):
 
     def _describe_run(self, workspace: Workspace, net: StratoNet) -> list[Any]:
         """What image sets need to share for the figure to compare them."""
-        measurements = workspace.measurements
         return [
-            measurements.get_experiment_measurement("Run_Timestamp"),
+            workspace.measurements.get_experiment_measurement("Run_Timestamp"),
             net.feature_set_id,
             self.images.value,
             self.taps.get_selections(),
@@ -391,70 +372,31 @@ class MeasureStratoFeatures(Module):
         features : numpy.ndarray (n, images x width of the network)
             A row per image or object.
         """
+        recorded = workspace.measurements
         if self.reduce.value:
-            features = self._reduce_features(features)
+            projection = self.load_projection()
+            features = measurements.reduce_features(
+                projection, self.images.value, features
+            )
         if self.writes_tables:
-            self._write_measurements(workspace.measurements, object_name, features)
+            names = self.make_column_names()
+            measurements.add_features(recorded, object_name, names, features)
         if self.writes_parquet and not workspace.pipeline.test_mode:
-            measurements = workspace.measurements
             parquet.write_image_set(
                 self.get_unfinished_folder(workspace),
                 object_name,
-                measurements.image_set_number,
-                self._make_row_keys(measurements, object_name, len(features)),
+                recorded.image_set_number,
+                measurements.read_row_keys(recorded, object_name, len(features)),
                 features,
             )
 
-    def _reduce_features(self, features: np.ndarray) -> np.ndarray:
-        """Components of features, (n, images x components)."""
-        projection = self.load_projection()
-        images = self.images.value
-        by_image = np.split(features, len(images), axis=1)
-        components = [
-            projection.transform(values, image)
-            for image, values in zip(images, by_image)
-        ]
-        return np.hstack(components)
-
-    def _write_measurements(
-        self, measurements: Measurements, object_name: str, features: np.ndarray
-    ) -> None:
-        names = self.make_column_names()
-        for number, (name, column) in enumerate(zip(names, features.T)):
-            values = column.astype(float)
-            if object_name == IMAGE:
-                measurements.add_image_measurement(name, values[0])
-            elif number == 0:
-                measurements.add_measurement(object_name, name, values)
-            else:
-                # add_measurement would write the numbers of the objects again, which
-                # takes as long as the column itself.
-                key = object_name, name, measurements.image_set_number
-                measurements.hdf5_dict[key] = values
-
-    def _make_row_keys(
-        self, measurements: Measurements, object_name: str, count: int
-    ) -> dict[str, Any]:
-        """What tells the rows of an image set from all others, by column."""
-        keys: dict[str, Any] = {columns.IMAGE_NUMBER: measurements.image_set_number}
-        if object_name != IMAGE:
-            keys[columns.OBJECT_NUMBER] = np.arange(1, count + 1)
-        for feature in measurements.get_feature_names(IMAGE):
-            if not feature.startswith("Metadata_"):
-                continue
-            value = measurements.get_current_image_measurement(feature)
-            # A module after this one may have written it for earlier image sets only.
-            if value is not None:
-                keys[feature] = value
-        return keys
-
     def get_unfinished_folder(self, workspace: Workspace) -> str:
         """The folder of this run's image sets, the same in all of its processes."""
-        measurements = workspace.measurements
-        started = measurements.get_experiment_measurement("Run_Timestamp")
+        recorded = workspace.measurements
+        started = recorded.get_experiment_measurement("Run_Timestamp")
         # A colon is not allowed in the names of files on Windows.
         run = f"{self.prefix.value}-{started.replace(':', '-')}-{self.module_num}"
-        folder = self.folder.get_absolute_path(measurements)
+        folder = self.folder.get_absolute_path(recorded)
         return os.path.join(folder, f"{run}.unfinished")
 
     def post_run(self, workspace: Workspace) -> None:
