@@ -3,11 +3,14 @@
 The thesis's table 9 (section C, "Performance in time").
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import platform
 import threading
 import time
+from contextlib import suppress
 
 import psutil
 
@@ -154,13 +157,29 @@ def _percent_busy(began, ended):
     return 100 * busy / total if total > 0 else 0.0
 
 
-def get_resident_bytes():
-    """Bytes in memory of this process and its children."""
-    process = psutil.Process()
+def get_resident_bytes(process: psutil.Process | None = None) -> int:
+    """Bytes of memory that a process and its children hold.
+
+    Parameters
+    ----------
+    process : psutil.Process, optional
+        Default: this process.
+
+    Returns
+    -------
+    int
+        Resident bytes; memory that they share counts once for each. 0 for a process
+        that has ended.
+    """
+    if process is None:
+        process = psutil.Process()
+    try:
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0
     size = 0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            size += one.memory_info().rss
-        except psutil.Error:  # it has ended meanwhile
-            pass
+    for member in family:
+        # Any of them may end while the others are asked.
+        with suppress(psutil.Error):
+            size += member.memory_info().rss
     return size
