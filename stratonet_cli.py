@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stratonet import __version__
 
 if TYPE_CHECKING:
+    from cellprofiler_plugin.headless import CellProfilerOptions
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.recipe import Objects
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 DAMAGED = 3
 
 
-def _plugins_directory(options):
+def _plugins_directory(options: argparse.Namespace) -> None:
     from cellprofiler_plugin.headless import PLUGINS
 
     print(PLUGINS)
@@ -136,34 +138,39 @@ def _evaluate(options):
     )
 
 
-def _run_cellprofiler(options):
-    made = _needs("cellprofiler", "cellprofiler_plugin.batches", "Batches")
-    names = (
-        "image_directory",
-        "data_file",
-        "file_list",
-        "group",
-        "first_image_set",
-        "last_image_set",
-    )
-    names += ("plugins_directory", "temporary_directory", "conserve_memory")
-    given = {name.replace("_", "-"): getattr(options, name) for name in names}
-    given = {name: value for name, value in given.items() if value is not None}
-    if options.always_continue:
-        given["always-continue"] = None
-    batches = made(
+def _run_cellprofiler(options: argparse.Namespace) -> None:
+    make_batches = _needs("cellprofiler", "cellprofiler_plugin.batches", "Batches")
+    from cellprofiler_plugin.batch_plan import plan_batches
+
+    plan = plan_batches(
         options.pipeline,
         options.output_directory,
-        given,
+        _read_cellprofiler_options(options),
         options.processes,
         options.images_per_batch,
     )
+    batches = make_batches(plan)
     if not options.jobs:
-        print(batches.run(options.quiet))
+        try:
+            print(batches.run(progress=not options.quiet))
+        except RuntimeError as error:
+            words = str(error).replace("always_continue", "--always-continue")
+            raise RuntimeError(words) from error
     elif options.jobs.suffix == ".json":
-        options.jobs.write_text(json.dumps(batches.distributed(), indent=1) + "\n")
+        jobs = batches.make_distributed_jobs()
+        options.jobs.write_text(json.dumps(jobs, indent=1) + "\n")
     else:
-        options.jobs.write_text("".join(f"{line}\n" for line in batches.jobs()))
+        lines = [f"{command}\n" for command in batches.list_jobs()]
+        options.jobs.write_text("".join(lines))
+
+
+def _read_cellprofiler_options(options: argparse.Namespace) -> CellProfilerOptions:
+    from cellprofiler_plugin.headless import CellProfilerOptions
+
+    # Those of a part, such as done_file, are no flags of the command.
+    names = [field.name for field in fields(CellProfilerOptions)]
+    values = {name: getattr(options, name) for name in names if name in options}
+    return CellProfilerOptions(**values)
 
 
 def _project(options):
@@ -346,19 +353,25 @@ def main(arguments=None):
         return 1
 
 
-def _add_run_cellprofiler(commands):
+def _add_run_cellprofiler(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "run-cellprofiler",
         help="run a CellProfiler pipeline on all cores",
         description=(
-            "Run a pipeline as cellprofiler -c -r does, in several processes, and merge"
-            " what they write (CSV, SQLite, Parquet) into what a single one would have"
-            " written. The same command again goes on where it was stopped."
+            "Run a pipeline as cellprofiler -c -r does, but in several processes, and"
+            " merge what they write (CSV, SQLite, Parquet) into what a single one would"
+            " have written. If interrupted, run the same command again; it resumes."
         ),
     )
     command.set_defaults(run=_run_cellprofiler)
-    here = os.path.abspath
-    group = command.add_argument_group("as cellprofiler takes them")
+    _add_cellprofiler_options(command.add_argument_group("as cellprofiler takes them"))
+    _add_process_options(command.add_argument_group("processes"))
+
+
+def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
+    """Options of ``cellprofiler -c -r``, under the same names."""
+    # Parts of the run work in folders of their own: paths must not be relative.
+    absolute = os.path.abspath
     group.add_argument(
         "-p",
         "--pipeline",
@@ -376,21 +389,35 @@ def _add_run_cellprofiler(commands):
         help="default output folder",
     )
     group.add_argument(
-        "-i", "--image-directory", type=here, metavar="DIR", help="folder of the images"
+        "-i",
+        "--image-directory",
+        type=absolute,
+        metavar="DIR",
+        help="folder of the images",
     )
     group.add_argument(
-        "--data-file", type=here, metavar="CSV", help="table for LoadData"
+        "--data-file", type=absolute, metavar="CSV", help="table for LoadData"
     )
     group.add_argument(
         "--file-list",
-        type=here,
+        type=absolute,
         metavar="FILE",
-        help="a file or URL a line, for the module Images",
+        help="one file or URL per line, for the module Images",
     )
     group.add_argument(
-        "-f", "--first-image-set", type=int, metavar="N", help="counted from 1"
+        "-f",
+        "--first-image-set",
+        type=int,
+        metavar="N",
+        help="first image set to run, counted from 1",
     )
-    group.add_argument("-l", "--last-image-set", type=int, metavar="N")
+    group.add_argument(
+        "-l",
+        "--last-image-set",
+        type=int,
+        metavar="N",
+        help="last image set to run",
+    )
     group.add_argument(
         "-g",
         "--group",
@@ -399,26 +426,37 @@ def _add_run_cellprofiler(commands):
     )
     group.add_argument(
         "--plugins-directory",
-        type=here,
+        type=absolute,
         metavar="DIR",
         help="default: that of MeasureStratoFeatures",
     )
-    group.add_argument("-t", "--temporary-directory", type=here, metavar="DIR")
+    group.add_argument(
+        "-t",
+        "--temporary-directory",
+        type=absolute,
+        metavar="DIR",
+        help="folder for CellProfiler's temporary files",
+    )
     group.add_argument(
         "--conserve-memory", metavar="BOOL", help="release memory after each image set"
     )
     group.add_argument(
         "--always-continue",
         action="store_true",
-        help="go on after an image set with an error",
+        help="skip image sets with an error",
     )
-    group = command.add_argument_group("processes")
+
+
+def _add_process_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-n",
         "--processes",
         type=_count,
         metavar="N",
-        help="at most so many (default: one a core, as far as memory goes)",
+        help=(
+            "run at most N processes at once (default: one per core, fewer where memory"
+            " does not suffice)"
+        ),
     )
     group.add_argument(
         "--images-per-batch",
@@ -426,8 +464,8 @@ def _add_run_cellprofiler(commands):
         default=96,
         metavar="N",
         help=(
-            "image sets a process runs before it ends (default: %(default)s; a group"
-            " stays together)"
+            "image sets that a process runs before it ends (default: %(default)s; a"
+            " group stays together)"
         ),
     )
     group.add_argument(
@@ -435,9 +473,10 @@ def _add_run_cellprofiler(commands):
         type=Path,
         metavar="FILE",
         help=(
-            "run nothing, and write the commands for a scheduler, one a line; the same"
-            " command without --jobs then merges. A name that ends in .json gets the"
-            " job file of Distributed-CellProfiler, a job a group"
+            "run nothing, but write the commands for a scheduler, one per line;"
+            " afterwards the same command without --jobs merges. A name that ends in"
+            " .json gets the job file of Distributed-CellProfiler, with one job per"
+            " group"
         ),
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
