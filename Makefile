@@ -3,41 +3,45 @@
 # make test-fast    the gates, then the tests that take little time (90 seconds)
 # make lint         the gates alone: style, types, imports (seconds)
 # make docs         the documentation with the API reference, into build/docs
-# make dist         sdist and wheel into dist, and the sdist's own tests
+# make dist         source distribution and wheel, into dist
 # make results DATA=DIR   the numbers of docs/results.md, from the folder of test images (an hour)
 # Each makes what is missing first, and says so.
 
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-PACKAGES := stratonet stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
-# What the core and the transformer promise, with any versions that pyproject.toml allows.
-CORE_TESTS := tests/stratonet tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
+# Real images, for the tests that run elsewhere, too.
+export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
+IN_TWO := --numprocesses 2 --dist loadfile
+# What the core and the transformer promise with any versions that pyproject.toml allows.
+CORE_TESTS := tests/test_packaging.py tests/stratonet tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
 
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")
 
-test: lint test-everything test-cellprofiler test-lowest test-current
+test: lint docs test-everything test-cellprofiler test-lowest test-current
 
 # Two processes. A file stays in one of them, so that what its tests share is made once.
 test-everything: .venv/ready
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --durations 10
+	.venv/bin/python -m pytest $(IN_TWO) --durations 10
 
 test-cellprofiler: .venv-cellprofiler/ready
 	.venv-cellprofiler/bin/python -m pytest -m stock_cellprofiler
 
-test-lowest: .venv-lowest/ready
-	.venv-lowest/bin/python -m pytest $(CORE_TESTS)
+# The wheel, and the tests of the source distribution: what a user of either has.
+test-lowest: dist .venv-lowest/ready
+	@$(UV) pip install --quiet --python .venv-lowest --no-deps --reinstall-package stratonet dist/*.whl
+	cd build/sdist && $(CURDIR)/.venv-lowest/bin/pytest $(IN_TWO) $(CORE_TESTS)
 
 # Not every machine has Python 3.12 or can fetch it.
 test-current: | $(filter .uv/bin/uv,$(UV))
 	@if $(UV) python find 3.12 >/dev/null 2>&1 || $(UV) python install --quiet 3.12; then \
 		$(MAKE) --no-print-directory .venv-current/ready && \
-		.venv-current/bin/python -m pytest $(CORE_TESTS); \
+		.venv-current/bin/python -m pytest $(IN_TWO) $(CORE_TESTS); \
 	else \
 		echo "Skipped: the tests with the newest libraries. They need Python 3.12, which is neither here nor could be fetched."; \
 	fi
 
 test-fast: lint .venv/ready
-	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	.venv/bin/python -m pytest $(IN_TWO) -m "not slow"
 
 lint: .venv-lint/ready
 	.venv-lint/bin/ruff check .
@@ -47,8 +51,15 @@ lint: .venv-lint/ready
 	.venv-lint/bin/cffconvert --validate
 
 docs: .venv/ready
-	@.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env docs build/docs
-	@echo "Written: build/docs/index.html"
+	@.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --conf-dir docs . build/docs
+	@echo "Written: build/docs/docs/index.html"
+
+dist: | $(filter .uv/bin/uv,$(UV))
+	@rm -rf dist build/sdist
+	@$(UV) build --quiet --out-dir dist
+	@mkdir -p build/sdist
+	@tar -xzf dist/stratonet-*.tar.gz -C build/sdist --strip-components 1
+	@echo "Written: $$(ls dist/*)"
 
 results: .venv/ready
 	@test -n "$(DATA)" || { echo "Give the folder of test images: make results DATA=DIR" >&2; exit 2; }
