@@ -10,6 +10,7 @@
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Real images, for the tests that run elsewhere, too.
 export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
+PACKAGES := stratonet stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
 IN_TWO := --numprocesses 2 --dist loadfile
 # What the core and the transformer promise with any versions that pyproject.toml allows.
 CORE_TESTS := tests/test_packaging.py tests/stratonet tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
@@ -21,7 +22,7 @@ test: lint docs test-everything test-cellprofiler test-lowest test-current
 
 # Two processes. A file stays in one of them, so that what its tests share is made once.
 test-everything: .venv/ready
-	.venv/bin/python -m pytest $(IN_TWO) --durations 10
+	.venv/bin/python -m pytest $(IN_TWO) --durations 10 --doctest-modules tests $(PACKAGES)
 
 test-cellprofiler: .venv-cellprofiler/ready
 	.venv-cellprofiler/bin/python -m pytest -m stock_cellprofiler
