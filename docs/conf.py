@@ -33,6 +33,8 @@ include_patterns = [
 # The page of the package index repeats the README.
 exclude_patterns = ["docs/package.md"]
 
+# `name` in a docstring is a link where the name is documented here.
+default_role = "py:obj"
 # Headings are link targets, under the names that they have where the code is read.
 myst_heading_anchors = 3
 

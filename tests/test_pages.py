@@ -83,6 +83,13 @@ def test_links_lead_to_files(page):
             assert path.exists(), f"{page}: {link}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_configuration_files_can_be_read(page):
+    for block in read_blocks(page):
+        if block.language == "yaml":
+            assert pytest.importorskip("yaml").safe_load(block.code)
+
+
 # What the blocks of a page take for granted: files in the current folder, and names.
 
 
