@@ -1,4 +1,4 @@
-"""What users import says in its docstring what goes in and what comes out, and shows it."""
+"""What users import says what goes in and what comes out, and shows an example."""
 
 import inspect
 from importlib import import_module
