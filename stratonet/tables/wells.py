@@ -60,6 +60,44 @@ def format_well(row: int, column: int) -> str:
     return f"{ROW_LETTERS[row]}{column + 1:02d}"
 
 
+def make_well_name(row: str, column: str) -> str:
+    """Name of a well whose row and column are written apart, both from 1.
+
+    Parameters
+    ----------
+    row : str
+        A number (``"1"``, ``"01"``) or letters (``"A"``, ``"a"``).
+    column : str
+        A number.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        Row or column is no number from 1, and the row no letters of a row.
+
+    Examples
+    --------
+    >>> make_well_name("02", "3"), make_well_name("AA", "1")
+    ('B03', 'AA01')
+    """
+    letters = row.upper()
+    if letters in ROW_LETTERS:
+        row_number = ROW_LETTERS.index(letters) + 1
+    else:
+        row_number = int(row) if row.isdecimal() else 0
+    column_number = int(column) if column.isdecimal() else 0
+    if not 1 <= row_number <= len(ROW_LETTERS) or column_number < 1:
+        raise ValueError(
+            "Row and column of a well are numbers from 1, or the row is letters."
+            f" Received: {row!r} and {column!r}"
+        )
+    return format_well(row_number - 1, column_number - 1)
+
+
 def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
     """Row letters and column numbers of wells.
 

@@ -5,6 +5,8 @@ import pytest
 
 from stratonet import Card, Planes, Scaling, Tap
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 CARD = Card(
     name="tiny",
     version="0.1",

@@ -5,6 +5,8 @@ import pytest
 from stratonet import Tap, naming
 from stratonet.naming import feature_names, tap_names
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 LOW, HIGH = Tap("conv3_block4_out", 512, "low"), Tap("conv4_block6_out", 1024, "high")
 
 

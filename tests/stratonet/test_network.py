@@ -16,6 +16,8 @@ from stratonet import StratoNet, _onnx, preprocessing
 from stratonet.network import WEIGHTS, read_card
 from stratonet.parallel import count_cores
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 ROOT = Path(__file__).parents[2]
 SHIPPED = WEIGHTS / "stratonet50.onnx"
 

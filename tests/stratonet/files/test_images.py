@@ -13,6 +13,8 @@ from PIL import Image
 from stratonet.files.images import read_plane
 from stratonet.files.urls import is_url
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 
 @pytest.fixture
 def pixels(rng):

@@ -177,6 +177,7 @@ def test_what_cannot_be_one_frame_is_refused(screen):
 
 
 def test_names_are_taken_apart_as_they_were_put_together():
+    pytest.importorskip("anndata")
     adata = to_anndata(table("P1"))
     expected = [
         (c, tap.label, n) for c in CHANNELS for tap in TAPS for n in range(tap.width)
@@ -202,7 +203,7 @@ def test_names_are_taken_apart_as_they_were_put_together():
 
 
 def test_anndata_and_back_from_a_file(screen, tmp_path):
-    import anndata
+    anndata = pytest.importorskip("anndata")
 
     frame = read_features(screen)
     frame["Metadata_Day"] = pd.to_datetime(date(2024, 6, 13))
@@ -259,7 +260,7 @@ def test_missing_anndata_is_named(monkeypatch):
 
 
 def test_pycytominer_with_the_names_given(tmp_path):
-    import pycytominer
+    pycytominer = pytest.importorskip("pycytominer")
 
     wells = [f"{row}{column:02d}" for row in "ABCD" for column in range(1, 7)]
     frame = table("P1", wells * 2)
