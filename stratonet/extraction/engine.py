@@ -45,7 +45,13 @@ class Shard:
             )
 
     def holds(self, index: int) -> bool:
-        """Whether a well is in this part, by its position from 0."""
+        """Whether a well is in this part.
+
+        Parameters
+        ----------
+        index : int
+            Its position among all wells, from 0.
+        """
         # Every n-th, not a block of wells: the parts then take equally long.
         return index % self.count == self.number - 1
 

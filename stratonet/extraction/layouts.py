@@ -53,7 +53,15 @@ class PlateLayout:
     required_columns: ClassVar[tuple[str, ...]] = ()
 
     def locate(self, output: str, recipe: Recipe) -> str:
-        """The folder of the features: the output itself."""
+        """The folder of the features: the output itself.
+
+        Parameters
+        ----------
+        output : str
+            Folder or S3 prefix, as the user gives it.
+        recipe : Recipe
+            What is measured.
+        """
         return output
 
     def write_tables(
@@ -108,7 +116,15 @@ class GalleryLayout:
     required_columns: ClassVar[tuple[str, ...]] = (BATCH, SITE)
 
     def locate(self, output: str, recipe: Recipe) -> str:
-        """The folder of these features below ``workspace_dl``."""
+        """The folder of these features below ``workspace_dl``.
+
+        Parameters
+        ----------
+        output : str
+            The folder ``workspace_dl``.
+        recipe : Recipe
+            Its network gives the folder its name.
+        """
         network, _, digest = recipe.network.feature_set_id.rpartition("-")
         # "ImageNet-1k (ILSVRC 2012)" is ImageNet-1k.
         dataset = re.split(r"[ (]", recipe.card.trained_on)[0]

@@ -116,7 +116,13 @@ class Plan:
             yield from units
 
     def advance(self, count: int) -> None:
-        """Note that more image sets have been measured."""
+        """Note that more image sets have been measured.
+
+        Parameters
+        ----------
+        count : int
+            How many since the last call.
+        """
         with self._lock:
             self._bar.update(count)
 

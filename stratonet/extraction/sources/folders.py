@@ -54,7 +54,13 @@ class FolderSource:
     """Folders and S3 prefixes of images whose names tell image set and channel."""
 
     def read(self, source: ImageSource) -> ImageSets:
-        """Read the image sets of a folder, see `Source.read`."""
+        """Read the image sets of a folder, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A folder or S3 prefix, perhaps with a pattern.
+        """
         if not source.storage.is_folder(source.path):
             raise NotMine
         return read_folder(source.path, source.storage, source.pattern)

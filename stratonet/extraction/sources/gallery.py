@@ -37,7 +37,13 @@ class GallerySource:
     """
 
     def read(self, source: ImageSource) -> ImageSets:
-        """Read the image sets of a plate, see `Source.read`."""
+        """Read the image sets of a plate, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A name such as ``jump:source_8/J3/A1170384``.
+        """
         name = source.location
         if not name.startswith(PREFIX):
             raise NotMine

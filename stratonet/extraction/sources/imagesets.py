@@ -158,7 +158,13 @@ class Source(Protocol):
 
 
 def list_channels(frame: pd.DataFrame) -> list[str]:
-    """The names of the channels of a table in normal form."""
+    """The names of the channels of a table in normal form.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    """
     return list_image_channels(frame)
 
 
@@ -240,7 +246,17 @@ def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.nda
 
 
 def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> bytes:
-    """Read the file of one channel of an image set, see `read_image`."""
+    """Read the file of one channel of an image set.
+
+    Parameters
+    ----------
+    row, channel, storage
+        See `read_image`.
+
+    Returns
+    -------
+    bytes
+    """
     url = row[image_column(URL, channel)]
     # A row without one of its files is still an image set.
     if url is None:
@@ -249,11 +265,22 @@ def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> 
 
 
 def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.ndarray:
-    """Decode the plane of one channel from the bytes of its file, see `read_image`.
+    """Decode the plane of one channel from the bytes of its file.
 
     Reading and decoding are separate because files are read in threads of their own,
     which wait for S3, while the thread that measures a plane also decodes it, so that
     it stays in the cache of its core.
+
+    Parameters
+    ----------
+    row, channel
+        See `read_image`.
+    content : bytes
+        What `read_image_bytes` returns.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
     """
     # Messages begin with it, and a query of a URL may be a signature.
     name = redact_url(row[image_column(URL, channel)])

@@ -44,7 +44,13 @@ class TableSource:
     """
 
     def read(self, source: ImageSource) -> ImageSets:
-        """Read the image sets of a table, see `Source.read`."""
+        """Read the image sets of a table, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A table, perhaps with base and replacements of its paths.
+        """
         if not source.storage.exists(source.path):
             raise NotMine
         frame = read_loaddata(source.path, source.storage, source.base, source.replace)
