@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from stratonet import __version__
 
 if TYPE_CHECKING:
+    from cellprofiler_plugin.headless import CellProfilerOptions
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.recipe import Objects
 
@@ -25,16 +27,16 @@ if TYPE_CHECKING:
 DAMAGED = 3
 
 
-def _plugins_directory(options):
+def _plugins_directory(options: argparse.Namespace) -> None:
     from cellprofiler_plugin.headless import PLUGINS
 
     print(PLUGINS)
 
 
 def _demo(options):
-    from stratonet_demo import demo
+    from stratonet_demo import run_demo
 
-    demo(options.plate, options.output)
+    run_demo(options.plate, options.output)
 
 
 def _extract(options: argparse.Namespace) -> int:
@@ -136,39 +138,46 @@ def _evaluate(options):
     )
 
 
-def _run_cellprofiler(options):
-    made = _needs("cellprofiler", "cellprofiler_plugin.batches", "Batches")
-    names = (
-        "image_directory",
-        "data_file",
-        "file_list",
-        "group",
-        "first_image_set",
-        "last_image_set",
-    )
-    names += ("plugins_directory", "temporary_directory", "conserve_memory")
-    given = {name.replace("_", "-"): getattr(options, name) for name in names}
-    given = {name: value for name, value in given.items() if value is not None}
-    if options.always_continue:
-        given["always-continue"] = None
-    batches = made(
+def _run_cellprofiler(options: argparse.Namespace) -> None:
+    make_batches = _needs("cellprofiler", "cellprofiler_plugin.batches", "Batches")
+    from cellprofiler_plugin.batch_plan import plan_batches
+
+    plan = plan_batches(
         options.pipeline,
         options.output_directory,
-        given,
+        _read_cellprofiler_options(options),
         options.processes,
         options.images_per_batch,
     )
+    batches = make_batches(plan)
     if not options.jobs:
-        print(batches.run(options.quiet))
+        try:
+            print(batches.run(progress=not options.quiet))
+        except RuntimeError as error:
+            words = str(error).replace("always_continue", "--always-continue")
+            raise RuntimeError(words) from error
     elif options.jobs.suffix == ".json":
-        options.jobs.write_text(json.dumps(batches.distributed(), indent=1) + "\n")
+        jobs = batches.make_distributed_jobs()
+        options.jobs.write_text(json.dumps(jobs, indent=1) + "\n")
     else:
-        options.jobs.write_text("".join(f"{line}\n" for line in batches.jobs()))
+        lines = [f"{command}\n" for command in batches.list_jobs()]
+        options.jobs.write_text("".join(lines))
+
+
+def _read_cellprofiler_options(options: argparse.Namespace) -> CellProfilerOptions:
+    from cellprofiler_plugin.headless import CellProfilerOptions
+
+    # Those of a part, such as done_file, are no flags of the command.
+    names = [field.name for field in fields(CellProfilerOptions)]
+    values = {name: getattr(options, name) for name in names if name in options}
+    return CellProfilerOptions(**values)
 
 
 def _project(options):
-    project = _needs("evaluate", "stratonet_sklearn.projection", "project")
-    print(project(options.table, options.output, options.components))
+    write_projection = _needs(
+        "evaluate", "stratonet_sklearn.projection", "write_projection"
+    )
+    print(write_projection(options.table, options.output, options.components))
 
 
 def _needs(extra, module, name):
@@ -293,6 +302,7 @@ def main(arguments=None):
     _add_run_cellprofiler(commands)
     _add_extract(commands)
     _add_evaluate(commands)
+    _add_card(commands)
 
     command = commands.add_parser(
         "project",
@@ -343,19 +353,25 @@ def main(arguments=None):
         return 1
 
 
-def _add_run_cellprofiler(commands):
+def _add_run_cellprofiler(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "run-cellprofiler",
         help="run a CellProfiler pipeline on all cores",
         description=(
-            "Run a pipeline as cellprofiler -c -r does, in several processes, and merge"
-            " what they write (CSV, SQLite, Parquet) into what a single one would have"
-            " written. The same command again goes on where it was stopped."
+            "Run a pipeline as cellprofiler -c -r does, but in several processes, and"
+            " merge what they write (CSV, SQLite, Parquet) into what a single one would"
+            " have written. If interrupted, run the same command again; it resumes."
         ),
     )
     command.set_defaults(run=_run_cellprofiler)
-    here = os.path.abspath
-    group = command.add_argument_group("as cellprofiler takes them")
+    _add_cellprofiler_options(command.add_argument_group("as cellprofiler takes them"))
+    _add_process_options(command.add_argument_group("processes"))
+
+
+def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
+    """Options of ``cellprofiler -c -r``, under the same names."""
+    # Parts of the run work in folders of their own: paths must not be relative.
+    absolute = os.path.abspath
     group.add_argument(
         "-p",
         "--pipeline",
@@ -373,21 +389,35 @@ def _add_run_cellprofiler(commands):
         help="default output folder",
     )
     group.add_argument(
-        "-i", "--image-directory", type=here, metavar="DIR", help="folder of the images"
+        "-i",
+        "--image-directory",
+        type=absolute,
+        metavar="DIR",
+        help="folder of the images",
     )
     group.add_argument(
-        "--data-file", type=here, metavar="CSV", help="table for LoadData"
+        "--data-file", type=absolute, metavar="CSV", help="table for LoadData"
     )
     group.add_argument(
         "--file-list",
-        type=here,
+        type=absolute,
         metavar="FILE",
-        help="a file or URL a line, for the module Images",
+        help="one file or URL per line, for the module Images",
     )
     group.add_argument(
-        "-f", "--first-image-set", type=int, metavar="N", help="counted from 1"
+        "-f",
+        "--first-image-set",
+        type=int,
+        metavar="N",
+        help="first image set to run, counted from 1",
     )
-    group.add_argument("-l", "--last-image-set", type=int, metavar="N")
+    group.add_argument(
+        "-l",
+        "--last-image-set",
+        type=int,
+        metavar="N",
+        help="last image set to run",
+    )
     group.add_argument(
         "-g",
         "--group",
@@ -396,26 +426,37 @@ def _add_run_cellprofiler(commands):
     )
     group.add_argument(
         "--plugins-directory",
-        type=here,
+        type=absolute,
         metavar="DIR",
         help="default: that of MeasureStratoFeatures",
     )
-    group.add_argument("-t", "--temporary-directory", type=here, metavar="DIR")
+    group.add_argument(
+        "-t",
+        "--temporary-directory",
+        type=absolute,
+        metavar="DIR",
+        help="folder for CellProfiler's temporary files",
+    )
     group.add_argument(
         "--conserve-memory", metavar="BOOL", help="release memory after each image set"
     )
     group.add_argument(
         "--always-continue",
         action="store_true",
-        help="go on after an image set with an error",
+        help="skip image sets with an error",
     )
-    group = command.add_argument_group("processes")
+
+
+def _add_process_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "-n",
         "--processes",
         type=_count,
         metavar="N",
-        help="at most so many (default: one a core, as far as memory goes)",
+        help=(
+            "run at most N processes at once (default: one per core, fewer where memory"
+            " does not suffice)"
+        ),
     )
     group.add_argument(
         "--images-per-batch",
@@ -423,8 +464,8 @@ def _add_run_cellprofiler(commands):
         default=96,
         metavar="N",
         help=(
-            "image sets a process runs before it ends (default: %(default)s; a group"
-            " stays together)"
+            "image sets that a process runs before it ends (default: %(default)s; a"
+            " group stays together)"
         ),
     )
     group.add_argument(
@@ -432,9 +473,10 @@ def _add_run_cellprofiler(commands):
         type=Path,
         metavar="FILE",
         help=(
-            "run nothing, and write the commands for a scheduler, one a line; the same"
-            " command without --jobs then merges. A name that ends in .json gets the"
-            " job file of Distributed-CellProfiler, a job a group"
+            "run nothing, but write the commands for a scheduler, one per line;"
+            " afterwards the same command without --jobs merges. A name that ends in"
+            " .json gets the job file of Distributed-CellProfiler, with one job per"
+            " group"
         ),
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -715,6 +757,131 @@ def _add_evaluate(commands):
         ),
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _write_card(options: argparse.Namespace) -> None:
+    """Write the card into a network and name its feature set id."""
+    from stratonet.card import Planes
+    from stratonet.card_writer import describe_network, write_card
+    from stratonet.network import read_card, read_feature_set_id
+
+    planes = read_card(options.like).planes
+    card = describe_network(
+        options.network,
+        options.like,
+        options.name,
+        options.version,
+        dict(options.taps) if options.taps else None,
+        options.sizes,
+        Planes(
+            options.multiply or planes.multiply, options.subtract or planes.subtract
+        ),
+        options.licence,
+    )
+    output = options.output or options.network
+    write_card(options.network, card, output)
+    print(
+        f"{card.to_json()}\n{output} has this card. Its features are"
+        f" {read_feature_set_id(output)}.\nCheck the network in Python:"
+        f" from stratonet.checks import check_network; check_network({str(output)!r})"
+    )
+
+
+def _parse_tap(text: str) -> tuple[str, str | None]:
+    """Return layer and alias of ``LAYER`` or ``LAYER=ALIAS``."""
+    layer, _, alias = text.partition("=")
+    return layer, alias or None
+
+
+def _parse_sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split(","))
+
+
+def _parse_numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
+def _parse_factors(text: str) -> float | tuple[float, ...]:
+    """Return one factor for all planes, or one for each."""
+    factors = _parse_numbers(text)
+    return factors[0] if len(factors) == 1 else factors
+
+
+def _add_card(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "card",
+        help="write into a network of your own what must be known to measure with it",
+        description=(
+            "Write a card into an .onnx file, so that CellProfiler, scikit-learn and"
+            " stratonet extract can measure with it. Number of planes, order of the"
+            " axes, side and widths are read from the network; scaling and all else"
+            " that it does not say is taken from the card of other weights."
+        ),
+    )
+    command.set_defaults(run=_write_card)
+    command.add_argument(
+        "network",
+        type=Path,
+        metavar="FILE",
+        help="the network (.onnx), with one row of features per plane as output",
+    )
+    command.add_argument(
+        "--like",
+        default="stratonet50",
+        metavar="WEIGHTS",
+        help="name or path of weights with a card (default: %(default)s)",
+    )
+    command.add_argument(
+        "--name", help="of the network (default: the name of its file)"
+    )
+    command.add_argument(
+        "--version", default="1", help="of the network (default: %(default)s)"
+    )
+    command.add_argument(
+        "--tap",
+        dest="taps",
+        type=_parse_tap,
+        action="append",
+        metavar="LAYER[=ALIAS]",
+        help=(
+            "an output that is features, with a short name for it; can be given more"
+            " than once (default: all outputs)"
+        ),
+    )
+    command.add_argument(
+        "--input-size",
+        dest="sizes",
+        type=_parse_sizes,
+        default=(),
+        metavar="PIXELS,...",
+        help=(
+            "sides of a plane that the network takes, the usual one first (default:"
+            " what the network says)"
+        ),
+    )
+    command.add_argument(
+        "--multiply",
+        type=_parse_factors,
+        metavar="A,...",
+        help="factor on grey in [0, 1], one for all planes or one for each",
+    )
+    command.add_argument(
+        "--subtract",
+        type=_parse_numbers,
+        metavar="A,...",
+        help="what is then subtracted from each plane: one number for each",
+    )
+    command.add_argument(
+        "--licence",
+        default="not stated",
+        help="of the weights (default: %(default)s)",
+    )
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write (default: into the network's file)",
+    )
 
 
 if __name__ == "__main__":

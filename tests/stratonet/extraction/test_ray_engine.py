@@ -15,7 +15,7 @@ from stratonet.tables import feature_columns, read_features
 
 @pytest.fixture(scope="module")
 def cluster():
-    import ray
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     memory = {"object_store_memory": 100_000_000}
