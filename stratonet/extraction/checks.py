@@ -35,13 +35,14 @@ from stratonet.naming import (
     SERIES,
     URL,
     check_channel,
+    feature_columns,
     image_column,
     list_image_channels,
     metadata_columns,
 )
 from stratonet.network import read_card
-from stratonet.tables import feature_columns, read_features
 from stratonet.tables.columns import ERROR, PLATE, WELL
+from stratonet.tables.reading import read_features
 
 # What `stratonet.resources.Monitor.report` gives.
 RESOURCES = {

@@ -1,5 +1,7 @@
 """The destination: which units it holds, and how they become feature tables.
 
+Its files are::
+
     _stratonet.json                          what is measured and how; another run must
                                              agree
     _units/<plate>/<well>.<digest>.parquet   wells of plates that are not complete

@@ -45,11 +45,22 @@ class WrittenTables:
 
 @dataclass(frozen=True)
 class PlateLayout:
-    """One feature table per plate, with a column per feature."""
+    """One feature table per plate, with a column per feature.
 
-    # Written to the manifest of the destination.
+    Attributes
+    ----------
+    in_gallery : bool
+        False, in the manifest of the destination.
+    required_columns : tuple of str
+        Columns that image sets must have.
+
+    Examples
+    --------
+    >>> PlateLayout().required_columns
+    ()
+    """
+
     in_gallery: ClassVar[bool] = False
-    # Columns that image sets must have.
     required_columns: ClassVar[tuple[str, ...]] = ()
 
     def locate(self, output: str, recipe: Recipe) -> str:
@@ -110,6 +121,18 @@ class GalleryLayout:
     holds ``embedding.parquet``, with a list column per tap and channel,
     ``StratoFeatures_High_DNA``: a Parquet file of one row and 12,800 columns is 30
     times as large.
+
+    Attributes
+    ----------
+    in_gallery : bool
+        True, in the manifest of the destination.
+    required_columns : tuple of str
+        Columns that image sets must have.
+
+    Examples
+    --------
+    >>> GalleryLayout().required_columns
+    ('Metadata_Batch', 'Metadata_Site')
     """
 
     in_gallery: ClassVar[bool] = True

@@ -29,6 +29,11 @@ WELLS_AT_ONCE = 3
 class LocalEngine:
     """Measures on this machine, on all its cores; see `Engine`.
 
+    Attributes
+    ----------
+    name : str
+        ``"local"``, in the table of runs.
+
     Examples
     --------
     >>> with LocalEngine() as engine:

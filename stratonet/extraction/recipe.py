@@ -18,16 +18,26 @@ SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
 
 @dataclass(frozen=True)
 class WholeImages:
-    """Measure whole images: one row per image set."""
+    """Measure whole images: one row per image set.
+
+    Attributes
+    ----------
+    size, label : None
+        There are no objects.
+
+    Examples
+    --------
+    >>> WholeImages().size
+    """
 
     @property
     def size(self) -> None:
-        """None: no squares are cut out."""
+        """Nothing: no squares are cut out."""
         return None
 
     @property
     def label(self) -> None:
-        """None: there are no objects."""
+        """Nothing: there are no objects."""
         return None
 
 
@@ -66,6 +76,11 @@ class ObjectsFromCenters:
         Path or URL, see `stratonet.extraction.units.read_centers`.
     size : int
         Side of the square around each object, in pixels, 8 to 4096.
+
+    Examples
+    --------
+    >>> ObjectsFromCenters("Nuclei.csv", size=64)
+    ObjectsFromCenters(table='Nuclei.csv', size=64)
     """
 
     table: str

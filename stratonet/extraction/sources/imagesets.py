@@ -1,6 +1,6 @@
 """Tables of image sets in *normal form*, and the contract of those that read them.
 
-A table in normal form has one row per image set, and these columns in this order:
+A table in normal form has one row per image set, and these columns in this order::
 
     Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well
     URL_<X>           for each channel X, where its image is: an absolute path or a
