@@ -21,9 +21,9 @@ from stratonet.drawing import (
 )
 from stratonet.tables.columns import BATCH, PLATE, WELL
 from stratonet.tables.wells import split_well_names
-from stratonet_sklearn.evaluation.classification import METRICS, TESTS, Evaluation
-from stratonet_sklearn.evaluation.comparison import name_wells
-from stratonet_sklearn.evaluation.splits import confounding
+from stratonet_sklearn.evaluation.columns import name_wells
+from stratonet_sklearn.evaluation.scores import METRICS, TESTS, Evaluation
+from stratonet_sklearn.evaluation.splits import measure_confounding
 from stratonet_sklearn.report.data import HEADLINE, ReportData
 from stratonet_sklearn.report.section import (
     Answer,
@@ -107,7 +107,7 @@ def _show_differences(differences: pd.DataFrame, first: str) -> list[Block]:
 
 
 def _check_confounding(rows: pd.DataFrame, labels: np.ndarray) -> list[Block]:
-    associations = confounding(*list_layout(rows, labels))
+    associations = measure_confounding(*list_layout(rows, labels))
     blocks: list[Block] = [Caution(text) for text in word_confounding(associations)]
     if len(associations):
         blocks.append(Numbers("confounding", associations.reset_index()))
@@ -335,7 +335,7 @@ def word_confounding(associations: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     associations : pandas.DataFrame
-        What `stratonet_sklearn.evaluation.splits.confounding` gives.
+        What `stratonet_sklearn.evaluation.splits.measure_confounding` gives.
 
     Returns
     -------

@@ -17,7 +17,7 @@ from stratonet.drawing import (
     shorten_names,
     strip_axes,
 )
-from stratonet_sklearn.evaluation.classification import Evaluation
+from stratonet_sklearn.evaluation.scores import Evaluation
 from stratonet_sklearn.report.data import HEADLINE, ReportData
 from stratonet_sklearn.report.section import (
     Answer,

@@ -20,7 +20,7 @@ from stratonet.drawing import (
     strip_axes,
 )
 from stratonet.tables.reading import FeatureTable
-from stratonet_sklearn.evaluation.comparison import name_wells
+from stratonet_sklearn.evaluation.columns import name_wells
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import Content, Numbers, Paragraph, Plot
 

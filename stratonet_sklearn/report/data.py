@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 
 from stratonet.messages import shorten_list
-from stratonet.tables.columns import OBJECT, SITE
 from stratonet.tables.reading import FeatureTable, read_feature_table, read_metadata
-from stratonet_sklearn.evaluation.classification import Evaluation, evaluate
-from stratonet_sklearn.evaluation.comparison import (
-    align_tables,
+from stratonet_sklearn.evaluation.classification import evaluate
+from stratonet_sklearn.evaluation.columns import (
     find_column,
     get_column,
+    name_rows,
     name_wells,
 )
+from stratonet_sklearn.evaluation.comparison import align_tables
 from stratonet_sklearn.evaluation.components import Components, compute_components
+from stratonet_sklearn.evaluation.scores import Evaluation
 
 if TYPE_CHECKING:
     from stratonet.extraction.sources.imagesets import ImageSource
@@ -123,9 +124,7 @@ class ReportData:
     @property
     def row_noun(self) -> str:
         """What a row is: objects, image sets or wells."""
-        if OBJECT in self.rows:
-            return "objects"
-        return "image sets" if SITE in self.rows else "wells"
+        return name_rows(self.rows)
 
     @property
     def tested_rows(self) -> pd.DataFrame:
@@ -177,14 +176,14 @@ def read_data(
         A table, a column or a value is missing.
     """
     if not tables:
-        raise ValueError("tables is empty: give one feature table or more.")
+        raise ValueError("`tables` is empty: give one feature table or more.")
     if images is not None and treatments.label is None:
         raise ValueError(
-            "images needs a label: the wells to show are chosen by class. Name the"
-            " column of the classes too."
+            "`images` only works with `label`: the wells to show are chosen by class."
         )
     read = [read_feature_table(source, name) for name, source in tables.items()]
-    rows = align_tables(read, None if metadata is None else read_metadata(metadata))
+    more = None if metadata is None else read_metadata(metadata)
+    aligned, rows = align_tables(read, more)
     if len(rows) < 2:
         raise ValueError("There is nothing to compare: the tables have one row.")
     full_names = Treatments(
@@ -199,7 +198,7 @@ def read_data(
     if treatments.control is not None:
         controls = find_controls(rows, *treatments.control)
     return ReportData(
-        tables=tuple(read),
+        tables=tuple(aligned),
         rows=rows,
         treatments=full_names,
         split=split,
@@ -269,7 +268,6 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
         Rows with a label have no group, or the split would leak.
     """
     assert data.labels is not None
-    labelled = np.flatnonzero(data.labels != "")
     wells = name_wells(data.rows)
     group = data.split.group
     # A well's name alone, A01, stands for a well of every plate.
@@ -277,23 +275,20 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
         groups = wells
     else:
         groups = get_column(data.rows, group)
-    n_without = int((groups.iloc[labelled] == "").sum())
+    n_without = int(((groups == "") & (data.labels != "")).sum())
     if n_without:
         raise ValueError(
             f"{n_without} rows with a label have no {group}. Fill it in, or leave their"
             " label empty."
         )
-    features = {
-        table.name: table.frame[table.features].iloc[labelled] for table in data.tables
-    }
-    evaluation = evaluate(
+    features = {table.name: table.frame[table.features] for table in data.tables}
+    return evaluate(
         features,
-        data.labels.iloc[labelled],
-        groups=groups.iloc[labelled],
-        wells=wells.iloc[labelled],
+        data.labels,
+        groups=groups,
+        wells=wells,
         leave_out=data.split.leave_out,
         n_folds=data.split.n_folds,
         seed=data.split.seed,
         progress=progress,
     )
-    return replace(evaluation, rows=labelled[evaluation.rows])

@@ -18,7 +18,7 @@ from stratonet.drawing import (
     shorten_names,
     strip_axes,
 )
-from stratonet_sklearn.evaluation.comparison import name_feature_groups
+from stratonet_sklearn.evaluation.columns import name_feature_groups
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import Content, Numbers, Plot
 

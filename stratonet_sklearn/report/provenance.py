@@ -10,7 +10,7 @@ import pandas as pd
 from stratonet import __version__
 from stratonet.tables.columns import PLATE
 from stratonet.tables.reading import FeatureTable
-from stratonet_sklearn.evaluation.comparison import name_wells
+from stratonet_sklearn.evaluation.columns import name_wells
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
     Answer,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from stratonet.tables.columns import BATCH, PLATE
-from stratonet_sklearn.evaluation.retrieval import make_profiles, retrieve
+from stratonet_sklearn.evaluation.profiles import make_profiles
+from stratonet_sklearn.evaluation.retrieval import score_retrieval
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
     Block,
@@ -43,7 +44,7 @@ def build_retrieval(data: ReportData) -> Content:
         try:
             features = table.frame[table.features]
             profiles = make_profiles(data.rows, features, data.controls)
-            scores[table.name] = retrieve(
+            scores[table.name] = score_retrieval(
                 profiles,
                 data.treatments.label,
                 data.treatments.compound,
