@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from stratonet_sklearn.lazy import SKLEARN, load_export
 
+# For type checkers and editors, which cannot follow `__getattr__`. Importing all of it
+# takes seconds, and packages that users of the transformer alone do not have.
 if TYPE_CHECKING:
     from stratonet_sklearn.evaluation.classification import evaluate
     from stratonet_sklearn.evaluation.splits import split

@@ -45,6 +45,7 @@ def load_export(
     try:
         return getattr(import_module(f"{package}.{modules[name]}"), name)
     except ModuleNotFoundError as error:
+        # Without the cause: what failed is said, and how to mend it.
         extra = (extras or {}).get(name, EVALUATE)
         raise ImportError(
             f"{name} needs the package {error.name}: install stratonet[{extra}]."

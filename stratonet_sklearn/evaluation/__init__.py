@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from stratonet_sklearn.lazy import load_export
 
+# For type checkers and editors, which cannot follow `__getattr__`: classification,
+# retrieval and comparison need different packages, which take seconds to import.
 if TYPE_CHECKING:
     from stratonet_sklearn.evaluation.classification import evaluate
     from stratonet_sklearn.evaluation.comparison import align_tables

@@ -36,6 +36,7 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     >>> find_column(pd.DataFrame(columns=["Metadata_Well", "Metadata_Dose"]), "dose")
     'Metadata_Dose'
     """
+    # Users write `dose` or `DOSE`; instruments and labs spell columns in every case.
     wanted = _shorten_column(name)
     columns = metadata_columns(metadata)
     for column in columns:
