@@ -22,13 +22,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stratonet.files.images import decode_plane
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url, to_local_path
+from stratonet.naming import (
+    FRAME,
+    ILLUMINATION,
+    LABELS,
+    SERIES,
+    URL,
+    image_column,
+    list_image_channels,
+    metadata_columns,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-# The columns of a channel, in their order in normal form.
-CHANNEL_COLUMNS = ("URL", "Frame", "Series", "Illumination")
 
 
 class NotMine(Exception):
@@ -76,6 +83,7 @@ class ImageSource:
         object.__setattr__(self, "location", to_local_path(os.fspath(self.location)))
         if self.base is not None:
             object.__setattr__(self, "base", to_local_path(os.fspath(self.base)))
+        # Tuples, so that a source can be hashed and sent to other machines.
         pairs = tuple((str(old), str(new)) for old, new in self.replace)
         object.__setattr__(self, "replace", pairs)
 
@@ -87,6 +95,7 @@ class ImageSource:
     @property
     def path(self) -> str:
         """The location as an absolute path, or the URL that it is."""
+        # A run may be resumed, or go on elsewhere, from another working directory.
         if is_url(self.location):
             return self.location
         return os.path.abspath(self.location)
@@ -149,8 +158,7 @@ class Source(Protocol):
 
 def list_channels(frame: pd.DataFrame) -> list[str]:
     """The names of the channels of a table in normal form."""
-    columns = [str(name) for name in frame]
-    return [name.removeprefix("URL_") for name in columns if name.startswith("URL_")]
+    return list_image_channels(frame)
 
 
 def choose_channels(
@@ -184,14 +192,16 @@ def choose_channels(
             f"{redact_url(source)} has the channels {', '.join(known)}. Received:"
             f" {', '.join(unknown)}. Choose among them."
         )
-    old_names = [name for name in frame if name.startswith("Metadata_")]
+    # The order of normal form, with channels in the order asked for.
+    old_names = metadata_columns(frame)
     new_names = list(old_names)
     for new, old in channels.items():
-        for kind in CHANNEL_COLUMNS:
-            if f"{kind}_{old}" in frame:
-                old_names.append(f"{kind}_{old}")
-                new_names.append(f"{kind}_{new}")
-    labels = [name for name in frame if name.startswith("Labels_")]
+        for kind in (URL, FRAME, SERIES, ILLUMINATION):
+            if image_column(kind, old) in frame:
+                old_names.append(image_column(kind, old))
+                new_names.append(image_column(kind, new))
+    # Label images belong to image sets, not to channels: they stay.
+    labels = [image_column(LABELS, name) for name in list_image_channels(frame, LABELS)]
     chosen = frame[[*old_names, *labels]]
     chosen.columns = [*new_names, *labels]
     return chosen
@@ -230,7 +240,8 @@ def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.nda
 
 def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> bytes:
     """Read the file of one channel of an image set, see `read_image`."""
-    url = row[f"URL_{channel}"]
+    url = row[image_column(URL, channel)]
+    # A row without one of its files is still an image set.
     if url is None:
         raise ValueError("the table names no file")
     return storage.read(url)
@@ -242,7 +253,8 @@ def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.nda
     Reading and decoding are apart because readers wait for S3 in threads of their own,
     and the thread that measures a plane decodes it: it stays in the cache of its core.
     """
-    name = redact_url(row[f"URL_{channel}"])
-    frame = row.get(f"Frame_{channel}")
-    series = row.get(f"Series_{channel}")
+    # Messages begin with it, and a query of a URL may be a signature.
+    name = redact_url(row[image_column(URL, channel)])
+    frame = row.get(image_column(FRAME, channel))
+    series = row.get(image_column(SERIES, channel))
     return decode_plane(content, name, frame, series)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from stratonet.extraction.sources.folders import READY
+from stratonet.extraction.sources.folders import READY_PATTERNS
 from stratonet.extraction.sources.imagesets import ImageSource
-from stratonet.extraction.sources.loaddata import read_image_set_table
 from stratonet.extraction.sources.read import read_source
+from stratonet.extraction.sources.tablefiles import read_image_set_table
 from stratonet.files.storage import Storage
 
 GUID = "64FBEEF7-F77C-4892-86F5-72D0160D4FB2"
@@ -75,7 +75,10 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
 def test_text_of_a_csv_stays_as_written(table, name):
-    text = "Image_Metadata_Plate,Metadata_Well,Metadata_Dose,Metadata_Name,Count_Nuclei,FileName_DNA\n"
+    text = (
+        "Image_Metadata_Plate,Metadata_Well,Metadata_Dose,Metadata_Name,"
+        "Count_Nuclei,FileName_DNA\n"
+    )
     frame = table(f"{text}0012,A01,1e-4,NA,7,a.tif\n24E10,B02,,None,8,\n", name)
     assert list(frame) == [
         "Metadata_Plate",
@@ -209,7 +212,8 @@ def test_illumination_functions_belong_to_channels(
 ):
     names = [illumination, *channels]
     frame = table(
-        f"{HEAD}{','.join(f'URL_{name}' for name in names)}\nP,A01,{','.join(f'/{name}' for name in names)}\n"
+        f"{HEAD}{','.join(f'URL_{name}' for name in names)}\n"
+        f"P,A01,{','.join(f'/{name}' for name in names)}\n"
     )
     assert list(frame)[2:] == expected
     assert all(
@@ -220,7 +224,10 @@ def test_illumination_functions_belong_to_channels(
 
 
 def test_planes_and_label_images(table, tmp_path):
-    head = "Image_Frame_DNA,Image_URL_DNA,Series_DNA,Frame_Gone,ObjectsFileName_Cells,ObjectsPathName_Cells,"
+    head = (
+        "Image_Frame_DNA,Image_URL_DNA,Series_DNA,Frame_Gone,"
+        "ObjectsFileName_Cells,ObjectsPathName_Cells,"
+    )
     frame = table(
         f"{HEAD}{head}Image_Objects_URL_Nuclei\nP,A01,2,/a.tif,,1,c.png,labels,/n.png\n"
     )
@@ -233,7 +240,10 @@ def test_planes_and_label_images(table, tmp_path):
 
 
 def test_channels_are_chosen_in_order_and_renamed(table):
-    text = f"{HEAD}URL_OrigER,URL_OrigDNA,Frame_OrigDNA,URL_IllumDNA,Objects_URL_N\nP,A01,/e,/d,1,/i,/n\n"
+    text = (
+        f"{HEAD}URL_OrigER,URL_OrigDNA,Frame_OrigDNA,URL_IllumDNA,Objects_URL_N\n"
+        "P,A01,/e,/d,1,/i,/n\n"
+    )
     frame = table(text, channels={"Nuclei": "OrigDNA", "ER": "OrigER"})
     assert list(frame)[2:] == [
         "URL_Nuclei",
@@ -337,7 +347,10 @@ def test_a_damaged_table_is_named(tmp_path, name):
 def test_what_is_no_source_is_refused(tmp_path, name, error, told):
     (tmp_path / "plate.xlsx").touch()
     with pytest.raises(error, match=told):
-        read(name if name.startswith("jump:") else tmp_path / name)
+        if name.startswith("jump:"):
+            read(name, files={})
+        else:
+            read(tmp_path / name)
 
 
 def test_a_large_table_is_read_fast(table):
@@ -564,8 +577,8 @@ def test_a_prefix_and_a_path_relative_to_it():
             ["x/a.tif"],
             None,
             (
-                rf"no image has a name as {' or '.join(READY)} expects. Received: 1"
-                r" images, such as x/a.tif"
+                rf"no image has a name as {' or '.join(READY_PATTERNS)} expects."
+                r" Received: 1 images, such as x/a.tif"
             ),
         ),
         (["x/a.tif"], "phenix", "no image has a name as phenix expects"),
