@@ -12,17 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from features import (
-    Batches,
-    bbbc022,
-    channels_of,
-    folder_of_plate,
-    seconds_of,
-    with_stratonet,
-)
+from features import read_seconds, write_pipeline
 from pyarrow import parquet
+from screens import link_bbbc022_plate, list_channels, read_bbbc022
 
 from cellprofiler_plugin import headless
+from cellprofiler_plugin.batches import Batches
 
 TIMES = re.compile("ExecutionTime|Timestamp")
 
@@ -45,9 +40,10 @@ def same(first, second):
 def main(data, output):
     output.mkdir(parents=True, exist_ok=True)
     pipeline = output / "with_stratonet.cppipe"
-    rows = bbbc022(data)
-    with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    images = folder_of_plate(data, output)
+    rows = read_bbbc022(data)
+    published = data / "BBBC022_Analysis_Final.cppipe"
+    write_pipeline(published, list_channels(rows), pipeline)
+    images = link_bbbc022_plate(data, output)
     one, two = output / "one", output / "two"
     seconds = []
     for run in (
@@ -70,7 +66,7 @@ def main(data, output):
     )
     for name in names:
         print(f"{name}: {'the same' if same(one / name, two / name) else 'DIFFERENT'}")
-    for name, values in seconds_of(one).items():
+    for name, values in read_seconds(one).items():
         print(f"{name}: {values.mean():.2f} s of the processor a site")
 
 
