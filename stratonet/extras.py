@@ -33,6 +33,9 @@ def name_missing_extra(purpose: str, *extras: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        # A fault of our own is not mended by installing anything.
+        if error.name is None or error.name.startswith("stratonet"):
+            raise
         # `import a.b` without `a` names `a`: the package that has to be installed.
         choices = " or ".join(f"stratonet[{extra}]" for extra in extras)
         raise ImportError(

@@ -2,7 +2,7 @@
 
 Features are named ``StratoFeatures_<Tap><NNNN>_<Channel>``, for example
 ``StratoFeatures_High0012_DNA``; the images of an image set in normal form
-``<Kind>_<Channel>``, for example ``URL_DNA``.
+``<Prefix>_<Channel>``, for example ``URL_DNA``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ METADATA = "Metadata_"
 # end in digits: Conv2Block30012 is number 12 of Conv2Block3.
 _FEATURE = re.compile(rf"{PREFIX}_(?P<tap>.+?)(?P<number>\d{{4}})_(?P<channel>\w+)")
 
-# What the columns of an image set in normal form tell of a channel X: where its image is
-# (URL_X), its plane in a stack and its image in the file (from 0), and where its
+# What the columns of an image set in normal form tell of a channel X: where its image
+# is (URL_X), its plane in a stack and its image in the file (from 0), and where its
 # illumination function is; and for a label image N, where that is (Labels_N).
 URL = "URL"
 FRAME = "Frame"
 SERIES = "Series"
 ILLUMINATION = "Illumination"
 LABELS = "Labels"
-IMAGE_KINDS = (URL, FRAME, SERIES, ILLUMINATION, LABELS)
+IMAGE_PREFIXES = (URL, FRAME, SERIES, ILLUMINATION, LABELS)
 
 
 def check_channel(channel: str) -> str:
@@ -206,33 +206,35 @@ def metadata_columns(frame: Iterable[str]) -> list[str]:
     return [name for name in frame if str(name).startswith(METADATA)]
 
 
-def image_column(kind: str, channel: str) -> str:
+def image_column(prefix: str, channel: str) -> str:
     """Name of a column of image sets in normal form.
 
     Parameters
     ----------
-    kind : {"URL", "Frame", "Series", "Illumination", "Labels"}
-        What the column tells, one of ``IMAGE_KINDS``.
+    prefix : {"URL", "Frame", "Series", "Illumination", "Labels"}
+        What the column tells, one of ``IMAGE_PREFIXES``.
     channel : str
         The channel; for ``"Labels"``, the name of the label image.
 
     Raises
     ------
     ValueError
-        There is no such kind.
+        There are no such columns.
 
     Examples
     --------
     >>> image_column("URL", "DNA")
     'URL_DNA'
     """
-    if kind not in IMAGE_KINDS:
-        raise ValueError(f"kind is one of {', '.join(IMAGE_KINDS)}. Received: {kind!r}")
-    return f"{kind}_{channel}"
+    if prefix not in IMAGE_PREFIXES:
+        raise ValueError(
+            f"prefix is one of {', '.join(IMAGE_PREFIXES)}. Received: {prefix!r}"
+        )
+    return f"{prefix}_{channel}"
 
 
 def parse_image_column(name: object) -> tuple[str, str] | None:
-    """Kind and channel of a column of image sets in normal form; None for another.
+    """Prefix and channel of a column of image sets in normal form; None for another.
 
     Examples
     --------
@@ -240,20 +242,20 @@ def parse_image_column(name: object) -> tuple[str, str] | None:
     ('Illumination', 'Plate_DNA')
     >>> parse_image_column("Metadata_Well")
     """
-    kind, separator, channel = str(name).partition("_")
-    if kind not in IMAGE_KINDS or not separator:
+    prefix, separator, channel = str(name).partition("_")
+    if prefix not in IMAGE_PREFIXES or not separator:
         return None
-    return kind, channel
+    return prefix, channel
 
 
-def list_image_channels(frame: Iterable[str], kind: str = URL) -> list[str]:
-    """Names of the channels for which image sets have a column of a kind.
+def list_image_channels(frame: Iterable[str], prefix: str = URL) -> list[str]:
+    """Names of the channels for which image sets have a column of a prefix.
 
     Parameters
     ----------
     frame : pandas.DataFrame or iterable of str
         Image sets in normal form, or the names of their columns.
-    kind : {"URL", "Frame", "Series", "Illumination", "Labels"}
+    prefix : {"URL", "Frame", "Series", "Illumination", "Labels"}
         With ``"Labels"``, the names are those of the label images.
 
     Returns
@@ -267,4 +269,4 @@ def list_image_channels(frame: Iterable[str], kind: str = URL) -> list[str]:
     ['DNA', 'ER']
     """
     parsed = [parse_image_column(name) for name in frame]
-    return [column[1] for column in parsed if column and column[0] == kind]
+    return [column[1] for column in parsed if column and column[0] == prefix]

@@ -14,6 +14,8 @@ from cellprofiler_plugin.pixels import MaskedPlane, Regions
 from stratonet import StratoNet
 from stratonet.crops import compute_centers, crop_square
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 NAMES = ["DNA", "ER", "RNA", "AGP", "Mito"]
 
 

@@ -40,6 +40,8 @@ from stratonet.crops import blank_outside
 from stratonet.files.images import read_plane
 from stratonet.projection import Projection
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 PARQUET, BOTH = "A Parquet file", "Both"
 SAVED = Path(__file__).with_name("pipelines")
 CHANNELS = ["DNA", "ER", "RNA", "AGP", "Mito"]

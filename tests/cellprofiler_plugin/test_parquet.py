@@ -5,6 +5,8 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installe
 
 from cellprofiler_plugin import parquet as plugin_parquet  # noqa: E402
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 IDS = {"Metadata_StratoFeatures": "net-1", "Metadata_StratoProjection": "pca2-1"}
 
 

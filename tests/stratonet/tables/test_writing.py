@@ -1,4 +1,4 @@
-"""The one writer of wide tables: what its files hold and how, and that they are whole or not there."""
+"""The one writer of wide tables: what its files hold, and that they are whole."""
 
 import numpy as np
 import pandas as pd
