@@ -28,7 +28,9 @@ import numpy as np
 import pandas as pd
 
 from cellprofiler_plugin import headless
+from cellprofiler_plugin.batch_plan import plan_batches
 from cellprofiler_plugin.batches import Batches
+from cellprofiler_plugin.headless import CellProfilerOptions
 from stratonet.card import Tap
 from stratonet.extraction import extract
 from stratonet.files.images import read_plane
@@ -176,9 +178,13 @@ def cellprofiler(pipeline, images, output):
 
     ``images``: LoadData's table, or the folder for pipelines that begin with Images.
     """
-    given = {"data-file" if images.suffix == ".csv" else "image-directory": images}
+    if images.suffix == ".csv":
+        options = CellProfilerOptions(data_file=images)
+    else:
+        options = CellProfilerOptions(image_directory=images)
     partial = output.with_name(f"{output.name}.partial")
-    print(Batches(pipeline, partial, given).run(quiet=True))
+    plan = plan_batches(pipeline, partial, options)
+    print(Batches(plan).run(progress=False))
     partial.rename(output)
 
 

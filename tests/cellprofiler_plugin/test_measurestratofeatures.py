@@ -386,17 +386,19 @@ def test_stacks_are_refused(tmp_path, field):
     step = measure("DNA", taps="low", output=PARQUET)
     with open(tmp_path / "run.cppipe", "w") as file:
         pipeline_of(module("Images"), headers, names, module("Groups"), step).dump(file)
-    with pytest.raises(
-        RuntimeError,
-        match="measures 2D images, but the pipeline loads its images as 3D stacks",
+    with (
+        pytest.raises(
+            RuntimeError,
+            match="measures 2D images, but the pipeline loads its images as 3D stacks",
+        ),
+        quick_starts(),
     ):
-        with quick_starts():
-            headless.run_pipeline(
-                tmp_path / "run.cppipe",
-                tmp_path / "out",
-                ["StratoFeatures_Image.parquet"],
-                f"-i{tmp_path / 'in'}",
-            )
+        headless.run_pipeline(
+            tmp_path / "run.cppipe",
+            tmp_path / "out",
+            ["StratoFeatures_Image.parquet"],
+            f"-i{tmp_path / 'in'}",
+        )
     workspace = workspace_of(pipeline_of(step), DNA=Image(stack / 65535, dimensions=3))
     with pytest.raises(
         RuntimeError,

@@ -115,8 +115,8 @@ def one_sheet(first, second, third):
         wants_everything=False,
         delimiter="Tab",
     )
-    for name in (second, third):
-        made.add_object_group()
+    made.add_object_group()
+    made.add_object_group()
     for group, name in zip(made.object_groups, (first, second, third)):
         group.name.value, group.wants_automatic_file_name.value = name, False
         group.file_name.value, group.previous_file.value = (
@@ -147,7 +147,7 @@ def alone(screen, tmp_path_factory):
 
 
 def sheet(path, output):
-    """The cells of a CSV file without times, in which the output folder is no matter."""
+    """The cells of a CSV file, without times and without the output folder's name."""
     with open(path, newline="") as file:
         lines = csv.reader(file, delimiter="\t" if path.suffix == ".txt" else ",")
         rows = [[cell.replace(str(output), "OUT") for cell in row] for row in lines]

@@ -5,10 +5,11 @@ import csv
 import tifffile
 from cellprofiler_core import preferences
 
+# Before the rest of CellProfiler is imported, or it looks for a window.
+# ruff: noqa: E402
 preferences.set_headless()
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
-
 from cellprofiler_server import quick_starts
 
 from cellprofiler_plugin import headless

@@ -56,8 +56,9 @@ def _serve():
 
     preferences.set_headless()
     preferences.set_plugin_directory(str(PLUGINS), globally=False)
-    import cellprofiler.__main__
-    import cellprofiler_core.modules  # noqa: F401, it loads all modules, ours too
+    # Importing them is what takes the time; the second loads all modules, ours too.
+    import cellprofiler.__main__  # noqa: F401
+    import cellprofiler_core.modules  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
