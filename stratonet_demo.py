@@ -1,257 +1,361 @@
-"""``stratonet demo``: one plate through both doors."""
+"""``stratonet demo``: one plate through CellProfiler and through scikit-learn."""
 
+from __future__ import annotations
+
+import os
+import re
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import balanced_accuracy_score
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from cellprofiler_plugin import headless
 from stratonet.files.images import read_plane
+from stratonet.tables.wells import ROW_LETTERS, locate_wells
 from stratonet_sklearn import StratoFeatureTransformer
 from stratonet_sklearn.datasets import read_plate, simulate_plate
+from stratonet_sklearn.evaluation.separation import (
+    NEGATIVE,
+    POSITIVE,
+    separate_controls,
+)
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHIPPED = headless.PLUGINS / "wholeimages.cppipe"
 FEATURES = "StratoFeatures_Image.parquet"
-# Between the doors: CellProfiler hands on pixels as float32 between 0 and 1.
+PREFIX = "StratoFeatures_"
+# CellProfiler hands on pixels as float32 between 0 and 1; for scikit-learn they are as
+# in the file.
 RTOL, ATOL = 1e-5, 1e-6
+ROLES = {
+    NEGATIVE: "negative control",
+    "trt": "treated",
+    POSITIVE: "positive control",
+}
+MARKERS = {NEGATIVE: "v", "trt": "o", POSITIVE: "^"}
+SIGNS = {NEGATIVE: "−", POSITIVE: "+"}
+# From negative (violet) to positive (orange), for any eyes.
+SCALE = "PuOr_r"
 
 
-def demo(plate, output):
-    """Measure a plate in CellProfiler and in scikit-learn, compare, classify its controls, draw a picture.
+def run_demo(
+    plate: str | os.PathLike[str] | None, output: str | os.PathLike[str]
+) -> None:
+    """Measure a plate in CellProfiler and in scikit-learn, and compare.
+
+    Also classifies its controls and draws a picture.
 
     Parameters
     ----------
-    plate : path or None
+    plate : str or path, or None
         Folder as `stratonet_sklearn.datasets.read_plate` takes it, whose labels have a
         column ``role`` with ``negcon`` and ``poscon``. None draws a simulated plate.
-    output : path
+    output : str or path
         Made if missing.
 
     Raises
     ------
     ValueError
-        The plate lacks controls.
+        The plate lacks controls, or a well has no name such as A01.
     RuntimeError
-        CellProfiler failed, or the doors disagree.
+        CellProfiler failed, or its features are not those of scikit-learn.
     """
     output = Path(output).resolve()
-    if plate is None:
-        plate, kind = output / "plate", "a simulated plate (seed 0)"
-        simulate_plate(plate)
-    else:
-        kind = f"real images from {Path(plate).resolve()}"
-    images, labels = read_plate(plate)
-    roles = set(labels.get("role", []))
-    if not {"negcon", "poscon"} <= roles:
-        raise ValueError(
-            f"{plate}: labels.csv needs a column role with negcon and poscon. Received:"
-            f" {sorted(roles)}"
-        )
-    print(
-        f"Plate: {kind}, {labels.well.nunique()} wells, {len(images)} image sets of"
-        f" {', '.join(images)}."
-    )
+    images, labels = _open_plate(plate, output)
 
     began = time.time()
     from_cellprofiler = measure_in_cellprofiler(images, labels, output)
-    print(
-        f"CellProfiler, headless: {from_cellprofiler.shape[1]:,} features an image set,"
-        f" {time.time() - began:.0f} s."
-    )
+    _print_measured("CellProfiler, headless", from_cellprofiler, began)
 
     began = time.time()
     transformer = StratoFeatureTransformer().set_output(transform="pandas")
     from_sklearn = transformer.fit_transform(images)
-    print(
-        f"scikit-learn: {from_sklearn.shape[1]:,} features an image set,"
-        f" {time.time() - began:.0f} s."
-    )
-    difference = compare(from_cellprofiler, from_sklearn)
+    _print_measured("scikit-learn", from_sklearn, began)
+    difference = compare_features(from_cellprofiler, from_sklearn)
 
-    model = Pipeline(
-        [
-            ("features", StratoFeatureTransformer()),
-            ("classify", SVC(kernel="linear", class_weight="balanced")),
-        ]
-    )
-    scores, accuracy = tell_controls_apart(model, images, labels)
+    svm = SVC(kernel="linear", class_weight="balanced")
+    model = Pipeline([("features", StratoFeatureTransformer()), ("classify", svm)])
+    scores, accuracy = separate_controls(model, images, labels)
     picture = output / "plate.png"
-    draw(images, labels, from_sklearn, scores, picture)
+    draw_plate(images, labels, from_sklearn, scores, picture)
+    lines = {
+        "Feature set": transformer.feature_set_id_,
+        "Largest difference, CellProfiler to scikit-learn": (
+            f"{difference:.1e} of the largest feature"
+        ),
+        "Positive against negative controls, rows left out": (
+            f"balanced accuracy {accuracy:.2f}"
+        ),
+        "Features, from CellProfiler": output / FEATURES,
+        "Picture": picture,
+    }
+    print()
+    for name, value in lines.items():
+        print(f"{name:<52}{value}")
+
+
+def _open_plate(
+    plate: str | os.PathLike[str] | None, output: Path
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if plate is None:
+        plate = output / "plate"
+        origin = "a simulated plate (seed 0)"
+        simulate_plate(plate)
+    else:
+        origin = f"real images from {Path(plate).resolve()}"
+    images, labels = read_plate(plate)
+    roles = set(labels.get("role", []))
+    if not {NEGATIVE, POSITIVE} <= roles:
+        raise ValueError(
+            f"{plate}: labels.csv needs a column role with {NEGATIVE} and {POSITIVE}."
+            f" Received: {sorted(roles)}"
+        )
     print(
-        f"\n{'Feature set':<52}{transformer.feature_set_id_}"
-        f"\n{'Largest difference between the doors':<52}{difference:.1e} of the largest"
-        " feature"
-        f"\n{'Positive against negative controls, rows left out':<52}balanced accuracy"
-        f" {accuracy:.2f}"
-        f"\n{'Features, from CellProfiler':<52}{output / FEATURES}"
-        f"\n{'Picture':<52}{picture}"
+        f"Plate: {origin}, {labels.well.nunique()} wells, {len(images)} image sets of"
+        f" {', '.join(images)}."
     )
+    return images, labels
 
 
-def measure_in_cellprofiler(images, labels, output):
+def _print_measured(tool: str, features: pd.DataFrame, began: float) -> None:
+    seconds = time.time() - began
+    print(f"{tool}: {features.shape[1]:,} features per image set, {seconds:.0f} s.")
+
+
+def measure_in_cellprofiler(
+    images: pd.DataFrame, labels: pd.DataFrame, output: Path
+) -> pd.DataFrame:
     """Run the shipped pipeline on the images.
 
-    The features as CellProfiler's Parquet file gives them.
+    Parameters
+    ----------
+    images : pandas.DataFrame, n rows
+        One column of paths per channel.
+    labels : pandas.DataFrame, n rows
+        With the column ``well``.
+    output : pathlib.Path
+        CellProfiler's output folder; made if missing.
+
+    Returns
+    -------
+    pandas.DataFrame, n rows
+        The features, as CellProfiler's Parquet file gives them.
+
+    Raises
+    ------
+    RuntimeError
+        CellProfiler failed or left out image sets.
     """
-    load_data = pd.DataFrame(
-        {
-            f"Metadata_{name.title()}": labels[name]
-            for name in ("plate", "well", "site")
-            if name in labels
-        }
-    )
-    for channel, paths in images.items():
-        load_data[f"Image_PathName_{channel}"] = paths.map(
-            lambda path: str(Path(path).parent)
-        )
-        load_data[f"Image_FileName_{channel}"] = paths.map(lambda path: Path(path).name)
     output.mkdir(parents=True, exist_ok=True)
-    load_data.to_csv(output / "load_data.csv", index=False)
-    shipped = headless.PLUGINS / "wholeimages.cppipe"
+    load_data = output / "load_data.csv"
+    _make_load_data(images, labels).to_csv(load_data, index=False)
     pipeline = output / "pipeline.cppipe"
     pipeline.write_text(
-        shipped.read_text().replace("measure:DNA, GFP", f"measure:{', '.join(images)}")
+        set_setting(SHIPPED.read_text(), "Select images to measure", ", ".join(images))
     )
-    headless.run_pipeline(
-        pipeline, output, [FEATURES], f"--data-file={output / 'load_data.csv'}"
-    )
+    headless.run_pipeline(pipeline, output, [FEATURES], f"--data-file={load_data}")
     table = pd.read_parquet(output / FEATURES)
     if list(table.ImageNumber) != list(range(1, len(images) + 1)):
         raise RuntimeError(
             f"{output / FEATURES} does not have a row for each of {len(images)} image"
             " sets."
         )
-    return table.filter(regex="^StratoFeatures_")
+    return table.filter(regex=f"^{PREFIX}")
 
 
-def compare(one, other):
-    """Largest difference as a share of the largest feature.
-
-    A RuntimeError if the doors do not agree.
-    """
-    if list(one) != list(other):
-        raise RuntimeError("The doors named their features differently.")
-    one, other = one.to_numpy(), other.to_numpy()
-    if not np.allclose(one, other, rtol=RTOL, atol=ATOL):
-        raise RuntimeError(
-            f"The doors differ by up to {np.abs(one - other).max():.1e}."
-        )
-    return np.abs(one - other).max() / np.abs(other).max()
+def _make_load_data(images: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
+    """Make the table that CellProfiler's LoadData takes."""
+    columns = {
+        f"Metadata_{name.title()}": labels[name]
+        for name in ("plate", "well", "site")
+        if name in labels
+    }
+    for channel, paths in images.items():
+        columns[f"Image_PathName_{channel}"] = paths.map(os.path.dirname)
+        columns[f"Image_FileName_{channel}"] = paths.map(os.path.basename)
+    return pd.DataFrame(columns)
 
 
-def tell_controls_apart(model, X, labels):
-    """Score every image set by a classifier that has seen the controls of the other rows of the plate only.
+def set_setting(pipeline: str, name: str, value: str) -> str:
+    r"""Change a setting in the text of a CellProfiler pipeline.
 
     Parameters
     ----------
-    model : scikit-learn classifier or Pipeline
-        With ``decision_function``; fitted anew for every row.
-    X : pandas.DataFrame or numpy.ndarray, n rows
-        What ``model`` takes.
-    labels : pandas.DataFrame, n rows
-        With the columns ``well`` and ``role``.
+    pipeline : str
+        Content of a ``.cppipe`` file.
+    name : str
+        Text of the setting. It must stand in the pipeline once: a change that meets
+        nothing would run another pipeline than the one that is meant.
+    value : str
+        What comes behind the colon.
 
     Returns
     -------
-    scores : numpy.ndarray (n,)
-        Above 0 like the positive controls.
-    accuracy : float
-        Balanced accuracy on the controls.
+    str
+
+    Raises
+    ------
+    ValueError
+        The setting is not there, or more than once.
+
+    Examples
+    --------
+    >>> set_setting("    Images:DNA\n    Taps:low\n", "Taps", "high")
+    '    Images:DNA\n    Taps:high\n'
     """
-    rows, role = labels.well.str[0].to_numpy(), labels.role.to_numpy()
-    controls = np.isin(role, ["negcon", "poscon"])
-    scores = np.full(len(labels), np.nan)
-    for row in np.unique(rows):
-        train = controls & (rows != row)
-        model.fit(X[train], role[train] == "poscon")
-        scores[rows == row] = model.decision_function(X[rows == row])
-    return scores, balanced_accuracy_score(
-        role[controls] == "poscon", scores[controls] > 0
-    )
+    pattern = rf"(?m)^( +{re.escape(name)}:).*$"
+    changed, count = re.subn(pattern, lambda match: match[1] + value, pipeline)
+    if count != 1:
+        raise ValueError(f"name {name!r} must be a setting once. Found: {count} times")
+    return changed
 
 
-def draw(images, labels, features, scores, path):
-    """Write a picture.
+def compare_features(
+    from_cellprofiler: pd.DataFrame, from_sklearn: pd.DataFrame
+) -> float:
+    """Compare the features of the same images from two programs.
 
-    A well of each control, the plate by score, a map of the image sets.
+    Parameters
+    ----------
+    from_cellprofiler, from_sklearn : pandas.DataFrame
+        One row per image set, in the same order.
+
+    Returns
+    -------
+    float
+        Largest difference, as a share of the largest feature.
+
+    Raises
+    ------
+    RuntimeError
+        Names or values are not the same, rounding aside.
+
+    Examples
+    --------
+    >>> features = pd.DataFrame({"StratoFeatures_Low0000_DNA": [0.5, 2.0]})
+    >>> compare_features(features, features)
+    0.0
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from sklearn.decomposition import PCA
-
-    figure, axes = plt.subplots(
-        2, 2, figsize=(12, 9), layout="constrained", width_ratios=[1, 1.4]
-    )
-    channel = images.columns[0]
-    for axis, role in zip(axes[:, 0], ("negcon", "poscon")):
-        first = labels.index[labels.role == role][0]
-        plane = read_plane(images[channel][first])
-        axis.imshow(
-            plane,
-            "gray",
-            vmin=np.percentile(plane, 0.1),
-            vmax=np.percentile(plane, 99.9),
+    if list(from_cellprofiler) != list(from_sklearn):
+        raise RuntimeError(
+            "CellProfiler and scikit-learn named their features differently."
         )
-        axis.set_title(f"{channel}, well {labels.well[first]}: {ROLES[role]}")
-        axis.set_axis_off()
+    received = from_cellprofiler.to_numpy()
+    expected = from_sklearn.to_numpy()
+    largest = np.abs(received - expected).max()
+    if not np.allclose(received, expected, rtol=RTOL, atol=ATOL):
+        raise RuntimeError(
+            f"Features of CellProfiler and scikit-learn differ by up to {largest:.1e}."
+        )
+    return float(largest / np.abs(expected).max())
 
+
+def draw_plate(
+    images: pd.DataFrame,
+    labels: pd.DataFrame,
+    features: pd.DataFrame,
+    scores: np.ndarray,
+    path: Path,
+) -> None:
+    """Draw a well of each control, the plate by score, and a map of the image sets.
+
+    Parameters
+    ----------
+    images, labels, features : pandas.DataFrame, n rows
+        Paths per channel; ``well`` and ``role``; features.
+    scores : numpy.ndarray (n,)
+        Above 0 where an image set is like the positive controls.
+    path : pathlib.Path
+        The picture, a PNG.
+    """
+    # A Figure of its own: pyplot would choose a display for the whole process.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    axes = figure.subplots(2, 2, width_ratios=[1, 1.4])
+    channel = images.columns[0]
+    for panel, role in zip(axes[:, 0], (NEGATIVE, POSITIVE)):
+        first = labels.index[labels.role == role][0]
+        _draw_plane(panel, images[channel][first])
+        panel.set_title(f"{channel}, well {labels.well[first]}: {ROLES[role]}")
+    _draw_wells(axes[0, 1], labels, scores)
+    _draw_map(axes[1, 1], labels, features, scores)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_plane(axes: Axes, path: str) -> None:
+    plane = read_plane(path)
+    low, high = np.percentile(plane, [0.1, 99.9])
+    axes.imshow(plane, "gray", vmin=low, vmax=high)
+    axes.set_axis_off()
+
+
+def _draw_wells(axes: Axes, labels: pd.DataFrame, scores: np.ndarray) -> None:
+    """Draw the mean score of each well where it is on the plate."""
+    rows, columns = locate_wells(labels.well)
     plate = pd.DataFrame(
-        {
-            "row": labels.well.str[0],
-            "column": labels.well.str[1:].astype(int),
-            "score": scores,
-        }
+        {"row": rows, "column": columns, "score": scores, "role": labels.role}
     )
     grid = plate.pivot_table(index="row", columns="column", values="score")
-    limit = np.abs(grid.to_numpy()).max()
-    shown = axes[0, 1].imshow(grid, "PuOr_r", vmin=-limit, vmax=limit)
-    axes[0, 1].set_xticks(range(grid.shape[1]), grid.columns)
-    axes[0, 1].set_yticks(range(grid.shape[0]), grid.index)
-    for (row, column), marks in (
-        labels.groupby([labels.well.str[0], labels.well.str[1:].astype(int)])
-        .role.first()
-        .items()
-    ):
-        place = grid.columns.get_loc(column), grid.index.get_loc(row)
-        mark = {"negcon": "−", "poscon": "+"}.get(marks)
-        if mark:
-            axes[0, 1].annotate(
-                mark, place, ha="center", va="center", weight="bold", color="white"
+    limit = _compute_limit(labels, scores)
+    image = axes.imshow(grid, SCALE, vmin=-limit, vmax=limit)
+    axes.set_xticks(range(grid.shape[1]), [column + 1 for column in grid.columns])
+    axes.set_yticks(range(grid.shape[0]), [ROW_LETTERS[row] for row in grid.index])
+    roles = plate.groupby(["row", "column"]).role.first()
+    for (row, column), role in roles.items():
+        if role in SIGNS:
+            axes.annotate(
+                SIGNS[role],
+                (grid.columns.get_loc(column), grid.index.get_loc(row)),
+                ha="center",
+                va="center",
+                weight="bold",
+                color="white",
             )
-    axes[0, 1].set_title("Wells by phenotype (− negative, + positive control)")
-    figure.colorbar(
-        shown, ax=axes[0, 1], label="score, from negative to positive control"
+    axes.set_title("Wells by phenotype (− negative, + positive control)")
+    axes.figure.colorbar(
+        image, ax=axes, label="score, from negative to positive control"
     )
 
-    map_ = PCA(2, random_state=0).fit(features)
-    places = map_.transform(features)
-    for role, marker in zip(ROLES, "vo^"):
-        of = (labels.role == role).to_numpy()
-        axes[1, 1].scatter(
-            *places[of].T,
-            c=scores[of],
-            marker=marker,
-            cmap="PuOr_r",
+
+def _draw_map(
+    axes: Axes, labels: pd.DataFrame, features: pd.DataFrame, scores: np.ndarray
+) -> None:
+    """Draw the image sets by their first two principal components."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(2, random_state=0).fit(features)
+    components = pca.transform(features)
+    # The wells' colours: the plate beside it has the scale.
+    limit = _compute_limit(labels, scores)
+    for role, name in ROLES.items():
+        rows = (labels.role == role).to_numpy()
+        axes.scatter(
+            components[rows, 0],
+            components[rows, 1],
+            c=scores[rows],
+            marker=MARKERS[role],
+            cmap=SCALE,
             vmin=-limit,
             vmax=limit,
             edgecolors="black",
             linewidths=0.5,
-            label=ROLES[role],
+            label=name,
         )
-    axes[1, 1].legend()
-    axes[1, 1].set_title("Map of the image sets")
-    axes[1, 1].set_xlabel(
-        f"first principal component ({map_.explained_variance_ratio_[0]:.0%} of the"
-        " variance)"
-    )
-    axes[1, 1].set_ylabel(f"second ({map_.explained_variance_ratio_[1]:.0%})")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    axes.legend()
+    axes.set_title("Map of the image sets")
+    first, second = pca.explained_variance_ratio_
+    axes.set_xlabel(f"first principal component ({first:.0%} of the variance)")
+    axes.set_ylabel(f"second ({second:.0%})")
 
 
-ROLES = {"negcon": "negative control", "trt": "treated", "poscon": "positive control"}
+def _compute_limit(labels: pd.DataFrame, scores: np.ndarray) -> float:
+    """Compute the end of the scale of colours, the same to both sides of 0."""
+    by_well = pd.Series(scores).groupby(labels.well.to_numpy()).mean()
+    return float(by_well.abs().max())

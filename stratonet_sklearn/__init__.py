@@ -1,26 +1,42 @@
-"""StratoNet for scikit-learn."""
+"""StratoNet for scikit-learn: features of images, and how good features are."""
 
-from importlib import import_module
+from __future__ import annotations
 
-from stratonet_sklearn.transformer import StratoFeatureTransformer
+from typing import TYPE_CHECKING
 
-# The evaluation needs more than the transformer: the extra `evaluate`.
-_EVALUATION = {
+from stratonet_sklearn.lazy import SKLEARN, load_export
+
+if TYPE_CHECKING:
+    from stratonet_sklearn.evaluation.classification import evaluate
+    from stratonet_sklearn.evaluation.splits import split
+    from stratonet_sklearn.projection import fit_projection
+    from stratonet_sklearn.report.report import write_report
+    from stratonet_sklearn.resampling import StratifiedResampler
+    from stratonet_sklearn.transformer import StratoFeatureTransformer
+
+__all__ = [
+    "StratifiedResampler",
+    "StratoFeatureTransformer",
+    "evaluate",
+    "fit_projection",
+    "split",
+    "write_report",
+]
+
+_MODULES = {
     "StratifiedResampler": "resampling",
+    "StratoFeatureTransformer": "transformer",
     "evaluate": "evaluation.classification",
     "fit_projection": "projection",
     "split": "evaluation.splits",
+    "write_report": "report.report",
 }
+_EXTRAS = {"StratoFeatureTransformer": SKLEARN}
 
-__all__ = ["StratoFeatureTransformer", *_EVALUATION]
+
+def __getattr__(name: str) -> object:
+    return load_export(__name__, _MODULES, name, _EXTRAS)
 
 
-def __getattr__(name):
-    if name not in _EVALUATION:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f".{_EVALUATION[name]}", __name__), name)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"{name} needs the package {error.name}: install stratonet[evaluate]."
-        ) from None
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -64,11 +64,11 @@ def published():
 
     They come from the archive in ``build/`` (95 MB), which is fetched if missing.
     """
-    from training.transfer import fetch, read_published
+    from training.transfer import fetch_archive, read_published
 
     folder = ROOT / "build"
     try:
-        archive = fetch(folder)
+        archive = fetch_archive(folder)
     except RuntimeError as error:
         # An archive that is not the known one is no reason to skip.
         if any(folder.glob("*.tgz")):

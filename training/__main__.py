@@ -1,21 +1,55 @@
 """``python -m training``.
 
-From images to a weights file that CellProfiler and scikit-learn load.
+From images to a weights file that CellProfiler and scikit-learn load. What a command
+needs is imported when it runs: ``--help`` does not wait for TensorFlow.
 """
+
+from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.config import Config
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 CONFIGS = Path(__file__).parent / "configs"
 DATA = (
     "folder with train/<wnid>/*.JPEG and val/ (by folder, or flat with its ground-truth"
     " file), or of TFRecord shards"
 )
+RESUMES = "If interrupted, run the same command again; it resumes."
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command of the arguments; end the process with a message on errors.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+    """
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    # TensorFlow reads it when it is imported: warnings and errors, but no information.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        options.run(options)
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. Run the same command again; it resumes.")
+    except (OSError, ValueError, RuntimeError) as error:
+        # TensorFlow's own are faults of the program, which a traceback helps to find.
+        if type(error).__module__.startswith("tensorflow"):
+            raise
+        sys.exit(f"{parser.prog} {options.command}: {error}")
+
+
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description=(
@@ -24,21 +58,26 @@ def main(arguments=None):
             " records (faster input), train, evaluate, export."
         ),
         epilog=(
-            "Configurations that are ready:"
-            f" {', '.join(sorted(path.stem for path in CONFIGS.glob('*.toml')))} (in"
-            " training/configs; a name is enough). training/README.md goes through it"
-            " step by step."
+            f"Configurations that are ready: {', '.join(_list_configs())} (in"
+            " training/configs; a name is enough). training/README.md explains each"
+            " step."
         ),
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_records(commands)
+    _add_train(commands)
+    _add_search(commands)
+    _add_evaluate(commands)
+    _add_export(commands)
+    _add_taps(commands)
+    return parser
 
+
+def _add_records(commands: Commands) -> None:
     command = commands.add_parser(
         "records",
         help="write images as TFRecord shards, which are read faster",
-        description=(
-            "Resize all images once and write them as shards. Killed, the same command"
-            " goes on."
-        ),
+        description=f"Resize all images once and write them as shards. {RESUMES}",
     )
     command.add_argument("data", type=Path, help=DATA)
     command.add_argument("output", type=Path, help="folder for the shards")
@@ -46,19 +85,29 @@ def main(arguments=None):
         "--image-size",
         type=int,
         default=224,
-        help="of the networks to train (default: 224)",
+        help="input size of the networks to train, in pixels (default: 224)",
     )
+    command.set_defaults(run=_run_records)
 
+
+def _run_records(options: argparse.Namespace) -> None:
+    from training.records import write_records
+
+    write_records(options.data, options.output, options.image_size)
+
+
+def _add_train(commands: Commands) -> None:
     command = commands.add_parser(
         "train",
         help="train a network",
         description=(
             "Train the network of a configuration file. The best checkpoint, a log,"
-            " TensorBoard's files and a curve are kept in a folder. Killed, the same"
-            " command goes on after the last epoch and ends with the same numbers."
+            " TensorBoard's files and a picture of the learning curve are kept in a"
+            f" folder. {RESUMES} It does so after the last finished epoch, and ends"
+            " with the same numbers."
         ),
     )
-    _add_run(command)
+    _add_run_arguments(command)
     command.add_argument(
         "--devices",
         choices=("one", "all", "machines"),
@@ -69,19 +118,50 @@ def main(arguments=None):
         ),
     )
     command.add_argument("--seed", type=int, help="instead of the configuration's")
+    command.set_defaults(run=_run_train)
 
+
+def _run_train(options: argparse.Namespace) -> None:
+    import dataclasses
+
+    config = _read_config(options.config)
+    if options.seed is not None:
+        config = dataclasses.replace(config, seed=options.seed)
+
+    from training.trainer import train
+
+    train(config, options.data, options.output, options.devices)
+
+
+def _add_search(commands: Commands) -> None:
     command = commands.add_parser(
         "search",
         help="search for hyperparameters",
         description=(
             "Try configurations in the ranges of the configuration's [search] table,"
-            " one process per GPU. Killed, the same command goes on."
+            f" one process per GPU. {RESUMES}"
         ),
     )
-    _add_run(command)
-    command.add_argument("--trials", type=int, default=20, help="in all (default: 20)")
+    _add_run_arguments(command)
+    command.add_argument(
+        "--trials",
+        type=int,
+        default=20,
+        help="number of trials, those of earlier calls included (default: 20)",
+    )
     command.add_argument("--workers", type=int, help="processes (default: one per GPU)")
+    command.set_defaults(run=_run_search)
 
+
+def _run_search(options: argparse.Namespace) -> None:
+    config = _read_config(options.config)
+
+    from training.search import search
+
+    search(config, options.data, options.output, options.trials, options.workers)
+
+
+def _add_evaluate(commands: Commands) -> None:
     command = commands.add_parser(
         "evaluate",
         help="top-1 and top-5 of a run, or of a weights file",
@@ -102,9 +182,25 @@ def main(arguments=None):
         "--per-class",
         type=int,
         default=200,
-        help="training images of the probe (default: 200)",
+        help="training images per class for the probe (default: 200)",
     )
+    command.set_defaults(run=_run_evaluate)
 
+
+def _run_evaluate(options: argparse.Namespace) -> None:
+    import dataclasses
+
+    from training.evaluate import evaluate_run, evaluate_weights
+
+    if Path(options.source).is_dir():
+        scores = dataclasses.asdict(evaluate_run(options.source, options.data))
+    else:
+        scores = evaluate_weights(options.source, options.data, options.per_class)
+    for name, value in scores.items():
+        print(f"{name:<14}{value:.4f}")
+
+
+def _add_export(commands: Commands) -> None:
     command = commands.add_parser(
         "export",
         help="write a weights file",
@@ -114,20 +210,51 @@ def main(arguments=None):
         ),
     )
     command.add_argument("source", help="folder of a run, or a configuration")
-    command.add_argument("--output", type=Path, required=True, help="the .onnx file")
-    command.add_argument("--name", help="in the card (default: as the file)")
     command.add_argument(
-        "--version", default="1.0.0", help="in the card (default: 1.0.0)"
+        "--output", type=Path, required=True, help="the .onnx file to write"
+    )
+    command.add_argument(
+        "--name", help="name in the card (default: that of the file, without .onnx)"
+    )
+    command.add_argument(
+        "--version", default="1.0.0", help="version in the card (default: 1.0.0)"
     )
     command.add_argument(
         "--input-size",
         type=int,
-        help="in pixels (default: the crops it was trained on)",
+        help="of the network, in pixels (default: the crops it was trained on)",
     )
     command.add_argument(
-        "--licence", help="in the card (default: that of the weights it started from)"
+        "--licence",
+        help="licence in the card (default: that of the weights it started from)",
     )
+    command.set_defaults(run=_run_export)
 
+
+def _run_export(options: argparse.Namespace) -> None:
+    from training.export import export_run
+
+    source = Path(options.source)
+    if not source.is_dir():
+        source = _find_config(options.source)
+    card = export_run(
+        source,
+        options.output,
+        options.name,
+        options.version,
+        options.licence,
+        options.input_size,
+    )
+    megabytes = options.output.stat().st_size / 1e6
+    print(f"Wrote {options.output} ({megabytes:.1f} MB): {card.architecture}.")
+    for tap in card.taps:
+        print(
+            f"  {tap.layer:<28}{tap.alias or '':<8}{tap.width:>6} wide, {tap.reduction}"
+            " input pixels per pixel"
+        )
+
+
+def _add_taps(commands: Commands) -> None:
     command = commands.add_parser(
         "taps",
         help="where to tap: how far controls lie apart at every block",
@@ -147,20 +274,16 @@ def main(arguments=None):
     command.add_argument(
         "--output", type=Path, required=True, help="folder for the table and the figure"
     )
-
-    options = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
-        globals()[f"_{options.command}"](options)
-    except KeyboardInterrupt:
-        sys.exit("Interrupted. The same command goes on with what is finished.")
-    except (OSError, ValueError, RuntimeError) as error:
-        if type(error).__module__.startswith("tensorflow"):
-            raise
-        sys.exit(f"{parser.prog} {options.command}: {error}")
+    command.set_defaults(run=_run_taps)
 
 
-def _add_run(command):
+def _run_taps(options: argparse.Namespace) -> None:
+    from training.taps import compare_taps
+
+    compare_taps(options.plate, options.weights, options.output)
+
+
+def _add_run_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "config", help="a configuration file, or the name of one in training/configs"
     )
@@ -170,87 +293,24 @@ def _add_run(command):
     )
 
 
-def _configuration(name):
+def _read_config(name: str) -> Config:
     from training.config import Config
 
-    return Config.read(_find(name))
+    return Config.read(_find_config(name))
 
 
-def _find(name):
+def _find_config(name: str) -> Path:
     for path in (CONFIGS / f"{name}.toml", Path(name)):
         if path.is_file():
             return path
-    shipped = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.toml")))
     raise FileNotFoundError(
-        f"No configuration {str(name)!r}: give the path of a TOML file, or one of:"
-        f" {shipped}."
+        f"No configuration {name!r}: give the path of a TOML file, or one of:"
+        f" {', '.join(_list_configs())}."
     )
 
 
-def _records(options):
-    from training.records import write_records
-
-    write_records(options.data, options.output, options.image_size)
-
-
-def _train(options):
-    import dataclasses
-
-    config = _configuration(options.config)
-    if options.seed is not None:
-        config = dataclasses.replace(config, seed=options.seed)
-
-    from training.trainer import train
-
-    train(config, options.data, options.output, options.devices)
-
-
-def _search(options):
-    config = _configuration(options.config)
-
-    from training.search import search
-
-    search(config, options.data, options.output, options.trials, options.workers)
-
-
-def _evaluate(options):
-    from training.results import evaluate_run, evaluate_weights
-
-    if Path(options.source).is_dir():
-        found = evaluate_run(options.source, options.data)
-    else:
-        found = evaluate_weights(options.source, options.data, options.per_class)
-    for name, value in found.items():
-        print(f"{name:<14}{value:.4f}")
-
-
-def _export(options):
-    from training.results import export_run
-
-    source = options.source if Path(options.source).is_dir() else _find(options.source)
-    card = export_run(
-        source,
-        options.output,
-        options.name,
-        options.version,
-        options.licence,
-        options.input_size,
-    )
-    print(
-        f"Wrote {options.output} ({options.output.stat().st_size / 1e6:.1f} MB):"
-        f" {card.architecture}."
-    )
-    for tap in card.taps:
-        print(
-            f"  {tap.layer:<28}{tap.alias or '':<8}{tap.width:>6} wide, {tap.reduction}"
-            " pixels to one"
-        )
-
-
-def _taps(options):
-    from training.taps import taps
-
-    taps(options.plate, options.weights, options.output)
+def _list_configs() -> list[str]:
+    return sorted(path.stem for path in CONFIGS.glob("*.toml"))
 
 
 if __name__ == "__main__":

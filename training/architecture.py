@@ -1,16 +1,22 @@
-"""The StratoNet family in Keras 3: ResNet, with or without efficient channel attention, and pooled taps.
+"""The StratoNet family in Keras 3.
 
-This is the only definition of the architecture; `wrap` puts taps into networks of
-Keras's own. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5; He et al.
-(2015) for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA). Layer
-names are those of ``keras.applications.resnet``.
+ResNet, with or without efficient channel attention, and pooled taps. This is the only
+definition of the architecture; `wrap_application` puts taps into networks of Keras's
+own. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5; He et al. (2015)
+for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA). Layer names are
+those of ``keras.applications.resnet``.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import keras
 from keras import layers, ops
 
+# Blocks of the stages conv2 to conv5.
 BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -18,13 +24,19 @@ BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
+# That of keras.applications.resnet, which the published weights were trained with.
 BN_EPSILON = 1.001e-5
 
 
-def eca_kernel_size(channels):
-    """Width of the ECA convolution for ``channels``.
+def compute_eca_kernel_size(channels: int) -> int:
+    """Compute the width of the ECA convolution for a number of channels.
 
-    |log2(C)/2 + 1/2|, made odd upward (Wang et al. 2020).
+    abs(log2(C)/2 + 1/2), made odd upward (Wang et al. 2020).
+
+    Examples
+    --------
+    >>> compute_eca_kernel_size(64), compute_eca_kernel_size(2048)
+    (3, 7)
     """
     size = int(abs(math.log2(channels) / 2 + 0.5))
     return size if size % 2 else size + 1
@@ -32,39 +44,74 @@ def eca_kernel_size(channels):
 
 @keras.saving.register_keras_serializable("stratonet")
 class EfficientChannelAttention(layers.Layer):
-    """Multiply each channel by a gate in (0, 1) computed from the pooled values of its neighbours.
+    """Multiply each channel by a gate, computed from its own and its neighbours' means.
 
-    Input and output: (n, height, width, channels).
+    Input and output: (n, height, width, channels). Gates are in (0, 1).
+
+    Parameters
+    ----------
+    kernel_initializer : str or keras.initializers.Initializer
+        How the kernel starts; ``"zeros"`` makes every gate 0.5.
+    **kwargs
+        Of every Keras layer.
     """
 
-    def __init__(self, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        **kwargs: object,
+    ) -> None:
         super().__init__(**kwargs)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int]) -> None:
+        """Make the kernel for the input's number of channels."""
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(1, eca_kernel_size(input_shape[-1]), 1, 1),
+            shape=(1, compute_eca_kernel_size(input_shape[-1]), 1, 1),
             initializer=self.kernel_initializer,
         )
 
-    def call(self, x):
-        # The channels become the width of an image one pixel high, along which the kernel slides.
-        pooled = ops.transpose(ops.mean(x, axis=(1, 2), keepdims=True), (0, 1, 3, 2))
-        gate = ops.sigmoid(
-            ops.conv(pooled, self.kernel, padding="same", data_format="channels_last")
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Apply the gates."""
+        means = ops.mean(x, axis=(1, 2), keepdims=True)
+        # The channels become the width of an image one pixel high, along which the
+        # kernel slides.
+        pooled = ops.transpose(means, (0, 1, 3, 2))
+        mixed = ops.conv(
+            pooled, self.kernel, padding="same", data_format="channels_last"
         )
-        return x * ops.transpose(gate, (0, 1, 3, 2))
+        return x * ops.transpose(ops.sigmoid(mixed), (0, 1, 3, 2))
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+    def get_config(self) -> dict[str, object]:
+        """Give what Keras needs to make the layer again."""
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "kernel_initializer": initializer}
 
 
-def block_names(depth):
-    """Names of the outputs of all residual blocks of a network of ``depth``, in order."""
+def list_blocks(depth: int) -> list[str]:
+    """List the outputs of all residual blocks of a network, in order.
+
+    Parameters
+    ----------
+    depth : {18, 34, 50, 101, 152}
+        Of the network.
+
+    Returns
+    -------
+    list of str
+        Layer names.
+
+    Raises
+    ------
+    ValueError
+        There is no network of this depth.
+
+    Examples
+    --------
+    >>> list_blocks(18)[:3]
+    ['conv2_block1_out', 'conv2_block2_out', 'conv3_block1_out']
+    """
     if depth not in BLOCKS:
         raise ValueError(f"depth must be one of {sorted(BLOCKS)}. Received: {depth!r}")
     return [
@@ -74,31 +121,37 @@ def block_names(depth):
     ]
 
 
-def default_taps(depth):
-    """The low, medium and high taps as ``{alias: layer name}``.
+def get_default_taps(depth: int) -> dict[str, str]:
+    """Give the low, medium and high taps as ``{alias: layer name}``.
 
     For depth 50 those of the thesis (section 6.2): conv3 block 4, conv4 block 4, conv4
-    block 6. Other depths take the blocks at the same places: the last of conv3, two
+    block 6. Other depths take the blocks at the same positions: the last of conv3, two
     thirds into conv4, the last of conv4.
+
+    Examples
+    --------
+    >>> get_default_taps(18)["medium"]
+    'conv4_block1_out'
     """
-    block_names(depth)
+    list_blocks(depth)  # refuses other depths
     _, conv3, conv4, _ = BLOCKS[depth]
+    medium = max(1, round(conv4 * 2 / 3))
     return {
         "low": f"conv3_block{conv3}_out",
-        "medium": f"conv4_block{max(1, round(conv4 * 2 / 3))}_out",
+        "medium": f"conv4_block{medium}_out",
         "high": f"conv4_block{conv4}_out",
     }
 
 
-def build(
-    depth=50,
-    attention="eca",
-    taps=None,
-    classes=None,
-    input_size=224,
-    gates="glorot_uniform",
-    classifier_depth=1,
-):
+def build_network(
+    depth: int = 50,
+    attention: str | None = "eca",
+    taps: Iterable[str] | None = None,
+    classes: int | None = None,
+    input_size: int = 224,
+    gates: str | keras.initializers.Initializer = "glorot_uniform",
+    classifier_depth: int = 1,
+) -> keras.Model:
     """Build one network of the family.
 
     Parameters
@@ -109,9 +162,9 @@ def build(
         ``"eca"`` puts an ECA module on each block's branch before the addition; None
         gives a plain ResNet.
     taps : sequence of str, optional
-        Layer names (see `block_names`) whose outputs are pooled; the network ends at
-        the last of them. Default: the values of `default_taps`, or, with ``classes``,
-        none: the whole network.
+        Layer names (see `list_blocks`) whose outputs are pooled; the network ends at
+        the last of them. Default: the values of `get_default_taps`, or, with
+        ``classes``, none: the whole network.
     classes : int, optional
         None: the outputs are the taps, ``{layer name: (n, width)}``. A number: a
         softmax classifier, (n, classes), on the taps side by side or on the pooled end
@@ -121,7 +174,8 @@ def build(
     gates : str or initializer
         How the ECA kernels start. ``"zeros"`` makes every gate 0.5.
     classifier_depth : int
-        Dense layers of the classifier, see `classifier`.
+        Dense layers of the classifier; those before the last are as wide as their
+        input, with ReLU.
 
     Returns
     -------
@@ -134,121 +188,181 @@ def build(
     ValueError
         An unknown depth, attention or tap.
     """
-    blocks = block_names(depth)
+    blocks = list_blocks(depth)
     if attention not in ("eca", None):
         raise ValueError(f'attention must be "eca" or None. Received: {attention!r}')
     if taps is None and classes is None:
-        taps = default_taps(depth).values()
+        taps = get_default_taps(depth).values()
     if taps is not None:
         taps = list(taps)
-        unknown = [tap for tap in taps if tap not in blocks]
-        if unknown or not taps:
-            raise ValueError(
-                f"taps must name blocks of this network: {', '.join(blocks)}. Received:"
-                f" {taps!r}"
-            )
-        blocks = blocks[: max(map(blocks.index, taps)) + 1]
+        blocks = _cut_after_taps(blocks, taps)
+    builder = _Builder(depth, attention, gates)
+    image = layers.Input((input_size, input_size, 3), name="planes")
+    x = builder.add_stem(image)
+    for block in blocks:
+        x = builder.add_block(x, block)
+    network = keras.Model(image, x, name=_name_network(depth, attention, taps))
+    return _finish_network(network, taps, classes, classifier_depth)
 
-    def conv_bn(x, filters, size, stride, name, relu=True):
+
+def _cut_after_taps(blocks: list[str], taps: Sequence[str]) -> list[str]:
+    unknown = [tap for tap in taps if tap not in blocks]
+    if unknown or not taps:
+        raise ValueError(
+            f"taps must name blocks of this network: {', '.join(blocks)}. Received:"
+            f" {taps!r}"
+        )
+    last = max(blocks.index(tap) for tap in taps)
+    return blocks[: last + 1]
+
+
+def _name_network(depth: int, attention: str | None, taps: Sequence[str] | None) -> str:
+    if not attention:
+        return f"resnet{depth}"
+    return f"stratonet{depth}" if taps else f"ecanet{depth}"
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Adds layers to a network of one depth, attention and start of the gates."""
+
+    depth: int
+    attention: str | None
+    gates: str | keras.initializers.Initializer
+
+    def add_stem(self, image: keras.KerasTensor) -> keras.KerasTensor:
+        x = self._add_convolution(image, 64, 7, 2, "conv1")
+        x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
+        return layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
+
+    def add_block(self, x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+        """Add the residual block whose output has a name such as conv3_block1_out."""
+        stage_name, block_name, _ = name.split("_")
+        stage = int(stage_name.removeprefix("conv"))
+        first = block_name == "block1"
+        name = f"{stage_name}_{block_name}"
+        filters = 64 * 2 ** (stage - 2)
+        # v1: the stride is on the first convolution of a stage, and conv2 has none
+        # because the pooling before it halved the image already.
+        stride = 2 if first and stage > 2 else 1
+        y = self._add_branch(x, filters, stride, name)
+        # A shortcut is projected where its shape would not fit.
+        if first and (stage > 2 or self.depth >= 50):
+            x = self._add_convolution(
+                x, y.shape[-1], 1, stride, f"{name}_0", relu=False
+            )
+        if self.attention:
+            y = EfficientChannelAttention(self.gates, name=f"{name}_eca")(y)
+        y = layers.Add(name=f"{name}_add")([x, y])
+        return layers.Activation("relu", name=f"{name}_out")(y)
+
+    def _add_branch(
+        self, x: keras.KerasTensor, filters: int, stride: int, name: str
+    ) -> keras.KerasTensor:
+        if self.depth < 50:
+            y = self._add_convolution(x, filters, 3, stride, f"{name}_1")
+            return self._add_convolution(y, filters, 3, 1, f"{name}_2", relu=False)
+        y = self._add_convolution(x, filters, 1, stride, f"{name}_1")
+        y = self._add_convolution(y, filters, 3, 1, f"{name}_2")
+        return self._add_convolution(y, 4 * filters, 1, 1, f"{name}_3", relu=False)
+
+    @staticmethod
+    def _add_convolution(
+        x: keras.KerasTensor,
+        filters: int,
+        size: int,
+        stride: int,
+        name: str,
+        relu: bool = True,
+    ) -> keras.KerasTensor:
+        """Add a convolution without bias, its batch normalisation and ReLU."""
         pad = size // 2 if stride > 1 else 0
         if pad:  # "same" would pad a strided convolution unevenly
             x = layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
-        x = layers.Conv2D(
+        convolution = layers.Conv2D(
             filters,
             size,
             stride,
             padding="valid" if pad else "same",
             use_bias=False,
             name=f"{name}_conv",
-        )(x)
+        )
+        x = convolution(x)
         x = layers.BatchNormalization(epsilon=BN_EPSILON, name=f"{name}_bn")(x)
         return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
 
-    def residual(x, filters, stride, project, name):
-        if depth < 50:
-            y = conv_bn(x, filters, 3, stride, f"{name}_1")
-            y = conv_bn(y, filters, 3, 1, f"{name}_2", relu=False)
-        else:
-            y = conv_bn(x, filters, 1, stride, f"{name}_1")
-            y = conv_bn(y, filters, 3, 1, f"{name}_2")
-            y = conv_bn(y, 4 * filters, 1, 1, f"{name}_3", relu=False)
-        if project:
-            x = conv_bn(x, y.shape[-1], 1, stride, f"{name}_0", relu=False)
-        if attention:
-            y = EfficientChannelAttention(gates, name=f"{name}_eca")(y)
-        y = layers.Add(name=f"{name}_add")([x, y])
-        return layers.Activation("relu", name=f"{name}_out")(y)
 
-    image = layers.Input((input_size, input_size, 3), name="planes")
-    x = conv_bn(image, 64, 7, 2, "conv1")
-    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
-
-    for name in blocks:
-        stage, block = int(name[4]), int(name.split("_")[1][5:])
-        first = block == 1
-        x = residual(
-            x,
-            filters=64 * 2 ** (stage - 2),
-            stride=2 if first and stage > 2 else 1,
-            project=first and (stage > 2 or depth >= 50),
-            name=name[: -len("_out")],
-        )
-    kind = "resnet" if not attention else "stratonet" if taps else "ecanet"
-    return _finish(
-        keras.Model(image, x, name=f"{kind}{depth}"), taps, classes, classifier_depth
-    )
-
-
-def wrap(
-    application, taps, classes=None, input_size=224, weights=None, classifier_depth=1
-):
-    """Put taps into a network of ``keras.applications``; parameters and result as of `build`.
+def wrap_application(
+    application: str,
+    taps: Iterable[str] | None,
+    classes: int | None = None,
+    input_size: int = 224,
+    weights: str | None = None,
+    classifier_depth: int = 1,
+) -> keras.Model:
+    """Put taps into a network of ``keras.applications``.
 
     Parameters
     ----------
     application : str
         ``"EfficientNetB0"``, or any other there. Its input is what its own
         documentation says.
-    taps : sequence of str
-        Names of its layers with outputs (n, height, width, channels).
+    taps : sequence of str, or None
+        Names of its layers with outputs (n, height, width, channels); None taps
+        nothing: the whole network.
+    classes, input_size, classifier_depth
+        As those of `build_network`.
     weights : {None, "imagenet"}
         Random, or those that Keras downloads.
+
+    Returns
+    -------
+    keras.Model
+        As `build_network` gives it.
 
     Raises
     ------
     ValueError
         No such application or layer, or a layer that has no height and width.
     """
-    make = getattr(keras.applications, application, None)
-    if not callable(make):
-        there = [
+    make_network = getattr(keras.applications, application, None)
+    if not callable(make_network):
+        names = [
             name
             for name in dir(keras.applications)
             if callable(getattr(keras.applications, name))
         ]
         raise ValueError(
-            f"keras.applications has {', '.join(there)}. Received: {application!r}"
+            f"keras.applications has {', '.join(names)}. Received: {application!r}"
         )
-    network = make(
+    network = make_network(
         include_top=False, weights=weights, input_shape=(input_size, input_size, 3)
     )
-    return _finish(
-        network, None if taps is None else list(taps), classes, classifier_depth
-    )
+    chosen = None if taps is None else list(taps)
+    return _finish_network(network, chosen, classes, classifier_depth)
 
 
-def tap(network, taps):
-    """The network with the pooled outputs of its layers ``taps``, ``{layer name.
+def tap_network(network: keras.Model, taps: Collection[str]) -> keras.Model:
+    """Give the network pooled outputs of some of its layers.
 
-    (n, width)}``, in its order.
+    Parameters
+    ----------
+    network : keras.Model
+        With layers of these names; what its own outputs are does not matter.
+    taps : collection of str
+        Layer names, in any order.
+
+    Returns
+    -------
+    keras.Model
+        Outputs ``{layer name: (n, width)}``, in the order of the network.
+
+    Raises
+    ------
+    ValueError
+        There is no such layer, or it has no height and width.
     """
-    order = {layer.name: place for place, layer in enumerate(network.layers)}
-    maps = {
-        name: layer.output.shape
-        for name, layer in zip(order, network.layers)
-        if len(layer.output.shape) == 4
-    }
+    maps = [layer.name for layer in network.layers if len(layer.output.shape) == 4]
     wrong = [name for name in taps if name not in maps]
     if wrong:
         raise ValueError(
@@ -256,34 +370,48 @@ def tap(network, taps):
             f" tap. It has: {', '.join(maps)}"
         )
     outputs = {}
-    for name in sorted(taps, key=order.get):
-        pool = layers.GlobalAveragePooling2D(name=f"{name}_pool", dtype="float32")
-        outputs[name] = pool(network.get_layer(name).output)
+    for name in maps:
+        if name in taps:
+            # Means of half-precision maps would lose digits that the features need.
+            pool = layers.GlobalAveragePooling2D(name=f"{name}_pool", dtype="float32")
+            outputs[name] = pool(network.get_layer(name).output)
     return keras.Model(network.input, outputs, name=network.name)
 
 
-def reductions(network, taps):
-    """Input pixels per pixel of each tap's map, ``{layer name: int}``."""
+def compute_reductions(network: keras.Model, taps: Iterable[str]) -> dict[str, int]:
+    """Compute the input pixels per pixel of each tap's map, by layer name."""
+    side = network.input_shape[1]
     return {
-        name: round(network.input_shape[1] / network.get_layer(name).output.shape[1])
-        for name in taps
+        name: round(side / network.get_layer(name).output.shape[1]) for name in taps
     }
 
 
-def _finish(network, taps, classes, classifier_depth):
+def _finish_network(
+    network: keras.Model,
+    taps: Sequence[str] | None,
+    classes: int | None,
+    classifier_depth: int,
+) -> keras.Model:
+    """Put taps, a classifier, or both at the end of a network."""
     if taps is None:
-        x = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(
-            network.output
-        )
+        pool = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")
+        x = pool(network.output)
     else:
-        network = tap(network, taps)
+        network = tap_network(network, taps)
         if classes is None:
             return network
-        x = list(network.output.values())
-        x = layers.Concatenate(name="taps", dtype="float32")(x) if len(x) > 1 else x[0]
-    for place in range(1, classifier_depth):
-        x = layers.Dense(x.shape[-1], activation="relu", name=f"classifier{place}")(x)
-    x = layers.Dense(
+        x = _join_taps(list(network.output.values()))
+    for number in range(1, classifier_depth):
+        dense = layers.Dense(x.shape[-1], activation="relu", name=f"classifier{number}")
+        x = dense(x)
+    # The loss is not finite in half precision.
+    predictions = layers.Dense(
         classes, activation="softmax", name="predictions", dtype="float32"
-    )(x)
-    return keras.Model(network.input, x, name=network.name)
+    )
+    return keras.Model(network.input, predictions(x), name=network.name)
+
+
+def _join_taps(pooled: list[keras.KerasTensor]) -> keras.KerasTensor:
+    if len(pooled) == 1:
+        return pooled[0]
+    return layers.Concatenate(name="taps", dtype="float32")(pooled)

@@ -1,21 +1,46 @@
-"""From a Keras network to a weights file: one ``.onnx`` with the card inside."""
+"""From a run or a Keras network to a weights file: ``.onnx`` with the card inside."""
 
+from __future__ import annotations
+
+import dataclasses
 import os
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
+from stratonet import Card, Planes, Scaling, Tap
+from training.architecture import compute_reductions, list_blocks, tap_network
+from training.config import Config
+from training.runs import read_run
+from training.start import (
+    BEST,
+    Origin,
+    build_classifier,
+    choose_taps,
+    load_start_weights,
+    load_variables,
+)
 
-def export(model, card, path):
-    """Write ``model`` and ``card`` to ``path``, atomically.
+THESIS = (
+    "van Elswijk, M. (2024). StratoNet, a deep learning approach to high content"
+    " screening feature extraction. Master's thesis, Leiden University."
+)
+# Of networks that nothing is trained on: the classifier is left behind anyway.
+IMAGENET_CLASSES = 1000
+
+
+def export_model(model: keras.Model, card: Card, path: str | os.PathLike[str]) -> None:
+    """Write a network and its card as a weights file, whole or not at all.
 
     Parameters
     ----------
     model : keras.Model
-        Outputs ``{layer name: (n, width)}``, as `architecture.build` makes it without
-        classes.
+        Outputs ``{layer name: (n, width)}``, as `architecture.build_network` makes it
+        without classes.
     card : Card
+        Describes the model.
     path : str or path
         The ``.onnx`` file to write.
 
@@ -24,32 +49,210 @@ def export(model, card, path):
     ValueError
         The card does not describe the model: other taps, widths or input size.
     """
-    import onnx  # with tf2onnx behind ``model.export`` a heavy import, of no use to the rest of training
+    _check_card(model, card)
+    path = Path(path)
+    # Keras exports what has been called.
+    model(np.zeros((1, *model.input_shape[1:]), "float32"))
+    # Beside the file: a rename across disks would be a copy, which can be cut short.
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        raw = os.path.join(folder, "raw.onnx")
+        model.export(raw, format="onnx", verbose=False)
+        _add_card(raw, card)
+        os.replace(raw, path)
 
+
+def _check_card(model: keras.Model, card: Card) -> None:
     described = card.input_size, {tap.layer: tap.width for tap in card.taps}
-    received = (
-        model.input_shape[1],
-        {layer: output.shape[1] for layer, output in model.output.items()},
-    )
+    widths = {layer: output.shape[1] for layer, output in model.output.items()}
+    received = model.input_shape[1], widths
     if described != received:
         raise ValueError(
             f"The card does not describe the model. Card: {described}. Received:"
             f" {received}"
         )
-    path = Path(path)
-    model(
-        np.zeros((1, *model.input_shape[1:]), "float32")
-    )  # Keras exports what has been called
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        raw = os.path.join(folder, "raw.onnx")
-        model.export(raw, format="onnx", verbose=False)
-        graph = onnx.load(raw)
-        graph.producer_name = "stratonet"
-        # Constants that tf2onnx has folded away may be left behind as inputs (EfficientNet's normalisation).
-        used = {name for node in graph.graph.node for name in node.input}
-        for value in [value for value in graph.graph.input if value.name not in used]:
-            graph.graph.input.remove(value)
-        onnx.helper.set_model_props(graph, {"card": card.to_json()})
-        onnx.checker.check_model(graph)
-        onnx.save(graph, raw)
-        os.replace(raw, path)
+
+
+def _add_card(path: str, card: Card) -> None:
+    import onnx  # heavy, with tf2onnx behind model.export: only exports need it
+
+    graph = onnx.load(path)
+    graph.producer_name = "stratonet"
+    # Constants that tf2onnx has folded away may be left behind as inputs, such as those
+    # of EfficientNet's normalisation.
+    used = {name for node in graph.graph.node for name in node.input}
+    unused = [value for value in graph.graph.input if value.name not in used]
+    for value in unused:
+        graph.graph.input.remove(value)
+    onnx.helper.set_model_props(graph, {"card": card.to_json()})
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def export_run(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    name: str | None = None,
+    version: str = "1.0.0",
+    licence: str | None = None,
+    input_size: int | None = None,
+) -> Card:
+    """Write the weights file of a run's best checkpoint, with its card.
+
+    Or that of a configuration's start weights.
+
+    Parameters
+    ----------
+    source : str or path
+        The folder of a run, or a configuration file: then nothing is trained, and the
+        network is what it starts from.
+    output : str or path
+        The ``.onnx`` file.
+    name : str, optional
+        Default: the stem of ``output``.
+    version : str
+        Of the weights.
+    licence : str, optional
+        Default: that of the weights that the run started from.
+    input_size : int, optional
+        Of the exported network, in pixels. Default: the size of the crops it was
+        trained on.
+
+    Returns
+    -------
+    Card
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder holds no run with a checkpoint.
+    """
+    source, output = Path(source), Path(output)
+    read = _read_start if source.is_file() else _read_best
+    trained = read(source, input_size)
+    config = trained.config
+    aliases = {layer: alias for alias, layer in choose_taps(config).items()}
+    model = tap_network(trained.model, _choose_layers(config))
+    reductions = compute_reductions(model, model.output)
+    taps = [
+        Tap(layer, pooled.shape[1], aliases.get(layer), reductions[layer])
+        for layer, pooled in model.output.items()
+    ]
+    licence = licence or trained.origin.licence
+    card = Card(
+        name=name or output.stem,
+        version=version,
+        architecture=_describe_architecture(config),
+        taps=tuple(taps),
+        input_size=config.image_size,
+        resize="BILINEAR",
+        scaling=Scaling(low=0.1, high=99.9),
+        planes=Planes(config.multiply, config.subtract),
+        trained_on=_describe_training(config, trained.result),
+        trained_from=trained.origin.description,
+        metrics=_choose_metrics(trained.result),
+        licence=licence or "not stated: give export --licence",
+        citation=THESIS,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    export_model(model, card, output)
+    return card
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """What is exported.
+
+    Attributes
+    ----------
+    config : Config
+        With the input size of the export.
+    model : keras.Model
+        With a classifier.
+    origin : Origin
+        Of the start weights.
+    result : dict or None
+        Of the run; None where nothing was trained.
+    """
+
+    config: Config
+    model: keras.Model
+    origin: Origin
+    result: dict | None
+
+
+def _read_start(path: Path, input_size: int | None) -> _Trained:
+    config = _set_size(Config.read(path), input_size)
+    keras.utils.set_random_seed(config.seed)
+    model = build_classifier(config, IMAGENET_CLASSES)
+    # Without images, batch normalisation stays folded: nobody trains this network.
+    origin = load_start_weights(model, config, lambda: ())
+    return _Trained(config, model, origin, None)
+
+
+def _read_best(run: Path, input_size: int | None) -> _Trained:
+    config, result = read_run(run)
+    config = _set_size(config, input_size)
+    # Its weights replace those it started from, which need not be fetched again.
+    blank = dataclasses.replace(config, start="")
+    model = build_classifier(blank, len(result["classes"]))
+    load_variables(model, run / BEST)
+    origin = Origin(result["start"], result["start_licence"])
+    return _Trained(config, model, origin, result)
+
+
+def _set_size(config: Config, size: int | None) -> Config:
+    return config if size is None else dataclasses.replace(config, image_size=size)
+
+
+def _choose_layers(config: Config) -> set[str]:
+    layers = set(choose_taps(config).values())
+    if config.architecture == "resnet":
+        # Every block on the way is a tap too, without an alias: that costs nothing
+        # where it is not asked for.
+        blocks = list_blocks(config.depth)
+        last = max(blocks.index(layer) for layer in layers)
+        layers.update(blocks[: last + 1])
+    return layers
+
+
+def _choose_metrics(result: dict | None) -> dict[str, float]:
+    if result is None:
+        return {}
+    return {name: round(result[name], 4) for name in ("val_top1", "val_top5")}
+
+
+def _describe_architecture(config: Config) -> str:
+    if config.architecture != "resnet":
+        return f"{config.architecture} of Keras {keras.__version__}"
+    if config.attention == "none":
+        return f"ResNet-{config.depth} v1"
+    name = "StratoNet" if config.classifier_on == "taps" else "ECANet"
+    return (
+        f"{name}-{config.depth}: ResNet-{config.depth} v1 with efficient channel"
+        " attention"
+    )
+
+
+def _describe_training(config: Config, result: dict | None) -> str:
+    if result is None:
+        return f"Nothing beyond its start weights. {config.recipe}"
+    versions = [f"{name} {version}" for name, version in result["versions"].items()]
+    colors = " in grey" if config.grey else ""
+    return (
+        f"{result['data']}: {result['train_images']:,} images of"
+        f" {len(result['classes']):,} classes{colors}"
+        f" ({len(result['corrupt_images'])} corrupt left out),"
+        f" {_describe_layers(config)}, epoch"
+        f" {result['best_epoch']} of {config.epochs}, {config.optimizer}, batch"
+        f" {config.batch}, learning rate {config.learning_rate:g}, seed {config.seed};"
+        f" {', '.join(versions)}. {config.recipe}"
+    )
+
+
+def _describe_layers(config: Config) -> str:
+    layers = "all layers"
+    if config.train_only:
+        layers = f"layers {', '.join(config.train_only)}"
+    if config.freeze:
+        layers += f" behind {config.freeze}"
+    return layers

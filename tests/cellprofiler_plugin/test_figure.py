@@ -92,10 +92,10 @@ def test_unlike_is_one_minus_the_correlation_with_the_median(net):
     features[3] = np.nan
     low = features[[0, 1, 2, 4, 5, 6], : net.taps[0].width]
     expected = [1 - np.corrcoef(row, np.median(low, axis=0))[0, 1] for row in low]
-    unlike = figure.unlikeness(features, net.taps)
+    unlike = figure.compute_unlikeness(features, net.taps)
     assert unlike.shape == (7, 2) and np.isnan(unlike[3]).all()
     np.testing.assert_allclose(np.delete(unlike[:, 0], 3), expected, atol=1e-6)
-    np.testing.assert_allclose(figure.unlikeness(features[:1], net.taps), 0, atol=1e-12)
+    np.testing.assert_allclose(figure.compute_unlikeness(features[:1], net.taps), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("names", [NAMES[:1], NAMES], ids=len)
@@ -121,7 +121,7 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
         )
         assert picture.get_xlim() == (-0.5, 89.5) and picture.get_ylim() == (59.5, -0.5)
         split = np.stack([row.reshape(len(names), -1)[column] for row in features[:3]])
-        expected = figure.unlikeness(split, net.taps)
+        expected = figure.compute_unlikeness(split, net.taps)
         np.testing.assert_allclose(
             marks(chart, figure.OTHERS)[:, 1], expected.T.ravel(), atol=1e-6
         )
@@ -168,7 +168,7 @@ def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):
     figure.draw(frame, figure.pictures(net, planes, 32, found), net.taps, "run", 1)
     split = features.reshape(count, len(names), net.width)
     unlike = np.stack(
-        [figure.unlikeness(split[:, column], net.taps) for column in range(len(names))],
+        [figure.compute_unlikeness(split[:, column], net.taps) for column in range(len(names))],
         axis=1,
     )
     order = [row for row in np.argsort(unlike.mean(axis=(1, 2))) if row != 2]

@@ -285,7 +285,7 @@ def test_refused_in_a_run(case, tmp_path, field):
         bad.update(rows_of(tmp_path, bad_DNA=field[:90]))
         settings, told = (
             dict(where="Objects", objects="Cells"),
-            r"objects Cells have shape .* the image DNA",
+            r"objects Cells have shape .* but the image DNA",
         )
     step = measure("DNA", taps="low", output=PARQUET, **settings)
     kind = "Cells" if settings else "Image"
@@ -343,7 +343,7 @@ def test_overlapping_objects_keep_what_they_share(field):
     ]
     measured = workspace.measurements
     received = np.array(
-        [measured.get_measurement("Cells", name) for name in step.names()]
+        [measured.get_measurement("Cells", name) for name in step.make_column_names()]
     ).T
     agree(received, StratoNet.load(taps="low").features(expected))
     assert measured.get_measurement("Cells", "ObjectNumber").tolist() == [1, 2]
@@ -369,7 +369,7 @@ def test_stacks_are_refused(tmp_path, field):
         pipeline_of(module("Images"), headers, names, module("Groups"), step).dump(file)
     with pytest.raises(
         RuntimeError,
-        match="measures planes, and the pipeline processes its images as 3D stacks",
+        match="measures 2D images, but the pipeline loads its images as 3D stacks",
     ):
         headless.run_pipeline(
             tmp_path / "run.cppipe",
@@ -409,7 +409,7 @@ def loading(*made):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({"images": ""}, "Select images to measure.*at least one"),
+        ({"images": ""}, "Select images to measure.*select at least one"),
         ({"images": "DNA, DNA"}, "Select images to measure.*twice"),
         ({"taps": ""}, "Select taps.*at least one"),
         ({"where": "Objects"}, "Select objects to measure.*at least one"),
@@ -450,7 +450,7 @@ def test_a_database_that_is_too_narrow_is_refused(exporter):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({}, "number 2 measures the same"),
+        ({}, "module number 2.*makes the same measurements"),
         ({"output": BOTH, "taps": "high"}, None),
         ({"output": PARQUET}, None),
         ({"images": "GFP"}, None),
@@ -469,7 +469,7 @@ def test_two_modules_do_not_write_over_each_other(settings, told):
         second.validate_module(pipeline)
     first.output.value = second.output.value = PARQUET
     with pytest.raises(
-        ValidationError, match="number 2 writes to the same Parquet file"
+        ValidationError, match="module number 2.*writes to the same Parquet file"
     ):
         second.validate_module(pipeline)
     first.validate_module(pipeline)
@@ -477,10 +477,10 @@ def test_two_modules_do_not_write_over_each_other(settings, told):
 
 def test_columns_are_counted_before_the_run():
     step = measure("DNA, GFP", where="Both", objects="Nuclei", taps="low,high")
-    assert step.columns_in_words() == "3,072 features for each of: Image, Nuclei."
+    assert step.describe_columns() == "3,072 features for each of: Image, Nuclei."
     assert (
         step.width in step.visible_settings()
-        and step.width.content == step.columns_in_words()
+        and step.width.content == step.describe_columns()
     )
 
 
@@ -531,7 +531,7 @@ def test_saved_pipelines_of_every_revision_load(revision):
     pipeline = Pipeline()
     pipeline.load(str(SAVED / f"revision{revision}.cppipe"))
     step = pipeline.modules()[1]
-    assert step.images.value == ["DNA", "GFP"] and step.kinds() == ["Image", "Nuclei"]
+    assert step.images.value == ["DNA", "GFP"] and step.get_object_names() == ["Image", "Nuclei"]
     assert (
         step.crop_size == 64
         and step.hide_neighbors
@@ -671,7 +671,7 @@ def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module(loading(step))
     assert caught.value.setting is step.projection
-    assert "column" not in step.columns_in_words() and step.columns_in_words() in str(
+    assert "column" not in step.describe_columns() and step.describe_columns() in str(
         caught.value
     )
 
@@ -735,4 +735,4 @@ def test_components_are_what_the_pickers_show(projection):
     assert step.get_measurement_images(
         pipeline, "Image", "StratoFeatures", "PC0020"
     ) == ["DNA", "ER"]
-    assert Projection.load(projection).id in step.columns_in_words()
+    assert Projection.load(projection).id in step.describe_columns()

@@ -3,7 +3,7 @@
 import keras
 
 from stratonet import Card, Planes, Scaling, Tap
-from training.architecture import build
+from training.architecture import build_network
 
 CARD = Card(
     name="small",
@@ -24,4 +24,6 @@ CARD = Card(
 
 def build_small_network():
     keras.utils.set_random_seed(3)
-    return build(18, "eca", taps=[tap.layer for tap in CARD.taps], input_size=64)
+    return build_network(
+        18, "eca", taps=[tap.layer for tap in CARD.taps], input_size=64
+    )

@@ -1,7 +1,9 @@
 """Small things to train on, for the tests of training."""
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -46,17 +48,12 @@ def write_config(path, **changes):
     return path
 
 
-def training(*arguments, environment=None, limit_file_size=None, wait=True):
+def training(*arguments, environment=None, wait=True):
     """``python -m training`` in a process of its own.
 
     A CompletedProcess, or the Popen when not to be waited for.
     """
     code = "import sys; from training.__main__ import main; main(sys.argv[1:])"
-    if limit_file_size:
-        code = (
-            "import resource; resource.setrlimit(resource.RLIMIT_FSIZE,"
-            f" ({limit_file_size},) * 2); {code}"
-        )
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,
@@ -73,7 +70,7 @@ def training(*arguments, environment=None, limit_file_size=None, wait=True):
 
 
 def kill_in_epoch(process, run, epoch):
-    """kill -9 a training process and its children some moments after ``epoch`` (from 1) has begun."""
+    """Kill a training process and its children after ``epoch`` (from 1) began."""
     log = run / "log.csv"
     deadline = time.monotonic() + 240
     while not log.exists() or len(log.read_text().splitlines()) < epoch:
@@ -84,3 +81,14 @@ def kill_in_epoch(process, run, epoch):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
+
+
+@contextlib.contextmanager
+def limit_file_size(size):
+    """Let this process and its children write no file of more than ``size`` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -9,12 +9,12 @@ keras = pytest.importorskip(
 )
 
 from training import architecture  # noqa: E402
-from training.architecture import (
+from training.architecture import (  # noqa: E402
     EfficientChannelAttention,
-    block_names,
-    build,
-    default_taps,
-    eca_kernel_size,
+    build_network,
+    compute_eca_kernel_size,
+    get_default_taps,
+    list_blocks,
 )
 
 # Thesis, table 5.
@@ -39,7 +39,7 @@ def test_eca_kernel_size(channels, size):
 
     Wang et al. (2020), equation 12.
     """
-    assert eca_kernel_size(channels) == size
+    assert compute_eca_kernel_size(channels) == size
     layer = EfficientChannelAttention()
     layer.build((None, 7, 7, channels))
     assert layer.kernel.shape == (1, size, 1, 1)
@@ -47,7 +47,7 @@ def test_eca_kernel_size(channels, size):
 
 @pytest.mark.parametrize("depth", TABLE)
 def test_blocks_of_every_depth(depth):
-    model = build(depth, "eca", classes=3, input_size=32)
+    model = build_network(depth, "eca", classes=3, input_size=32)
     for suffix in ("_add", "_eca", "_out"):
         found = [
             int(name[4])
@@ -55,7 +55,7 @@ def test_blocks_of_every_depth(depth):
             if re.fullmatch(rf"conv\d_block\d+{suffix}", name)
         ]
         assert tuple(found.count(stage) for stage in (2, 3, 4, 5)) == TABLE[depth]
-    assert [name for name in names(model) if name.endswith("_out")] == block_names(
+    assert [name for name in names(model) if name.endswith("_out")] == list_blocks(
         depth
     )
     assert model.output_shape == (None, 3)
@@ -69,14 +69,15 @@ def test_blocks_of_every_depth(depth):
     ],
 )
 def test_basic_and_bottleneck_blocks(depth, kernels, shortcuts):
-    model = build(depth, classes=2, input_size=32)
+    model = build_network(depth, classes=2, input_size=32)
     convs = [
         layer
         for layer in model.layers
         if re.fullmatch(r"conv5_block1_[1-9]_conv", layer.name)
     ]
     assert [conv.kernel.shape for conv in convs] == kernels
-    # v1: the stride is on the block's first convolution and its shortcut, and only from conv3 on.
+    # v1: the stride is on the block's first convolution and its shortcut, and only from
+    # conv3 on.
     assert [conv.strides[0] for conv in convs] == [2] + [1] * (len(convs) - 1)
     assert [name[4] for name in names(model) if name.endswith("_0_conv")] == list(
         shortcuts
@@ -85,19 +86,19 @@ def test_basic_and_bottleneck_blocks(depth, kernels, shortcuts):
 
 
 def test_parameters_of_stratonet_50():
-    model = build(50)
+    model = build_network(50)
     assert round(model.count_params() / 1e6, 2) == 8.57
     gates = sum(
         layer.count_params() for layer in model.layers if layer.name.endswith("_eca")
     )
     assert gates == 5 * (3 + 4 + 6)
-    assert build(50, None).count_params() == model.count_params() - gates
+    assert build_network(50, None).count_params() == model.count_params() - gates
 
 
 def test_resnet_50_is_that_of_keras_without_the_biases_of_convolutions():
     theirs, ours = (
         keras.applications.ResNet50(weights=None),
-        build(50, None, classes=1000),
+        build_network(50, None, classes=1000),
     )
     convs = [layer for layer in theirs.layers if isinstance(layer, keras.layers.Conv2D)]
     assert (
@@ -131,11 +132,13 @@ def test_resnet_50_is_that_of_keras_without_the_biases_of_convolutions():
     ],
 )
 def test_default_taps(depth, taps):
-    assert default_taps(depth) == dict(zip(("low", "medium", "high"), taps))
+    assert get_default_taps(depth) == dict(zip(("low", "medium", "high"), taps))
 
 
 def test_network_ends_at_its_last_tap():
-    model = build(18, taps=["conv4_block1_out", "conv2_block2_out"], input_size=64)
+    model = build_network(
+        18, taps=["conv4_block1_out", "conv2_block2_out"], input_size=64
+    )
     shapes = {name: output.shape for name, output in model.output.items()}
     assert shapes == {"conv2_block2_out": (None, 64), "conv4_block1_out": (None, 256)}
     assert not [
@@ -148,7 +151,9 @@ def test_network_ends_at_its_last_tap():
 @pytest.mark.parametrize("depth, dense", [(1, [3 * 64]), (3, [3 * 64, 3 * 64, 3 * 64])])
 def test_classifier_on_the_taps(depth, dense):
     taps = ["conv2_block2_out", "conv3_block1_out"]
-    model = build(18, taps=taps, classes=7, input_size=32, classifier_depth=depth)
+    model = build_network(
+        18, taps=taps, classes=7, input_size=32, classifier_depth=depth
+    )
     assert model.output_shape == (None, 7)
     assert not [name for name in names(model) if name.startswith("conv3_block2")]
     kernels = [
@@ -160,15 +165,19 @@ def test_classifier_on_the_taps(depth, dense):
 
 
 def test_reductions():
-    model = build(18, taps=["conv2_block1_out", "conv4_block1_out"], input_size=64)
-    assert architecture.reductions(model, model.output) == {
+    model = build_network(
+        18, taps=["conv2_block1_out", "conv4_block1_out"], input_size=64
+    )
+    assert architecture.compute_reductions(model, model.output) == {
         "conv2_block1_out": 4,
         "conv4_block1_out": 16,
     }
 
 
 def test_taps_are_means_over_the_plane(rng):
-    model = build(18, taps=["conv2_block1_out", "conv3_block2_out"], input_size=64)
+    model = build_network(
+        18, taps=["conv2_block1_out", "conv3_block2_out"], input_size=64
+    )
     images = rng.normal(size=(2, 64, 64, 3)).astype(np.float32)
     for name, pooled in model(images).items():
         maps = keras.Model(model.input, model.get_layer(name).output)(images)
@@ -178,7 +187,7 @@ def test_taps_are_means_over_the_plane(rng):
 
 
 def test_without_attention_there_is_none():
-    model = build(18, None, input_size=64)
+    model = build_network(18, None, input_size=64)
     assert not [
         layer for layer in model.layers if isinstance(layer, EfficientChannelAttention)
     ]
@@ -209,7 +218,7 @@ def test_gates_of_zeros_halve(rng):
 
 @pytest.mark.parametrize("gates", ["glorot_uniform", "zeros"])
 def test_saved_and_loaded_again(tmp_path, rng, gates):
-    model = build(18, input_size=64, gates=gates)
+    model = build_network(18, input_size=64, gates=gates)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     images = rng.normal(size=(2, 64, 64, 3)).astype(np.float32)
@@ -235,7 +244,7 @@ def test_saved_and_loaded_again(tmp_path, rng, gates):
 )
 def test_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        build(**arguments)
+        build_network(**arguments)
 
 
 def test_any_backend():
@@ -245,4 +254,4 @@ def test_any_backend():
         Path(architecture.__file__).read_text(),
         re.MULTILINE,
     )
-    assert set(imports) == {"math", "keras"}
+    assert set(imports) == {"__future__", "collections", "dataclasses", "math", "keras"}

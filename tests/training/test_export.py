@@ -14,9 +14,9 @@ from small_network import CARD, build_small_network  # noqa: E402
 from stratonet import StratoNet, Tap  # noqa: E402
 from stratonet.files.images import read_plane  # noqa: E402
 from stratonet.preprocessing import to_grey, to_planes  # noqa: E402
-from training.architecture import build  # noqa: E402
-from training.export import export  # noqa: E402
-from training.transfer import transfer  # noqa: E402
+from training.architecture import build_network  # noqa: E402
+from training.export import export_model  # noqa: E402
+from training.transfer import transfer_weights  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,8 +35,8 @@ def keras_features(model, planes, card):
 
 def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
     net = StratoNet.load(taps=[tap.layer for tap in StratoNet.load().card.taps])
-    model = build(50, "eca", taps=[tap.layer for tap in net.taps])
-    transfer(model, published)
+    model = build_network(50, "eca", taps=[tap.layer for tap in net.taps])
+    transfer_weights(model, published)
     planes = [
         read_plane(data / "bbbc013" / f"Channel{name}.tif")
         for name in ("1-01-A-01", "2-01-A-01", "1-50-E-02")
@@ -55,7 +55,7 @@ def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
 @pytest.mark.parametrize("taps", [None, ["conv2_block2_out", "low"]])
 def test_exported_file_loads_and_agrees(small, tmp_path, rng, taps):
     path = tmp_path / "small.onnx"
-    export(small, CARD, path)
+    export_model(small, CARD, path)
     assert [file.name for file in tmp_path.iterdir()] == ["small.onnx"]
     net = StratoNet.load(path, taps)
     assert net.card == CARD
@@ -81,5 +81,5 @@ def test_card_that_does_not_describe_the_model_is_refused(small, tmp_path, chang
         ValueError,
         match="does not describe the model.*Received: .*64.*conv3_block2_out",
     ):
-        export(small, replace(CARD, **change), tmp_path / "small.onnx")
+        export_model(small, replace(CARD, **change), tmp_path / "small.onnx")
     assert not list(tmp_path.iterdir())

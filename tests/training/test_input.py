@@ -17,7 +17,7 @@ tf = pytest.importorskip(
 
 from stratonet.preprocessing import to_grey  # noqa: E402
 from training.config import Config  # noqa: E402
-from training.input import images_per_second, open_images  # noqa: E402
+from training.input import measure_input_speed, open_images  # noqa: E402
 from training.pixels import scale_grey  # noqa: E402
 
 WNIDS = ["n01440764", "n02086240", "n03888257"]
@@ -96,7 +96,10 @@ def write_wnids(tree, truth):
 
 
 def write_devkit(tree, truth):
-    """The devkit's numbers are not those of the sorted wnids, and after the leaves come synsets that are not."""
+    """The devkit's numbers are not those of the sorted wnids.
+
+    After the leaves come synsets that are not.
+    """
     numbers = {WNIDS[1]: 1, WNIDS[2]: 2, WNIDS[0]: 3, "n00001740": 4}
     folder = tree / "ILSVRC2012_devkit_t12" / "data"
     folder.mkdir(parents=True)
@@ -143,9 +146,13 @@ def test_folders(tree):
     (tree / "train" / WNIDS[0] / "notes.txt").write_text("not an image")
     images = open_images(tree)
     assert images.classes == tuple(WNIDS)
-    assert (images.size("train"), images.size("val"), images.corrupt) == (18, 12, {})
-    assert (images.steps("train", 5), images.steps("val", 5)) == (3, 3)
-    files, labels = images.files("train")
+    assert (
+        images.count_images("train"),
+        images.count_images("val"),
+        images.corrupt,
+    ) == (18, 12, {})
+    assert (images.count_batches("train", 5), images.count_batches("val", 5)) == (3, 3)
+    files, labels = images.list_files("train")
     assert files == sorted(map(str, tree.glob("train/*/*.JPEG")))
     assert [WNIDS[label] for label in labels] == [
         os.path.basename(os.path.dirname(file)) for file in files
@@ -154,7 +161,7 @@ def test_folders(tree):
 
 @pytest.mark.parametrize("suffix", ["jpg", "JPG", "jpeg", "png", "PNG"])
 def test_suffixes(tmp_path, rng, suffix):
-    assert open_images(write_tree(tmp_path, rng, 1, 1, suffix)).size("val") == 3
+    assert open_images(write_tree(tmp_path, rng, 1, 1, suffix)).count_images("val") == 3
 
 
 @pytest.mark.parametrize(
@@ -163,7 +170,7 @@ def test_suffixes(tmp_path, rng, suffix):
 def test_flat_validation(tree, rng, write):
     truth = flatten(tree, rng)
     write(tree, truth)
-    files, labels = open_images(tree).files("val")
+    files, labels = open_images(tree).list_files("val")
     assert {
         os.path.basename(file): WNIDS[label] for file, label in zip(files, labels)
     } == truth
@@ -175,7 +182,7 @@ def test_kaggle_archive(tree, rng, tmp_path):
     (archive / "ILSVRC" / "Data").mkdir(parents=True)
     tree.rename(archive / "ILSVRC" / "Data" / "CLS-LOC")
     write_kaggle(archive, truth)
-    files, labels = open_images(archive).files("val")
+    files, labels = open_images(archive).list_files("val")
     assert {
         os.path.basename(file): WNIDS[label] for file, label in zip(files, labels)
     } == truth
@@ -188,7 +195,7 @@ def test_validation_images_alone(tree, tmp_path):
     with pytest.raises(
         ValueError, match="Opened were the images of val. Received: 'train'"
     ):
-        images.size("train")
+        images.count_images("train")
 
 
 def without_meta(tree, rng):
@@ -311,11 +318,12 @@ def test_corrupt_files_are_named_and_left_out(tree, rng):
         f"Left out: {tree / name}: {why}" for name, why in images.corrupt.items()
     )
     assert said[-1] == "4 of 38 images are corrupt and left out."
-    assert images.size("train") == 22
+    assert images.count_images("train") == 22
     assert not any(
-        os.path.basename(file).split(".")[0] in bad for file in images.files("train")[0]
+        os.path.basename(file).split(".")[0] in bad
+        for file in images.list_files("train")[0]
     )
-    pixels, labels = together(images.train(CONFIG, 0, 22))
+    pixels, labels = together(images.draw_training(CONFIG, 0, 22))
     assert labels.sum(0).tolist() == [6, 10, 6]
     assert np.isfinite(pixels).all()
 
@@ -324,7 +332,7 @@ def test_cmyk_keeps_its_colours(tmp_path, rng):
     write_tree(tmp_path, rng, 1, 1)
     path = tmp_path / "val" / WNIDS[0] / f"{WNIDS[0]}_0.JPEG"
     Image.new("RGB", (50, 40), (200, 120, 40)).convert("CMYK").save(path, quality=95)
-    pixels, *_ = together(open_images(tmp_path).validation(CONFIG, 3))
+    pixels, *_ = together(open_images(tmp_path).draw_validation(CONFIG, 3))
     np.testing.assert_allclose(
         pixels[0] * 255, np.broadcast_to([200.0, 120, 40], (28, 28, 3)), atol=3
     )
@@ -356,14 +364,16 @@ def test_files_are_not_read_again_when_they_were_checked(tree, tmp_path):
 
 
 def test_an_epoch_is_the_same_whenever_it_is_drawn(opened):
-    first = together(opened.train(CONFIG, 3, 6))
+    first = together(opened.draw_training(CONFIG, 3, 6))
     tf.random.set_seed(1)
-    again = together(opened.train(CONFIG, 3, 6))
+    again = together(opened.draw_training(CONFIG, 3, 6))
     for one, other in zip(first, again):
         np.testing.assert_array_equal(one, other)
-    assert np.abs(first[0] - together(opened.train(CONFIG, 4, 6))[0]).max() > 0.1
+    assert (
+        np.abs(first[0] - together(opened.draw_training(CONFIG, 4, 6))[0]).max() > 0.1
+    )
     other = dataclasses.replace(CONFIG, seed=1)
-    assert np.abs(first[0] - together(opened.train(other, 3, 6))[0]).max() > 0.1
+    assert np.abs(first[0] - together(opened.draw_training(other, 3, 6))[0]).max() > 0.1
 
 
 def test_each_image_is_drawn_once_and_the_rest_of_a_batch_not(tree):
@@ -373,20 +383,20 @@ def test_each_image_is_drawn_once_and_the_rest_of_a_batch_not(tree):
     images = open_images(tree)
     drawn = []
     for epoch in (0, 1):
-        pixels, labels = together(images.train(CONFIG, epoch, 18))
+        pixels, labels = together(images.draw_training(CONFIG, epoch, 18))
         order = np.rint(pixels.mean((1, 2, 3)) * 255 / 10).astype(int)
         assert sorted(order) == list(range(18))
         np.testing.assert_array_equal(labels.argmax(1), order // 6)
         drawn.append(order.tolist())
     assert drawn[0] != drawn[1] != sorted(drawn[1])
-    assert together(images.train(CONFIG, 0, 8))[0].shape == (16, 28, 28, 3)
+    assert together(images.draw_training(CONFIG, 0, 8))[0].shape == (16, 28, 28, 3)
 
 
 @pytest.mark.parametrize("machines", [2, 3])
 def test_machines_share_each_batch(opened, machines):
-    whole = batches(opened.train(CONFIG, 0, 6))
+    whole = batches(opened.draw_training(CONFIG, 0, 6))
     parts = [
-        batches(opened.train(CONFIG, 0, 6, (place, machines)))
+        batches(opened.draw_training(CONFIG, 0, 6, (place, machines)))
         for place in range(machines)
     ]
     assert len(whole) == 3
@@ -398,11 +408,11 @@ def test_machines_share_each_batch(opened, machines):
 
 
 def test_replicas_get_smaller_batches(opened):
-    found = batches(opened.train(CONFIG, 0, 12, (1, 2), per_replica=3))
+    found = batches(opened.draw_training(CONFIG, 0, 12, (1, 2), per_replica=3))
     assert [len(pixels) for pixels, _ in found] == [3, 3]
     np.testing.assert_array_equal(
         np.concatenate([pixels for pixels, _ in found]),
-        together(opened.train(CONFIG, 0, 12))[0][1::2],
+        together(opened.draw_training(CONFIG, 0, 12))[0][1::2],
     )
 
 
@@ -412,14 +422,14 @@ def test_validation_is_padded_with_blanks_of_no_weight(tree, machines):
         path.unlink()
     images = open_images(tree)
     shares = [
-        batches(images.validation(CONFIG, 4, (place, machines)))
+        batches(images.draw_validation(CONFIG, 4, (place, machines)))
         for place in range(machines)
     ]
     assert all(len(share) == 3 for share in shares)
     pixels, labels, weights = interleaved(shares)
     assert weights.tolist() == [1.0] * 9 + [0.0] * 3
     assert not pixels[9:].any() and not labels[9:].any()
-    np.testing.assert_array_equal(labels[:9].argmax(1), images.files("val")[1])
+    np.testing.assert_array_equal(labels[:9].argmax(1), images.list_files("val")[1])
     expected = np.stack(
         [resized(path)[2:30, 2:30] for path in sorted(tree.glob("val/*/*"))]
     )
@@ -427,10 +437,10 @@ def test_validation_is_padded_with_blanks_of_no_weight(tree, machines):
 
 
 def test_training_images_as_validation_images(opened):
-    pixels, labels, weights = together(opened.validation(CONFIG, 4, split="train"))
+    pixels, labels, weights = together(opened.draw_validation(CONFIG, 4, split="train"))
     assert len(pixels) == 20
     assert weights.tolist() == [1.0] * 18 + [0.0] * 2
-    np.testing.assert_array_equal(labels[:18].argmax(1), opened.files("train")[1])
+    np.testing.assert_array_equal(labels[:18].argmax(1), opened.list_files("train")[1])
 
 
 def test_training_images_are_crops_of_the_resized_image(tmp_path, rng):
@@ -443,7 +453,7 @@ def test_training_images_are_crops_of_the_resized_image(tmp_path, rng):
     seen, alike = set(), 0
     for epoch in range(12):
         drawn = []
-        for pixels, label in zip(*together(images.train(CONFIG, epoch, 3))):
+        for pixels, label in zip(*together(images.draw_training(CONFIG, epoch, 3))):
             found = [
                 (flip, top, left)
                 for flip in (1, -1)
@@ -466,17 +476,17 @@ def test_training_images_are_crops_of_the_resized_image(tmp_path, rng):
 
 def test_validation_images_are_the_middle_of_the_resized_image(tmp_path, rng):
     write_tree(tmp_path, rng, 1, 1, "png")
-    pixels, *_ = together(open_images(tmp_path).validation(CONFIG, 3))
+    pixels, *_ = together(open_images(tmp_path).draw_validation(CONFIG, 3))
     expected = [resized(path)[2:30, 2:30] for path in sorted(tmp_path.glob("val/*/*"))]
     np.testing.assert_allclose(pixels, expected, atol=1 / 255)
 
 
 def test_pixels_are_as_the_network_takes_them(opened):
-    plain, labels, _ = together(opened.validation(CONFIG, 12))
+    plain, labels, _ = together(opened.draw_validation(CONFIG, 12))
     config = dataclasses.replace(
         CONFIG, multiply=255.0, subtract=(103.939, 116.779, 123.68), bgr=True
     )
-    found, _, _ = together(opened.validation(config, 12))
+    found, _, _ = together(opened.draw_validation(config, 12))
     np.testing.assert_allclose(
         found, plain[..., ::-1] * 255 - np.float32(config.subtract), atol=1e-4
     )
@@ -512,8 +522,8 @@ def test_grey_images(net, tmp_path, rng):
     write_tree(tmp_path, rng, 1, 1, "png")
     images = open_images(tmp_path)
     grey = dataclasses.replace(CONFIG, multiply=2.0, subtract=(0, 1, 2), grey=True)
-    pixels, *_ = together(images.validation(grey, 3))
-    colour, *_ = together(images.validation(CONFIG, 3))
+    pixels, *_ = together(images.draw_validation(grey, 3))
+    colour, *_ = together(images.draw_validation(CONFIG, 3))
     card = dataclasses.replace(net.card, input_size=28)
     for found, image in zip(pixels, colour):
         expected = to_grey(image @ np.float32([0.299, 0.587, 0.114]), card)
@@ -527,13 +537,13 @@ def test_batches_that_cannot_be(opened):
         ValueError,
         match="There are 18 images to train: set batch to that at most, not 19",
     ):
-        opened.train(CONFIG, 0, 19)
+        opened.draw_training(CONFIG, 0, 19)
     with pytest.raises(ValueError, match="multiple of the 4 machines. Received: 6"):
-        opened.validation(CONFIG, 6, (0, 4))
+        opened.draw_validation(CONFIG, 6, (0, 4))
     with pytest.raises(
         ValueError, match="Batches of 2 do not fill a machine's 3 images"
     ):
-        opened.train(CONFIG, 0, 6, (0, 2), per_replica=2)
+        opened.draw_training(CONFIG, 0, 6, (0, 2), per_replica=2)
 
 
 @contextlib.contextmanager
@@ -571,9 +581,11 @@ def readers_at_once(pipes, read):
 @pytest.mark.skipif(os.cpu_count() < 2, reason="one processor reads one file at a time")
 def test_files_are_read_in_parallel_though_operations_are_deterministic(tmp_path, rng):
     images = open_images(write_tree(tmp_path, rng, train=2, val=1))
-    expected = together(images.train(CONFIG, 0, 6))[0]
+    expected = together(images.draw_training(CONFIG, 0, 6))[0]
     with op_determinism():
-        np.testing.assert_array_equal(together(images.train(CONFIG, 0, 6))[0], expected)
+        np.testing.assert_array_equal(
+            together(images.draw_training(CONFIG, 0, 6))[0], expected
+        )
         pipes = sorted(tmp_path.glob("train/*/*"))
         for pipe in pipes:
             pipe.unlink()
@@ -581,7 +593,7 @@ def test_files_are_read_in_parallel_though_operations_are_deterministic(tmp_path
 
         def train():
             with contextlib.suppress(tf.errors.OpError):
-                batches(images.train(CONFIG, 0, 6))
+                batches(images.draw_training(CONFIG, 0, 6))
 
         def check():
             with contextlib.suppress(ValueError):
@@ -600,11 +612,11 @@ def test_images_per_second():
     shapes = (tf.TensorSpec((10, 1)), tf.TensorSpec((10,)))
     dataset = tf.data.Dataset.from_generator(slow, output_signature=shapes)
     begin = time.monotonic()
-    assert 20 < images_per_second(dataset, seconds=0.5) <= 500
+    assert 20 < measure_input_speed(dataset, seconds=0.5) <= 500
     assert time.monotonic() - begin < 10
-    assert 20 < images_per_second(dataset.take(3)) <= 500
+    assert 20 < measure_input_speed(dataset.take(3)) <= 500
     with pytest.raises(ValueError, match="from the second batch on"):
-        images_per_second(dataset.take(1))
+        measure_input_speed(dataset.take(1))
 
 
 def test_real_images(data, tmp_path):
@@ -616,11 +628,11 @@ def test_real_images(data, tmp_path):
     assert images.classes == tuple(folder.name for folder in folders)
     assert images.corrupt == {}
     config = dataclasses.replace(CONFIG, image_size=224)
-    pixels, labels, weights = together(images.validation(config, 64))
+    pixels, labels, weights = together(images.draw_validation(config, 64))
     assert pixels.shape == (192, 224, 224, 3)
-    assert weights.sum() == images.size("val") == 150
+    assert weights.sum() == images.count_images("val") == 150
     assert labels.sum(0).tolist() == [50, 50, 50]
-    for number, path in list(enumerate(images.files("val")[0]))[::30]:
+    for number, path in list(enumerate(images.list_files("val")[0]))[::30]:
         assert (
             np.abs(pixels[number] - resized(path, 256)[16:240, 16:240]).mean() < 2 / 255
         )

@@ -12,7 +12,7 @@ tf = pytest.importorskip(
     reason="training needs TensorFlow, which CellProfiler's environment has not",
 )
 
-import training.input  # noqa: E402
+from training import records, sources  # noqa: E402
 from training.config import Config  # noqa: E402
 from training.input import open_images  # noqa: E402
 from training.records import write_records  # noqa: E402
@@ -105,13 +105,14 @@ def test_pixels_are_nearly_those_of_the_folders(tree, output):
     folders, shards = open_images(tree), open_images(output)
     assert shards.classes == folders.classes
     for one, other in zip(
-        together(folders.validation(CONFIG, 4)), together(shards.validation(CONFIG, 4))
+        together(folders.draw_validation(CONFIG, 4)),
+        together(shards.draw_validation(CONFIG, 4)),
     ):
         assert one.shape == other.shape
         assert 0 <= np.abs(one - other).mean() * 255 < 2
     for split in ("train", "val"):
-        assert shards.size(split) == folders.size(split)
-        assert shards.steps(split, 4) == folders.steps(split, 4)
+        assert shards.count_images(split) == folders.count_images(split)
+        assert shards.count_batches(split, 4) == folders.count_batches(split, 4)
 
 
 def test_colour_keeps_its_full_resolution(tree, output):
@@ -124,7 +125,7 @@ def test_colour_keeps_its_full_resolution(tree, output):
         columns[:, ::2, 0] = columns[:, 1::2, 2] = 255
         Image.fromarray(columns).save(path, format="PNG")
     write_records(tree, output, 28, report=silent)
-    pixels, *_ = together(open_images(output).validation(CONFIG, 6))
+    pixels, *_ = together(open_images(output).draw_validation(CONFIG, 6))
     assert np.abs(pixels * 255 - columns[2:30, 2:30]).mean() < 10
 
 
@@ -137,8 +138,8 @@ def test_without_a_size_the_files_go_in_as_they_are(tree, output):
     for size in (28, 56):
         config = dataclasses.replace(CONFIG, image_size=size)
         for one, other in zip(
-            together(folders.validation(config, 4)),
-            together(shards.validation(config, 4)),
+            together(folders.draw_validation(config, 4)),
+            together(shards.draw_validation(config, 4)),
         ):
             np.testing.assert_array_equal(one, other)
 
@@ -150,17 +151,21 @@ def means(pixels):
 @pytest.mark.parametrize(("per_shard", "block"), [(4, 1), (15, 6)])
 def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
     """Shuffled are shards alone, or blocks of the one shard."""
-    monkeypatch.setattr(training.input, "BLOCK", block)
+    monkeypatch.setattr(sources, "BLOCK", block)
     write_records(tree, output, 28, per_shard=per_shard, report=silent)
     images = open_images(output)
-    whole = together(images.train(CONFIG, 0, 15))
+    whole = together(images.draw_training(CONFIG, 0, 15))
     order = means(whole[0])
     assert sorted(order) == list(range(15))
     assert [label // 5 for label in order] == whole[1].argmax(1).tolist()
     tf.random.set_seed(1)
-    for one, other in zip(whole, together(open_images(output).train(CONFIG, 0, 15))):
+    for one, other in zip(
+        whole, together(open_images(output).draw_training(CONFIG, 0, 15))
+    ):
         np.testing.assert_array_equal(one, other)
-    orders = [means(together(images.train(CONFIG, epoch, 15))[0]) for epoch in (1, 2)]
+    orders = [
+        means(together(images.draw_training(CONFIG, epoch, 15))[0]) for epoch in (1, 2)
+    ]
     assert order != orders[0] != orders[1] != order
     if block == 6:
         stored = [
@@ -177,10 +182,11 @@ def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
         assert first != second
     for place in range(3):
         for one, other in zip(
-            whole, together(images.train(CONFIG, 0, 15, (place, 3), per_replica=5))
+            whole,
+            together(images.draw_training(CONFIG, 0, 15, (place, 3), per_replica=5)),
         ):
             np.testing.assert_array_equal(one[place::3], other)
-    assert together(images.train(CONFIG, 0, 6))[0].shape == (12, 28, 28, 3)
+    assert together(images.draw_training(CONFIG, 0, 6))[0].shape == (12, 28, 28, 3)
 
 
 def test_shards_of_another_size(tree, output):
@@ -188,8 +194,8 @@ def test_shards_of_another_size(tree, output):
     images = open_images(output)
     config = dataclasses.replace(CONFIG, image_size=56)
     for draw in (
-        lambda: images.train(config, 0, 4),
-        lambda: images.validation(config, 4),
+        lambda: images.draw_training(config, 0, 4),
+        lambda: images.draw_validation(config, 4),
     ):
         with pytest.raises(
             ValueError,
@@ -197,7 +203,7 @@ def test_shards_of_another_size(tree, output):
         ):
             draw()
     with pytest.raises(ValueError, match="holds shards. This needs the folders"):
-        images.files("val")
+        images.list_files("val")
 
 
 def test_corrupt_images_are_named_and_left_out(tree, output):
@@ -213,22 +219,26 @@ def test_corrupt_images_are_named_and_left_out(tree, output):
     )
     images = open_images(output)
     assert list(images.corrupt) == [str(path.relative_to(tree))]
-    assert images.size("train") == 14
+    assert images.count_images("train") == 14
 
 
 @pytest.mark.skipif(
     not os.path.exists("/dev/full"), reason="no device that is always full"
 )
-def test_a_write_that_stopped_goes_on(tree, output, tmp_path):
+def test_a_write_that_stopped_resumes(tree, output, tmp_path, monkeypatch):
     write_records(tree, tmp_path / "at once", 28, per_shard=4, report=silent)
     output.mkdir()
-    (output / "train-00002-of-00004.tfrecord.part").symlink_to("/dev/full")
+    unfinished = f".train-00002-of-00004.tfrecord.{os.getpid()}"
+    begin = records._begin
+
+    def begin_on_full_disk(*arguments):
+        begin(*arguments)
+        (output / unfinished).symlink_to("/dev/full")
+
+    monkeypatch.setattr(records, "_begin", begin_on_full_disk)
     with pytest.raises(
         OSError,
-        match=(
-            "train-00002-of-00004.tfrecord cannot be written: .*No space.*Is the disk"
-            " full"
-        ),
+        match="train-00002-of-00004.tfrecord cannot be written: .*No space",
     ):
         write_records(tree, output, 28, per_shard=4, report=silent)
     assert sorted(path.name for path in output.glob("*.tfrecord*")) == [
@@ -236,12 +246,13 @@ def test_a_write_that_stopped_goes_on(tree, output, tmp_path):
     ]
     with pytest.raises(
         ValueError,
-        match="did not finish, for there is no images.json. Run .* again: it goes on",
+        match="are incomplete, since there is no images.json. Run .* again; it resumes",
     ):
         open_images(output)
     kept = [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))]
     # What a killed process leaves
-    (output / "train-00002-of-00004.tfrecord.part").write_bytes(b"half a shard")
+    (output / ".train-00002-of-00004.tfrecord.1").write_bytes(b"half a shard")
+    monkeypatch.setattr(records, "_begin", begin)
     write_records(tree, output, 28, per_shard=4, report=silent)
     assert [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))][
         :2

@@ -15,16 +15,18 @@ from training_runs import SMALL, make_images, write_config  # noqa: E402
 
 from stratonet import StratoNet  # noqa: E402
 from stratonet.preprocessing import to_grey, to_planes  # noqa: E402
+from stratonet_demo import set_setting  # noqa: E402
 from stratonet_sklearn import StratoFeatureTransformer  # noqa: E402
-from training.architecture import tap, wrap  # noqa: E402
+from stratonet_sklearn.evaluation.separation import fit_probe  # noqa: E402
+from training.architecture import tap_network, wrap_application  # noqa: E402
 from training.config import Config  # noqa: E402
-from training.results import (
+from training.evaluate import (  # noqa: E402
+    compute_accuracies,
     evaluate_run,
     evaluate_weights,
-    export_run,
-    probe,
-)  # noqa: E402
-from training.start import load, network  # noqa: E402
+)
+from training.export import export_run  # noqa: E402
+from training.start import build_classifier, load_variables  # noqa: E402
 from training.trainer import train  # noqa: E402
 
 
@@ -34,7 +36,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     images = make_images(folder / "images")
     (images / "train" / "n00000000" / "broken.JPEG").write_bytes(b"not an image")
-    train(Config.of({**SMALL, "classifier_depth": 2}), images, folder / "run")
+    train(Config.from_values({**SMALL, "classifier_depth": 2}), images, folder / "run")
     return folder / "run", images
 
 
@@ -48,9 +50,9 @@ def test_evaluation_of_a_run_is_that_of_its_best_epoch(run):
     folder, images = run
     result = json.loads((folder / "result.json").read_text())
     found = evaluate_run(folder, images)
-    assert found["top1"] == pytest.approx(result["val_top1"])
-    assert found["loss"] == pytest.approx(result["val_loss"], rel=1e-4)
-    assert found["top5"] == 1
+    assert found.top1 == pytest.approx(result["val_top1"])
+    assert found.loss == pytest.approx(result["val_loss"], rel=1e-4)
+    assert found.top5 == 1
 
 
 def test_evaluation_needs_a_run_and_its_classes(run, tmp_path):
@@ -62,12 +64,14 @@ def test_evaluation_needs_a_run_and_its_classes(run, tmp_path):
 
 def test_exported_run_is_its_best_checkpoint(run, weights, rng):
     path, card = weights
-    config = Config.of({**SMALL, "classifier_depth": 2})
-    model = network(config, 3)
-    load(model, run[0] / "best.npz")
+    config = Config.from_values({**SMALL, "classifier_depth": 2})
+    model = build_classifier(config, 3)
+    load_variables(model, run[0] / "best.npz")
     plane = rng.integers(0, 255, (40, 50)).astype(np.uint8)
     net = StratoNet.load(path)
-    expected = tap(model, config.taps.values())(to_planes(to_grey(plane, card), card))
+    expected = tap_network(model, config.taps.values())(
+        to_planes(to_grey(plane, card), card)
+    )
     received = np.split(net.features(plane), [64], axis=1)
     for layer, features in zip(config.taps.values(), received):
         np.testing.assert_allclose(features, expected[layer], rtol=1e-3, atol=1e-5)
@@ -101,8 +105,8 @@ def test_card_is_filled_from_the_run(run, weights):
     }
 
 
-def same_in_both_doors(weights, folder, rng):
-    """Measure two images in headless CellProfiler and in scikit-learn with a weights file; the features of both."""
+def measure_in_both(weights, folder, rng):
+    """Measure two images in CellProfiler and in scikit-learn; the features of both."""
     pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
     from cellprofiler_plugin import headless
 
@@ -113,15 +117,14 @@ def same_in_both_doors(weights, folder, rng):
         "Image_PathName_DNA,Image_FileName_DNA\n"
         + "".join(f"{path.parent},{path.name}\n" for path in paths)
     )
-    pipeline = (
-        (headless.PLUGINS / "wholeimages.cppipe")
-        .read_text()
-        .replace("measure:DNA, GFP", "measure:DNA")
-    )
-    pipeline = pipeline.replace("Network:stratonet50", "Network:From a file").replace(
-        "Weights file:", f"Weights file:{weights}"
-    )
-    pipeline = pipeline.replace("taps:low,medium,high", "taps:low,high")
+    pipeline = (headless.PLUGINS / "wholeimages.cppipe").read_text()
+    for name, value in (
+        ("Select images to measure", "DNA"),
+        ("Network", "From a file"),
+        ("Weights file", str(weights)),
+        ("Select taps", "low,high"),
+    ):
+        pipeline = set_setting(pipeline, name, value)
     (folder / "mine.cppipe").write_text(pipeline)
     table = "StratoFeatures_Image.parquet"
     headless.run_pipeline(
@@ -142,8 +145,8 @@ def same_in_both_doors(weights, folder, rng):
     return expected
 
 
-def test_exported_run_in_both_doors(weights, tmp_path, rng):
-    features = same_in_both_doors(weights[0], tmp_path, rng)
+def test_exported_run_in_cellprofiler_and_scikit_learn(weights, tmp_path, rng):
+    features = measure_in_both(weights[0], tmp_path, rng)
     assert (
         features.shape == (2, 64 + 128)
         and features.columns[0] == "StratoFeatures_Low0000_DNA"
@@ -163,7 +166,7 @@ def efficientnet(tmp_path_factory):
     """EfficientNet-B0 trained for an epoch, as a weights file."""
     folder = tmp_path_factory.mktemp("efficientnet")
     taps = {"low": "block3a_expand_activation", "high": "block4a_expand_activation"}
-    config = Config.of(
+    config = Config.from_values(
         {
             **SMALL,
             "architecture": "EfficientNetB0",
@@ -188,10 +191,10 @@ def test_keras_application_is_trained_and_exported(efficientnet, rng):
         ("high", 240, 8),
     ]
     assert net.card.architecture.startswith("EfficientNetB0 of Keras")
-    model = network(config, 3)
-    load(model, folder / "run" / "best.npz")
+    model = build_classifier(config, 3)
+    load_variables(model, folder / "run" / "best.npz")
     plane = rng.integers(0, 255, (64, 64)).astype(np.uint8)
-    expected = tap(model, config.taps.values())(
+    expected = tap_network(model, config.taps.values())(
         to_planes(to_grey(plane, net.card), net.card)
     )
     received = np.split(net.features(plane), [144], axis=1)
@@ -199,8 +202,10 @@ def test_keras_application_is_trained_and_exported(efficientnet, rng):
         np.testing.assert_allclose(features, expected[layer], rtol=1e-3, atol=1e-4)
 
 
-def test_keras_application_in_both_doors(efficientnet, tmp_path, rng):
-    assert same_in_both_doors(
+def test_keras_application_in_cellprofiler_and_scikit_learn(
+    efficientnet, tmp_path, rng
+):
+    assert measure_in_both(
         efficientnet[0] / "efficientnet.onnx", tmp_path, rng
     ).shape == (2, 144 + 240)
 
@@ -209,21 +214,21 @@ def test_names_of_a_keras_application_that_are_not_there():
     with pytest.raises(
         ValueError, match=r"EfficientNetB0, .*Received: 'EfficientNetX'"
     ):
-        wrap("EfficientNetX", ["top_conv"])
+        wrap_application("EfficientNetX", ["top_conv"])
     with pytest.raises(
         ValueError,
         match="has no layer block9 with height and width to tap.*block1a_dwconv",
     ):
-        wrap("EfficientNetB0", ["block9"], input_size=32)
+        wrap_application("EfficientNetB0", ["block9"], input_size=32)
 
 
 def test_probe_on_what_can_be_told_apart(rng):
     labels = np.repeat(np.arange(7), 20)
     features = rng.normal(size=(140, 30)) + 8 * np.eye(7, 30)[labels]
-    assert probe(features[::2], labels[::2], features[1::2], labels[1::2])[0] > 0.95
-    top1, top5 = probe(
-        rng.normal(size=(70, 30)), labels[::2], features[1::2], labels[1::2]
-    )
+    probe = fit_probe(features[::2], labels[::2])
+    assert compute_accuracies(probe, features[1::2], labels[1::2])[0] > 0.95
+    probe = fit_probe(rng.normal(size=(70, 30)), labels[::2])
+    top1, top5 = compute_accuracies(probe, features[1::2], labels[1::2])
     assert top1 < 0.4 and top1 < top5 < 0.95
 
 

@@ -1,7 +1,6 @@
 import dataclasses
-import fcntl
 import json
-import resource
+import os
 
 import pandas as pd
 import pytest
@@ -12,24 +11,28 @@ pytest.importorskip(
 )
 optuna = pytest.importorskip("optuna")
 
-from training_runs import (
+from training_runs import (  # noqa: E402
     SMALL,
     kill_in_epoch,
+    limit_file_size,
     make_images,
     training,
     write_config,
-)  # noqa: E402
+)
 
+from stratonet.files.atomic import FolderInUse, lock_folder  # noqa: E402
 from training import search as searching  # noqa: E402
 from training.config import Config  # noqa: E402
 from training.search import search  # noqa: E402
+from training.search_worker import list_environments  # noqa: E402
 
 RANGES = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "batch": {"choices": [4, 8]},
 }
 CONFIG = Config(**{**SMALL, "warmup_epochs": 0, "search": RANGES})
-# Long enough that, of two trials side by side, neither ends before the other has finished its first epoch.
+# Long enough that, of two trials side by side, neither ends before the other has
+# finished its first epoch.
 LONG = dataclasses.replace(CONFIG, epochs=15)
 
 
@@ -61,7 +64,7 @@ def killed(images, tmp_path_factory):
     kill_in_epoch(
         training(*command, wait=False), place / "search" / "trial-0000", epoch=2
     )
-    trials = searching._study(LONG, place / "search").trials
+    trials = searching.open_study(LONG, place / "search").trials
     assert [trial.state.name for trial in trials] == ["RUNNING"] * 2
     table = search(LONG, images, place / "search", trials=3, workers=2)
     assert table.set_index("number")["batch"][[0, 1]].tolist() == [
@@ -79,7 +82,7 @@ def test_killed_search_goes_on_in_its_folders(killed):
     ]
     assert sorted(table["number"]) == [0, 1, 2] and set(table["state"]) == {"complete"}
     assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {15}
-    assert "Going on after epoch" in (folder / "trial-0000" / "output.txt").read_text()
+    assert "Resuming after epoch" in (folder / "trial-0000" / "output.txt").read_text()
 
 
 def test_search_keeps_everything(killed):
@@ -128,23 +131,19 @@ def test_full_disk_ends_the_search_and_a_poor_trial_only_itself(images, tmp_path
         CONFIG, search={"learning_rate": {"choices": [1e-3, 1e30]}}
     )
     (tmp_path / "search").mkdir()
-    study = searching._study(config, tmp_path / "search")
+    study = searching.open_study(config, tmp_path / "search")
     drawn = {
         "params": {"learning_rate": 1e-3},
-        "distributions": searching._ranges(config),
+        "distributions": searching.make_ranges(config),
     }
     for value in range(2, 7):
         perfect = {epoch: float(value) for epoch in (1, 2, 3)}
         study.add_trial(
             optuna.trial.create_trial(value=value, intermediate_values=perfect, **drawn)
         )
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
-    try:
-        with pytest.raises(RuntimeError, match="trial 5: .*Is the disk full?"):
-            search(config, images, tmp_path / "search", trials=6)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    full = "trial 5: .*cannot be written: File too large"
+    with limit_file_size(1_000_000), pytest.raises(RuntimeError, match=full):
+        search(config, images, tmp_path / "search", trials=6)
     assert study.trials[5].state.name == "RUNNING"
 
     table = search(config, images, tmp_path / "search", trials=7, workers=2).set_index(
@@ -158,13 +157,15 @@ def test_full_disk_ends_the_search_and_a_poor_trial_only_itself(images, tmp_path
 def test_same_seed_draws_the_same_trials_also_when_it_was_killed(tmp_path):
     def parameters(folder, killed):
         folder.mkdir()
-        study = searching._study(CONFIG, folder)
+        study = searching.open_study(CONFIG, folder)
         for number in range(14):  # the sampler learns from the eleventh on
-            trial = searching._trial(study, CONFIG, searching._ranges(CONFIG), number)
+            trial = searching.open_trial(
+                study, CONFIG, searching.make_ranges(CONFIG), number
+            )
             if number in killed:
-                study = searching._study(CONFIG, folder)
-                trial = searching._trial(
-                    study, CONFIG, searching._ranges(CONFIG), number
+                study = searching.open_study(CONFIG, folder)
+                trial = searching.open_trial(
+                    study, CONFIG, searching.make_ranges(CONFIG), number
                 )
             study.tell(trial, trial.params["batch"] * trial.params["learning_rate"])
         return [trial.params for trial in study.trials]
@@ -186,16 +187,15 @@ def test_process_that_dies_is_said_and_none_complete_is_an_error(
 
 
 def test_other_search_in_the_folder_is_refused(images, tmp_path):
-    searching._study(CONFIG, tmp_path)
+    searching.open_study(CONFIG, tmp_path)
     other = dataclasses.replace(CONFIG, epochs=7, search={"batch": {"choices": [4]}})
     with pytest.raises(
-        ValueError, match="epochs 3, now 7; search .*, now .* Choose another --output"
+        ValueError,
+        match="epochs 3, now 7; search .*, now .* Choose another output folder",
     ):
         search(other, images, tmp_path, trials=1)
-    with open(tmp_path / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RuntimeError, match="Another search runs in"):
-            search(CONFIG, images, tmp_path, trials=1)
+    with lock_folder(tmp_path), pytest.raises(FolderInUse, match="Another run"):
+        search(CONFIG, images, tmp_path, trials=1)
     (tmp_path / "study.db").write_text("something else")
     with pytest.raises(
         RuntimeError, match="study.db cannot be used: file is not a database"
@@ -236,11 +236,8 @@ def test_wrong_range_is_refused(ranges, message, images, tmp_path):
 def test_gpus_are_dealt_out_and_cores_shared(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")
     alone = [{"CUDA_VISIBLE_DEVICES": name} for name in ("GPU-a", "GPU-b")]
-    assert (
-        searching._environments(None) == alone
-        and searching._environments(1) == alone[:1]
-    )
-    shared = searching._environments(3)
+    assert list_environments(None) == alone and list_environments(1) == alone[:1]
+    shared = list_environments(3)
     assert [each["CUDA_VISIBLE_DEVICES"] for each in shared] == [
         "GPU-a",
         "GPU-b",
@@ -248,10 +245,10 @@ def test_gpus_are_dealt_out_and_cores_shared(monkeypatch):
     ]
     assert {each["TF_FORCE_GPU_ALLOW_GROWTH"] for each in shared} == {"true"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(searching.os, "sched_getaffinity", lambda process: range(8))
-    assert len(searching._environments(None)) == 1
-    assert [each["TF_NUM_INTRAOP_THREADS"] for each in searching._environments(3)] == [
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(8))
+    assert len(list_environments(None)) == 1
+    assert [each["TF_NUM_INTRAOP_THREADS"] for each in list_environments(3)] == [
         "2"
     ] * 3
     with pytest.raises(ValueError, match="workers must be at least 1"):
-        searching._environments(0)
+        list_environments(0)

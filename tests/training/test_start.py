@@ -9,10 +9,17 @@ pytest.importorskip("onnx", reason="onnx comes with the training extra")
 from small_network import CARD, build_small_network  # noqa: E402
 from training_runs import SMALL, make_images  # noqa: E402
 
-from training.architecture import build, tap  # noqa: E402
+from training.architecture import build_network, tap_network  # noqa: E402
 from training.config import Config  # noqa: E402
-from training.export import export  # noqa: E402
-from training.start import freeze, load, network, snapshot, start, taps_of  # noqa: E402
+from training.export import export_model  # noqa: E402
+from training.start import (  # noqa: E402
+    build_classifier,
+    choose_taps,
+    copy_variables,
+    freeze_layers,
+    load_start_weights,
+    load_variables,
+)
 from training.trainer import train  # noqa: E402
 
 TAPS = {"first": "conv2_block2_out", "low": "conv3_block2_out"}
@@ -25,7 +32,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def weights_file(small, tmp_path_factory):
-    """A network of depth 18 whose batch normalisation is not at its start, as a weights file."""
+    """A weights file of depth 18 whose batch normalisation is not at its start."""
     rng = np.random.default_rng(0)
     for layer in small.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -40,7 +47,7 @@ def weights_file(small, tmp_path_factory):
                 ]
             )
     path = tmp_path_factory.mktemp("weights") / "small.onnx"
-    export(small, CARD, path)
+    export_model(small, CARD, path)
     return path
 
 
@@ -59,10 +66,10 @@ def test_weights_file_starts_a_network_that_computes_the_same(
     weights_file, small, images
 ):
     chosen = config(start=str(weights_file))
-    model = network(chosen, 3)
-    origin, licence = start(model, chosen, lambda: images)
+    model = build_classifier(chosen, 3)
+    origin, licence = load_start_weights(model, chosen, lambda: images)
     assert origin == "small 0.0.1: nothing" and licence == "none"
-    expected, received = small(images[0]), tap(model, TAPS.values())(images[0])
+    expected, received = small(images[0]), tap_network(model, TAPS.values())(images[0])
     for layer in TAPS.values():
         np.testing.assert_allclose(
             received[layer], expected[layer], rtol=1e-3, atol=1e-4
@@ -75,9 +82,9 @@ def test_batch_normalisation_has_its_statistics_again(weights_file, images):
     That must not change much what is computed.
     """
     chosen = config(start=str(weights_file))
-    model = network(chosen, 3)
-    start(model, chosen, lambda: images)
-    trunk = tap(model, TAPS.values())
+    model = build_classifier(chosen, 3)
+    load_start_weights(model, chosen, lambda: images)
+    trunk = tap_network(model, TAPS.values())
     everything = np.concatenate(images)
     still, training = (
         trunk(everything, training=False),
@@ -94,7 +101,7 @@ def test_weights_file_is_trained_on(weights_file, tmp_path):
 
     The statistics come from the images that the run trains on.
     """
-    chosen = Config.of(
+    chosen = Config.from_values(
         {**SMALL, "taps": TAPS, "start": str(weights_file), "epochs": 1, "batch": 4}
     )
     result = train(
@@ -122,23 +129,23 @@ def test_weights_file_is_trained_on(weights_file, tmp_path):
 def test_other_architectures_are_refused(weights_file, images, changes, message):
     chosen = config(**{"start": str(weights_file), **changes})
     with pytest.raises(ValueError, match=message):
-        start(network(chosen, 3), chosen, lambda: images)
+        load_start_weights(build_classifier(chosen, 3), chosen, lambda: images)
 
 
 def test_weights_that_are_not_there(images):
     chosen = config(start="nowhere.onnx")
     with pytest.raises(FileNotFoundError, match="nowhere.onnx"):
-        start(network(chosen, 3), chosen, lambda: images)
+        load_start_weights(build_classifier(chosen, 3), chosen, lambda: images)
 
 
 def test_published_weights_start_a_classifier_of_its_own(
     published, tmp_path, monkeypatch, data
 ):
     monkeypatch.setattr("training.start.read_published", lambda _: published)
-    monkeypatch.setattr("training.start.fetch", lambda _: None)
+    monkeypatch.setattr("training.start.fetch_archive", lambda _: None)
     chosen = Config("", start="published")
-    model = network(chosen, 20)
-    _, licence = start(model, chosen, None)
+    model = build_classifier(chosen, 20)
+    _, licence = load_start_weights(model, chosen, None)
     assert licence.startswith("MIT")
     np.testing.assert_array_equal(
         model.get_layer("conv2_block1_1_conv").kernel,
@@ -152,9 +159,9 @@ def test_run_starts_another_with_other_classes(tmp_path):
         make_images(tmp_path / str(classes), classes, train=4, val=2)
         for classes in (3, 4)
     )
-    small_run = Config.of({**SMALL, "epochs": 1, "batch": 4})
+    small_run = Config.from_values({**SMALL, "epochs": 1, "batch": 4})
     train(small_run, three, tmp_path / "first")
-    chosen = Config.of(
+    chosen = Config.from_values(
         {
             **SMALL,
             "epochs": 1,
@@ -187,8 +194,8 @@ def test_run_starts_another_with_other_classes(tmp_path):
 
 def test_gates_alone_are_trained():
     chosen = config(train_only=["*_eca"])
-    model = network(chosen, 3)
-    freeze(model, chosen)
+    model = build_classifier(chosen, 3)
+    freeze_layers(model, chosen)
     trained = {variable.path for variable in model.trainable_variables}
     assert {path.split("/")[0].split("_")[-1] for path in trained} == {
         "eca",
@@ -209,22 +216,22 @@ def test_gates_alone_are_trained():
 )
 def test_layers_to_train_that_are_not_there(changes, message):
     with pytest.raises(ValueError, match=message):
-        freeze(network(config(**changes), 3), config(**changes))
+        freeze_layers(build_classifier(config(**changes), 3), config(**changes))
 
 
 def test_checkpoint_of_another_network_is_refused(tmp_path):
-    model = build(18, taps=["conv2_block1_out"], classes=2, input_size=32)
-    np.savez(tmp_path / "best.npz", **snapshot(model))
-    load(model, tmp_path / "best.npz")
+    model = build_network(18, taps=["conv2_block1_out"], classes=2, input_size=32)
+    np.savez(tmp_path / "best.npz", **copy_variables(model))
+    load_variables(model, tmp_path / "best.npz")
     with pytest.raises(
         ValueError, match=r"best\.npz: conv2_block2_1_conv/kernel .*Received: \(64, 2\)"
     ):
-        load(
-            build(18, taps=["conv2_block2_out"], classes=2, input_size=32),
+        load_variables(
+            build_network(18, taps=["conv2_block2_out"], classes=2, input_size=32),
             tmp_path / "best.npz",
         )
 
 
 def test_keras_applications_need_taps():
     with pytest.raises(ValueError, match="name layers of EfficientNetB0 to tap"):
-        taps_of(Config("", architecture="EfficientNetB0"))
+        choose_taps(Config("", architecture="EfficientNetB0"))

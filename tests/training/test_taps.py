@@ -9,16 +9,16 @@ from scipy.spatial.distance import pdist, squareform
 from stratonet import StratoNet
 from stratonet.network import read_card
 from stratonet_sklearn.datasets import simulate_plate
+from stratonet_sklearn.evaluation.separation import compute_z_prime
+from training import tap_statistics
 from training import taps as module
-from training.taps import (
-    balanced_accuracy,
-    compare,
-    held_out_scores,
-    inhomogeneity,
-    split,
-    taps,
-    z_prime,
+from training.tap_statistics import (
+    compare_features,
+    compute_balanced_accuracy,
+    compute_inhomogeneity,
+    score_held_out,
 )
+from training.taps import compare_taps, split_wells
 
 CHANNELS = ("GFP", "DNA")
 POSITIVE = np.arange(24) % 3 == 0
@@ -31,30 +31,20 @@ def distances(values):
     return squareform(pdist(values))
 
 
-def test_z_prime_of_known_numbers():
-    scores = np.array([-1.0, 0, 1, 9, 10, 11])
-    positive = scores > 5
-    assert z_prime(scores, ~positive, positive) == pytest.approx(1 - 3 * (1 + 1) / 10)
-    assert z_prime(-scores, ~positive, positive) == z_prime(scores, ~positive, positive)
-
-
 def test_resampling_does_not_shrink_the_spread(rng):
-    scores, positive = rng.normal(size=12) + 10 * (np.arange(12) < 6), np.arange(12) < 6
+    positive = np.arange(12) < 6
     roles = np.array([~positive, positive])
     counts = [rng.multinomial(6, role / 6, 20_000) for role in roles]
-    assert np.nanmedian(z_prime(scores, *counts)) == pytest.approx(
-        z_prime(scores, *roles), abs=0.05
-    )
     values = rng.normal(size=(12, 50)) + positive[:, None]
-    resampled = inhomogeneity(distances(values), *counts)
+    resampled = compute_inhomogeneity(distances(values), *counts)
     assert np.nanmean(resampled) == pytest.approx(
-        inhomogeneity(distances(values), *roles), abs=0.01
+        compute_inhomogeneity(distances(values), *roles), abs=0.01
     )
 
 
 def test_distance_is_0_for_one_distribution_and_1_for_far_ones(rng):
     found = [
-        inhomogeneity(distances(rng.normal(size=(24, 20))), ~POSITIVE, POSITIVE)
+        compute_inhomogeneity(distances(rng.normal(size=(24, 20))), ~POSITIVE, POSITIVE)
         for _ in range(200)
     ]
     assert (
@@ -62,9 +52,9 @@ def test_distance_is_0_for_one_distribution_and_1_for_far_ones(rng):
         and np.max(np.abs(found)) < 0.1
     )
     far = rng.normal(size=(24, 20)) + 1e3 * POSITIVE[:, None]
-    assert 0.99 < inhomogeneity(distances(far), ~POSITIVE, POSITIVE) < 1
+    assert 0.99 < compute_inhomogeneity(distances(far), ~POSITIVE, POSITIVE) < 1
     # By hand: 0 and 1 against 4 and 6: between 4.5, within 1 and 2.
-    by_hand = inhomogeneity(
+    by_hand = compute_inhomogeneity(
         distances(np.array([[0.0], [1], [4], [6]])),
         *np.array([[1, 1, 0, 0], [0, 0, 1, 1]]),
     )
@@ -73,10 +63,10 @@ def test_distance_is_0_for_one_distribution_and_1_for_far_ones(rng):
 
 def test_balanced_accuracy_counts_each_role_alike_and_keeps_an_interval_at_1():
     right = np.ones(24, bool)
-    value, lower, upper = balanced_accuracy(right, POSITIVE, 0)
+    value, lower, upper = compute_balanced_accuracy(right, POSITIVE, 0)
     assert value == upper == 1 and 0.8 < lower < 0.9
     right[0] = False  # one of 8 positive controls
-    value, lower, upper = balanced_accuracy(right, POSITIVE, 0)
+    value, lower, upper = compute_balanced_accuracy(right, POSITIVE, 0)
     assert value == pytest.approx((7 / 8 + 1) / 2) and lower < value < upper
 
 
@@ -84,10 +74,10 @@ def test_balanced_accuracy_counts_each_role_alike_and_keeps_an_interval_at_1():
     "wells", [WELLS, WELLS.assign(well="well " + WELLS.well.str[1:])]
 )
 def test_noise_does_not_tell_controls_apart(wells, rng, monkeypatch):
-    monkeypatch.setattr(module, "PERMUTATIONS", 999)
-    folds, _ = split(wells, POSITIVE, 0)
+    monkeypatch.setattr(tap_statistics, "PERMUTATIONS", 999)
+    folds, _ = split_wells(wells, POSITIVE, 0)
     tables = [
-        compare({"noise": rng.normal(size=(24, 2000))}, POSITIVE, folds, seed)
+        compare_features({"noise": rng.normal(size=(24, 2000))}, POSITIVE, folds, seed)
         for seed in range(12)
     ]
     table = pd.concat(tables)
@@ -100,8 +90,8 @@ def test_noise_does_not_tell_controls_apart(wells, rng, monkeypatch):
 def test_the_best_axis_is_found_among_thousands_of_features(rng):
     features = rng.normal(size=(24, 2000))
     features[:, :200] += 6 * POSITIVE[:, None]
-    scores = held_out_scores(features, POSITIVE, split(WELLS, POSITIVE, 0)[0])
-    assert z_prime(scores, ~POSITIVE, POSITIVE) > 0.5
+    scores = score_held_out(features, POSITIVE, split_wells(WELLS, POSITIVE, 0)[0])
+    assert compute_z_prime(scores, ~POSITIVE, POSITIVE) > 0.5
     assert (
         scores[POSITIVE].mean() == pytest.approx(1, abs=0.3)
         and abs(scores[~POSITIVE].mean()) < 0.3
@@ -109,7 +99,7 @@ def test_the_best_axis_is_found_among_thousands_of_features(rng):
 
 
 def test_every_well_is_held_out_once():
-    folds, scheme = split(WELLS, POSITIVE, 0)
+    folds, scheme = split_wells(WELLS, POSITIVE, 0)
     assert scheme == "8 rows held out in turn" and [list(test) for _, test in folds][
         1
     ] == [3, 4, 5]
@@ -118,7 +108,7 @@ def test_every_well_is_held_out_once():
         WELLS.assign(well=range(24)),
         WELLS.assign(well=list("ABC") * 8),
     ):
-        folds, scheme = split(
+        folds, scheme = split_wells(
             wells, POSITIVE, 0
         )  # fewer than 3 rows, none, one role a row
         assert (
@@ -131,7 +121,7 @@ def test_every_well_is_held_out_once():
 def test_comparisons_are_paired_and_leave_together_unranked(rng):
     signal = rng.normal(size=(24, 30)) + 3 * POSITIVE[:, None]
     features = {"dull": rng.normal(size=(24, 30)), "sharp": signal, "together": signal}
-    table = compare(features, POSITIVE, split(WELLS, POSITIVE, 0)[0], 0)
+    table = compare_features(features, POSITIVE, split_wells(WELLS, POSITIVE, 0)[0], 0)
     assert list(table.index) == list(features)
     for measure in ("z_prime", "distance"):
         assert list(table[f"{measure}_rank"][:2]) == [2, 1] and np.isnan(
@@ -147,8 +137,8 @@ def test_comparisons_are_paired_and_leave_together_unranked(rng):
 
 def test_p_is_no_smaller_than_the_number_of_permutations_allows(rng):
     positive = np.arange(8) % 2 == 0
-    folds, _ = split(WELLS[:8], positive, 0)
-    table = compare(
+    folds, _ = split_wells(WELLS[:8], positive, 0)
+    table = compare_features(
         {"far": rng.normal(size=(8, 300)) + 9 * positive[:, None]}, positive, folds, 0
     )
     assert table.distance_p["far"] == pytest.approx(
@@ -161,7 +151,7 @@ def test_features_that_do_not_vary_hold_nothing_apart(rng):
         "blank": np.ones((24, 5)),
         "sharp": rng.normal(size=(24, 5)) + 9 * POSITIVE[:, None],
     }
-    table = compare(features, POSITIVE, split(WELLS, POSITIVE, 0)[0], 0)
+    table = compare_features(features, POSITIVE, split_wells(WELLS, POSITIVE, 0)[0], 0)
     assert table.balanced_accuracy["blank"] == 0.5 and table.distance_p["blank"] == 1
     assert np.isnan(table.z_prime["blank"]) and table.z_prime_rank["sharp"] == 1
 
@@ -174,7 +164,7 @@ def plate(tmp_path_factory):
 
 
 def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
-    table = taps(plate, "stratonet50", tmp_path / "new" / "folder")
+    table = compare_taps(plate, "stratonet50", tmp_path / "new" / "folder")
     card = read_card("stratonet50")
     assert list(table.index) == [tap.layer for tap in card.taps] + ["together"]
     assert dict(table.alias.dropna()) == {
@@ -196,7 +186,7 @@ def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
         f"Ranks of 13: low {table.z_prime_rank['conv3_block4_out']:.0f}",
     )
     assert all(words in printed for words in told), printed
-    again = taps(plate, "stratonet50", tmp_path / "again")
+    again = compare_taps(plate, "stratonet50", tmp_path / "again")
     pd.testing.assert_frame_equal(again, table)
 
 
@@ -226,7 +216,7 @@ def test_sites_are_averaged_to_wells(plate, net):
 def test_weights_with_one_tap(plate, tmp_path, monkeypatch, capsys):
     one = StratoNet.load("stratonet50", "conv2_block1_out")
     monkeypatch.setattr(module.StratoNet, "load", lambda weights, layers: one)
-    table = taps(plate, "stratonet50", tmp_path)
+    table = compare_taps(plate, "stratonet50", tmp_path)
     assert list(table.index) == ["conv2_block1_out"] and table.alias.isna().all()
     assert (
         not table.filter(like="together").size
@@ -272,27 +262,27 @@ def labels(plate):
 def test_a_plate_without_enough_controls_is_refused(change, told, labels, tmp_path):
     change(labels).to_csv(tmp_path / "labels.csv", index=False)
     with pytest.raises(ValueError, match=re.escape(told)):
-        taps(tmp_path, "stratonet50", tmp_path)
+        compare_taps(tmp_path, "stratonet50", tmp_path)
 
 
 def test_an_image_that_cannot_be_read_is_named(labels, tmp_path):
     torn = tmp_path / "torn.tif"
     labels.assign(file_DNA=torn).to_csv(tmp_path / "labels.csv", index=False)
     with pytest.raises(FileNotFoundError, match="torn.tif"):
-        taps(tmp_path, "stratonet50", tmp_path)
+        compare_taps(tmp_path, "stratonet50", tmp_path)
     torn.write_bytes(b"II*\0")
     with pytest.raises((OSError, ValueError), match="torn.tif"):
-        taps(tmp_path, "stratonet50", tmp_path)
+        compare_taps(tmp_path, "stratonet50", tmp_path)
 
 
 def test_a_file_that_cannot_be_written_is_named(plate, tmp_path):
     (tmp_path / "taps.csv").mkdir()
     with pytest.raises(OSError, match="taps.csv cannot be written"):
-        taps(plate, "stratonet50", tmp_path)
+        compare_taps(plate, "stratonet50", tmp_path)
 
 
 def test_a_real_plate(data, tmp_path):
-    table = taps(data / "bbbc013", "stratonet50", tmp_path)
+    table = compare_taps(data / "bbbc013", "stratonet50", tmp_path)
     assert (table.balanced_accuracy >= 0.95).all() and (table.distance_p < 0.01).all()
     assert (
         table.z_prime.idxmax() == table.distance.idxmax() == "conv3_block4_out"

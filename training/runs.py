@@ -1,0 +1,201 @@
+"""What is in the folder of a run, and how it is kept.
+
+``config.json`` (the configuration), ``images.json`` (which images were read, which are
+corrupt), ``state.npz`` (network, optimiser and history after the last epoch),
+``best.npz`` (the network when validation top-1 was highest), ``log.csv``,
+``tensorboard/``, ``curve.png`` and ``result.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from stratonet.files.atomic import write_arrays_atomically, write_atomically
+from training.config import Config
+from training.start import BEST, Origin, load_variables
+
+STATE = "state.npz"
+CONFIG = "config.json"
+RESULT = "result.json"
+
+# A row of the log: what log.csv has as a line.
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    history : list of Row
+        The log, one row per finished epoch.
+    origin : Origin or None
+        Of the start weights; None before the first epoch.
+    """
+
+    history: list[Row]
+    origin: Origin | None
+
+
+def read_run(run: str | os.PathLike[str]) -> tuple[Config, dict]:
+    """Read the configuration and the result of a run with a checkpoint.
+
+    Parameters
+    ----------
+    run : str or path
+        Its folder.
+
+    Returns
+    -------
+    config : Config
+        Of the run.
+    result : dict
+        What is in ``result.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder holds no run with a checkpoint.
+    """
+    run = Path(run)
+    if not (run / BEST).is_file():
+        raise FileNotFoundError(
+            f"{run} holds no run with a checkpoint ({BEST}). Train first."
+        )
+    result = json.loads((run / RESULT).read_text(encoding="utf-8"))
+    return Config.read(run / CONFIG), result
+
+
+def write_config(run: Path, config: Config) -> None:
+    """Keep the configuration of a run; remove what a killed process left behind."""
+    for path in run.glob(".*.npz.*"):  # large: nobody else writes under the run's lock
+        with contextlib.suppress(OSError):
+            path.unlink()
+    with write_atomically(run / CONFIG) as unfinished:
+        unfinished.write_text(config.to_json(), encoding="utf-8")
+
+
+def write_epoch(
+    run: Path,
+    model: Mapping[str, np.ndarray],
+    optimizer: Sequence[np.ndarray],
+    progress: Progress,
+    result: Mapping[str, object],
+) -> None:
+    """Keep a run after an epoch.
+
+    Each file is replaced whole, the state last: a run that is killed between two of
+    them repeats the epoch.
+
+    Parameters
+    ----------
+    run : pathlib.Path
+        Its folder.
+    model : dict of str to numpy.ndarray
+        From `start.copy_variables`.
+    optimizer : sequence of numpy.ndarray
+        The optimiser's variables.
+    progress : Progress
+        With the row of this epoch.
+    result : dict
+        What goes into ``result.json``.
+    """
+    history = progress.history
+    if is_best(history):
+        write_arrays_atomically(run / BEST, model)
+    with (
+        write_atomically(run / "log.csv") as unfinished,
+        unfinished.open("w", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    with write_atomically(run / RESULT) as unfinished:
+        unfinished.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    kept = {
+        "history": history,
+        "origin": progress.origin,
+        "classes": result["classes"],
+    }
+    arrays: dict[str, np.ndarray] = {"kept": np.asarray(json.dumps(kept)), **model}
+    for number, value in enumerate(optimizer):
+        arrays[f"optimizer/{number}"] = value
+    write_arrays_atomically(run / STATE, arrays)
+
+
+def read_progress(
+    run: Path,
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    classes: Sequence[str],
+) -> Progress:
+    """Put a run's network and optimiser back to the end of its last epoch.
+
+    Parameters
+    ----------
+    run : pathlib.Path
+        Its folder.
+    model : keras.Model
+        Of the run's configuration; changed in place.
+    optimizer : keras.Optimizer
+        Built for ``model``; changed in place.
+    classes : sequence of str
+        WordNet ids of the images.
+
+    Returns
+    -------
+    Progress
+        Empty where no epoch was finished.
+
+    Raises
+    ------
+    ValueError
+        The run has other classes.
+    """
+    if not (run / STATE).exists():
+        return Progress([], None)
+    with np.load(run / STATE) as state:
+        kept = json.loads(str(state["kept"]))
+        if kept["classes"] != list(classes):
+            raise ValueError(
+                f"{run} holds a run of {len(kept['classes'])} other classes. Choose"
+                " another output folder."
+            )
+        for number, variable in enumerate(optimizer.variables):
+            variable.assign(state[f"optimizer/{number}"])
+    load_variables(model, run / STATE)
+    return Progress(kept["history"], Origin(*kept["origin"]))
+
+
+def is_best(history: Sequence[Row]) -> bool:
+    """Tell whether the last epoch's validation top-1 is above that of all before."""
+    *earlier, last = history
+    return all(last["val_top1"] > row["val_top1"] for row in earlier)
+
+
+def copy_optimizer(optimizer: keras.Optimizer) -> list[np.ndarray]:
+    """Copy an optimiser's variables as arrays, in its order."""
+    return [keras.ops.convert_to_numpy(variable) for variable in optimizer.variables]
+
+
+def describe_checkpoint(run: Path) -> str:
+    """Say what is left of a run that cannot go on."""
+    try:
+        result = json.loads((run / RESULT).read_text(encoding="utf-8"))
+    except OSError:
+        return "No epoch was finished."
+    return (
+        f"{run / BEST} is kept: validation top-1 {result['val_top1']:.4f} after epoch"
+        f" {result['best_epoch']}. Epochs finished: {result['epochs_done']}; the same"
+        " command resumes after them."
+    )

@@ -1,0 +1,130 @@
+"""Where the pixels of an image come from: image files in folders, or shards.
+
+Both give tf.data datasets of elements, and read an element's contents and class.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+# The index of shards appears when all of them are written, under its final name.
+INDEX, UNFINISHED = "images.json", "images.unfinished.json"
+# Of the shards, so many images are shuffled at a time; two such blocks are in memory.
+BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Image files under a folder.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        To which the names are relative.
+    names : numpy.ndarray of bytes, (n,)
+        As the file system has them: not all are UTF-8.
+    labels : numpy.ndarray of int, (n,)
+        Class numbers.
+    image_size : None
+        As they came: they are resized when they are read.
+    """
+
+    folder: Path
+    names: np.ndarray
+    labels: np.ndarray
+    image_size: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def draw(self, key: tuple[int, int] | None = None) -> tf.data.Dataset:
+        """Give names and class numbers: in order, or shuffled by ``key``."""
+        order = np.arange(len(self))
+        if key is not None:
+            order = np.random.default_rng(key).permutation(len(self))
+        pair = (self.names[order], self.labels[order])
+        return tf.data.Dataset.from_tensor_slices(pair)
+
+    def read(self, element: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Read the contents of the file of an element; its class comes along."""
+        name, label = element
+        path = tf.strings.join([os.fsencode(self.folder), "/", name])
+        return tf.io.read_file(path), label
+
+
+@dataclass(frozen=True)
+class Shards:
+    """TFRecord files of images, as `records.write_records` writes them.
+
+    Attributes
+    ----------
+    paths : list of pathlib.Path
+        In their order.
+    images : int
+        In all of them together.
+    image_size : int or None
+        For which the images were resized; None where they went in as they were.
+    """
+
+    paths: list[Path]
+    images: int
+    image_size: int | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the shards."""
+        return self.paths[0].parent
+
+    def __len__(self) -> int:
+        return self.images
+
+    def draw(self, key: tuple[int, int] | None = None) -> tf.data.Dataset:
+        """Give serialised examples: in order, or shuffled by ``key``."""
+        paths = [str(path) for path in self.paths]
+        if key is None:
+            return tf.data.TFRecordDataset(paths)
+        shuffled_paths = np.random.default_rng(key).permutation(paths)
+        records = tf.data.Dataset.from_tensor_slices(shuffled_paths).interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=16,
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+
+        # Dataset.shuffle would depend on TensorFlow's global seed too.
+        def shuffle_block(number: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+            whole_key = tf.constant(key, tf.int64)
+            seed = tf.random.experimental.stateless_fold_in(whole_key, number)
+            return tf.random.experimental.stateless_shuffle(block, seed)
+
+        blocks = records.batch(BLOCK).enumerate()
+        return blocks.map(shuffle_block).prefetch(1).unbatch()
+
+    def read(self, element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take the contents of the image file and the class out of an example."""
+        fields = {
+            "image": tf.io.FixedLenFeature((), tf.string),
+            "label": tf.io.FixedLenFeature((), tf.int64),
+        }
+        example = tf.io.parse_single_example(element, fields)
+        return example["image"], example["label"]
+
+
+Source = ImageFiles | Shards
+
+
+def name_shards(folder: Path, split: str, count: int) -> list[Path]:
+    """Give the paths of all ``count`` shards of a split."""
+    names = (f"{split}-{number:05}-of-{count:05}" for number in range(count))
+    return [folder / f"{name}.tfrecord" for name in names]
+
+
+def is_shard_folder(folder: Path) -> bool:
+    """Tell whether a folder holds shards, or some of them."""
+    indices = (folder / INDEX, folder / UNFINISHED)
+    # Shards alone are a folder whose index was lost, which is not one of images either.
+    return any(path.exists() for path in indices) or any(folder.glob("*.tfrecord"))
