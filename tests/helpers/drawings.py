@@ -14,7 +14,7 @@ LONG_NAMES = [
 
 
 def assert_readable(figure):
-    """No wider than a report, no text cut off, titles and tick labels beside each other."""
+    """No wider than a report, no text cut off, titles and ticks beside each other."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     with Image.open(file) as image:
