@@ -385,8 +385,8 @@ def main(arguments=None):
         return options.run(options) or 0
     except KeyboardInterrupt:
         print(
-            "stratonet: stopped. What is finished is kept; give the same command"
-            " again.",
+            "stratonet: interrupted. Finished work is kept; run the same command again"
+            " to resume.",
             file=sys.stderr,
         )
         return 130
