@@ -169,6 +169,7 @@ def _make_table(
             for channel in ("DNA", "ER")
             for tap in taps
         ]
+    # The same for the same seed: a check that fails can be repeated.
     values = rng.normal(size=(len(rows), len(features)))
     values[:, 0] += 2 * (rows["Metadata_Mechanism"] == "poison")
     frame = pd.concat([rows, pd.DataFrame(values, columns=features)], axis=1)
@@ -233,6 +234,7 @@ def _check_example(section: Section, data: ReportData) -> None:
         assert section(data) is None, "it applies to the same data only sometimes"
         return
     _check_content(content)
+    # Data are shared by all sections, and UMAP and others draw random numbers.
     again = section(data)
     assert again is not None and _record_content(again) == _record_content(content), (
         "the same data give another content. Use data.split.seed for what is random"

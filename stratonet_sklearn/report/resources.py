@@ -128,6 +128,7 @@ def summarize_runs(records: pd.DataFrame) -> pd.DataFrame:
             "process_memory_max_mb": "max",
         }
     )
+    # The hours of all machines together: more machines make a run shorter, not cheaper.
     runs["seconds"] = 3600 * runs["hours"] / runs["image_sets"]
     runs["gib"] = runs["process_memory_max_mb"] / 1024
     return runs
@@ -159,6 +160,7 @@ def draw_resources(records: pd.DataFrame) -> Figure:
             f"None of {len(runs)} runs measured an image set, so there is no time per"
             " image set to show."
         )
+    # Tables of CellProfiler and others have no records of their runs.
     names = measured["features"].unique()
     figure = new_figure(
         _word_times(measured["seconds"], len(runs)), 2.2 + 0.55 * len(names)
@@ -218,6 +220,7 @@ def _draw_measure(
         )
     axes.set_xlabel(measure.label)
     if measure.is_percentage:
+        # Room for the mark of a value of 100.
         axes.set_xlim(0, 104)
         axes.xaxis.set_major_locator(MultipleLocator(25))
     else:
