@@ -207,24 +207,24 @@ def read_pictures(
     chosen = rows.loc[sorted(wanted)]
     pixels = color_planes(read_planes(image_sets, storage, chosen))
     predicted = votes.columns[votes.to_numpy().argmax(axis=1)]
+    places = {row: word_place(rows.loc[row]) for row in chosen.index}
     pictures = []
     for choice in choices:
-        typical = [
-            Picture(pixels[row], [word_place(rows.loc[row])]) for row in choice.typical
-        ]
+        typical = [Picture(pixels[row], [places[row]]) for row in choice.typical]
         misclassified = []
         for row in choice.misclassified:
-            lines = [word_place(rows.loc[row]), f"classified as {predicted[row]}"]
-            right = [
-                name
-                for name, classes in (others or {}).items()
-                if classes[row] == choice.name
-            ]
+            lines = [places[row], f"classified as {predicted[row]}"]
+            right = _list_right(others or {}, row, choice.name)
             if right:
                 lines.append(f"correct with {', '.join(right)}")
             misclassified.append(Picture(pixels[row], lines))
         pictures.append(ClassPictures(choice.name, typical, misclassified))
     return pictures
+
+
+def _list_right(others: Mapping[str, np.ndarray], row: int, name: str) -> list[str]:
+    """Return the other feature tables with which a row is classified correctly."""
+    return [table for table, predicted in others.items() if predicted[row] == name]
 
 
 def word_place(row: pd.Series) -> str:
