@@ -33,6 +33,7 @@ def build_confounding(data: ReportData) -> Content | None:
         return None
     labels, layout = list_layout(data.tested_rows, data.evaluation.labels)
     associations = measure_confounding(labels, layout)
+    # One plate, one row and one column: nothing can be associated.
     if associations.empty:
         return None
     blocks: list[Block] = [Caution(text) for text in word_confounding(associations)]
@@ -68,6 +69,7 @@ def list_layout(
     if BATCH in rows:
         frame["batch"] = rows[BATCH]
     letters, columns = split_well_names(rows[WELL])
+    # Whole rows or columns often have one treatment, and edges dry out.
     frame["row of the plate"] = letters
     frame["column of the plate"] = columns
     # Sites of a well are no independent observations of the layout.

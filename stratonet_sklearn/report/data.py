@@ -184,6 +184,7 @@ def read_data(
     """
     if not tables:
         raise ValueError("`tables` is empty: give one feature table or more.")
+    # Said before tables are read, which takes minutes for large ones.
     if images is not None and treatments.label is None:
         raise ValueError(
             "`images` only works with `label`: the wells to show are chosen by class."
@@ -296,6 +297,7 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
             f"{n_without} rows with a label have no {group}. Fill it in, or leave their"
             " label empty."
         )
+    # Rows without a label go along: evaluate leaves them out, and counts them.
     features = {table.name: table.frame[table.features] for table in data.tables}
     return evaluate(
         features,

@@ -68,6 +68,7 @@ def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
     str
         A sentence.
     """
+    # The same classifier as in the first sentence: the best of several would flatter.
     accuracy = select_balanced_accuracy(scores, HEADLINE)
     first = accuracy.index[0]
     pairs = differences[
@@ -154,8 +155,10 @@ def draw_differences(differences: pd.DataFrame) -> Figure:
     """
     classifiers = differences["classifier"].unique()
     pairs = differences[["first", "second"]].drop_duplicates().to_numpy().tolist()
+    # In the order of the comparisons, each name once.
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     short_names = dict(zip(names, shorten_names(names, 20)))
+    # Intervals that touch zero are no difference: the words and the marks say the same.
     n_clear = int(((differences["low"] > 0) | (differences["high"] < 0)).sum())
     figure = new_figure(
         f"In {n_clear} of {len(differences)} comparisons one feature table is better:"

@@ -138,6 +138,7 @@ def draw_importance(importance: Importance, n_bars: int = MOST_BARS) -> Figure:
     """
     names = list(dict.fromkeys(name for name, _ in importance))
     classifiers = list(dict.fromkeys(classifier for _, classifier in importance))
+    # The heaviest of each classifier: SVM and forest often disagree.
     tops = {key: weights.nlargest(n_bars) for key, weights in importance.items()}
     sums = [top.sum() for top in tops.values()]
     figure = new_figure(

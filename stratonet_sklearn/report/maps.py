@@ -157,6 +157,7 @@ def draw_maps(
         A row of panels per feature table, and keys below. Up to 20 classes or plates
         have a colour and a mark each; more are coloured in their order.
     """
+    # As texts: names that are numbers are sorted and shown as names.
     values = {"class": np.asarray(labels, str), "plate": np.asarray(plates, str)}
     if not (values["class"] != "").any():
         del values["class"]
@@ -241,6 +242,7 @@ def _draw_value_key(axes: Axes, name: str, values: np.ndarray) -> Coloring:
     axes.axis("off")
     names, codes = np.unique(values, return_inverse=True)
     shown_names = [value or f"no {name}" for value in names]
+    # Nobody can tell 30 colours apart: they only show neighbours in the list.
     if len(names) > MOST_NAMED:
         return _draw_name_scale(axes, shown_names, codes)
     _draw_legend(axes, shown_names)

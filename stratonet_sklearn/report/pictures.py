@@ -107,10 +107,12 @@ def _show_pictures(
     data: ReportData, evaluation: Evaluation, source: ImageSource
 ) -> Plot:
     name = data.names[0]
+    # Only a forest has shares of votes, by which wells can be ranked.
     votes = pd.DataFrame(evaluation.probabilities[name], columns=evaluation.classes)
     others = {
         features: labels
         for (features, classifier), labels in evaluation.predicted.items()
+        # The same classifier: only the features differ.
         if classifier == "RF" and features != name
     }
     image_sets = read_source(source).frame
@@ -253,6 +255,7 @@ def draw_pictures(classes: Sequence[ClassPictures], row_noun: str = "wells") -> 
         picture for row in classes for picture in (*row.typical, *row.misclassified)
     ]
     n_each = max(1, *(max(len(row.typical), len(row.misclassified)) for row in classes))
+    # Images of several instruments may differ in shape: the tallest decides.
     ratio = max(
         picture.pixels.shape[0] / picture.pixels.shape[1] for picture in pictures
     )

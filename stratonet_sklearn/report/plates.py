@@ -175,6 +175,7 @@ def _locate_wells_of_plates(shares: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
             "A well has one value in a panel. Received twice:"
             f" {shares['well'][repeated].iloc[0]}"
         )
+    # Other names of wells, such as numbers, have no place on a plate.
     rows, columns = locate_wells(shares["well"])
     most_rows, most_columns = PLATE_FORMATS[-1]
     bad = rows.isna() | (rows >= most_rows) | (columns >= most_columns)

@@ -144,6 +144,7 @@ def build_contents(data: ReportData) -> list[Content]:
     list of Content
         In the order of the page.
     """
+    # In turn, not in parallel: they share the components, and UMAP needs the memory.
     contents = [section(data) for section in SECTIONS]
     return [content for content in contents if content is not None]
 

@@ -85,6 +85,7 @@ def build_resources(data: ReportData) -> Content | None:
         return None
     records = pd.concat(frames)
     blocks: list[Block] = [Numbers("resources", records)]
+    # A run that found everything measured has measured nothing.
     if records["image_sets"].any():
         blocks.append(
             Plot(
@@ -165,6 +166,7 @@ def draw_resources(records: pd.DataFrame) -> Figure:
     figure = new_figure(
         _word_times(measured["seconds"], len(runs)), 2.2 + 0.55 * len(names)
     )
+    # One line per feature table, across all panels.
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     for axes, measure in zip(panels, MEASURES):
         _draw_measure(axes, measured, measure, names)
@@ -190,6 +192,7 @@ def _draw_measure(
     n_boxes = len(measure.columns)
     for number, (label, column) in enumerate(measure.columns.items()):
         y = np.arange(len(names)) + 0.34 * (number - (n_boxes - 1) / 2)
+        # Beside each other: mean and largest of one table.
         values = [runs.loc[runs["features"] == name, column] for name in names]
         axes.boxplot(
             [of_table.to_numpy() for of_table in values],
