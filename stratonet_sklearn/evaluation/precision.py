@@ -66,6 +66,7 @@ class _Task:
 
     @property
     def measures(self) -> list[str]:
+        """Names of the mean average precision and of the share that is significant."""
         return [f"{self.measure} mAP", f"{self.measure} retrieved"]
 
 
@@ -108,7 +109,8 @@ def score_replicates(
         values = _standardize_plates(values, wells["plate"])
     # Controls are nobody's replicates: each has a treatment of its own.
     own = -1 - np.arange(len(wells))
-    wells = wells.assign(treatment=wells["treatment"].where(is_treated, own))
+    treatments = wells["treatment"].where(is_treated, own)
+    wells = wells.assign(treatment=treatments)
     # Wells without a compound are neither found nor found among.
     kept = is_treated | wells["control"].to_numpy()
     task = _plan_replicates(across, knows_controls, len(spread))
@@ -259,10 +261,12 @@ def _score_precision(
             precisions["n_pos_pairs"], precisions["n_total_pairs"]
         )
     ]
-    chances = precisions.assign(by_chance=by_chance).groupby(by)["by_chance"].mean()
+    precisions = precisions.assign(by_chance=by_chance)
+    chances = precisions.groupby(by)["by_chance"].mean()
     left_out = ""
-    if len(means) < task.of:
-        left_out = f" Left out, with nothing to find: {task.of - len(means):,}."
+    n_without = task.of - len(means)
+    if n_without > 0:
+        left_out = f" Left out, with nothing to find: {n_without:,}."
     note = (
         f"{task.note}mean over {task.items}; by chance {chances.mean():.3f}.{left_out}"
     )
