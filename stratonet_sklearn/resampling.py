@@ -100,7 +100,7 @@ class StratifiedResampler(BaseSampler):
         return X, y
 
     def _count_rows(self, y: ArrayLike) -> tuple[dict[Any, int], dict[Any, int]]:
-        """Count the rows of each class that are wanted, and those that there are."""
+        """Count the rows of each class that are wanted, and that are available."""
         classes, counts = np.unique(y, return_counts=True)
         if self.n_samples < len(classes):
             raise ValueError(

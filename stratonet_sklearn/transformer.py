@@ -54,7 +54,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     channels_ : list of str
-        Names of the channels, as they stand in the names of the features.
+        Names of the channels, as in the names of the features.
 
     n_features_in_ : int
         Number of channels seen during `fit`.

@@ -122,7 +122,7 @@ def name_rows(metadata: pd.DataFrame) -> str:
     Parameters
     ----------
     metadata : pandas.DataFrame
-        Its columns tell: objects have a number, image sets a site.
+        Tables of objects have a column of their numbers, those of image sets a site.
 
     Returns
     -------

@@ -75,10 +75,10 @@ def score_replicates(
 ) -> list[Score]:
     """Score how wells of a treatment find each other, on other plates or on one.
 
-    What is to be found stands on the same footing as what it is found among. Wells of a
-    plate share the error of its normalisation, but the controls that were normalised on
-    do not. By this alone, up to all simulated treatments that did nothing were told
-    from 8 or 16 controls of their plate.
+    The pairs to find must be as alike by chance as those they are found among. Wells of
+    a plate share the error of its normalisation, but the controls on which it was
+    normalised do not. This alone made as many as all of the simulated treatments
+    without an effect look different from 8 or 16 controls of their plate.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def score_mechanisms(wells: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
 def score_positions(controls: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
     """Score how negative controls of one well find each other on other plates.
 
-    They were all treated alike: if they find each other, what is seen is the place.
+    They were all treated alike: if they find each other, the position is what is seen.
 
     Parameters
     ----------
@@ -285,9 +285,9 @@ def _score_precision(
 def _compute_precisions(
     task: _Task, rows: pd.DataFrame, similarity: np.ndarray
 ) -> pd.DataFrame:
-    """Compute the average precision of each row that has something to find.
+    """Compute the average precision of each row that has pairs to find, and others.
 
-    Also something else to find it among. Empty where there is none.
+    Empty where no row has both.
     """
 
     def look_up(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def make_profiles(
 
     Profiles are sphered on the controls, regularized by one standard deviation, where
     there are twice as many controls as features. Sphering wide tables, on components of
-    all wells, made simulated treatments that did nothing alike.
+    all wells, made simulated treatments without an effect look alike.
 
     References
     ----------
