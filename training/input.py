@@ -132,6 +132,19 @@ class Images:
                 f" that at most, not {batch}."
             )
         key = (config.seed, epoch)
+        augment = self._make_augmenter(config, key)
+        share = _compute_share(batch, shard, per_replica)
+        machine, machines = shard
+        used = self.count_batches("train", batch) * batch
+        # Numbered before they are shared out: an image has the same number, and so the
+        # same augmentation, on any number of machines.
+        elements = self._get_source("train").draw(key).take(used).enumerate()
+        rows = elements.shard(machines, machine).map(augment, tf.data.AUTOTUNE)
+        return _make_batches(rows, share)
+
+    def _make_augmenter(
+        self, config: Config, key: tuple[int, int]
+    ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         read = self._make_reader("train", config)
         shape = (config.image_size, config.image_size, 3)
 
@@ -139,21 +152,14 @@ class Images:
             index: tf.Tensor, element: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
             image, label = read(element)
-            # An image's own seeds: what it becomes does not depend on who reads it.
-            own = tf.random.experimental.stateless_fold_in(
-                tf.constant(key, tf.int64), index
-            )
+            whole_key = tf.constant(key, tf.int64)
+            own = tf.random.experimental.stateless_fold_in(whole_key, index)
             seeds = tf.random.experimental.stateless_split(own, 2)
             image = tf.image.stateless_random_flip_left_right(image, seeds[0])
             image = tf.image.stateless_random_crop(image, shape, seeds[1])
             return make_network_input(image, config), label
 
-        share = _compute_share(batch, shard, per_replica)
-        machine, machines = shard
-        used = self.count_batches("train", batch) * batch
-        elements = self._get_source("train").draw(key).take(used).enumerate()
-        rows = elements.shard(machines, machine).map(augment, tf.data.AUTOTUNE)
-        return _make_batches(rows, share)
+        return augment
 
     def draw_validation(
         self,
@@ -316,11 +322,18 @@ def open_images(
         raise FileNotFoundError(f"{data} is not a folder. {LAYOUTS}")
     if is_shard_folder(data):
         return _open_shards(data, splits)
+    return _open_files(data, splits, None if checked is None else Path(checked), report)
+
+
+def _open_files(
+    data: Path,
+    splits: Sequence[str],
+    checked: Path | None,
+    report: Callable[[str], object],
+) -> Images:
     listing = list_files(data, splits)
     names = np.concatenate(list(listing.names.values()))
-    corrupt = find_corrupt_files(
-        listing.root, names, None if checked is None else Path(checked)
-    )
+    corrupt = find_corrupt_files(listing.root, names, checked)
     for name, reason in corrupt.items():
         report(f"Left out: {listing.root / name}: {reason}")
     if corrupt:

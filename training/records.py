@@ -93,6 +93,7 @@ def write_records(
             f"Shards and images need two folders. Received: {data} for both"
         )
     output.mkdir(parents=True, exist_ok=True)
+    # Its own name: images.json is the index, which says that all is written.
     images = open_images(data, checked=output / "checked.json", report=report)
     shards = {
         split: _plan_shards(images, data, output, split, per_shard, seed)
@@ -106,20 +107,14 @@ def write_records(
         "splits": {split: _describe_split(plan) for split, plan in shards.items()},
     }
     _begin(output, index)
-    every = [*shards["train"], *shards["val"]]
-    missing = [shard for shard in every if not shard.path.exists()]
-    if missing:
-        _write_shards(missing, image_size)
+    _write_missing([*shards["train"], *shards["val"]], image_size)
     if (output / UNFINISHED).exists():
         os.replace(output / UNFINISHED, output / INDEX)
-    sizes = {
-        split: f"{images.count_images(split):,} in {len(plan):,}"
+    train, val = (
+        f"{images.count_images(split):,} in {len(plan):,}"
         for split, plan in shards.items()
-    }
-    report(
-        f"{output}: training images {sizes['train']} shards, validation images"
-        f" {sizes['val']}."
     )
+    report(f"{output}: training images {train} shards, validation images {val}.")
 
 
 def _plan_shards(
@@ -167,7 +162,11 @@ def _remove_unfinished(output: Path) -> None:
             path.unlink()
 
 
-def _write_shards(shards: Sequence[_Shard], image_size: int | None) -> None:
+def _write_missing(shards: Sequence[_Shard], image_size: int | None) -> None:
+    # Shards are written whole: what is there is as it should be.
+    shards = [shard for shard in shards if not shard.path.exists()]
+    if not shards:
+        return
     examples = _make_examples(shards, image_size)
     total = sum(len(shard.files) for shard in shards)
     with tqdm(total=total, desc="writing", unit=" images") as bar:

@@ -17,11 +17,12 @@ training train`` takes. Besides, ``trial-0000/`` and so on, each the folder of a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -88,24 +89,36 @@ def search(
         became NaN, the parameters do not fit the data or the memory, or the process
         died, the trial fails and the search goes on.
     """
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError
-
     ranges = make_ranges(config)
     if trials < 1:
         raise ValueError(f"trials must be at least 1. Received: {trials}")
     staff = [Worker(environment) for environment in list_environments(workers)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    with lock_folder(output), _explain_storage_errors(output):
+        study = open_study(config, output)
+        running = _Search(study, config, ranges, Path(data), output, staff)
+        try:
+            running.run(trials)
+        finally:
+            # Also of a search that failed or was interrupted.
+            table = running.write_results()
+            print(_format_table(table))
+    if "complete" not in set(table["state"]):
+        raise RuntimeError(
+            f"No trial was completed. See {output / 'trials.csv'}, and output.txt of"
+            " each trial."
+        )
+    return table
+
+
+@contextlib.contextmanager
+def _explain_storage_errors(output: Path) -> Iterator[None]:
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
     try:
-        with lock_folder(output):
-            study = open_study(config, output)
-            running = _Search(study, config, ranges, Path(data), output, staff)
-            try:
-                running.run(trials)
-            finally:
-                table = running.write_results()
-                print(_format_table(table))
+        yield
     except (StorageInternalError, DBAPIError) as error:
         # Optuna's error wraps SQLAlchemy's, which wraps SQLite's: the last one says it.
         cause = error.__cause__
@@ -113,12 +126,6 @@ def search(
         raise RuntimeError(
             f"{output / 'study.db'} cannot be used: {reason}."
         ) from error
-    if "complete" not in set(table["state"]):
-        raise RuntimeError(
-            f"No trial was completed. See {output / 'trials.csv'}, and output.txt of"
-            " each trial."
-        )
-    return table
 
 
 def make_ranges(config: Config) -> dict[str, BaseDistribution]:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from training.runs import Row
 
 
+class Pruned(Exception):
+    """Ends the training of a trial that the search prunes."""
+
+
 @dataclass(frozen=True)
 class Message:
     """What the process of a trial sends.
@@ -214,7 +218,6 @@ def _train_trial(
 def _run_trial(
     connection: Connection, config: Config, data: Path, folder: Path
 ) -> Message:
-    import optuna
     from tensorflow.errors import ResourceExhaustedError
 
     from training.trainer import TrainingStopped, train
@@ -222,12 +225,12 @@ def _run_trial(
     def send_row(row: Row) -> None:
         connection.send(Message("epoch", row=row))
         if connection.recv():
-            raise optuna.TrialPruned
+            raise Pruned
 
     try:
         result = train(config, data, folder, on_epoch=send_row)
         return Message("complete", value=result["val_top1"])
-    except optuna.TrialPruned:
+    except Pruned:
         return Message("pruned", reason="below the median of the earlier trials")
     except ResourceExhaustedError:
         traceback.print_exc()

@@ -83,15 +83,20 @@ def compare_taps(
     )
     print(f"{name}: {controls}, {scheme}. Features: {net.feature_set_id}\n")
     print(describe_table(table))
-    with write_atomically(output / "taps.csv") as unfinished:
-        table.round(4).to_csv(unfinished)
     title = (
         f"{name}: how far apart does each block of {net.feature_set_id} hold the"
         f" controls?\n{controls}, {scheme}"
     )
+    _write_table(table, title, output)
+    return table
+
+
+def _write_table(table: pd.DataFrame, title: str, output: Path) -> None:
+    with write_atomically(output / "taps.csv") as unfinished:
+        # Resamples tell no more digits apart.
+        table.round(4).to_csv(unfinished)
     with write_atomically(output / "taps.png") as unfinished:
         draw_table(table, title, unfinished)
-    return table
 
 
 def read_controls(

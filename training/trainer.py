@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at the loss while an epoch runs: each waits for the device.
 LOOK = 2
+# The input alone is measured for so many seconds, or epochs of a small set.
+INPUT_SECONDS, INPUT_EPOCHS = 2, 20
 # Images whose statistics batch normalisation gets back, in batches of at most 16.
 START_BATCHES, START_BATCH = 4, 16
 
@@ -194,7 +196,8 @@ def _open_run(
         progress = _start(config, images, steps)
     per_replica = config.batch // strategy.num_replicas_in_sync
     epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
-    input_speed = measure_input_speed(epoch.repeat(), seconds=2)
+    repeated = epoch.repeat(INPUT_EPOCHS)
+    input_speed = measure_input_speed(repeated, INPUT_SECONDS)
     run = _Run(config, data, output, chief, images, steps, progress, input_speed)
     run.say(_describe_run(run))
     if run.history:
