@@ -165,6 +165,7 @@ def compute_accuracies(
     top1, top5 : float
         Shares of images whose class is the most probable, or among the five most.
     """
+    # Classes that the probe has not seen count as misses.
     order = np.argsort(-probe.predict_proba(features), axis=1)
     hits = probe.classes_[order] == np.asarray(labels)[:, None]
     top1 = hits[:, 0].mean()

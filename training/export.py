@@ -84,6 +84,7 @@ def _add_card(path: str, card: Card) -> None:
     for value in unused:
         graph.graph.input.remove(value)
     onnx.helper.set_model_props(graph, {"card": card.to_json()})
+    # A file that ONNX Runtime refuses should not replace one that it takes.
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 

@@ -64,6 +64,7 @@ class Images:
         Only whole ones in training; in validation the last is padded.
         """
         images = self.count_images(split)
+        # The images that a whole batch leaves over are other ones in every epoch.
         return images // batch if split == "train" else -(-images // batch)
 
     def list_files(self, split: str) -> tuple[list[str], np.ndarray]:
@@ -209,6 +210,7 @@ class Images:
         # All machines must have as many batches, or one would wait for the others.
         wanted = self.count_batches(split, batch) * batch // machines
         own = len(range(machine, self.count_images(split), machines))
+        # Their weight is 0: metrics are over real images only.
         blanks = tf.data.Dataset.from_tensors(blank).repeat(wanted - own)
         return _make_batches(rows.concatenate(blanks), share)
 
@@ -239,6 +241,7 @@ class Images:
                 image = resize_image(image, side)
             else:
                 image = tf.cast(image, tf.float32)
+            # One-hot, because label smoothing spreads a label over all classes.
             one_hot = tf.one_hot(label, len(self.classes))
             return tf.ensure_shape(image, (side, side, 3)), one_hot
 
@@ -341,6 +344,7 @@ def _open_files(
     left_out = np.array([os.fsencode(name) for name in corrupt], "S")
     sources = {}
     for split, files in listing.names.items():
+        # Bytes against bytes: not all file names are UTF-8.
         good = ~np.isin(files, left_out)
         if not good.any():
             raise ValueError(
@@ -388,4 +392,5 @@ def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) 
 
 
 def _make_batches(rows: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    # All batches have one static shape, so that a step is compiled once.
     return rows.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

@@ -67,10 +67,12 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
     FileNotFoundError, ValueError
         See `input.open_images`.
     """
+    # Kaggle's archive is unpacked to this, with its ground truth beside ILSVRC.
     kaggle = data / "ILSVRC" / "Data" / "CLS-LOC"
     root = kaggle if kaggle.is_dir() else data
     classes = _list_folders(root / "train")
     listed = {split: _list_split(data, root, split, classes) for split in splits}
+    # Where only validation images were opened, there is no train.
     classes = classes or _collect_classes(listed)
     numbers = {wnid: number for number, wnid in enumerate(classes)}
     names, labels = {}, {}
@@ -99,6 +101,7 @@ def _list_folders(folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in os.scandir(folder)
+        # Tools leave .cache and the like.
         if entry.is_dir() and not entry.name.startswith(".")
     )
 

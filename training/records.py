@@ -123,6 +123,8 @@ def _plan_shards(
     files, labels = images.list_files(split)
     order = np.arange(len(files))
     if split == "train":
+        # Folders hold one class each; a shard has to hold many, for training shuffles
+        # within few shards at a time.
         order = np.random.default_rng(seed).permutation(len(files))
     count = -(-len(files) // per_shard)
     paths = name_shards(output, split, count)
@@ -136,6 +138,7 @@ def _plan_shards(
 
 def _describe_split(shards: Sequence[_Shard]) -> dict[str, object]:
     names = [name for shard in shards for name in shard.names]
+    # Of the names: contents were read already, and are many gigabytes.
     digest = hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
     return {"images": len(names), "shards": len(shards), "files": digest}
 
@@ -197,6 +200,7 @@ def _make_examples(shards: Sequence[_Shard], image_size: int | None) -> Iterator
         side = compute_resized_side(image_size)
         image = resize_image(decode_image(contents), side)
         image = tf.saturate_cast(tf.round(image), tf.uint8)
+        # JPEG's usual half resolution of colour would blur what the networks see.
         return tf.io.encode_jpeg(image, quality=95, chroma_downsampling=False)
 
     paths = [os.fsencode(file) for shard in shards for file in shard.files]

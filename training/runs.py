@@ -127,6 +127,7 @@ def write_epoch(
         "origin": progress.origin,
         "classes": result["classes"],
     }
+    # State and history in one file: they cannot be of different epochs.
     arrays: dict[str, np.ndarray] = {"kept": np.asarray(json.dumps(kept)), **model}
     for number, value in enumerate(optimizer):
         arrays[f"optimizer/{number}"] = value
@@ -171,6 +172,7 @@ def read_progress(
                 f"{run} holds a run of {len(kept['classes'])} other classes. Choose"
                 " another output folder."
             )
+        # Momenta too: without them, the next epoch would be another one.
         for number, variable in enumerate(optimizer.variables):
             variable.assign(state[f"optimizer/{number}"])
     load_variables(model, run / STATE)
@@ -179,6 +181,7 @@ def read_progress(
 
 def is_best(history: Sequence[Row]) -> bool:
     """Tell whether the last epoch's validation top-1 is above that of all before."""
+    # Ties go to the earlier epoch, which was trained less.
     *earlier, last = history
     return all(last["val_top1"] > row["val_top1"] for row in earlier)
 

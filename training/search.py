@@ -226,6 +226,7 @@ def open_trial(
         trial = study.ask()
     for name, distribution in ranges.items():
         trial._suggest(name, distribution)  # what it has already, it keeps
+    # Named by its number, so that it is found again.
     trial.set_user_attr("folder", f"trial-{number:04}")
     return trial
 
@@ -268,6 +269,7 @@ class _Search:
             for number, trial in enumerate(self.study.trials)
             if trial.state.is_finished()
         }
+        # Those that ran when the search was killed go first: they have lower numbers.
         waiting = [number for number in range(trials) if number not in finished]
         bar = tqdm(total=trials, initial=trials - len(waiting), unit=" trials")
         try:
@@ -314,6 +316,7 @@ class _Search:
             trial.report(top1, int(epoch))
             trial.set_user_attr("epochs_done", epoch)
             bar.set_postfix_str(f"trial {trial.number}, epoch {epoch}: {top1:.4f}")
+            # The process waits for the answer before its next epoch.
             worker.answer(trial.should_prune())
             return
         worker.end()

@@ -41,6 +41,7 @@ def make_table(study: optuna.Study, parameters: Mapping[str, object]) -> pd.Data
     table["state"] = table["state"].astype(str).str.lower()
     table["epochs_done"] = table["epochs_done"].fillna(0).astype(int)
     table["value"] = table["value"].astype(float)
+    # Stable: trials of the same value stay in order.
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -64,6 +65,7 @@ def write_table(
     """
     with write_atomically(output / "trials.csv") as unfinished:
         table.to_csv(unfinished, index=False)
+    # Values of pruned trials alone would suggest a best one.
     if "complete" in set(table["state"]):
         with write_atomically(output / "search.png") as unfinished:
             _draw_trials(table, parameters, unfinished)

@@ -165,6 +165,7 @@ def list_environments(workers: int | None) -> list[dict[str, str]]:
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: {workers}")
     if not gpus:
+        # TensorFlow would take all cores in each process.
         threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
         environment = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
         return [environment] * workers
@@ -205,6 +206,7 @@ def _train_trial(
     # An interrupt from the keyboard reaches all processes; the search ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Where it exists, the run in it is resumed.
     folder.mkdir(exist_ok=True)
     _print_into(folder / "output.txt")
     _copy_checked(folder)

@@ -183,6 +183,8 @@ def load_start_weights(
     if config.start == "published":
         return _load_published(model, config)
     path = Path(config.start)
+    # A folder with a checkpoint is a run; all else is for the weights file's reader,
+    # which says what is wrong.
     if (path / BEST).is_file():
         load_variables(model, path / BEST, classifier=False)
         earlier = Config.read(path / "config.json")
@@ -254,6 +256,7 @@ def load_variables(
     with np.load(path) as kept:
         values = {name.partition(" ")[0]: kept[name] for name in kept.files}
     for number, variable in enumerate(model.variables):
+        # By number: Keras numbers the names of some layers anew in each process.
         value = values.get(f"{number:04}")
         if value is not None and value.shape == tuple(variable.shape):
             variable.assign(value)
@@ -361,8 +364,10 @@ def _unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
         return
     for layer, total, square in zip(norms, sums, squares):
         mean = total / count
+        # In float64: the difference of two large numbers.
         variance = square / count - mean**2
         _, bias, _, _ = layer.get_weights()
+        # What the layer divides by, so that its output stays the same.
         gain = np.sqrt(variance + layer.epsilon)
         values = (gain, bias + mean, mean, variance)
         layer.set_weights([value.astype(np.float32) for value in values])

@@ -164,6 +164,7 @@ def draw_table(table: pd.DataFrame, title: str, path: Path) -> None:
     if perfect > 1:
         note = f"{perfect} of {len(table)} at 1.00: accuracy cannot rank these"
         accuracy.text(x[0], 0.54, note)
+    # Deeper networks have more blocks than names fit side by side.
     last.set_xticks(x, _shorten_taps(table), rotation=90 if len(table) > 16 else 0)
     last.set_xlabel(
         "block, in the order of the network (bars: 95 % intervals over wells; dashed:"
@@ -219,5 +220,6 @@ def _shorten_taps(table: pd.DataFrame) -> list[str]:
         if tap != TOGETHER
     ]
     if TOGETHER in table.index:
+        # One below the other: side by side they would meet the neighbour's.
         names.append("\n+ ".join(table.alias.dropna()))
     return names

@@ -68,6 +68,7 @@ def compare_taps(
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    # Not only those with an alias: the question is which should have one.
     layers = [tap.layer for tap in read_card(weights).taps]
     net = StratoNet.load(weights, layers)
     wells, features = read_controls(plate, net)
@@ -136,8 +137,10 @@ def read_controls(
             f" {NEGATIVE} and of {POSITIVE}. Received: {counts}"
         )
     paths = images[controls].to_numpy()
+    # Streamed: all planes of a plate at once may not fit into memory.
     planes = np.stack(list(net.stream(paths.ravel(), read=read_plane, name=str)))
     planes = planes.reshape(*paths.shape, net.width)
+    # Wells, not sites, are independent: sites of a well share its treatment.
     by_well = np.stack([planes[rows].mean(axis=0) for rows in sites.values()])
     if not np.ptp(by_well, axis=0).any():
         raise ValueError(f"{plate}: the images of all control wells are alike.")
@@ -187,6 +190,7 @@ def split_wells(
     roles = pd.Series(positive).groupby(rows).nunique()
     if rows.notna().all() and len(roles) >= 3 and (roles == 2).all():
         return list(leave_rows_out(names)), f"{len(roles)} rows held out in turn"
+    # Each fold needs a well of each role.
     number = min(5, positive.sum(), (~positive).sum())
     stratified = StratifiedKFold(number, shuffle=True, random_state=seed)
     folds = list(stratified.split(wells, positive))

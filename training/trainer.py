@@ -95,7 +95,9 @@ def train(
     # That of several machines wants to be first to use TensorFlow.
     strategy = choose_strategy(devices)
     chief = devices != "machines" or strategy.cluster_resolver.task_id == 0
+    # Before anything is drawn: start weights depend on it.
     keras.utils.set_random_seed(config.seed)
+    # Slower on GPUs, but an interrupted run ends with the same numbers.
     tf.config.experimental.enable_op_determinism()
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -192,8 +194,10 @@ def _open_run(
     if chief:
         write_config(output, config)
     progress = read_progress(output, steps.model, steps.optimizer, images.classes)
+    # Start weights are loaded once; later they are in the state.
     if not progress.history:
         progress = _start(config, images, steps)
+    # Before training: during it, input and network share the cores.
     per_replica = config.batch // strategy.num_replicas_in_sync
     epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
     repeated = epoch.repeat(INPUT_EPOCHS)
@@ -223,6 +227,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
         total=run.config.epochs * run.images_per_epoch,
         initial=len(run.history) * run.images_per_epoch,
         unit=" images",
+        # Over some fifty batches: single ones vary.
         smoothing=0.02,
         disable=not run.chief,
     )
@@ -236,6 +241,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
             run.history.append(row)
             run.say(_describe_epoch(row, is_best(run.history)))
             _keep_epoch(run, board)
+            # After everything is kept: it may end the training.
             if on_epoch:
                 on_epoch(row)
     result = _make_result(run)
@@ -258,6 +264,7 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
     def draw_epoch(shard: tuple[int, int], per_replica: int) -> tf.data.Dataset:
         return run.draw_training(epoch, shard, per_replica)
 
+    # Steps are queued; only reading the scores waits for the device.
     for batch in run.steps.distribute(draw_epoch):
         run.steps.train(*batch)
         bar.update(run.config.batch)
@@ -266,6 +273,7 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
             scores = run.steps.read_scores()
             _check_loss(scores, epoch, rate, run.output)
             bar.set_postfix(loss=f"{scores.loss:.3f}", top1=f"{scores.top1:.3f}")
+    # This waits for the last step, so that the time is whole.
     training = run.steps.collect_scores()
     seconds = time.perf_counter() - began
     _check_loss(training, epoch, rate, run.output)
