@@ -1,19 +1,66 @@
-# make demo   one plate through CellProfiler and through scikit-learn (PLATE=DIR for real images)
-# make test   all tests, in Python 3.10 with everything and in Python 3.9 with CellProfiler as it comes
+# make demo         one plate through CellProfiler and scikit-learn (PLATE=DIR for real images)
+# make test         the gates, then all tests in every environment
+# make test-fast    the gates, then the tests that take little time (90 seconds)
+# make lint         the gates alone: style, types, imports (seconds)
+# make docs         the documentation with the API reference, into build/docs
+# make dist         source distribution and wheel, into dist
 # make results DATA=DIR   the numbers of docs/results.md, from the folder of test images (an hour)
 # Each makes what is missing first, and says so.
 
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-IN_CELLPROFILER := tests/stratonet/test_card.py tests/stratonet/test_naming.py tests/stratonet/test_preprocessing.py tests/stratonet/files/test_images.py \
-	tests/stratonet/test_crops.py tests/stratonet/test_network.py tests/cellprofiler_plugin/test_parquet.py tests/cellprofiler_plugin/test_measurestratofeatures.py \
-	tests/cellprofiler_plugin/test_figure.py
+# Real images, for the tests that run elsewhere, too.
+export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
+PACKAGES := stratonet stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
+IN_TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# What the core and the transformer promise with any versions that pyproject.toml allows.
+CORE_TESTS := tests/test_packaging.py tests/stratonet tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
 
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")
 
-test: .venv/ready .venv-cellprofiler/ready
-	.venv/bin/python -m pytest
-	.venv-cellprofiler/bin/python -m pytest $(IN_CELLPROFILER)
+test: lint docs test-everything test-cellprofiler test-lowest test-current
+
+# Two processes. A file stays in one of them, so that what its tests share is made once.
+test-everything: .venv/ready
+	.venv/bin/python -m pytest $(IN_TWO) --durations 10 --doctest-modules tests $(PACKAGES)
+
+test-cellprofiler: .venv-cellprofiler/ready
+	.venv-cellprofiler/bin/python -m pytest -m stock_cellprofiler
+
+# The wheel, and the tests of the source distribution: what a user of either has.
+test-lowest: dist .venv-lowest/ready
+	@$(UV) pip install --quiet --python .venv-lowest --no-deps --reinstall-package stratonet dist/*.whl
+	cd build/sdist && $(CURDIR)/.venv-lowest/bin/pytest $(IN_TWO) $(CORE_TESTS)
+
+# Not every machine has Python 3.12 or can fetch it.
+test-current: | $(filter .uv/bin/uv,$(UV))
+	@if $(UV) python find 3.12 >/dev/null 2>&1 || $(UV) python install --quiet 3.12; then \
+		$(MAKE) --no-print-directory .venv-current/ready && \
+		.venv-current/bin/python -m pytest $(IN_TWO) $(CORE_TESTS); \
+	else \
+		echo "Skipped: the tests with the newest libraries. They need Python 3.12, which is neither here nor could be fetched."; \
+	fi
+
+test-fast: lint .venv/ready
+	.venv/bin/python -m pytest $(IN_TWO) -m "not slow"
+
+lint: .venv-lint/ready
+	.venv-lint/bin/ruff check .
+	.venv-lint/bin/ruff format --check .
+	.venv-lint/bin/mypy
+	.venv-lint/bin/lint-imports
+	.venv-lint/bin/cffconvert --validate
+
+docs: .venv/ready
+	@.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --conf-dir docs . build/docs
+	@echo "Written: build/docs/docs/index.html"
+
+dist: | $(filter .uv/bin/uv,$(UV))
+	@rm -rf dist build/sdist
+	@$(UV) build --quiet --out-dir dist
+	@mkdir -p build/sdist
+	@tar -xzf dist/stratonet-*.tar.gz -C build/sdist --strip-components 1
+	@echo "Written: $$(ls dist/*)"
 
 results: .venv/ready
 	@test -n "$(DATA)" || { echo "Give the folder of test images: make results DATA=DIR" >&2; exit 2; }
@@ -23,9 +70,20 @@ results: .venv/ready
 .venv/ready: REQUIREMENTS = everything
 .venv-cellprofiler/ready: PYTHON = 3.9
 .venv-cellprofiler/ready: REQUIREMENTS = cellprofiler
+.venv-lowest/ready: PYTHON = 3.10
+.venv-lowest/ready: REQUIREMENTS = lowest
+.venv-current/ready: PYTHON = 3.12
+.venv-current/ready: REQUIREMENTS = current
+.venv-lint/ready: PYTHON = 3.10
+.venv-lint/ready: REQUIREMENTS = lint
 .venv/ready: requirements/everything.txt
 .venv-cellprofiler/ready: requirements/cellprofiler.txt
-.venv/ready .venv-cellprofiler/ready: requirements/build.constraints pyproject.toml | system $(filter .uv/bin/uv,$(UV))
+.venv-lowest/ready: requirements/lowest.txt
+.venv-current/ready: requirements/current.txt
+.venv-lint/ready: requirements/lint.txt
+.venv/ready .venv-cellprofiler/ready: | system
+ENVIRONMENTS := .venv/ready .venv-cellprofiler/ready .venv-lowest/ready .venv-current/ready .venv-lint/ready
+$(ENVIRONMENTS): requirements/build.constraints pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@echo "Making $(@D): Python $(PYTHON), requirements/$(REQUIREMENTS).txt (a minute or two)."
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --build-constraint requirements/build.constraints \
@@ -57,15 +115,19 @@ system:
 
 # New pins: edit requirements/*.in, then make lock.
 lock: $(filter .uv/bin/uv,$(UV))
-	$(call compile,everything,3.10)
-	$(call compile,cellprofiler,3.9)
+	$(COMPILE) --python-version 3.10 --override requirements/everything.overrides \
+		requirements/everything.in --output-file requirements/everything.txt
+	$(COMPILE) --python-version 3.9 --override requirements/cellprofiler.overrides \
+		requirements/cellprofiler.in --output-file requirements/cellprofiler.txt
+	$(COMPILE) --python-version 3.10 requirements/lint.in --output-file requirements/lint.txt
+	$(COMPILE) --python-version 3.10 --resolution lowest-direct --no-build $(CORE) \
+		requirements/lowest.in --output-file requirements/lowest.txt
+	$(COMPILE) --python-version 3.12 --upgrade $(CORE) \
+		requirements/current.in --output-file requirements/current.txt
 
-define compile
-	$(UV) pip compile --quiet requirements/$(1).in --override requirements/$(1).overrides \
-		--build-constraint requirements/build.constraints --python-version $(2) \
-		--python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-emit-find-links \
-		--no-annotate --no-header --output-file requirements/$(1).txt
+CORE := pyproject.toml --extra sklearn --extra cellprofiler --extra extract
+COMPILE = $(UV) pip compile --quiet --build-constraint requirements/build.constraints \
+	--python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-annotate --no-header
 
-endef
-
-.PHONY: demo test results system lock
+.PHONY: demo test test-everything test-cellprofiler test-lowest test-current test-fast lint docs dist results system lock

@@ -2,11 +2,14 @@
 
     .venv/bin/python benchmarks/extraction.py DATA/bbbc022
 
-Image sets a second from table and files to feature tables, as a ratio to the network
-alone on the same number of planes that are prepared in memory, in turns within one run:
-for Cell Painting images of 520 x 696 pixels (BBBC022, copied), and for generated 16-bit
-images of 1,024 x 1,024 pixels. A plate is a quarter of one of JUMP's: 96 wells of 9
-sites."""
+Image sets per second from table and files to feature tables, as a ratio to the network
+alone on the same number of planes that are prepared in memory, alternating within one
+run: for Cell Painting images of 520 x 696 pixels (BBBC022, copied), and for generated
+16-bit images of 1,024 x 1,024 pixels. A plate is a quarter of one of JUMP's: 96 wells
+of 9 sites.
+"""
+
+from __future__ import annotations
 
 import argparse
 import resource
@@ -25,113 +28,104 @@ from stratonet.extraction import extract
 from stratonet.files.images import read_plane
 from stratonet.preprocessing import to_grey
 
-ROUNDS, SITES = 2, 9
+ROUNDS, SITES, WELLS = 2, 9, 96
+# Copies of BBBC022's 12 image sets: together as many as of the generated plate.
+COPIES = 72
+CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, metavar="DATA/bbbc022")
     folder = parser.parse_args().folder
-    net = StratoNet.load()
     with tempfile.TemporaryDirectory() as scratch:
-        scratch = Path(scratch)
-        for name, make in (
-            ("520 x 696 (BBBC022)", copies),
-            ("1024 x 1024 (generated)", generated),
-        ):
-            screen = scratch / make.__name__
-            table, channels = make(screen, folder)
-            ratios = []
-            for number in range(ROUNDS):
-                alone = time_alone(net, table, channels)
-                began = time.perf_counter()
-                done = extract(
-                    screen / "load_data.csv", screen / f"out{number}", quiet=True
-                )
-                ratios.append(alone / (time.perf_counter() - began))
-                assert done.image_sets == len(table) and not done.failed
-            print(
-                f"{name}: {done.images} planes; {len(table) / alone:.2f} image sets/s"
-                f" by the network alone; end to end {statistics.median(ratios):.3f} of"
-                f" that (median of {ROUNDS}, {min(ratios):.3f} to {max(ratios):.3f})"
-            )
+        copied = Path(scratch, "copied")
+        compare_speeds("520 x 696 (BBBC022)", copied, copy_images(copied, folder))
+        generated = Path(scratch, "generated")
+        compare_speeds("1024 x 1024 (generated)", generated, generate_images(generated))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"Most memory of the process: {memory:.0f} MB")
+
+
+def compare_speeds(name: str, screen: Path, table: pd.DataFrame) -> None:
+    """Print how fast a plate is measured, beside the network alone."""
+    network = StratoNet.load()
+    ratios = []
+    for number in range(ROUNDS):
+        alone = time_network(network, table)
+        began = time.perf_counter()
+        summary = extract(screen / "load_data.csv", screen / f"out{number}", quiet=True)
+        ratios.append(alone / (time.perf_counter() - began))
+        assert summary.image_sets == len(table) and not summary.incomplete
     print(
-        "Most memory of the process:"
-        f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
+        f"{name}: {summary.images} planes; {len(table) / alone:.2f} image sets/s"
+        f" by the network alone; end to end {statistics.median(ratios):.3f} of"
+        f" that (median of {ROUNDS}, {min(ratios):.3f} to {max(ratios):.3f})"
     )
 
 
-def time_alone(net, table, channels):
+def time_network(network: StratoNet, table: pd.DataFrame) -> float:
     """Seconds of the network for all planes of the table, prepared in memory."""
     row = table.iloc[0]
-    greys = [
-        to_grey(read_plane(Path(row[f"PathName_{c}"], row[f"FileName_{c}"])), net.card)
-        for c in channels
-    ]
-    planes = (
-        greys[number % len(greys)] for number in range(len(table) * len(channels))
-    )
+    prefix = "FileName_"
+    channels = [name[len(prefix) :] for name in table if name.startswith(prefix)]
+    greys = []
+    for channel in channels:
+        path = Path(row[f"PathName_{channel}"], row[f"FileName_{channel}"])
+        greys.append(to_grey(read_plane(path), network.card))
+    n_planes = len(table) * len(channels)
+    planes = (greys[number % len(greys)] for number in range(n_planes))
     began = time.perf_counter()
-    for _ in net.stream(planes, prepared=True):
+    for _ in network.stream(planes, prepared=True):
         pass
     return time.perf_counter() - began
 
 
-def copies(screen, folder, times=72):
+def copy_images(screen: Path, folder: Path) -> pd.DataFrame:
+    """Copy the images of BBBC022 as often as makes a plate; its LoadData table."""
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
+    sites_per_well = len(labels) // labels.well.nunique()
     tables = []
-    for number in range(times):
+    for number in range(COPIES):
         target = screen / str(number)
         target.mkdir(parents=True)
-        sites = (
-            labels.groupby("well").cumcount()
-            + number * len(labels) // labels.well.nunique()
-        )
-        table = pd.DataFrame(
-            {
-                "Metadata_Plate": "P",
-                "Metadata_Well": labels.well + "-" + (sites // SITES).astype(str),
-            }
-        )
+        sites = labels.groupby("well").cumcount() + number * sites_per_well
+        wells = labels.well + "-" + (sites // SITES).astype(str)
+        table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": wells})
         table["Metadata_Site"] = sites % SITES
-        for name in labels.filter(regex="^file_"):
-            for path in labels[name]:
+        for column in labels.filter(regex="^file_"):
+            channel = column.removeprefix("file_")
+            for path in labels[column]:
                 shutil.copy(folder / path, target)
-            table["FileName_" + name[5:]], table["PathName_" + name[5:]] = (
-                labels[name],
-                str(target),
-            )
+            table[f"FileName_{channel}"] = labels[column]
+            table[f"PathName_{channel}"] = str(target)
         tables.append(table)
-    return save(screen, pd.concat(tables))
+    return save_table(screen, pd.concat(tables))
 
 
-def generated(screen, _folder, wells=96):
+def generate_images(screen: Path) -> pd.DataFrame:
+    """Write a plate of random images; its LoadData table."""
     rng = np.random.default_rng(0)
     screen.mkdir()
     rows = []
-    for well, site in np.ndindex(wells, SITES):
-        row = {
-            "Metadata_Plate": "P",
-            "Metadata_Well": f"A{well + 1:02d}",
-            "Metadata_Site": site,
-        }
-        for channel in ("DNA", "ER", "RNA", "AGP", "Mito"):
+    for well, site in np.ndindex(WELLS, SITES):
+        row = {"Metadata_Plate": "P", "Metadata_Well": f"A{well + 1:02d}"}
+        row["Metadata_Site"] = site
+        for channel in CHANNELS:
             name = f"{well}-{site}-{channel}.tif"
-            tifffile.imwrite(
-                screen / name, rng.gamma(2, 300, (1024, 1024)).astype(np.uint16)
-            )
-            row["FileName_" + channel], row["PathName_" + channel] = name, str(screen)
+            pixels = rng.gamma(2, 300, (1024, 1024)).astype(np.uint16)
+            tifffile.imwrite(screen / name, pixels)
+            row[f"FileName_{channel}"] = name
+            row[f"PathName_{channel}"] = str(screen)
         rows.append(row)
-    return save(screen, pd.DataFrame(rows))
+    return save_table(screen, pd.DataFrame(rows))
 
 
-def save(screen, table):
+def save_table(screen: Path, table: pd.DataFrame) -> pd.DataFrame:
     table.to_csv(screen / "load_data.csv", index=False)
-    return table, [
-        name[len("FileName_") :] for name in table if name.startswith("FileName_")
-    ]
+    return table
 
 
 if __name__ == "__main__":

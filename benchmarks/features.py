@@ -37,7 +37,9 @@ import pandas as pd
 from screens import SCREENS, link_bbbc022_plate, list_channels, write_load_data
 
 from cellprofiler_plugin import headless
+from cellprofiler_plugin.batch_plan import plan_batches
 from cellprofiler_plugin.batches import Batches
+from cellprofiler_plugin.headless import CellProfilerOptions
 from stratonet.card import Tap
 from stratonet.extraction import extract
 from stratonet.files.images import read_plane
@@ -137,9 +139,13 @@ def run_cellprofiler(pipeline: Path, images: Path, output: Path) -> None:
 
     ``images``: LoadData's table, or the folder for pipelines that begin with Images.
     """
-    option = "data-file" if images.suffix == ".csv" else "image-directory"
+    if images.suffix == ".csv":
+        options = CellProfilerOptions(data_file=images)
+    else:
+        options = CellProfilerOptions(image_directory=images)
     partial_output = output.with_name(f"{output.name}.partial")
-    print(Batches(pipeline, partial_output, {option: images}).run(quiet=True))
+    plan = plan_batches(pipeline, partial_output, options)
+    print(Batches(plan).run(progress=False))
     partial_output.rename(output)
 
 

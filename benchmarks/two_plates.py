@@ -1,9 +1,13 @@
-"""A screen of two plates from S3 to S3: killed and continued, then on a Ray cluster that loses a node.
+"""A screen of two plates from S3 to S3: killed and resumed, then on a Ray cluster.
 
     .venv/bin/python benchmarks/two_plates.py > docs/two_plates.txt
 
-What it prints is what a user sees: each command, and what it says (of Ray's own message
-about the lost node the first line). S3 is moto's server, a real one over HTTP."""
+The cluster loses a node. What is printed is what a user sees: each command, and what it
+says (of Ray's own message about the lost node the first line). S3 is moto's server, a
+real one over HTTP.
+"""
+
+from __future__ import annotations
 
 import os
 import re
@@ -15,6 +19,7 @@ import tempfile
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -23,12 +28,13 @@ import s3fs
 from stratonet_sklearn.datasets import read_plate, simulate_plate
 
 BUCKET = "screen"
+TABLE = "s3://screen/load_data.parquet"
+# Wells that are measured when the process, or the node, is killed.
+WELLS_BEFORE_DEATH = 10
 
 
-def main():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def main() -> None:
+    port = find_free_port()
     os.environ.update(
         AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
         AWS_ACCESS_KEY_ID="simulated",
@@ -44,57 +50,74 @@ def main():
     )
     try:
         files = s3fs.S3FileSystem(use_listings_cache=False)
-        fill(files)
-        extract(
-            "s3://screen/load_data.parquet",
-            "s3://screen/features",
-            dies=lambda: held(files, "features") >= 10,
-        )
-        extract("s3://screen/load_data.parquet", "s3://screen/features")
-        on_a_cluster(files)
-        look()
+        fill_bucket(files)
+        run_extract("s3://screen/features", kill_when=lambda: is_begun(files))
+        run_extract("s3://screen/features")
+        run_on_cluster(files)
+        look_at_features()
     finally:
         server.terminate()
 
 
-def fill(files):
-    """Upload two simulated plates of 24 wells, with one image missing and one cut short."""
-    while True:
-        try:
-            files.mkdir(BUCKET)
-            break
-        except OSError:
-            time.sleep(0.5)
-    tables = []
-    for seed, plate in enumerate(("SIM001", "SIM002")):
-        with tempfile.TemporaryDirectory() as folder:
-            simulate_plate(folder, seed=seed)
-            images, labels = read_plate(folder)
-            files.put(f"{folder}/*.tif", f"{BUCKET}/images/{plate}/")
-        table = pd.DataFrame(
-            {
-                "Metadata_Batch": "2026_11",
-                "Metadata_Plate": plate,
-                "Metadata_Well": labels.well,
-            }
-        )
-        table["Metadata_Site"], table["Metadata_Role"] = labels.site, labels.role
-        for channel in images:
-            table[f"FileName_{channel}"] = [Path(path).name for path in images[channel]]
-            table[f"PathName_{channel}"] = f"s3://{BUCKET}/images/{plate}/"
-        tables.append(table)
+def find_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def fill_bucket(files: s3fs.S3FileSystem) -> None:
+    """Upload two simulated plates of 24 wells, one image missing and one cut short."""
+    make_bucket(files)
+    tables = [
+        upload_plate(files, seed, plate)
+        for seed, plate in enumerate(("SIM001", "SIM002"))
+    ]
     table = pd.concat(tables, ignore_index=True)
     with files.open(f"{BUCKET}/load_data.parquet", "wb") as file:
         table.to_parquet(file)
-    missing, short = (
-        row.PathName_DNA + row.FileName_DNA for row in (table.iloc[3], table.iloc[60])
+    missing = table.iloc[3]
+    files.rm(missing.PathName_DNA + missing.FileName_DNA)
+    cut_short = table.iloc[60]
+    path = cut_short.PathName_DNA + cut_short.FileName_DNA
+    files.pipe(path, files.cat(path)[:20_000])
+
+
+def make_bucket(files: s3fs.S3FileSystem) -> None:
+    while True:
+        try:
+            files.mkdir(BUCKET)
+            return
+        except OSError:  # the server is not up yet
+            time.sleep(0.5)
+
+
+def upload_plate(files: s3fs.S3FileSystem, seed: int, plate: str) -> pd.DataFrame:
+    """Simulate a plate and upload its images; its LoadData table."""
+    folder_url = f"s3://{BUCKET}/images/{plate}/"
+    with tempfile.TemporaryDirectory() as folder:
+        simulate_plate(folder, seed=seed)
+        images, labels = read_plate(folder)
+        files.put(f"{folder}/*.tif", f"{BUCKET}/images/{plate}/")
+    table = pd.DataFrame(
+        {
+            "Metadata_Batch": "2026_11",
+            "Metadata_Plate": plate,
+            "Metadata_Well": labels.well,
+        }
     )
-    files.rm(missing)
-    files.pipe(short, files.cat(short)[:20_000])
+    table["Metadata_Site"] = labels.site
+    table["Metadata_Role"] = labels.role
+    for channel in images:
+        table[f"FileName_{channel}"] = [Path(path).name for path in images[channel]]
+        table[f"PathName_{channel}"] = folder_url
+    return table
 
 
-def extract(source, output, *options, dies=None):
-    arguments = ["extract", source, "--output", output, *options]
+def run_extract(
+    output: str, *options: str, kill_when: Callable[[], bool] | None = None
+) -> None:
+    """Run the command, kill it once a condition holds, and print what it says."""
+    arguments = ["extract", TABLE, "--output", output, *options]
     print(f"\n$ stratonet {' '.join(arguments)}", flush=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "stratonet_cli", *arguments],
@@ -102,55 +125,52 @@ def extract(source, output, *options, dies=None):
         stderr=subprocess.PIPE,
         text=True,
     )
-    if dies:
-        while process.poll() is None and not dies():
+    if kill_when:
+        while process.poll() is None and not kill_when():
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     out, err = process.communicate()
-    last = (
-        err.replace("\r", "\n").strip().splitlines()[-1:]
-    )  # of a progress bar what it came to
-    out = [re.sub(r"\x1b\[\d+m", "", line) for line in out.splitlines()]
-    of_ray = [line for line in out if re.match(r"\(raylet\)| +\[|\t|$", line)]
-    out = [*of_ray[:1], *(line for line in out if line not in of_ray)]
-    print(
-        "\n".join(
-            [*last, *out, "Killed" if dies else f"(exit status {process.returncode})"]
-        )
-    )
+    # Of a progress bar the last state.
+    bar = err.replace("\r", "\n").strip().splitlines()[-1:]
+    end = "Killed" if kill_when else f"(exit status {process.returncode})"
+    print("\n".join([*bar, *shorten_ray_message(out), end]))
 
 
-def held(files, folder):
-    return len(
-        [
-            name
-            for name in files.find(f"{BUCKET}/{folder}/_units")
-            if name.endswith(".parquet")
-        ]
-    )
+def shorten_ray_message(out: str) -> list[str]:
+    """The lines of an output, of Ray's own message only the first."""
+    lines = [re.sub(r"\x1b\[\d+m", "", line) for line in out.splitlines()]
+    of_ray = [line for line in lines if re.match(r"\(raylet\)| +\[|\t|$", line)]
+    return [*of_ray[:1], *(line for line in lines if line not in of_ray)]
 
 
-def on_a_cluster(files):
+def is_begun(files: s3fs.S3FileSystem, folder: str = "features") -> bool:
+    """Whether so many wells are measured that a death is of interest."""
+    names = files.find(f"{BUCKET}/{folder}/_units")
+    wells = [name for name in names if name.endswith(".parquet")]
+    return len(wells) >= WELLS_BEFORE_DEATH
+
+
+def run_on_cluster(files: s3fs.S3FileSystem) -> None:
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    lost, _ = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
     print(
         "\n(A Ray cluster of three nodes. One of them is killed when ten wells are"
-        " there.)"
+        " measured.)"
     )
 
-    def lose():
-        while held(files, "features-ray") < 10:
+    def remove_node() -> None:
+        while not is_begun(files, "features-ray"):
             time.sleep(0.1)
-        cluster.remove_node(lost, allow_graceful=False)
+        cluster.remove_node(nodes[0], allow_graceful=False)
 
-    losing = threading.Thread(target=lose)
-    losing.start()
+    removing = threading.Thread(target=remove_node)
+    removing.start()
     options = ("--engine", "ray", "--address", cluster.address)
-    extract("s3://screen/load_data.parquet", "s3://screen/features-ray", *options)
-    losing.join()
+    run_extract("s3://screen/features-ray", *options)
+    removing.join()
     cluster.shutdown()
 
 
@@ -168,16 +188,14 @@ wells = pycytominer.aggregate(frame, strata=["Metadata_Plate", "Metadata_Well", 
 normalized = pycytominer.normalize(wells, features=features, samples="Metadata_Role == 'negcon'",
                                    meta_features=["Metadata_Plate", "Metadata_Well", "Metadata_Role"])
 print(normalized.groupby("Metadata_Role")[features[-3:]].mean().round(2))
-"""
+"""  # noqa: E501
 
 
-def look():
+def look_at_features() -> None:
+    """Show what a data scientist does with the features of both runs."""
     print(f"\n$ python\n{textwrap.indent(LOOK.strip(), '>>> ')}", flush=True)
-    print(
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", LOOK], capture_output=True, text=True
-        ).stdout
-    )
+    command = [sys.executable, "-W", "ignore", "-c", LOOK]
+    print(subprocess.run(command, capture_output=True, text=True).stdout)
 
 
 if __name__ == "__main__":

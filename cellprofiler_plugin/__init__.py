@@ -1,4 +1,5 @@
-"""Door two.
+"""StratoNet in CellProfiler: the module MeasureStratoFeatures, and runs on all cores.
 
-The folder of CellProfiler plug-ins. Give it to CellProfiler as its plugins directory.
+CellProfiler is given the folder ``plugins``, see `headless.PLUGINS`. The other modules
+of this package are what is in it needs, and what ``stratonet run-cellprofiler`` needs.
 """

@@ -1,301 +1,280 @@
-"""The figure of MeasureStratoFeatures: what the network has seen, and which image set or object is unlike the others.
+"""The figure of MeasureStratoFeatures: what the network has seen, and what is odd.
 
-How unlike: 1 - the Pearson correlation of its features at one tap with their median
-over all. `pictures` runs where images are measured, in a worker; `draw` runs in the
-window.
+It draws what `pictures.make_pictures` has made, in the process of the window.
 """
 
+from __future__ import annotations
+
 import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from stratonet.crops import blank_outside
-from stratonet.preprocessing import to_grey
+from cellprofiler_plugin.pictures import EXAMPLES, compute_image_unlikeness
+from stratonet.drawing import get_color
 
-SET_SIDE, CROP_SIDE = 224, 96  # of what is sent to the window, in pixels
-EXAMPLES = 3
+if TYPE_CHECKING:
+    from cellprofiler.gui.figure import Figure
+    from matplotlib.axes import Axes
+
+    from cellprofiler_plugin.pictures import ObjectPictures, Pictures, PlanePicture
+    from stratonet.card import Tap
+
+# Image sets that a window remembers.
 REMEMBERED = 200
-# Okabe and Ito's colours, which colour-blind people tell apart; the marks differ too.
-ODD, TYPICAL, OTHERS = "#D55E00", "#0072B2", "#999999"
+# The marks differ as well as the colours: square, diamond, dot.
+TYPICAL, ODD, CENTER = get_color(0), get_color(3), get_color(6)
+OTHERS = "#999999"
+# More tap labels than this in a row of charts would touch each other.
+MOST_LEVEL_LABELS = 9
+# Tiles of crops leave this much of their cell free.
+TILE = 0.95
 
 
-def unlikeness(features, taps):
-    """How unlike the median each row is, tap by tap.
+@dataclass(frozen=True)
+class Strips:
+    """Dots of a chart: how unlike the others each image set or object is.
 
-    Parameters
+    Attributes
     ----------
-    features : numpy.ndarray (n, width of the taps)
-    taps : sequence of stratonet.card.Tap
-
-    Returns
-    -------
-    numpy.ndarray (n, taps), float
-        0 where the features go up and down with the median; NaN for rows of NaN.
+    unlikeness : numpy.ndarray (n, images, taps)
+    numbers : sequence of int
+        Of the image sets or objects, as the user knows them.
+    typical, odd : sequence of int
+        Rows to mark.
     """
-    edges = np.cumsum([tap.width for tap in taps])[:-1]
-    result = np.full((len(features), len(taps)), np.nan)
-    measured = np.isfinite(features).all(axis=1)
-    if measured.any():
-        for tap, values in enumerate(
-            np.split(features[measured].astype(float), edges, axis=1)
-        ):
-            values = np.vstack([np.median(values, axis=0), values])
-            values -= values.mean(axis=1, keepdims=True)
-            values /= np.maximum(
-                np.linalg.norm(values, axis=1, keepdims=True), np.finfo(float).tiny
-            )
-            result[measured, tap] = 1 - values[1:] @ values[0]
-    return result
+
+    unlikeness: np.ndarray
+    numbers: Sequence[int]
+    typical: Sequence[int]
+    odd: Sequence[int]
+
+    def list_marked(self) -> list[tuple[Sequence[int], str, str]]:
+        """List rows with the colour and the mark that they get."""
+        return [(list(self.typical), TYPICAL, "s"), (list(self.odd), ODD, "D")]
 
 
-def _by_image(features, taps):
-    """`unlikeness` of features (n, images, width): (n, images, taps)."""
-    return np.stack(
-        [unlikeness(values, taps) for values in np.moveaxis(features, 1, 0)], axis=1
-    )
+def draw_pictures(
+    window: Figure, shown: Pictures, taps: Sequence[Tap], run: Any, number: int
+) -> None:
+    """Draw into a CellProfiler figure, with a column per image.
 
-
-def pictures(net, planes, size, found):
-    """What `draw` needs: arrays, lists and names, as CellProfiler sends them from a worker to the window.
+    From above: planes, how unlike the others the image set is, and for objects of each
+    name how unlike the others they are, and crops of some.
 
     Parameters
     ----------
-    net : stratonet.StratoNet
-    planes : dict of str to (numpy.ndarray, numpy.ndarray)
-        Pixels and mask of each image.
-    size : int
-        Side of the crops of objects.
-    found : dict of str to (numpy.ndarray, numpy.ndarray, callable)
-        By ``Image`` or name of objects: features (n, images x width); row and column of
-        each centre (n, 2); what makes the crop from an image's name and a row.
-
-    Returns
-    -------
-    dict
-    """
-    shown = {"planes": [], "size": size, "features": None, "objects": []}
-    for name, (pixels, mask) in planes.items():
-        shown["planes"].append(
-            (
-                name,
-                pixels.shape,
-                _small(blank_outside(pixels, mask), SET_SIDE, net.card),
-            )
-        )
-    for kind, (features, middle, cut) in found.items():
-        features = features.reshape(len(features), len(planes), net.width)
-        if kind == "Image":
-            shown["features"] = features[0]
-            continue
-        unlike = _by_image(features, net.taps)
-        score = unlike.mean(axis=(1, 2))
-        order = np.argsort(score)[: np.isfinite(score).sum()]
-        typical, odd = order[:EXAMPLES], order[EXAMPLES:][: -EXAMPLES - 1 : -1]
-        crops = [
-            [_small(cut(name, row), CROP_SIDE, net.card) for row in (*typical, *odd)]
-            for name in planes
-        ]
-        shown["objects"].append((kind, unlike, np.asarray(middle), typical, odd, crops))
-    return shown
-
-
-def _small(pixels, side, card):
-    if pixels is None:
-        return None
-    grey = Image.fromarray(np.uint8(np.round(to_grey(pixels, card) * 255)))
-    return np.asarray(grey.resize((side, side), Image.BILINEAR))
-
-
-def draw(figure, shown, taps, run, number):
-    """Draw into a CellProfiler figure: a column an image; planes, then how unlike the others each is, then crops.
-
-    Parameters
-    ----------
-    figure : cellprofiler.gui.figure.Figure
-        Remembers the image sets of this run, for as long as its window is open.
+    window : cellprofiler.gui.figure.Figure
+        Remembers the image sets of this run, for as long as it is open.
     shown : dict
-        From `pictures`.
+        From `make_pictures`.
     taps : sequence of stratonet.card.Tap
+        In the order of their features.
     run : object
-        What image sets have to share to be compared.
+        What image sets need to share to be compared.
     number : int
         Of the image set.
     """
-    numbers, features = _remembered(figure, run, number, shown["features"])
-    images = shown["planes"]
-    figure.set_subplots(
-        (len(images), 1 + (features is not None) + 2 * len(shown["objects"]))
-    )
-    columns = range(len(images))
-    top = [figure.subplot(column, 0) for column in columns]
-    for axes, (name, shape, grey) in zip(top, images):
-        axes.set_title(textwrap.fill(name, max(12, 80 // len(images))), fontsize=8)
-        _picture(axes, grey, shape)
+    images, objects = shown["planes"], shown["objects"]
+    has_image_sets = shown["features"] is not None
+    rows = 1 + has_image_sets + 2 * len(objects)
+    window.set_subplots((len(images), rows))
+    for column, plane in enumerate(images):
+        _draw_plane(window.subplot(column, 0), plane, len(images))
     row = 1
-    if features is not None:
-        unlike = _by_image(features, taps)
-        for column in columns:
-            chart = figure.subplot(column, row)
-            chart.set_title(f"image set {number}", fontsize=8, color=ODD)
-            if len(numbers) == 1:
-                chart.set_axis_off()
-                if (
-                    column == 0
-                ):  # over all columns, so the layout is not to make room for it in the first
-                    chart.text(
-                        0, 0.5, "Go on to the next image set to compare.", fontsize=8
-                    ).set_in_layout(False)
-            else:
-                _strips(
-                    chart, unlike, column, numbers, [], [numbers.index(number)], taps
-                )
+    if shown["features"] is not None:
+        history = _remember_image_set(window, run, number, shown["features"])
+        for column in range(len(images)):
+            chart = window.subplot(column, row)
+            _draw_image_sets(chart, history, number, column, taps)
         row += 1
-    for kind, unlike, middle, typical, odd, crops in shown["objects"]:
-        for column in columns:
-            chart, tiles = figure.subplot(column, row), figure.subplot(column, row + 1)
-            chart.set_title(f"{len(unlike):,} {kind}", fontsize=8)
-            _squares(top[column], middle, typical, odd, shown["size"])
-            _strips(
-                chart, unlike, column, range(1, len(unlike) + 1), typical, odd, taps
-            )
-            _tiles(tiles, crops[column], typical, odd, column)
+    for pictures in objects:
+        for column in range(len(images)):
+            _draw_squares(window.subplot(column, 0), pictures, shown["size"])
+            _draw_objects(window.subplot(column, row), pictures, column, taps)
+            _draw_tiles(window.subplot(column, row + 1), pictures, column)
         row += 2
 
 
-def _remembered(figure, run, number, features):
-    """Numbers of the image sets so far, and their features (n, images, width), with this one."""
-    if features is None:
-        return [], None
-    if getattr(figure, "strato_run", None) != run:
-        figure.strato_run, figure.strato_features = run, {}
-    figure.strato_features.pop(number, None)
-    figure.strato_features[number] = features
-    for oldest in list(figure.strato_features)[:-REMEMBERED]:
-        del figure.strato_features[oldest]
-    numbers = sorted(figure.strato_features)
-    return numbers, np.stack([figure.strato_features[one] for one in numbers])
+def _remember_image_set(
+    window: Figure, run: Any, number: int, features: np.ndarray
+) -> dict[int, np.ndarray]:
+    """Features (images, width) of the run's image sets with this one, by number."""
+    if getattr(window, "strato_run", None) != run:
+        window.strato_run, window.strato_features = run, {}
+    history = window.strato_features
+    # Measured again, it is the newest: the oldest are forgotten first.
+    history.pop(number, None)
+    history[number] = features
+    for oldest in list(history)[:-REMEMBERED]:
+        del history[oldest]
+    return dict(sorted(history.items()))
 
 
-def _picture(axes, grey, shape):
+def _draw_plane(axes: Axes, plane: PlanePicture, columns: int) -> None:
+    axes.set_title(textwrap.fill(plane["name"], max(12, 80 // columns)), fontsize=8)
     axes.set_axis_off()
-    if grey is None:
+    if plane["grey"] is None:
         axes.text(0.5, 0.5, "no pixel to measure", ha="center", va="center", fontsize=8)
-    else:
-        axes.imshow(
-            grey,
-            "gray",
-            vmin=0,
-            vmax=255,
-            extent=(-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5),
-        )
+        return
+    # The network sees a square; drawn in the shape of the image it is recognised.
+    height, width = plane["shape"][:2]
+    _draw_grey(axes, plane["grey"], (-0.5, width - 0.5, height - 0.5, -0.5))
 
 
-def _squares(axes, middle, typical, odd, size):
-    axes.plot(middle[:, 1], middle[:, 0], ".", color="#F0E442", markersize=1)
-    for rows, color in ((typical, TYPICAL), (odd, ODD)):
+def _draw_grey(
+    axes: Axes, grey: np.ndarray, extent: tuple[float, float, float, float]
+) -> None:
+    axes.imshow(grey, "gray", vmin=0, vmax=255, extent=extent)
+
+
+def _draw_image_sets(
+    chart: Axes,
+    history: Mapping[int, np.ndarray],
+    number: int,
+    column: int,
+    taps: Sequence[Tap],
+) -> None:
+    chart.set_title(f"image set {number}", fontsize=8, color=ODD)
+    if len(history) > 1:
+        numbers = list(history)
+        features = np.stack(list(history.values()))
+        unlikeness = compute_image_unlikeness(features, taps)
+        strips = Strips(unlikeness, numbers, [], [numbers.index(number)])
+        _draw_strips(chart, strips, column, taps)
+        return
+    chart.set_axis_off()
+    if column == 0:
+        hint = "Go on to the next image set to compare."
+        text = chart.text(0, 0.5, hint, fontsize=8)
+        # It reaches over all columns: the layout is not to widen the first one for it.
+        text.set_in_layout(False)
+
+
+def _draw_squares(axes: Axes, pictures: ObjectPictures, size: int) -> None:
+    """Where the objects lie in a plane, with the squares around those shown below."""
+    centers = pictures["centers"]
+    axes.plot(centers[:, 1], centers[:, 0], ".", color=CENTER, markersize=1)
+    for rows, color in ((pictures["typical"], TYPICAL), (pictures["odd"], ODD)):
         for row in rows:
-            top, left = np.round(middle[row]) - size // 2 - 0.5
-            _frame(axes, left, top, size, color)
+            # The same pixels as stratonet.crops.crop_square; edges lie between pixels.
+            top, left = np.round(centers[row]) - size // 2 - 0.5
+            _draw_frame(axes, left, top, size, color)
     axes.autoscale(False)
 
 
-def _frame(axes, left, top, side, color):
+def _draw_frame(axes: Axes, left: float, top: float, side: float, color: str) -> None:
     across, down = side * np.array([[0, 1, 1, 0, 0], [0, 0, 1, 1, 0]])
     axes.plot(left + across, top + down, color=color, linewidth=1.2)
 
 
-def _strips(chart, unlike, column, numbers, typical, odd, taps):
-    """A strip of dots for each tap, in the order of the numbers.
+def _draw_objects(
+    chart: Axes, pictures: ObjectPictures, column: int, taps: Sequence[Tap]
+) -> None:
+    unlikeness = pictures["unlikeness"]
+    count = len(unlikeness)
+    chart.set_title(f"{count:,} {pictures['name']}", fontsize=8)
+    numbers = range(1, count + 1)
+    strips = Strips(unlikeness, numbers, pictures["typical"], pictures["odd"])
+    _draw_strips(chart, strips, column, taps)
 
-    All columns have the same scale.
-    """
-    values = unlike[:, column]
-    offsets = (
-        np.linspace(-0.38, 0.38, len(values))
-        if len(values) > 1
-        else np.zeros(len(values))
-    )
+
+def _draw_strips(chart: Axes, strips: Strips, column: int, taps: Sequence[Tap]) -> None:
+    """Draw a strip of dots for each tap, in the order of the numbers."""
+    values = strips.unlikeness[:, column]
+    offsets = np.linspace(-0.38, 0.38, len(values))
+    if len(values) == 1:
+        offsets = np.zeros(1)
     for tap in range(len(taps)):
-        chart.plot(
-            tap + offsets,
-            values[:, tap],
-            "o",
-            color=OTHERS,
-            markersize=3,
-            markeredgewidth=0,
-        )
-        for rows, color, mark in ((typical, TYPICAL, "s"), (odd, ODD, "D")):
-            rows = list(rows)
-            chart.plot(
-                tap + offsets[rows],
-                values[rows, tap],
-                mark,
-                color=color,
-                markersize=4,
-                markeredgecolor="k",
-            )
-        if np.isfinite(values[:, tap]).any():
-            most = np.nanargmax(values[:, tap])
-            place = tap + offsets[most], values[most, tap]
-            chart.annotate(
-                numbers[most],
-                place,
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
+        _draw_strip(chart, strips, tap + offsets, values[:, tap])
     chart.set_xlim(-0.5, len(taps) - 0.5)
-    chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(unlike, initial=0)))
-    chart.set_xticks(range(len(taps)))
-    crowded = len(taps) * unlike.shape[1] > 9
-    chart.set_xticklabels(
-        [tap.label for tap in taps],
-        **(dict(rotation=30, ha="right") if crowded else {}),
-    )
+    # All columns have the same scale, so that channels can be compared.
+    chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(strips.unlikeness, initial=0)))
+    _label_taps(chart, taps, columns=strips.unlikeness.shape[1])
     chart.tick_params(labelsize=7, labelleft=column == 0, pad=1)
     if column == 0:
         chart.set_ylabel("unlike the median", fontsize=8)
 
 
-def _tiles(axes, crops, typical, odd, column):
-    """Typical objects above odd ones, each with its number."""
+def _draw_strip(chart: Axes, strips: Strips, x: np.ndarray, y: np.ndarray) -> None:
+    """Draw the dots of one tap: all, the marked ones, and the number of the highest."""
+    chart.plot(x, y, "o", color=OTHERS, markersize=3, markeredgewidth=0)
+    for rows, color, mark in strips.list_marked():
+        chart.plot(
+            x[rows], y[rows], mark, color=color, markersize=4, markeredgecolor="k"
+        )
+    if np.isfinite(y).any():
+        highest = np.nanargmax(y)
+        chart.annotate(
+            strips.numbers[highest],
+            (x[highest], y[highest]),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+
+
+def _label_taps(chart: Axes, taps: Sequence[Tap], columns: int) -> None:
+    chart.set_xticks(range(len(taps)))
+    labels = [tap.label for tap in taps]
+    if len(taps) * columns > MOST_LEVEL_LABELS:
+        chart.set_xticklabels(labels, rotation=30, ha="right")
+    else:
+        chart.set_xticklabels(labels)
+
+
+def _draw_tiles(axes: Axes, pictures: ObjectPictures, column: int) -> None:
+    """Draw typical objects above odd ones, each with its number."""
     axes.set_axis_off()
-    for down, (what, rows, color) in enumerate(
-        (("typical", typical, TYPICAL), ("odd", odd, ODD))
-    ):
-        if column == 0 and len(rows):
-            axes.text(
-                -0.1,
-                down + 0.5,
-                what,
-                rotation=90,
-                ha="right",
-                va="center",
-                fontsize=8,
-                color=color,
-            )
-        for across, row in enumerate(rows):
-            grey = crops[down * len(typical) + across]
-            if grey is not None:
-                axes.imshow(
-                    grey,
-                    "gray",
-                    vmin=0,
-                    vmax=255,
-                    extent=(across, across + 0.95, down + 0.95, down),
-                )
-            _frame(axes, across, down, 0.95, color)
-            box = dict(facecolor=color, pad=0.5, linewidth=0)
-            axes.text(
-                across + 0.03,
-                down + 0.03,
-                row + 1,
-                va="top",
-                fontsize=6,
-                color="w",
-                bbox=box,
-            )
+    crops = list(pictures["crops"][column])
+    typical, odd = pictures["typical"], pictures["odd"]
+    _draw_tile_row(axes, 0, typical, crops[: len(typical)], TYPICAL)
+    _draw_tile_row(axes, 1, odd, crops[len(typical) :], ODD)
+    if column == 0:
+        _label_tile_row(axes, 0, "typical", typical, TYPICAL)
+        _label_tile_row(axes, 1, "odd", odd, ODD)
     axes.set_xlim(0, EXAMPLES)
     axes.set_ylim(2, 0)
+
+
+def _draw_tile_row(
+    axes: Axes,
+    down: int,
+    rows: Sequence[int],
+    crops: Sequence[np.ndarray | None],
+    color: str,
+) -> None:
+    box = {"facecolor": color, "pad": 0.5, "linewidth": 0}
+    for across, (row, grey) in enumerate(zip(rows, crops)):
+        if grey is not None:
+            _draw_grey(axes, grey, (across, across + TILE, down + TILE, down))
+        _draw_frame(axes, across, down, TILE, color)
+        axes.text(
+            across + 0.03,
+            down + 0.03,
+            str(row + 1),
+            va="top",
+            fontsize=6,
+            color="w",
+            bbox=box,
+        )
+
+
+def _label_tile_row(
+    axes: Axes, down: int, label: str, rows: Sequence[int], color: str
+) -> None:
+    if not rows:
+        return
+    axes.text(
+        -0.1,
+        down + 0.5,
+        label,
+        rotation=90,
+        ha="right",
+        va="center",
+        fontsize=8,
+        color=color,
+    )

@@ -1,27 +1,101 @@
-"""Running CellProfiler without a window, with this folder's plug-ins."""
+"""Running CellProfiler without a window, with this package's plug-ins."""
+
+from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 LOG = "cellprofiler.log"
+# Lines of a log that an error message quotes.
+MOST_LINES = 10
 
 
-def build_command(pipeline, output, *arguments):
-    """``cellprofiler -c -r`` in this Python.
+@dataclass(frozen=True)
+class CellProfilerOptions:
+    """Options of ``cellprofiler -c -r``, by their long names.
+
+    Attributes
+    ----------
+    image_directory : path, optional
+        Folder of the images.
+    data_file : path, optional
+        Table of LoadData.
+    file_list : path, optional
+        A file with one image per line, for the module Images.
+    first_image_set, last_image_set : int, optional
+        Counted from 1.
+    group : str, optional
+        ``KEY=VALUE,...``: only this group of a grouped pipeline.
+    plugins_directory : path, optional
+        In place of `PLUGINS`.
+    temporary_directory : path, optional
+    conserve_memory : str, optional
+        Whether to release memory after each image set.
+    done_file : path, optional
+        CellProfiler writes to it how the run has ended.
+    always_continue : bool
+        Go on after an image set with an error.
+
+    Examples
+    --------
+    >>> options = CellProfilerOptions(data_file="plate.csv", always_continue=True)
+    >>> options.list_arguments()
+    ['--data-file=plate.csv', '--always-continue']
+    """
+
+    image_directory: str | os.PathLike[str] | None = None
+    data_file: str | os.PathLike[str] | None = None
+    file_list: str | os.PathLike[str] | None = None
+    first_image_set: int | None = None
+    last_image_set: int | None = None
+    group: str | None = None
+    plugins_directory: str | os.PathLike[str] | None = None
+    temporary_directory: str | os.PathLike[str] | None = None
+    conserve_memory: str | None = None
+    done_file: str | os.PathLike[str] | None = None
+    always_continue: bool = False
+
+    def list_arguments(self) -> list[str]:
+        """List the options that are set, as arguments of ``cellprofiler``."""
+        return list(self._format_options())
+
+    def _format_options(self) -> Iterator[str]:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            name = field.name.replace("_", "-")
+            if value is True:
+                yield f"--{name}"
+            elif value is not None and value is not False:
+                yield f"--{name}={value}"
+
+
+def build_command(
+    pipeline: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *arguments: str | os.PathLike[str],
+) -> list[str]:
+    """Build the command ``cellprofiler -c -r`` in this Python.
 
     Parameters
     ----------
     pipeline : path
+        ``.cppipe``, ``.cpproj`` or ``Batch_data.h5``.
     output : path
         CellProfiler's default output folder.
     *arguments : str or path
         Further arguments of ``cellprofiler``, for example ``--data-file=...``. This
-        folder's plug-ins are taken unless ``--plugins-directory=...`` is among them.
+        package's plug-ins are used unless ``--plugins-directory=...`` is among them.
+
+    Returns
+    -------
+    list of str
     """
-    made = [
+    return [
         sys.executable,
         "-m",
         "cellprofiler",
@@ -29,31 +103,61 @@ def build_command(pipeline, output, *arguments):
         "-r",
         f"--pipeline={pipeline}",
         f"--output-directory={output}",
+        # Of two such options CellProfiler takes the last.
+        f"--plugins-directory={PLUGINS}",
+        *map(str, arguments),
     ]
-    return [*made, f"--plugins-directory={PLUGINS}", *map(str, arguments)]
 
 
-def build_environment(**more):
-    """The environment for it; ``more`` in it as well."""
-    return {**os.environ, "PYTHONWARNINGS": "ignore", **more}
+def build_environment(**variables: str) -> dict[str, str]:
+    """Build the environment for CellProfiler.
+
+    Parameters
+    ----------
+    **variables : str
+        Further environment variables.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    # CellProfiler 4 and what it is built on warn hundreds of times on newer packages.
+    return {**os.environ, "PYTHONWARNINGS": "ignore", **variables}
 
 
-def read_errors(log):
-    """What CellProfiler said of its errors, or at the end, in a few lines."""
+def read_errors(log: str | os.PathLike[str]) -> str:
+    """Read what CellProfiler said of its errors.
+
+    Parameters
+    ----------
+    log : path
+        What a run has printed.
+
+    Returns
+    -------
+    str
+        The last lines with an error in them, or the last lines of all.
+    """
     lines = Path(log).read_text(errors="replace").splitlines()
-    errors = [line for line in lines if "Error" in line or "ERROR" in line] or lines
-    return "\n".join(errors[-10:])
+    errors = [line for line in lines if "Error" in line or "ERROR" in line]
+    return "\n".join((errors or lines)[-MOST_LINES:])
 
 
-def run_pipeline(pipeline, output, expected, *arguments):
-    """Run ``cellprofiler -c -r`` in this Python and make sure that it has done what was asked.
+def run_pipeline(
+    pipeline: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    expected: Sequence[str],
+    *arguments: str,
+) -> None:
+    """Run ``cellprofiler -c -r`` in this Python and check that it has done its work.
 
-    CellProfiler exits with 0 when a plug-in could not be loaded, so what counts is what
-    it has written.
+    CellProfiler ends with exit code 0 even when a plug-in could not be loaded, so what
+    counts is what it has written.
 
     Parameters
     ----------
     pipeline : path
+        ``.cppipe``, ``.cpproj`` or ``Batch_data.h5``.
     output : path
         CellProfiler's default output folder; made if missing. ``cellprofiler.log`` in
         it keeps what was printed.
@@ -61,30 +165,29 @@ def run_pipeline(pipeline, output, expected, *arguments):
         Names of files that the run has to write to ``output``; older ones are removed
         first.
     *arguments : str
-        See `command`.
+        See `build_command`.
 
     Raises
     ------
     RuntimeError
         A file is missing; the message holds CellProfiler's errors.
     """
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
     for name in expected:
-        if (output / name).exists():
-            (output / name).unlink()
-    log = output / LOG
+        (folder / name).unlink(missing_ok=True)
+    log = folder / LOG
     with open(log, "w") as file:
         done = subprocess.run(
-            build_command(pipeline, output, *arguments),
+            build_command(pipeline, folder, *arguments),
             stdout=file,
             stderr=subprocess.STDOUT,
             env=build_environment(),
         )
-    missing = [name for name in expected if not (output / name).exists()]
+    missing = [name for name in expected if not (folder / name).exists()]
     if missing or done.returncode:
         raise RuntimeError(
             f"CellProfiler did not finish (exit code {done.returncode}, missing:"
-            f" {', '.join(missing) or 'nothing'}). It said:\n{read_errors(log)}\nAll of"
-            f" it: {log}"
+            f" {', '.join(missing) or 'nothing'}). It said:\n{read_errors(log)}\nThe"
+            f" whole log: {log}"
         )

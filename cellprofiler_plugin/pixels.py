@@ -1,121 +1,276 @@
-"""From what CellProfiler has of an image set to features.
+"""From what CellProfiler has of an image set to features: planes, crops, the network.
 
-Planes, crops of objects, the network.
+A CellProfiler workspace comes in; arrays of features go out.
 """
 
-import functools
-import itertools
+from __future__ import annotations
+
 import logging
 import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy
+import numpy as np
 from cellprofiler_core.constants.measurement import IMAGE
 
-from stratonet.crops import compute_centers, crop_square
+from stratonet.crops import blank_outside, compute_centers, crop_square
 from stratonet.preprocessing import check_plane
 
+if TYPE_CHECKING:
+    from cellprofiler_core.object import Objects
+    from cellprofiler_core.workspace import Workspace
+
+    from stratonet import StratoNet
+
 NO_STACKS = (
-    'Set "Process as 3D?" in NamesAndTypes to No; MakeProjection can then project the'
-    " planes of a stack."
+    'Set "Process as 3D?" in NamesAndTypes to No. MakeProjection can turn a stack into'
+    " one plane."
 )
+# In label images of neighbours: a pixel of another object, in whichever layer.
+NEIGHBOR = -1
 
 
-def plane(workspace, name):
-    """The pixels and the mask of an image, or a RuntimeError that says where it comes from and what to do."""
-    measurements = workspace.measurements
-    place = f"Image {name} of image set {measurements.image_set_number}"
-    path = [
-        f"{part}_{name}"
-        for part in ("PathName", "FileName")
-        if measurements.has_feature(IMAGE, f"{part}_{name}")
-    ]
-    if len(path) == 2:
-        place += (
-            " ("
-            + os.path.join(
-                *(measurements.get_current_image_measurement(part) for part in path)
-            )
-            + ")"
-        )
+class MaskedPlane(NamedTuple):
+    """A plane, and which of its pixels are to be measured.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray (height, width)
+    mask : numpy.ndarray (height, width), bool
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What gets a row of features each: the whole image, or the square of each object.
+
+    Attributes
+    ----------
+    name : str
+        ``Image``, or the name of the objects.
+    centers : numpy.ndarray (n, 2)
+        Row and column of the centre of each object. Not used for whole images.
+    crop : callable
+        From the name of an image and the number of a region, from 0, to its pixels;
+        None where nothing is left to measure.
+    """
+
+    name: str
+    centers: np.ndarray
+    crop: Callable[[str, int], np.ndarray | None]
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+
+def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
+    """Get the pixels and the mask of an image of the image set.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Of the image set.
+    name : str
+        Of the image.
+
+    Returns
+    -------
+    MaskedPlane
+
+    Raises
+    ------
+    RuntimeError
+        It is missing, damaged, a stack or in color; the message names its file and
+        says what to do.
+    """
+    title = _describe_image(workspace, name)
     try:
         image = workspace.image_set.get_image(name)
+    # The readers behind CellProfiler (Bio-Formats, imageio) raise errors of any type.
     except Exception as error:
         raise RuntimeError(
-            f"{place} is missing or cannot be read: {error}. Complete the image set, or"
+            f"{title} is missing or cannot be read: {error}. Complete the image set, or"
             " leave it out."
         ) from error
+    shape = image.pixel_data.shape
     if image.volumetric:
-        raise RuntimeError(
-            f"{place} is a 3D stack of shape {image.pixel_data.shape}. {NO_STACKS}"
-        )
+        raise RuntimeError(f"{title} is a 3D stack of shape {shape}. {NO_STACKS}")
     if image.multichannel:
         raise RuntimeError(
-            f"{place} is a color image of shape {image.pixel_data.shape}. Use"
-            " ColorToGray first."
+            f"{title} is a color image of shape {shape}. Use ColorToGray first."
         )
     try:
-        return check_plane(image.pixel_data), image.mask
+        pixels = check_plane(image.pixel_data)
     except (TypeError, ValueError) as error:
-        raise RuntimeError(f"{place}: {error}") from error
+        raise RuntimeError(f"{title}: {error}") from error
+    return MaskedPlane(pixels, image.mask)
 
 
-def object_crops(workspace, kind, planes, size, hide_neighbors):
-    """The centre of each object, and a function of the image's name and the row that makes the crop."""
-    if kind not in workspace.object_set.object_names:
-        raise RuntimeError(
-            f'There are no objects {kind} in this image set. Choose others in "Select'
-            ' objects to measure".'
+def _describe_image(workspace: Workspace, name: str) -> str:
+    """Words for an image in an error: its name, image set and file."""
+    measurements = workspace.measurements
+    title = f"Image {name} of image set {measurements.image_set_number}"
+    features = [f"PathName_{name}", f"FileName_{name}"]
+    # An image that a module has made, such as a corrected one, has no file.
+    if not all(measurements.has_feature(IMAGE, feature) for feature in features):
+        return title
+    folder, file = map(measurements.get_current_image_measurement, features)
+    return f"{title} ({os.path.join(folder, file)})"
+
+
+def make_whole_image(planes: Mapping[str, MaskedPlane]) -> Regions:
+    """Make the one region of an image set that is measured whole.
+
+    Parameters
+    ----------
+    planes : mapping of str to MaskedPlane
+        By name of the image.
+    """
+
+    def crop(name: str, _: int) -> np.ndarray | None:
+        return blank_outside(*planes[name])
+
+    return Regions(IMAGE, np.zeros((1, 2)), crop)
+
+
+def make_object_squares(
+    workspace: Workspace,
+    name: str,
+    planes: Mapping[str, MaskedPlane],
+    size: int,
+    hide_neighbors: bool,
+) -> Regions:
+    """Make a region of each object: the square around its centre.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Of the image set.
+    name : str
+        Of the objects.
+    planes : mapping of str to MaskedPlane
+        By name of the image.
+    size : int
+        Side of the square, in pixels.
+    hide_neighbors : bool
+        Set the pixels of other objects to background.
+
+    Returns
+    -------
+    Regions
+
+    Raises
+    ------
+    RuntimeError
+        There are no such objects, or they come from an image of another shape.
+    """
+    objects = _get_objects(workspace, name, planes)
+    centers = compute_centers(objects.ijv, objects.count)
+    neighbors = _find_neighbors(objects) if hide_neighbors else {}
+
+    def crop(image: str, number: int) -> np.ndarray | None:
+        pixels, mask = planes[image]
+        label = number + 1
+        return crop_square(
+            pixels, centers[number], size, mask, neighbors.get(label), label
         )
-    objects = workspace.object_set.get_objects(kind)
-    for name, (pixels, _) in planes.items():
+
+    return Regions(name, centers, crop)
+
+
+def _get_objects(
+    workspace: Workspace, name: str, planes: Mapping[str, MaskedPlane]
+) -> Objects:
+    if name not in workspace.object_set.object_names:
+        raise RuntimeError(
+            f"There are no objects named {name} in this image set. Choose others in"
+            ' "Select objects to measure".'
+        )
+    objects = workspace.object_set.get_objects(name)
+    for image, (pixels, _) in planes.items():
         if objects.shape != pixels.shape:
             raise RuntimeError(
-                f"The objects {kind} have shape {objects.shape}, the image {name}"
-                f" {pixels.shape}. Identify them in an image of the same size, or use"
-                " Crop or Resize on both."
+                f"The objects {name} have shape {objects.shape}, but the image {image}"
+                f" has {pixels.shape}. Identify them in an image of the same size, or"
+                " use Crop or Resize on both."
             )
-    count = objects.count
-    middle = compute_centers(objects.ijv, count)
-    layer_of = {}
-    if hide_neighbors and count:
-        layers = objects.get_labels()
-        occupied = functools.reduce(
-            numpy.logical_or, (labels > 0 for labels, _ in layers)
-        )
-        for labels, indices in layers:
-            others = numpy.where(occupied & (labels == 0), -1, labels)
-            layer_of.update(dict.fromkeys(indices, others))
-
-    def cut(name, row):
-        pixels, mask = planes[name]
-        label = row + 1
-        return crop_square(pixels, middle[row], size, mask, layer_of.get(label), label)
-
-    return middle, cut
+    return objects
 
 
-def embed(net, names, kind, count, cut):
-    """Features of ``count`` rows, (count, images x width).
+def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
+    """For each label, a label image in which all other objects have other labels.
 
-    Nan and a warning where there is nothing to measure.
+    Objects of CellProfiler may overlap. They are then spread over several label images,
+    or layers, and an object keeps the pixels that it shares with others.
+
+    Parameters
+    ----------
+    objects : cellprofiler_core.object.Objects
+        All objects of one name.
+
+    Returns
+    -------
+    dict of int to numpy.ndarray (height, width), int
+        Objects of the same layer share the array.
     """
-    features = numpy.full((count, len(names), net.width), numpy.nan, numpy.float32)
-    measured = []
+    if not objects.count:
+        return {}
+    layers = objects.get_labels()
+    occupied = np.any([labels > 0 for labels, _ in layers], axis=0)
+    neighbors = {}
+    for labels, numbers in layers:
+        others = np.where(occupied & (labels == 0), NEIGHBOR, labels)
+        neighbors.update(dict.fromkeys(numbers, others))
+    return neighbors
 
-    def crops():
-        for row, (index, name) in itertools.product(range(count), enumerate(names)):
-            pixels = cut(name, row)
-            if pixels is None:
-                logging.warning(
-                    "%s %d has no pixel to measure in %s: its features are nan.",
-                    kind,
-                    row + 1,
-                    name,
-                )
-            else:
-                measured.append((row, index))
-                yield pixels
 
-    for number, values in enumerate(net.stream(crops())):
-        features[measured[number]] = values
-    return features.reshape(count, len(names) * net.width)
+def measure_regions(
+    net: StratoNet, names: Sequence[str], regions: Regions
+) -> np.ndarray:
+    """Measure each region in each image.
+
+    Parameters
+    ----------
+    net : stratonet.StratoNet
+        Cut behind the taps to measure.
+    names : sequence of str
+        Of the images.
+    regions : Regions
+        The whole image, or the squares around objects.
+
+    Returns
+    -------
+    numpy.ndarray (n regions, images x width of the network), float32
+        NaN, with a warning in the log, where there is nothing to measure.
+    """
+    features = np.full((len(regions), len(names), net.width), np.nan, dtype=np.float32)
+    measured: list[tuple[int, int]] = []
+
+    # The network draws crops as it needs them: those of 5,000 objects would not all
+    # fit into memory.
+    def crop_regions() -> Iterator[np.ndarray]:
+        for number in range(len(regions)):
+            for column, name in enumerate(names):
+                pixels = regions.crop(name, number)
+                if pixels is None:
+                    _warn_of_nan(regions.name, number, name)
+                else:
+                    measured.append((number, column))
+                    yield pixels
+
+    for index, values in enumerate(net.stream(crop_regions())):
+        features[measured[index]] = values
+    return features.reshape(len(regions), len(names) * net.width)
+
+
+def _warn_of_nan(region_name: str, number: int, image: str) -> None:
+    logging.warning(
+        "%s %d has no pixel to measure in %s: its features are nan.",
+        region_name,
+        number + 1,
+        image,
+    )

@@ -1,7 +1,16 @@
 """The shared trained StratoNet.
 
-From a plane of pixels to features, the same numbers from every door.
+From a plane of pixels to features: CellProfiler, scikit-learn and the command line all
+call it, and so give the same numbers.
+
+>>> import numpy as np
+>>> from stratonet import StratoNet
+>>> plane = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+>>> StratoNet.load(taps="low").features(plane).shape
+(1, 512)
 """
+
+from __future__ import annotations
 
 from stratonet.card import Card, Planes, Scaling, Tap
 from stratonet.network import StratoNet

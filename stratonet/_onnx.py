@@ -1,4 +1,4 @@
-"""The little of the ONNX format that is needed to read a card and to cut a network after its last wanted tap.
+"""The little of the ONNX format that is needed to read a card, write one, and cut.
 
 ONNX Runtime computes every node of a graph, wanted or not (measured: asking for the low
 tap alone took as long as for all three), so the nodes behind the last wanted tap must
@@ -6,41 +6,58 @@ go. The messages below declare only the fields that are touched; protobuf carrie
 others through unchanged. The field numbers are those of the ONNX specification.
 """
 
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from typing import Any
+
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _TEXT, _MESSAGE = 9, 11
-_SCHEMA = {
-    "ValueInfoProto": {"name": (1, _TEXT, "")},
-    "TensorProto": {"name": (8, _TEXT, "")},
-    "NodeProto": {"input": (1, _TEXT, "*"), "output": (2, _TEXT, "*")},
-    "StringStringEntryProto": {"key": (1, _TEXT, ""), "value": (2, _TEXT, "")},
+_OPTIONAL, _REPEATED = 1, 3
+# For each message its fields: number, type (text or the name of a message), label.
+_SCHEMA: dict[str, dict[str, tuple[int, int | str, int]]] = {
+    "ValueInfoProto": {"name": (1, _TEXT, _OPTIONAL)},
+    "TensorProto": {"name": (8, _TEXT, _OPTIONAL)},
+    "NodeProto": {
+        "input": (1, _TEXT, _REPEATED),
+        "output": (2, _TEXT, _REPEATED),
+    },
+    "StringStringEntryProto": {
+        "key": (1, _TEXT, _OPTIONAL),
+        "value": (2, _TEXT, _OPTIONAL),
+    },
     "GraphProto": {
-        "node": (1, "NodeProto", "*"),
-        "initializer": (5, "TensorProto", "*"),
-        "input": (11, "ValueInfoProto", "*"),
-        "output": (12, "ValueInfoProto", "*"),
+        "node": (1, "NodeProto", _REPEATED),
+        "initializer": (5, "TensorProto", _REPEATED),
+        "input": (11, "ValueInfoProto", _REPEATED),
+        "output": (12, "ValueInfoProto", _REPEATED),
     },
     "ModelProto": {
-        "graph": (7, "GraphProto", ""),
-        "metadata_props": (14, "StringStringEntryProto", "*"),
+        "graph": (7, "GraphProto", _OPTIONAL),
+        "metadata_props": (14, "StringStringEntryProto", _REPEATED),
     },
 }
+# The card is in the file's metadata under this key.
+CARD = "card"
 
 
-def _model_class():
+# Classes that protobuf makes when run have no types that a checker could know.
+@cache
+def _get_model_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(
         name="stratonet_onnx.proto", package="stratonet_onnx", syntax="proto2"
     )
     for message, fields in _SCHEMA.items():
         descriptor = file.message_type.add(name=message)
-        for name, (number, kind, repeated) in fields.items():
-            field = descriptor.field.add(
-                name=name, number=number, label=3 if repeated else 1
-            )
-            if kind == _TEXT:
-                field.type = _TEXT
+        for name, (number, of_type, label) in fields.items():
+            field = descriptor.field.add(name=name, number=number, label=label)
+            if isinstance(of_type, str):
+                field.type = _MESSAGE
+                field.type_name = f".stratonet_onnx.{of_type}"
             else:
-                field.type, field.type_name = _MESSAGE, f".stratonet_onnx.{kind}"
+                field.type = of_type
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(
@@ -48,31 +65,66 @@ def _model_class():
     )
 
 
-def read_model(content):
+def read_model(content: bytes) -> Any:
     """Parse the bytes of an ``.onnx`` file.
 
-    Google.protobuf.message.DecodeError if they are none.
+    Raises
+    ------
+    google.protobuf.message.DecodeError
+        They are none.
     """
-    return _model_class().FromString(content)
+    return _get_model_class().FromString(content)
 
 
-def read_metadata(model):
-    """The file's metadata as a dict of str to str."""
+def read_metadata(model: Any) -> dict[str, str]:
+    """Return the file's metadata."""
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def cut_after(model, outputs):
-    """The bytes of ``model`` with only ``outputs``, without the nodes and weights that these do not need."""
+def set_metadata(model: Any, key: str, value: str) -> None:
+    """Set one entry of the file's metadata, in place of an older one."""
+    others = {name: text for name, text in read_metadata(model).items() if name != key}
+    model.ClearField("metadata_props")
+    for name, text in {**others, key: value}.items():
+        model.metadata_props.add(key=name, value=text)
+
+
+def list_outputs(model: Any) -> list[str]:
+    """Names of what the network puts out."""
+    return [value.name for value in model.graph.output]
+
+
+def cut_after(model: Any, outputs: Collection[str]) -> bytes:
+    """Cut a model to what some of its outputs need.
+
+    Parameters
+    ----------
+    model : ModelProto
+        From `read_model`. It is changed.
+    outputs : collection of str
+        Outputs to keep.
+
+    Returns
+    -------
+    bytes
+        An ``.onnx`` file without the nodes and weights that these outputs do not need.
+    """
     graph = model.graph
     needed = set(outputs)
+    # Nodes stand in the order in which they are computed: from the last to the first,
+    # all users of a node's output are known when it is met.
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
         if needed.isdisjoint(node.output):
             del graph.node[index]
         else:
             needed.update(node.input)
-    for values, wanted in ((graph.initializer, needed), (graph.output, outputs)):
-        for index in reversed(range(len(values))):
-            if values[index].name not in wanted:
-                del values[index]
+    _keep_named(graph.initializer, needed)
+    _keep_named(graph.output, outputs)
     return model.SerializeToString()
+
+
+def _keep_named(values: Any, names: Collection[str]) -> None:
+    for index in reversed(range(len(values))):
+        if values[index].name not in names:
+            del values[index]

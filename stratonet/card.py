@@ -1,44 +1,65 @@
-"""The card.
+"""The card: what a weights file says about itself.
 
-What a weights file says about itself. Without it a network is useless (thesis, section
-7).
+Without its card a network is useless (thesis, section 7): nobody could tell which
+grey values it was trained on, nor which of its outputs are features.
 """
 
+from __future__ import annotations
+
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Mapping, Optional, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any
+
+# Order of the axes of a network's input: n planes in a batch, channels, height, width.
+LAYOUTS = ("NHWC", "NCHW")
+# Pillow's filters for resizing (``Image.Resampling``).
+FILTERS = ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 
 
 @dataclass(frozen=True)
 class Tap:
-    """A place in the network whose output is pooled into ``width`` features.
+    """A layer of the network whose output is averaged to features.
 
-    ``reduction`` is how many input pixels, along one side, a pixel of the layer stands
-    for.
+    Attributes
+    ----------
+    layer : str
+        Name of the network's output, of shape (n, ``width``).
+    width : int
+        Number of features.
+    alias : str, optional
+        Short name for users. Taps with an alias are measured when nothing is chosen.
+    reduction : int, optional
+        How many input pixels, along one side, a pixel of the layer stands for.
+
+    Examples
+    --------
+    >>> Tap("conv4_block6_out", 1024, alias="high").label
+    'High'
     """
 
     layer: str
     width: int
-    alias: Optional[str] = None
-    reduction: Optional[int] = None
+    alias: str | None = None
+    reduction: int | None = None
 
     @property
-    def label(self):
-        """The tap's part of a feature name.
-
-        ``High`` for an alias, ``Conv2Block3`` for a layer without one.
-        """
+    def label(self) -> str:
+        """Part of a feature name: ``High`` of an alias, else ``Conv2Block3``."""
         if self.alias:
             return self.alias.title()
-        return "".join(part.title() for part in self.layer.split("_") if part != "out")
+        words = self.layer.split("_")
+        return "".join(word.title() for word in words if word != "out")
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Grey values to [0, 1].
+    """How grey values become [0, 1].
 
-    The plane's own percentiles ``low`` and ``high`` become 0 and 1, the rest is
-    clipped.
+    Attributes
+    ----------
+    low, high : float
+        The plane's own percentiles that become 0 and 1; what lies beyond is clipped.
     """
 
     low: float
@@ -47,18 +68,52 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Planes:
-    """How grey in [0, 1] becomes the network's three planes.
+    """How grey in [0, 1] becomes the planes that the network takes.
 
-    Plane i is ``grey * multiply - subtract[i]``.
+    Plane i is ``grey * multiply[i] - subtract[i]``.
+
+    Attributes
+    ----------
+    multiply : float or tuple of float
+        One factor for all planes, or one for each.
+    subtract : tuple of float
+        One number for each plane: as many as the network takes.
+
+    Examples
+    --------
+    Mean and standard deviation of ImageNet, as vision transformers are trained with:
+
+    >>> means, deviations = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    >>> planes = Planes(
+    ...     multiply=tuple(1 / deviation for deviation in deviations),
+    ...     subtract=tuple(m / d for m, d in zip(means, deviations)),
+    ... )
+    >>> planes.count
+    3
     """
 
-    multiply: float
-    subtract: Tuple[float, float, float]
+    multiply: float | tuple[float, ...]
+    subtract: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse other numbers of factors than of planes."""
+        if not self.subtract:
+            raise ValueError("planes: subtract has one number for each plane.")
+        if isinstance(self.multiply, tuple) and len(self.multiply) != self.count:
+            raise ValueError(
+                "planes: multiply is one number, or one for each plane. Received:"
+                f" {len(self.multiply)} for {self.count} planes."
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of planes that the network takes."""
+        return len(self.subtract)
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything that must be known to use a weights file and to say where it came from.
+    """What must be known to use a weights file and to say where it came from.
 
     Attributes
     ----------
@@ -67,21 +122,31 @@ class Card:
         In the order of the network. Those with an alias are taken when nothing is
         chosen.
     input_size : int
-        Height and width that the network takes, in pixels.
+        Height and width of a plane as the network takes it, in pixels, where no other
+        size is chosen.
     resize : str
-        Name of the Pillow filter (``Image.Resampling``) with which a plane is brought
-        to ``input_size``.
+        Pillow filter with which a plane is brought to ``input_size``.
     scaling : Scaling
         Done after resizing.
     planes : Planes
+        Done after scaling.
     trained_on, trained_from, licence, citation : str
     metrics : mapping of str to float
+    layout : {"NHWC", "NCHW"}
+        Order of the axes of the network's input.
+    input_sizes : tuple of int
+        All sides that the network takes. Empty: ``input_size`` only.
+
+    Raises
+    ------
+    ValueError
+        Sizes, layout or filter are not possible; the message says what was received.
     """
 
     name: str
     version: str
     architecture: str
-    taps: Tuple[Tap, ...]
+    taps: tuple[Tap, ...]
     input_size: int
     resize: str
     scaling: Scaling
@@ -91,41 +156,94 @@ class Card:
     metrics: Mapping[str, float]
     licence: str
     citation: str
+    # The card of stratonet50 lacks these, and can never get them: its bytes are part of
+    # the feature set id.
+    layout: str = "NHWC"
+    input_sizes: tuple[int, ...] = ()
 
-    def to_json(self):
-        """The card as a JSON text."""
+    def __post_init__(self) -> None:
+        """Refuse what no network can be run by."""
+        if self.layout not in LAYOUTS:
+            raise ValueError(
+                f"layout is one of {', '.join(LAYOUTS)}. Received: {self.layout!r}"
+            )
+        if self.resize not in FILTERS:
+            raise ValueError(
+                f"resize is one of {', '.join(FILTERS)}. Received: {self.resize!r}"
+            )
+        if self.input_sizes and self.input_size not in self.input_sizes:
+            raise ValueError(
+                "input_sizes are all sides that the network takes, input_size among"
+                f" them. Received: {self.input_sizes} without {self.input_size}"
+            )
+
+    @property
+    def allowed_sizes(self) -> tuple[int, ...]:
+        """All sides that the network takes, in pixels."""
+        return self.input_sizes or (self.input_size,)
+
+    def to_json(self) -> str:
+        """Return the card as a JSON text."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
-    def from_json(cls, text):
-        """Read a card; a ValueError names the fields that are missing or unknown."""
+    def from_json(cls, text: str) -> Card:
+        """Read a card.
+
+        Parameters
+        ----------
+        text : str
+            JSON, from `to_json`.
+
+        Raises
+        ------
+        ValueError
+            Fields are missing, unknown or wrong; the message names them.
+        """
         values = json.loads(text)
-        expected = {field.name for field in fields(cls)}
-        if set(values) != expected:
-            raise ValueError(
-                f"A card has the fields {sorted(expected)}. Missing:"
-                f" {sorted(expected - set(values))}. Unknown:"
-                f" {sorted(set(values) - expected)}."
-            )
+        _check_field_names(values)
         try:
             values["taps"] = tuple(Tap(**tap) for tap in values["taps"])
             values["scaling"] = Scaling(**values["scaling"])
-            values["planes"] = Planes(
-                **{**values["planes"], "subtract": tuple(values["planes"]["subtract"])}
-            )
+            values["planes"] = _read_planes(values["planes"])
+            values["input_sizes"] = tuple(values.get("input_sizes", ()))
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"A card's taps, scaling or planes are not as they should be: {error}"
             ) from None
         return cls(**values)
 
-    def choose(self, taps=None):
-        """The taps named in ``taps`` by alias or layer, in the order of the network.
+    def choose_size(self, size: int | None = None) -> Card:
+        """Return the card for planes of another side.
+
+        Parameters
+        ----------
+        size : int, optional
+            One of ``allowed_sizes``, in pixels. Default: ``input_size``.
+
+        Raises
+        ------
+        ValueError
+            The network does not take this side; the message lists those it takes.
+        """
+        if size is None or size == self.input_size:
+            return self
+        if size not in self.allowed_sizes:
+            sides = ", ".join(map(str, self.allowed_sizes))
+            raise ValueError(
+                f"{self.name} takes planes with a side of {sides} pixels. Received:"
+                f" size {size}"
+            )
+        return replace(self, input_size=size)
+
+    def choose_taps(self, taps: str | Sequence[str] | None = None) -> tuple[Tap, ...]:
+        """Return the taps that are named, in the order of the network.
 
         Parameters
         ----------
         taps : str or sequence of str, optional
-            None takes every tap with an alias (all taps, where none has one).
+            Aliases or layers. None takes every tap with an alias (all taps, where none
+            has one).
 
         Returns
         -------
@@ -139,14 +257,38 @@ class Card:
         if taps is None:
             return tuple(tap for tap in self.taps if tap.alias) or self.taps
         wanted = [taps] if isinstance(taps, str) else list(taps)
-        known = {name for tap in self.taps for name in (tap.alias, tap.layer) if name}
-        unknown = [name for name in wanted if name not in known]
+        known = {tap.layer for tap in self.taps} | {tap.alias for tap in self.taps}
+        unknown = [name for name in wanted if name is None or name not in known]
         if unknown or not wanted:
-            there = ", ".join(
-                f"{tap.alias} ({tap.layer})" if tap.alias else tap.layer
-                for tap in self.taps
+            raise ValueError(
+                f"{self.name} has the taps {_list_taps(self.taps)}. Received: {taps!r}"
             )
-            raise ValueError(f"{self.name} has the taps {there}. Received: {taps!r}")
         return tuple(
             tap for tap in self.taps if tap.alias in wanted or tap.layer in wanted
         )
+
+
+def _check_field_names(values: Mapping[str, Any]) -> None:
+    expected = {field.name for field in fields(Card)}
+    required = {field.name for field in fields(Card) if field.default is MISSING}
+    missing = sorted(required - set(values))
+    unknown = sorted(set(values) - expected)
+    if missing or unknown:
+        raise ValueError(
+            f"A card has the fields {sorted(expected)}. Missing: {missing}. Unknown:"
+            f" {unknown}."
+        )
+
+
+def _read_planes(values: Mapping[str, Any]) -> Planes:
+    # JSON has lists, and a frozen card holds tuples.
+    as_tuples = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+    }
+    return Planes(**as_tuples)
+
+
+def _list_taps(taps: Iterable[Tap]) -> str:
+    names = [f"{tap.alias} ({tap.layer})" if tap.alias else tap.layer for tap in taps]
+    return ", ".join(names)

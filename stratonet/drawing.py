@@ -1,12 +1,25 @@
-"""What the report's figures share: size, colours, marks and names."""
+"""What figures share, those of the report and of CellProfiler: size, colours, names."""
+
+from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
+from stratonet.extras import name_missing_extra
+
+with name_missing_extra("Drawing", "evaluate"):
+    from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
 
 DPI = 110
 WIDTH = 10  # inches
-# Okabe and Ito's colours, which those who cannot tell red from green see apart (Color Universal Design, 2008).
+TITLE_WIDTH = 115  # characters in a line of a figure's title
+# Okabe and Ito's colours, which those who cannot tell red from green see apart (Color
+# Universal Design, 2008).
 COLORS = (
     "#0072B2",
     "#E69F00",
@@ -22,8 +35,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "ooo", "---")
 
 
-def new_figure(title, height):
-    """A figure of the report's width under a title.
+def new_figure(title: str, height: float) -> Figure:
+    """Make a figure of the report's width under a title.
 
     Parameters
     ----------
@@ -36,21 +49,43 @@ def new_figure(title, height):
     -------
     matplotlib.figure.Figure
     """
+    # Not pyplot's: such a figure needs no window and is freed with its last user.
     figure = Figure((WIDTH, height), dpi=DPI, layout="constrained")
-    figure.suptitle(textwrap.fill(title, 115), x=0.01, ha="left", fontsize=11)
+    lines = textwrap.fill(title, TITLE_WIDTH)
+    figure.suptitle(lines, x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def get_color(number):
+def get_color(number: int) -> str:
+    """Colour of a number, from 0; the ninth is the first again.
+
+    Examples
+    --------
+    >>> get_color(0), get_color(8)
+    ('#0072B2', '#0072B2')
+    """
     return COLORS[number % len(COLORS)]
 
 
-def get_marker(number):
+def get_marker(number: int) -> str:
+    """Mark of a number, from 0; the eighth is the first again.
+
+    Examples
+    --------
+    >>> get_marker(0), get_marker(8)
+    ('o', 's')
+    """
     return MARKERS[number % len(MARKERS)]
 
 
-def get_bar_style(number):
-    """How a bar is filled: colour and hatch, as keywords of a patch."""
+def get_bar_style(number: int) -> dict[str, Any]:
+    """How a bar is filled: colour and hatch, as keywords of a patch.
+
+    Examples
+    --------
+    >>> get_bar_style(1)["hatch"]
+    '///'
+    """
     return {
         "facecolor": get_color(number),
         "hatch": HATCHES[number % len(HATCHES)],
@@ -59,31 +94,80 @@ def get_bar_style(number):
     }
 
 
-def shorten_name(name, most=24):
-    """A name of at most so many characters, with an ellipsis in its middle, as matplotlib is to show it."""
+def shorten_name(name: object, most: int = 24) -> str:
+    """Shorten a name for a figure, with an ellipsis in its middle.
+
+    Parameters
+    ----------
+    name : object
+        Shown as a text.
+    most : int
+        Number of characters.
+
+    Returns
+    -------
+    str
+        As matplotlib is to show it, which is perhaps some characters longer.
+
+    Examples
+    --------
+    >>> shorten_name("aphidicolin, 3 µM", most=9)
+    'aphi…3 µM'
+    """
     name = str(name)
     if len(name) > most:
-        name = f"{name[: most // 2]}…{name[len(name) - (most - 1) // 2 :]}"
-    # Text between two dollars would be read as mathematics, and legends leave out what begins with an underscore.
+        begin = name[: most // 2]
+        end = name[len(name) - (most - 1) // 2 :]
+        name = f"{begin}…{end}"
+    # Text between two dollars would be read as mathematics, and legends leave out what
+    # begins with an underscore.
     name = name.replace("$", r"\$")
     return f" {name}" if name.startswith("_") else name
 
 
-def shorten_names(names, most=24):
-    """Names made `short`; those that become the same are numbered."""
+def shorten_names(names: Iterable[object], most: int = 24) -> list[str]:
+    """Shorten names for a figure; those that become the same are numbered.
+
+    Parameters
+    ----------
+    names : iterable
+        Each is shown as a text.
+    most : int
+        Number of characters.
+
+    Examples
+    --------
+    >>> shorten_names(["plate A of monday", "plate B of monday", "x"], most=12)
+    ['plat…day (1)', 'plat…day (2)', 'x']
+    """
+    names = list(names)
     shown = [shorten_name(name, most) for name in names]
-    return [
-        (
-            f"{shorten_name(name, most - 4)} ({shown[: number + 1].count(one)})"
-            if shown.count(one) > 1
-            else one
-        )
-        for number, (name, one) in enumerate(zip(names, shown))
-    ]
+    numbered = []
+    for number, (name, short) in enumerate(zip(names, shown), start=1):
+        if shown.count(short) > 1:
+            # Four characters less: room for the number.
+            count = shown[:number].count(short)
+            short = f"{shorten_name(name, most - 4)} ({count})"
+        numbered.append(short)
+    return numbered
 
 
-def add_color_scale(image, panels, label, **options):
-    """The scale of colours of an image, beside the panels that share it."""
+def add_color_scale(
+    image: ScalarMappable, panels: Iterable[Axes], label: str, **options: Any
+) -> None:
+    """Draw the scale of colours of an image beside the panels that share it.
+
+    Parameters
+    ----------
+    image : matplotlib.cm.ScalarMappable
+        As `imshow` returns it.
+    panels : iterable of matplotlib.axes.Axes
+        All of the image's figure.
+    label : str
+        What the colours mean, with its unit.
+    **options
+        Of matplotlib's ``colorbar``.
+    """
     bar = image.figure.colorbar(
         image, ax=list(panels), shrink=0.7, aspect=30, **options
     )
@@ -91,8 +175,16 @@ def add_color_scale(image, panels, label, **options):
     bar.ax.tick_params(labelsize=8)
 
 
-def strip_axes(axes, grid=None):
-    """Without frame at the top and the right, with small ticks, and with a grid along ``grid``, ``x`` or ``y``."""
+def strip_axes(axes: Axes, grid: str | None = None) -> None:
+    """Take away the frame at the top and the right, and make ticks and labels small.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        They are changed.
+    grid : {"x", "y"}, optional
+        Draw a grid along this axis.
+    """
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.xaxis.label.set_size(9)

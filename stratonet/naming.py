@@ -1,24 +1,52 @@
-"""Names of features.
+"""Names of columns, made and parsed here only.
 
-``StratoFeatures_<Tap><NNNN>_<Channel>``, for example ``StratoFeatures_High0012_DNA``.
+Features are named ``StratoFeatures_<Tap><NNNN>_<Channel>``, for example
+``StratoFeatures_High0012_DNA``; the images of an image set in normal form
+``<Prefix>_<Channel>``, for example ``URL_DNA``.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable, Sequence
+
+from stratonet.card import Tap
 
 PREFIX = "StratoFeatures"
 LONGEST = 64
-# Numbers have four digits (see `stratonet.naming`, in taps of up to 10,000 features), and labels may end in digits:
-# Conv2Block30012 is number 12 of Conv2Block3.
+METADATA = "Metadata_"
+# Numbers have four digits (more only in taps of over 10,000 features), and labels may
+# end in digits: Conv2Block30012 is number 12 of Conv2Block3.
 _FEATURE = re.compile(rf"{PREFIX}_(?P<tap>.+?)(?P<number>\d{{4}})_(?P<channel>\w+)")
 
+# What the columns of an image set in normal form tell of a channel X: where its image
+# is (URL_X), its plane in a stack and its image in the file (from 0), and where its
+# illumination function is; and for a label image N, where that is (Labels_N).
+URL = "URL"
+FRAME = "Frame"
+SERIES = "Series"
+ILLUMINATION = "Illumination"
+LABELS = "Labels"
+IMAGE_PREFIXES = (URL, FRAME, SERIES, ILLUMINATION, LABELS)
 
-def check_channel(channel):
-    """The channel's name, if a column can carry it (letters, digits and underscores, as CellProfiler's names).
+
+def check_channel(channel: str) -> str:
+    """Return the name of a channel, if a column can carry it.
+
+    Parameters
+    ----------
+    channel : str
+        Letters, digits and underscores, as in CellProfiler's names.
 
     Raises
     ------
     ValueError
         It is empty or has other characters.
+
+    Examples
+    --------
+    >>> check_channel("DNA")
+    'DNA'
     """
     if not isinstance(channel, str) or not re.fullmatch(r"[0-9A-Za-z_]+", channel):
         raise ValueError(
@@ -28,38 +56,70 @@ def check_channel(channel):
     return channel
 
 
-def tap_names(tap):
+def tap_names(tap: Tap) -> list[str]:
     """Names of the features of one tap without the channel.
 
-    ``High0000`` to ``High1023``.
+    Examples
+    --------
+    >>> tap_names(Tap("conv5_block3_out", 3, "high"))
+    ['High0000', 'High0001', 'High0002']
     """
     digits = max(4, len(str(tap.width - 1)))
     return [f"{tap.label}{number:0{digits}d}" for number in range(tap.width)]
 
 
-def feature_names(taps, channels):
-    """Full names of the features of ``channels``: all of the first channel, then all of the next.
+def feature_names(taps: Iterable[Tap], channels: str | Sequence[str]) -> list[str]:
+    """Full names of features: all of the first channel, then all of the next.
 
     Parameters
     ----------
-    taps : sequence of Tap
+    taps : iterable of Tap
+        In the order of the network.
     channels : str or sequence of str
+        One or several names of channels.
 
     Returns
     -------
     list of str
+        One name per feature of each channel.
 
     Raises
     ------
     ValueError
-        A channel's name cannot be a name, stands there twice, or makes a feature name
-        longer than 64 characters.
+        A channel's name cannot be part of a column's name, is there twice, or makes a
+        feature name longer than 64 characters.
+
+    Examples
+    --------
+    >>> feature_names([Tap("conv5_block3_out", 2, "high")], ["DNA", "ER"])[1:3]
+    ['StratoFeatures_High0001_DNA', 'StratoFeatures_High0000_ER']
     """
-    return make_names([name for tap in taps for name in tap_names(tap)], channels)
+    middles: list[str] = []
+    for tap in taps:
+        middles += tap_names(tap)
+    return make_names(middles, channels)
 
 
-def make_names(middles, channels):
-    """Full names made of what stands between prefix and channel, see `feature_names`."""
+def make_names(middles: Sequence[str], channels: str | Sequence[str]) -> list[str]:
+    """Full names made of what stands between prefix and channel.
+
+    Parameters
+    ----------
+    middles : sequence of str
+        From `tap_names` or `component_names`.
+    channels : str or sequence of str
+        One or several names of channels.
+
+    Returns
+    -------
+    list of str
+        All of the first channel, then all of the next.
+
+    Raises
+    ------
+    ValueError
+        See `feature_names`.
+    """
     channels = [channels] if isinstance(channels, str) else list(channels)
     for channel in channels:
         if channels.count(check_channel(channel)) > 1:
@@ -79,27 +139,134 @@ def make_names(middles, channels):
     return names
 
 
-def component_names(count):
-    """Names of components without prefix and channel.
+def component_names(count: int) -> list[str]:
+    """Names of components without prefix and channel, counted from 1.
 
-    ``PC0001``, as in ``StratoFeatures_PC0001_DNA``.
+    Examples
+    --------
+    >>> component_names(2)
+    ['PC0001', 'PC0002']
     """
     return [f"PC{number:04d}" for number in range(1, count + 1)]
 
 
-def feature_columns(frame):
-    """The names of the columns of features, in the order of the frame.
+def parse_feature_name(name: object) -> re.Match[str] | None:
+    """Take the name of a feature apart; None where it is none of StratoNet.
+
+    Parameters
+    ----------
+    name : object
+        Frames may have columns whose names are no text; those are no features.
+
+    Returns
+    -------
+    re.Match or None
+        With the groups ``tap``, ``number`` and ``channel``.
+
+    Examples
+    --------
+    >>> parse_feature_name("StratoFeatures_High0012_DNA")["channel"]
+    'DNA'
+    """
+    return _FEATURE.fullmatch(name) if isinstance(name, str) else None
+
+
+def feature_columns(frame: Iterable[str]) -> list[str]:
+    """Names of the columns of features, in the order of the frame.
 
     pycytominer does not find them by itself (`infer_cp_features` knows CellProfiler's
     compartments only): give this list as ``features=``.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame or iterable of str
+        A frame, or the names of its columns.
+
+    Examples
+    --------
+    >>> feature_columns(["Metadata_Well", "StratoFeatures_High0012_DNA"])
+    ['StratoFeatures_High0012_DNA']
     """
     return [name for name in frame if parse_feature_name(name)]
 
 
-def metadata_columns(frame):
-    """The names of the columns ``Metadata_*``, in the order of the frame."""
-    return [name for name in frame if str(name).startswith("Metadata_")]
+def metadata_columns(frame: Iterable[str]) -> list[str]:
+    """Names of the columns ``Metadata_*``, in the order of the frame.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame or iterable of str
+        A frame, or the names of its columns.
+
+    Examples
+    --------
+    >>> metadata_columns(["Metadata_Well", "StratoFeatures_High0012_DNA"])
+    ['Metadata_Well']
+    """
+    return [name for name in frame if str(name).startswith(METADATA)]
 
 
-def parse_feature_name(name):
-    return _FEATURE.fullmatch(name) if isinstance(name, str) else None
+def image_column(prefix: str, channel: str) -> str:
+    """Name of a column of image sets in normal form.
+
+    Parameters
+    ----------
+    prefix : {"URL", "Frame", "Series", "Illumination", "Labels"}
+        What the column tells, one of ``IMAGE_PREFIXES``.
+    channel : str
+        The channel; for ``"Labels"``, the name of the label image.
+
+    Raises
+    ------
+    ValueError
+        There are no such columns.
+
+    Examples
+    --------
+    >>> image_column("URL", "DNA")
+    'URL_DNA'
+    """
+    if prefix not in IMAGE_PREFIXES:
+        raise ValueError(
+            f"prefix is one of {', '.join(IMAGE_PREFIXES)}. Received: {prefix!r}"
+        )
+    return f"{prefix}_{channel}"
+
+
+def parse_image_column(name: object) -> tuple[str, str] | None:
+    """Prefix and channel of a column of image sets in normal form; None for another.
+
+    Examples
+    --------
+    >>> parse_image_column("Illumination_Plate_DNA")
+    ('Illumination', 'Plate_DNA')
+    >>> parse_image_column("Metadata_Well")
+    """
+    prefix, separator, channel = str(name).partition("_")
+    if prefix not in IMAGE_PREFIXES or not separator:
+        return None
+    return prefix, channel
+
+
+def list_image_channels(frame: Iterable[str], prefix: str = URL) -> list[str]:
+    """Names of the channels for which image sets have a column of a prefix.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame or iterable of str
+        Image sets in normal form, or the names of their columns.
+    prefix : {"URL", "Frame", "Series", "Illumination", "Labels"}
+        With ``"Labels"``, the names are those of the label images.
+
+    Returns
+    -------
+    list of str
+        In the order of the frame.
+
+    Examples
+    --------
+    >>> list_image_channels(["Metadata_Well", "URL_DNA", "Frame_DNA", "URL_ER"])
+    ['DNA', 'ER']
+    """
+    parsed = [parse_image_column(name) for name in frame]
+    return [column[1] for column in parsed if column and column[0] == prefix]

@@ -1,30 +1,68 @@
 """How many cores there are to use, and work done ahead of those who wait for it."""
 
+from __future__ import annotations
+
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def count_cores():
-    """Cores to use.
+def count_cores() -> int:
+    """Return the number of cores to use.
 
-    ``OMP_NUM_THREADS`` where it is set (joblib sets it in its workers), else all this
-    process has.
+    Returns
+    -------
+    int
+        ``OMP_NUM_THREADS`` where it is set (joblib sets it in its workers), else all
+        cores that this process may use.
     """
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given) > 0:
-        return int(given)
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count()
-    )
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    # A scheduler of a cluster gives a process some of the machine's cores only. macOS
+    # and Windows do not tell which.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def map_ahead(pool, function, items, count):
-    """Yield ``function(item)`` of each item in order, computed by the pool up to ``count`` items ahead."""
-    pending = deque()
+def map_ahead(
+    pool: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    count: int,
+) -> Iterator[Result]:
+    """Yield ``function(item)`` of each item in order, computed ahead by a pool.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.Executor
+        Its threads or processes compute.
+    function : callable
+        Called with one item.
+    items : iterable
+        Drawn as needed.
+    count : int
+        How many items, at most, are drawn ahead of the one that is yielded.
+
+    Yields
+    ------
+    object
+        What ``function`` returns. What it raises is raised in the item's turn.
+
+    Examples
+    --------
+    >>> with ThreadPoolExecutor(2) as pool:
+    ...     list(map_ahead(pool, abs, [-1, 2, -3], count=2))
+    [1, 2, 3]
+    """
+    pending: deque[Future[Result]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(function, item))
@@ -33,14 +71,23 @@ def map_ahead(pool, function, items, count):
         while pending:
             yield pending.popleft().result()
     finally:
+        # Whoever stops half-way does not wait for what nobody will take.
         for future in pending:
             future.cancel()
 
 
 @cache
-def get_worker_pool(_process, count):
-    """The threads that compute, the same for all streams of a process.
+def get_worker_pool(process: int, count: int) -> ThreadPoolExecutor:
+    """Return the threads that compute, the same for all streams of a process.
 
-    More than there are cores hold each other up.
+    More threads than there are cores would hold each other up.
+
+    Parameters
+    ----------
+    process : int
+        Number of this process, ``os.getpid()``: threads do not survive a fork, and so
+        a child needs its own.
+    count : int
+        Number of threads.
     """
     return ThreadPoolExecutor(count, thread_name_prefix="stratonet")

@@ -1,22 +1,33 @@
-"""Principal components of features: few columns that can still be used, for tables that hold no more.
+"""Principal components of features, for tables that hold no more columns.
 
 A projection is fitted once, to a table of features (see
 `stratonet_sklearn.fit_projection`), and kept in a file. numpy is enough to apply it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Mapping, Tuple
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 
 from stratonet.files.atomic import write_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from stratonet.card import Tap
+
+# The arrays of a projection, by channel; in its file they are ``<name>/<channel>``.
+ARRAYS = ("means", "components", "explained")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,48 +48,62 @@ class Projection:
         By channel: share of the variance of the scaled features in each component.
     rows : int
         How many it was fitted to.
+
+    Examples
+    --------
+    >>> projection = Projection(
+    ...     feature_set_id="stratonet50-1.0.0-9b08ec5a4d6a",
+    ...     taps=(("High", 2),),
+    ...     means={"DNA": np.array([1, 2], np.float32)},
+    ...     components={"DNA": np.array([[0, 3]], np.float32)},
+    ...     explained={"DNA": np.array([0.9], np.float32)},
+    ...     rows=100,
+    ... )
+    >>> projection.transform([[1, 4]], "DNA")
+    array([[6.]], dtype=float32)
     """
 
     feature_set_id: str
-    taps: Tuple[Tuple[str, int], ...]
+    taps: tuple[tuple[str, int], ...]
     means: Mapping[str, np.ndarray]
     components: Mapping[str, np.ndarray]
     explained: Mapping[str, np.ndarray]
     rows: int
 
     @property
-    def channels(self):
+    def channels(self) -> list[str]:
+        """Names of the channels, in their order."""
         return list(self.components)
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Number of components of each channel."""
-        return len(next(iter(self.components.values())))
+        first = next(iter(self.components.values()))
+        return len(first)
 
     @cached_property
-    def id(self):
-        """``pca<n>-<digest>``.
+    def id(self) -> str:
+        """Identity of its numbers, ``pca<n>-<digest>``.
 
         The digest covers the feature set id, the taps, the channels, means and
         components.
         """
-        digest = hashlib.sha256(
-            json.dumps([self.feature_set_id, self.taps, self.channels]).encode()
-        )
+        about = json.dumps([self.feature_set_id, self.taps, self.channels])
+        digest = hashlib.sha256(about.encode())
         for channel in self.channels:
-            digest.update(
-                self.means[channel].tobytes() + self.components[channel].tobytes()
-            )
+            digest.update(self.means[channel].tobytes())
+            digest.update(self.components[channel].tobytes())
         return f"pca{self.width}-{digest.hexdigest()[:12]}"
 
-    def transform(self, features, channel):
-        """Components of features.
+    def transform(self, features: ArrayLike, channel: str) -> np.ndarray:
+        """Turn features into components.
 
         Parameters
         ----------
         features : array (n, n features)
             Of the taps, in their order.
         channel : str
+            One of ``channels``.
 
         Returns
         -------
@@ -96,24 +121,30 @@ class Projection:
                 f"The projection has the channels {', '.join(self.channels)}. Received:"
                 f" {channel!r}."
             )
-        if features.ndim != 2 or features.shape[1] != len(self.means[channel]):
+        width = len(self.means[channel])
+        if features.ndim != 2 or features.shape[1] != width:
             raise ValueError(
-                f"The projection takes (n, {len(self.means[channel])}) features, of the"
-                f" taps {_list_taps(self.taps)}. Received: {features.shape}."
+                f"The projection takes (n, {width}) features, of the taps"
+                f" {_list_taps(self.taps)}. Received: {features.shape}."
             )
         centred = features - self.means[channel]
-        return (centred @ self.components[channel].T.astype(np.float64)).astype(
-            np.float32
-        )
+        # Thousands of products are summed: in float64, and rounded once.
+        components = self.components[channel].astype(np.float64)
+        return (centred @ components.T).astype(np.float32)
 
-    def check(self, feature_set_id, taps, channels):
+    def check(
+        self, feature_set_id: str, taps: Iterable[Tap], channels: Sequence[str]
+    ) -> None:
         """Refuse features that it was not fitted to.
 
         Parameters
         ----------
         feature_set_id : str
-        taps : sequence of stratonet.card.Tap
+            Of the network that measures.
+        taps : iterable of stratonet.card.Tap
+            That are measured.
         channels : sequence of str
+            That are measured.
 
         Raises
         ------
@@ -141,8 +172,19 @@ class Projection:
                 " select others."
             )
 
-    def save(self, path):
-        """Write it to a file, whole or not at all. Its folder is made if missing."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or path
+            Ends in ``.npz``. Its folder is made if missing.
+
+        Raises
+        ------
+        OSError
+            It cannot be written.
+        """
         about = {
             "feature_set_id": self.feature_set_id,
             "taps": self.taps,
@@ -150,72 +192,80 @@ class Projection:
             "channels": self.channels,
         }
         arrays = {"about": np.array(json.dumps(about))}
-        for name in ("means", "components", "explained"):
-            arrays.update(
-                {
-                    f"{name}/{channel}": values
-                    for channel, values in getattr(self, name).items()
-                }
-            )
+        for name in ARRAYS:
+            for channel, values in getattr(self, name).items():
+                arrays[f"{name}/{channel}"] = values
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(path) as partial, open(partial, "wb") as file:
+        with write_atomically(path) as unfinished, open(unfinished, "wb") as file:
             np.savez(file, **arrays)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike[str]) -> Projection:
         """Read a file; the same file gives the same object within a process.
+
+        Parameters
+        ----------
+        path : str or path
+            Written by `save`.
 
         Raises
         ------
         FileNotFoundError
+            There is no such file.
         ValueError
             Not a projection.
         """
-        given, path = os.fspath(path), Path(path)
+        shown = os.fspath(path)
+        path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(
-                f"No projection file {given!r}. stratonet project makes one from a"
+                f"No projection file {shown!r}. stratonet project makes one from a"
                 " table of features."
             )
         stat = path.stat()
-        return _load_projection(cls, path.resolve(), stat.st_mtime_ns, stat.st_size)
+        return _load_projection(path.resolve(), stat.st_mtime_ns, stat.st_size)
 
 
+# Time and size tell one state of the file from another.
 @lru_cache(maxsize=4)
-def _load_projection(cls, path, _modified, _size):
+def _load_projection(path: Path, modified: int, size: int) -> Projection:
     try:
-        with np.load(path) as file:
-            about = json.loads(str(file["about"]))
-            parts = {
-                name: MappingProxyType(
-                    {
-                        channel: file[f"{name}/{channel}"]
-                        for channel in about["channels"]
-                    }
-                )
-                for name in ("means", "components", "explained")
-            }
-        return cls(
-            about["feature_set_id"],
-            tuple(map(tuple, about["taps"])),
-            rows=about["rows"],
-            **parts,
-        )
+        return _read_projection(path)
+    # Whatever another content leads to.
     except (
+        AttributeError,
         BadZipFile,
         EOFError,
         KeyError,
-        ValueError,
         OSError,
         TypeError,
-        AttributeError,
-    ):  # any other content
+        ValueError,
+    ):
         raise ValueError(
             f"{path} is not a projection. stratonet project makes one from a table of"
             " features."
         ) from None
 
 
-def _list_taps(taps):
+def _read_projection(path: Path) -> Projection:
+    with np.load(path) as file:
+        about = json.loads(str(file["about"]))
+        means, components, explained = (
+            MappingProxyType(
+                {channel: file[f"{name}/{channel}"] for channel in about["channels"]}
+            )
+            for name in ARRAYS
+        )
+    return Projection(
+        about["feature_set_id"],
+        tuple((label, width) for label, width in about["taps"]),
+        means,
+        components,
+        explained,
+        about["rows"],
+    )
+
+
+def _list_taps(taps: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{label} ({width})" for label, width in taps)

@@ -3,20 +3,40 @@
 The thesis's table 9 (section C, "Performance in time").
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import platform
 import threading
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import psutil
+from stratonet.extras import name_missing_extra
+
+with name_missing_extra("Watching a machine", "cellprofiler", "extract"):
+    import psutil
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
 
 PERIOD = 1.0  # seconds between samples
 MB = 2**20
 
 
+class _CpuSeconds(NamedTuple):
+    """Seconds of all cores since the machine started."""
+
+    busy: float
+    total: float
+
+
 class Monitor:
-    """Samples processor and memory once a second, in a thread of its own, until it is stopped.
+    """Samples processor and memory once a second, in a thread of its own.
 
     ::
 
@@ -27,38 +47,53 @@ class Monitor:
     As a Ray actor: `start`, then `report` as often as wanted. The numbers are those of
     the whole machine, of all its containers too, as in the thesis; only
     ``process_memory_max_mb`` is this process's and its children's.
+
+    Examples
+    --------
+    >>> with Monitor() as monitor:
+    ...     total = sum(range(1000))
+    >>> monitor.report()["cores"] >= 1
+    True
     """
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *failure):
+    def __exit__(
+        self,
+        error_class: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.stop()
 
-    def start(self):
+    def start(self) -> None:
         """Begin to sample."""
-        # Threads and locks are made here: an actor's class and its arguments are pickled, what it starts is not.
-        self._over, self._lock = threading.Event(), threading.Lock()
+        # Threads and locks are made here: an actor's class and its arguments are
+        # pickled, what it starts is not.
+        self._over = threading.Event()
+        self._lock = threading.Lock()
         self._began = self._last = time.monotonic()
         # Not psutil.cpu_percent: its first answer in each thread is 0.
         self._cpu_began = self._cpu_last = _read_cpu_seconds()
         self._cpu_max = self._memory_max = self._process_max = 0.0
-        self._memory_sum, self._samples = 0.0, 0
+        self._memory_sum = 0.0
+        self._samples = 0
         self._sample()
         self._thread = threading.Thread(
             target=self._watch, name="stratonet-monitor", daemon=True
         )
         self._thread.start()
 
-    def stop(self):
+    def stop(self) -> None:
         """Take the last sample and end."""
         self._over.set()
         self._thread.join()
         self._sample()
 
-    def report(self):
-        """The numbers from the start until `stop`, or until now.
+    def report(self) -> dict[str, Any]:
+        """Return the numbers from the start until `stop`, or until now.
 
         Returns
         -------
@@ -75,7 +110,8 @@ class Monitor:
             cpu = _percent_busy(self._cpu_began, self._cpu_last)
             return {
                 "cpu_percent_mean": cpu,
-                # The last part of a second may be the busiest, and is all there is of a short run.
+                # The last part of a second may be the busiest, and is all there is of
+                # a short run.
                 "cpu_percent_max": max(cpu, self._cpu_max),
                 "memory_percent_mean": self._memory_sum / self._samples,
                 "memory_percent_max": self._memory_max,
@@ -85,36 +121,45 @@ class Monitor:
                 "host": platform.node(),
             }
 
-    def _watch(self):
+    def _watch(self) -> None:
         while not self._over.wait(PERIOD):
             self._sample()
 
-    def _sample(self):
+    def _sample(self) -> None:
         with self._lock:
-            now, processor = time.monotonic(), _read_cpu_seconds()
-            if (
-                now - self._last >= PERIOD
-            ):  # the clock's ticks make shorter times coarse
-                self._cpu_max = max(
-                    self._cpu_max, _percent_busy(self._cpu_last, processor)
-                )
+            now = time.monotonic()
+            processor = _read_cpu_seconds()
+            # The clock's ticks make shorter times coarse.
+            if now - self._last >= PERIOD:
+                busy = _percent_busy(self._cpu_last, processor)
+                self._cpu_max = max(self._cpu_max, busy)
             memory = psutil.virtual_memory().percent
-            self._memory_sum, self._samples = (
-                self._memory_sum + memory,
-                self._samples + 1,
-            )
+            self._memory_sum += memory
+            self._samples += 1
             self._memory_max = max(self._memory_max, memory)
             self._process_max = max(self._process_max, get_resident_bytes() / MB)
-            self._last, self._cpu_last = now, processor
+            self._last = now
+            self._cpu_last = processor
 
 
-def format_resources_csv(rows):
-    """A CSV file, as bytes, of one line a run: what is known of it, then its `Monitor.report`.
+def format_resources_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    r"""Write reports as a CSV file, one line per run.
 
     Parameters
     ----------
-    rows : list of dict
-        All with the same keys, which become the header.
+    rows : sequence of mapping
+        What is known of each run, then its `Monitor.report`. All with the same keys,
+        which become the header.
+
+    Returns
+    -------
+    bytes
+        The content of the file.
+
+    Examples
+    --------
+    >>> format_resources_csv([{"images": 96, "hours": 0.5}])
+    b'images,hours\n96,0.5\n'
     """
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -123,44 +168,76 @@ def format_resources_csv(rows):
     return file.getvalue().encode()
 
 
-def summarize_resources(reports):
-    """Reports of one machine, or several, as two lines for people, in the columns of the thesis's table 9."""
-    means = [
-        sum(report[f"{kind}_percent_mean"] for report in reports) / len(reports)
-        for kind in ("cpu", "memory")
-    ]
-    most = [
-        max(report[f"{kind}_percent_max"] for report in reports)
-        for kind in ("cpu", "memory")
-    ]
+def summarize_resources(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Summarise reports for people, in the columns of the thesis's table 9.
+
+    Parameters
+    ----------
+    reports : sequence of mapping
+        `Monitor.report` of each machine.
+
+    Returns
+    -------
+    str
+        A line of headings, and a line of numbers.
+    """
+    cpu_mean, memory_mean = (
+        sum(report[f"{name}_percent_mean"] for report in reports) / len(reports)
+        for name in ("cpu", "memory")
+    )
+    cpu_max, memory_max = (
+        max(report[f"{name}_percent_max"] for report in reports)
+        for name in ("cpu", "memory")
+    )
     hours = max(report["hours"] for report in reports)
     return (
         "CPU %: average    max   Memory %: average    max   Realtime (hours)  "
-        f" Machines\n{means[0]:14.1f} {most[0]:6.1f} {means[1]:19.1f} {most[1]:6.1f}"
-        f" {hours:18.3f} {len(reports):10}"
+        f" Machines\n{cpu_mean:14.1f} {cpu_max:6.1f} {memory_mean:19.1f}"
+        f" {memory_max:6.1f} {hours:18.3f} {len(reports):10}"
     )
 
 
-def _read_cpu_seconds():
-    """The seconds that all cores were busy, and all their seconds, since the machine started."""
+def get_resident_bytes(process: psutil.Process | None = None) -> int:
+    """Bytes of memory that a process and its children hold.
+
+    Parameters
+    ----------
+    process : psutil.Process, optional
+        Default: this process.
+
+    Returns
+    -------
+    int
+        Resident bytes; memory that they share counts once for each. 0 for a process
+        that has ended.
+
+    Examples
+    --------
+    >>> get_resident_bytes() > 2**20
+    True
+    """
+    if process is None:
+        process = psutil.Process()
+    try:
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    size = 0
+    for member in family:
+        # Any of them may end while the others are asked.
+        with suppress(psutil.Error):
+            size += member.memory_info().rss
+    return size
+
+
+def _read_cpu_seconds() -> _CpuSeconds:
     times = psutil.cpu_times()
     # Time of guests is also in that of users.
     total = sum(times) - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0)
-    return total - times.idle - getattr(times, "iowait", 0), total
+    busy = total - times.idle - getattr(times, "iowait", 0)
+    return _CpuSeconds(busy, total)
 
 
-def _percent_busy(began, ended):
+def _percent_busy(began: Sequence[float], ended: Sequence[float]) -> float:
     busy, total = (after - before for before, after in zip(began, ended))
     return 100 * busy / total if total > 0 else 0.0
-
-
-def get_resident_bytes():
-    """Bytes in memory of this process and its children."""
-    process = psutil.Process()
-    size = 0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            size += one.memory_info().rss
-        except psutil.Error:  # it has ended meanwhile
-            pass
-    return size

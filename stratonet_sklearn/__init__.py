@@ -1,26 +1,50 @@
-"""StratoNet for scikit-learn."""
+"""StratoNet for scikit-learn: features of images, and how good features are."""
+
+from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from stratonet_sklearn.transformer import StratoFeatureTransformer
+from stratonet.extras import name_missing_extra
 
-# The evaluation needs more than the transformer: the extra `evaluate`.
-_EVALUATION = {
-    "StratifiedResampler": "resampling",
-    "evaluate": "evaluation.classification",
-    "fit_projection": "projection",
-    "split": "evaluation.splits",
+# For type checkers and editors, which cannot follow `__getattr__`. Importing all of it
+# takes seconds, and packages that users of the transformer alone do not have.
+if TYPE_CHECKING:
+    from stratonet_sklearn.evaluation.classification import evaluate
+    from stratonet_sklearn.evaluation.splits import split
+    from stratonet_sklearn.projection import fit_projection
+    from stratonet_sklearn.report.report import write_report
+    from stratonet_sklearn.resampling import StratifiedResampler
+    from stratonet_sklearn.transformer import StratoFeatureTransformer
+
+__all__ = [
+    "StratifiedResampler",
+    "StratoFeatureTransformer",
+    "evaluate",
+    "fit_projection",
+    "split",
+    "write_report",
+]
+
+# Where what users import is defined.
+_HOMES = {
+    "StratifiedResampler": "stratonet_sklearn.resampling",
+    "StratoFeatureTransformer": "stratonet_sklearn.transformer",
+    "evaluate": "stratonet_sklearn.evaluation.classification",
+    "fit_projection": "stratonet_sklearn.projection",
+    "split": "stratonet_sklearn.evaluation.splits",
+    "write_report": "stratonet_sklearn.report.report",
 }
+# The transformer needs less than all else.
+_EXTRAS = {"StratoFeatureTransformer": "sklearn"}
 
-__all__ = ["StratoFeatureTransformer", *_EVALUATION]
 
-
-def __getattr__(name):
-    if name not in _EVALUATION:
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f".{_EVALUATION[name]}", __name__), name)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"{name} needs the package {error.name}: install stratonet[evaluate]."
-        ) from None
+    with name_missing_extra(name, _EXTRAS.get(name, "evaluate")):
+        return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,10 @@
 """Fitting the projection that makes tables narrow, see `stratonet.projection`."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,21 +16,36 @@ from stratonet.projection import Projection
 from stratonet.tables.columns import FEATURE_SET, PROJECTION
 from stratonet.tables.reading import feature_parts, read_features
 
-# Share of the variance below which a component is the rounding of features: its direction would be arbitrary.
+# Share of the variance below which a component is the rounding of features: its
+# direction would be arbitrary.
 NO_VARIANCE = 1e-10
 
+# Label and width of each tap, in the order of the columns.
+Taps = tuple[tuple[str, int], ...]
 
-def fit_projection(features, n_components=50):
-    """Fit principal components to the features of each channel, scaled to unit variance.
 
-    Channels are projected one by one, so that a channel has the same components
-    whichever others are beside it.
+@dataclass(frozen=True)
+class _Channel:
+    """The projection of one channel."""
+
+    means: np.ndarray  # (n features,), float32
+    components: np.ndarray  # (n components, n features), float32
+    explained: np.ndarray  # (n components,), float32
+
+
+def fit_projection(
+    features: pd.DataFrame | str | os.PathLike[str], n_components: int = 50
+) -> Projection:
+    """Fit principal components to the features of each channel.
+
+    Features are scaled to unit variance. Channels are projected one by one, so that a
+    channel has the same components whichever others are beside it.
 
     Parameters
     ----------
     features : pandas.DataFrame, str or path
-        What `stratonet.extraction.read_features` returns, or what it reads. Rows with
-        NaN are left out.
+        What `stratonet.tables.read_features` returns, or what it reads. Rows with NaN
+        are left out.
     n_components : int
         Of each channel.
 
@@ -39,39 +58,109 @@ def fit_projection(features, n_components=50):
     ValueError
         No features, those of several feature sets, not all features of a tap,
         components in place of features, or too few rows that differ.
+
+    Examples
+    --------
+    Twenty rows of a network with one tap of four features, two of them independent:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from stratonet_sklearn import fit_projection
+    >>> values = np.random.default_rng(0).normal(size=(20, 2))
+    >>> names = [f"StratoFeatures_Low{number:04d}_DNA" for number in range(4)]
+    >>> table = pd.DataFrame(np.hstack([values, -values]), columns=names)
+    >>> table.insert(0, "Metadata_StratoFeatures", "small-1-abc")
+    >>> projection = fit_projection(table, n_components=2)
+    >>> projection.transform(table[names], "DNA").shape
+    (20, 2)
+    >>> round(float(projection.explained["DNA"].sum()), 3)
+    1.0
     """
     if isinstance(features, pd.DataFrame):
-        return _fit(features, "The frame", n_components)[0]
-    return _fit(read_features(features), os.fspath(features), n_components)[0]
+        return _fit_frame(features, "The frame", n_components)
+    return _fit_frame(read_features(features), os.fspath(features), n_components)
 
 
-def project(features, output, n_components=50):
-    """Fit a projection to what `read_features` reads and write it to a file.
+def write_projection(
+    features: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    n_components: int = 50,
+) -> str:
+    """Fit a projection to a table and write it to a file.
 
-    What was done, in words.
+    Parameters
+    ----------
+    features : str or path
+        What `stratonet.tables.read_features` reads.
+    output : str or path
+        The file; its folder is made if missing.
+    n_components : int
+        Of each channel.
+
+    Returns
+    -------
+    str
+        What was done, in lines for the user.
+
+    Raises
+    ------
+    ValueError
+        See `fit_projection`.
     """
-    made, left_out = _fit(read_features(features), os.fspath(features), n_components)
-    made.save(output)
+    frame = read_features(features)
+    projection = _fit_frame(frame, os.fspath(features), n_components)
+    projection.save(output)
     shares = ", ".join(
-        f"{channel} {values.sum():.0%}" for channel, values in made.explained.items()
+        f"{channel} {values.sum():.0%}"
+        for channel, values in projection.explained.items()
     )
-    return (
-        f"Projection   {made.id}\nFitted to    {made.rows:,} rows of"
-        f" {made.feature_set_id}; {left_out:,} with NaN are left out\nComponents  "
-        f" {made.width} of each channel, with this share of its variance in these rows:"
-        f" {shares}\nFile         {output}"
+    left_out = len(frame) - projection.rows
+    lines = [
+        f"Projection   {projection.id}",
+        f"Fitted to    {projection.rows:,} rows of {projection.feature_set_id};"
+        f" {left_out:,} with NaN are left out",
+        f"Components   {projection.width} of each channel, with this share of its"
+        f" variance in these rows: {shares}",
+        f"File         {output}",
+    ]
+    return "\n".join(lines)
+
+
+def _fit_frame(frame: pd.DataFrame, where: str, n_components: int) -> Projection:
+    """Fit a projection to the rows without NaN; ``where`` names the frame."""
+    feature_set_id = _get_feature_set_id(frame, where)
+    names = feature_columns(frame)
+    columns = {
+        channel: part
+        for channel, part in feature_parts(names).groupby("channel", sort=False)
+    }
+    taps = _find_taps(columns, where)
+    complete = frame[names].notna().all(axis=1).to_numpy()
+    n_rows = int(complete.sum())
+    _check_count(n_components, n_rows, taps, where)
+    channels = {}
+    for channel, part in columns.items():
+        # Channel by channel: a copy of all features may not fit into memory.
+        values = frame.loc[complete, part.index].to_numpy(np.float64)
+        channels[channel] = _fit_channel(values, n_components, channel, where)
+    return Projection(
+        feature_set_id,
+        taps,
+        {name: channel.means for name, channel in channels.items()},
+        {name: channel.components for name, channel in channels.items()},
+        {name: channel.explained for name, channel in channels.items()},
+        n_rows,
     )
 
 
-def _fit(frame, where, n_components):
-    """The projection, and how many rows were left out."""
+def _get_feature_set_id(frame: pd.DataFrame, where: str) -> str:
+    """Return the one feature set id of a table of features."""
     if PROJECTION in frame:
         raise ValueError(
             f"{where} holds components of {frame[PROJECTION].iloc[0]} already. Give a"
             " table of features."
         )
-    names = feature_columns(frame)
-    if not names or FEATURE_SET not in frame:
+    if not feature_columns(frame) or FEATURE_SET not in frame:
         raise ValueError(
             f"{where} holds no features of StratoNet with their {FEATURE_SET}."
         )
@@ -81,49 +170,24 @@ def _fit(frame, where, n_components):
             f"{where} holds features of {', '.join(map(str, ids))}. Give those of one"
             " feature set."
         )
-    parts = feature_parts(names)
-    taps = {
-        channel: _taps(part, where)
-        for channel, part in parts.groupby("channel", sort=False)
-    }
-    if len(set(taps.values())) > 1:
+    return str(ids[0])
+
+
+def _find_taps(columns: Mapping[str, pd.DataFrame], where: str) -> Taps:
+    """Find the taps, which all channels share."""
+    taps = {channel: _list_taps(part, where) for channel, part in columns.items()}
+    different = set(taps.values())
+    if len(different) > 1:
         raise ValueError(
             f"{where} has other taps for {', '.join(taps)}: {list(taps.values())}."
         )
-    (widths,) = set(taps.values())
-    whole = frame[names].notna().all(axis=1).to_numpy()
-    rows, width = int(whole.sum()), sum(count for _, count in widths)
-    if not 1 <= n_components < min(rows, width + 1):
-        raise ValueError(
-            f"{n_components} components need more rows than that, and no more than"
-            f" {width:,} features a channel. {where} has {rows:,} rows without NaN."
-        )
-    means, components, explained = {}, {}, {}
-    for channel, part in parts.groupby("channel", sort=False):
-        values = frame.loc[whole, part.index].to_numpy(np.float64)
-        scaler = StandardScaler(copy=False)
-        found = PCA(n_components, svd_solver="covariance_eigh").fit(
-            scaler.fit_transform(values)
-        )
-        varied = int((found.explained_variance_ratio_ > NO_VARIANCE).sum())
-        if varied < n_components:
-            raise ValueError(
-                f"{n_components} components need rows that differ in as many. The"
-                f" {rows:,} without NaN in {where} differ in {varied}, for {channel}."
-                f" Give more rows, or ask for {varied or 'no'} components."
-            )
-        means[channel] = scaler.mean_.astype(np.float32)
-        components[channel] = (found.components_ / scaler.scale_).astype(np.float32)
-        explained[channel] = found.explained_variance_ratio_.astype(np.float32)
-    return (
-        Projection(str(ids[0]), widths, means, components, explained, rows),
-        len(frame) - rows,
-    )
+    return different.pop()
 
 
-def _taps(part, where):
-    """Label and width of each tap of a channel, in the order of the columns."""
+def _list_taps(part: pd.DataFrame, where: str) -> Taps:
+    """List the taps of a channel, from what the names of its features say."""
     taps = []
+    # The projection takes features by position, so that none may be missing.
     for tap, numbers in part.groupby("tap", sort=False).number:
         if list(numbers) != list(range(len(numbers))):
             raise ValueError(
@@ -132,3 +196,39 @@ def _taps(part, where):
             )
         taps.append((tap, len(numbers)))
     return tuple(taps)
+
+
+def _check_count(n_components: int, n_rows: int, taps: Taps, where: str) -> None:
+    width = sum(tap_width for _, tap_width in taps)
+    # Of n rows, centred, only n - 1 are independent.
+    most = min(n_rows - 1, width)
+    if not 1 <= n_components <= most:
+        raise ValueError(
+            f"n_components must be at least 1, less than the rows, and no more than"
+            f" {width:,} features per channel. Received: {n_components} components."
+            f" {where} has {n_rows:,} rows without NaN."
+        )
+
+
+def _fit_channel(
+    values: np.ndarray, n_components: int, channel: str, where: str
+) -> _Channel:
+    """Fit components to features (n rows, n features), float64."""
+    # In place: `values` is a copy already.
+    scaler = StandardScaler(copy=False)
+    scaled = scaler.fit_transform(values)
+    # Of all solvers the one that is exact and quick for many rows.
+    pca = PCA(n_components, svd_solver="covariance_eigh").fit(scaled)
+    varied = int((pca.explained_variance_ratio_ > NO_VARIANCE).sum())
+    if varied < n_components:
+        raise ValueError(
+            f"{n_components} components need rows that differ in as many. The"
+            f" {len(values):,} without NaN in {where} differ in {varied}, for"
+            f" {channel}. Give more rows, or ask for {varied or 'no'} components."
+        )
+    return _Channel(
+        scaler.mean_.astype(np.float32),
+        # With the scale of each feature in them, there is one product to compute.
+        (pca.components_ / scaler.scale_).astype(np.float32),
+        pca.explained_variance_ratio_.astype(np.float32),
+    )

@@ -1,86 +1,118 @@
 """The thesis's balanced training set."""
 
+from __future__ import annotations
+
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from imblearn.base import BaseSampler
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
-from sklearn.utils import check_random_state
+from numpy.typing import ArrayLike
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval
 
 
 class StratifiedResampler(BaseSampler):
-    """Draw the same number of rows of each class: a balanced training set of ``n_samples`` rows (thesis, section 5.3).
+    """Draw the same number of rows of each class: a balanced training set.
 
     Classes that have more rows are drawn from without replacement, classes that have
-    fewer with replacement. In an `imblearn.pipeline.Pipeline` it acts on what the
-    pipeline is fitted to, and never on what is predicted.
+    fewer with replacement (thesis, section 5.3). In an `imblearn.pipeline.Pipeline` it
+    acts on what the pipeline is fitted to, and never on what is predicted.
 
     Parameters
     ----------
     n_samples : int, default=3000
         Rows of the balanced set. Where classes do not divide it, the first classes get
         one row more.
+
     random_state : int, RandomState instance or None, default=None
+        An int draws the same rows at every call.
 
     Attributes
     ----------
-    sample_indices_ : numpy.ndarray (n_samples,)
+    sample_indices_ : ndarray of shape (n_samples,)
         The rows that were drawn.
 
     See Also
     --------
-    imblearn.under_sampling.RandomUnderSampler, imblearn.over_sampling.RandomOverSampler
+    imblearn.under_sampling.RandomUnderSampler : Draws the rows of large classes.
+    imblearn.over_sampling.RandomOverSampler : Draws the rows of small classes.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from stratonet_sklearn import StratifiedResampler
+    >>> X = np.arange(8).reshape(-1, 1)
+    >>> y = np.array(["control"] * 6 + ["treated"] * 2)
+    >>> resampler = StratifiedResampler(n_samples=6, random_state=0)
+    >>> X_balanced, y_balanced = resampler.fit_resample(X, y)
+    >>> y_balanced.tolist()
+    ['control', 'control', 'control', 'treated', 'treated', 'treated']
+
+    In a pipeline:
+
     >>> from imblearn.pipeline import make_pipeline
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.svm import SVC
-    >>> from stratonet_sklearn import StratifiedResampler
     >>> X, y = load_iris(return_X_y=True)
-    >>> make_pipeline(StratifiedResampler(n_samples=90, random_state=0),
-    SVC()).fit(X[:120], y[:120]).score(X, y) > 0.9 True
+    >>> resampler = StratifiedResampler(n_samples=90, random_state=0)
+    >>> pipeline = make_pipeline(resampler, SVC()).fit(X[:120], y[:120])
+    >>> pipeline.score(X, y) > 0.9
+    True
     """
 
+    # Neither over- nor under-sampling: imbalanced-learn then checks no strategy.
     _sampling_type = "bypass"
-    _parameter_constraints = {
+    _parameter_constraints: dict[str, list[Any]] = {
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
     }
 
-    def __init__(self, n_samples=3000, *, random_state=None):
+    # The base class reads both; which rows are drawn is decided below.
+    sampling_strategy = "auto"
+    # Not the base class's check of X, which refuses NaN and text.
+    _check_X_y = RandomUnderSampler._check_X_y
+
+    def __init__(
+        self,
+        n_samples: int = 3000,
+        *,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.n_samples = n_samples
         self.random_state = random_state
 
-    # What the base class reads; which rows are drawn is decided below.
-    sampling_strategy = "auto"
-    _check_X_y = RandomUnderSampler._check_X_y
-
-    def _fit_resample(self, X, y):
-        classes, counts = np.unique(y, return_counts=True)
-        if self.n_samples < len(classes):
-            raise ValueError(
-                f"n_samples is at least 1 a class, {len(classes)}. Received:"
-                f" {self.n_samples}"
-            )
-        share, more = divmod(self.n_samples, len(classes))
-        wanted = {one: share + (number < more) for number, one in enumerate(classes)}
+    def _fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
+        wanted, available = self._count_rows(y)
+        # One stream of random numbers for both samplers.
         random_state = check_random_state(self.random_state)
-        under = RandomUnderSampler(
-            sampling_strategy={
-                one: min(wanted[one], count) for one, count in zip(classes, counts)
-            },
-            random_state=random_state,
-        )
+        fewer = {label: min(wanted[label], available[label]) for label in wanted}
+        under = RandomUnderSampler(sampling_strategy=fewer, random_state=random_state)
         over = RandomOverSampler(sampling_strategy=wanted, random_state=random_state)
+        # Large classes first, so that the second sampler has less to copy.
         X, y = over.fit_resample(*under.fit_resample(X, y))
         self.sample_indices_ = under.sample_indices_[over.sample_indices_]
         return X, y
 
-    def __sklearn_tags__(self):
+    def _count_rows(self, y: ArrayLike) -> tuple[dict[Any, int], dict[Any, int]]:
+        """Count the rows of each class that are wanted, and those that there are."""
+        classes, counts = np.unique(y, return_counts=True)
+        if self.n_samples < len(classes):
+            raise ValueError(
+                f"n_samples must be at least 1 per class, {len(classes)}. Received:"
+                f" {self.n_samples}"
+            )
+        share, rest = divmod(self.n_samples, len(classes))
+        wanted = {
+            label: share + (number < rest) for number, label in enumerate(classes)
+        }
+        return wanted, dict(zip(classes, counts))
+
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.string = True
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         tags.sampler_tags.sample_indices = True
         return tags

@@ -1,9 +1,16 @@
-"""Door one: a scikit-learn transformer from images to StratoNet features."""
+"""A scikit-learn transformer from images to StratoNet features."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
 from sklearn.utils.validation import (
     _check_feature_names_in,
     check_array,
@@ -56,7 +63,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         Names of the columns seen during `fit`, when it was given a DataFrame.
 
     feature_set_id_ : str
-        Which network and preprocessing made the features, see `stratonet.StratoNet`.
+        Which network and preprocessing the features come from, see
+        `stratonet.StratoNet`.
 
     See Also
     --------
@@ -64,20 +72,28 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
 
     References
     ----------
-    ---------- van Elswijk, M. (2024). StratoNet, a deep learning approach to high
-    content screening feature extraction. Master's thesis, Leiden University.
+    van Elswijk, M. (2024). StratoNet, a deep learning approach to high content
+    screening feature extraction. Master's thesis, Leiden University.
 
     Examples
     --------
+    Two image sets of one channel; the earliest layer is the quickest:
+
     >>> import numpy as np
     >>> from stratonet_sklearn import StratoFeatureTransformer
-    >>> images = np.random.default_rng(0).integers(0, 4096, (2, 64, 64),
-    dtype=np.uint16)
-    >>> StratoFeatureTransformer(taps="low").fit_transform(images).shape
-    (2, 512)
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.integers(0, 4096, (2, 32, 32), dtype=np.uint16)
+    >>> transformer = StratoFeatureTransformer(
+    ...     taps="conv2_block1_out", channels=["DNA"]
+    ... )
+    >>> features = transformer.fit_transform(images)
+    >>> features.shape, features.dtype
+    ((2, 256), dtype('float32'))
+    >>> transformer.get_feature_names_out()[0]
+    'StratoFeatures_Conv2Block10000_DNA'
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: dict[str, list[Any]] = {
         "weights": [str, os.PathLike],
         "taps": [str, list, tuple, None],
         "channels": [list, tuple, None],
@@ -88,12 +104,12 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        weights="stratonet50",
-        taps=None,
-        channels=None,
-        provider="CPUExecutionProvider",
-        verbose=False,
-    ):
+        weights: str | os.PathLike[str] = "stratonet50",
+        taps: str | Sequence[str] | None = None,
+        channels: Sequence[str] | None = None,
+        provider: str = "CPUExecutionProvider",
+        verbose: bool = False,
+    ) -> None:
         self.weights = weights
         self.taps = taps
         self.channels = channels
@@ -101,8 +117,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
-        """Note the channels, and check that their names and the taps are sound. No pixel is read.
+    def fit(self, X: ArrayLike, y: object = None) -> StratoFeatureTransformer:
+        """Note the channels, and check their names and the taps. No pixel is read.
 
         Parameters
         ----------
@@ -114,29 +130,25 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            X holds no images, or a parameter does not suit them.
         """
-        _, count = self._image_sets(X)
+        _, n_channels = self._image_sets(X)
+        # It notes names of columns; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
-        named = self.channels
-        if named is None:
-            named = getattr(
-                self,
-                "feature_names_in_",
-                [f"Channel{number}" for number in range(1, count + 1)],
-            )
-        if len(named) != count:
-            raise ValueError(
-                f"channels names {len(named)} channels: {list(named)}. Received images"
-                f" with {count}."
-            )
-        net = self._net()
-        feature_names(net.taps, named)
-        self.channels_ = list(named)
-        self.n_features_in_ = count
+        channels = self._name_channels(n_channels)
+        net = self._load_network()
+        # Refuses names that no column can have.
+        feature_names(net.taps, channels)
+        self.channels_ = channels
+        self.n_features_in_ = n_channels
         self.feature_set_id_ = net.feature_set_id
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Turn images into features.
 
         Parameters
@@ -144,44 +156,45 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         X : array, list or DataFrame
             - array (n, height, width): one channel; array (n, height, width, channels);
             - list of n such images without the first axis, of any sizes;
-            - DataFrame or 2-D object array of paths or URLs, one row an image set, one
-              column a channel.
+            - DataFrame or 2-D object array of paths or URLs, one row per image set, one
+              column per channel.
 
         Returns
         -------
         ndarray of shape (n, n_channels * features of one channel), float32
+            All features of the first channel, then all of the next.
 
         Raises
         ------
         ValueError, TypeError, OSError
             Images that are not what `fit` has seen or cannot be measured; the message
-            names the file or the place.
+            names the file, or the image by its number.
         """
         check_is_fitted(self)
-        images, count = self._image_sets(X)
+        images, n_channels = self._image_sets(X)
         validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
-        if count != self.n_features_in_:
+        if n_channels != self.n_features_in_:
+            # scikit-learn's own words, which its checks look for.
             raise ValueError(
-                f"X has {count} features, but {type(self).__name__} is expecting"
-                f" {self.n_features_in_} features as input: one a channel."
+                f"X has {n_channels} features, but {type(self).__name__} is expecting"
+                f" {self.n_features_in_} features as input: one per channel."
             )
-        net = self._net()
-        total = len(images) * count
-        features = np.empty((total, net.width), np.float32)
-        places = (
-            (number, channel, image)
-            for number, image in enumerate(images)
-            for channel in range(count)
+        net = self._load_network()
+        n_planes = len(images) * n_channels
+        # Filled as they come: stacked at the end, they would be in memory twice.
+        features = np.empty((n_planes, net.width), np.float32)
+        rows = net.stream(
+            _list_planes(images, n_channels), read=_read_pixels, name=_name_plane
         )
-        rows = net.stream(places, read=_read, name=_name)
-        for number, row in enumerate(
-            tqdm(rows, total=total, disable=not self.verbose, unit="plane")
-        ):
+        progress = tqdm(rows, total=n_planes, disable=not self.verbose, unit="plane")
+        for number, row in enumerate(progress):
             features[number] = row
-        return features.reshape(len(images), count * net.width)
+        return features.reshape(len(images), n_channels * net.width)
 
-    def get_feature_names_out(self, input_features=None):
-        """Names of the features: all of the first channel, then all of the next.
+    def get_feature_names_out(
+        self, input_features: ArrayLike | None = None
+    ) -> np.ndarray:
+        """Get the names of the features: all of the first channel, then of the next.
 
         Parameters
         ----------
@@ -194,13 +207,34 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
-        return np.asarray(self._net().feature_names(self.channels_), dtype=object)
+        names = self._load_network().feature_names(self.channels_)
+        return np.asarray(names, dtype=object)
+
+    def _name_channels(self, n_channels: int) -> list[str]:
+        channels = self.channels
+        if channels is None:
+            numbers = range(1, n_channels + 1)
+            numbered = [f"Channel{number}" for number in numbers]
+            # What `validate_data` has noted of a DataFrame.
+            channels = getattr(self, "feature_names_in_", numbered)
+        if len(channels) != n_channels:
+            raise ValueError(
+                f"channels names {len(channels)} channels: {list(channels)}. Received"
+                f" images with {n_channels}."
+            )
+        return list(channels)
 
     @staticmethod
-    def _image_sets(X):
-        """The images of X, each (height, width), (height, width, channels) or (paths), and how many channels it has."""
+    def _image_sets(X: ArrayLike) -> tuple[Sequence[np.ndarray], int]:
+        """Return the images of X, and how many channels they have.
+
+        Images are (height, width) or (height, width, channels) pixels, or (channels,)
+        paths.
+        """
         received = type(X).__name__
         if not isinstance(X, (list, tuple)):
+            # Of scikit-learn's checks only what holds for images too: no sparse
+            # matrix, no complex numbers.
             X = check_array(
                 X,
                 dtype=None,
@@ -217,35 +251,20 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
                 f" Received: {received}."
             )
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OU":
-            for (row, column), path in np.ndenumerate(X):
-                if not isinstance(path, (str, os.PathLike)):
-                    raise ValueError(
-                        f"Image paths are strings. Received in row {row}, column"
-                        f" {column}: {path!r}"
-                    )
+            _check_paths(X)
             return X, X.shape[1]
         images = [np.asarray(image) for image in X]
-        for number, image in enumerate(images):
-            if image.ndim not in (2, 3):
-                raise ValueError(
-                    f"{_EXPECTED} Received: {received}, image {number} of shape"
-                    f" {image.shape} and dtype {image.dtype}."
-                )
-        counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
-        if len(counts) > 1 or 0 in counts:
-            raise ValueError(
-                "All images need the same channels. Received images with"
-                f" {sorted(counts)} channels."
-            )
-        return images, counts.pop()
+        return images, _count_channels(images, received)
 
-    def _net(self):
+    def _load_network(self) -> StratoNet:
+        # Cached within a process, and not an attribute: dumps stay small.
         return StratoNet.load(self.weights, self.taps, self.provider)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
+        # Features are float32, whatever the pixels are.
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -253,18 +272,69 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
 _EXPECTED = (
     "X is an array (n, height, width) or (n, height, width, channels), a list of images"
     " (height, width) or (height, width, channels), or a DataFrame or 2-D object array"
-    " of image paths with one column a channel. Reshape your data with X[np.newaxis] if"
-    " it is one sample, a single image."
+    " of image paths with one column per channel. Reshape your data with X[np.newaxis]"
+    " if it is one sample, a single image."
 )
 
 
-def _read(place):
-    _, channel, image = place
-    if image.ndim == 1:
-        return read_plane(image[channel])
-    return image if image.ndim == 2 else image[..., channel]
+@dataclass(frozen=True)
+class _Plane:
+    """A channel of an image set: where its pixels are, and how a message names it."""
+
+    number: int
+    channel: int
+    image: np.ndarray
+
+    @property
+    def is_path(self) -> bool:
+        return self.image.ndim == 1
 
 
-def _name(place):
-    number, channel, image = place
-    return image[channel] if image.ndim == 1 else f"Image {number}, channel {channel}"
+def _check_paths(paths: np.ndarray) -> None:
+    # Before any image is read: an empty cell (NaN) may be in the last row, hours later.
+    for (row, column), path in np.ndenumerate(paths):
+        if not isinstance(path, (str, os.PathLike)):
+            raise ValueError(
+                f"Image paths are strings. Received in row {row}, column {column}:"
+                f" {path!r}"
+            )
+
+
+def _count_channels(images: Sequence[np.ndarray], received: str) -> int:
+    """Count the channels of pixels, which all images share."""
+    for number, image in enumerate(images):
+        if image.ndim not in (2, 3):
+            raise ValueError(
+                f"{_EXPECTED} Received: {received}, image {number} of shape"
+                f" {image.shape} and dtype {image.dtype}."
+            )
+    # An image (height, width) is one of one channel.
+    counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
+    if len(counts) > 1 or 0 in counts:
+        raise ValueError(
+            "All images need the same channels. Received images with"
+            f" {sorted(counts)} channels."
+        )
+    return counts.pop()
+
+
+def _list_planes(images: Sequence[np.ndarray], n_channels: int) -> Iterator[_Plane]:
+    """List planes in the order of the features: the channels of an image together."""
+    for number, image in enumerate(images):
+        for channel in range(n_channels):
+            yield _Plane(number, channel, image)
+
+
+def _read_pixels(plane: _Plane) -> np.ndarray:
+    """Read the pixels, (height, width)."""
+    if plane.is_path:
+        return read_plane(plane.image[plane.channel])
+    if plane.image.ndim == 2:
+        return plane.image
+    return plane.image[..., plane.channel]
+
+
+def _name_plane(plane: _Plane) -> str:
+    if plane.is_path:
+        return plane.image[plane.channel]
+    return f"Image {plane.number}, channel {plane.channel}"

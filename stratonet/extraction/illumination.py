@@ -1,53 +1,42 @@
-"""Illumination functions, read and applied as CellProfiler 4.2's LoadData and CorrectIlluminationApply do.
+"""Illumination functions, decoded and applied as CellProfiler 4.2 does.
 
-What CellProfiler does (``cellprofiler_core/image/_image.py``,
-``.../abstract_image/file/_file_image.py``, ``bioformats/formatreader.py``,
-``cellprofiler/modules/correctilluminationapply.py``):
+What its LoadData and CorrectIlluminationApply do
+(``cellprofiler_core/image/_image.py``, ``.../abstract_image/file/_file_image.py``,
+``bioformats/formatreader.py``, ``cellprofiler/modules/correctilluminationapply.py``):
 
 - Image files, TIFF functions among them, become float32. Integers are divided by the
-  range of their dtype, so that
-  uint8 and uint16 come to lie in [0, 1]; floats keep their values. (NamesAndTypes does
-  not rescale what it loads as an illumination function, but then integers are divided
-  all the same.) A TIFF file with the tag MaxSampleValue, which is rare, would be
-  divided by that instead: this is the one thing not followed here.
+  range of their dtype, so that uint8 and uint16 come to lie in [0, 1]; floats keep
+  their values. (NamesAndTypes does not rescale what it loads as an illumination
+  function, but then integers are divided all the same.) A TIFF file with the tag
+  MaxSampleValue, which is rare, would be divided by that instead: this is the one
+  thing not followed here.
 - ``.npy`` and ``.mat`` hold the function itself. It becomes float32 too: floats keep
-  their values, integers are brought
-  to [0, 1] by the range of their dtype, as Matlab's ``im2double`` does.
+  their values, integers are brought to [0, 1] by the range of their dtype, as Matlab's
+  ``im2double`` does.
 - The image is divided by the function, or the function subtracted; then what lies below
-  0 becomes 0 and what lies above
-  1 becomes 1, both by default.
+  0 becomes 0 and what lies above 1 becomes 1, both by default.
 """
 
+from __future__ import annotations
+
 import io
+from typing import IO
 
 import numpy as np
 
 from stratonet.files.images import TIFF, decode_plane, name_damaged_file
 from stratonet.files.urls import get_extension
 
-
-def _load_mat(file):
-    from scipy.io import loadmat
-
-    variables = loadmat(file)
-    if "Image" not in variables:
-        held = (
-            ", ".join(name for name in variables if not name.startswith("__")) or "none"
-        )
-        raise ValueError(f"it lacks the variable Image. It holds: {held}")
-    return np.asarray(variables["Image"])
-
-
-ARRAYS = {".npy": np.lib.format.read_array, ".mat": _load_mat}
 METHODS = {"divide": np.divide, "subtract": np.subtract}
 
 
-def read_function(content, name):
-    """The illumination function in the bytes of a file.
+def decode_function(content: bytes, name: str) -> np.ndarray:
+    """Decode an illumination function from the bytes of its file.
 
     Parameters
     ----------
     content : bytes
+        Of the whole file.
     name : str
         The file's path or URL: its extension tells the format (.npy, .mat with the
         variable ``Image``, .tif, .tiff), and errors begin with it.
@@ -62,42 +51,34 @@ def read_function(content, name):
         Another format, damaged, not two dimensions, empty, not numbers, NaN or
         infinite. The message names the file.
     """
-    kind = get_extension(name)
-    if kind in TIFF:
-        function = _from_image(decode_plane(content, name))
-    elif kind in ARRAYS:
-        with name_damaged_file(name, content, "an illumination function"):
-            function = ARRAYS[kind](io.BytesIO(content))
-        if function.dtype.kind not in "uif" or function.ndim != 2 or not function.size:
-            raise ValueError(
-                f"{name}: an illumination function is one grey image, numbers of shape"
-                f" (height, width). Received: shape {function.shape}, dtype"
-                f" {function.dtype}. Give one file a channel."
-            )
-        function = _from_array(function)
+    extension = get_extension(name)
+    if extension in TIFF:
+        function = _scale_image(decode_plane(content, name))
+    elif extension in _ARRAY_READERS:
+        function = _scale_array(_decode_array(content, name, extension))
     else:
         raise ValueError(
             f"{name}: illumination functions are read from"
-            f" {', '.join([*ARRAYS, *TIFF])} files. Received: {kind!r}"
+            f" {', '.join([*_ARRAY_READERS, *TIFF])} files. Received: {extension!r}"
         )
-    bad = function.size - np.count_nonzero(np.isfinite(function))
-    if bad:
+    n_bad = function.size - np.count_nonzero(np.isfinite(function))
+    if n_bad:
         raise ValueError(
-            f"{name}: an illumination function is finite. Received: {bad} of"
+            f"{name}: an illumination function is finite. Received: {n_bad} of"
             f" {function.size} values NaN or infinite. Calculate it anew."
         )
     return function
 
 
-def correct(plane, function, method):
-    """The plane without its uneven illumination, exactly as CorrectIlluminationApply gives it with its defaults.
+def correct_plane(plane: np.ndarray, function: np.ndarray, method: str) -> np.ndarray:
+    """Correct a plane exactly as CorrectIlluminationApply does with its defaults.
 
     Parameters
     ----------
     plane : numpy.ndarray (height, width)
         As it lies in the image file: bool, integer or float.
     function : numpy.ndarray (height, width), float32
-        See `read_function`.
+        See `decode_function`.
     method : {"divide", "subtract"}
         "divide" for functions calculated as *Regular*, "subtract" for those calculated
         as *Background*.
@@ -112,10 +93,16 @@ def correct(plane, function, method):
     ValueError
         Plane and function differ in shape, or values become NaN or infinite because the
         function has zeros.
+
+    Examples
+    --------
+    >>> plane = np.array([[51, 102]], np.uint8)
+    >>> correct_plane(plane, np.array([[1, 2]], np.float32), "divide").tolist()
+    [[0.20000000298023224, 0.20000000298023224]]
     """
     if method not in METHODS:
         raise ValueError(
-            f"An illumination function divides or subtracts. Received: {method!r}"
+            f"`method` is one of {', '.join(METHODS)}. Received: {method!r}"
         )
     if plane.shape != function.shape:
         raise ValueError(
@@ -123,12 +110,13 @@ def correct(plane, function, method):
             f" {plane.shape} and {function.shape}. Is it the function of another"
             " channel, plate or binning?"
         )
+    # Zeros of the function are told below, with a hint: no warning beside it.
     with np.errstate(all="ignore"):
-        corrected = METHODS[method](_from_image(plane), function)
-    bad = corrected.size - np.count_nonzero(np.isfinite(corrected))
-    if bad:
+        corrected = METHODS[method](_scale_image(plane), function)
+    n_bad = corrected.size - np.count_nonzero(np.isfinite(corrected))
+    if n_bad:
         raise ValueError(
-            f"With its illumination function ({method}), {bad} of {corrected.size}"
+            f"With its illumination function ({method}), {n_bad} of {corrected.size}"
             " pixels become NaN or infinite: the function has"
             f" {np.count_nonzero(function == 0)} zeros. Calculate it anew, rescaled to"
             " 1 and above."
@@ -136,27 +124,60 @@ def correct(plane, function, method):
     return np.clip(corrected, 0, 1)
 
 
-def _from_image(pixels):
+def _read_mat(file: IO[bytes]) -> np.ndarray:
+    from scipy.io import loadmat
+
+    variables = loadmat(file)
+    if "Image" not in variables:
+        names = [name for name in variables if not name.startswith("__")]
+        held = ", ".join(names) or "none"
+        raise ValueError(f"it lacks the variable Image. It holds: {held}")
+    return np.asarray(variables["Image"])
+
+
+def _read_npy(file: IO[bytes]) -> np.ndarray:
+    # Not numpy.load, which would take .npz files and pickles for arrays too.
+    return np.lib.format.read_array(file)
+
+
+_ARRAY_READERS = {".npy": _read_npy, ".mat": _read_mat}
+
+
+def _decode_array(content: bytes, name: str, extension: str) -> np.ndarray:
+    with name_damaged_file(name, content, "an illumination function"):
+        array = _ARRAY_READERS[extension](io.BytesIO(content))
+    is_number = array.dtype.kind in "uif"
+    if not is_number or array.ndim != 2 or array.size == 0:
+        raise ValueError(
+            f"{name}: an illumination function is one grey image, numbers of shape"
+            f" (height, width). Received: shape {array.shape}, dtype {array.dtype}."
+            " Give one file per channel."
+        )
+    return array
+
+
+def _scale_image(pixels: np.ndarray) -> np.ndarray:
     """Pixels of an image file as CellProfiler loads them, float32.
 
     See ``bioformats.formatreader.ImageReader.read``.
     """
-    return pixels.astype(np.float32) / _span(pixels.dtype)
+    return pixels.astype(np.float32) / _get_span(pixels.dtype)
 
 
-def _from_array(array):
+def _scale_array(array: np.ndarray) -> np.ndarray:
     """An array as CellProfiler takes it for an image, float32.
 
     See ``cellprofiler_core.image.Image.set_image``.
     """
     lowest = np.iinfo(array.dtype).min if array.dtype.kind == "i" else 0
-    with np.errstate(over="ignore"):  # beyond float32: infinite
-        return (array.astype(np.float32) - np.float32(lowest)) / _span(array.dtype)
+    with np.errstate(over="ignore"):  # beyond float32: infinite, and told so
+        shifted = array.astype(np.float32) - np.float32(lowest)
+        return shifted / _get_span(array.dtype)
 
 
-def _span(dtype):
-    """What integers of a dtype are divided by.
-
-    To Bio-Formats, pixels of one bit are bytes.
-    """
-    return np.float32(2.0 ** (8 * dtype.itemsize) - 1 if dtype.kind in "bui" else 1)
+def _get_span(dtype: np.dtype) -> np.float32:
+    """What integers of a dtype are divided by; 1 for floats."""
+    if dtype.kind not in "bui":
+        return np.float32(1)
+    # To Bio-Formats, pixels of one bit are bytes.
+    return np.float32(2.0 ** (8 * dtype.itemsize) - 1)

@@ -1,71 +1,93 @@
 """Units of work on this machine."""
 
-from concurrent.futures import ThreadPoolExecutor
+from __future__ import annotations
 
-from stratonet.extraction.measure import READERS_PER_CORE
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stratonet.extraction.measure import (
+    READERS_PER_CORE,
+    Measured,
+    measure_unit,
+    read_unit,
+)
 from stratonet.parallel import count_cores, map_ahead
 from stratonet.resources import Monitor
 
-# While one well is written, or waits for its first image, the others keep the cores busy.
+if TYPE_CHECKING:
+    from stratonet.extraction.destination import Destination
+    from stratonet.extraction.units import Unit
+
+T = TypeVar("T")
+# While one well is written, or waits for its first image, the others keep the cores
+# busy.
 WELLS_AT_ONCE = 3
 
 
-class Local:
-    """This machine: a context manager, which watches its resources meanwhile."""
+class LocalEngine:
+    """Measures on this machine, on all its cores; see `Engine`.
 
-    def __init__(self, _address=None):
+    Attributes
+    ----------
+    name : str
+        ``"local"``, in the table of runs.
+
+    Examples
+    --------
+    >>> with LocalEngine() as engine:
+    ...     engine.submit(max, 1, 2).result()
+    2
+    """
+
+    name = "local"
+
+    def __enter__(self) -> LocalEngine:
         self._monitor = Monitor()
+        # One thread: joining tables must not take the cores from the network.
         self._beside = ThreadPoolExecutor(1)
-
-    def __enter__(self):
         self._monitor.start()
         return self
 
-    def __exit__(self, *failure):
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._beside.shutdown()
         self._monitor.stop()
 
-    def submit(self, function, *arguments):
-        """Call a function beside the measuring: a `concurrent.futures.Future`."""
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Call a function in a thread, see `Engine.submit`."""
         return self._beside.submit(function, *arguments)
 
-    def reports(self):
-        """What the run takes of the machine, see `stratonet.resources.Monitor.report`.
-
-        A list of one.
-        """
+    def report_resources(self) -> list[Mapping[str, Any]]:
+        """Report time, CPU and memory, see `Engine.report_resources`."""
         return [self._monitor.report()]
 
-    def measure(self, destination, units, advance):
-        """Measure units and write them.
-
-        Parameters
-        ----------
-        destination : Destination
-        units : iterable of Unit
-            Drawn as needed.
-        advance : callable
-            Called for each image set.
-
-        Yields
-        ------
-        (Unit, int)
-            The unit, and how many of its image sets could not be measured whole.
-        """
+    def measure_units(
+        self,
+        destination: Destination,
+        units: Iterable[Unit],
+        advance: Callable[[int], None],
+    ) -> Iterator[tuple[Unit, int]]:
+        """Measure units and write them, see `Engine.measure_units`."""
         recipe = destination.recipe
 
-        def do(unit):
-            return unit, destination.write(
-                unit, counted(recipe.measure(unit, recipe.read(unit, readers)))
-            )
+        def measure_and_write(unit: Unit) -> tuple[Unit, int]:
+            image_sets = read_unit(recipe, unit, readers)
+            measured = measure_unit(recipe, unit, image_sets)
+            return unit, destination.write_unit(unit, count(measured))
 
-        def counted(measured):
-            for one in measured:
-                yield one
+        def count(measured: Iterable[Measured]) -> Iterator[Measured]:
+            for image_set in measured:
+                yield image_set
                 advance(1)
 
         with (
             ThreadPoolExecutor(READERS_PER_CORE * count_cores()) as readers,
             ThreadPoolExecutor(WELLS_AT_ONCE) as wells,
         ):
-            yield from map_ahead(wells, do, units, WELLS_AT_ONCE - 1)
+            yield from map_ahead(wells, measure_and_write, units, WELLS_AT_ONCE - 1)

@@ -1,29 +1,39 @@
 """One unit of work, from its files to its features.
 
-The same in a thread, a process or on another machine.
+`read_unit`, then `measure_unit`; or `prepare_unit` between them, where one machine
+reads and another measures. The features are the same.
 """
 
+from __future__ import annotations
+
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any, Union
 
 import numpy as np
 
-from stratonet import crops
-from stratonet.extraction import illumination
-from stratonet.files.images import decode_plane
+from stratonet.extraction.illumination import correct_plane, decode_function
+from stratonet.extraction.objects import (
+    SegmentedObjects,
+    read_label_image,
+    take_centers,
+)
+from stratonet.extraction.recipe import ObjectsFromCenters, ObjectsFromLabels, Recipe
+from stratonet.extraction.sources.imagesets import decode_image, read_image_bytes
+from stratonet.extraction.units import Unit
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
-from stratonet.naming import feature_names
-from stratonet.network import StratoNet, read_card
+from stratonet.naming import ILLUMINATION, URL, image_column
 from stratonet.parallel import count_cores, map_ahead
 from stratonet.preprocessing import check_plane, to_grey
-from stratonet.tables.columns import CENTER, OBJECT_NUMBER
 
 # Waiting for a disk or S3 costs no core: more threads read than compute.
 READERS_PER_CORE = 4
-# What is wrong with one file. Anything else is wrong with the place, and stops the run.
-OF_ONE_FILE = (
+# Errors of a single file. Any other concerns the disk or server, and stops the run.
+FILE_ERRORS = (
     FileNotFoundError,
     PermissionError,
     IsADirectoryError,
@@ -31,6 +41,12 @@ OF_ONE_FILE = (
     ValueError,
     TypeError,
 )
+# In place of the number of a channel: the reason concerns the objects.
+OF_OBJECTS = -1
+
+
+class DamagedImage(ValueError):
+    """An image cannot be measured, and the run is strict."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +56,32 @@ class Failure:
     reason: str
 
 
-@dataclass(frozen=True)
-class Objects:
-    """Objects of one image set: their numbers (n,), and the rows and columns of their centres (n, 2), in pixels.
+# A plane on its way: the bytes of its file, or its pixels, or why there are none.
+Plane = Union[bytes, np.ndarray, Failure]
 
-    ``shape`` is that of the label image they come from.
+
+@dataclass(frozen=True, eq=False)
+class ReadImageSet:
+    """What was read of one image set.
+
+    Attributes
+    ----------
+    objects : SegmentedObjects, Failure or None
+        None where whole images are measured.
+    planes : list of bytes, numpy.ndarray or Failure
+        One per channel: the bytes of its file; after `prepare_unit` the plane itself.
     """
 
-    numbers: np.ndarray
-    centres: np.ndarray
-    shape: tuple = None
+    objects: SegmentedObjects | Failure | None
+    planes: list[Plane]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
     """One image set, measured.
 
     Attributes
     ----------
-    metadata : dict
-        Its ``Metadata_*``.
     numbers : numpy.ndarray (n,), or None
         Those of its objects; None for a whole image, where n is 1.
     features : numpy.ndarray (n, n channels, width), float32
@@ -68,279 +90,263 @@ class Measured:
         What went wrong: the number of the channel (-1: the objects), and the reason.
     """
 
-    metadata: dict
-    numbers: np.ndarray
+    numbers: np.ndarray | None
     features: np.ndarray
-    errors: list
+    errors: list[list[tuple[int, str]]]
 
 
-class DamagedImage(ValueError):
-    """An image cannot be measured, and the run is strict."""
+@dataclass(frozen=True, eq=False)
+class _QueuedPlane:
+    """A plane that the network takes, and where its features belong."""
+
+    measured: Measured
+    index: int  # of the object
+    channel: int
+    row: Mapping[str, Any]
+    plane: Plane
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What is measured and how. Small and without credentials: it travels to other processes and machines.
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A step of measuring: a plane of an image set, or (None) that it has no more."""
 
-    Attributes
+    measured: Measured
+    plane: _QueuedPlane | None
+
+
+def read_unit(recipe: Recipe, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]:
+    """Read the image sets of a unit, in order and ahead.
+
+    Parameters
     ----------
-    storage : Storage
-    channels : tuple of str
-    weights, taps, provider
-        See `stratonet.StratoNet.load`.
-    illumination : {"divide", "subtract"}, optional
-        Correct each image by its illumination function.
-    labels : str, optional
-        The label image whose objects are measured.
-    size : int, optional
-        Side of the square around each object, in pixels. None measures whole images.
-    strict : bool
-        Raise at the first image that cannot be measured.
+    recipe : Recipe
+        Names the channels and the objects.
+    unit : Unit
+        What to read.
+    readers : concurrent.futures.Executor
+        The threads that read.
+
+    Yields
+    ------
+    ReadImageSet
+        With the bytes of files.
+
+    Raises
+    ------
+    Unreachable
+        The place of the images cannot be reached.
+    DamagedImage
+        The recipe is strict, and an image is missing.
     """
+    jobs: list[Callable[[], Any]] = []
+    for index, row in enumerate(unit.rows.to_dict("records")):
+        if recipe.objects.size:
+            read_objects = partial(_read_objects, recipe, unit, index, row)
+            jobs.append(partial(_attempt, recipe, recipe.objects.label, read_objects))
+        for channel in recipe.channels:
+            read_plane = partial(read_image_bytes, row, channel, recipe.storage)
+            jobs.append(partial(_attempt, recipe, channel, read_plane))
+    n_ahead = READERS_PER_CORE * count_cores()
+    results = map_ahead(readers, _call, jobs, n_ahead)
+    for _ in range(len(unit.rows)):
+        objects = next(results) if recipe.objects.size else None
+        yield ReadImageSet(objects, [next(results) for _ in recipe.channels])
 
-    storage: Storage
-    channels: tuple
-    weights: str = "stratonet50"
-    taps: tuple = None
-    provider: str = "CPUExecutionProvider"
-    illumination: str = None
-    labels: str = None
-    size: int = None
-    strict: bool = False
 
-    @property
-    def net(self):
-        """The network, opened once a process."""
-        return StratoNet.load(self.weights, self.taps, self.provider)
+def prepare_unit(
+    recipe: Recipe, unit: Unit, image_sets: Iterable[ReadImageSet]
+) -> Iterator[ReadImageSet]:
+    """Decode the planes of a unit, and bring whole images to the network's input.
 
-    @property
-    def card(self):
-        """The card of the weights, without the network."""
-        return read_card(self.weights)
+    On a cluster the machine that reads does this, and sends less to the one that
+    measures.
 
-    @property
-    def feature_names(self):
-        """The names of all columns of features."""
-        return _names(self)
+    Parameters
+    ----------
+    recipe : Recipe
+        Says how to correct and scale planes.
+    unit : Unit
+        The unit that was read.
+    image_sets : iterable of ReadImageSet
+        What `read_unit` yields.
 
-    @property
-    def manifest(self):
-        """What decides the numbers, as JSON can hold it."""
-        return {
-            "feature_set": self.net.feature_set_id,
-            "taps": [tap.layer for tap in self.card.choose(self.taps)],
-            "channels": list(self.channels),
-            "illumination": self.illumination,
-            "objects": self.size and (self.labels or "centres"),
-            "size": self.size,
-        }
+    Yields
+    ------
+    ReadImageSet
+        With planes in place of bytes.
+    """
+    for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
+        planes = []
+        for channel, plane in zip(recipe.channels, image_set.planes):
+            planes.append(_prepare_plane(recipe, row, channel, plane))
+        yield ReadImageSet(image_set.objects, planes)
 
-    def read(self, unit, pool):
-        """Yield for each image set of a unit what `measure` takes, read in order and ahead.
 
-        Yields
-        ------
-        tuple
-            `Objects`, a `Failure`, or None for a whole image; and a list with, for each
-            channel, the content of its file as bytes, or a `Failure`.
+def measure_unit(
+    recipe: Recipe, unit: Unit, image_sets: Iterable[ReadImageSet]
+) -> Iterator[Measured]:
+    """Measure the image sets of a unit, in order.
 
-        Raises
-        ------
-        Unreachable
-            The place of the images cannot be reached.
-        DamagedImage
-            The recipe is strict, and an image is missing.
-        """
-        jobs = []
-        for number, row in enumerate(unit.rows.to_dict("records")):
-            if self.labels:
-                jobs.append((self._labels, self.labels, row))
-            elif self.size:
-                jobs.append((_given, "centres", unit.centres[number]))
-            jobs += [
-                (self._content, channel, row, channel) for channel in self.channels
-            ]
-        results = map_ahead(pool, self._attempt, jobs, READERS_PER_CORE * count_cores())
-        for _ in range(len(unit.rows)):
-            objects = next(results) if self.size else None
-            yield objects, [next(results) for _ in self.channels]
+    Parameters
+    ----------
+    recipe : Recipe
+        Says how to correct and scale planes.
+    unit : Unit
+        The unit that was read.
+    image_sets : iterable of ReadImageSet
+        What `read_unit` or `prepare_unit` yields, here or on another machine.
 
-    def prepare(self, unit, fields):
-        """Yield what `read` yields with planes in place of bytes, of whole images as the network sees them."""
-        for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
-            yield (
-                objects,
-                [
-                    self._prepared(row, *of_channel)
-                    for of_channel in zip(self.channels, channels)
-                ],
-            )
+    Yields
+    ------
+    Measured
+    """
+    if recipe.objects.size:
+        # All objects are cut out of the same planes, which are decoded once.
+        image_sets = prepare_unit(recipe, unit, image_sets)
+    # What the network has been given, and which image set it belongs to.
+    steps: deque[_Step] = deque()
+    planes = _queue_planes(recipe, unit, image_sets, steps)
+    features = recipe.network.stream(
+        planes, read=partial(_take_plane, recipe), prepared=True
+    )
+    for values in features:
+        while steps[0].plane is None:
+            yield steps.popleft().measured
+        plane = steps.popleft().plane
+        if plane is not None and values is not None:
+            plane.measured.features[plane.index, plane.channel] = values
+    # Behind the last plane there are only ends of image sets.
+    for step in steps:
+        yield step.measured
 
-    def measure(self, unit, fields):
-        """Yield a `Measured` for each image set of a unit, in order.
 
-        Parameters
-        ----------
-        unit : Unit
-        fields : iterable
-            What `read` or `prepare` yields, from this or another machine.
-        """
-        net, queue = self.net, deque()
-        if self.size:
-            fields = self.prepare(unit, fields)
+def _call(job: Callable[[], Any]) -> Any:
+    return job()
 
-        def planes():
-            for row, (objects, channels) in zip(unit.rows.to_dict("records"), fields):
-                measured = self._empty(row, objects, channels)
-                for number, channel, plane in self._cut(
-                    objects, channels, measured.errors
-                ):
-                    queue.append((measured, number, channel))
-                    yield measured, row, channel, plane
-                queue.append(measured)
 
-        def prepared(item):
-            """In the thread that embeds it next.
+def _attempt(recipe: Recipe, name: str, function: Callable[[], Any]) -> Any:
+    """What the function returns, or a `Failure` that begins with a name."""
+    try:
+        return function()
+    except FILE_ERRORS as error:
+        if recipe.strict:
+            raise DamagedImage(f"{name}: {error}") from None
+        return Failure(f"{name}: {error}")
 
-            A plane stays in the cache of its core.
-            """
-            measured, row, channel, plane = item
-            plane = self._prepared(row, self.channels[channel], plane)
-            if isinstance(plane, Failure):
-                measured.errors[0].append((channel, plane.reason))
-                return None
-            return to_grey(plane, self.card) if self.size else plane
 
-        for values in net.stream(planes(), read=prepared, prepared=True):
-            while isinstance(queue[0], Measured):
-                yield queue.popleft()
-            measured, number, channel = queue.popleft()
-            if values is not None:
-                measured.features[number, channel] = values
-        yield from queue
+def _read_objects(
+    recipe: Recipe, unit: Unit, index: int, row: Mapping[str, Any]
+) -> SegmentedObjects:
+    if isinstance(recipe.objects, ObjectsFromLabels):
+        return read_label_image(row, recipe.objects.label, recipe.storage)
+    assert isinstance(recipe.objects, ObjectsFromCenters) and unit.centers is not None
+    return take_centers(unit.centers[index])
 
-    def _attempt(self, job):
-        function, name, *arguments = job
-        try:
-            return function(*arguments)
-        except OF_ONE_FILE as error:
-            if self.strict:
-                raise DamagedImage(f"{name}: {error}") from None
-            return Failure(f"{name}: {error}")
 
-    def _content(self, row, channel):
-        url = row[f"URL_{channel}"]
-        if url is None:
-            raise ValueError("the table names no file")
-        return self.storage.read(url)
+def _prepare_plane(
+    recipe: Recipe, row: Mapping[str, Any], channel: str, plane: Plane
+) -> np.ndarray | Failure:
+    """The plane in the bytes of a file, or a `Failure`; what is one stays as it is."""
+    if isinstance(plane, (Failure, np.ndarray)):
+        return plane
+    decode = partial(_decode_plane, recipe, row, channel, plane)
+    return _attempt(recipe, channel, decode)
 
-    def _prepared(self, row, channel, content):
-        """The plane in the content of a file, or a `Failure`.
 
-        What is one of them already stays what it is.
-        """
-        if isinstance(content, (Failure, np.ndarray)):
-            return content
-        return self._attempt((self._plane, channel, row, channel, content))
-
-    def _plane(self, row, channel, content):
-        name = redact_url(row[f"URL_{channel}"])
-        frame, series = (row.get(f"{kind}_{channel}") for kind in ("Frame", "Series"))
-        plane = decode_plane(content, name, frame, series)
-        function = row[f"Illumination_{channel}"] if self.illumination else None
-        if self.illumination and function is None:
+def _decode_plane(
+    recipe: Recipe, row: Mapping[str, Any], channel: str, content: bytes
+) -> np.ndarray:
+    """The plane, corrected; of whole images as the network sees it."""
+    plane = decode_image(row, channel, content)
+    function_url = None
+    if recipe.illumination:
+        function_url = row[image_column(ILLUMINATION, channel)]
+        if function_url is None:
             raise ValueError("the table names no illumination function")
-        try:
-            plane = check_plane(plane)
-            if function:
-                plane = illumination.correct(
-                    plane, _function(self.storage, function), self.illumination
-                )
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{name}: {error}") from None
-        return plane if self.size else to_grey(plane, self.card)
-
-    def _labels(self, row):
-        url = row[f"Labels_{self.labels}"]
-        if url is None:
-            raise ValueError("the table names no label image")
-        labels = decode_plane(self.storage.read(url), redact_url(url))
-        if labels.dtype.kind not in "bui":
-            raise TypeError(
-                f"{redact_url(url)}: a label image holds whole numbers. Received: dtype"
-                f" {labels.dtype}"
-            )
-        places = np.nonzero(labels)
-        numbers, inverse = np.unique(labels[places], return_inverse=True)
-        centres = crops.compute_centers(
-            np.column_stack([*places, inverse + 1]), len(numbers)
-        )
-        return Objects(numbers[numbers > 0], centres[numbers > 0], labels.shape)
-
-    def _empty(self, row, objects, channels):
-        errors = [
-            (number, plane.reason)
-            for number, plane in enumerate(channels)
-            if isinstance(plane, Failure)
-        ]
-        numbers = None
-        if isinstance(objects, Failure):
-            errors = [(-1, objects.reason), *errors]
-        elif objects is not None:
-            numbers = objects.numbers
-        count = 1 if numbers is None else len(numbers)
-        features = np.full(
-            (count, len(self.channels), self.net.width), np.nan, np.float32
-        )
-        metadata = {
-            name: value for name, value in row.items() if name.startswith("Metadata_")
-        }
-        return Measured(
-            metadata, numbers, features, [list(errors) for _ in range(count)]
-        )
-
-    def _cut(self, objects, channels, errors):
-        """Yield the number of the object, the number of the channel, and the plane to embed."""
-        if isinstance(objects, Failure):
-            return
-        for number in range(len(errors)):
-            for channel, plane in enumerate(channels):
-                if isinstance(plane, Failure):
-                    continue
-                if objects is not None:
-                    if objects.shape not in (None, plane.shape):
-                        shapes = (
-                            f"the label image has shape {objects.shape}, the image"
-                            f" {plane.shape}"
-                        )
-                        errors[number].append(
-                            (channel, f"{self.channels[channel]}: {shapes}")
-                        )
-                        continue
-                    plane = crops.crop_square(plane, objects.centres[number], self.size)
-                    if plane is None:
-                        errors[number].append(
-                            (
-                                channel,
-                                (
-                                    f"{self.channels[channel]}: the object has no pixel"
-                                    " in the image"
-                                ),
-                            )
-                        )
-                        continue
-                yield number, channel, plane
+    try:
+        plane = check_plane(plane)
+        if recipe.illumination and function_url:
+            function = _read_function(recipe.storage, function_url)
+            plane = correct_plane(plane, function, recipe.illumination)
+    except (TypeError, ValueError) as error:
+        name = redact_url(row[image_column(URL, channel)])
+        raise type(error)(f"{name}: {error}") from None
+    # Objects are cut out before they are scaled, each by itself.
+    return plane if recipe.objects.size else to_grey(plane, recipe.card)
 
 
-@lru_cache(maxsize=4)
-def _names(recipe):
-    return feature_names(recipe.card.choose(recipe.taps), recipe.channels)
-
-
-def _given(table):
-    return Objects(table[OBJECT_NUMBER].to_numpy(), table[list(CENTER)].to_numpy(float))
-
-
+# One function serves all images of a channel of a plate.
 @lru_cache(maxsize=16)
-def _function(storage, url):
-    return illumination.read_function(storage.read(url), redact_url(url))
+def _read_function(storage: Storage, url: str) -> np.ndarray:
+    return decode_function(storage.read(url), redact_url(url))
+
+
+def _queue_planes(
+    recipe: Recipe,
+    unit: Unit,
+    image_sets: Iterable[ReadImageSet],
+    steps: deque[_Step],
+) -> Iterator[_QueuedPlane]:
+    """Yield the planes for the network, and note them in ``steps``."""
+    for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
+        measured = _make_empty(recipe, image_set)
+        for plane in _cut_planes(recipe, row, image_set, measured):
+            steps.append(_Step(measured, plane))
+            yield plane
+        steps.append(_Step(measured, None))
+
+
+def _make_empty(recipe: Recipe, image_set: ReadImageSet) -> Measured:
+    """An image set before it is measured, with the errors that are known already."""
+    reasons = []
+    numbers = None
+    if isinstance(image_set.objects, Failure):
+        reasons.append((OF_OBJECTS, image_set.objects.reason))
+    elif image_set.objects is not None:
+        numbers = image_set.objects.numbers
+    for channel, plane in enumerate(image_set.planes):
+        if isinstance(plane, Failure):
+            reasons.append((channel, plane.reason))
+    n_rows = 1 if numbers is None else len(numbers)
+    shape = (n_rows, len(recipe.channels), recipe.network.width)
+    features = np.full(shape, np.nan, np.float32)
+    return Measured(numbers, features, [list(reasons) for _ in range(n_rows)])
+
+
+def _cut_planes(
+    recipe: Recipe, row: Mapping[str, Any], image_set: ReadImageSet, measured: Measured
+) -> Iterator[_QueuedPlane]:
+    """Yield the planes of an image set, or the squares around its objects."""
+    objects = image_set.objects
+    size = recipe.objects.size
+    if isinstance(objects, Failure):
+        return
+    for index in range(len(measured.errors)):
+        for channel, plane in enumerate(image_set.planes):
+            if isinstance(plane, Failure):
+                continue
+            if objects is not None and size is not None:
+                # `prepare_unit` has decoded the planes of objects.
+                assert isinstance(plane, np.ndarray)
+                try:
+                    plane = objects.crop_plane(plane, index, size)
+                except ValueError as error:
+                    reason = f"{recipe.channels[channel]}: {error}"
+                    measured.errors[index].append((channel, reason))
+                    continue
+            yield _QueuedPlane(measured, index, channel, row, plane)
+
+
+def _take_plane(recipe: Recipe, queued: _QueuedPlane) -> np.ndarray | None:
+    """The network's input from a queued plane; None where there is none.
+
+    It is called in the thread that measures the plane next, so that the plane stays in
+    the cache of its core.
+    """
+    channel = recipe.channels[queued.channel]
+    plane = _prepare_plane(recipe, queued.row, channel, queued.plane)
+    if isinstance(plane, Failure):
+        # Only whole images come as bytes: they have one row.
+        queued.measured.errors[0].append((queued.channel, plane.reason))
+        return None
+    return to_grey(plane, recipe.card) if recipe.objects.size else plane

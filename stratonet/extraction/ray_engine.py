@@ -1,164 +1,195 @@
-"""The same units of work on a Ray cluster.
+"""The same units of work on a Ray cluster: tasks read and decode, actors measure."""
 
-Tasks read and decode, actors hold the network.
-"""
+from __future__ import annotations
 
 import dataclasses
 import itertools
 import logging
 import pickle
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
 import ray.data
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from stratonet.extraction.measure import READERS_PER_CORE
+from stratonet.extraction.measure import (
+    READERS_PER_CORE,
+    measure_unit,
+    prepare_unit,
+    read_unit,
+)
 from stratonet.resources import Monitor
 
+if TYPE_CHECKING:
+    from stratonet.extraction.destination import Destination
+    from stratonet.extraction.recipe import Recipe
+    from stratonet.extraction.units import Unit
+
+T = TypeVar("T")
 # Units handed to Ray at a time: their tables wait in this process.
-CHUNK = 20_000
-# A share of a core: a reader waits for S3 most of its time. It differs from the actors' share, or Ray would run both in
-# one process.
+UNITS_AT_ONCE = 20_000
+# A share of a core: a reader waits for S3 most of its time. It differs from the actors'
+# share, or Ray would run both in one process.
 READER_CPUS = 0.5
+# What stops a run is returned as a value: Ray keeps only the text of an exception, and
+# puts its own traceback around it.
+STOPPING_ERRORS = (OSError, ValueError)
 
 
-class Ray:
-    """A Ray cluster: a context manager, which watches the resources of its nodes meanwhile.
+class RayEngine:
+    """Measures on a Ray cluster; see `Engine`.
+
+    If a node is lost, nothing is: Ray gives its units to other nodes, and a unit is
+    done only when its file is at the destination, which all nodes must reach.
 
     Parameters
     ----------
     address : str, optional
-        Default: the cluster that this machine belongs to, or else a new one on this
-        machine.
+        Of the cluster. Default: the one that this machine belongs to, or else a new one
+        on this machine.
     """
 
-    def __init__(self, address=None):
-        self._address = address
+    name = "ray"
 
-    def __enter__(self):
+    def __init__(self, address: str | None = None) -> None:
+        self.address = address
+
+    def __enter__(self) -> RayEngine:
         if not ray.is_initialized():
             ray.init(
-                address=self._address, log_to_driver=False, logging_level=logging.ERROR
+                address=self.address, log_to_driver=False, logging_level=logging.ERROR
             )
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        monitor = ray.remote(num_cpus=0)(Monitor)
-        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-        self._monitors = [
-            monitor.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote()
-            for node in nodes
-        ]
-        for one in self._monitors:
-            one.start.remote()
+        self._monitors = _start_monitors()
         return self
 
-    def __exit__(self, *failure):
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         for monitor in self._monitors:
             ray.kill(monitor)
 
-    def submit(self, function, *arguments):
-        """Call a function on any node, beside the measuring.
-
-        A `concurrent.futures.Future`.
-        """
+    def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Call a function on any node, see `Engine.submit`."""
         # No core of its own: the actors may hold them all until the end.
-        return (
-            _call.options(num_cpus=0, scheduling_strategy="SPREAD")
-            .remote(function, *arguments)
-            .future()
-        )
+        call = _call.options(num_cpus=0, scheduling_strategy="SPREAD")
+        return call.remote(function, *arguments).future()
 
-    def reports(self):
-        """What the run takes of the nodes that are still there.
-
-        A list of `Monitor.report`.
-        """
+    def report_resources(self) -> list[Mapping[str, Any]]:
+        """Report time, CPU and memory per node, see `Engine.report_resources`."""
         reports = []
         for monitor in self._monitors:
             with suppress(ray.exceptions.RayError):  # its node was lost
                 reports.append(ray.get(monitor.report.remote()))
         return reports
 
-    def measure(self, destination, units, advance):
-        """Measure units and write them, as `stratonet.extraction.local_engine.Local.measure` does.
-
-        A node that is lost takes nothing with it: Ray gives its units to others, and a
-        unit is done when its file is at the destination, which all nodes must reach.
-        """
-        there = ray.cluster_resources()
-        gpus = int(there.get("GPU", 0))
-        units = iter(units)
-        while chunk := list(itertools.islice(units, CHUNK)):
-            items = [
-                {"number": number, "unit": pickle.dumps(unit)}
-                for number, unit in enumerate(chunk)
-            ]
-            data = ray.data.from_items(items, override_num_blocks=len(items))
-            data = data.map(_read, fn_args=[destination.recipe], num_cpus=READER_CPUS)
-            data = data.map(
-                _Measure,
-                fn_constructor_args=[destination],
-                num_cpus=1,
-                num_gpus=1 if gpus else 0,
-                compute=ray.data.ActorPoolStrategy(
-                    min_size=1, max_size=gpus or max(1, int(there["CPU"]))
-                ),
-            )
-            for row in data.iter_rows():
-                if row["stop"]:
-                    raise pickle.loads(row["stop"])
+    def measure_units(
+        self,
+        destination: Destination,
+        units: Iterable[Unit],
+        advance: Callable[[int], None],
+    ) -> Iterator[tuple[Unit, int]]:
+        """Measure units and write them, see `Engine.measure_units`."""
+        waiting = iter(units)
+        chunk = list(itertools.islice(waiting, UNITS_AT_ONCE))
+        while chunk:
+            for row in _plan_chunk(destination, chunk).iter_rows():
+                if row["error"]:
+                    raise pickle.loads(row["error"])
                 unit = chunk[row["number"]]
                 advance(len(unit.rows))
-                yield unit, row["failed"]
+                yield unit, row["n_incomplete"]
+            chunk = list(itertools.islice(waiting, UNITS_AT_ONCE))
+
+
+def _start_monitors() -> list[Any]:
+    """A monitor on each node."""
+    monitor_class = ray.remote(num_cpus=0)(Monitor)
+    monitors = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            monitor = monitor_class.options(scheduling_strategy=here).remote()
+            monitor.start.remote()
+            monitors.append(monitor)
+    return monitors
+
+
+def _plan_chunk(destination: Destination, chunk: Sequence[Unit]) -> ray.data.Dataset:
+    """A Ray dataset of units, which are measured as its rows are drawn."""
+    resources = ray.cluster_resources()
+    n_gpus = int(resources.get("GPU", 0))
+    n_actors = n_gpus or max(1, int(resources["CPU"]))
+    items = [
+        {"number": number, "unit": pickle.dumps(unit)}
+        for number, unit in enumerate(chunk)
+    ]
+    # One block per unit: a block is what Ray does again when a node is lost.
+    units = ray.data.from_items(items, override_num_blocks=len(items))
+    read = units.map(_read_item, fn_args=[destination.recipe], num_cpus=READER_CPUS)
+    return read.map(
+        _UnitMeasurer,
+        fn_constructor_args=[destination],
+        num_cpus=1,
+        num_gpus=1 if n_gpus else 0,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors),
+    )
 
 
 @ray.remote
-def _call(function, *arguments):
+def _call(function: Callable[..., T], *arguments: Any) -> T:
     return function(*arguments)
 
 
-# What stops a run is passed on as a value: of an exception Ray keeps the text alone, with its own account around it.
-STOPS = (OSError, ValueError)
-
-
-def _read(item, recipe):
-    fields, stop = b"", b""
+def _read_item(item: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Read a unit and prepare its planes; in a task."""
+    image_sets = error = b""
     try:
+        unit = pickle.loads(item["unit"])
         with ThreadPoolExecutor(READERS_PER_CORE) as pool:
-            unit = pickle.loads(item["unit"])
-            fields = pickle.dumps(
-                list(recipe.prepare(unit, recipe.read(unit, pool))), protocol=5
-            )
-    except STOPS as error:
-        stop = pickle.dumps(error)
-    return {**item, "fields": fields, "stop": stop}
+            prepared = prepare_unit(recipe, unit, read_unit(recipe, unit, pool))
+            image_sets = pickle.dumps(list(prepared), protocol=5)
+    except STOPPING_ERRORS as stopping:
+        error = pickle.dumps(stopping)
+    return {**item, "image_sets": image_sets, "error": error}
 
 
-class _Measure:
-    def __init__(self, destination):
+class _UnitMeasurer:
+    """Holds the network, measures what was read and writes it; in an actor."""
+
+    def __init__(self, destination: Destination) -> None:
         import onnxruntime
 
         recipe = destination.recipe
-        if (
-            ray.get_gpu_ids()
-            and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        ):
+        providers = onnxruntime.get_available_providers()
+        if ray.get_gpu_ids() and "CUDAExecutionProvider" in providers:
             recipe = dataclasses.replace(recipe, provider="CUDAExecutionProvider")
         self.destination = dataclasses.replace(destination, recipe=recipe)
 
-    def __call__(self, item):
-        failed, stop = 0, item["stop"]
-        if not stop:
-            unit = pickle.loads(item["unit"])
+    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
+        n_incomplete = 0
+        error = item["error"]
+        if not error:
             try:
-                measured = self.destination.recipe.measure(
-                    unit, pickle.loads(item["fields"])
-                )
-                failed = self.destination.write(unit, measured)
-            except STOPS as error:
-                stop = pickle.dumps(error)
-        return {"number": item["number"], "failed": failed, "stop": stop}
+                n_incomplete = self._measure(item)
+            except STOPPING_ERRORS as stopping:
+                error = pickle.dumps(stopping)
+        return {
+            "number": item["number"],
+            "n_incomplete": n_incomplete,
+            "error": error,
+        }
+
+    def _measure(self, item: dict[str, Any]) -> int:
+        unit = pickle.loads(item["unit"])
+        image_sets = pickle.loads(item["image_sets"])
+        measured = measure_unit(self.destination.recipe, unit, image_sets)
+        return self.destination.write_unit(unit, measured)

@@ -1,20 +1,30 @@
-"""Units of work.
+"""Units of work: the image sets of one well, all of which are measured, or none."""
 
-The image sets of one well of one plate, measured together or not at all.
-"""
+from __future__ import annotations
 
 import hashlib
 import posixpath
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from stratonet.extraction.sources.loaddata import read_image_set_table
+from stratonet.extraction.sources.tablefiles import read_image_set_table
+from stratonet.files.storage import Storage
 from stratonet.files.urls import quote_name, redact_url
 from stratonet.messages import shorten_list
+from stratonet.naming import (
+    ILLUMINATION,
+    LABELS,
+    METADATA,
+    URL,
+    metadata_columns,
+    parse_image_column,
+)
 from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE_KEYS, WELL
 
-OF_FILES = ("URL_", "Illumination_", "Labels_")
+# Columns of the normal form of these kinds name files.
+FILE_KINDS = (URL, ILLUMINATION, LABELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +34,16 @@ class Unit:
     Attributes
     ----------
     plate : str
-        Folder of the plate in the destination: source, batch and plate, as far as the
-        table names them.
+        Folder of the plate in the destination: those of source, batch and plate that
+        the table has.
     well : str
     digest : str
-        Of the metadata, the names of the files and the centres: the same digest, the
-        same features.
+        Of the metadata, the names of the files and the centres: units of the same
+        digest have the same features.
     rows : pandas.DataFrame
-        One row an image set, in normal form, see
-        `stratonet.extraction.sources.read_source`.
-    centres : list of pandas.DataFrame, optional
+        One row per image set, in normal form, see
+        `stratonet.extraction.sources.imagesets`.
+    centers : list of pandas.DataFrame, optional
         For each image set, ``ObjectNumber``, ``Location_Center_Y`` and
         ``Location_Center_X`` of its objects.
     """
@@ -42,23 +52,23 @@ class Unit:
     well: str
     digest: str
     rows: pd.DataFrame
-    centres: list = None
+    centers: list[pd.DataFrame] | None = None
 
     @property
-    def name(self):
-        """Name of the unit's file, which tells whether it was measured from the same."""
+    def name(self) -> str:
+        """Name of the unit's file, which tells what it was measured from."""
         return f"{quote_name(self.well)}.{self.digest}"
 
 
-def split_units(frame, centres=None):
-    """The units of a table of image sets, in the order in which their wells first appear.
+def split_units(frame: pd.DataFrame, centers: pd.DataFrame | None = None) -> list[Unit]:
+    """Split a table of image sets into units, in the order in which wells appear.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         In normal form.
-    centres : pandas.DataFrame, optional
-        One row an object, see `read_centres`.
+    centers : pandas.DataFrame, optional
+        One row per object, see `read_centers`.
 
     Returns
     -------
@@ -69,111 +79,148 @@ def split_units(frame, centres=None):
     ValueError
         The table of centres shares no column with the image sets that tells them apart,
         or has objects of none of them.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame(
+    ...     {"Metadata_Plate": "P1", "Metadata_Well": ["A02", "A01", "A02"]}
+    ... )
+    >>> [(unit.plate, unit.well, len(unit.rows)) for unit in split_units(frame)]
+    [('P1', 'A02', 2), ('P1', 'A01', 1)]
     """
-    plates = (
-        frame[[name for name in PLATE_KEYS if name in frame]].fillna("").astype(str)
-    )
-    folders = plates.apply(
-        lambda row: "/".join(quote_name(value) for value in row if value), axis=1
-    )
+    folders = _name_plate_folders(frame)
     digests = _digest_rows(frame)
-    objects = None if centres is None else _group_objects(frame, centres)
+    objects = None if centers is None else _group_objects(frame, centers)
+    wells = frame[WELL].astype(str)
     units = []
-    for (folder, well), rows in frame.groupby(
-        [folders, frame[WELL].astype(str)], sort=False
-    ):
+    for (folder, well), rows in frame.groupby([folders, wells], sort=False):
+        # The digest is in the names of files at destinations: what goes into it, and in
+        # which order, must not change.
         digest = hashlib.sha256(digests[rows.index].to_numpy().tobytes())
-        of_rows = None if objects is None else [objects[index] for index in rows.index]
-        for table in of_rows or ():
-            digest.update(table.to_numpy().tobytes())
-        units.append(Unit(folder, well, digest.hexdigest()[:12], rows, of_rows))
+        tables = None
+        if objects is not None:
+            tables = [objects[index] for index in rows.index]
+            for table in tables:
+                digest.update(table.to_numpy().tobytes())
+        short_digest = digest.hexdigest()[:12]
+        units.append(Unit(folder, well, short_digest, rows, tables))
     return units
 
 
-def read_centres(source, storage):
+def read_centers(path: str, storage: Storage) -> pd.DataFrame:
     """Read a table of object centres, as CellProfiler's ExportToSpreadsheet writes it.
 
     Parameters
     ----------
-    source : str
-        CSV or Parquet. One row an object: columns ``Metadata_*`` that name its image
+    path : str
+        CSV or Parquet. One row per object: columns ``Metadata_*`` that name its image
         set, ``Location_Center_X`` and ``Location_Center_Y`` in pixels (or one pair that
         ends so, as in ``Nuclei_Location_Center_X``), and ``ObjectNumber`` (else objects
         are numbered from 1 in each image set).
     storage : Storage
+        What reads the file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``Metadata_*``, ``Location_Center_Y``, ``Location_Center_X`` and, where the
+        table has it, ``ObjectNumber``.
 
     Raises
     ------
     ValueError
-        Columns are missing.
+        Columns are missing, or not numbers.
     """
-    table = read_image_set_table(source, storage)
-    found = {"Metadata": [name for name in table if name.startswith("Metadata_")]}
-    for wanted in (*CENTER, OBJECT_NUMBER):
-        found[wanted] = [
-            name
-            for name in table
-            if name.endswith(wanted) and not name.startswith("Metadata_")
-        ]
-        exact = [name for name in found[wanted] if name == wanted]
-        found[wanted] = exact or found[wanted]
-    if (
-        not found["Metadata"]
-        or any(len(found[wanted]) != 1 for wanted in CENTER)
-        or len(found[OBJECT_NUMBER]) > 1
-    ):
+    table = read_image_set_table(path, storage)
+    metadata = metadata_columns(table)
+    columns = {wanted: _find_columns(table, wanted) for wanted in CENTER}
+    columns[OBJECT_NUMBER] = _find_columns(table, OBJECT_NUMBER)
+    # Of Nuclei_Location_Center_X and Cells_Location_Center_X nobody could tell which.
+    one_pair = all(len(columns[wanted]) == 1 for wanted in CENTER)
+    if not metadata or not one_pair or len(columns[OBJECT_NUMBER]) > 1:
         raise ValueError(
-            f"{redact_url(source)}: a table of centres has columns Metadata_*, one pair"
+            f"{redact_url(path)}: a table of centres has columns Metadata_*, one pair"
             f" {' and '.join(reversed(CENTER))}, and at most one {OBJECT_NUMBER}."
             f" Received: {shorten_list(list(table))}"
         )
-    result = table[found["Metadata"]].copy()
-    for wanted in (*CENTER, OBJECT_NUMBER):
-        for name in found[wanted]:
-            result[wanted] = pd.to_numeric(table[name])
-    return result
+    centers = table[metadata].copy()
+    for wanted, names in columns.items():
+        for name in names:
+            centers[wanted] = pd.to_numeric(table[name])
+    return centers
 
 
-def _digest_rows(frame):
-    """A number a row.
+def _find_columns(table: pd.DataFrame, wanted: str) -> list[str]:
+    """The columns of a name, or else those that end with it."""
+    if wanted in table:
+        return [wanted]
+    names = [name for name in table if not name.startswith(METADATA)]
+    return [name for name in names if name.endswith(wanted)]
+
+
+def _name_plate_folders(frame: pd.DataFrame) -> pd.Series:
+    """For each row the folder of its plate."""
+    keys = [name for name in PLATE_KEYS if name in frame]
+    plates = frame[keys].fillna("").astype(str)
+    # Quoted: a plate called a/b is one folder.
+    return plates.apply(
+        lambda row: "/".join(quote_name(value) for value in row if value), axis=1
+    )
+
+
+def _digest_rows(frame: pd.DataFrame) -> pd.Series:
+    """A number per row.
 
     Files count by name: a screen that was moved to another disk is still the same.
     """
-    of_files = [name for name in frame if name.startswith(OF_FILES)]
+    # As text, so that a CSV and a Parquet file of one screen give one digest.
     content = frame.astype(object).where(frame.notna(), "").astype(str)
-    for name in of_files:
-        content[name] = [
-            posixpath.basename(url.partition("?")[0]) for url in content[name]
-        ]
+    for name in content:
+        column = parse_image_column(name)
+        if column and column[0] in FILE_KINDS:
+            content[name] = [_get_file_name(url) for url in content[name]]
     return pd.util.hash_pandas_object(content, index=False)
 
 
-def _group_objects(frame, centres):
-    """The objects of each image set, by its index in ``frame``."""
-    keys = [name for name in centres if name in frame and name.startswith("Metadata_")]
-    images = frame[keys].astype(str)
-    if WELL not in keys or images.duplicated().any():
+def _get_file_name(url: str) -> str:
+    # A query may sign a URL: it is another one tomorrow.
+    return posixpath.basename(url.partition("?")[0])
+
+
+def _group_objects(
+    frame: pd.DataFrame, centers: pd.DataFrame
+) -> dict[Hashable, pd.DataFrame]:
+    """The objects of each image set, by the index of its row."""
+    keys = [name for name in metadata_columns(centers) if name in frame]
+    image_sets = frame[keys].astype(str)
+    if WELL not in keys or image_sets.duplicated().any():
         raise ValueError(
             "The table of centres needs the columns that tell image sets apart, such"
             " as Metadata_Plate, Metadata_Well and Metadata_Site. Both tables have:"
             f" {', '.join(keys) or 'none'}"
         )
-    groups = dict(
-        tuple(centres.groupby([centres[key].astype(str) for key in keys], sort=False))
-    )
+    # As text: a site is 1 in one table and "1" in the other.
+    texts = [centers[key].astype(str) for key in keys]
+    groups = dict(tuple(centers.groupby(texts, sort=False)))
+    n_groups = centers.groupby(keys).ngroups
     tables = {}
-    for index, *values in images.itertuples():
-        table = groups.pop(tuple(values), centres.iloc[:0])
-        numbers = (
-            table[OBJECT_NUMBER] if OBJECT_NUMBER in table else range(1, len(table) + 1)
-        )
-        tables[index] = pd.DataFrame(
-            {OBJECT_NUMBER: numbers, **{name: table[name] for name in CENTER}}
-        ).reset_index(drop=True)
-    if len(groups) == centres.groupby(keys).ngroups:
+    for index, *values in image_sets.itertuples():
+        # An image set without objects has no rows; it is not an error.
+        group = groups.pop(tuple(values), centers.iloc[:0])
+        tables[index] = _make_center_table(group)
+    if len(groups) == n_groups:
         raise ValueError(
             "No object of the table of centres lies in an image set. It begins with"
-            f" {dict(centres[keys].iloc[0])}, the image sets with"
+            f" {dict(centers[keys].iloc[0])}, the image sets with"
             f" {dict(frame[keys].iloc[0])}."
         )
     return tables
+
+
+def _make_center_table(group: pd.DataFrame) -> pd.DataFrame:
+    """Numbers and centres of the objects of one image set."""
+    numbers = range(1, len(group) + 1)
+    columns = {OBJECT_NUMBER: group.get(OBJECT_NUMBER, numbers)}
+    for name in CENTER:
+        columns[name] = group[name]
+    return pd.DataFrame(columns).reset_index(drop=True)

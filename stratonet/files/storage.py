@@ -1,31 +1,56 @@
 """Files on disks, on S3 and on web servers.
 
-With `remote`, the one place of the extraction that touches them.
+With `stratonet.files.remote`, the one place that touches them. Local files need the
+standard library only: what S3 and the web need is imported when an address asks for it.
 """
 
+from __future__ import annotations
+
 import os
-import platform
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from typing import BinaryIO, Protocol
 
-import psutil
-import tenacity
-
+from stratonet.extras import name_missing_extra
+from stratonet.files.atomic import (
+    TEMPORARY,
+    explain_os_error,
+    remove_unfinished,
+    write_atomically,
+)
 from stratonet.files.urls import Unreachable, redact_url
 
-# Another process may remove an empty folder before a file is in it.
-VANISHED = tenacity.retry_if_exception_type(FileNotFoundError)
-TEMPORARY = ".stratonet-"  # names of files that are not whole yet begin so
+# Attempts at a file whose folder vanishes: another process may remove an empty folder
+# before a file is in it.
+ATTEMPTS = 3
+# Under this name, since methods called list hide the type from the methods after them.
+Paths = list[str]
+
+
+class _Location(Protocol):
+    """What a path or URL is to `Storage`, whose methods say what each of these does."""
+
+    def read(self) -> bytes: ...
+    def open(self) -> BinaryIO: ...
+    def exists(self) -> bool: ...
+    def is_folder(self) -> bool: ...
+    def list(self) -> Paths: ...
+    def remove(self) -> None: ...
+    def write(self, content: bytes) -> None: ...
+    def write_file(self, path: str | os.PathLike[str]) -> None: ...
+    def tidy(self) -> None: ...
+    def prune(self) -> None: ...
+    def check(self, writing: bool) -> None: ...
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Reads and writes local files and ``s3://`` keys; reads ``https://`` and ``http://``.
+    """Reads and writes local files and ``s3://`` keys; reads ``https://``, ``http://``.
 
     Small and without credentials: it travels to other processes and machines, which
     find their own. S3 is asked
@@ -35,9 +60,8 @@ class Storage:
        the role of the machine;
     3. anonymously, if there are none;
     4. to read: anonymously after all where signed requests are refused, as public
-       buckets refuse the keys of another
-       provider. What worked last is tried first in each bucket. Writing is not tried
-       again in this way.
+       buckets refuse the keys of another provider. What worked last is tried first in
+       each bucket. Writing is not tried again in this way.
 
     What may be over in a moment is tried five times within 7 s: no connection, broken
     answers, "slow down".
@@ -62,201 +86,227 @@ class Storage:
     ValueError
         By all methods: no valid URL, one of another kind, or a web server that should
         be written to or listed.
+    ImportError
+        By all methods, for a URL: a package that it needs is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> storage = Storage()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     storage.write(f"{folder}/P1/A01.txt", b"a well")
+    ...     names = [path[len(folder) :] for path in storage.list(folder)]
+    ...     storage.read(f"{folder}/P1/A01.txt"), names
+    (b'a well', ['/P1/A01.txt'])
     """
 
-    endpoint: str = None
-    region: str = None
+    endpoint: str | None = None
+    region: str | None = None
     anonymous: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Refuse an endpoint that is no URL, or that holds a password."""
         if self.endpoint and not re.fullmatch(r"https?://[^@\s]+", self.endpoint):
             raise ValueError(
                 "An endpoint is a URL such as https://host:9000, without user and"
                 " password."
             )
 
-    def read(self, url):
-        """The content of a file as bytes, whole."""
+    def read(self, url: str | os.PathLike[str]) -> bytes:
+        """Return the whole content of a file."""
         return self._at(url).read()
 
-    def write(self, url, content):
+    def write(self, url: str | os.PathLike[str], content: bytes) -> None:
         """Write bytes to a file, with its folders.
 
         It is there whole or, for every reader, not at all.
         """
         self._at(url).write(content)
 
-    def write_file(self, url, path):
+    def write_file(
+        self, url: str | os.PathLike[str], path: str | os.PathLike[str]
+    ) -> None:
         """Write what the local file ``path`` holds, as `write` does.
 
         The local file is gone afterwards.
         """
         self._at(url).write_file(path)
 
-    def exists(self, url):
+    def exists(self, url: str | os.PathLike[str]) -> bool:
         """Whether there is such a file."""
         return self._at(url).exists()
 
-    def is_folder(self, url):
+    def is_folder(self, url: str | os.PathLike[str]) -> bool:
         """Whether it is a folder; on S3, whether anything is seen to be under it."""
         return self._at(url).is_folder()
 
-    def list(self, url):
-        """All files in a folder and the folders in it, sorted, as paths or URLs like ``url``; [] if there are none."""
+    def list(self, url: str | os.PathLike[str]) -> Paths:
+        """List all files in a folder and in the folders in it.
+
+        Returns
+        -------
+        list of str
+            Sorted, as paths or URLs like ``url``; [] if there are none.
+        """
         return self._at(url).list()
 
-    def remove(self, url):
+    def remove(self, url: str | os.PathLike[str]) -> None:
         """Remove a file, or a folder with all in it.
 
         Nothing happens if there is none.
         """
         self._at(url).remove()
 
-    def tidy(self, url):
-        """Remove what processes of this machine that were killed had begun to write to a local folder."""
+    def tidy(self, url: str | os.PathLike[str]) -> None:
+        """Remove what killed processes of this machine had begun to write.
+
+        On S3 nothing is done: what is not whole is not there.
+        """
         self._at(url).tidy()
 
-    def prune(self, url):
+    def prune(self, url: str | os.PathLike[str]) -> None:
         """Remove a local folder and those in it, as far as there is no file in them."""
         self._at(url).prune()
 
-    def open(self, url):
-        """A seekable binary file to read parts from.
+    def open(self, url: str | os.PathLike[str]) -> BinaryIO:
+        """Open a file to read parts from.
 
-        On S3 each read is a request, all of one version of the file.
+        Returns
+        -------
+        file object
+            Binary and seekable. On S3 each read is a request, all of one version of
+            the file.
         """
         return self._at(url).open()
 
-    def check(self, url, writing=False):
+    def check(self, url: str | os.PathLike[str], writing: bool = False) -> None:
         """Raise `Unreachable` at once where nothing can be read, or written.
 
         Parameters
         ----------
-        url : str
+        url : str or path
             A file, which may be missing, or a folder.
         writing : bool
             ``url`` is a folder to write to. A local one is made.
         """
         self._at(url).check(writing)
 
-    def _at(self, url):
+    def _at(self, url: str | os.PathLike[str]) -> _Location:
         url = os.fspath(url)
         scheme = url.partition("://")[0].lower() if "://" in url else ""
         if not scheme:
             return _LocalPath(url)
-        from stratonet.files import remote
-
-        kinds = {"s3": remote.S3Url, "https": remote.WebUrl, "http": remote.WebUrl}
-        if scheme not in kinds:
+        if scheme not in ("s3", "https", "http"):
             raise ValueError(
                 "Files are local, or at s3://, https:// or http://. Received:"
                 f" {redact_url(url)}"
             )
-        return kinds[scheme](url, self)
+        purpose = f"{redact_url(url)}: reaching URLs"
+        with name_missing_extra(purpose, "sklearn", "extract"):
+            from stratonet.files import remote
+
+            remote.import_clients(scheme)
+        if scheme == "s3":
+            return remote.S3Url(url, self)
+        return remote.WebUrl(url, self)
 
 
 @contextmanager
-def _name_path(path, what):
+def _name_path(path: str, failure: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise type(error)(f"{path} {what}: {error.strerror or error}") from None
+        raise explain_os_error(error, path, failure) from None
 
 
 class _LocalPath:
-    def __init__(self, path):
+    """A path on a disk of this machine, or one that is mounted here."""
+
+    def __init__(self, path: str) -> None:
         self.path = path
 
-    def read(self):
+    def read(self) -> bytes:
         with _name_path(self.path, "cannot be read"), open(self.path, "rb") as file:
             return file.read()
 
-    def open(self):
+    def open(self) -> BinaryIO:
         with _name_path(self.path, "cannot be read"):
             return open(self.path, "rb")
 
-    def exists(self):
+    def exists(self) -> bool:
         return os.path.isfile(self.path)
 
-    def is_folder(self):
+    def is_folder(self) -> bool:
         return os.path.isdir(self.path)
 
-    def list(self):
-        def refuse(error):
+    def list(self) -> Paths:
+        def refuse(error: OSError) -> None:
             if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
                 raise error
 
-        walk = os.walk(self.path, onerror=refuse, followlinks=True)
-        paths = (
-            os.path.join(folder, name) for folder, _, names in walk for name in names
-        )
-        return sorted(
-            path for path in paths if not os.path.basename(path).startswith(TEMPORARY)
-        )
+        paths = []
+        for folder, _, names in os.walk(self.path, onerror=refuse, followlinks=True):
+            for name in names:
+                if not name.startswith(TEMPORARY):
+                    paths.append(os.path.join(folder, name))
+        return sorted(paths)
 
-    def remove(self):
+    def remove(self) -> None:
         with _name_path(self.path, "cannot be removed"):
             while os.path.isdir(self.path) and not os.path.islink(self.path):
-                with suppress(FileNotFoundError):  # another process removes it too
+                # Another process may remove it too, or put a new file into it.
+                with suppress(FileNotFoundError):
                     shutil.rmtree(self.path)
             with suppress(FileNotFoundError, NotADirectoryError):
                 os.remove(self.path)
 
-    def tidy(self):
-        for folder, _, names in os.walk(self.path):
-            for name in names:
-                match = re.fullmatch(rf"{TEMPORARY}(.+)-(\d+)-[0-9a-f]{{32}}", name)
-                if (
-                    match
-                    and match[1] == platform.node()
-                    and not psutil.pid_exists(int(match[2]))
-                ):
-                    with suppress(FileNotFoundError):
-                        os.remove(os.path.join(folder, name))
+    def tidy(self) -> None:
+        remove_unfinished(self.path)
 
-    def prune(self):
+    def prune(self) -> None:
         for folder, _, _ in os.walk(self.path, topdown=False):
-            with suppress(
-                OSError
-            ):  # it is not empty, or another process removes it too
+            # It is not empty, or another process removes it too.
+            with suppress(OSError):
                 os.rmdir(folder)
 
-    def write(self, content):
-        self._put(lambda temporary: Path(temporary).write_bytes(content))
+    def write(self, content: bytes) -> None:
+        self._fill(lambda unfinished: unfinished.write_bytes(content))
 
-    def write_file(self, path):
-        def fill(temporary):
+    def write_file(self, path: str | os.PathLike[str]) -> None:
+        def link_or_copy(unfinished: Path) -> None:
+            # A link costs nothing, and leaves the file where it is until all is done.
             try:
-                os.link(
-                    path, temporary
-                )  # costs nothing, and leaves the file where it is until all is done
+                os.link(path, unfinished)
             except OSError:
-                shutil.copyfile(path, temporary)
+                shutil.copyfile(path, unfinished)
 
-        self._put(fill)
+        self._fill(link_or_copy)
         os.remove(path)
 
-    def check(self, writing):
-        if writing:
-            try:
-                os.makedirs(self.path, exist_ok=True)
-                tempfile.TemporaryFile(dir=self.path, prefix=TEMPORARY).close()
-            except OSError as error:
-                raise Unreachable(
-                    f"{self.path} cannot be written to: {error.strerror}."
-                ) from None
-
-    @tenacity.retry(retry=VANISHED, stop=tenacity.stop_after_attempt(3), reraise=True)
-    def _put(self, fill):
-        folder = os.path.dirname(self.path)
-        temporary = os.path.join(
-            folder, f"{TEMPORARY}{platform.node()}-{os.getpid()}-{uuid4().hex}"
-        )
+    def check(self, writing: bool) -> None:
+        if not writing:
+            return
         try:
-            with _name_path(self.path, "cannot be written"):
-                os.makedirs(folder or ".", exist_ok=True)
-                fill(temporary)
-                os.replace(temporary, self.path)
-        finally:
-            with suppress(OSError):
-                os.remove(temporary)
+            os.makedirs(self.path, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.path, prefix=TEMPORARY).close()
+        except OSError as error:
+            raise Unreachable(
+                f"{self.path} cannot be written to: {error.strerror}."
+            ) from None
+
+    def _fill(self, fill: Callable[[Path], object]) -> None:
+        """Make the file by ``fill``, which takes the path of the unfinished one."""
+        path = Path(self.path)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._make_folder()
+                with write_atomically(path) as unfinished:
+                    fill(unfinished)
+                return
+            except FileNotFoundError:
+                if attempt == ATTEMPTS:
+                    raise
+
+    def _make_folder(self) -> None:
+        with _name_path(self.path, "cannot be written"):
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)

@@ -1,20 +1,42 @@
-"""Tables of features: their columns, and how they are read and written."""
+"""Tables of features: their columns, and how they are read and written.
+
+>>> from stratonet.tables import feature_columns
+>>> feature_columns(["Metadata_Well", "StratoFeatures_High0012_DNA"])
+['StratoFeatures_High0012_DNA']
+"""
+
+from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
+from stratonet.extras import name_missing_extra
+
+if TYPE_CHECKING:
+    from stratonet.naming import feature_columns, metadata_columns
+    from stratonet.tables.anndata import to_anndata
+    from stratonet.tables.reading import FeatureTable, read_features
+
+__all__ = [
+    "FeatureTable",
+    "feature_columns",
+    "metadata_columns",
+    "read_features",
+    "to_anndata",
+]
+# Where what users import is defined.
 _HOMES = {
-    "FeatureTable": "reading",
+    "FeatureTable": "stratonet.tables.reading",
     "feature_columns": "stratonet.naming",
     "metadata_columns": "stratonet.naming",
-    "read_features": "reading",
-    "to_anndata": "anndata",
+    "read_features": "stratonet.tables.reading",
+    "to_anndata": "stratonet.tables.anndata",
 }
-__all__ = list(_HOMES)
 
 
-def __getattr__(name):
-    # pandas and pyarrow are not imported before they are used.
+def __getattr__(name: str) -> object:
+    # pandas and pyarrow take a second to import: not before they are used.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _HOMES[name]
-    return getattr(import_module(home if "." in home else f"{__name__}.{home}"), name)
+    with name_missing_extra(f"stratonet.tables.{name}", "extract"):
+        return getattr(import_module(_HOMES[name]), name)

@@ -1,14 +1,22 @@
 """Features as scanpy and its relatives take them."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from stratonet.naming import feature_columns
-from stratonet.tables.reading import feature_parts, get_feature_set_id, read_features
+from stratonet.tables.parquet import feature_parts, get_feature_set_id, read_features
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
-def to_anndata(features):
-    """Features as an `anndata.AnnData`, as scanpy and its relatives take them.
+def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
+    """Turn features into an `anndata.AnnData`, as scanpy and its relatives take them.
 
     Parameters
     ----------
@@ -28,7 +36,20 @@ def to_anndata(features):
         anndata is not installed.
     ValueError
         No features, or of different feature sets; else as `read_features`.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame(
+    ...     {
+    ...         "Metadata_Well": ["A01", "A02"],
+    ...         "Metadata_StratoFeatures": "stratonet50-1.0.0-9b08ec5a4d6a",
+    ...         "StratoFeatures_High0000_DNA": np.array([0.5, 0.25], np.float32),
+    ...     }
+    ... )
+    >>> to_anndata(frame).shape
+    (2, 1)
     """
+    # No extra of ours installs it.
     try:
         from anndata import AnnData
     except ImportError:
@@ -38,16 +59,23 @@ def to_anndata(features):
     frame = features if isinstance(features, pd.DataFrame) else read_features(features)
     feature_set_id = get_feature_set_id(frame, "The frame")
     names = feature_columns(frame)
-    obs = frame.drop(columns=names)
-    obs.index = obs.index.astype(str)
-    for name in obs:
-        if not pd.api.types.is_numeric_dtype(
-            obs[name]
-        ):  # .h5ad files hold no dates, and no text beside missing text
-            obs[name] = pd.Categorical(
-                obs[name].map(str, na_action="ignore").astype(object)
-            )
     values = np.require(frame[names], np.float32, ["C", "W"])
+    observations = _make_observations(frame.drop(columns=names))
     return AnnData(
-        values, obs, feature_parts(names), uns={"feature_set_id": feature_set_id}
+        values,
+        observations,
+        feature_parts(names),
+        uns={"feature_set_id": feature_set_id},
     )
+
+
+def _make_observations(metadata: pd.DataFrame) -> pd.DataFrame:
+    observations = metadata.copy()
+    observations.index = observations.index.astype(str)
+    for name in observations:
+        column = observations[name]
+        # .h5ad files hold no dates, and no text beside missing text.
+        if not pd.api.types.is_numeric_dtype(column):
+            texts = column.map(str, na_action="ignore").astype(object)
+            observations[name] = pd.Categorical(texts)
+    return observations

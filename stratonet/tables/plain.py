@@ -3,25 +3,47 @@
 Parquet and CSV files, which of their columns are features, and rows joined to one.
 """
 
+from __future__ import annotations
+
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
-from stratonet.naming import metadata_columns
+from stratonet.naming import METADATA, metadata_columns
 
 # What CellProfiler writes beside measurements, and where in the image an object lies.
 BOOKKEEPING = re.compile(
-    r"([^_]+_)?(FileName|PathName|URL|MD5Digest|Width|Height|Frame|Series|Channel|ChannelName|Scaling|ExecutionTime|"
-    r"ModuleError|Group|ImageSet|ProcessingStatus|Location|Parent|Children|Number|Metadata)(_.*)?|"
-    r".*(Location_\w+|AreaShape_(Center|BoundingBox)\w*|ImageNumber|ObjectNumber|TableNumber)"
+    r"([^_]+_)?"
+    r"(FileName|PathName|URL|MD5Digest|Width|Height|Frame|Series|Channel|ChannelName"
+    r"|Scaling|ExecutionTime|ModuleError|Group|ImageSet|ProcessingStatus|Location"
+    r"|Parent|Children|Number|Metadata)(_.*)?"
+    r"|.*(Location_\w+|AreaShape_(Center|BoundingBox)\w*|ImageNumber|ObjectNumber"
+    r"|TableNumber)"
 )
 
 
-def read_plain_table(path, text="Metadata_"):
-    """A table.
+def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
+    """Read a Parquet or CSV file.
 
-    The columns of a CSV file whose names hold ``text`` as they are written: well 00149
-    is not 149.
+    Parameters
+    ----------
+    path : pathlib.Path
+        Ends in ``.parquet``, ``.csv`` or ``.gz``.
+    text : str
+        Columns of a CSV file whose names hold this are kept as they are written: well
+        00149 is not 149.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``Image_Metadata_Well`` of CellProfiler is called ``Metadata_Well``.
+
+    Raises
+    ------
+    ValueError
+        Another kind of file, or a damaged one.
     """
     if path.suffix not in (".parquet", ".csv", ".gz"):
         raise ValueError(
@@ -32,46 +54,72 @@ def read_plain_table(path, text="Metadata_"):
             frame = pd.read_parquet(path)
         else:
             names = pd.read_csv(path, nrows=0).columns
-            frame = pd.read_csv(
-                path, dtype={name: str for name in names if text in name}
-            )
+            types = {name: str for name in names if text in name}
+            frame = pd.read_csv(path, dtype=types)
     except Exception as error:  # pandas and pyarrow raise what they meet
         raise ValueError(
             f"{path} cannot be read as a table ({type(error).__name__}: {error}). Is it"
             " damaged?"
         ) from None
-    return frame.rename(
-        columns={
-            name: name[len("Image_") :]
-            for name in frame
-            if name.startswith("Image_Metadata_")
-        }
-    )
+    of_images = f"Image_{METADATA}"
+    renamed = {
+        name: name[len("Image_") :] for name in frame if name.startswith(of_images)
+    }
+    return frame.rename(columns=renamed)
 
 
-def list_measurements(frame):
-    return [
-        name
-        for name in frame
-        if pd.api.types.is_numeric_dtype(frame[name])
-        and not name.startswith("Metadata_")
-        and not BOOKKEEPING.fullmatch(name)
-    ]
+def list_measurements(frame: pd.DataFrame) -> list[str]:
+    """List the columns of measurements: numbers, and none of CellProfiler's accounts.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of CellProfiler or any other program.
+
+    Examples
+    --------
+    >>> list_measurements(pd.DataFrame({"ImageNumber": [1], "Intensity_Mean": [0.5]}))
+    ['Intensity_Mean']
+    """
+    measurements = []
+    for name in frame:
+        is_number = pd.api.types.is_numeric_dtype(frame[name])
+        is_metadata = name.startswith(METADATA)
+        if is_number and not is_metadata and not BOOKKEEPING.fullmatch(name):
+            measurements.append(name)
+    return measurements
 
 
-def aggregate_rows(frame, keys, features, operation):
-    """Rows by ``keys``.
+def aggregate_rows(
+    frame: pd.DataFrame, keys: Sequence[str], features: Sequence[str], operation: str
+) -> pd.DataFrame:
+    """Join the rows of each well, or what else the keys name, to one.
 
-    Features aggregated by pycytominer, and the metadata that are the same in all rows.
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Metadata and features.
+    keys : sequence of str
+        Columns ``Metadata_*`` that name a row of the result.
+    features : sequence of str
+        Columns to aggregate.
+    operation : {"mean", "median"}
+        As pycytominer aggregates.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The keys, the metadata that are the same in all rows of each, and the features.
     """
     import pycytominer
 
-    frame = frame.copy()  # what CellProfiler wrote was put together column by column
+    keys, features = list(keys), list(features)
+    # What CellProfiler wrote was put together column by column, which is slow to use.
+    frame = frame.copy()
     values = pycytominer.aggregate(
         frame[[*keys, *features]], strata=keys, features=features, operation=operation
     )
     groups = frame[metadata_columns(frame)].groupby(keys, sort=True, dropna=False)
-    same = [
-        name for name, most in groups.nunique(dropna=False).max().items() if most == 1
-    ]
+    counts = groups.nunique(dropna=False).max()
+    same = [name for name, count in counts.items() if count == 1]
     return groups[same].first().reset_index().merge(values, on=keys)

@@ -25,6 +25,11 @@ _WELL = re.compile(r"([A-Z]{1,2})(0*[1-9]\d*)")
 def parse_well(name: str) -> tuple[int, int] | None:
     """Row and column of a well, from 0; None where the name is not such as A01.
 
+    Parameters
+    ----------
+    name : str
+        One or two letters and a number.
+
     Examples
     --------
     >>> parse_well("B03")
@@ -38,7 +43,12 @@ def parse_well(name: str) -> tuple[int, int] | None:
 
 
 def format_well(row: int, column: int) -> str:
-    """Name of the well in a row and a column, from 0.
+    """Name of the well in a row and a column.
+
+    Parameters
+    ----------
+    row, column : int
+        From 0.
 
     Examples
     --------
@@ -50,21 +60,99 @@ def format_well(row: int, column: int) -> str:
     return f"{ROW_LETTERS[row]}{column + 1:02d}"
 
 
+def make_well_name(row: str, column: str) -> str:
+    """Name of a well whose row and column are written apart, both from 1.
+
+    Parameters
+    ----------
+    row : str
+        A number (``"1"``, ``"01"``) or letters (``"A"``, ``"a"``).
+    column : str
+        A number.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        Row or column is no number from 1, and the row no letters of a row.
+
+    Examples
+    --------
+    >>> make_well_name("02", "3"), make_well_name("AA", "1")
+    ('B03', 'AA01')
+    """
+    letters = row.upper()
+    if letters in ROW_LETTERS:
+        row_number = ROW_LETTERS.index(letters) + 1
+    else:
+        row_number = int(row) if row.isdecimal() else 0
+    column_number = int(column) if column.isdecimal() else 0
+    if not 1 <= row_number <= len(ROW_LETTERS) or column_number < 1:
+        raise ValueError(
+            "Row and column of a well are numbers from 1, or the row is letters."
+            f" Received: {row!r} and {column!r}"
+        )
+    return format_well(row_number - 1, column_number - 1)
+
+
 def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Row letters and column numbers (from 1) of wells; missing for other names."""
+    """Row letters and column numbers of wells.
+
+    Parameters
+    ----------
+    wells : pandas.Series of str
+        Names of wells.
+
+    Returns
+    -------
+    letters, columns : pandas.Series
+        Columns count from 1, as in the names. Both are missing for names not such as
+        A01.
+    """
     parts = wells.str.extract(rf"^{_WELL.pattern}$")
     return parts[0], parts[1].astype("Int64")
 
 
 def locate_wells(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Rows and columns of wells, from 0; both missing for names not such as A01."""
+    """Rows and columns of wells.
+
+    Parameters
+    ----------
+    wells : pandas.Series of str
+        Names of wells.
+
+    Returns
+    -------
+    rows, columns : pandas.Series of Int64
+        From 0. Both are missing for names not such as A01.
+    """
     letters, columns = split_well_names(wells)
     numbers = {letter: number for number, letter in enumerate(ROW_LETTERS)}
     return letters.map(numbers).astype("Int64"), columns - 1
 
 
 def choose_plate_format(last_row: int, last_column: int) -> tuple[int, int]:
-    """Rows and columns of the smallest plate that has this well, both from 0."""
+    """Choose the smallest plate that has a well.
+
+    Parameters
+    ----------
+    last_row, last_column : int
+        Of the well, from 0.
+
+    Returns
+    -------
+    (int, int)
+        Number of rows and of columns: of a plate of 96, 384 or 1536 wells, or just as
+        many as are needed.
+
+    Examples
+    --------
+    >>> choose_plate_format(7, 12)
+    (16, 24)
+    """
     for rows, columns in PLATE_FORMATS:
         if last_row < rows and last_column < columns:
             return rows, columns

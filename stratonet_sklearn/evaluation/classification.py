@@ -1,279 +1,185 @@
-"""How well classes are told apart by sets of features.
+"""How well feature tables separate classes, on splits that do not leak.
 
-The thesis's evaluation (section 5.3), on splits that do not leak.
+The thesis's evaluation (section 5.3).
 """
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Union
 
 import joblib
 import numpy as np
 import pandas as pd
 from imblearn.pipeline import Pipeline
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import confusion_matrix
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
+from stratonet_sklearn.evaluation.scores import Evaluation
 from stratonet_sklearn.evaluation.splits import split
 from stratonet_sklearn.resampling import StratifiedResampler
 
+# Their settings are fixed: tuned on the data that they are to judge, they would favour
+# the feature table for which more was tried.
 CLASSIFIERS = {
     "SVM": SVC(kernel="linear", C=0.01, random_state=0),
     "RF": RandomForestClassifier(200, random_state=0),
     "MLP": MLPClassifier((128,), max_iter=100, random_state=0),
 }
+# Rows of a balanced training set (thesis, section 5.3).
 BALANCED_SET = 3000
-DRAWS = 2000
-TESTS = ("as found", "balanced")
-METRICS = ("accuracy", "precision", "recall", "F1")
+# Rows of fewer features may be the same by chance: they are not searched for copies.
+FEWEST_TO_COMPARE = 10
+
+Features = Union[pd.DataFrame, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found.
+class _Rows:
+    """The rows that are evaluated; all arrays are (n rows,)."""
 
-    Attributes
-    ----------
-    classes : list of str
-    labels, groups : numpy.ndarray (n,), str
-        Class and group of each row that was evaluated.
-    rows : numpy.ndarray (n,), int
-        Their numbers among the rows that were given.
-    folds : numpy.ndarray (n,), int
-        The fold in which each row was tested, the same for all sets of features.
-    predicted : dict of (features, classifier) to numpy.ndarray (n,), str
-        The class of each row, as told by a model that has seen nothing of its group.
-    probabilities : dict of features to numpy.ndarray (n, n classes)
-        The share of the random forest's votes for each class.
-    importance : dict of (features, classifier) to pandas.Series
-        For SVM and RF, of each feature, mean over folds, with sum 1: the size of the
-        coefficients for features of unit variance, and the decrease in impurity.
-    """
-
-    classes: list
-    labels: np.ndarray
-    groups: np.ndarray
-    rows: np.ndarray
+    numbers: np.ndarray  # among the rows given, from 0
+    labels: np.ndarray  # str
+    groups: np.ndarray  # str
+    wells: np.ndarray | None
     folds: np.ndarray
-    predicted: dict
-    probabilities: dict
-    importance: dict
 
-    def confusion(self, features, classifier):
-        """Rows tested, by true class (rows) and predicted class.
 
-        A frame of whole numbers.
-        """
-        matrix = confusion_matrix(
-            self.labels, self.predicted[features, classifier], labels=self.classes
-        )
-        return pd.DataFrame(matrix, self.classes, self.classes)
+@dataclass(frozen=True)
+class _Matrix:
+    """The features of the rows that are evaluated."""
 
-    def scores(self, seed=0):
-        """Metrics with intervals.
+    names: list[str]
+    values: np.ndarray  # (n rows, n features), float32
 
-        Returns
-        -------
-        pandas.DataFrame
-            One row a set of features, classifier, test set (``as found``; ``balanced``:
-            each class counts the same), metric and average: ``value`` on the
-            predictions of all folds together, ``low`` and ``high``: what 95 of 100
-            draws of groups, with replacement, give. The models stay the same, so that
-            the interval tells how far the tested wells matter, not the training.
-        """
-        draws = self._draws(seed)
-        rows = []
-        for (features, classifier), of_groups in self._by_group().items():
-            whole, drawn = of_groups.sum(axis=0), np.tensordot(draws, of_groups, 1)
-            for test in TESTS:
-                values, samples = (
-                    _metrics(whole, test == "balanced"),
-                    _metrics(drawn, test == "balanced"),
-                )
-                for (metric, average), value in values.items():
-                    low, high = np.quantile(samples[metric, average], (0.025, 0.975))
-                    rows.append(
-                        (
-                            features,
-                            classifier,
-                            test,
-                            metric,
-                            average,
-                            float(value),
-                            low,
-                            high,
-                        )
-                    )
-        return pd.DataFrame(
-            rows,
-            columns=[
-                "features",
-                "classifier",
-                "test",
-                "metric",
-                "average",
-                "value",
-                "low",
-                "high",
-            ],
-        )
 
-    def differences(self, metric="F1", average="macro", test="balanced", seed=0):
-        """Differences between sets of features, paired: on the same folds, with the same draws of groups.
+@dataclass(frozen=True)
+class _Job:
+    """One model to fit."""
 
-        Returns
-        -------
-        pandas.DataFrame
-            One row a classifier and pair of sets: ``first``, ``second``, ``value``
-            (first minus second), ``low``, ``high``.
-        """
-        draws, rows = self._draws(seed), []
-        by_group = self._by_group()
-        for classifier in dict.fromkeys(name for _, name in by_group):
-            sets = [features for features, name in by_group if name == classifier]
-            for number, first in enumerate(sets):
-                for second in sets[number + 1 :]:
-                    pair = [by_group[name, classifier] for name in (first, second)]
-                    values = [
-                        _metrics(one.sum(axis=0), test == "balanced")[metric, average]
-                        for one in pair
-                    ]
-                    samples = [
-                        _metrics(np.tensordot(draws, one, 1), test == "balanced")[
-                            metric, average
-                        ]
-                        for one in pair
-                    ]
-                    low, high = np.quantile(samples[0] - samples[1], (0.025, 0.975))
-                    rows.append(
-                        (
-                            classifier,
-                            first,
-                            second,
-                            float(values[0] - values[1]),
-                            low,
-                            high,
-                        )
-                    )
-        return pd.DataFrame(
-            rows, columns=["classifier", "first", "second", "value", "low", "high"]
-        )
+    classifier: str
+    features: str
+    fold: int
 
-    def by_fold(self):
-        """The metrics of each fold by itself, as found.
 
-        One row a set of features, classifier, fold, metric and average.
-        """
-        rows = []
-        for (features, classifier), predicted in self.predicted.items():
-            for fold in range(self.folds.max() + 1):
-                test = self.folds == fold
-                matrix = confusion_matrix(
-                    self.labels[test], predicted[test], labels=self.classes
-                )
-                for (metric, average), value in _metrics(matrix, False).items():
-                    rows.append(
-                        (features, classifier, fold, metric, average, float(value))
-                    )
-        return pd.DataFrame(
-            rows,
-            columns=["features", "classifier", "fold", "metric", "average", "value"],
-        )
+@dataclass(frozen=True)
+class _Answer:
+    """What the model of a job says of the rows of its fold."""
 
-    def _by_group(self):
-        """For each set of features and classifier, the confusion of each group (n groups, n classes, n classes)."""
-        _, groups = np.unique(self.groups, return_inverse=True)
-        place = {name: number for number, name in enumerate(self.classes)}
-        true = [place[label] for label in self.labels]
-        matrices = {}
-        for key, predicted in self.predicted.items():
-            matrices[key] = np.zeros(
-                (groups.max() + 1, len(self.classes), len(self.classes)), int
-            )
-            np.add.at(
-                matrices[key], (groups, true, [place[label] for label in predicted]), 1
-            )
-        return matrices
-
-    def _draws(self, seed):
-        """How often each group is drawn (`DRAWS`, n groups).
-
-        Where groups have one class each, by class.
-        """
-        rng = np.random.default_rng(seed)
-        frame = (
-            pd.DataFrame({"group": self.groups, "label": self.labels})
-            .groupby("group")
-            .label
-        )
-        strata = (
-            frame.first()
-            if (frame.nunique() == 1).all()
-            else frame.first().map(lambda _: "")
-        )
-        draws = np.zeros((DRAWS, len(strata)), int)
-        for members in (
-            strata.reset_index(drop=True).groupby(strata.to_numpy()).groups.values()
-        ):
-            draws[:, members] = rng.multinomial(
-                len(members), np.full(len(members), 1 / len(members)), DRAWS
-            )
-        return draws
+    predicted: np.ndarray  # (n rows,), str
+    votes: np.ndarray | None  # (n rows, n classes), of a random forest
+    importance: np.ndarray | None  # (n features,)
 
 
 def evaluate(
-    features,
-    labels,
+    features: Features | Mapping[str, Features],
+    labels: ArrayLike,
     *,
-    groups,
-    wells=None,
-    leave_out=(),
-    classifiers=None,
-    n_folds=10,
-    seed=0,
-    progress=False,
-):
-    """Tell classes apart by features: each row by models that have seen nothing of its group.
+    groups: ArrayLike,
+    wells: ArrayLike | None = None,
+    leave_out: Sequence[str] = (),
+    classifiers: Sequence[str] | None = None,
+    n_folds: int = 10,
+    seed: int = 0,
+    progress: bool = False,
+) -> Evaluation:
+    """Classify rows by their features, each by models trained without its group.
 
-    In each fold the training part is balanced by `StratifiedResampler` and scaled to
+    In each fold the training set is balanced by `StratifiedResampler` and scaled to
     unit variance, and a support vector machine, a random forest and a multilayer
     perceptron of fixed settings (`CLASSIFIERS`) are fitted to it.
 
     Parameters
     ----------
     features : pandas.DataFrame or array (n rows, n features), or dict of them
-        Sets of features by name; all are evaluated on the same folds.
-    labels : array (n,)
-        The class of each row.
-    groups : array (n,)
+        Feature tables by name; all are evaluated on the same folds.
+    labels : array (n rows,)
+        The class of each row. Rows without one (None, NaN or ``""``) are left out.
+    groups : array (n rows,)
         Rows of one group are never divided: wells, plates, batches or compounds.
-    wells : array (n,), optional
+    wells : array (n rows,), optional
         The well of each row, to refuse groups that divide wells.
     leave_out : sequence of str
-        Classes to leave out, of training and test.
+        Classes to leave out of training and test.
     classifiers : sequence of str, optional
         Among `CLASSIFIERS`. Default: all.
     n_folds, seed : int
+        See `stratonet_sklearn.split`; the seed also draws the training sets.
     progress : bool
-        Show a bar.
+        Show a progress bar.
 
     Returns
     -------
     Evaluation
+        Its ``rows`` are the numbers of the rows that were evaluated.
 
     Raises
     ------
     ValueError
-        The split would leak, see `stratonet_sklearn.evaluation.splits.split`; NaN or
-        infinite features; sets of different length; the same row in two groups.
+        The split would leak, see `stratonet_sklearn.split`; features are NaN or
+        infinite; tables have different lengths; the same row is in two groups.
+
+    References
+    ----------
+    van Elswijk, M. (2024). StratoNet, a deep learning approach to high content
+    screening feature extraction. Master's thesis, Leiden University. Section 5.3.
+
+    Examples
+    --------
+    Thirty wells with two sites each; the treatment raises all four features.
+
+    >>> import joblib
+    >>> import numpy as np
+    >>> from stratonet_sklearn import evaluate
+    >>> rng = np.random.default_rng(0)
+    >>> wells = np.repeat(np.arange(30), 2)
+    >>> labels = np.where(wells % 2 == 0, "control", "treated")
+    >>> features = rng.normal(size=(60, 4))
+    >>> features[labels == "treated"] += 5
+    >>> with joblib.parallel_config("sequential"):  # few rows need no processes
+    ...     evaluation = evaluate(
+    ...         features, labels, groups=wells, classifiers=["SVM"], n_folds=3
+    ...     )
+    >>> evaluation.confusion("features", "SVM")
+             control  treated
+    control       30        0
+    treated        0       30
     """
-    if not isinstance(features, dict):
-        features = {"features": features}
+    tables = _name_tables(features)
+    classifiers = _check_classifiers(classifiers)
+    labels = np.asarray(labels)
+    _check_lengths(tables, len(labels))
+    rows = _select_rows(labels, np.asarray(groups), wells, leave_out, n_folds, seed)
+    matrices = {}
+    for name, table in tables.items():
+        matrices[name] = _select_features(name, table, rows.numbers)
+        _check_copies(name, matrices[name].values, rows)
+    used_folds = range(rows.folds.max() + 1)
+    jobs = [_Job(*job) for job in product(classifiers, matrices, used_folds)]
+    answers = _run_jobs(jobs, matrices, rows, seed)
+    shown = tqdm(answers, total=len(jobs), unit=" models", disable=not progress)
+    return _collect_answers(zip(jobs, shown), matrices, rows)
+
+
+def _name_tables(features: Features | Mapping[str, Features]) -> dict[str, Features]:
+    if not isinstance(features, Mapping):
+        return {"features": features}
+    if not features:
+        raise ValueError("There is no feature table to evaluate.")
+    return dict(features)
+
+
+def _check_classifiers(classifiers: Sequence[str] | None) -> list[str]:
+    """Return the classifiers asked for, all by default."""
     classifiers = list(classifiers or CLASSIFIERS)
     unknown = set(classifiers) - set(CLASSIFIERS)
     if unknown:
@@ -281,76 +187,67 @@ def evaluate(
             f"Classifiers are {', '.join(CLASSIFIERS)}. Received:"
             f" {', '.join(sorted(unknown))}"
         )
-    labels, groups = np.asarray(labels), np.asarray(groups)
-    if not features:
-        raise ValueError("There is no set of features to evaluate.")
-    absent = set(map(str, leave_out)) - set(labels.astype(str))
+    return classifiers
+
+
+def _write_labels(labels: np.ndarray) -> np.ndarray:
+    """Return labels as text, ``""`` where they are missing."""
+    # As text None and NaN would become classes of these names.
+    return np.where(pd.isna(labels), "", labels.astype(str))
+
+
+def _check_classes(labels: np.ndarray, leave_out: Sequence[str]) -> None:
+    """Refuse to leave out a class that is not there: it may be misspelt."""
+    classes = set(labels) - {""}
+    absent = set(map(str, leave_out)) - classes
     if absent:
-        classes = ", ".join(sorted(set(labels.astype(str))))
         raise ValueError(
-            f"There is no class {', '.join(sorted(absent))}. Received: {classes}"
+            f"There is no class {', '.join(sorted(absent))}. Received:"
+            f" {', '.join(sorted(classes))}"
         )
-    lengths = {name: len(values) for name, values in features.items()}
-    if set(lengths.values()) != {len(labels)}:
+
+
+def _select_rows(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    wells: ArrayLike | None,
+    leave_out: Sequence[str],
+    n_folds: int,
+    seed: int,
+) -> _Rows:
+    """Return the rows that have a label and are not left out, divided into folds."""
+    names = _write_labels(labels)
+    _check_classes(names, leave_out)
+    left_out = np.isin(names, ["", *leave_out])
+    numbers = np.flatnonzero(~left_out)
+    if wells is not None:
+        wells = np.asarray(wells)[numbers]
+    # Not yet as text: where each group is a fold, folds are in the order of groups,
+    # and 10 comes after 2.
+    folds = split(labels[numbers], groups[numbers], n_folds, seed, wells)
+    groups_as_text = groups[numbers].astype(str)
+    return _Rows(numbers, names[numbers], groups_as_text, wells, folds)
+
+
+def _check_lengths(tables: Mapping[str, Features], n_rows: int) -> None:
+    lengths = {name: len(table) for name, table in tables.items()}
+    if set(lengths.values()) != {n_rows}:
         raise ValueError(
-            f"Every set of features has a row for each of {len(labels)} labels."
+            f"Every feature table needs a row for each of {n_rows} labels."
             f" Received: {lengths}"
         )
-    kept = np.flatnonzero(~np.isin(labels.astype(str), list(leave_out)))
-    wells = None if wells is None else np.asarray(wells)[kept]
-    folds = split(labels[kept], groups[kept], n_folds, seed, wells)
-    labels, groups = labels[kept].astype(str), groups[kept].astype(str)
-    sets = {
-        name: _checked(name, values, kept, groups, wells)
-        for name, values in features.items()
-    }
-
-    classes = sorted(set(labels))
-    jobs = [
-        (name, classifier, fold)
-        for classifier in classifiers
-        for name in sets
-        for fold in range(folds.max() + 1)
-    ]
-    work = joblib.Parallel(-1, return_as="generator", max_nbytes="1M")(
-        joblib.delayed(_fit)(
-            sets[name][1], labels, folds == fold, CLASSIFIERS[classifier], seed
-        )
-        for name, classifier, fold in jobs
-    )
-    predicted, probabilities, importance = {}, {}, {}
-    for (name, classifier, fold), (told, shares, weights) in zip(
-        jobs, tqdm(work, total=len(jobs), unit=" models", disable=not progress)
-    ):
-        test = folds == fold
-        predicted.setdefault((name, classifier), np.empty(len(labels), object))[
-            test
-        ] = told
-        if shares is not None:
-            probabilities.setdefault(name, np.empty((len(labels), len(classes))))[
-                test
-            ] = shares
-        if weights is not None:
-            importance.setdefault((name, classifier), []).append(weights)
-    importance = {
-        key: pd.Series(np.mean(weights, axis=0), sets[key[0]][0])
-        for key, weights in importance.items()
-    }
-    return Evaluation(
-        classes, labels, groups, kept, folds, predicted, probabilities, importance
-    )
 
 
-def _checked(name, features, kept, groups, wells):
-    """Names and values of the rows kept, if they can be evaluated."""
-    names = list(map(str, features)) if isinstance(features, pd.DataFrame) else None
-    values = np.asarray(features)
+def _select_features(name: str, table: Features, numbers: np.ndarray) -> _Matrix:
+    """Return the features of the rows of these numbers, all finite."""
+    values = np.asarray(table)
     if values.ndim != 2:
         raise ValueError(
-            f"{name}: features have one row a label and one column a feature. Received:"
-            f" shape {values.shape}"
+            f"{name}: a feature table has one row per label and one column per feature."
+            f" Received: shape {values.shape}"
         )
-    values = np.ascontiguousarray(values[kept], np.float32)
+    # StratoNet's own precision, and half the memory of what pandas reads from CSV.
+    values = np.ascontiguousarray(values[numbers], np.float32)
     bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(
@@ -358,82 +255,139 @@ def _checked(name, features, kept, groups, wells):
             " have NaN or infinite values. Leave out the rows that could not be"
             " measured, or the features."
         )
-    # Few numbers may be the same by chance.
-    if values.shape[1] >= 10:
-        spread = (
-            pd.Series(groups)
-            .groupby([row.tobytes() for row in values], sort=False)
-            .agg(["nunique", lambda group: group.index[0]])
-        )
-        if (spread["nunique"] > 1).any():
-            row = spread.iloc[:, 1][spread["nunique"] > 1].iloc[0]
-            where = (
-                f"row {kept[row]} (counted from 0)"
-                if wells is None
-                else f"a row of well {wells[row]}"
-            )
-            raise ValueError(
-                f"{name}: this split would leak: {where} is in another group once more,"
-                " with the same features. Is it the same image, or an empty one? Leave"
-                " such rows out (give them no label)."
-            )
-    return names or [f"{name}{number}" for number in range(values.shape[1])], values
+    if isinstance(table, pd.DataFrame):
+        return _Matrix(list(map(str, table)), values)
+    n_features = values.shape[1]
+    names = [f"{name}{number}" for number in range(n_features)]
+    return _Matrix(names, values)
 
 
-def _fit(values, labels, test, classifier, seed):
-    """What a model of the other rows says of the rows tested.
-
-    Classes, shares of votes, importance of features.
-    """
-    _, counts = np.unique(labels[~test], return_counts=True)
-    model = Pipeline(
-        [
-            (
-                "balance",
-                StratifiedResampler(
-                    min(BALANCED_SET, len(counts) * counts.max()), random_state=seed
-                ),
-            ),
-            ("scale", StandardScaler()),
-            ("classify", clone(classifier)),
-        ]
+def _check_copies(name: str, values: np.ndarray, rows: _Rows) -> None:
+    """Refuse rows that are copies of each other in different groups."""
+    if values.shape[1] < FEWEST_TO_COMPARE:
+        return
+    # The same image measured twice has the same bytes: to compare all pairs of rows
+    # would take too long.
+    contents = [row.tobytes() for row in values]
+    groups_of_copies = pd.Series(rows.groups).groupby(contents, sort=False)
+    in_several = groups_of_copies.transform("nunique") > 1
+    if not in_several.any():
+        return
+    row = int(in_several.idxmax())
+    where = f"row {rows.numbers[row]} (counted from 0)"
+    if rows.wells is not None:
+        where = f"a row of well {rows.wells[row]}"
+    raise ValueError(
+        f"{name}: this split would leak: {where} is in another group once more, with"
+        " the same features. Is it the same image, or an empty one? Leave such rows out"
+        " (give them no label)."
     )
+
+
+def _run_jobs(
+    jobs: Sequence[_Job],
+    matrices: Mapping[str, _Matrix],
+    rows: _Rows,
+    seed: int,
+) -> Iterator[_Answer]:
+    """Fit the models on all cores, and give their answers in the order of the jobs."""
+    # A generator, so that the progress bar moves with each model that is finished.
+    # Arrays of more than 1 MB are shared by the processes, not copied to each.
+    parallel = joblib.Parallel(-1, return_as="generator", max_nbytes="1M")
+    return parallel(
+        joblib.delayed(_test_model)(
+            matrices[job.features].values,
+            rows.labels,
+            rows.folds == job.fold,
+            CLASSIFIERS[job.classifier],
+            seed,
+        )
+        for job in jobs
+    )
+
+
+def _test_model(
+    values: np.ndarray,
+    labels: np.ndarray,
+    tested: np.ndarray,
+    classifier: ClassifierMixin,
+    seed: int,
+) -> _Answer:
+    """Fit a model to the rows that are not tested, and ask it about those that are."""
+    trained = ~tested
+    model = _build_model(labels[trained], classifier, seed)
     with warnings.catch_warnings():
         # The perceptron stops after a fixed number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values[~test], labels[~test])
-    fitted, shares, weights = model["classify"], None, None
+        model.fit(values[trained], labels[trained])
+    fitted = model["classify"]
+    votes, importance = None, None
+    # Of the three, the forest alone gives shares of votes without being fitted again.
     if isinstance(fitted, RandomForestClassifier):
-        shares, weights = model.predict_proba(values[test]), fitted.feature_importances_
+        votes = model.predict_proba(values[tested])
+        importance = fitted.feature_importances_
     elif hasattr(fitted, "coef_"):
-        weights = np.abs(fitted.coef_).mean(axis=0)
-    return (
-        model.predict(values[test]),
-        shares,
-        None if weights is None else weights / max(weights.sum(), 1e-12),
+        # One row per pair of classes.
+        importance = np.abs(fitted.coef_).mean(axis=0)
+    if importance is not None:
+        # The sum is 0 where no feature varies.
+        importance = importance / max(importance.sum(), 1e-12)
+    return _Answer(model.predict(values[tested]), votes, importance)
+
+
+def _build_model(
+    labels: np.ndarray, classifier: ClassifierMixin, seed: int
+) -> Pipeline:
+    """Build the steps from features to classes, for training rows of these labels."""
+    _, counts = np.unique(labels, return_counts=True)
+    # Small training sets are not blown up: each class becomes as large as the largest.
+    n_samples = min(BALANCED_SET, len(counts) * counts.max())
+    return Pipeline(
+        [
+            ("balance", StratifiedResampler(n_samples, random_state=seed)),
+            # Fitted to training rows only: the scale must not know the tested rows.
+            ("scale", StandardScaler()),
+            # A clone: the settings of `CLASSIFIERS` are shared by all models.
+            ("classify", clone(classifier)),
+        ]
     )
 
 
-def _metrics(confusion, balanced):
-    """Accuracy, precision, recall and F1 of confusion matrices (..., n classes, n classes), true classes in rows.
-
-    Classes without a row do not count. Precision is 0 where nothing was called so, as
-    in scikit-learn.
-    """
-    confusion = np.asarray(confusion, float)
-    support = confusion.sum(axis=-1)
-    if balanced:
-        confusion = confusion / np.maximum(support, 1)[..., None]
-        support = confusion.sum(axis=-1)
-    hits, called = np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2)
-    recall = hits / np.where(support, support, 1)
-    precision = hits / np.where(called, called, 1)
-    f1 = 2 * hits / np.where(support + called, support + called, 1)
-    weights = {"macro": support > 0, "weighted": support}
-    values = {("accuracy", ""): hits.sum(axis=-1) / support.sum(axis=-1)}
-    for average, weight in weights.items():
-        for metric, of_classes in zip(METRICS[1:], (precision, recall, f1)):
-            values[metric, average] = (of_classes * weight).sum(axis=-1) / weight.sum(
-                axis=-1
-            )
-    return values
+def _collect_answers(
+    answers: Iterator[tuple[_Job, _Answer]],
+    matrices: Mapping[str, _Matrix],
+    rows: _Rows,
+) -> Evaluation:
+    """Put the answers of all folds together."""
+    n_rows = len(rows.labels)
+    classes = sorted(set(rows.labels))
+    predicted: dict[tuple[str, str], np.ndarray] = {}
+    votes: dict[str, np.ndarray] = {}
+    importance: dict[tuple[str, str], list[np.ndarray]] = {}
+    for job, answer in answers:
+        key = (job.features, job.classifier)
+        tested = rows.folds == job.fold
+        if key not in predicted:
+            predicted[key] = np.empty(n_rows, object)
+        predicted[key][tested] = answer.predicted
+        if answer.votes is not None:
+            if job.features not in votes:
+                votes[job.features] = np.empty((n_rows, len(classes)))
+            votes[job.features][tested] = answer.votes
+        if answer.importance is not None:
+            importance.setdefault(key, []).append(answer.importance)
+    means = {}
+    for (features, classifier), of_folds in importance.items():
+        mean = np.mean(of_folds, axis=0)
+        names = matrices[features].names
+        means[features, classifier] = pd.Series(mean, names)
+    return Evaluation(
+        classes=classes,
+        labels=rows.labels,
+        groups=rows.groups,
+        rows=rows.numbers,
+        folds=rows.folds,
+        predicted=predicted,
+        probabilities=votes,
+        importance=means,
+    )

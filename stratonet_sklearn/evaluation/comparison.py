@@ -1,135 +1,120 @@
-"""Feature tables of StratoNet, of CellProfiler and of others, and the rows that they share."""
+"""Feature tables of StratoNet, CellProfiler and others, brought to the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from stratonet.messages import shorten_list
 from stratonet.naming import metadata_columns
-from stratonet.tables.columns import KEYS, PLATE, WELL
+from stratonet.tables.columns import KEYS
 from stratonet.tables.plain import aggregate_rows
-from stratonet.tables.reading import feature_parts
+from stratonet.tables.reading import FeatureTable
+from stratonet_sklearn.evaluation.columns import list_columns
 
 
-def align_tables(tables, metadata=None):
-    """The rows that tables share, in one order.
+def align_tables(
+    tables: Sequence[FeatureTable], metadata: pd.DataFrame | None = None
+) -> tuple[list[FeatureTable], pd.DataFrame]:
+    """Bring feature tables to the rows that they share, in one order.
 
     Parameters
     ----------
-    tables : list of FeatureTable
+    tables : sequence of FeatureTable
+        They are not changed.
     metadata : pandas.DataFrame, optional
-        More ``Metadata_*``, by the columns of `KEYS` that it has.
+        More ``Metadata_*``, joined by those columns of `KEYS` that it has.
 
     Returns
     -------
-    pandas.DataFrame
-        ``Metadata_*`` of the rows. Each table's ``frame`` then has the same rows, in
-        the same order. Tables of objects or sites are brought to wells (by their mean)
-        where another table knows wells only.
+    aligned : list of FeatureTable
+        New tables, each with the same rows in the same order. Tables of objects or
+        sites are brought to wells (by their mean) where another table knows wells only.
+        Their ``notes`` also say what was averaged and left out.
+    rows : pandas.DataFrame
+        ``Metadata_*`` of the rows, from all tables and ``metadata``.
 
     Raises
     ------
     ValueError
-        The tables share no row; rows of several tables cannot be told apart.
+        The tables share no row, or ``metadata`` cannot be joined.
     """
-    if len(tables) > 1:
-        keys = [key for key in KEYS if all(key in table.frame for table in tables)]
-        for table in tables:
-            if table.frame.duplicated(keys).any():
-                count = len(table.frame)
-                table.frame = aggregate_rows(table.frame, keys, table.features, "mean")
-                table.notes.append(
-                    f"{count:,} rows became {len(table.frame):,}, the mean by"
-                    f" {_list_keys(keys)}."
-                )
-            table.frame = table.frame.set_index(
-                pd.MultiIndex.from_frame(table.frame[keys].astype(str))
-            )
-        shared = tables[0].frame.index
-        for table in tables[1:]:
-            shared = shared[shared.isin(table.frame.index)]
-        if not len(shared):
-            raise ValueError(
-                f"{' and '.join(table.name for table in tables)} share no row. By"
-                f" {_list_keys(keys)}, "
-                + ", ".join(
-                    f"{table.name} begins with {table.frame.index[0]}"
-                    for table in tables
-                )
-            )
-        for table in tables:
-            if len(table.frame) > len(shared):
-                table.notes.append(
-                    f"{len(table.frame) - len(shared):,} of {len(table.frame):,} rows"
-                    " are not in all tables."
-                )
-            table.frame = table.frame.loc[shared].reset_index(drop=True)
-    joined = pd.concat(
-        [table.frame[metadata_columns(table.frame)] for table in tables], axis=1
+    aligned = list(tables)
+    if len(aligned) > 1:
+        aligned = _keep_shared_rows(aligned)
+    parts = [table.frame[metadata_columns(table.frame)] for table in aligned]
+    rows = pd.concat(parts, axis=1)
+    # A column that several tables have is that of the first.
+    repeated = rows.columns.duplicated()
+    rows = rows.loc[:, ~repeated]
+    if metadata is not None:
+        rows = _join_metadata(rows, metadata)
+    return aligned, rows
+
+
+def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
+    """Return tables of the rows that all have."""
+    # The finest level that all have: where one table knows wells only, so must all.
+    columns = set(tables[0].frame).intersection(*(table.frame for table in tables))
+    keys = [key for key in KEYS if key in columns]
+    tables = [_average_duplicates(table, keys) for table in tables]
+    indices = [_index_rows(table.frame, keys) for table in tables]
+    # The order of the first table, so that naming another first reorders all.
+    shared = indices[0]
+    for index in indices[1:]:
+        shared = shared[shared.isin(index)]
+    if not len(shared):
+        names = " and ".join(table.name for table in tables)
+        beginnings = ", ".join(
+            f"{table.name} begins with {index[0]}"
+            for table, index in zip(tables, indices)
+        )
+        raise ValueError(f"{names} share no row. By {list_columns(keys)}, {beginnings}")
+    return [_select_rows(table, index, shared) for table, index in zip(tables, indices)]
+
+
+def _average_duplicates(table: FeatureTable, keys: list[str]) -> FeatureTable:
+    """Average the rows that the keys cannot tell apart, such as the sites of a well."""
+    if not table.frame.duplicated(keys).any():
+        return table
+    frame = aggregate_rows(table.frame, keys, table.features, "mean")
+    note = (
+        f"{len(table.frame):,} rows became {len(frame):,}, the mean by"
+        f" {list_columns(keys)}."
     )
-    joined = joined.loc[:, ~joined.columns.duplicated()]
-    if metadata is None:
-        return joined
-    keys = [key for key in KEYS if key in metadata and key in joined]
+    return replace(table, frame=frame, notes=[*table.notes, note])
+
+
+def _index_rows(frame: pd.DataFrame, keys: list[str]) -> pd.MultiIndex:
+    # As text: a site is a number in one table and text in another.
+    return pd.MultiIndex.from_frame(frame[keys].astype(str))
+
+
+def _select_rows(
+    table: FeatureTable, index: pd.MultiIndex, shared: pd.MultiIndex
+) -> FeatureTable:
+    frame = table.frame.set_index(index).loc[shared]
+    frame = frame.reset_index(drop=True)
+    notes = list(table.notes)
+    left_out = len(table.frame) - len(shared)
+    if left_out:
+        notes.append(
+            f"{left_out:,} of {len(table.frame):,} rows are not in all tables."
+        )
+    return replace(table, frame=frame, notes=notes)
+
+
+def _join_metadata(rows: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Add the columns of a table that has one row for each plate and well, or site."""
+    keys = [key for key in KEYS if key in metadata and key in rows]
     if not keys or metadata.duplicated(keys).any():
         raise ValueError(
-            f"The table of metadata has one row for each of {_list_keys(KEYS[:2])}."
-            f" Received: {shorten_list(list(metadata))}"
+            "The table of metadata needs one row for each of"
+            f" {list_columns(KEYS[:2])}. Received: {shorten_list(list(metadata))}"
         )
-    new = [name for name in metadata_columns(metadata) if name not in joined]
-    more = metadata.assign(
-        **{key: metadata[key].astype(str) for key in keys}
-    ).set_index(keys)[new]
-    return joined.join(more, on=keys)
-
-
-def find_column(metadata, name):
-    """The full name of a column of metadata, by its name with or without ``Metadata_``, in any case.
-
-    Raises
-    ------
-    ValueError
-        There is no such column.
-    """
-    wanted = name.lower().removeprefix("metadata_")
-    for found in metadata_columns(metadata):
-        if found.lower().removeprefix("metadata_") == wanted:
-            return found
-    raise ValueError(
-        f"There is no column {name} in the metadata. Received:"
-        f" {_list_keys(metadata_columns(metadata))}"
-    )
-
-
-def get_column(metadata, name):
-    """A column of metadata, found as by `column_name`, as text.
-
-    ``""`` where it is missing.
-    """
-    # Whole numbers are floats where a row lacks one.
-    values = metadata[find_column(metadata, name)].convert_dtypes().astype("string")
-    return values.fillna("").astype(object)
-
-
-def name_wells(metadata):
-    """The well of each row, with its plate."""
-    return metadata[PLATE] + " " + metadata[WELL]
-
-
-def name_feature_groups(features):
-    """The part of each feature.
-
-    Channel and tap of StratoNet's, the first two words, without numbers, of others'
-    names.
-    """
-    try:
-        parts = feature_parts(features)
-        return parts.channel + " " + parts.tap.str.lower()
-    except ValueError:
-        words = [
-            [word for word in str(name).split("_") if not word.isdigit()]
-            for name in features
-        ]
-        return pd.Series([" ".join(one[:2]) for one in words], features)
-
-
-def _list_keys(keys):
-    return ", ".join(key.removeprefix("Metadata_").lower() for key in keys)
+    new = [name for name in metadata_columns(metadata) if name not in rows]
+    # Plates and wells of feature tables are text.
+    as_text = metadata.astype(dict.fromkeys(keys, str))
+    return rows.join(as_text.set_index(keys)[new], on=keys)

@@ -1,20 +1,34 @@
-"""Splits that do not leak, and how far labels hang together with plates and batches."""
+"""Splits that do not leak, and how far classes are associated with plates."""
+
+from __future__ import annotations
 
 import warnings
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats.contingency import association
 from sklearn.model_selection import StratifiedGroupKFold
 
-# Draws of folds until every training part has every class.
+# Draws of folds until every training set has every class.
 ATTEMPTS = 100
 # What Cohen (1988) calls a medium association.
 CONFOUNDED = 0.3
+# Random layouts to compare an association with, and how many of them it must exceed.
+LAYOUTS = 200
+RARE = 0.99
+# Classes that a message names.
+SHOWN = 5
 
 
-def split(labels, groups, n_folds=10, seed=0, wells=None):
-    """Divide rows into folds: those of one group stay together, and classes are as frequent in each fold as in all.
+def split(
+    labels: ArrayLike,
+    groups: ArrayLike,
+    n_folds: int = 10,
+    seed: int = 0,
+    wells: ArrayLike | None = None,
+) -> np.ndarray:
+    """Divide rows into folds that keep groups together and classes equally frequent.
 
     Parameters
     ----------
@@ -24,6 +38,7 @@ def split(labels, groups, n_folds=10, seed=0, wells=None):
         Where there are no more groups than that, each group is a fold. There are no
         more folds than groups of the class that has most.
     seed : int
+        The same seed gives the same folds.
     wells : array (n,), optional
         The well of each row. Default: the groups are no larger than wells, and nothing
         needs to be checked.
@@ -39,114 +54,187 @@ def split(labels, groups, n_folds=10, seed=0, wells=None):
         The split would leak, or cannot be made: rows of one well in different groups,
         one class, a class in one group alone, classes that are the same as groups. The
         message says which.
+
+    Examples
+    --------
+    Six wells with two sites each. Both sites of a well are in the same fold, and each
+    fold has a well of each class:
+
+    >>> import numpy as np
+    >>> from stratonet_sklearn import split
+    >>> wells = np.repeat(["A01", "A02", "A03", "B01", "B02", "B03"], 2)
+    >>> labels = np.repeat(["control", "treated"], 6)
+    >>> folds = split(labels, groups=wells, n_folds=3)
+    >>> folds.tolist()
+    [0, 0, 2, 2, 1, 1, 2, 2, 0, 0, 1, 1]
     """
-    labels, groups = pd.Series(np.asarray(labels)), pd.Series(np.asarray(groups))
+    # Without an index: those of two series may differ.
+    labels = pd.Series(np.asarray(labels))
+    groups = pd.Series(np.asarray(groups))
+    _check_rows(labels, groups, n_folds)
+    if wells is not None:
+        _check_wells(groups, np.asarray(wells))
+    _check_classes(labels, groups)
+    if n_folds >= groups.nunique():
+        # Each group is left out once. Every class is in two groups or more: each
+        # training set has it.
+        return pd.factorize(groups, sort=True)[0]
+    groups_of_classes = groups.groupby(labels).nunique()
+    # With more folds, there would be no class that all of them can test.
+    n_folds = min(n_folds, groups_of_classes.max())
+    folds = _draw_folds(labels, groups, n_folds, seed)
+    if folds is None:
+        rarest = groups_of_classes.idxmin()
+        raise ValueError(
+            f"{rarest} is in {groups_of_classes.min()} of {groups.nunique()} groups,"
+            f" and {n_folds} folds always leave a training set without it. Ask for"
+            " fewer folds, leave it out, or group by something smaller."
+        )
+    return folds
+
+
+def _check_rows(labels: pd.Series, groups: pd.Series, n_folds: int) -> None:
     if n_folds < 2:
-        raise ValueError(f"There are at least 2 folds. Received: {n_folds}")
+        raise ValueError(f"n_folds must be at least 2. Received: {n_folds}")
     if len(labels) != len(groups):
         raise ValueError(
-            f"Each row has a label and a group. Received: {len(labels)} labels,"
+            f"Each row needs a label and a group. Received: {len(labels)} labels,"
             f" {len(groups)} groups"
         )
-    for what, values in (("label", labels), ("group", groups)):
-        if values.isna().any():
+    for name, values in (("label", labels), ("group", groups)):
+        missing = values.isna().sum()
+        if missing:
             raise ValueError(
-                f"{values.isna().sum()} of {len(values)} rows have no {what}. Leave"
-                " them out first."
+                f"{missing} of {len(values)} rows have no {name}. Leave them out first."
             )
-    if wells is not None:
-        spread = groups.groupby(np.asarray(wells)).nunique()
-        if (spread > 1).any():
-            raise ValueError(
-                f"This split would leak: rows of {(spread > 1).sum()} wells, the first"
-                f" {spread.idxmax()}, are in different groups, so that fields of one"
-                " well would stand on both sides. Group by well, or by something"
-                " larger."
-            )
+
+
+def _check_wells(groups: pd.Series, wells: np.ndarray) -> None:
+    """Refuse groups that divide a well: its sites are too much alike."""
+    groups_of_wells = groups.groupby(wells).nunique()
+    divided = groups_of_wells > 1
+    if divided.any():
+        raise ValueError(
+            f"This split would leak: rows of {divided.sum()} wells, the first"
+            f" {groups_of_wells.idxmax()}, are in different groups, so that sites of"
+            " one well would be in both training and test. Group by well, or by"
+            " something larger."
+        )
+
+
+def _check_classes(labels: pd.Series, groups: pd.Series) -> None:
+    """Refuse classes that cannot be tested on other groups than they are trained on."""
     if labels.nunique() < 2:
+        only = labels.iloc[0] if len(labels) else "missing"
         raise ValueError(
-            "There is nothing to tell apart: all rows are"
-            f" {labels.iloc[0] if len(labels) else 'missing'}."
+            f"There is nothing to classify: the class of all rows is {only}. At least"
+            " two classes are needed."
         )
-    spread = groups.groupby(labels).nunique()
-    if (spread < 2).any():
-        alone = spread.index[spread < 2]
+    groups_of_classes = groups.groupby(labels).nunique()
+    alone = groups_of_classes.index[groups_of_classes < 2]
+    if len(alone):
+        names = ", ".join(map(str, alone[:SHOWN]))
+        if len(alone) > SHOWN:
+            names += " and others"
         raise ValueError(
-            f"{', '.join(map(str, alone[:5]))}{' and others' * (len(alone) > 5)}: all"
-            " rows of the class are in one group. What is tested must not be trained"
-            " on, so that the class cannot be learned. Leave it out, or group by"
-            " something smaller."
+            f"{names}: all rows of the class are in one group. What is tested must not"
+            " be trained on, so that the class cannot be learned. Leave it out, or"
+            " group by something smaller."
         )
-    if n_folds >= groups.nunique():
-        return pd.factorize(groups, sort=True)[0]
-    n_folds = min(n_folds, spread.max())
-    rng, codes = np.random.default_rng(seed), pd.factorize(groups)[0]
+
+
+def _draw_folds(
+    labels: pd.Series, groups: pd.Series, n_folds: int, seed: int
+) -> np.ndarray | None:
+    """Draw folds until every training set has every class; None if none is found."""
+    rng = np.random.default_rng(seed)
+    numbers = pd.factorize(groups)[0]
     for _ in range(ATTEMPTS):
-        folds = np.full(len(labels), -1)
-        # Not the splitter's own shuffle: up to scikit-learn 1.7 it costs the stratification.
-        shuffled = rng.permutation(codes.max() + 1)[codes]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The least populated class")
-            for number, (_, test) in enumerate(
-                StratifiedGroupKFold(n_folds).split(labels, labels, shuffled)
-            ):
-                folds[test] = number
-        parts = [
-            labels[folds != number].nunique()
-            for number in range(n_folds)
-            if (folds == number).any()
-        ]
-        if parts == n_folds * [labels.nunique()]:
+        # Not the splitter's own shuffle: up to scikit-learn 1.7 it costs the
+        # stratification.
+        order = rng.permutation(numbers.max() + 1)
+        shuffled = order[numbers]
+        folds = _make_folds(labels, shuffled, n_folds)
+        if _has_all_classes(labels, folds, n_folds):
             return folds
-    raise ValueError(
-        f"{spread.idxmin()} is in {spread.min()} of {groups.nunique()} groups, and"
-        f" {n_folds} folds always leave a training part without it. Ask for fewer"
-        " folds, leave it out, or group by something smaller."
+    return None
+
+
+def _make_folds(labels: pd.Series, groups: np.ndarray, n_folds: int) -> np.ndarray:
+    folds = np.full(len(labels), -1)
+    with warnings.catch_warnings():
+        # Fewer groups of a class than folds are no fault, if all training sets have it.
+        warnings.filterwarnings("ignore", message="The least populated class")
+        divided = StratifiedGroupKFold(n_folds).split(labels, labels, groups)
+        for number, (_, tested) in enumerate(divided):
+            folds[tested] = number
+    return folds
+
+
+def _has_all_classes(labels: pd.Series, folds: np.ndarray, n_folds: int) -> bool:
+    """Whether no fold is empty, and every training set has all classes."""
+    if len(np.unique(folds)) < n_folds:
+        return False
+    n_classes = labels.nunique()
+    return all(
+        labels[folds != number].nunique() == n_classes for number in range(n_folds)
     )
 
 
-def confounding(labels, metadata):
-    """How well plates, batches and the like tell the label by themselves.
+def measure_confounding(labels: ArrayLike, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Measure how well plates, batches and the like predict the class by themselves.
 
     Parameters
     ----------
     labels : array (n,)
+        The class of each row.
     metadata : pandas.DataFrame (n rows)
-        The columns to look at. Those with one value are passed over.
+        The columns to look at. Those with one value are skipped.
 
     Returns
     -------
     pandas.DataFrame
-        One row a column: ``values``, how many there are; ``cramers_v``, from 0 (no
-        association) to 1 (the column tells the label); ``pure``, the share of rows
-        whose value goes with one label only; ``confounded``, whether ``cramers_v`` is
-        0.3 or more, and above what a random layout of the same numbers has in 99 of 100
-        cases.
+        One row per column (the index, ``column``): ``values``, how many there are;
+        ``cramers_v``, from 0 (no association) to 1 (the column tells the class);
+        ``pure``, the share of rows whose value occurs with one class only;
+        ``confounded``, whether ``cramers_v`` is 0.3 or more, and above that of 99 in
+        100 random layouts of the same numbers.
+
+    References
+    ----------
+    Cramér, H. (1946). Mathematical Methods of Statistics. Princeton. Cohen, J. (1988).
+    Statistical Power Analysis for the Behavioral Sciences. Erlbaum.
     """
     labels = np.asarray(labels)
+    # One stream for all columns, whatever the seed of the evaluation: a warning must
+    # not come and go with it.
     rng = np.random.default_rng(0)
-    found = []
+    rows = []
     for name in metadata:
         values = metadata[name].astype(str).to_numpy()
-        if len(np.unique(values)) < 2 or len(np.unique(labels)) < 2:
+        n_values = len(np.unique(values))
+        if n_values < 2 or len(np.unique(labels)) < 2:
             continue
-        strength = association(pd.crosstab(values, labels).to_numpy(), method="cramer")
+        strength = _associate(values, labels)
+        # Where there are many values of few rows each, chance alone associates.
         by_chance = [
-            association(
-                pd.crosstab(rng.permutation(values), labels).to_numpy(), method="cramer"
-            )
-            for _ in range(200)
+            _associate(rng.permutation(values), labels) for _ in range(LAYOUTS)
         ]
-        pure = pd.Series(labels).groupby(values).transform("nunique").eq(1).mean()
-        found.append(
-            (
-                name,
-                len(np.unique(values)),
-                strength,
-                pure,
-                strength >= CONFOUNDED and strength > np.quantile(by_chance, 0.99),
-            )
+        unlikely = strength > np.quantile(by_chance, RARE)
+        classes_of_values = pd.Series(labels).groupby(values).transform("nunique")
+        rows.append(
+            {
+                "column": name,
+                "values": n_values,
+                "cramers_v": strength,
+                "pure": (classes_of_values == 1).mean(),
+                "confounded": strength >= CONFOUNDED and unlikely,
+            }
         )
-    return pd.DataFrame(
-        found, columns=["column", "values", "cramers_v", "pure", "confounded"]
-    ).set_index("column")
+    columns = ["column", "values", "cramers_v", "pure", "confounded"]
+    return pd.DataFrame(rows, columns=columns).set_index("column")
+
+
+def _associate(values: np.ndarray, labels: np.ndarray) -> float:
+    """Compute Cramér's V."""
+    return association(pd.crosstab(values, labels).to_numpy(), method="cramer")

@@ -1,1 +1,1 @@
-"""The page that `stratonet evaluate` writes."""
+"""The page that `stratonet evaluate` writes: a file per section, see README.md."""

@@ -1,106 +1,221 @@
-"""A report as it is written.
+"""A report as files: one HTML page that needs nothing else, figures and numbers.
 
-One HTML page that needs nothing else, figures as PNG, numbers as CSV.
+The files of an older report are replaced when all new ones are written.
 """
+
+from __future__ import annotations
 
 import base64
 import io
+import os
 import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import jinja2
+from matplotlib.figure import Figure
 
 from stratonet.drawing import DPI
+from stratonet_sklearn.report.section import (
+    Answer,
+    Block,
+    Caution,
+    Content,
+    Fact,
+    Numbers,
+    Paragraph,
+    Plot,
+    Table,
+)
+
+PAGE = "report.html"
+# Folders beside the page, and what is in them.
+FIGURES, NUMBERS = "figures", "numbers"
+FILES = {FIGURES: "*.png", NUMBERS: "*.csv"}
+
+# What is read in a section; other blocks go to the top of the page and into files.
+BODY = (Paragraph, Table, Plot)
+
+SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 
-class Page:
-    """Sections of text, tables and figures, in the order in which they are added.
-
-    Parameters
-    ----------
-    output : path
-        Folder, made if missing: ``report.html``, ``figures/*.png``, ``numbers/*.csv``.
-        Those of an older report in it are removed.
+@dataclass(frozen=True)
+class Image:
+    """A figure as the page holds it.
 
     Attributes
     ----------
-    answer, warnings : list of str
-        The first lines.
-    facts : list of (str, str)
-        What the numbers were made of.
+    png : str
+        The file, base64.
+    width : int
+        In pixels, for browsers to keep the room free.
     """
 
-    def __init__(self, output):
-        self.output = Path(output)
-        older = (self.output / "report.html").exists()
-        for folder, kind in (("figures", "png"), ("numbers", "csv")):
-            (self.output / folder).mkdir(parents=True, exist_ok=True)
-            for path in (self.output / folder).glob(f"*.{kind}") if older else ():
+    png: str
+    width: int
+
+
+def write_page(output: Path, title: str, contents: Sequence[Content]) -> Path:
+    """Write a report, in place of an older one.
+
+    Parameters
+    ----------
+    output : pathlib.Path
+        An existing folder. ``report.html``, ``figures/*.png`` and ``numbers/*.csv``
+        are written into it. Those of an older report in it are removed.
+    title : str
+        The heading of the page.
+    contents : sequence of Content
+        In the order of the page.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+    """
+    # In the same folder: files are then moved, not copied.
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=output) as folder:
+        _write_files(Path(folder), title, contents)
+        _replace_report(Path(folder), output)
+    return output / PAGE
+
+
+def _write_files(folder: Path, title: str, contents: Sequence[Content]) -> None:
+    for name in FILES:
+        (folder / name).mkdir()
+    images = {}
+    for plot in select_blocks(contents, Plot):
+        png = render_figure(plot.figure)
+        (folder / FIGURES / f"{plot.name}.png").write_bytes(png)
+        width = int(plot.figure.get_figwidth() * DPI)
+        images[plot.name] = Image(base64.b64encode(png).decode(), width)
+    for numbers in select_blocks(contents, Numbers):
+        path = folder / NUMBERS / f"{numbers.name}.csv"
+        numbers.frame.to_csv(path, index=False)
+    page = render_page(title, contents, images)
+    (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _replace_report(new: Path, output: Path) -> None:
+    # Without a page there is no older report: its figures may be anyone's.
+    has_older = (output / PAGE).exists()
+    for name, pattern in FILES.items():
+        folder = output / name
+        folder.mkdir(exist_ok=True)
+        if has_older:
+            for path in folder.glob(pattern):
                 path.unlink()
-        self.answer, self.warnings, self.facts = [], [], []
-        self._sections, self._numbers = [], []
-
-    def section(self, title):
-        """Begin a section, to which what follows is added."""
-        self._sections.append((title, []))
-
-    def text(self, *paragraphs):
-        self._add(("text", paragraphs))
-
-    def table(self, frame, caption):
-        """A short table, as it is to be read: its values are texts."""
-        self._add(("table", (frame.reset_index(drop=True), caption)))
-
-    def numbers(self, name, frame):
-        """Write ``numbers/<name>.csv``, at full precision."""
-        frame.to_csv(self.output / "numbers" / f"{name}.csv", index=False)
-        self._numbers.append(name)
-
-    def figure(self, name, figure, caption, shown=True):
-        """Write ``figures/<name>.png``, and show it with a caption, which is also its text for those who do not see it."""
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI)
-        (self.output / "figures" / f"{name}.png").write_bytes(buffer.getvalue())
-        if shown:
-            width = int(figure.get_figwidth() * DPI)
-            self._add(
-                (
-                    "figure",
-                    (
-                        name,
-                        base64.b64encode(buffer.getvalue()).decode(),
-                        caption,
-                        width,
-                    ),
-                )
-            )
-
-    def write(self, title):
-        """Write the page; returns its path."""
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("stratonet_sklearn.report", "."),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        path = self.output / "report.html"
-        page = environment.get_template("report.html").render(
-            title=title,
-            answer=self.answer,
-            warnings=self.warnings,
-            facts=self.facts,
-            sections=[
-                (name, _anchor(name), items) for name, items in self._sections if items
-            ],
-            numbers=self._numbers,
-        )
-        path.write_text(page, encoding="utf-8")
-        return path
-
-    def _add(self, item):
-        self._sections[-1][1].append(item)
+        for path in (new / name).iterdir():
+            os.replace(path, folder / path.name)
+    # The page is last. It holds its figures: until now the older one was whole.
+    os.replace(new / PAGE, output / PAGE)
 
 
-def _anchor(title):
+def render_figure(figure: Figure, dpi: float = DPI) -> bytes:
+    """Render a figure as a PNG file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        Any.
+    dpi : float
+        Pixels per inch.
+
+    Returns
+    -------
+    bytes
+    """
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()
+
+
+def render_page(
+    title: str, contents: Sequence[Content], images: Mapping[str, Image]
+) -> str:
+    """Render the HTML page.
+
+    Parameters
+    ----------
+    title : str
+        The heading.
+    contents : sequence of Content
+        In the order of the page.
+    images : mapping of str to Image
+        The figures by their names.
+
+    Returns
+    -------
+    str
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("stratonet_sklearn.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for block_type in BODY:
+        name = block_type.__name__.lower()
+        environment.tests[name] = _make_test(block_type)
+    sections = []
+    for content in contents:
+        blocks = [block for block in content.blocks if _is_in_body(block)]
+        if blocks:
+            sections.append((content.title, make_anchor(content.title), blocks))
+    return environment.get_template(PAGE).render(
+        title=title,
+        answers=list(select_blocks(contents, Answer)),
+        cautions=list(select_blocks(contents, Caution)),
+        facts=list(select_blocks(contents, Fact)),
+        sections=sections,
+        images=images,
+        numbers=[numbers.name for numbers in select_blocks(contents, Numbers)],
+    )
+
+
+def _make_test(block_type: type) -> Callable[[object], bool]:
+    # A lambda in the loop would see its last block type only.
+    return lambda block: isinstance(block, block_type)
+
+
+def _is_in_body(block: Block) -> bool:
+    if isinstance(block, Plot):
+        return block.shown
+    return isinstance(block, BODY)
+
+
+def select_blocks(
+    contents: Sequence[Content], block_type: type[SomeBlock]
+) -> Iterator[SomeBlock]:
+    """Select the blocks of one type, in the order of the page.
+
+    Parameters
+    ----------
+    contents : sequence of Content
+        Of all sections.
+    block_type : type
+        Such as `Numbers`.
+
+    Yields
+    ------
+    Block
+    """
+    for content in contents:
+        for block in content.blocks:
+            if isinstance(block, block_type):
+                yield block
+
+
+def make_anchor(title: str) -> str:
+    """Make the name by which a link finds a heading.
+
+    Examples
+    --------
+    >>> make_anchor("What was left out?")
+    'what-was-left-out'
+    """
     return re.sub(r"\W+", "-", title.lower()).strip("-")

@@ -1,145 +1,427 @@
-"""Pictures of wells: the most typical of each class, and the most mistaken."""
+"""Section: pictures of wells, the most typical and the most misclassified ones."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
-from stratonet.extraction.sources.imagesets import list_channels
+from stratonet.drawing import WIDTH, new_figure, shorten_name
+from stratonet.extraction.sources.imagesets import (
+    ImageSource,
+    list_channels,
+    read_image,
+)
 from stratonet.extraction.sources.read import read_source
-from stratonet.files.images import decode_plane
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import PLATE, SITE, WELL
+from stratonet_sklearn.evaluation.classification import Evaluation
+from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
 
-EACH = 3
-SIDE = 200  # pixels
-# Colours of one, two and three channels, which those who cannot tell red from green see apart.
-COLOURS = {
-    1: [(1, 1, 1)],
-    2: [(0, 1, 0), (1, 0, 1)],
-    3: [(0, 1, 1), (1, 0, 1), (1, 1, 0)],
+# Pictures per class, typical ones and misclassified ones each.
+N_EACH = 3
+# The longer side of a picture, in pixels.
+SIDE = 200
+# One brightness for all pictures of a channel, so that they can be compared: from the
+# darkest to the brightest pixels of all. The network, by contrast, sees every plane
+# scaled by itself.
+PERCENTILES = (0.1, 99.9)
+# Colours of one, two and three channels, which those who cannot tell red from green
+# see apart.
+CHANNEL_COLORS = {
+    1: {"grey": (1, 1, 1)},
+    2: {"green": (0, 1, 0), "magenta": (1, 0, 1)},
+    3: {"cyan": (0, 1, 1), "magenta": (1, 0, 1), "yellow": (1, 1, 0)},
 }
 
 
-def pictures(source, rows, labels, shares, others=None):
-    """The image sets to look at.
+@dataclass(frozen=True)
+class Picture:
+    """An image set in colours.
+
+    Attributes
+    ----------
+    pixels : numpy.ndarray (height, width, 3), uint8
+        Up to three channels.
+    lines : sequence of str
+        The caption: where it is; of a misclassified one, as what it was classified,
+        and with which other feature tables correctly.
+    """
+
+    pixels: np.ndarray
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ClassPictures:
+    """The pictures of one class.
+
+    Attributes
+    ----------
+    name : str
+        Of the class.
+    typical : sequence of Picture
+        Classified correctly, with the largest shares of votes.
+    misclassified : sequence of Picture
+        With the smallest shares of votes for their class.
+    """
+
+    name: str
+    typical: Sequence[Picture]
+    misclassified: Sequence[Picture]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The rows to show of one class, by number."""
+
+    name: str
+    typical: list[int]
+    misclassified: list[int]
+
+
+def build_pictures(data: ReportData) -> Content | None:
+    """Show the most typical and the most misclassified wells of each class.
 
     Parameters
     ----------
-    source : path
-        A source of images as ``stratonet extract`` takes it.
-    rows : pandas.DataFrame (n rows)
-        Metadata of the image sets or wells that were classified.
-    labels : numpy.ndarray (n,)
-    shares : pandas.DataFrame (n rows, classes)
-        For each class its share of votes.
-    others : dict of str to numpy.ndarray (n,), optional
-        The classes as told by other sets of features, to say which of them are right
-        where this one is not.
+    data : ReportData
+        With an evaluation; without a source of images, the section says so.
 
     Returns
     -------
-    list of dict
-        For each class ``title``, ``typical`` and ``mistaken``: lists of (uint8 (height,
-        width, 3), caption). Up to three channels in colours, each with one scale for
-        all pictures.
+    Content or None
+        None if nothing was classified.
+    """
+    evaluation = data.evaluation
+    if evaluation is None or data.names[0] not in evaluation.probabilities:
+        return None
+    if data.images is None:
+        text = "No images were given (images), so no wells are shown."
+        return Content(_name_section(data.row_noun), [Paragraph(text)])
+    block: Block
+    try:
+        block = _show_pictures(data, evaluation, data.images)
+    except (OSError, ValueError) as error:
+        # The classification took the time, and is worth showing without pictures.
+        block = Paragraph(f"The images cannot be shown: {error}")
+    return Content(_name_section(data.row_noun), [block])
+
+
+def _show_pictures(
+    data: ReportData, evaluation: Evaluation, source: ImageSource
+) -> Plot:
+    name = data.names[0]
+    votes = pd.DataFrame(evaluation.probabilities[name], columns=evaluation.classes)
+    others = {
+        features: labels
+        for (features, classifier), labels in evaluation.predicted.items()
+        if classifier == "RF" and features != name
+    }
+    image_sets = read_source(source).frame
+    pictures = read_pictures(
+        image_sets, source.storage, data.tested_rows, evaluation.labels, votes, others
+    )
+    return Plot(
+        "wells",
+        draw_pictures(pictures, data.row_noun),
+        f"For each class, the {data.row_noun} with the largest share of the random"
+        " forest's votes for it, and those that were misclassified most clearly, with"
+        f" {name} features. {word_colors(choose_channels(image_sets))} Brightness can"
+        " be compared between pictures.",
+    )
+
+
+def _name_section(row_noun: str) -> str:
+    return f"Typical and misclassified {row_noun}"
+
+
+def choose_wells(labels: np.ndarray, votes: pd.DataFrame) -> list[Choice]:
+    """Choose the rows to show of each class.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray (n rows,)
+        Classes.
+    votes : pandas.DataFrame (n rows, n classes)
+        The share of votes for each class, by its name.
+
+    Returns
+    -------
+    list of Choice
+        In the order of the classes, at most three rows of either kind.
+
+    Examples
+    --------
+    >>> votes = pd.DataFrame({"a": [0.9, 0.2], "b": [0.1, 0.8]})
+    >>> choose_wells(np.array(["a", "a"]), votes)[0]
+    Choice(name='a', typical=[0], misclassified=[1])
+    """
+    predicted = votes.to_numpy().argmax(axis=1)
+    choices = []
+    for number, name in enumerate(votes):
+        of_class = votes[name][labels == name]
+        is_right = predicted[of_class.index] == number
+        typical = of_class[is_right].nlargest(N_EACH).index.tolist()
+        misclassified = of_class[~is_right].nsmallest(N_EACH).index.tolist()
+        choices.append(Choice(name, typical, misclassified))
+    return choices
+
+
+def choose_channels(image_sets: pd.DataFrame) -> list[str]:
+    """Choose the channels to show: the first three."""
+    return list_channels(image_sets)[: max(CHANNEL_COLORS)]
+
+
+def word_colors(channels: Sequence[str]) -> str:
+    """Word which channel has which colour.
+
+    Examples
+    --------
+    >>> word_colors(["DNA", "ER"])
+    'DNA is green, ER magenta.'
+    """
+    first, *others = zip(channels, CHANNEL_COLORS[len(channels)])
+    words = [" is ".join(first)]
+    words += [f"{channel} {color}" for channel, color in others]
+    return f"{', '.join(words)}."
+
+
+def read_pictures(
+    image_sets: pd.DataFrame,
+    storage: Storage,
+    rows: pd.DataFrame,
+    labels: np.ndarray,
+    votes: pd.DataFrame,
+    others: Mapping[str, np.ndarray] | None = None,
+) -> list[ClassPictures]:
+    """Read the pictures to look at.
+
+    Parameters
+    ----------
+    image_sets : pandas.DataFrame
+        In normal form, see `stratonet.extraction.sources.imagesets`.
+    storage : Storage
+        What reads their files.
+    rows : pandas.DataFrame (n rows)
+        ``Metadata_*`` of the image sets or wells that were classified.
+    labels : numpy.ndarray (n rows,)
+        Their classes.
+    votes : pandas.DataFrame (n rows, n classes)
+        The share of votes for each class, by its name.
+    others : mapping of str to numpy.ndarray (n rows,), optional
+        What was predicted with other feature tables, by their name.
+
+    Returns
+    -------
+    list of ClassPictures
+        Up to three channels in colours, each with one brightness for all pictures.
 
     Raises
     ------
-    ValueError
+    OSError, ValueError
         A row has no image, or one that cannot be read.
     """
-    storage = Storage()
-    images = read_source(source, storage)
-    channels = list_channels(images)[:3]
-    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in images]
-    if PLATE in images and images[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
-        keys.remove(PLATE)  # one plate may have no name in one of the tables
-    files = (
-        images.astype({key: str for key in keys}).drop_duplicates(keys).set_index(keys)
-    )
-    told = shares.to_numpy().argmax(axis=1)
-    chosen = []
-    for number, name in enumerate(shares):
-        of_class, right = labels == name, told == number
-        own = shares[name]
-        chosen.append(
-            {
-                "title": name,
-                "typical": own[of_class & right].nlargest(EACH).index.tolist(),
-                "mistaken": own[of_class & ~right].nsmallest(EACH).index.tolist(),
-            }
-        )
-    wanted = sorted(
-        {row for one in chosen for kind in ("typical", "mistaken") for row in one[kind]}
-    )
-    planes = {
-        row: [
-            _plane(files, storage, rows.loc[row, keys], name, source)
-            for name in channels
+    choices = choose_wells(labels, votes)
+    wanted: set[int] = set()
+    for choice in choices:
+        wanted.update(choice.typical, choice.misclassified)
+    chosen = rows.loc[sorted(wanted)]
+    pixels = color_planes(read_planes(image_sets, storage, chosen))
+    predicted = votes.columns[votes.to_numpy().argmax(axis=1)]
+    pictures = []
+    for choice in choices:
+        typical = [
+            Picture(pixels[row], [word_place(rows.loc[row])]) for row in choice.typical
         ]
-        for row in wanted
+        misclassified = []
+        for row in choice.misclassified:
+            lines = [word_place(rows.loc[row]), f"classified as {predicted[row]}"]
+            right = [
+                name
+                for name, classes in (others or {}).items()
+                if classes[row] == choice.name
+            ]
+            if right:
+                lines.append(f"correct with {', '.join(right)}")
+            misclassified.append(Picture(pixels[row], lines))
+        pictures.append(ClassPictures(choice.name, typical, misclassified))
+    return pictures
+
+
+def read_planes(
+    image_sets: pd.DataFrame, storage: Storage, rows: pd.DataFrame
+) -> dict[int, list[np.ndarray]]:
+    """Read the planes of rows, small.
+
+    Parameters
+    ----------
+    image_sets : pandas.DataFrame
+        In normal form.
+    storage : Storage
+        What reads their files.
+    rows : pandas.DataFrame
+        ``Metadata_*`` of image sets or wells; of a well, the first image set is read.
+
+    Returns
+    -------
+    dict of int to list of numpy.ndarray (height, width), float32
+        One per channel, by the index of the row.
+
+    Raises
+    ------
+    OSError, ValueError
+        A row has no image, or one that cannot be read.
+    """
+    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in image_sets]
+    # A single plate may have no name in one of the tables.
+    if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
+        keys.remove(PLATE)
+    # A site is the number 1 in some tables, and the text 1 in others.
+    texts = image_sets.astype({key: str for key in keys}).drop_duplicates(keys)
+    by_key = {
+        tuple(image_set[key] for key in keys): image_set
+        for image_set in texts.to_dict("records")
     }
-    limits = [
-        np.percentile(
-            np.concatenate([stack[number].ravel() for stack in planes.values()]),
-            (0.1, 99.9),
-        )
-        for number in range(len(channels))
-    ]
-    return [
-        {
-            "title": one["title"],
-            "typical": [
-                (_coloured(planes[row], limits), _where(rows.loc[row]))
-                for row in one["typical"]
-            ],
-            "mistaken": [
-                (
-                    _coloured(planes[row], limits),
-                    f"{_where(rows.loc[row])}: {shares.columns[told[row]]}"
-                    + _right(others or {}, row, one["title"]),
-                )
-                for row in one["mistaken"]
-            ],
-        }
-        for one in chosen
-    ]
+    planes = {}
+    for row, metadata in rows.iterrows():
+        wanted = tuple(str(metadata[key]) for key in keys)
+        if wanted not in by_key:
+            raise ValueError(
+                f"There is no image of {', '.join(wanted)}, which is in a feature"
+                " table."
+            )
+        planes[row] = [
+            _read_small_plane(by_key[wanted], channel, storage)
+            for channel in choose_channels(image_sets)
+        ]
+    return planes
 
 
-def _plane(files, storage, keys, channel, source):
-    where = tuple(keys) if len(keys) > 1 else keys.iloc[0]
-    if where not in files.index:
-        raise ValueError(
-            f"{source} has no image of {', '.join(keys)}, which a table of features"
-            " has."
-        )
-    row = files.loc[where]
-    plane = decode_plane(
-        storage.read(row[f"URL_{channel}"]),
-        row[f"URL_{channel}"],
-        row.get(f"Frame_{channel}"),
-        row.get(f"Series_{channel}"),
+def _read_small_plane(
+    image_set: Mapping[str, object], channel: str, storage: Storage
+) -> np.ndarray:
+    plane = read_image(image_set, channel, storage)
+    small = Image.fromarray(plane.astype(np.float32))
+    # A box filter gives means of pixels, which stay within the range of the plane.
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(small)
+
+
+def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.ndarray]:
+    """Colour image sets, each channel with one brightness for all.
+
+    Parameters
+    ----------
+    planes : mapping of int to sequence of numpy.ndarray (height, width)
+        The planes of one to three channels, by the number of the row.
+
+    Returns
+    -------
+    dict of int to numpy.ndarray (height, width, 3), uint8
+
+    Examples
+    --------
+    >>> planes = {0: [np.zeros((1, 2))], 1: [np.ones((1, 2))]}
+    >>> color_planes(planes)[1].tolist()
+    [[[255, 255, 255], [255, 255, 255]]]
+    """
+    n_channels = len(next(iter(planes.values()), []))
+    limits = []
+    for number in range(n_channels):
+        values = [stack[number].ravel() for stack in planes.values()]
+        limits.append(np.percentile(np.concatenate(values), PERCENTILES))
+    colored = {}
+    for row, stack in planes.items():
+        brightness = [
+            # A channel may be dark everywhere.
+            np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
+            for plane, (low, high) in zip(stack, limits)
+        ]
+        colors = np.array(list(CHANNEL_COLORS[n_channels].values()), np.float32)
+        mixed = np.tensordot(np.stack(brightness, axis=-1), colors, 1)
+        colored[row] = (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+    return colored
+
+
+def word_place(row: pd.Series) -> str:
+    """Word where an image set is: plate, well and site."""
+    text = f"{row[PLATE]} {row[WELL]}"
+    if SITE in row:
+        text += f" site {row[SITE]}"
+    return text
+
+
+def draw_pictures(classes: Sequence[ClassPictures], row_noun: str = "wells") -> Figure:
+    """Draw the pictures of all classes, typical ones at the left.
+
+    Parameters
+    ----------
+    classes : sequence of ClassPictures
+        One row of the figure each.
+    row_noun : str
+        What is shown: wells, image sets or objects.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    pictures = [
+        picture for row in classes for picture in (*row.typical, *row.misclassified)
+    ]
+    n_each = max(1, *(max(len(row.typical), len(row.misclassified)) for row in classes))
+    ratio = max(
+        picture.pixels.shape[0] / picture.pixels.shape[1] for picture in pictures
     )
-    shown = Image.fromarray(plane.astype(np.float32))
-    shown.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(shown)
+    width = (WIDTH - 0.7) / (2 * n_each) - 0.1
+    figure = new_figure(
+        _word_title(classes, row_noun), 0.8 + len(classes) * (ratio * width + 0.58)
+    )
+    grid = figure.subplots(len(classes), 2 * n_each, squeeze=False)
+    for column, title in ((0, "typical"), (n_each, "misclassified")):
+        grid[0, column].set_title(title, fontsize=10, loc="left", fontweight="bold")
+    for panels, row in zip(grid, classes):
+        name = textwrap.fill(shorten_name(row.name, 36), 18)
+        panels[0].set_ylabel(name, fontsize=9)
+        for axes in panels:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.set_box_aspect(ratio)
+        _draw_row(panels[:n_each], row.typical)
+        _draw_row(panels[n_each:], row.misclassified)
+    return figure
 
 
-def _coloured(planes, limits):
-    colours = np.array(COLOURS[len(planes)], np.float32)
-    light = [
-        np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
-        for plane, (low, high) in zip(planes, limits)
-    ]
-    return (
-        255 * np.clip(np.tensordot(np.stack(light, axis=-1), colours, 1), 0, 1)
-    ).astype(np.uint8)
+def _word_title(classes: Sequence[ClassPictures], row_noun: str) -> str:
+    text = (
+        f"The most typical {row_noun} of {len(classes)} classes at the left, the most"
+        " clearly misclassified at the right"
+    )
+    n_without = sum(not row.misclassified for row in classes)
+    if n_without:
+        text += f"; of {n_without} classes none was misclassified"
+    return f"{text}."
 
 
-def _right(others, row, label):
-    right = [name for name, told in others.items() if told[row] == label]
-    return f": right by {', '.join(right)}" if right else ""
-
-
-def _where(row):
-    site = f" site {row[SITE]}" if SITE in row else ""
-    return f"{row[PLATE]} {row[WELL]}{site}"
+def _draw_row(panels: Sequence[Axes], pictures: Sequence[Picture]) -> None:
+    for axes, picture in zip(panels, pictures):
+        axes.imshow(picture.pixels)
+        lines = [textwrap.fill(shorten_name(line, 52), 26) for line in picture.lines]
+        axes.set_xlabel("\n".join(lines), fontsize=7)
+    if not pictures:
+        panels[0].text(
+            0.5,
+            0.5,
+            "none",
+            transform=panels[0].transAxes,
+            ha="center",
+            va="center",
+            fontsize=9,
+        )

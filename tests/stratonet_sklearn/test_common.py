@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, on the transformer as it is and on a table of numbers made into images."""
+"""scikit-learn's own checks, on the transformer and on numbers made into images."""
 
 import doctest
 import re
@@ -19,13 +19,15 @@ from sklearn.utils.estimator_checks import (
 
 from stratonet_sklearn import StratoFeatureTransformer, transformer
 
-FIRST = (  # the earliest layer: the network is cut behind it, a third of the time of low
-    "conv2_block1_out"
-)
+# The earliest layer: the network is cut behind it, a third of the time of low.
+FIRST = "conv2_block1_out"
 
 
 class TableOfImages(StratoFeatureTransformer):
-    """Makes a plane of three pixels of each number of a table, so that the checks reach the transformer's own code."""
+    """Makes a plane of three pixels of each number of a table.
+
+    So the checks reach the transformer's own code.
+    """
 
     @staticmethod
     def _image_sets(X):
@@ -111,7 +113,8 @@ def test_common_checks(estimator, check):
     if reason is None:
         check(estimator)
         return
-    # xfail would let a check pass unseen, or fail for another cause than the one it is excused for.
+    # xfail would let a check pass unseen, or fail for another cause than the one it is
+    # excused for.
     with pytest.raises((AssertionError, TypeError, ValueError)) as failure:
         check(estimator)
     assert re.search(refusal, "".join(traceback.format_exception(failure.value)))
@@ -160,4 +163,4 @@ def test_checks_of_names_and_output(check):
 
 
 def test_the_example_runs():
-    assert doctest.testmod(transformer) == (0, 4)
+    assert doctest.testmod(transformer) == (0, 8)

@@ -61,7 +61,7 @@ def test_the_same_seed_gives_the_same_pixels(plate, tmp_path):
         (
             "well,file_DNA\nA01,gone.tif\n",
             FileNotFoundError,
-            "1 files that are not there, the first: .*gone.tif",
+            "1 files that do not exist, the first: .*gone.tif",
         ),
     ],
 )

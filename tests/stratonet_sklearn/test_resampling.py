@@ -1,6 +1,4 @@
 import doctest
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -69,7 +67,7 @@ def test_frames_stay_frames(rows):
 
 
 def test_fewer_rows_than_classes(rows):
-    with pytest.raises(ValueError, match="at least 1 a class, 3. Received: 2"):
+    with pytest.raises(ValueError, match="at least 1 per class, 3. Received: 2"):
         StratifiedResampler(2).fit_resample(*rows)
 
 
@@ -92,16 +90,5 @@ def test_in_a_pipeline_only_training_rows_are_drawn(rows):
     assert seen == 2 * [{"a": 10, "b": 10, "c": 10}, 56]
 
 
-def test_the_transformer_does_not_need_the_evaluation():
-    code = (
-        "import sys; sys.modules['imblearn'] = sys.modules['imblearn.base'] = None;"
-        " import stratonet_sklearn\n"
-        "stratonet_sklearn.StratoFeatureTransformer\nstratonet_sklearn.StratifiedResampler"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "StratifiedResampler needs the package imblearn" in done.stderr
-    assert "install stratonet[evaluate]" in done.stderr
-
-
 def test_the_example_runs():
-    assert doctest.testmod(resampling) == (0, 6)
+    assert doctest.testmod(resampling) == (0, 14)

@@ -15,13 +15,11 @@ import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
-import imblearn.pipeline
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from imblearn.under_sampling import RandomUnderSampler
 from numpy.testing import assert_array_equal
 from PIL import Image
 from sklearn.base import clone
@@ -376,12 +374,15 @@ def test_dumps_are_small_and_give_the_same_in_a_fresh_process(plate, tmp_path):
 )
 @pytest.mark.parametrize("kind", [pd.DataFrame, np.asarray])
 def test_resampling_before_and_after(plate, steps, kind):
+    imblearn_pipeline = pytest.importorskip("imblearn.pipeline")
+    from imblearn.under_sampling import RandomUnderSampler
+
     parts = {
         "balance": RandomUnderSampler(random_state=0),
         "features": strato(),
         "svc": SVC(),
     }
-    pipeline = imblearn.pipeline.Pipeline([(step, parts[step]) for step in steps])
+    pipeline = imblearn_pipeline.Pipeline([(step, parts[step]) for step in steps])
     rows = [0, 2, 4, 6, 1, 3]
     pipeline.fit(kind(plate.png.iloc[rows]), LABELS[rows])
     assert sorted(LABELS[rows][pipeline["balance"].sample_indices_]) == [0, 0, 1, 1]

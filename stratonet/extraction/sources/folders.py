@@ -1,41 +1,72 @@
-"""Folders of images whose names say which image set and channel they are."""
+"""Folders of images whose names tell the image set and the channel."""
+
+from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Union
 
 import pandas as pd
 
+from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.files.images import PILLOW, TIFF
+from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.messages import shorten_list
+from stratonet.naming import METADATA, URL, image_column
+from stratonet.tables.wells import make_well_name
 
 _GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _WELL = r"(?P<Well>[A-Z]{1,2}\d{2})"
+# <any>_A01_s1_w1<GUID>.tif, all but the well and w1 optional
 _METAXPRESS = (
     rf"(?:[^/]*_)?{_WELL}(?:_s(?P<Site>\d+))?_(?P<Channel>w\d{{1,2}})(?:{_GUID})?\.\w+$"
 )
-READY = {
+_PLATE_FOLDER = r"(?:^|/)(?P<Plate>[^/]+)/"
+# How instruments name files. A convention is added here: an example of a path, and a
+# regular expression with the groups that `read_folder` lists.
+READY_PATTERNS = {
     # <plate>/Images/HTS_A01_s1_w1<GUID>.tif, as the cellpainting-gallery keeps JUMP
-    "jump": rf"(?:^|/)(?P<Plate>[^/]+)/Images/{_METAXPRESS}",
-    # <plate>/TimePoint_1/ZStep_1/<any>_A01_s1_w1<GUID>.tif, all but the well and w1 optional
+    "jump": rf"{_PLATE_FOLDER}Images/{_METAXPRESS}",
+    # <plate>/TimePoint_1/ZStep_1/HTS_A01_s1_w1<GUID>.tif
     "imagexpress": (
-        rf"(?:^|/)(?P<Plate>[^/]+)/(?:TimePoint_(?P<Time>\d+)/)?(?:ZStep_(?P<Z>\d+)/)?{_METAXPRESS}"
+        rf"{_PLATE_FOLDER}(?:TimePoint_(?P<Time>\d+)/)?(?:ZStep_(?P<Z>\d+)/)?"
+        rf"{_METAXPRESS}"
     ),
     # <plate>__2021-05-02T16_02_51-Measurement1/Images/r01c01f01p01-ch2sk1fk1fl1.tiff
     "phenix": (
         r"(?:^|/)(?P<Plate>[^/]+?)(?:__\d{4}-\d\d-\d\dT[^/]*)?/(?:Images/)?"
-        r"r(?P<Row>\d+)c(?P<Column>\d+)f(?P<Site>\d+)p(?P<Plane>\d+)-(?P<Channel>ch\d+)sk(?P<Time>\d+)\w*\.\w+$"
+        r"r(?P<Row>\d+)c(?P<Column>\d+)f(?P<Site>\d+)p(?P<Plane>\d+)"
+        r"-(?P<Channel>ch\d+)sk(?P<Time>\d+)\w*\.\w+$"
     ),
-    # <plate>/AssayPlate_Greiner_#781896_A02_T0001F001L01A01Z01C01.tif: the prefix names the kind of plate
+    # <plate>/AssayPlate_Greiner_#781896_A02_T0001F001L01A01Z01C01.tif: what comes
+    # before the well names the kind of plate
     "cellvoyager": (
-        rf"(?:^|/)(?P<Plate>[^/]+)/[^/]*_{_WELL}"
+        rf"{_PLATE_FOLDER}[^/]*_{_WELL}"
         r"_T(?P<Time>\d+)F(?P<Site>\d+)L\d+A\d+Z(?P<Z>\d+)(?P<Channel>C\d+)\.\w+$"
     ),
 }
-NAMED = ("Channel", "Plate", "Well", "Row", "Column")
 
 
-def read_folder(folder, storage, pattern=None):
+class FolderSource:
+    """Folders and S3 prefixes of images whose names tell image set and channel."""
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets of a folder, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A folder or S3 prefix, perhaps with a pattern.
+        """
+        if not source.storage.is_folder(source.path):
+            raise NotMine
+        return read_folder(source.path, source.storage, source.pattern)
+
+
+def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> ImageSets:
     """Find the image sets of a folder by the names of its files.
 
     Parameters
@@ -43,20 +74,20 @@ def read_folder(folder, storage, pattern=None):
     folder : str
         Absolute path or URL.
     storage : Storage
+        What lists the folder.
     pattern : str, optional
-        The name of a ready pattern, one of `READY`; or a regular expression with named
-        groups, which is searched for in the path of each image relative to the folder,
-        with ``/`` between folders: ``Channel``; ``Well``, or ``Row`` and ``Column``
-        (from 1; rows also as letters); and any others, such as ``Plate``, ``Site``,
-        ``Z`` and ``Time``. All but the channel tell image sets apart and become
-        ``Metadata_*``. Without ``Plate`` the plate has the folder's name. Default: the
-        ready pattern that matches most files.
+        The name of a ready pattern, one of `READY_PATTERNS`; or a regular expression
+        with named groups, which is searched for in the path of each image relative to
+        the folder, with ``/`` between folders: ``Channel``; ``Well``, or ``Row`` and
+        ``Column`` (from 1; rows also as letters); and any others, such as ``Plate``,
+        ``Site``, ``Z`` and ``Time``. All but the channel tell image sets apart and
+        become ``Metadata_*``. Without ``Plate`` the plate has the folder's name.
+        Default: the ready pattern that matches most files.
 
     Returns
     -------
-    pandas.DataFrame
-        In normal form, sorted by plate, well and site. ``attrs["ignored"]`` is the
-        number of images not matched.
+    ImageSets
+        Sorted by plate, well and site.
 
     Raises
     ------
@@ -71,115 +102,151 @@ def read_folder(folder, storage, pattern=None):
             f"{redact_url(folder)} holds no images ({', '.join(TIFF + PILLOW)}). Is it"
             " the right folder?"
         )
-    patterns = READY if pattern is None else [pattern]
-    matched = max(
-        (_match_paths(folder, paths, pattern) for pattern in patterns), key=len
-    )
+    patterns = list(READY_PATTERNS) if pattern is None else [pattern]
+    # No pattern is tried on the first few names alone: folders hold thumbnails too.
+    matches = [_match_paths(folder, paths, name) for name in patterns]
+    matched = max(matches, key=len)
     if not matched:
+        expected = " or ".join(patterns)
+        examples = shorten_list(_make_relative(folder, paths[:3]))
         raise ValueError(
-            f"{redact_url(folder)}: no image has a name as {' or '.join(patterns)}"
-            f" expects. Received: {len(paths)} images, such as"
-            f" {shorten_list(_make_relative(folder, paths[:3]))}. Give a pattern: one"
-            f" of {', '.join(READY)}, or a regular expression."
+            f"{redact_url(folder)}: no image has a name that matches {expected}."
+            f" Received: {len(paths)} images, such as {examples}. Give a `pattern`: one"
+            f" of {', '.join(READY_PATTERNS)}, or a regular expression."
         )
-    files, channels = {}, set()
-    for path, groups in matched.items():
-        channel = re.sub(r"\W", "_", groups.pop("Channel"), flags=re.ASCII)
-        channels.add(channel)
-        images = files.setdefault(tuple(groups.items()), {})
-        if channel in images:
-            raise ValueError(
-                f"{redact_url(folder)} has two images for channel {channel} of one"
-                f" image set: {redact_url(images[channel])} and {redact_url(path)}."
-                " Give a pattern with a group for what tells them apart, such as"
-                " (?P<Z>...)."
-            )
-        images[channel] = path
-    rows = []
-    for image_set in sorted(
-        files, key=lambda items: [_natural_key(text) for _, text in items]
-    ):
-        rows.append({f"Metadata_{name}": text for name, text in image_set})
-        rows[-1].update(
-            {
-                f"URL_{channel}": files[image_set].get(channel)
-                for channel in sorted(channels, key=_natural_key)
-            }
-        )
-    frame = pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
-    frame.attrs["ignored"] = len(paths) - len(matched)
-    return frame
+    return ImageSets(_build_frame(folder, matched), len(paths) - len(matched))
 
 
-def _is_image(path):
-    return path.lower().endswith(TIFF + PILLOW) and not posixpath.basename(
-        path
-    ).startswith(".")
+def _is_image(path: str) -> bool:
+    # macOS leaves ._name.tif beside name.tif on foreign disks.
+    if posixpath.basename(path).startswith("."):
+        return False
+    return path.lower().endswith(TIFF + PILLOW)
 
 
-def _make_relative(folder, paths):
+def _make_relative(folder: str, paths: Sequence[str]) -> list[str]:
     return [path.removeprefix(f"{folder}/") for path in paths]
 
 
-def _match_paths(folder, paths, pattern):
-    """For each path that matches, its groups: plate, well and site first."""
+# Names of groups and what they match, such as Plate, Well and Site: what tells image
+# sets apart. None where an optional group matches nothing.
+_Metadata = tuple[tuple[str, Union[str, None]], ...]
+
+
+@dataclass(frozen=True)
+class _ParsedName:
+    """The channel and the metadata in the name of a file."""
+
+    channel: str
+    metadata: _Metadata
+
+
+def _match_paths(
+    folder: str, paths: Sequence[str], pattern: str
+) -> dict[str, _ParsedName]:
+    """The parsed names of those paths that match."""
     regex = _compile_pattern(pattern)
-    # Ready patterns find the plate above the folder too, where somebody gives its Images or TimePoint_1.
-    texts = paths if pattern in READY else _make_relative(folder, paths)
+    # Ready patterns find the plate above the folder too, where somebody gives its
+    # Images or TimePoint_1.
+    is_ready = pattern in READY_PATTERNS
+    texts = paths if is_ready else _make_relative(folder, paths)
+    default_plate = posixpath.basename(folder)
     matched = {}
-    for path, match in zip(paths, map(regex.search, texts)):
-        groups = match.groupdict() if match else {}
-        channel, plate, well, row, column = (groups.pop(name, None) for name in NAMED)
-        if channel and (well or row and column):
-            plate, well = (
-                plate or posixpath.basename(folder),
-                well or _name_well(row, column, pattern),
-            )
-            others = dict(sorted(groups.items(), key=_site_first))
-            matched[path] = {"Channel": channel, "Plate": plate, "Well": well, **others}
+    for path, text in zip(paths, texts):
+        match = regex.search(text)
+        parsed = _parse_name(match, default_plate, pattern) if match else None
+        if parsed is not None:
+            matched[path] = parsed
     return matched
 
 
-def _site_first(group):
-    return group[0] != "Site"
+def _parse_name(
+    match: re.Match[str], default_plate: str, pattern: str
+) -> _ParsedName | None:
+    """The parsed name; None where it lacks the channel or the well."""
+    groups = match.groupdict()
+    channel = groups.pop("Channel")
+    if not channel:
+        return None
+    plate = groups.pop("Plate", None) or default_plate
+    well = groups.pop("Well", None)
+    row = groups.pop("Row", None)
+    column = groups.pop("Column", None)
+    if not well and row and column:
+        well = _name_well(row, column, pattern)
+    if not well:
+        return None
+    # Channels become part of column names.
+    channel = re.sub(r"\W", "_", channel, flags=re.ASCII)
+    # A stable sort: the other groups stay in the order of the pattern.
+    site_first = sorted(groups.items(), key=lambda group: group[0] != "Site")
+    return _ParsedName(channel, (("Plate", plate), ("Well", well), *site_first))
 
 
-def _compile_pattern(pattern):
+def _name_well(row: str, column: str, pattern: str) -> str:
     try:
-        regex = re.compile(READY.get(pattern, pattern))
+        return make_well_name(row, column)
+    except ValueError as error:
+        raise ValueError(f"The `pattern` {pattern!r} finds no well. {error}") from None
+
+
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
+    try:
+        regex = re.compile(READY_PATTERNS.get(pattern, pattern))
     except re.error as error:
         raise ValueError(
-            f"The pattern {pattern!r} is not a regular expression: {error}."
+            f"The `pattern` {pattern!r} is not a regular expression: {error}."
         ) from None
     groups = set(regex.groupindex)
-    if "Channel" not in groups or not ("Well" in groups or {"Row", "Column"} <= groups):
+    has_well = "Well" in groups or {"Row", "Column"} <= groups
+    if "Channel" not in groups or not has_well:
         raise ValueError(
-            "A pattern has the named groups (?P<Channel>...), and (?P<Well>...) or"
+            "A `pattern` needs the named groups (?P<Channel>...), and (?P<Well>...) or"
             " (?P<Row>...) and (?P<Column>...); or it is the name of a ready one:"
-            f" {', '.join(READY)}. Received: {pattern!r}"
+            f" {', '.join(READY_PATTERNS)}. Received: {pattern!r}"
         )
     return regex
 
 
-def _name_well(row, column, pattern):
-    """A01 for the row 1, 01 or A, and the column 1 or 01; after row Z comes AA."""
-    if not (row.isalpha() or row.isdecimal() and int(row)) or not (
-        column.isdecimal() and int(column)
-    ):
-        raise ValueError(
-            f"Row and Column are numbers from 1, or Row letters. Received: {row!r} and"
-            f" {column!r}, from the pattern {pattern!r}. Correct it."
-        )
-    letters, number = (row.upper(), 0) if row.isalpha() else ("", int(row))
-    while number:
-        number, rest = divmod(number - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return f"{letters}{int(column):02d}"
+def _build_frame(folder: str, matched: Mapping[str, _ParsedName]) -> pd.DataFrame:
+    """The table in normal form, sorted by what tells image sets apart."""
+    image_sets = _group_channels(folder, matched)
+    channels = {parsed.channel for parsed in matched.values()}
+    sorted_channels = sorted(channels, key=_split_numbers)
+    rows = []
+    for metadata in sorted(image_sets, key=_make_sort_key):
+        row = {f"{METADATA}{name}": text for name, text in metadata}
+        for channel in sorted_channels:
+            row[image_column(URL, channel)] = image_sets[metadata].get(channel)
+        rows.append(row)
+    # A group that is nowhere filled in, such as a time point, gives no column.
+    return pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
 
 
-def _natural_key(text):
-    """Sorts A2 before A10."""
-    return [
-        int(part) if part.isdecimal() else part
-        for part in re.split(r"(\d+)", text or "")
-    ]
+def _group_channels(
+    folder: str, matched: Mapping[str, _ParsedName]
+) -> dict[_Metadata, dict[str, str]]:
+    """For the metadata of each image set, its channels and their paths."""
+    image_sets: dict[_Metadata, dict[str, str]] = {}
+    for path, parsed in matched.items():
+        images = image_sets.setdefault(parsed.metadata, {})
+        if parsed.channel in images:
+            other = images[parsed.channel]
+            raise ValueError(
+                f"{redact_url(folder)} has two images for channel {parsed.channel} of"
+                f" one image set: {redact_url(other)} and {redact_url(path)}. Give a"
+                " `pattern` with a group for what tells them apart, such as (?P<Z>...)."
+            )
+        images[parsed.channel] = path
+    return image_sets
+
+
+def _make_sort_key(metadata: _Metadata) -> list[list[str | int]]:
+    return [_split_numbers(text) for _, text in metadata]
+
+
+def _split_numbers(text: str | None) -> list[str | int]:
+    """A sort key that puts A2 before A10."""
+    # Letters and numbers alternate, letters first: like is compared with like.
+    pieces = re.split(r"(\d+)", text or "")
+    return [int(piece) if piece.isdecimal() else piece for piece in pieces]

@@ -1,13 +1,26 @@
-"""Plates of the cellpainting-gallery."""
+"""Plates of the cellpainting-gallery, by their names."""
+
+from __future__ import annotations
 
 import re
 
-from stratonet.extraction.sources.imagesets import choose_channels, list_channels
+from stratonet.extraction.sources.imagesets import (
+    ImageSets,
+    ImageSource,
+    NotMine,
+    choose_channels,
+    list_channels,
+)
 from stratonet.extraction.sources.loaddata import read_loaddata
+from stratonet.files.storage import Storage
+from stratonet.tables.columns import BATCH, SOURCE
 
 BUCKET = "s3://cellpainting-gallery"
-GALLERY = "jump:"
-LOAD_DATA = (
+# The tables there name paths on the machines on which they were made.
+MOUNTED_BUCKET = "/home/ubuntu/bucket"
+PREFIX = "jump:"
+# The tables that a plate may have, the most complete first.
+LOAD_DATA_FILES = (
     "load_data_with_illum.parquet",
     "load_data_with_illum.csv",
     "load_data.csv.gz",
@@ -15,41 +28,62 @@ LOAD_DATA = (
 )
 
 
-def read_gallery(name, storage, images, replace):
-    """A plate of JUMP, whose tables name paths on the machines that they were made on."""
-    match = re.fullmatch(rf"{GALLERY}(source_\w+)/([^/]+)/([^/]+)", name)
-    if not match:
-        raise ValueError(
-            f"A plate of JUMP is named {GALLERY}<source>/<batch>/<plate>, for example"
-            f" {GALLERY}source_8/J3/A1170384. Received: {name!r}"
-        )
-    source, batch, plate = match.groups()
-    folder = f"{BUCKET}/cpg0016-jump/{source}/workspace/load_data_csv/{batch}/{plate}"
-    table = next(
-        (
-            url
-            for url in (f"{folder}/{file}" for file in LOAD_DATA)
-            if storage.exists(url)
-        ),
-        None,
-    )
-    if table is None:
-        raise FileNotFoundError(
-            f"{name}: {folder} has none of {', '.join(LOAD_DATA)}. Is it the name of a"
-            " plate?"
-        )
-    frame = read_loaddata(
-        table, storage, images, [*replace, ("/home/ubuntu/bucket", BUCKET)]
-    )
-    for column, value in (("Metadata_Batch", batch), ("Metadata_Source", source)):
-        if column not in frame:
-            frame.insert(0, column, value)
-    names = list_channels(frame)
-    return choose_channels(
-        frame, {_without_orig(name, names): name for name in names}, name
+class GallerySource:
+    """Plates of JUMP in the cellpainting-gallery: ``jump:<source>/<batch>/<plate>``.
+
+    The plate's LoadData table is read from the bucket. ``OrigDNA`` becomes the channel
+    ``DNA``, and ``Metadata_Source`` and ``Metadata_Batch`` are added where the table
+    lacks them.
+    """
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets of a plate, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A name such as ``jump:source_8/J3/A1170384``.
+        """
+        name = source.location
+        if not name.startswith(PREFIX):
+            raise NotMine
+        match = re.fullmatch(rf"{PREFIX}(source_\w+)/([^/]+)/([^/]+)", name)
+        if not match:
+            raise ValueError(
+                f"The name of a JUMP plate is {PREFIX}<source>/<batch>/<plate>, for"
+                f" example {PREFIX}source_8/J3/A1170384. Received: {name!r}"
+            )
+        laboratory, batch, plate = match.groups()
+        workspace = f"{BUCKET}/cpg0016-jump/{laboratory}/workspace"
+        folder = f"{workspace}/load_data_csv/{batch}/{plate}"
+        table = _find_table(name, folder, source.storage)
+        # What the user replaces comes first: the first that fits counts.
+        replace = (*source.replace, (MOUNTED_BUCKET, BUCKET))
+        frame = read_loaddata(table, source.storage, source.base, replace)
+        for column, value in ((BATCH, batch), (SOURCE, laboratory)):
+            if column not in frame:
+                frame.insert(0, column, value)
+        channels = _shorten_channels(list_channels(frame))
+        return ImageSets(choose_channels(frame, channels, name))
+
+
+def _find_table(name: str, folder: str, storage: Storage) -> str:
+    """The URL of the LoadData table of a plate."""
+    for file in LOAD_DATA_FILES:
+        url = f"{folder}/{file}"
+        if storage.exists(url):
+            return url
+    raise FileNotFoundError(
+        f"{name}: {folder} has none of {', '.join(LOAD_DATA_FILES)}. Is the name of the"
+        " plate right?"
     )
 
 
-def _without_orig(name, names):
-    short = name.removeprefix("Orig")
-    return name if short in names else short
+def _shorten_channels(names: list[str]) -> dict[str, str]:
+    """Names of channels without ``Orig``, to those that the table has."""
+    channels = {}
+    for name in names:
+        short = name.removeprefix("Orig")
+        # A table may have DNA beside OrigDNA: then both keep their names.
+        channels[name if short in names else short] = name
+    return channels

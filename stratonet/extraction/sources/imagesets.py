@@ -1,44 +1,289 @@
-"""Sources of image sets: tables, folders and the plates of the cellpainting-gallery, all in one *normal form*.
+"""Tables of image sets in *normal form*, and the contract of those that read them.
 
-One row an image set. Its columns, in this order:
+A table in normal form has one row per image set, and these columns in this order::
 
-    Metadata_*        as the source gives them; always Metadata_Plate and Metadata_Well
-    URL_<X>           for each channel X: where its image is, an absolute path or a URL; None where no file is named
-    Frame_<X>         the plane in a stack and the image in the file, from 0; only where the source gives them
-    Series_<X>
-    Illumination_<X>  where the illumination function of X is; only where the source gives it
-    Labels_<N>        for each label image N: where it is
+    Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well
+    URL_<X>           for each channel X, where its image is: an absolute path or a
+                      URL; None where no file is named
+    Frame_<X>         the plane in a stack, and the image in a file that holds several,
+    Series_<X>        from 0; only where the source gives them
+    Illumination_<X>  where the illumination function of X is; only where the source
+                      gives it
+    Labels_<N>        for each label image N, where it is
 """
 
-from stratonet.files.urls import redact_url
+from __future__ import annotations
 
-OF_CHANNEL = ("URL", "Frame", "Series", "Illumination")
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stratonet.files.images import decode_plane
+from stratonet.files.storage import Storage
+from stratonet.files.urls import is_url, redact_url, to_local_path
+from stratonet.naming import (
+    FRAME,
+    ILLUMINATION,
+    LABELS,
+    SERIES,
+    URL,
+    image_column,
+    list_image_channels,
+    metadata_columns,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 
-def list_channels(frame):
-    """The names of the channels of a frame in normal form."""
-    return [name.removeprefix("URL_") for name in frame if name.startswith("URL_")]
+class NotMine(Exception):
+    """Raised by a `Source` that does not read this kind of location."""
 
 
-def choose_channels(frame, channels, source):
-    """The frame with some of its channels under other names: ``{new: old}``."""
-    there = list_channels(frame)
-    unknown = [name for name in channels.values() if name not in there]
+@dataclass(frozen=True)
+class ImageSource:
+    """Where images are, and how they are found there.
+
+    Attributes
+    ----------
+    location : str or path
+        A table (CellProfiler's LoadData as ``.csv``, ``.csv.gz`` or ``.parquet``; the
+        image table of BBBC021), a folder or S3 prefix of images, or
+        ``jump:<source>/<batch>/<plate>``, a plate of the cellpainting-gallery.
+    pattern : str, optional
+        For folders: how their files are named, see
+        `stratonet.extraction.sources.folders.read_folder`.
+    base : str or path, optional
+        For tables: folder or URL where relative paths of images start. Default: the
+        folder of the table.
+    replace : sequence of (str, str)
+        For tables: the beginnings of paths, each with what replaces it. The first that
+        fits is used.
+    endpoint, region, anonymous
+        See `stratonet.files.storage.Storage`.
+
+    Examples
+    --------
+    >>> ImageSource("s3://bucket/plates", pattern="phenix", anonymous=True).pattern
+    'phenix'
+    """
+
+    location: str
+    pattern: str | None = None
+    base: str | None = None
+    replace: tuple[tuple[str, str], ...] = ()
+    endpoint: str | None = None
+    region: str | None = None
+    anonymous: bool = False
+
+    def __post_init__(self) -> None:
+        # Paths of any type are accepted and kept as text: equal sources are equal.
+        object.__setattr__(self, "location", to_local_path(os.fspath(self.location)))
+        if self.base is not None:
+            object.__setattr__(self, "base", to_local_path(os.fspath(self.base)))
+        # Tuples, so that a source can be hashed and sent to other machines.
+        pairs = tuple((str(old), str(new)) for old, new in self.replace)
+        object.__setattr__(self, "replace", pairs)
+
+    @property
+    def storage(self) -> Storage:
+        """The storage that reads the files of this source."""
+        return Storage(self.endpoint, self.region, self.anonymous)
+
+    @property
+    def path(self) -> str:
+        """The location as an absolute path, or the URL that it is."""
+        # A run may be resumed from another working directory.
+        if is_url(self.location):
+            return self.location
+        return os.path.abspath(self.location)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSets:
+    """The image sets of a source.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        In normal form, see `stratonet.extraction.sources.imagesets`.
+    n_skipped : int
+        Number of images that belong to no image set, because their names do not match
+        the pattern.
+    """
+
+    frame: pd.DataFrame
+    n_skipped: int = 0
+
+
+class Source(Protocol):
+    """Reads image sets from one kind of location: the contract of a source.
+
+    A source keeps no state between calls.
+    `stratonet.extraction.checks.check_source` checks it, and
+    `stratonet.extraction.sources.read.SOURCES` lists all sources.
+    """
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets that a location holds.
+
+        Parameters
+        ----------
+        source : ImageSource
+            All files are read through ``source.storage``, so that local paths, S3 and
+            the web work alike.
+
+        Returns
+        -------
+        ImageSets
+            One row per image set, in normal form: every row has a plate and a well
+            (text), no two rows name the same planes, and paths are absolute. The
+            feature table has its rows in this order. Reading the same files again
+            gives the same table.
+
+        Raises
+        ------
+        NotMine
+            The location is not of the kind that this source reads. This is decided by
+            the location's form, or by whether it is a file or a folder.
+        FileNotFoundError
+            The location is of this kind, but does not exist.
+        ValueError
+            There are no image sets, one is there twice, or the content cannot be
+            understood. The message says what was received and what to do.
+        """
+        ...
+
+
+def list_channels(frame: pd.DataFrame) -> list[str]:
+    """The names of the channels of a table in normal form.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    """
+    return list_image_channels(frame)
+
+
+def choose_channels(
+    frame: pd.DataFrame, channels: Mapping[str, str], source: str
+) -> pd.DataFrame:
+    """Keep some channels of a table in normal form, under other names.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    channels : mapping of str to str
+        New names to old ones. The result has the channels in this order.
+    source : str
+        Name of the table in error messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        In normal form.
+
+    Raises
+    ------
+    ValueError
+        There is no such channel.
+    """
+    known = list_channels(frame)
+    unknown = [name for name in channels.values() if name not in known]
     if unknown:
         raise ValueError(
-            f"{redact_url(source)} has the channels {', '.join(there)}. Received:"
+            f"{redact_url(source)} has the channels {', '.join(known)}. Received:"
             f" {', '.join(unknown)}. Choose among them."
         )
-    taken = [
-        (f"{kind}_{old}", f"{kind}_{new}")
-        for new, old in channels.items()
-        for kind in OF_CHANNEL
-        if f"{kind}_{old}" in frame
-    ]
-    metadata, labels = (
-        [name for name in frame if name.startswith(kind)]
-        for kind in ("Metadata_", "Labels_")
-    )
-    chosen = frame[[*metadata, *(old for old, _ in taken), *labels]]
-    chosen.columns = [*metadata, *(new for _, new in taken), *labels]
+    # The order of normal form, with channels in the order asked for.
+    old_names = metadata_columns(frame)
+    new_names = list(old_names)
+    for new, old in channels.items():
+        for kind in (URL, FRAME, SERIES, ILLUMINATION):
+            if image_column(kind, old) in frame:
+                old_names.append(image_column(kind, old))
+                new_names.append(image_column(kind, new))
+    # Label images belong to image sets, not to channels: they stay.
+    labels = [image_column(LABELS, name) for name in list_image_channels(frame, LABELS)]
+    chosen = frame[[*old_names, *labels]]
+    chosen.columns = [*new_names, *labels]
     return chosen
+
+
+def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.ndarray:
+    """Read the plane of one channel of an image set.
+
+    Parameters
+    ----------
+    row : mapping
+        An image set in normal form, as ``frame.to_dict("records")`` gives it, or a row
+        of the frame.
+    channel : str
+        Its name in the row.
+    storage : Storage
+        What reads the file, see `ImageSource.storage`.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
+        As it lies in the file; the dtype is kept.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        The file cannot be read.
+    Unreachable
+        The place of the images cannot be reached.
+    ValueError
+        No file is named, or it holds no grey plane, see
+        `stratonet.files.images.decode_plane`.
+    """
+    return decode_image(row, channel, read_image_bytes(row, channel, storage))
+
+
+def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> bytes:
+    """Read the file of one channel of an image set.
+
+    Parameters
+    ----------
+    row, channel, storage
+        See `read_image`.
+
+    Returns
+    -------
+    bytes
+    """
+    url = row[image_column(URL, channel)]
+    # A row without one of its files is still an image set.
+    if url is None:
+        raise ValueError("the table names no file")
+    return storage.read(url)
+
+
+def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.ndarray:
+    """Decode the plane of one channel from the bytes of its file.
+
+    Reading and decoding are separate because files are read in threads of their own,
+    which wait for S3, while the thread that measures a plane also decodes it, so that
+    it stays in the cache of its core.
+
+    Parameters
+    ----------
+    row, channel
+        See `read_image`.
+    content : bytes
+        What `read_image_bytes` returns.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
+    """
+    # Messages begin with it, and a query of a URL may be a signature.
+    name = redact_url(row[image_column(URL, channel)])
+    frame = row.get(image_column(FRAME, channel))
+    series = row.get(image_column(SERIES, channel))
+    return decode_plane(content, name, frame, series)

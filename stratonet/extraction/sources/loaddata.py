@@ -1,132 +1,78 @@
-"""Tables of image sets.
+"""Tables of image sets: CellProfiler's LoadData, and the image table of BBBC021."""
 
-CellProfiler's LoadData and ExportToSpreadsheet, and the image table of BBBC021.
-"""
+from __future__ import annotations
 
-import io
 import os
 import posixpath
-import re
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
-from stratonet.files.urls import is_url, redact_url, to_local_path
+from stratonet.extraction.sources.bbbc021 import convert_bbbc021, is_bbbc021
+from stratonet.extraction.sources.filepaths import FileLocator
+from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.tablefiles import FILE_COLUMN, read_image_set_table
+from stratonet.files.storage import Storage
+from stratonet.files.urls import is_url, redact_url
 from stratonet.messages import shorten_list
+from stratonet.naming import (
+    FRAME,
+    ILLUMINATION,
+    LABELS,
+    SERIES,
+    URL,
+    image_column,
+    list_image_channels,
+    metadata_columns,
+)
 from stratonet.tables.columns import PLATE, WELL
 
-TABLES = (".csv", ".csv.gz", ".parquet")
-AS_TEXT = ("Metadata_Source", "Metadata_Batch", PLATE, WELL, "Metadata_Site")
-OF_FILE = re.compile(r"(Objects_?)?(FileName|PathName|URL|Frame|Series)_(.+)")
-ILLUMINATION = "Illum"
-BBBC021 = {
-    "Metadata_Plate_DAPI": PLATE,
-    "Metadata_Well_DAPI": WELL,
-    "Replicate": "Metadata_Replicate",
-    "Metadata_Compound": "Metadata_Compound",
-    "Metadata_Concentration": "Metadata_Concentration",
-}
-BBBC021_MOA = "BBBC021_v1_moa.csv"
+# What LoadData's names of illumination functions begin with.
+FUNCTION_PREFIX = "Illum"
 
 
-def read_image_set_table(source, storage):
-    """Read a table as it is, but for ``Image_`` at the start of column names.
-
-    Parameters
-    ----------
-    source : str
-        Path or URL of a CSV (also gzipped) or Parquet file.
-    storage : Storage
-
-    Returns
-    -------
-    pandas.DataFrame
-        Of a CSV all columns are text exactly as written. A Parquet table keeps its
-        types, but what names an image set (source, batch, plate, well, site) becomes
-        text. None where there is nothing.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        Another kind of file, damaged, or with two columns of one name.
-    """
-    kind = (source.partition("?")[0] if is_url(source) else source).lower()
-    if not kind.endswith(TABLES):
-        raise ValueError(
-            f"{redact_url(source)}: tables are {', '.join(TABLES)} files. Received:"
-            f" {posixpath.basename(kind)!r}"
-        )
-    content = storage.read(source)
-    try:
-        table = (
-            _decode_parquet(content)
-            if kind.endswith(".parquet")
-            else _decode_csv(content, kind)
-        )
-    except MemoryError:
-        raise
-    except Exception as error:  # pandas, pyarrow and zlib raise what they meet
-        raise ValueError(
-            f"{redact_url(source)} cannot be read as a table ({type(error).__name__}:"
-            f" {error}). Received: {len(content)} bytes. Is the file damaged, or was it"
-            " copied half?"
-        ) from error
-    table.columns = [str(name).removeprefix("Image_") for name in table]
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise ValueError(
-            f"{redact_url(source)} has two columns {twice[0]} (Image_{twice[0]} is"
-            " one). Remove one of them."
-        )
-    for name in AS_TEXT:
-        if name in table:  # numbers with gaps come as 1.0 and NaN
-            values = table[name].convert_dtypes().astype(object)
-            table[name] = (
-                values.map(str, na_action="ignore")
-                .astype(object)
-                .where(values.notna(), None)
-            )
-    return table
-
-
-def _decode_csv(content, kind):
-    compression = "gzip" if kind.endswith(".gz") else None
-    table = pd.read_csv(
-        io.BytesIO(content),
-        dtype=object,
-        keep_default_na=False,
-        compression=compression,
-    )
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ValueError("its rows have more fields than its header")
-    return table.where(table != "", None)
-
-
-def _decode_parquet(content):
-    from pyarrow import parquet
-
-    return parquet.read_table(io.BytesIO(content)).to_pandas(ignore_metadata=True)
-
-
-def read_loaddata(source, storage, images=None, replace=()):
-    """Read a table of image sets as CellProfiler's LoadData takes them.
+class TableSource:
+    """Tables of image sets as CellProfiler's LoadData takes them.
 
     A channel X has a column ``FileName_X``, with ``PathName_X`` or without, or
-    ``URL_X``, which counts where it is filled in. ``Frame_X`` and ``Series_X`` name a
+    ``URL_X``, which is used where it is filled in. ``Frame_X`` and ``Series_X`` name a
     plane of its file. A column ``IllumX`` of that kind names the illumination functions
-    of the channel ``OrigX`` or ``X``, if there is one. Label images are called as
-    channels, with ``Objects`` or ``Objects_`` before. All may begin with ``Image_``;
-    other columns than ``Metadata_*`` are dropped.
+    of the channel ``OrigX`` or ``X``, if there is one. Columns of label images
+    are named like those of channels, with ``Objects`` or ``Objects_`` in front. All may
+    begin with ``Image_``; columns other than ``Metadata_*`` are dropped.
+    """
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets of a table, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A table, perhaps with base and replacements of its paths.
+        """
+        if not source.storage.exists(source.path):
+            raise NotMine
+        frame = read_loaddata(source.path, source.storage, source.base, source.replace)
+        return ImageSets(frame)
+
+
+def read_loaddata(
+    path: str,
+    storage: Storage,
+    base: str | None = None,
+    replace: Sequence[tuple[str, str]] = (),
+) -> pd.DataFrame:
+    """Read a table of image sets, see `TableSource`.
 
     Parameters
     ----------
-    source : str
+    path : str
         Absolute path, or URL.
     storage : Storage
-    images, replace
-        See `stratonet.extraction.sources.read_source`.
+        What reads the file.
+    base, replace
+        See `stratonet.extraction.sources.imagesets.ImageSource`.
 
     Returns
     -------
@@ -135,207 +81,167 @@ def read_loaddata(source, storage, images=None, replace=()):
 
     Raises
     ------
+    FileNotFoundError
+        There is no such file.
     ValueError
-        As `read_table`; no plate, well, channel or row; two rows that name the same
-        files; frames that are no numbers.
+        It cannot be read as a table; there is no plate, well, channel or row; two rows
+        name the same files; or frames are not numbers.
     """
-    table = read_image_set_table(source, storage)
+    table = read_image_set_table(path, storage)
+    # What a message says was received are the names that the user wrote.
     received = list(table)
-    base = (
-        posixpath.dirname(source.partition("?")[0])
-        if is_url(source)
-        else os.path.dirname(source)
-    )
-    if {*BBBC021, "PathName_DAPI", "FileName_DAPI"}.issubset(table):
-        table = _convert_bbbc021(table, base, storage)
-    of_images, of_illumination, of_labels = _find_file_columns(table)
+    folder = _find_folder(path)
+    if is_bbbc021(table):
+        table = convert_bbbc021(table, folder, storage)
+    files = _find_file_columns(table)
+    _check_table(path, table, files, received)
+    frame = _build_frame(path, table, files, FileLocator(base or folder, replace))
+    _check_duplicates(path, frame)
+    return frame
+
+
+# For each name of an image, the kinds of columns (FileName, PathName, URL, Frame and
+# Series) to what the table calls them.
+_Images = dict[str, dict[str, str]]
+
+
+@dataclass
+class _FileColumns:
+    """The columns that name files, of channels, their functions and label images."""
+
+    channels: _Images = field(default_factory=dict)
+    illumination: _Images = field(default_factory=dict)
+    labels: _Images = field(default_factory=dict)
+
+
+def _find_folder(path: str) -> str:
+    if is_url(path):
+        return posixpath.dirname(path.partition("?")[0])
+    return os.path.dirname(path)
+
+
+def _find_file_columns(table: pd.DataFrame) -> _FileColumns:
+    files = _FileColumns()
+    for column in table:
+        match = FILE_COLUMN.fullmatch(column)
+        if match:
+            images = files.labels if match["labels"] else files.channels
+            images.setdefault(match["name"], {})[match["kind"]] = column
+    files.channels = _drop_nameless(files.channels)
+    files.labels = _drop_nameless(files.labels)
+    # LoadData loads illumination functions as channels: only the name tells them apart,
+    # and only where there is a channel that they correct.
+    for name in list(files.channels):
+        if name.startswith(FUNCTION_PREFIX):
+            channel = _find_corrected_channel(name, files)
+            if channel is not None:
+                files.illumination[channel] = files.channels.pop(name)
+    return files
+
+
+def _drop_nameless(images: _Images) -> _Images:
+    """Without those of which only the folder or the frame is given."""
+    return {
+        name: columns
+        for name, columns in images.items()
+        if "FileName" in columns or "URL" in columns
+    }
+
+
+def _find_corrected_channel(name: str, files: _FileColumns) -> str | None:
+    """The channel that an illumination function belongs to."""
+    # JUMP calls the raw images OrigDNA, and DNA what comes of them.
+    short = name.removeprefix(FUNCTION_PREFIX)
+    for channel in (f"Orig{short}", short):
+        if channel in files.channels:
+            return channel
+    return None
+
+
+def _check_table(
+    path: str, table: pd.DataFrame, files: _FileColumns, received: Sequence[str]
+) -> None:
+    """Refuse a table without plate, well, channel or rows."""
+    location = redact_url(path)
     lacking = [name for name in (PLATE, WELL) if name not in table]
-    lacking += [] if of_images else ["FileName_<channel> or URL_<channel>"]
+    if not files.channels:
+        lacking.append("FileName_<channel> or URL_<channel>")
     if lacking:
         raise ValueError(
-            f"{redact_url(source)} lacks {', '.join(lacking)}. Received the columns"
-            f" {shorten_list(received)}. Add them, or name them so."
+            f"{location} lacks {', '.join(lacking)}. Received the columns"
+            f" {shorten_list(received)}. Add these columns, or rename yours."
         )
     if table.empty:
         raise ValueError(
-            f"{redact_url(source)} has no rows. Received the columns"
+            f"{location} has no rows. Received the columns"
             f" {shorten_list(received)}. Is it the right table?"
         )
     empty = table[[PLATE, WELL]].isna().any(axis=1)
     if empty.any():
+        row = _name_row(empty.idxmax())
         raise ValueError(
-            f"{redact_url(source)}: row {_name_row(empty.idxmax())} has no {PLATE} or"
-            f" {WELL}. Fill them in."
+            f"{location}: row {row} has no {PLATE} or {WELL}. Fill them in."
         )
 
-    urls = _UrlBuilder(to_local_path(images) if images else base, replace)
-    columns = {name: table[name] for name in table if name.startswith("Metadata_")}
-    for channel, kinds in of_images.items():
-        columns[f"URL_{channel}"] = urls.of(table, kinds)
-        for kind in ("Frame", "Series"):
-            if kind in kinds:
-                columns[f"{kind}_{channel}"] = _parse_frame_numbers(
-                    table[kinds[kind]], source
-                )
-        if channel in of_illumination:
-            columns[f"Illumination_{channel}"] = urls.of(
-                table, of_illumination[channel]
-            )
-    for name, kinds in of_labels.items():
-        columns[f"Labels_{name}"] = urls.of(table, kinds)
-    frame = pd.DataFrame(columns)
-    _check_duplicates(frame, source)
-    return frame
+
+def _build_frame(
+    path: str, table: pd.DataFrame, files: _FileColumns, locator: FileLocator
+) -> pd.DataFrame:
+    """The table in normal form."""
+    columns = {name: table[name] for name in metadata_columns(table)}
+    for channel, of_channel in files.channels.items():
+        urls = locator.locate_files(table, of_channel)
+        columns[image_column(URL, channel)] = urls
+        for kind in (FRAME, SERIES):
+            if kind in of_channel:
+                numbers = _parse_frame_numbers(path, table[of_channel[kind]])
+                columns[image_column(kind, channel)] = numbers
+        if channel in files.illumination:
+            functions = locator.locate_files(table, files.illumination[channel])
+            columns[image_column(ILLUMINATION, channel)] = functions
+    for name, of_labels in files.labels.items():
+        urls = locator.locate_files(table, of_labels)
+        columns[image_column(LABELS, name)] = urls
+    return pd.DataFrame(columns)
 
 
-def _name_row(index):
+def _name_row(index: int) -> str:
     return f"{index + 1} (counted from 1, without the header)"
 
 
-def _find_file_columns(table):
-    """For channels, illumination functions and label images.
-
-    ``{name: {kind: column}}``.
-    """
-    images, labels, illumination = {}, {}, {}
-    for column in table:
-        match = OF_FILE.fullmatch(column)
-        if match:
-            objects, kind, name = match.groups()
-            (labels if objects else images).setdefault(name, {})[kind] = column
-    images, labels = (
-        {
-            name: kinds
-            for name, kinds in found.items()
-            if "FileName" in kinds or "URL" in kinds
-        }
-        for found in (images, labels)
-    )
-    for name in [name for name in images if name.startswith(ILLUMINATION)]:
-        short = name.removeprefix(ILLUMINATION)
-        channel = next(
-            (channel for channel in (f"Orig{short}", short) if channel in images), None
-        )
-        if channel:
-            illumination[channel] = images.pop(name)
-    return images, illumination, labels
-
-
-class _UrlBuilder:
-    """Makes absolute paths and URLs of what a table names."""
-
-    def __init__(self, base, replace):
-        self.base = base if is_url(base) else os.path.abspath(base)
-        self.replace = [
-            (_normalize_slashes(to_local_path(old)).rstrip("/"), new.rstrip("/"))
-            for old, new in replace
-        ]
-        self.folder = cache(self._folder)
-
-    def of(self, table, kinds):
-        """The column of URLs of a channel, from the columns ``{kind.
-
-        Column}`` of it.
-        """
-        texts = (
-            (
-                [text if isinstance(text, str) else "" for text in table[kinds[kind]]]
-                if kind in kinds
-                else [""] * len(table)
-            )
-            for kind in ("URL", "PathName", "FileName")
-        )
-        return pd.Series(list(map(self._url, *texts)), table.index, dtype=object)
-
-    def _url(self, url, folder, file):
-        if not (url or file):
-            return None
-        if not url and "/" not in file:
-            return self.folder(folder) + file
-        head, slash, name = (
-            to_local_path(url) or posixpath.join(folder, file)
-        ).rpartition("/")
-        return self.folder(head + slash) + name
-
-    def _folder(self, text):
-        text = posixpath.join(_normalize_slashes(to_local_path(text)), "")
-        for old, new in self.replace:
-            if text.startswith(f"{old}/"):
-                text = new + text[len(old) :]
-                break
-        if is_url(text):
-            return text
-        if is_url(self.base) and not os.path.isabs(text):
-            scheme, _, rest = self.base.partition("://")
-            return f"{scheme}://{posixpath.normpath(posixpath.join(rest, text))}/"
-        return os.path.join(os.path.abspath(os.path.join(self.base, text)), "")
-
-
-def _normalize_slashes(path):
-    """A path of Windows, as in a table from there, with the slashes that every system takes."""
-    return re.sub(r"\\/?", "/", path) if re.match(r"[A-Za-z]:\\|\\\\", path) else path
-
-
-def _parse_frame_numbers(values, source):
+def _parse_frame_numbers(path: str, values: pd.Series) -> pd.Series:
+    """Numbers from 0; 0 where nothing is filled in."""
     numbers = pd.to_numeric(values, errors="coerce")
-    wrong = values.notna() & ~((numbers >= 0) & (numbers % 1 == 0))
+    # A gap is no mistake: files without stacks have none.
+    is_count = (numbers >= 0) & (numbers % 1 == 0)
+    wrong = values.notna() & ~is_count
     if wrong.any():
         index = wrong.idxmax()
         raise ValueError(
-            f"{redact_url(source)}: {values.name} counts from 0. Received:"
+            f"{redact_url(path)}: {values.name} counts from 0. Received:"
             f" {values[index]!r} in row {_name_row(index)}. Correct it."
         )
     return numbers.fillna(0).astype(int)
 
 
-def _check_duplicates(frame, source):
-    planes = frame[
-        [name for name in frame if name.startswith(("URL_", "Frame_", "Series_"))]
-    ]
-    named = planes.filter(regex="^URL_").notna().any(axis=1)
-    twice = planes[named & planes.duplicated(keep=False)]
-    if len(twice):
-        rows = list(twice.itertuples(index=False, name=None))
-        first, second = (
-            twice.index[place] + 1 for place in (0, rows.index(rows[0], 1))
-        )
-        raise ValueError(
-            f"{redact_url(source)} has one image set twice: rows {first} and {second}"
-            " (counted from 1, without the header) name the same files for all"
-            " channels. Remove one of them."
-        )
-
-
-def _convert_bbbc021(table, folder, storage):
-    """The image table of BBBC021 with LoadData's names, and its mechanisms of action from the table beside it."""
-    metadata = table[list(BBBC021)].rename(columns=BBBC021)
-    batches = table["PathName_DAPI"].str.extract(r"(Week\d+)", expand=False)
-    sites = table["FileName_DAPI"].str.extract(r"_s(\d+)_", expand=False)
-    metadata.insert(
-        2, "Metadata_Batch", batches.astype(object).where(batches.notna(), None)
+def _check_duplicates(path: str, frame: pd.DataFrame) -> None:
+    """Refuse a table of which two rows name the same planes."""
+    urls = [image_column(URL, channel) for channel in list_image_channels(frame)]
+    numbers = []
+    for kind in (FRAME, SERIES):
+        for channel in list_image_channels(frame, kind):
+            numbers.append(image_column(kind, channel))
+    planes = frame[[*urls, *numbers]]
+    # Image sets whose files were lost have nothing to be told apart by.
+    named = planes[urls].notna().any(axis=1)
+    repeated = planes[named & planes.duplicated(keep=False)]
+    if repeated.empty:
+        return
+    rows = list(repeated.itertuples(index=False, name=None))
+    first = repeated.index[0] + 1
+    second = repeated.index[rows.index(rows[0], 1)] + 1
+    raise ValueError(
+        f"{redact_url(path)} has one image set twice: rows {first} and {second}"
+        " (counted from 1, without the header) name the same files for all"
+        " channels. Remove one of them."
     )
-    metadata.insert(3, "Metadata_Site", sites.astype(object).where(sites.notna(), None))
-    moa = posixpath.join(folder, BBBC021_MOA)
-    if storage.exists(moa):
-        known = read_image_set_table(moa, storage)
-        known = dict(
-            zip(
-                _pair_treatments(known["compound"], known["concentration"]),
-                known["moa"],
-            )
-        )
-        treatments = _pair_treatments(
-            table["Metadata_Compound"], table["Metadata_Concentration"]
-        )
-        metadata["Metadata_MoA"] = pd.Series(
-            list(map(known.get, treatments)), table.index, dtype=object
-        )
-    return metadata.join(table[[name for name in table if OF_FILE.fullmatch(name)]])
-
-
-def _pair_treatments(compounds, concentrations):
-    """Compounds with their concentrations as numbers.
-
-    0.3 is written 0.300000 in one of the tables.
-    """
-    return zip(compounds, pd.to_numeric(concentrations, errors="coerce"))

@@ -1,64 +1,79 @@
 """Image sets from whatever names them."""
 
-import os
+from __future__ import annotations
 
-from stratonet.extraction.sources.folders import read_folder
-from stratonet.extraction.sources.gallery import GALLERY, read_gallery
-from stratonet.extraction.sources.imagesets import choose_channels
-from stratonet.extraction.sources.loaddata import read_loaddata
-from stratonet.files.urls import is_url, redact_url, to_local_path
+from collections.abc import Mapping
+
+from stratonet.extraction.sources.folders import FolderSource
+from stratonet.extraction.sources.gallery import PREFIX, GallerySource
+from stratonet.extraction.sources.imagesets import (
+    ImageSets,
+    ImageSource,
+    NotMine,
+    Source,
+    choose_channels,
+)
+from stratonet.extraction.sources.loaddata import TableSource
+from stratonet.files.urls import redact_url
+
+# The sources there are, in the order in which they are asked. A name such as
+# jump:... is no path: its source comes first.
+SOURCES: tuple[Source, ...] = (GallerySource(), FolderSource(), TableSource())
 
 
 def read_source(
-    source, storage, *, channels=None, pattern=None, images=None, replace=()
-):
-    """Read the image sets of one source.
+    source: ImageSource, channels: Mapping[str, str] | None = None
+) -> ImageSets:
+    r"""Read the image sets of one source.
 
     Parameters
     ----------
-    source : str or path
-        A table (CellProfiler's LoadData as ``.csv``, ``.csv.gz`` or ``.parquet``; the
-        image table of BBBC021), a folder or S3 prefix of images, or
-        ``jump:<source>/<batch>/<plate>``, a plate of the cellpainting-gallery.
-    storage : Storage
-    channels : dict, optional
-        The channels to take, in this order: ``{name in the features: name in the
-        source}``. Default: all.
-    pattern : str, optional
-        For folders: see `stratonet.extraction.sources.folders.read_folder`.
-    images : str, optional
-        For tables: folder or URL where relative paths of images start. Default: the
-        folder of the table.
-    replace : sequence of (str, str)
-        For tables: folders at the start of paths, and what to put there instead. The
-        first that fits counts.
+    source : ImageSource
+        Where they are.
+    channels : mapping of str to str, optional
+        The channels to take, in this order: names in the features to names in the
+        source. Default: all.
 
     Returns
     -------
-    pandas.DataFrame
-        In normal form. For folders, ``attrs["ignored"]`` is the number of images that
-        the pattern does not match.
+    ImageSets
+        In normal form, see `stratonet.extraction.sources.imagesets`.
 
     Raises
     ------
     FileNotFoundError
         There is no such table, folder or plate.
+    Unreachable
+        The place of the source cannot be reached.
     ValueError
         The source cannot be understood, names no image sets, names one twice, or lacks
         a channel that was asked for.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> path = os.path.join(folder, "load_data.csv")
+    >>> table = "Metadata_Plate,Metadata_Well,URL_DNA\nP1,A01,/data/1.tif\n"
+    >>> with open(path, "w") as file:
+    ...     _ = file.write(table)
+    >>> read_source(ImageSource(path)).frame.to_dict("records")
+    [{'Metadata_Plate': 'P1', 'Metadata_Well': 'A01', 'URL_DNA': '/data/1.tif'}]
     """
-    source = to_local_path(os.fspath(source))
-    if not source.startswith(GALLERY) and not is_url(source):
-        source = os.path.abspath(source)
-    if source.startswith(GALLERY):
-        frame = read_gallery(source, storage, images, replace)
-    elif storage.is_folder(source):
-        frame = read_folder(source, storage, pattern)
-    elif storage.exists(source):
-        frame = read_loaddata(source, storage, images, replace)
-    else:
-        raise FileNotFoundError(
-            f"{redact_url(source)} is not there: give a table, a folder of images, or"
-            f" {GALLERY}..."
-        )
-    return frame if channels is None else choose_channels(frame, channels, source)
+    image_sets = _ask_sources(source)
+    if channels is None:
+        return image_sets
+    frame = choose_channels(image_sets.frame, channels, source.path)
+    return ImageSets(frame, image_sets.n_skipped)
+
+
+def _ask_sources(source: ImageSource) -> ImageSets:
+    for reader in SOURCES:
+        try:
+            return reader.read(source)
+        except NotMine:
+            continue
+    raise FileNotFoundError(
+        f"{redact_url(source.path)} is not there: give a table, a folder of images, or"
+        f" {PREFIX}<source>/<batch>/<plate>."
+    )

@@ -20,8 +20,10 @@ from screens import CHANNELS, TAP, image, screen, values, write
 import stratonet_cli
 from stratonet import StratoNet, __version__
 from stratonet.crops import crop_square
-from stratonet.extraction import extract
-from stratonet.extraction.measure import Recipe
+from stratonet.extraction import Shard, WholeImages, extract
+from stratonet.extraction.measure import measure_unit, prepare_unit, read_unit
+from stratonet.extraction.recipe import ObjectsFromCenters, Recipe
+from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import split_units
 from stratonet.files.images import read_plane
@@ -88,7 +90,10 @@ def test_images_that_a_folder_has_beside_are_counted(plates, tmp_path, capsys):
         )
         == 0
     )
-    assert "Left out     1 files" in capsys.readouterr().out
+    assert (
+        "Skipped      1 file whose name does not match the pattern"
+        in capsys.readouterr().out
+    )
     assert len(read_features(tmp_path / "out")) == 12
 
 
@@ -151,12 +156,12 @@ def test_the_same_command_again_measures_only_what_is_missing(plates, tmp_path, 
         {path: (out / path).read_bytes() for path in files(out)},
     )
     assert call(plates, plates, "--output", out) == 0
-    assert "0 measured; 6 wells were there before" in capsys.readouterr().out
+    assert "0 measured; 6 wells already measured" in capsys.readouterr().out
     assert all((out / path).read_bytes() == before for path, before in content.items())
 
     shutil.rmtree(out / "source_8" / "J3" / "P2")
     assert call(plates, "--output", out) == 0
-    assert "6 measured; 3 wells were there before" in capsys.readouterr().out
+    assert "6 measured; 3 wells already measured" in capsys.readouterr().out
     assert_frame_equal(read_features(out), whole)
 
 
@@ -180,11 +185,12 @@ sys.exit(stratonet_cli.main(sys.argv[1:]))
 """
 
 
-def test_killed_at_any_file_it_goes_on_and_ends_with_the_same_values(plates, tmp_path):
+def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert call(plates, "--output", whole) == 0
     deaths = 0
-    # Before its first file (what is measured and how); between wells; before the table of a plate; ...
+    # Before its first file (what is measured and how); between wells; before the table
+    # of a plate; ...
     for place in (1, 3, 3, 2, 1, 1):
         script = [
             sys.executable,
@@ -214,13 +220,18 @@ def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
     assert [process.wait() for process in twice] == [0, 0]
     assert_frame_equal(values(read_features(tmp_path / "twice")), whole)
 
-    first = extract(plates, tmp_path / "shards", taps=TAP, shard=(1, 4), quiet=True)
-    assert first.image_sets == 4 and first.complete == [] and len(first.waiting) == 2
+    first = extract(
+        plates, tmp_path / "shards", taps=TAP, shard=Shard(1, 4), quiet=True
+    )
+    assert first.image_sets == 4 and first.complete_plates == []
+    assert len(first.waiting_plates) == 2
     for part in (4, 3, 2):
         last = extract(
-            plates, tmp_path / "shards", taps=TAP, shard=(part, 4), quiet=True
+            plates, tmp_path / "shards", taps=TAP, shard=Shard(part, 4), quiet=True
         )
-    assert len(last.complete) == 2 and not (tmp_path / "shards" / "_units").exists()
+    assert (
+        len(last.complete_plates) == 2 and not (tmp_path / "shards" / "_units").exists()
+    )
     assert_frame_equal(values(read_features(tmp_path / "shards")), whole)
 
 
@@ -265,7 +276,7 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
     table.loc[11, "FileName_OrigER"] = None
     table.to_csv(plates, index=False)
     assert call(plates, "--output", out) == stratonet_cli.DAMAGED
-    assert "6 image sets: Metadata_Error says why" in capsys.readouterr().out
+    assert "Incomplete   6 image sets (see Metadata_Error)" in capsys.readouterr().out
 
     whole, frame = read_features(whole), read_features(out)
     assert len(frame) == len(whole)
@@ -315,6 +326,74 @@ def test_what_was_measured_in_another_way_is_refused_not_mixed(
     assert call(tmp_path / "more.csv", "--output", out, "--channels", "OrigDNA") == 1
     assert "holds well A01 of plate source_8/J3/P1 already" in capsys.readouterr().err
     assert files(out) == held
+
+
+MANIFEST = """{{
+ "feature_set": "{feature_set}",
+ "taps": [
+  "{tap}"
+ ],
+ "channels": [
+  "OrigDNA",
+  "OrigER"
+ ],
+ "illumination": null,
+ "objects": {objects},
+ "size": {size},
+ "gallery": {gallery}
+}}"""
+
+
+@pytest.mark.parametrize(
+    "options, objects, size, gallery",
+    [
+        ([], "null", "null", "false"),
+        (["--gallery"], "null", "null", "true"),
+        (["--centres", "centres.csv", "--size", 24], '"centres"', "24", "false"),
+    ],
+    ids=["plates", "gallery", "centres"],
+)
+def test_what_a_destination_says_of_itself_stays(
+    options, objects, size, gallery, plates, tmp_path, small, monkeypatch
+):
+    """Byte for byte: destinations of earlier versions are resumed."""
+    table = pd.read_csv(plates, dtype=str)
+    keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
+    centres = table[keys].assign(Location_Center_X=30, Location_Center_Y=40)
+    centres.to_csv(tmp_path / "centres.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    assert call(plates, "--output", tmp_path / "out", *options) == 0
+    (path,) = (tmp_path / "out").rglob("_stratonet.json")
+    assert path.read_text() == MANIFEST.format(
+        feature_set=small.feature_set_id,
+        tap=TAP,
+        objects=objects,
+        size=size,
+        gallery=gallery,
+    )
+
+
+def test_the_name_of_a_unit_stays():
+    """It tells whether a well was measured from the same: as in earlier versions."""
+    frame = pd.DataFrame(
+        {
+            "Metadata_Plate": ["P1", "P1"],
+            "Metadata_Well": ["A01", "A01"],
+            "URL_DNA": ["/here/1.tif", "s3://there/2.tif?signed=1"],
+            "Frame_DNA": [0, 1],
+        }
+    )
+    centres = pd.DataFrame(
+        {
+            "Metadata_Well": ["A01"],
+            "Metadata_Dose": ["x"],
+            "Location_Center_Y": [1.5],
+            "Location_Center_X": [2.5],
+        }
+    )
+    frame["Metadata_Dose"] = ["x", "y"]
+    names = [split_units(frame)[0].name, split_units(frame, centres)[0].name]
+    assert names == ["A01.8806ce28d8f7", "A01.5c10f558dea5"]
 
 
 def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
@@ -395,19 +474,23 @@ def test_one_row_an_object(kind, plates, tmp_path, small):
     assert np.array_equal(frame[dna].to_numpy()[2], expected[1])
 
 
-@pytest.mark.parametrize("size", [None, 24], ids=["whole images", "objects"])
-def test_planes_prepared_on_another_machine_give_the_same(size, plates, tmp_path):
+@pytest.mark.parametrize(
+    "objects",
+    [WholeImages(), ObjectsFromCenters("centres.csv", size=24)],
+    ids=["whole images", "objects"],
+)
+def test_planes_prepared_on_another_machine_give_the_same(objects, plates, tmp_path):
     damage(tmp_path)
-    frame = read_source(plates, Storage())
+    frame = read_source(ImageSource(plates)).frame
     centres = frame[["Metadata_Plate", "Metadata_Well", "Metadata_Site"]].assign(
         Location_Center_X=30.0, Location_Center_Y=40.0
     )
-    unit = split_units(frame, centres if size else None)[0]
-    recipe = Recipe(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), size=size)
+    unit = split_units(frame, centres if objects.size else None)[0]
+    recipe = Recipe(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), objects=objects)
     with ThreadPoolExecutor(2) as pool:
-        here = list(recipe.measure(unit, recipe.read(unit, pool)))
-        fields = pickle.dumps(list(recipe.prepare(unit, recipe.read(unit, pool))))
-    there = list(recipe.measure(unit, pickle.loads(fields)))
+        here = list(measure_unit(recipe, unit, read_unit(recipe, unit, pool)))
+        prepared = list(prepare_unit(recipe, unit, read_unit(recipe, unit, pool)))
+    there = list(measure_unit(recipe, unit, pickle.loads(pickle.dumps(prepared))))
     assert len(here) == len(there) == 2
     for one, other in zip(here, there):
         assert one.errors == other.errors and any(one.errors)
@@ -462,13 +545,23 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
     table.assign(PathName_OrigDNA="nowhere").to_csv(elsewhere, index=False)
     table.assign(Metadata_Error="x").to_csv(taken, index=False)
     cases = {
-        "None of 12 images": [elsewhere],
+        "None of the 12 images": [elsewhere],
+        "with --images (where relative paths start) or --replace-path OLD=NEW.": [
+            elsewhere
+        ],
         "Rename the column": [taken],
         "Illumination_OrigDNA": [plates, "--illumination", "divide"],
         "Labels_Nuclei": [plates, "--labels", "Nuclei"],
-        "A shard is K of N": [plates, "--shard", "5/4"],
-        "needs labels or centres": [plates, "--size", 40],
-        "choose the engine ray": [plates, "--address", "auto"],
+        "--shard K/N needs 1 ≤ K ≤ N. Received: 5/4": [plates, "--shard", "5/4"],
+        "--size only works with --labels or --centres": [plates, "--size", 40],
+        "--size is 8 to 4096 pixels. Received: 5": [
+            plates,
+            "--labels",
+            "Nuclei",
+            "--size",
+            5,
+        ],
+        "--address only works with --engine ray": [plates, "--address", "auto"],
         "Received both": [plates, "--labels", "Nuclei", "--centres", plates],
         "can only be read": [plates, "--output", "https://localhost/out"],
         "No weights 'other'": [plates, "--weights", "other"],
@@ -478,6 +571,33 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
         message = capsys.readouterr().err
         assert said in message and len(message.splitlines()) == 1, message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--shard", "x"], "--shard: expected K/N, for example 3/20. Received: x"),
+        (["--replace-path", "x"], "--replace-path: expected OLD=NEW. Received: x"),
+    ],
+)
+def test_flags_say_what_they_expect(arguments, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call("load_data.csv", "--output", "out", *arguments)
+    assert f"argument {said}" in capsys.readouterr().err
+
+
+def test_a_library_error_names_the_parameter(plates, tmp_path):
+    with pytest.raises(ValueError, match="`size` is 8 to 4096 pixels. Received: 5"):
+        ObjectsFromCenters("centres.csv", size=5)
+    with pytest.raises(ValueError, match="`shard` needs 1 ≤ number ≤ count"):
+        Shard(0, 4)
+    with pytest.raises(ValueError, match="`illumination` is one of divide, subtract"):
+        extract(plates, tmp_path / "out", illumination="add")
+    with pytest.raises(ValueError, match="`sources` is empty"):
+        extract([], tmp_path / "out")
+    signed, public = ImageSource(plates), ImageSource(plates, anonymous=True)
+    with pytest.raises(ValueError, match="the same endpoint, region and anonymous"):
+        extract([signed, public], tmp_path / "out")
 
 
 def test_a_full_disk_ends_the_run_with_its_name(plates):

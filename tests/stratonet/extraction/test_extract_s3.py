@@ -1,4 +1,7 @@
-"""`stratonet extract` from S3 to S3, over HTTP, on a bucket of the cellpainting-gallery's shape."""
+"""`stratonet extract` from S3 to S3, over HTTP.
+
+The bucket has the shape of the cellpainting-gallery's.
+"""
 
 import io
 import signal
@@ -13,12 +16,15 @@ from s3_server import DENIED, RESET, SECRETS, SLOW_DOWN, S3Server
 from screens import TAP, screen, values, write
 
 import stratonet_cli
-from stratonet.extraction import extract
+from stratonet.extraction import ImageSource, extract
 from stratonet.tables import read_features
 
 CHANNELS = ("AGP", "DNA", "ER", "Mito", "RNA")
 GALLERY = "s3://cellpainting-gallery/"
-LOAD_DATA = "cpg0016-jump/source_8/workspace/load_data_csv/J3/{plate}/load_data_with_illum.parquet"
+LOAD_DATA = (
+    "cpg0016-jump/source_8/workspace/load_data_csv/J3/{plate}/"
+    "load_data_with_illum.parquet"
+)
 PLATES = [f"jump:source_8/J3/{plate}" for plate in ("P1", "P2")]
 
 
@@ -78,15 +84,15 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     write(tmp_path, files)
     tables = [tmp_path / LOAD_DATA.format(plate=plate) for plate in ("P1", "P2")]
     names = {channel: f"Orig{channel}" for channel in CHANNELS}
+    replace = [(GALLERY.rstrip("/"), str(tmp_path))]
     here = extract(
-        tables,
+        [ImageSource(table, replace=replace) for table in tables],
         tmp_path / "here",
         channels=names,
         taps=TAP,
         quiet=True,
-        replace=[(GALLERY.rstrip("/"), str(tmp_path))],
     )
-    assert here.failed == 2
+    assert here.incomplete == 2
 
     process = subprocess.Popen(
         command(*PLATES, "--output", "s3://features/out"), stdout=subprocess.DEVNULL
@@ -126,16 +132,16 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     assert not s3.get("features", "out/_units/source_8/J3/P1/A01.parquet")
 
 
-def test_the_bucket_is_public_and_the_network_stumbles(
+def test_the_bucket_is_public_and_connections_fail_for_a_moment(
     s3, tmp_path, monkeypatch, capsys
 ):
     s3.fail(DENIED, "/cellpainting-gallery", key_id=SECRETS[0])
-    stumbles = [
+    errors = [
         s3.fail(SLOW_DOWN, "HTS_A01_s2", times=3),
         s3.fail(RESET, "HTS_B02", times=2),
     ]
     assert call(PLATES[0], "--output", tmp_path / "out") == stratonet_cli.DAMAGED
-    assert [stumble.happened for stumble in stumbles] == [3, 2]
+    assert [error.happened for error in errors] == [3, 2]
     frame = read_features(tmp_path / "out")
     assert frame.Metadata_Error.notna().sum() == 1
     told = "".join(capsys.readouterr())

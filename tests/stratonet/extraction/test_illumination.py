@@ -1,4 +1,4 @@
-"""Illumination functions, against CellProfiler itself and against numbers worked out by hand."""
+"""Illumination functions, against CellProfiler and numbers worked out by hand."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ import tifffile
 from scipy.io import savemat
 
 from cellprofiler_plugin import headless
-from stratonet.extraction.illumination import correct, read_function
+from stratonet.extraction.illumination import correct_plane, decode_function
 from stratonet.files.images import read_plane
 
 STAINS = {"Hoechst": 1, "ER": 2, "Syto": 3, "Ph_golgi": 4, "Mito": 5}
@@ -28,7 +28,10 @@ def saved(function, name):
 
 
 def test_same_pixels_as_cellprofiler(tmp_path, data):
-    """Five channels with their functions, and small images and functions of every kind, in one headless run."""
+    """Five channels with their functions, and small images and functions of every kind.
+
+    All in one headless run.
+    """
     preferences = pytest.importorskip(
         "cellprofiler_core.preferences", reason="CellProfiler is not installed"
     )
@@ -150,9 +153,9 @@ def test_same_pixels_as_cellprofiler(tmp_path, data):
 
     for name, (image, function, method) in cases.items():
         theirs = np.load(tmp_path / "out" / f"{name}.npy")
-        ours = correct(
+        ours = correct_plane(
             read_plane(image),
-            read_function(function.read_bytes(), str(function)),
+            decode_function(function.read_bytes(), str(function)),
             method,
         )
         assert ours.dtype == theirs.dtype == np.float32, name
@@ -166,19 +169,20 @@ def test_known_answers():
         np.float32([[1, 2], [0.1, 0.5]]),
     )
     np.testing.assert_allclose(
-        correct(plane, function, "divide"), [[0, 0.5], [1, 1]], rtol=1e-6
+        correct_plane(plane, function, "divide"), [[0, 0.5], [1, 1]], rtol=1e-6
     )
     np.testing.assert_allclose(
-        correct(plane, function, "subtract"), [[0, 0], [0.1, 0.3]], rtol=1e-6
+        correct_plane(plane, function, "subtract"), [[0, 0], [0.1, 0.3]], rtol=1e-6
     )
     assert plane[0, 1] == 65535 and function[0, 1] == 2
     # Floats are not rescaled.
     np.testing.assert_array_equal(
-        correct(np.float32([[-1, 0.25, 7]]), np.float32([[1, 0.5, 1]]), "divide"),
+        correct_plane(np.float32([[-1, 0.25, 7]]), np.float32([[1, 0.5, 1]]), "divide"),
         [[0, 0.5, 1]],
     )
     np.testing.assert_allclose(
-        correct(np.uint8([[51, 255]]), np.float32([[1, 2]]), "divide"), [[0.2, 0.5]]
+        correct_plane(np.uint8([[51, 255]]), np.float32([[1, 2]]), "divide"),
+        [[0.2, 0.5]],
     )
 
 
@@ -189,11 +193,11 @@ def test_known_answers():
 def test_functions_of_every_format(name):
     function = np.float32([[1, 1.5], [2, 3]])
     extension = name.partition("?")[0].lower()
-    read = read_function(saved(function, extension), name)
+    read = decode_function(saved(function, extension), name)
     assert read.dtype == np.float32 and read.tolist() == function.tolist()
     halves = np.uint16([[0, 13107], [65535, 52428]])
     np.testing.assert_allclose(
-        read_function(saved(halves, extension), name), [[0, 0.2], [1, 0.8]], rtol=1e-6
+        decode_function(saved(halves, extension), name), [[0, 0.2], [1, 0.8]], rtol=1e-6
     )
 
 
@@ -228,7 +232,7 @@ WRONG = {
 def test_wrong_functions_are_named(case):
     name, content, told = WRONG[case]
     with pytest.raises(ValueError, match=f"^s3://there/{name}.*{told}"):
-        read_function(content, f"s3://there/{name}")
+        decode_function(content, f"s3://there/{name}")
 
 
 def test_wrong_corrections():
@@ -236,14 +240,14 @@ def test_wrong_corrections():
     with pytest.raises(
         ValueError, match=r"same shape. Received: \(1, 3\) and \(3, 1\)"
     ):
-        correct(plane, np.ones((3, 1)), "divide")
+        correct_plane(plane, np.ones((3, 1)), "divide")
     with pytest.raises(
         ValueError,
         match="2 of 3 pixels become NaN or infinite: the function has 2 zeros",
     ):
-        correct(plane, np.float32([[0, 0, 1]]), "divide")
-    assert correct(plane, np.float32([[0, 0, 0]]), "subtract").max() == np.float32(
-        200 / 255
-    )
+        correct_plane(plane, np.float32([[0, 0, 1]]), "divide")
+    assert correct_plane(
+        plane, np.float32([[0, 0, 0]]), "subtract"
+    ).max() == np.float32(200 / 255)
     with pytest.raises(ValueError, match="Received: 'Divide'"):
-        correct(plane, np.ones((1, 3)), "Divide")
+        correct_plane(plane, np.ones((1, 3)), "Divide")

@@ -8,13 +8,14 @@ import pytest
 from pandas.testing import assert_frame_equal
 from screens import TAP, screen, values, write
 
-from stratonet.extraction import extract
+from stratonet.extraction import RayEngine, extract
+from stratonet.extraction.checks import check_engine
 from stratonet.tables import feature_columns, read_features
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    import ray
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     memory = {"object_store_memory": 100_000_000}
@@ -42,12 +43,17 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
 
     losing = threading.Thread(target=lose)
     losing.start()
-    done = extract(tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine="ray")
+    done = extract(
+        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+    )
     losing.join()
-    assert done.image_sets == 48 and done.failed == 1 and len(done.complete) == 2
+    assert done.image_sets == 48 and done.incomplete == 1
+    assert len(done.complete_plates) == 2
 
-    again = extract(tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine="ray")
-    assert again.image_sets == 0 and again.before == 24
+    again = extract(
+        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+    )
+    assert again.image_sets == 0 and again.wells_before == 24
 
     extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, quiet=True)
     there, here = (
@@ -64,6 +70,10 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     assert first.image_sets.tolist() == [48, 48]
 
 
+def test_the_ray_engine_keeps_its_contract(cluster, tmp_path):
+    check_engine(RayEngine(), tmp_path)
+
+
 def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
     files, table = screen(plates=("P1",))
     files["images/P1/Images/HTS_B01_s2_w2.tif"] = b"nothing"
@@ -77,7 +87,7 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             tmp_path / "out",
             taps=TAP,
             quiet=True,
-            engine="ray",
+            engine=RayEngine(),
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None

@@ -1,37 +1,23 @@
 import gzip
-import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from stratonet.extraction.sources.folders import READY
-from stratonet.extraction.sources.loaddata import read_image_set_table
+from stratonet.extraction.sources.folders import READY_PATTERNS
+from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
+from stratonet.extraction.sources.tablefiles import read_image_set_table
+from stratonet.files.storage import Storage
 
 GUID = "64FBEEF7-F77C-4892-86F5-72D0160D4FB2"
 HEAD = "Metadata_Plate,Metadata_Well,"
 
 
-class Local:
-    """What sources need of a Storage, for local paths."""
-
-    def read(self, path):
-        return Path(path).read_bytes()
-
-    def exists(self, path):
-        return os.path.exists(path)
-
-    def is_folder(self, path):
-        return os.path.isdir(path)
-
-    def list(self, path):
-        return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
-
-
 class Bucket(dict):
-    """The same for URLs, with the files in a dict."""
+    """What sources need of a Storage, with the files in a dict of URLs."""
 
     read = dict.__getitem__
     exists = dict.__contains__
@@ -43,37 +29,56 @@ class Bucket(dict):
         return sorted(name for name in self if name.startswith(f"{url.rstrip('/')}/"))
 
 
+def read(location, files=None, channels=None, **options):
+    """The image sets of a location on a disk, or of a URL among ``files``."""
+    source = ImageSource(location, **options)
+    if files is not None:
+        source = InBucket(location, files=files, **options)
+    return read_source(source, channels)
+
+
+@dataclass(frozen=True)
+class InBucket(ImageSource):
+    """A source whose files are in a dict."""
+
+    files: dict = None
+    storage = property(lambda self: Bucket(self.files))
+
+
 @pytest.fixture
 def table(tmp_path):
     """Reads a text as a table in a folder of its own."""
 
-    def read(text, name="table.csv", **options):
+    def read_text(text, name="table.csv", **options):
         path = tmp_path / name
         path.write_bytes(
             gzip.compress(text.encode()) if name.endswith(".gz") else text.encode()
         )
-        return read_source(path, Local(), **options)
+        return read(path, **options).frame
 
-    return read
+    return read_text
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Reads empty files of some names as a folder."""
 
-    def read(*names, start="", **options):
+    def read_names(*names, start="", **options):
         for name in names:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        return read_source(tmp_path / start, Local(), **options)
+        return read(tmp_path / start, **options)
 
-    return read
+    return read_names
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
 def test_text_of_a_csv_stays_as_written(table, name):
-    text = "Image_Metadata_Plate,Metadata_Well,Metadata_Dose,Metadata_Name,Count_Nuclei,FileName_DNA\n"
+    text = (
+        "Image_Metadata_Plate,Metadata_Well,Metadata_Dose,Metadata_Name,"
+        "Count_Nuclei,FileName_DNA\n"
+    )
     frame = table(f"{text}0012,A01,1e-4,NA,7,a.tif\n24E10,B02,,None,8,\n", name)
     assert list(frame) == [
         "Metadata_Plate",
@@ -101,7 +106,7 @@ def test_parquet_keeps_its_types_but_for_what_names_an_image_set(tmp_path):
         [None, 3.0],
     )
     table.set_index("Metadata_Plate").to_parquet(path)
-    frame = read_source(path, Local())
+    frame = read(path).frame
     assert frame.Metadata_Plate.tolist() == [
         "1170384",
         "2",
@@ -147,11 +152,11 @@ def test_paths_and_urls(table, tmp_path, path, file, url, expected):
 @pytest.mark.parametrize(
     "path, options, expected",
     [
-        ("p/../q", {"images": "s3://bucket/screen/"}, "s3://bucket/screen/q/a.tif"),
-        ("../q", {"images": "/data/screen"}, "/data/q/a.tif"),
+        ("p/../q", {"base": "s3://bucket/screen/"}, "s3://bucket/screen/q/a.tif"),
+        ("../q", {"base": "/data/screen"}, "/data/q/a.tif"),
         (
             "p",
-            {"replace": [("p", "s3://bucket")], "images": "/data"},
+            {"replace": [("p", "s3://bucket")], "base": "/data"},
             "s3://bucket/a.tif",
         ),
         (
@@ -181,7 +186,7 @@ def test_relative_paths_start_at_the_url_of_the_table():
     bucket = Bucket(
         {"s3://b/x/t.csv": f"{HEAD}FileName_DNA\nP,A01,../y/a.tif\n".encode()}
     )
-    assert read_source("s3://b/x/t.csv", bucket).URL_DNA[0] == "s3://b/y/a.tif"
+    assert read("s3://b/x/t.csv", bucket).frame.URL_DNA[0] == "s3://b/y/a.tif"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +212,8 @@ def test_illumination_functions_belong_to_channels(
 ):
     names = [illumination, *channels]
     frame = table(
-        f"{HEAD}{','.join(f'URL_{name}' for name in names)}\nP,A01,{','.join(f'/{name}' for name in names)}\n"
+        f"{HEAD}{','.join(f'URL_{name}' for name in names)}\n"
+        f"P,A01,{','.join(f'/{name}' for name in names)}\n"
     )
     assert list(frame)[2:] == expected
     assert all(
@@ -218,7 +224,10 @@ def test_illumination_functions_belong_to_channels(
 
 
 def test_planes_and_label_images(table, tmp_path):
-    head = "Image_Frame_DNA,Image_URL_DNA,Series_DNA,Frame_Gone,ObjectsFileName_Cells,ObjectsPathName_Cells,"
+    head = (
+        "Image_Frame_DNA,Image_URL_DNA,Series_DNA,Frame_Gone,"
+        "ObjectsFileName_Cells,ObjectsPathName_Cells,"
+    )
     frame = table(
         f"{HEAD}{head}Image_Objects_URL_Nuclei\nP,A01,2,/a.tif,,1,c.png,labels,/n.png\n"
     )
@@ -231,7 +240,10 @@ def test_planes_and_label_images(table, tmp_path):
 
 
 def test_channels_are_chosen_in_order_and_renamed(table):
-    text = f"{HEAD}URL_OrigER,URL_OrigDNA,Frame_OrigDNA,URL_IllumDNA,Objects_URL_N\nP,A01,/e,/d,1,/i,/n\n"
+    text = (
+        f"{HEAD}URL_OrigER,URL_OrigDNA,Frame_OrigDNA,URL_IllumDNA,Objects_URL_N\n"
+        "P,A01,/e,/d,1,/i,/n\n"
+    )
     frame = table(text, channels={"Nuclei": "OrigDNA", "ER": "OrigER"})
     assert list(frame)[2:] == [
         "URL_Nuclei",
@@ -308,7 +320,7 @@ def test_a_damaged_table_is_named(tmp_path, name):
     frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match=f"{name} cannot be read as a table"):
-        read_source(path, Local())
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -335,7 +347,10 @@ def test_a_damaged_table_is_named(tmp_path, name):
 def test_what_is_no_source_is_refused(tmp_path, name, error, told):
     (tmp_path / "plate.xlsx").touch()
     with pytest.raises(error, match=told):
-        read_source(name if name.startswith("jump:") else tmp_path / name, Local())
+        if name.startswith("jump:"):
+            read(name, files={})
+        else:
+            read(tmp_path / name)
 
 
 def test_a_large_table_is_read_fast(table):
@@ -378,7 +393,7 @@ def test_a_plate_of_jump_by_its_name(data, tmp_path, name):
     bucket = Bucket(
         {f"{url}/{name}": path.read_bytes(), f"{url}/load_data.csv": b"not this"}
     )
-    frame = read_source("jump:source_4/2021_B1/BR00117035", bucket)
+    frame = read("jump:source_4/2021_B1/BR00117035", bucket).frame
     assert [name for name in frame if name.startswith("URL_")] == [
         f"URL_{x}" for x in ("AGP", "DNA", "ER", "Mito", "RNA")
     ]
@@ -392,19 +407,19 @@ def test_a_plate_of_jump_by_its_name(data, tmp_path, name):
     assert frame.URL_DNA[0].startswith(
         "s3://cellpainting-gallery/cpg0016-jump/source_4/images/2021_04_26_Batch1/images/"
     )
-    chosen = read_source(
+    chosen = read(
         "jump:source_4/2021_B1/BR00117035",
         bucket,
         channels={"Nuclei": "DNA"},
         replace=[("/home", "/mnt")],
-    )
+    ).frame
     assert list(chosen)[5:] == ["URL_Nuclei", "Illumination_Nuclei"]
     assert chosen.Illumination_Nuclei[0] == "/mnt/ubuntu/bucket/illum/BR_IllumDNA.npy"
 
 
 def test_the_tables_of_bbbc021(data):
     source = data / "bbbc021_metadata" / "BBBC021_v1_image.csv.gz"
-    frame = read_source(source, Local(), images="s3://bucket/bbbc021")
+    frame = read(source, base="s3://bucket/bbbc021").frame
     names = (
         "Plate",
         "Well",
@@ -441,20 +456,19 @@ def test_the_tables_of_bbbc021(data):
     assert frame.iloc[0, :8].tolist() == first
     file = "G10_s1_w1BEDC2073-A983-4B98-95E9-84466707A25D.tif"
     assert frame.URL_DAPI[0] == f"s3://bucket/bbbc021/Week4/Week4_27481/{file}"
-    alone = read_source(
-        "s3://b/t.csv.gz", Bucket({"s3://b/t.csv.gz": source.read_bytes()})
-    )
+    alone = read("s3://b/t.csv.gz", {"s3://b/t.csv.gz": source.read_bytes()}).frame
     assert "Metadata_MoA" not in alone and len(alone) == 13_200
 
 
 def test_an_imagexpress_folder(data):
-    frame = read_source(data / "bbbc022", Local())
+    image_sets = read(data / "bbbc022")
+    frame = image_sets.frame
     assert list(frame)[:3] == ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
     assert list(frame)[3:] == [f"URL_w{number}" for number in range(1, 6)]
     assert (
         len(frame) == 12
         and frame.Metadata_Well.nunique() == 6
-        and frame.attrs["ignored"] == 0
+        and image_sets.n_skipped == 0
     )
     labels = pd.read_csv(data / "bbbc022" / "labels.csv")
     assert [Path(url).name for url in frame.URL_w4] == labels.file_Ph_golgi.tolist()
@@ -466,15 +480,16 @@ def test_an_imagexpress_folder(data):
 
 def test_a_folder_by_ones_own_pattern(data):
     pattern = r"Channel(?P<Channel>\d)-\d\d-(?P<Row>[A-H])-(?P<Column>\d\d)\.tif$"
-    frame = read_source(
-        data / "bbbc013", Local(), pattern=pattern, channels={"GFP": "1", "DNA": "2"}
+    image_sets = read(
+        data / "bbbc013", pattern=pattern, channels={"GFP": "1", "DNA": "2"}
     )
+    frame = image_sets.frame
     labels = pd.read_csv(data / "bbbc013" / "labels.csv").sort_values("well")
     assert list(frame) == ["Metadata_Plate", "Metadata_Well", "URL_GFP", "URL_DNA"]
     assert frame.Metadata_Well.tolist() == labels.well.tolist()
     assert [
         Path(url).name for url in frame.URL_DNA
-    ] == labels.file_DNA_DRAQ.tolist() and frame.attrs["ignored"] == 0
+    ] == labels.file_DNA_DRAQ.tolist() and image_sets.n_skipped == 0
 
 
 @pytest.mark.parametrize(
@@ -509,16 +524,16 @@ def test_ready_patterns(folder, ready, name, expected):
         "",
         name.rpartition("/")[0],
     ):  # the plate, or the folder that holds the images
-        frame = folder(name, start=start)
+        frame = folder(name, start=start).frame
         metadata = [
             value
             for column, value in frame.iloc[0].items()
             if column.startswith("Metadata_")
         ]
         assert [*metadata, list(frame)[-1].removeprefix("URL_")] == expected.split()
-        assert frame.equals(folder(name, start=start, pattern=ready)) and frame.iloc[
-            0, -1
-        ].endswith(name)
+        assert frame.equals(
+            folder(name, start=start, pattern=ready).frame
+        ) and frame.iloc[0, -1].endswith(name)
 
 
 def test_what_is_no_image_of_a_plate_is_ignored(folder, tmp_path):
@@ -528,10 +543,11 @@ def test_what_is_no_image_of_a_plate_is_ignored(folder, tmp_path):
         for site in (10, 9)
         for channel in (10, 9)
     ]
-    frame = folder(
+    image_sets = folder(
         *names[1:], "p_A01_s9_w9_thumb.tif", "notes.png", "._p_A01_s9_w9.tif", "p.HTD"
     )
-    assert frame.attrs["ignored"] == 2 and list(frame)[-2:] == ["URL_w9", "URL_w10"]
+    frame = image_sets.frame
+    assert image_sets.n_skipped == 2 and list(frame)[-2:] == ["URL_w9", "URL_w10"]
     assert (
         frame.Metadata_Site.tolist() == ["9", "10"] * 2
         and frame.Metadata_Well.tolist() == ["A01"] * 2 + ["A02"] * 2
@@ -548,7 +564,7 @@ def test_a_prefix_and_a_path_relative_to_it():
         for well in ("B01", "A02")
     ]
     pattern = r"^(?P<Plate>\w+)/(?P<Channel>[^/]+)/(?P<Well>\w+)"
-    frame = read_source("s3://b/x/", Bucket(dict.fromkeys(names)), pattern=pattern)
+    frame = read("s3://b/x/", dict.fromkeys(names), pattern=pattern).frame
     assert frame.URL_DNA_1.tolist() == [names[3], names[2], names[1], names[0]]
     assert frame.Metadata_Plate.tolist() == ["P9", "P9", "P10", "P10"]
 
@@ -561,11 +577,11 @@ def test_a_prefix_and_a_path_relative_to_it():
             ["x/a.tif"],
             None,
             (
-                rf"no image has a name as {' or '.join(READY)} expects. Received: 1"
-                r" images, such as x/a.tif"
+                rf"no image has a name that matches {' or '.join(READY_PATTERNS)}."
+                r" Received: 1 images, such as x/a.tif"
             ),
         ),
-        (["x/a.tif"], "phenix", "no image has a name as phenix expects"),
+        (["x/a.tif"], "phenix", "no image has a name that matches phenix"),
         (["a.tif"], "(?P<Channel>.)(", "is not a regular expression"),
         (
             ["a.tif"],
@@ -594,7 +610,7 @@ def test_other_tables_are_read_alike(tmp_path):
     (tmp_path / "centres.csv").write_text(
         "Image_Metadata_Well,Location_Center_X\nA01,012\n"
     )
-    assert read_image_set_table(str(tmp_path / "centres.csv"), Local()).to_dict(
+    assert read_image_set_table(str(tmp_path / "centres.csv"), Storage()).to_dict(
         "list"
     ) == {
         "Metadata_Well": ["A01"],

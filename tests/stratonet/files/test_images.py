@@ -13,6 +13,8 @@ from PIL import Image
 from stratonet.files.images import read_plane
 from stratonet.files.urls import is_url
 
+pytestmark = pytest.mark.stock_cellprofiler
+
 
 @pytest.fixture
 def pixels(rng):
@@ -27,7 +29,7 @@ def save(path, pixels, **options):
     "dtype", [bool, np.uint8, np.uint16, np.int16, np.uint32, np.float32, np.float64]
 )
 def test_tiff_keeps_dtype(tmp_path, pixels, dtype):
-    expected = (pixels % 200).astype(dtype) if dtype != bool else pixels > 30_000
+    expected = (pixels % 200).astype(dtype) if dtype is not bool else pixels > 30_000
     tifffile.imwrite(tmp_path / "plane.tif", expected)
     plane = read_plane(tmp_path / "plane.tif")
     assert plane.dtype == dtype
@@ -68,7 +70,7 @@ def test_tiff_compressed_by_another_program(tmp_path, pixels, compression, dtype
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16])
 def test_png_keeps_dtype(tmp_path, pixels, dtype):
-    expected = (pixels % 256).astype(dtype) if dtype != bool else pixels > 30_000
+    expected = (pixels % 256).astype(dtype) if dtype is not bool else pixels > 30_000
     save(tmp_path / "plane.png", expected)
     plane = read_plane(tmp_path / "plane.png")
     assert plane.dtype == dtype

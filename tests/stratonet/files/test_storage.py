@@ -1,4 +1,4 @@
-"""Reading and writing files on disks, on S3 and on web servers, and what is said where that fails."""
+"""Files on disks, on S3 and on web servers, and what is said where that fails."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ import pytest
 import tenacity
 from s3_server import DENIED, RESET, SECRETS, SLOW_DOWN, TRUNCATED, S3Server
 
-from stratonet.files import remote, storage
+from stratonet.files import clients, remote, storage
 from stratonet.files.storage import TEMPORARY, Storage
 from stratonet.files.urls import Unreachable, redact_url
 
@@ -37,7 +37,7 @@ def server():
 
 @pytest.fixture
 def s3(server, monkeypatch):
-    """An S3 with nothing but the bucket ``plates``, in a process that does not wait before it tries again."""
+    """An S3 with only the bucket ``plates``, in a process that tries again at once."""
     for name in (
         "AWS_PROFILE",
         "AWS_DEFAULT_REGION",
@@ -65,7 +65,7 @@ def new(s3):
 
 
 def forget():
-    for known in (remote._has_credentials, remote._open_s3, remote._open_web):
+    for known in (clients.has_credentials, clients.open_s3, clients.open_web):
         known.cache_clear()
     remote._public.clear()
 
@@ -470,7 +470,7 @@ def test_requests_are_signed_where_there_are_credentials(s3, new, monkeypatch):
 def test_the_region_is_taken_from_the_environment(s3, new, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     regions = [
-        place._at("s3://plates/a")._files(False).s3.meta.region_name
+        place._at("s3://plates/a")._open_files(False).s3.meta.region_name
         for place in (Storage(), Storage(region="x"))
     ]
     assert regions == ["eu-central-1", "x"]
@@ -521,7 +521,7 @@ def test_credentials_are_looked_for_once_and_one_client_serves_all_threads(
             )
         )
     assert contents == [b"%d" % number * 1000 for number in range(64)]
-    assert len(looked) == 1 and remote._open_s3.cache_info().misses == 1
+    assert len(looked) == 1 and clients.open_s3.cache_info().misses == 1
 
 
 def test_web_servers_are_read(s3):

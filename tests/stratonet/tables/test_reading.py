@@ -6,6 +6,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 from s3_server import S3Server
@@ -15,7 +16,9 @@ from stratonet.card import Tap
 from stratonet.files.storage import Storage
 from stratonet.naming import feature_columns, feature_names, metadata_columns
 from stratonet.tables.anndata import to_anndata
-from stratonet.tables.reading import read_features
+from stratonet.tables.columns import KEYS, OBJECT, find_object_column
+from stratonet.tables.reading import read_feature_table, read_features
+from stratonet.tables.writing import write_wide_table
 
 TAPS = (Tap("conv2_block3_out", 3), Tap("conv4_block6_out", 2, alias="high"))
 CHANNELS = ("DNA", "OrigDNA_2", "2021_ER")
@@ -42,7 +45,7 @@ def table(plate, wells=("A01", "A02"), names=NAMES, **metadata):
 
 @pytest.fixture
 def screen(tmp_path):
-    """Two plates of a batch, one of them in two files, and files that are no feature tables."""
+    """Two plates of a batch, one in two files, and files that are no feature tables."""
     tables = {
         "B1/P1/part-0.parquet": table("P1"),
         "B1/P1/part-1.parquet": table("P1", ["B01"]),
@@ -174,6 +177,7 @@ def test_what_cannot_be_one_frame_is_refused(screen):
 
 
 def test_names_are_taken_apart_as_they_were_put_together():
+    pytest.importorskip("anndata")
     adata = to_anndata(table("P1"))
     expected = [
         (c, tap.label, n) for c in CHANNELS for tap in TAPS for n in range(tap.width)
@@ -199,7 +203,7 @@ def test_names_are_taken_apart_as_they_were_put_together():
 
 
 def test_anndata_and_back_from_a_file(screen, tmp_path):
-    import anndata
+    anndata = pytest.importorskip("anndata")
 
     frame = read_features(screen)
     frame["Metadata_Day"] = pd.to_datetime(date(2024, 6, 13))
@@ -256,7 +260,7 @@ def test_missing_anndata_is_named(monkeypatch):
 
 
 def test_pycytominer_with_the_names_given(tmp_path):
-    import pycytominer
+    pycytominer = pytest.importorskip("pycytominer")
 
     wells = [f"{row}{column:02d}" for row in "ABCD" for column in range(1, 7)]
     frame = table("P1", wells * 2)
@@ -304,7 +308,8 @@ def test_wide_files_are_read_into_one_block(tmp_path):
     names = feature_names(StratoNet.load().taps, ["DNA", "ER", "RNA", "AGP", "Mito"])
     for number in range(3):
         frame = table("P1", [f"A{well:02d}" for well in range(18)], names)
-        frame.to_parquet(tmp_path / f"{number}.parquet", index=False)
+        content = pa.Table.from_pandas(frame, preserve_index=False)
+        write_wide_table(tmp_path / f"{number}.parquet", [content])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         read = read_features(tmp_path)
@@ -312,3 +317,53 @@ def test_wide_files_are_read_into_one_block(tmp_path):
     assert read.shape == (54, len(names) + 5)
     # One block: what is taken out of the middle is a view.
     assert np.shares_memory(read[names[0]].to_numpy(), read[names[-1]].to_numpy().base)
+
+
+def write_objects(path, **columns):
+    """Four objects of two image sets of a well, as one of the programs writes them."""
+    features = dict(zip(NAMES, np.arange(4.0 * len(NAMES)).reshape(-1, 4)))
+    keys = {"Metadata_Plate": "P1", "Metadata_Well": "A01"}
+    keys["Metadata_StratoFeatures"] = "net-1-0123"
+    frame = pd.DataFrame({**columns, **features}).assign(**keys)
+    write_wide_table(path, [pa.Table.from_pandas(frame, preserve_index=False)])
+    return path
+
+
+def test_objects_are_known_by_either_name(tmp_path):
+    """`ObjectNumber` of the CellProfiler module, `Metadata_ObjectNumber` of extract."""
+    numbers = [1, 2, 1, 2]
+    module = write_objects(
+        tmp_path / "StratoFeatures_Nuclei.parquet",
+        ImageNumber=[1, 1, 2, 2],
+        ObjectNumber=numbers,
+    )
+    extract = write_objects(
+        tmp_path / "plate.parquet",
+        Metadata_Site=["1", "1", "2", "2"],
+        Metadata_ObjectNumber=numbers,
+    )
+    for path in (module, extract):
+        table = read_feature_table(path)
+        assert find_object_column(read_features(path)) is not None
+        assert find_object_column(table.frame) == OBJECT
+        assert table.frame[OBJECT].tolist() == numbers
+        keys = [key for key in KEYS if key in table.frame]
+        assert not table.frame.duplicated(keys).any()
+        assert table.features == NAMES and table.feature_set_id == "net-1-0123"
+    assert find_object_column(read_features(module)) == "ObjectNumber"
+
+
+def test_image_sets_of_the_module_are_no_objects(tmp_path):
+    path = write_objects(tmp_path / "Image.parquet", ImageNumber=[1, 2, 3, 4])
+    table = read_feature_table(path)
+    assert find_object_column(table.frame) is None
+    assert list(table.frame)[:3] == [
+        "Metadata_Plate",
+        "Metadata_Well",
+        "Metadata_StratoFeatures",
+    ]
+
+
+def test_frames_carry_nothing_beside_their_columns(screen):
+    assert read_features(screen).attrs == {}
+    assert read_feature_table(screen).frame.attrs == {}

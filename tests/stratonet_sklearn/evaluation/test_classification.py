@@ -6,7 +6,8 @@ from sklearn.metrics import accuracy_score, classification_report, confusion_mat
 from sklearn.utils.class_weight import compute_sample_weight
 
 from stratonet_sklearn import evaluate
-from stratonet_sklearn.evaluation.classification import CLASSIFIERS, METRICS
+from stratonet_sklearn.evaluation.classification import CLASSIFIERS
+from stratonet_sklearn.evaluation.scores import METRICS
 
 
 @pytest.fixture(autouse=True)
@@ -228,6 +229,20 @@ def test_classes_left_out(wells, sets):
     )
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, ""])
+def test_rows_without_a_label_are_left_out_and_not_counted(wells, sets, missing):
+    # They need no features either.
+    features = sets["half"].copy()
+    features[:6] = np.nan
+    labels = wells.label.where(wells.index >= 6, missing)
+    options = {"classifiers": ["SVM"], "n_folds": 3}
+    found = evaluate(features, labels, groups=wells.well, **options)
+    alone = evaluate(features[6:], labels[6:], groups=wells.well[6:], **options)
+    assert found.rows.tolist() == list(range(6, 240))
+    assert found.labels.tolist() == wells.label[6:].tolist()
+    pd.testing.assert_frame_equal(found.scores(), alone.scores())
+
+
 def test_importance_names_the_features_that_tell(wells, sets):
     frame = pd.DataFrame(
         sets["all"], columns=[f"feature {number}" for number in range(12)]
@@ -275,7 +290,7 @@ def test_the_same_seed_finds_the_same(wells, sets):
             "Classifiers are SVM, RF, MLP. Received: KNN",
         ),
         (np.zeros((240, 2)), {"leave_out": ["d"]}, "no class d. Received: a, b, c"),
-        ({}, {}, "no set of features"),
+        ({}, {}, "no feature table"),
     ],
 )
 def test_what_cannot_be_evaluated(wells, features, options, message):

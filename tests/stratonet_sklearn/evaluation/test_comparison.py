@@ -12,18 +12,19 @@ from stratonet import StratoNet
 from stratonet.tables.reading import read_feature_table, read_metadata
 from stratonet.tables.wells import split_well_names
 from stratonet_sklearn.datasets import read_plate, simulate_plate
-from stratonet_sklearn.evaluation.comparison import (
-    align_tables,
+from stratonet_sklearn.evaluation.columns import (
     find_column,
     get_column,
     name_feature_groups,
+    name_rows,
     name_wells,
 )
+from stratonet_sklearn.evaluation.comparison import align_tables
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and by our module in the same run."""
+    """A plate of 2 x 3 wells and 2 sites, measured by CellProfiler and our module."""
     folder = tmp_path_factory.mktemp("plate")
     simulate_plate(folder / "images", rows=2, columns=3, size=160)
     images, labels = read_plate(folder / "images")
@@ -151,23 +152,26 @@ def test_tables_are_brought_to_the_rows_they_share(measured, sheets):
     ours = read_feature_table(measured / "StratoFeatures_Image.parquet", "StratoNet")
     before = ours.frame.groupby("Metadata_Well")[ours.features].mean()
     sheets.frame = sheets.frame.iloc[::-1].iloc[:5]
-    rows = align_tables([ours, sheets])
+    (aligned, theirs), rows = align_tables([ours, sheets])
     assert rows.Metadata_Well.tolist() == ["A02", "A03", "B01", "B02", "B03"]
     np.testing.assert_allclose(
-        ours.frame[ours.features], before.loc[rows.Metadata_Well], rtol=1e-6
+        aligned.frame[ours.features], before.loc[rows.Metadata_Well], rtol=1e-6
     )
-    assert sheets.frame.Metadata_Well.tolist() == rows.Metadata_Well.tolist()
-    assert ours.notes == [
+    assert theirs.frame.Metadata_Well.tolist() == rows.Metadata_Well.tolist()
+    assert aligned.notes == [
         "12 rows became 6, the mean by plate, well.",
         "1 of 6 rows are not in all tables.",
     ]
     assert "Metadata_Treatment" in rows
+    # What was given is as it was.
+    assert (len(ours.frame), ours.notes) == (12, [])
+    assert sheets.frame.index.tolist() == [5, 4, 3, 2, 1]
 
 
 def test_metadata_are_joined_by_well(tmp_path, sheets):
     more = pd.DataFrame({"Plate": 7, "Well": ["A01", "A02"], "Dose": [0.5, 2]})
     more.to_csv(tmp_path / "more.csv", index=False)
-    rows = align_tables([sheets], read_metadata(tmp_path / "more.csv"))
+    _, rows = align_tables([sheets], read_metadata(tmp_path / "more.csv"))
     assert find_column(rows, "dose") == "Metadata_Dose"
     assert get_column(rows, "metadata_DOSE").tolist() == ["0.5", "2.0", "", "", "", ""]
     with pytest.raises(
@@ -216,7 +220,7 @@ def test_names_stay_as_they_are_written(tmp_path):
         "Plate,Well,Batch\n0012,00149,007\n0012,00150,008\n"
     )
     table = read_feature_table(tmp_path / "profiles.csv")
-    rows = align_tables([table], read_metadata(tmp_path / "more.csv"))
+    _, rows = align_tables([table], read_metadata(tmp_path / "more.csv"))
     assert name_wells(rows).tolist() == ["0012 00149", "0012 00150"]
     assert get_column(rows, "batch").tolist() == ["007", "008"]
 
@@ -244,6 +248,48 @@ def test_places():
 def test_parts_of_other_features():
     names = ["Cells_AreaShape_Area", "mean", "noise_12"]
     assert name_feature_groups(names).tolist() == ["Cells AreaShape", "mean", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("column", "noun"),
+    [
+        ("Metadata_ObjectNumber", "objects"),
+        ("ObjectNumber", "objects"),
+        ("Metadata_Site", "image sets"),
+        ("Metadata_Dose", "wells"),
+    ],
+)
+def test_what_a_row_is(column, noun):
+    assert name_rows(pd.DataFrame(columns=["Metadata_Well", column])) == noun
+
+
+def test_objects_are_the_same_whoever_numbers_them(tmp_path):
+    """The module of CellProfiler writes ObjectNumber, extraction with Metadata_."""
+    ours = pd.DataFrame(
+        {
+            "Metadata_StratoFeatures": "net-1",
+            "Metadata_Plate": "p1",
+            "Metadata_Well": ["A01", "A01", "A02"],
+            "Metadata_Site": "1",
+            "ImageNumber": [1, 1, 2],
+            "ObjectNumber": [1, 2, 1],
+            "StratoFeatures_Low0000_DNA": np.array([0.5, 1.5, 2.5], np.float32),
+        }
+    )
+    extracted = ours.drop(columns="ImageNumber").iloc[::-1]
+    extracted = extracted.rename(columns={"ObjectNumber": "Metadata_ObjectNumber"})
+    ours.to_parquet(tmp_path / "module.parquet")
+    extracted.to_parquet(tmp_path / "extract.parquet")
+    tables = [
+        read_feature_table(tmp_path / f"{name}.parquet")
+        for name in ("module", "extract")
+    ]
+    aligned, rows = align_tables(tables)
+    assert name_rows(rows) == "objects"
+    assert rows.Metadata_ObjectNumber.tolist() == [1, 2, 1]
+    for table in aligned:
+        assert table.frame.StratoFeatures_Low0000_DNA.tolist() == [0.5, 1.5, 2.5]
+        assert table.notes == []
 
 
 def test_what_cannot_be_read(tmp_path, measured):

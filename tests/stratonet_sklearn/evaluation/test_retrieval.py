@@ -9,7 +9,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity
 
-from stratonet_sklearn.evaluation.retrieval import Profiles, make_profiles, retrieve
+from stratonet_sklearn.evaluation.profiles import Profiles, make_profiles
+from stratonet_sklearn.evaluation.retrieval import score_retrieval
 
 WELLS = [
     f"{row}{column:02d}" for row, column in product("ABCDEFGHIJKLMNOP", range(1, 25))
@@ -17,7 +18,7 @@ WELLS = [
 
 
 def profiles(values, control=None, **metadata):
-    """Profiles of these values (n wells, n features), as `make_profiles` would give them."""
+    """Profiles of these values (n wells, n features), as `make_profiles` gives them."""
     names = [f"f{number}" for number in range(np.shape(values)[1])]
     frame = pd.DataFrame(
         {f"Metadata_{name}": column for name, column in metadata.items()}
@@ -31,7 +32,7 @@ def profiles(values, control=None, **metadata):
 
 
 def scores(*arguments, **options):
-    return retrieve(*arguments, **options).set_index("measure")
+    return score_retrieval(*arguments, **options).set_index("measure")
 
 
 def layout(plates=4, controls=24, mechanisms=4, compounds=4, replicates=3, batches=2):
@@ -55,7 +56,7 @@ def layout(plates=4, controls=24, mechanisms=4, compounds=4, replicates=3, batch
 
 
 def precision(similarity, ask, alike, unlike):
-    """Average precision of one row by scikit-learn, NaN if there is nothing to find or nothing else."""
+    """Average precision of one row by scikit-learn, NaN if there are no pairs."""
     if not alike.any() or not unlike.any():
         return np.nan
     asked = alike | unlike
@@ -111,7 +112,8 @@ def test_random_profiles_score_chance():
 
 
 def test_neighbours_of_the_batch_alone_are_not_neighbours_in_others():
-    # In the second batch the mechanisms look the other way round; batches look a little different.
+    # In the second batch the mechanisms look the other way round; batches look a little
+    # different.
     rows = [
         (batch, mechanism, copy)
         for batch in range(2)
@@ -357,7 +359,7 @@ def test_what_cannot_be_computed_is_explained():
             " Metadata_Well"
         ),
     ):
-        retrieve(
+        score_retrieval(
             profiles(values, control, **wells),
             "Metadata_Moa",
             "Metadata_Compound",
@@ -371,9 +373,9 @@ def test_same_again_quiet_and_nothing_written_to_the_home(tmp_path, monkeypatch,
     made = profiles(
         np.random.default_rng(5).normal(size=(len(wells), 4)), control, **wells
     )
-    first = retrieve(made, "Metadata_Mechanism", "Metadata_Compound")
+    first = score_retrieval(made, "Metadata_Mechanism", "Metadata_Compound")
     pd.testing.assert_frame_equal(
-        first, retrieve(made, "Metadata_Mechanism", "Metadata_Compound")
+        first, score_retrieval(made, "Metadata_Mechanism", "Metadata_Compound")
     )
     assert not any(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 
@@ -519,7 +521,8 @@ def test_sphering_on_many_controls():
             / plate[control[plate.index]].std(ddof=0)
         )
     plain = pd.concat(plain).to_numpy(float)
-    # Eigenvectors of the controls' correlation; one standard deviation (by n - 1) is added along each.
+    # Eigenvectors of the controls' correlation; one standard deviation (by n - 1) is
+    # added along each.
     variance, vectors = np.linalg.eigh(np.corrcoef(plain[control].T) * 30 / 29)
     expected = plain @ vectors / (np.sqrt(variance) + np.sqrt(30 / 29)) @ vectors.T
     np.testing.assert_allclose(

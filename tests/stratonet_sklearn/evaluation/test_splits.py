@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratonet_sklearn.evaluation.splits import confounding, split
+from stratonet_sklearn.evaluation.splits import measure_confounding, split
 
 
 def plates(n_plates=6, wells=12, sites=3):
@@ -61,9 +61,11 @@ def test_as_many_folds_as_groups_leaves_each_out():
 
 def test_fields_of_a_well_are_never_divided():
     rows = plates()
-    with pytest.raises(
-        ValueError, match=r"would leak: rows of 72 wells, the first 0/0.*Group by well"
-    ):
+    message = (
+        "would leak: rows of 72 wells, the first 0/0, .* in both training and test."
+        " Group by well"
+    )
+    with pytest.raises(ValueError, match=message):
         split(rows.label, rows.site, wells=rows.well)
 
 
@@ -82,7 +84,8 @@ def test_classes_that_are_plates_are_refused():
 
 
 def test_a_class_that_folds_would_leave_out_of_the_training():
-    # Two groups with the rare class: two folds can part them, a third fold leaves both in training.
+    # Two groups with the rare class: two folds can part them, a third fold leaves both
+    # in training.
     labels, groups = (
         list("zzaaaa") + list("b" * 6),
         [0, 1, 0, 1, 2, 3] + [0, 1, 2, 3, 4, 5],
@@ -94,12 +97,17 @@ def test_a_class_that_folds_would_leave_out_of_the_training():
 @pytest.mark.parametrize(
     ("labels", "groups", "n_folds", "message"),
     [
-        (["a", "a"], [0, 1], 2, "all rows are a"),
-        ([], [], 2, "nothing to tell apart"),
+        (["a", "a"], [0, 1], 2, "the class of all rows is a"),
+        ([], [], 2, "nothing to classify"),
         (["a", None], [0, 1], 2, "1 of 2 rows have no label"),
         (["a", "b"], [0, np.nan], 2, "1 of 2 rows have no group"),
         (["a", "b", "a"], [0, 1], 2, "3 labels, 2 groups"),
-        (["a", "b", "a", "b"], [0, 0, 1, 1], 1, "at least 2 folds. Received: 1"),
+        (
+            ["a", "b", "a", "b"],
+            [0, 0, 1, 1],
+            1,
+            "n_folds must be at least 2. Received: 1",
+        ),
     ],
 )
 def test_what_cannot_be_split(labels, groups, n_folds, message):
@@ -115,7 +123,7 @@ def test_confounding_is_found(rng):
     rows["random"] = rng.permutation(rows.plate)
     rows["label_again"] = rows.label
     rows["one"] = "the same"
-    found = confounding(
+    found = measure_confounding(
         rows.label, rows[["plate", "batch", "random", "label_again", "one"]]
     )
     assert list(found.index) == ["plate", "batch", "random", "label_again"]
@@ -125,7 +133,8 @@ def test_confounding_is_found(rng):
         "random": False,
         "label_again": True,
     }
-    # A table of two columns, one class against two: chi2 / n is 1, and the smaller side has 2 values.
+    # A table of two columns, one class against two: chi2 / n is 1, and the smaller side
+    # has 2 values.
     assert found.cramers_v.to_dict() == pytest.approx(
         {"plate": 0, "batch": 1, "random": found.cramers_v["random"], "label_again": 1},
         abs=1e-9,
@@ -138,6 +147,6 @@ def test_confounding_is_found(rng):
 
 def test_many_small_plates_are_not_confounded_by_chance(rng):
     labels, plate = rng.choice(list("ab"), 40), np.repeat(np.arange(20), 2)
-    found = confounding(labels, pd.DataFrame({"plate": plate}))
+    found = measure_confounding(labels, pd.DataFrame({"plate": plate}))
     assert found.cramers_v["plate"] > 0.5
     assert not found.confounded["plate"]

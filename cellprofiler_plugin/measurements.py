@@ -1,0 +1,137 @@
+"""Features as CellProfiler's measurements, and what else is known of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
+
+from stratonet.naming import PREFIX
+from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
+
+if TYPE_CHECKING:
+    from cellprofiler_core.measurement import Measurements
+    from cellprofiler_core.workspace import Workspace
+
+    from stratonet.projection import Projection
+
+ID_TYPE = "varchar(128)"
+# Measurements of the experiment, as CellProfiler declares them: which network, and
+# which projection, has measured.
+FEATURE_SET = (EXPERIMENT, f"{PREFIX}_FeatureSet", ID_TYPE)
+PROJECTION = (EXPERIMENT, f"{PREFIX}_Projection", ID_TYPE)
+
+
+def reduce_features(
+    projection: Projection, images: Sequence[str], features: np.ndarray
+) -> np.ndarray:
+    """Reduce features to components.
+
+    Parameters
+    ----------
+    projection : stratonet.projection.Projection
+        It has all of the images as channels.
+    images : sequence of str
+        Names of the images.
+    features : numpy.ndarray (n, images x features of one image)
+        All of the first image, then all of the next.
+
+    Returns
+    -------
+    numpy.ndarray (n, images x components), float32
+    """
+    by_image = np.split(features, len(images), axis=1)
+    components = [
+        projection.transform(values, image) for image, values in zip(images, by_image)
+    ]
+    return np.hstack(components)
+
+
+def add_features(
+    measurements: Measurements,
+    object_name: str,
+    names: Sequence[str],
+    features: np.ndarray,
+) -> None:
+    """Add the features of an image set to CellProfiler's measurements.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the image set.
+    object_name : str
+        ``Image`` or the name of the objects.
+    names : sequence of str
+        Of the features.
+    features : numpy.ndarray (n, n features)
+        A row per image or object.
+    """
+    for column, name in enumerate(names):
+        values = features[:, column].astype(float)
+        if object_name == IMAGE:
+            measurements.add_image_measurement(name, values[0])
+        elif column == 0:
+            measurements.add_measurement(object_name, name, values)
+        else:
+            # add_measurement would write the numbers of the objects again, which takes
+            # as long as the column itself.
+            key = object_name, name, measurements.image_set_number
+            measurements.hdf5_dict[key] = values
+
+
+def add_ids(workspace: Workspace) -> None:
+    """Add the ids of network and projection to the experiment's measurements.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Of a run with one or more modules MeasureStratoFeatures.
+    """
+    # One value for the whole experiment, however many of these modules it has.
+    modules = [
+        module
+        for module in workspace.pipeline.modules()
+        if module.module_name == "MeasureStratoFeatures"
+    ]
+    networks = {module.load_network().feature_set_id for module in modules}
+    projections = {
+        module.load_projection().id for module in modules if module.reduce.value
+    }
+    for (_, feature, _), ids in ((FEATURE_SET, networks), (PROJECTION, projections)):
+        if ids:
+            text = ", ".join(sorted(ids))
+            workspace.measurements.add_experiment_measurement(feature, text)
+
+
+def read_row_keys(
+    measurements: Measurements, object_name: str, count: int
+) -> dict[str, Any]:
+    """Read what tells the rows of an image set from all others.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the image set.
+    object_name : str
+        ``Image`` or the name of the objects.
+    count : int
+        Number of rows.
+
+    Returns
+    -------
+    dict of str to str, int, float or numpy.ndarray (count,)
+        ImageNumber, ObjectNumber for objects, and the metadata of the image set.
+    """
+    keys: dict[str, Any] = {IMAGE_NUMBER: measurements.image_set_number}
+    if object_name != IMAGE:
+        keys[OBJECT_NUMBER] = np.arange(1, count + 1)
+    for feature in measurements.get_feature_names(IMAGE):
+        if not feature.startswith("Metadata_"):
+            continue
+        value = measurements.get_current_image_measurement(feature)
+        # A module after this one may have written it for earlier image sets only.
+        if value is not None:
+            keys[feature] = value
+    return keys

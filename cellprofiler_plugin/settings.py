@@ -1,0 +1,282 @@
+"""The settings of MeasureStratoFeatures: their choices, defaults and help.
+
+A function per setting, in the order in which CellProfiler shows them. Their order in a
+saved pipeline is that of ``MeasureStratoFeatures.settings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cellprofiler_core.preferences import (
+    ABSOLUTE_FOLDER_NAME,
+    DEFAULT_OUTPUT_FOLDER_NAME,
+    DEFAULT_OUTPUT_SUBFOLDER_NAME,
+)
+from cellprofiler_core.setting import Binary, HTMLText
+from cellprofiler_core.setting.choice import Choice
+from cellprofiler_core.setting.multichoice import MultiChoice
+from cellprofiler_core.setting.subscriber import (
+    ImageListSubscriber,
+    LabelListSubscriber,
+)
+from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
+
+from stratonet.naming import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
+
+# Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
+WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
+TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
+TABLES_AND_PARQUET = "Both"
+SHIPPED, FROM_FILE = "stratonet50", "From a file"
+
+CROP_SIZE = 96
+SMALLEST_CROP, LARGEST_CROP = 8, 4096
+
+Names = TypeVar("Names", bound="Sequence[Any]")
+
+
+def read_or_empty(read: Callable[[], Names]) -> Names | list[Any]:
+    """Call ``read``, and return nothing where a file that it needs is missing.
+
+    CellProfiler asks for choices and columns whenever it redraws, also while the path
+    of a weights file is being typed. What is wrong is said by the setting of the file.
+
+    Parameters
+    ----------
+    read : callable
+        Takes nothing and returns a list.
+
+    Returns
+    -------
+    sequence
+        What ``read`` returns, or an empty list after an ``OSError`` or ``ValueError``.
+    """
+    try:
+        return read()
+    except (OSError, ValueError):
+        return []
+
+
+class TapChoice(MultiChoice):
+    """The taps of the weights file that the module has at the time.
+
+    Parameters
+    ----------
+    text : str
+        The setting's name, as CellProfiler shows it.
+    module : MeasureStratoFeatures
+        Its card is read each time the choices are asked for.
+    value : list of str
+        The taps selected at first.
+    **options : object
+        See ``cellprofiler_core.setting.multichoice.MultiChoice``.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        module: MeasureStratoFeatures,
+        value: list[str],
+        **options: Any,
+    ) -> None:
+        self.module = module
+        super().__init__(text, [], value, **options)
+
+    def get_choices(self) -> list[str]:
+        """List all taps by alias, or by layer where they have none.
+
+        Returns
+        -------
+        list of str
+            While the card cannot be read, the taps selected so far: CellProfiler would
+            otherwise drop the selection.
+        """
+        taps = read_or_empty(lambda: self.module.get_card().taps)
+        names = [tap.alias or tap.layer for tap in taps]
+        return names or list(self.get_selections())
+
+
+def make_image_list() -> ImageListSubscriber:
+    """Make the setting of the images to measure."""
+    return ImageListSubscriber(
+        "Select images to measure",
+        [],
+        doc="""\
+Select the grayscale images to measure. Each gives features of its own. For color images
+use **ColorToGray** first.""",
+    )
+
+
+def make_where_choice() -> Choice:
+    """Make the setting of what is measured: whole images, objects or both."""
+    return Choice(
+        "Measure whole images or objects?",
+        [WHOLE, OBJECTS, BOTH],
+        doc=f"""\
+-  *{WHOLE}:* one row per image set. No segmentation is needed.
+-  *{OBJECTS}:* one row per object, from a square around it.
+-  *{BOTH}:* both.""",
+    )
+
+
+def make_object_list() -> LabelListSubscriber:
+    """Make the setting of the objects to measure."""
+    return LabelListSubscriber(
+        "Select objects to measure",
+        [],
+        doc="*(Used only when objects are measured)* Select the objects.",
+    )
+
+
+def make_crop_size() -> Integer:
+    """Make the setting of the square around each object, in pixels."""
+    return Integer(
+        "Width of the square around each object",
+        CROP_SIZE,
+        minval=SMALLEST_CROP,
+        maxval=LARGEST_CROP,
+        doc="""\
+*(Used only when objects are measured)* In pixels. It is the same for all objects, so
+that large objects look large to the network. Choose it a little wider than the largest
+object. For nuclei, make it as wide as the whole cell if the cell's surroundings matter.
+""",
+    )
+
+
+def make_hide_neighbors() -> Binary:
+    """Make the setting that blanks other objects in the square."""
+    return Binary(
+        "Hide neighboring objects?",
+        False,
+        doc="""\
+*(Used only when objects are measured)* *Yes* sets the pixels of other objects within
+the square to background. *No* leaves the surroundings of the object as they are.""",
+    )
+
+
+def make_tap_choice(module: MeasureStratoFeatures) -> TapChoice:
+    """Make the setting of the taps, whose choices follow the module's network.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose network is asked.
+    """
+    return TapChoice(
+        "Select taps",
+        module,
+        ["low", "medium", "high"],
+        doc="""\
+How deep in the network features are taken. *low* (512 features per image) sees edges
+and textures, *medium* (1,024) parts of cells, *high* (1,024) whole cells and their
+arrangement. *low* alone is also the fastest. If in doubt, select all three. The list
+has every block of the network, from shallow to deep; hold Ctrl (Command on a Mac) to
+select several.""",
+    )
+
+
+def make_reduce() -> Binary:
+    """Make the setting that writes principal components in place of features."""
+    return Binary(
+        "Reduce the features to components?",
+        False,
+        doc="""\
+*Yes* writes principal components in place of the features, a few dozen columns per
+image (*StratoFeatures_PC0001_DNA*), in tables and Parquet files alike. They fit into
+**ExportToDatabase** and CellProfiler Analyst.""",
+    )
+
+
+def make_projection_path() -> Pathname:
+    """Make the setting of the projection file."""
+    return Pathname(
+        "Projection file",
+        "",
+        wildcard="Projections (*.npz)|*.npz",
+        doc="""\
+*(Used only when features are reduced)* The file that ``stratonet project`` has fitted
+to a table of features, for example of a pilot run. It is valid for the network, the
+taps and the images (by name) that it was fitted to. Its id is written to the Parquet
+file and to the table of the experiment: only components of the same projection can be
+compared.""",
+    )
+
+
+def make_output_choice() -> Choice:
+    """Make the setting of where the features are written."""
+    return Choice(
+        "Write the features to",
+        [TABLES, PARQUET, TABLES_AND_PARQUET],
+        doc=f"""\
+-  *{TABLES}:* measurements like all others: other modules can use them, and
+   **ExportToSpreadsheet** and **ExportToDatabase** write them. Good for one channel, or
+   for *low* alone.
+-  *{PARQUET}:* one file for the images and one for each type of object. With 5,120
+   columns it takes 0.2 s per image set, CellProfiler's tables more than 3 s. pandas, R
+   and pycytominer read it. Each row has its ImageNumber, its ObjectNumber and the image
+   set's metadata. Needs the Python package *pyarrow*. Good for whole plates.
+-  *{TABLES_AND_PARQUET}:* both.""",
+    )
+
+
+def make_folder() -> Directory:
+    """Make the setting of the Parquet file's folder."""
+    return Directory(
+        "Folder of the Parquet file",
+        dir_choices=[
+            DEFAULT_OUTPUT_FOLDER_NAME,
+            DEFAULT_OUTPUT_SUBFOLDER_NAME,
+            ABSOLUTE_FOLDER_NAME,
+        ],
+        # All image sets go to one file: a folder per plate could not hold it.
+        allow_metadata=False,
+        doc="""\
+*(Used only for Parquet)* Where the file is written at the end of the run.""",
+    )
+
+
+def make_prefix() -> Text:
+    """Make the setting of the beginning of the Parquet file's name."""
+    return Text(
+        "Prefix of the Parquet file",
+        PREFIX,
+        doc=f"""\
+*(Used only for Parquet)* The beginning of the file's name: *{PREFIX}* gives
+*{PREFIX}_Image.parquet*, *{PREFIX}_Nuclei.parquet*, ...""",
+    )
+
+
+def make_network_choice() -> Choice:
+    """Make the setting of the network: the one that ships, or one from a file."""
+    return Choice(
+        "Network",
+        [SHIPPED, FROM_FILE],
+        doc=f"""\
+*{SHIPPED}* comes with StratoNet. *{FROM_FILE}* uses a weights file of your own.""",
+    )
+
+
+def make_weights_path() -> Pathname:
+    """Make the setting of the weights file."""
+    return Pathname(
+        "Weights file",
+        "",
+        wildcard="Weights (*.onnx)|*.onnx",
+        doc="""\
+*(Used only for a network from a file)* The .onnx file of the network, with a card of
+StratoNet in it.""",
+    )
+
+
+def make_column_count() -> HTMLText:
+    """Make the text that says how many columns the run will write."""
+    return HTMLText(
+        "Columns", "", doc="How many columns the run will write.", size=(12, 2)
+    )

@@ -1,0 +1,246 @@
+"""What MeasureStratoFeatures refuses before a run, each with the setting to change.
+
+CellProfiler shows a ``ValidationError`` as a red mark beside the setting, and stops
+with it where it runs without a window.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
+from cellprofiler_core.setting import ValidationError
+
+from cellprofiler_plugin.settings import FROM_FILE, PARQUET, TABLES
+
+if TYPE_CHECKING:
+    from cellprofiler_core.module import Module
+    from cellprofiler_core.pipeline import Pipeline
+    from cellprofiler_core.setting import Setting
+
+    from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
+
+# What one table of a database can hold.
+DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
+# CellProfiler's tables take about a millisecond per column and image set.
+SLOW_COLUMNS = 3000
+
+
+@contextmanager
+def blame_setting(setting: Setting) -> Iterator[None]:
+    """Turn what goes wrong inside into CellProfiler's error of a setting.
+
+    Parameters
+    ----------
+    setting : cellprofiler_core.setting.Setting
+        What the user has to change.
+
+    Raises
+    ------
+    cellprofiler_core.setting.ValidationError
+        For any ``OSError`` or ``ValueError``, in its words.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise ValidationError(str(error), setting) from error
+
+
+def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
+    """Refuse settings that cannot be run, alone or beside the pipeline's other modules.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are checked.
+    pipeline : cellprofiler_core.pipeline.Pipeline
+        It holds the module.
+
+    Raises
+    ------
+    cellprofiler_core.setting.ValidationError
+        With the setting to change.
+    """
+    with blame_setting(
+        module.weights if module.network.value == FROM_FILE else module.network
+    ):
+        module.get_card()
+    _check_selections(module)
+    if module.reduce.value:
+        with blame_setting(module.projection):
+            module.load_projection()
+    with blame_setting(module.images):
+        module.make_column_names()
+    if module.writes_parquet:
+        _check_parquet(module)
+    for other in pipeline.modules():
+        if other.module_name == "ExportToDatabase" and module.writes_tables:
+            check_database(module, pipeline, other)
+        is_earlier = other.module_num < module.module_num
+        if other.module_name == module.module_name and is_earlier:
+            check_clash(module, pipeline, other)
+
+
+def check_amount(module: MeasureStratoFeatures) -> None:
+    """Warn of more columns than CellProfiler's tables take in a reasonable time.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are checked.
+
+    Raises
+    ------
+    cellprofiler_core.setting.ValidationError
+        CellProfiler shows it as a warning, and runs the pipeline.
+    """
+    count = len(module.make_column_names()) * len(module.get_object_names())
+    if module.writes_tables and count > SLOW_COLUMNS:
+        raise ValidationError(
+            f"{count:,} columns in CellProfiler's tables take seconds per image set."
+            f' "{PARQUET}" is faster, and components are fewer.',
+            module.output,
+        )
+
+
+def _check_selections(module: MeasureStratoFeatures) -> None:
+    selections = [
+        (module.images, module.images.value),
+        (module.taps, module.taps.get_selections()),
+    ]
+    if module.measures_objects:
+        selections.append((module.objects, module.objects.value))
+    for setting, selected in selections:
+        if not selected:
+            raise ValidationError(f'"{setting.text}": select at least one.', setting)
+        if len(set(selected)) < len(selected):
+            raise ValidationError(
+                f'"{setting.text}": the same one is selected twice.', setting
+            )
+
+
+def _check_parquet(module: MeasureStratoFeatures) -> None:
+    prefix = module.prefix.value
+    if not prefix or os.path.basename(prefix) != prefix:
+        raise ValidationError(
+            "The prefix is the beginning of a file's name, without a folder."
+            f" Received: {prefix!r}",
+            module.prefix,
+        )
+    try:
+        import pyarrow  # noqa: F401, only whether it is there
+    except ImportError as error:
+        raise ValidationError(
+            "A Parquet file needs the Python package pyarrow: install"
+            " stratonet[cellprofiler] in the Python that runs CellProfiler, or choose"
+            f" {TABLES}.",
+            module.output,
+        ) from error
+
+
+def check_clash(
+    module: MeasureStratoFeatures, pipeline: Pipeline, earlier: MeasureStratoFeatures
+) -> None:
+    """Refuse to overwrite what an earlier module of this type has written.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are checked.
+    pipeline : cellprofiler_core.pipeline.Pipeline
+        It holds both modules.
+    earlier : MeasureStratoFeatures
+        It stands before the module in the pipeline.
+
+    Raises
+    ------
+    cellprofiler_core.setting.ValidationError
+        With the setting to change.
+    """
+    title = f"{module.module_name} (module number {earlier.module_num})"
+    columns = set(module.get_measurement_columns(pipeline))
+    shared = columns & set(earlier.get_measurement_columns(pipeline))
+    # The ids of the experiment are the same in all of these modules, on purpose.
+    if any(object_name != EXPERIMENT for object_name, *_ in shared):
+        raise ValidationError(
+            f"{title} makes the same measurements. Select other images, objects or"
+            f' taps, or set "{module.output.text}" to {PARQUET}.',
+            module.images,
+        )
+    both_to_parquet = module.writes_parquet and earlier.writes_parquet
+    share_objects = set(module.get_object_names()) & set(earlier.get_object_names())
+    if both_to_parquet and share_objects and _same_file(module, earlier):
+        raise ValidationError(
+            f"{title} writes to the same Parquet file. Choose another prefix or"
+            " folder.",
+            module.prefix,
+        )
+
+
+def _same_file(first: MeasureStratoFeatures, second: MeasureStratoFeatures) -> bool:
+    folders = {first.folder.value, second.folder.value}
+    prefixes = {first.prefix.value, second.prefix.value}
+    return len(folders) == len(prefixes) == 1
+
+
+def check_database(
+    module: MeasureStratoFeatures, pipeline: Pipeline, exporter: Module
+) -> None:
+    """Refuse columns that the tables of an ExportToDatabase module cannot hold.
+
+    CellProfiler itself fails only at the end of the run, when it writes them.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are checked.
+    pipeline : cellprofiler_core.pipeline.Pipeline
+        It holds both modules.
+    exporter : cellprofiler_core.module.Module
+        ExportToDatabase.
+
+    Raises
+    ------
+    cellprofiler_core.setting.ValidationError
+        With the table that is too narrow, and what to do.
+    """
+    database = exporter.db_type.value
+    limit = DATABASE_COLUMNS.get(database)
+    if limit is None:
+        return
+    for table, count in _count_database_columns(pipeline, exporter).items():
+        if count > limit:
+            raise ValidationError(
+                f"ExportToDatabase ({database}) holds at most {limit:,} columns per"
+                f" table, and {table} would have {count:,}. Reduce the features to"
+                " components, select fewer taps or images, switch off the per-image"
+                " means of objects in ExportToDatabase, or set"
+                f' "{module.output.text}" to {PARQUET}.',
+                module.output,
+            )
+
+
+def _count_database_columns(pipeline: Pipeline, exporter: Module) -> dict[str, int]:
+    """Count the columns of each table that ExportToDatabase would write."""
+    declared = pipeline.get_measurement_columns()
+    counts: Counter[str] = Counter()
+    for object_name, feature, *_ in exporter.filter_measurement_columns(declared):
+        # The filter keeps objects that are not exported: only a strict look drops them.
+        if not exporter.ignore_feature(
+            object_name, feature, strict=True, wanttime=True
+        ):
+            counts[object_name] += 1
+    of_images = counts.pop(IMAGE, 0)
+    of_objects = sum(counts.values())
+    # Means (medians, ...) of the objects of an image set stand in the table of images.
+    tables = {"Per_Image": of_images + len(exporter.agg_names) * of_objects}
+    if exporter.separate_object_tables.value == "One table per object type":
+        for object_name, count in counts.items():
+            tables[f"Per_{object_name}"] = count
+    else:
+        tables["Per_Object"] = of_objects
+    return tables

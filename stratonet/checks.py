@@ -1,0 +1,260 @@
+"""The contract of a network, as a check that its owner runs.
+
+A network is an ``.onnx`` file with a card in it. What goes in and what comes out:
+
+- one input, float32: one plane at a time, resized, scaled and multiplied as the card
+  says, with the axes in the card's ``layout``;
+- for each tap of the card an output (n, width), float32: one row per plane, which
+  depends on nothing but that plane;
+- labels of taps that can be part of a feature name, each once.
+
+Whatever keeps to it is taken by CellProfiler, scikit-learn and ``stratonet extract``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from stratonet import preprocessing
+from stratonet.card import Card
+from stratonet.naming import LONGEST, PREFIX, parse_feature_name, tap_names
+from stratonet.network import StratoNet, read_card, read_feature_set_id
+
+# Databases hold the id in a column of 128 characters (CellProfiler's ExportToDatabase).
+LONGEST_ID = 128
+# A channel's name of usual length: names of features must have room for it.
+CHANNEL = "Channel1"
+# Rows of a batch are computed in another order of additions than rows alone.
+TOLERANCE = 1e-3
+
+
+def check_network(weights: str | os.PathLike[str]) -> None:
+    """Check that a network keeps to the contract: shapes, numbers, names, refusals.
+
+    Parameters
+    ----------
+    weights : str or path
+        Name or path of a weights file, as in `StratoNet.load`.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        The file has no card, or the network is not what the card says; the message
+        says what was received.
+    AssertionError
+        The network runs, and its features cannot be used; the message says why.
+
+    Examples
+    --------
+    >>> check_network("stratonet50")
+    """
+    card = read_card(weights)
+    _check_labels(card)
+    _check_feature_names(card)
+    net = _open_network(weights, card)
+    planes = make_planes()
+    features = net.features(planes)
+    _check_features(net, features)
+    _check_repetition(net, planes, features)
+    _check_tap_alone(weights, card, planes, features)
+    _check_batch(net, planes, features)
+    _check_refusals(net)
+    _check_sizes(weights, card, planes)
+    _check_id(weights, card, net)
+
+
+def make_planes() -> list[np.ndarray]:
+    """Make planes of several types and shapes, the same each time.
+
+    Returns
+    -------
+    list of numpy.ndarray
+        uint16, uint8 and float64; none of them square.
+    """
+    random = np.random.default_rng(0)
+    fine = random.integers(0, 65536, (90, 70), np.uint16)
+    # Blocks of 10 pixels: networks that see only coarse structures tell them apart.
+    coarse = np.kron(random.integers(0, 256, (6, 9), np.uint8), np.ones((10, 10)))
+    slope = np.add.outer(np.arange(120.0), np.linspace(0, 50, 80) ** 2)
+    return [fine, coarse.astype(np.uint8), slope]
+
+
+def _open_network(
+    weights: str | os.PathLike[str],
+    card: Card,
+    taps: list[str] | None = None,
+    size: int | None = None,
+) -> StratoNet:
+    """Open a network with all of its taps, or with some."""
+    layers = taps or [tap.layer for tap in card.taps]
+    return StratoNet.load(weights, layers, size=size)
+
+
+def _check_labels(card: Card) -> None:
+    assert card.taps, f"{card.name}: the card names no tap."
+    for tap in card.taps:
+        assert re.fullmatch(r"[0-9A-Za-z]+", tap.label), (
+            f"{card.name}: the tap {tap.layer} would be {tap.label!r} in feature names,"
+            " which hold letters and digits only. Give it an alias of these."
+        )
+        assert tap.width > 0, f"{card.name}: the tap {tap.layer} has no features."
+    for label, count in Counter(tap.label for tap in card.taps).items():
+        layers = [tap.layer for tap in card.taps if tap.label == label]
+        assert count == 1, (
+            f"{card.name}: the taps {' and '.join(layers)} have the same label"
+            f" {label!r} in feature names. Give them different aliases."
+        )
+
+
+def _check_feature_names(card: Card) -> None:
+    for tap in card.taps:
+        names = [f"{PREFIX}_{middle}_{CHANNEL}" for middle in tap_names(tap)]
+        longest = max(map(len, names))
+        assert longest <= LONGEST, (
+            f"{card.name}: feature names of the tap {tap.layer} have {longest}"
+            f" characters, such as {names[-1]!r}, and at most {LONGEST} are allowed."
+            " Give it a short alias."
+        )
+        for name in (names[0], names[-1]):
+            parts = parse_feature_name(name)
+            read_back = parts is not None and parts["tap"] == tap.label
+            assert read_back, (
+                f"{card.name}: the feature name {name!r} cannot be read back. Give the"
+                f" tap {tap.layer} another alias."
+            )
+
+
+def _check_features(net: StratoNet, features: np.ndarray) -> None:
+    name = net.card.name
+    assert features.dtype == np.float32, (
+        f"{name}: features are float32. Received: {features.dtype}."
+    )
+    assert features.shape[1] == net.width, (
+        f"{name}: by its card the network gives {net.width} features. Received:"
+        f" {features.shape[1]}. Correct the widths of the taps."
+    )
+    assert np.isfinite(features).all(), (
+        f"{name}: features are NaN or infinite. Are multiply and subtract of the card"
+        " those that the network was trained with?"
+    )
+    assert len(np.unique(features, axis=0)) == len(features), (
+        f"{name}: different planes give the same features."
+    )
+
+
+def _check_repetition(
+    net: StratoNet, planes: list[np.ndarray], features: np.ndarray
+) -> None:
+    # To the bit: the feature set id promises the same numbers.
+    assert np.array_equal(net.features(planes), features), (
+        f"{net.card.name}: the same planes give other features the second time. Is"
+        " dropout still active?"
+    )
+    backwards = net.features(planes[::-1])[::-1]
+    assert np.array_equal(backwards, features), (
+        f"{net.card.name}: the features of a plane depend on the planes before it."
+    )
+
+
+def _check_tap_alone(
+    weights: str | os.PathLike[str],
+    card: Card,
+    planes: list[np.ndarray],
+    features: np.ndarray,
+) -> None:
+    # The first, behind which most of the network is cut off.
+    first = card.taps[0]
+    alone = _open_network(weights, card, [first.layer]).features(planes)
+    assert np.allclose(alone, features[:, : first.width], TOLERANCE, TOLERANCE), (
+        f"{card.name}: the tap {first.layer} gives other features alone than with the"
+        " other taps."
+    )
+
+
+def _check_batch(
+    net: StratoNet, planes: list[np.ndarray], features: np.ndarray
+) -> None:
+    """Compare rows of a batch to rows alone, where the network takes batches."""
+    name = net.card.name
+    session = net._session
+    (planes_input,) = session.get_inputs()
+    # Planes are measured one at a time; a network that takes no more has nothing to
+    # show here. One that does may be run so by others.
+    if planes_input.shape[:1] == [1]:
+        return
+    greys = [preprocessing.to_grey(plane, net.card) for plane in planes]
+    batch = np.concatenate([preprocessing.to_planes(grey, net.card) for grey in greys])
+    try:
+        outputs = session.run(net._outputs, {planes_input.name: batch})
+    # Whatever ONNX Runtime raises: its exceptions have no common class.
+    except Exception as error:
+        raise AssertionError(
+            f"{name}: the network declares to take any number of planes at once, and"
+            f" fails with {len(batch)}. Export it for batches of 1. {error}"
+        ) from error
+    for tap, output in zip(net.taps, outputs):
+        assert output.shape == (len(batch), tap.width), (
+            f"{name}: the tap {tap.layer} gives ({len(batch)}, {tap.width}) for"
+            f" {len(batch)} planes. Received: {output.shape}."
+        )
+    # Kernels for batches add in another order: equal to rounding, not to the bit.
+    together = np.concatenate(outputs, axis=1)
+    scale = TOLERANCE * np.abs(features).max()
+    assert np.allclose(together, features, rtol=TOLERANCE, atol=scale), (
+        f"{name}: the features of a plane depend on the planes beside it in a batch. Is"
+        " a normalisation over the batch still in training mode?"
+    )
+
+
+def _check_refusals(net: StratoNet) -> None:
+    bad_planes = {
+        "three dimensions": np.zeros((4, 5, 3)),
+        "no pixels": np.zeros((0, 5)),
+        "NaN": np.full((4, 5), np.nan),
+        "text": np.full((4, 5), "a"),
+    }
+    for fault, plane in bad_planes.items():
+        try:
+            net.features([plane])
+        except (TypeError, ValueError):
+            continue
+        raise AssertionError(f"{net.card.name}: a plane with {fault} is not refused.")
+
+
+def _check_sizes(
+    weights: str | os.PathLike[str], card: Card, planes: list[np.ndarray]
+) -> None:
+    for size in card.allowed_sizes:
+        features = _open_network(weights, card, size=size).features(planes[:1])
+        assert np.isfinite(features).all(), (
+            f"{card.name}: features of planes of {size} x {size} pixels are not finite."
+        )
+    other = max(card.allowed_sizes) + 1
+    try:
+        _open_network(weights, card, size=other)
+    except ValueError:
+        return
+    raise AssertionError(f"{card.name}: planes of side {other} are not refused.")
+
+
+def _check_id(weights: str | os.PathLike[str], card: Card, net: StratoNet) -> None:
+    identity = net.feature_set_id
+    assert identity == read_feature_set_id(weights), (
+        f"{card.name}: the feature set id of the open network, {identity}, is not that"
+        " of its file."
+    )
+    assert len(identity) <= LONGEST_ID, (
+        f"{card.name}: the feature set id has {len(identity)} characters, and at most"
+        f" {LONGEST_ID} are allowed. Shorten name or version in the card."
+    )
+    # A name with a slash would be a folder in the gallery's layout.
+    assert Path(identity).name == identity, (
+        f"{card.name}: name and version in the card must not hold slashes."
+    )

@@ -1,0 +1,299 @@
+"""Checks of the contracts, for those who add a source or an engine.
+
+A check raises `AssertionError` that says what is wrong, so that it serves as a test.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stratonet.extraction.destination import Destination
+from stratonet.extraction.engine import Engine
+from stratonet.extraction.measure import DamagedImage
+from stratonet.extraction.recipe import Recipe
+from stratonet.extraction.sources.imagesets import (
+    ImageSets,
+    ImageSource,
+    NotMine,
+    Source,
+    list_channels,
+    read_image,
+)
+from stratonet.extraction.sources.read import read_source
+from stratonet.extraction.units import Unit, split_units
+from stratonet.files.urls import is_url
+from stratonet.naming import (
+    FRAME,
+    ILLUMINATION,
+    LABELS,
+    SERIES,
+    URL,
+    check_channel,
+    feature_columns,
+    image_column,
+    list_image_channels,
+    metadata_columns,
+)
+from stratonet.network import read_card
+from stratonet.tables.columns import ERROR, PLATE, WELL
+from stratonet.tables.reading import read_features
+
+# What `stratonet.resources.Monitor.report` gives.
+RESOURCES = {
+    "cpu_percent_mean",
+    "cpu_percent_max",
+    "memory_percent_mean",
+    "memory_percent_max",
+    "process_memory_max_mb",
+    "hours",
+    "cores",
+    "host",
+}
+# The same plane on another machine or device: float32 rounds in another order.
+TOLERANCE = 1e-4
+
+
+def check_source(
+    reader: Source, mine: ImageSource, others: Iterable[ImageSource] = ()
+) -> None:
+    """Check that a source keeps the contract of `Source`.
+
+    Parameters
+    ----------
+    reader : Source
+        The source to check.
+    mine : ImageSource
+        Image sets that it reads; at least one of their files exists.
+    others : iterable of ImageSource
+        Locations that it must leave to other sources. A path that does not exist is
+        always among them.
+
+    Raises
+    ------
+    AssertionError
+        The contract is broken; the message says how.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from stratonet.extraction.sources.folders import FolderSource
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "HTS_A01_s1_w1.tif").touch()
+    >>> check_source(FolderSource(), ImageSource(str(folder)))
+    """
+    image_sets = reader.read(mine)
+    _require(isinstance(image_sets, ImageSets), "read returns ImageSets")
+    _require(image_sets.n_skipped >= 0, "n_skipped is a count")
+    check_normal_form(image_sets.frame)
+    _check_some_image(image_sets.frame, mine)
+    again = reader.read(mine)
+    _require(
+        again.frame.equals(image_sets.frame)
+        and again.n_skipped == image_sets.n_skipped,
+        "the same files give the same table again",
+    )
+    # Ray sends rows to other machines.
+    pickle.dumps(image_sets)
+    nowhere = ImageSource(os.path.join(os.getcwd(), "no such file or folder"))
+    for other in (*others, nowhere):
+        try:
+            reader.read(other)
+        except NotMine:
+            continue
+        raise AssertionError(
+            f"A source raises NotMine for what it does not read: {other.location}"
+        )
+
+
+def check_normal_form(frame: pd.DataFrame) -> None:
+    """Check that a table of image sets is in normal form.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        See `stratonet.extraction.sources.imagesets`.
+
+    Raises
+    ------
+    AssertionError
+        It is not; the message says why.
+
+    Examples
+    --------
+    >>> check_normal_form(pd.DataFrame({"Metadata_Plate": ["P"], "URL_DNA": ["/1"]}))
+    Traceback (most recent call last):
+        ...
+    AssertionError: Metadata_Well is missing
+    """
+    for name in (PLATE, WELL):
+        _require(name in frame, f"{name} is missing")
+        # Numbers would lose their zeros on the way to names of folders.
+        is_text = [isinstance(value, str) and value != "" for value in frame[name]]
+        _require(all(is_text), f"{name} is text in every row")
+    channels = list_channels(frame)
+    _require(len(frame) > 0, "there are image sets")
+    _require(len(channels) > 0, "there are channels")
+    _require(frame.index.is_unique, "the index tells rows apart")
+    expected = _list_normal_columns(frame, channels)
+    _require(list(frame) == expected, f"the columns are, in order, {expected}")
+    for channel in channels:
+        check_channel(channel)
+        _check_locations(frame[image_column(URL, channel)])
+    for kind in (FRAME, SERIES):
+        for channel in list_image_channels(frame, kind):
+            _check_numbers(frame[image_column(kind, channel)])
+    for label in list_image_channels(frame, LABELS):
+        _check_locations(frame[image_column(LABELS, label)])
+    _check_different(frame, channels)
+
+
+def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
+    """Check that an engine keeps the contract of `Engine`.
+
+    A few image sets are measured, one of which lacks its file; then a strict run is
+    stopped by the missing file.
+
+    Parameters
+    ----------
+    engine : Engine
+        The engine to check.
+    folder : str or path
+        An empty folder that all its machines can write to.
+
+    Raises
+    ------
+    AssertionError
+        The contract is broken; the message says how.
+    """
+    source = _write_screen(Path(folder))
+    frame = read_source(source).frame
+    units = split_units(frame)
+    # What is checked is the engine: a network that ends early will do.
+    cheapest_tap = read_card().taps[0].layer
+    recipe = Recipe(source.storage, ("DNA",), taps=(cheapest_tap,))
+    destination = Destination(os.path.join(folder, "features"), recipe)
+    destination.open()
+    _require(bool(engine.name), "an engine has a name")
+    _check_run(engine, destination, units)
+    _check_features(destination, frame)
+
+    strict = Recipe(source.storage, ("DNA",), taps=(cheapest_tap,), strict=True)
+    stopped = Destination(os.path.join(folder, "strict"), strict)
+    stopped.open()
+    try:
+        # The same engine once more: what it held was released, not lost.
+        with engine:
+            list(engine.measure_units(stopped, iter(units), lambda count: None))
+    except DamagedImage as error:
+        _require("A01_2.tif" in str(error), "an error that stops keeps its text")
+    else:
+        raise AssertionError("An error that stops a run is raised, with its own type")
+
+
+def _require(condition: bool, rule: str) -> None:
+    if not condition:
+        raise AssertionError(rule)
+
+
+def _list_normal_columns(frame: pd.DataFrame, channels: list[str]) -> list[str]:
+    """The columns as normal form orders them."""
+    columns = list(metadata_columns(frame))
+    for channel in channels:
+        columns.append(image_column(URL, channel))
+        for kind in (FRAME, SERIES, ILLUMINATION):
+            if image_column(kind, channel) in frame:
+                columns.append(image_column(kind, channel))
+    labels = list_image_channels(frame, LABELS)
+    return columns + [image_column(LABELS, label) for label in labels]
+
+
+def _check_locations(values: pd.Series) -> None:
+    for value in values:
+        is_absolute = value is None or is_url(value) or os.path.isabs(value)
+        _require(is_absolute, f"{values.name} is an absolute path, a URL or None")
+
+
+def _check_numbers(values: pd.Series) -> None:
+    is_count = values.dtype.kind in "iu" and bool((values >= 0).all())
+    _require(is_count, f"{values.name} is whole numbers from 0")
+
+
+def _check_different(frame: pd.DataFrame, channels: list[str]) -> None:
+    urls = [image_column(URL, channel) for channel in channels]
+    columns = list(urls)
+    for kind in (FRAME, SERIES):
+        names = list_image_channels(frame, kind)
+        columns += [image_column(kind, name) for name in names]
+    # Image sets whose files are lost have nothing to be told apart by.
+    has_image = frame[urls].notna().any(axis=1)
+    named = frame.loc[has_image, columns]
+    _require(not named.duplicated().any(), "no two rows name the same planes")
+
+
+def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
+    for channel in list_channels(frame):
+        for url in frame[image_column(URL, channel)].dropna():
+            if source.storage.exists(url):
+                return
+    raise AssertionError("at least one of the images is where the table says")
+
+
+def _write_screen(folder: Path) -> ImageSource:
+    """A plate of two wells of two sites, one file of which is missing."""
+    import tifffile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    rows = []
+    for well in ("A01", "A02"):
+        for site in ("1", "2"):
+            name = f"{well}_{site}.tif"
+            plane = generator.gamma(2, 300, (64, 64)).astype(np.uint16)
+            tifffile.imwrite(folder / name, plane)
+            rows.append({PLATE: "P1", WELL: well, "FileName_DNA": name})
+    (folder / "A01_2.tif").unlink()
+    pd.DataFrame(rows).to_csv(folder / "load_data.csv", index=False)
+    return ImageSource(str(folder / "load_data.csv"))
+
+
+def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> None:
+    counts: list[int] = []
+    names = [unit.name for unit in units]
+    with engine:
+        finished = list(engine.measure_units(destination, iter(units), counts.append))
+        gathered = engine.submit(destination.gather_plate, units[0].plate, names)
+        _require(gathered.result() is True, "submit calls the function")
+        reports = engine.report_resources()
+    measured = {unit.name: n_incomplete for unit, n_incomplete in finished}
+    expected = {unit.name: int(unit.well == "A01") for unit in units}
+    _require(
+        measured == expected and len(finished) == len(units),
+        "each unit comes once, with its number of incomplete image sets",
+    )
+    n_image_sets = sum(len(unit.rows) for unit in units)
+    _require(sum(counts) == n_image_sets, "advance counts each image set once")
+    _require(len(reports) > 0, "there is a report of each machine")
+    for report in reports:
+        _require(set(report) == RESOURCES, "reports are those of a Monitor")
+
+
+def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
+    """The rows are there, with the features that the network gives here."""
+    features = read_features(destination.url)
+    _require(len(features) == len(frame), "each image set has its row")
+    names = feature_columns(features)
+    for index, row in enumerate(frame.to_dict("records")):
+        values = features.loc[index, names].to_numpy(float)
+        if features.loc[index, ERROR] is not None:
+            _require(bool(np.isnan(values).all()), "what has no image has NaN")
+            continue
+        plane = read_image(row, "DNA", destination.storage)
+        expected = destination.recipe.network.features(plane)[0]
+        difference = float(np.abs(values - expected).max())
+        _require(difference < TOLERANCE, "features are those of the network")

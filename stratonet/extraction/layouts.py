@@ -1,0 +1,229 @@
+"""How the feature tables of a plate are laid out at the destination."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Union
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stratonet.extraction.recipe import Recipe
+from stratonet.files.urls import quote_name
+from stratonet.naming import PREFIX
+from stratonet.tables.columns import BATCH, SITE, WELL
+from stratonet.tables.writing import write_wide_table
+
+# In the files of units, all features of a row are in this list column.
+FEATURES = "features"
+# Numbers in a row group: 64 MB of float32.
+NUMBERS_PER_GROUP = 2**24
+
+
+# Moves a local file into a folder of the destination, under a name.
+KeepFile = Callable[[Path, str, str], None]
+
+
+@dataclass(frozen=True)
+class WrittenTables:
+    """The feature tables of a plate: their folder in the destination, and their names.
+
+    Attributes
+    ----------
+    folder : str
+    files : list of str
+    """
+
+    folder: str
+    files: list[str]
+
+
+@dataclass(frozen=True)
+class PlateLayout:
+    """One feature table per plate, with a column per feature.
+
+    Attributes
+    ----------
+    in_gallery : bool
+        False, in the manifest of the destination.
+    required_columns : tuple of str
+        Columns that image sets must have.
+
+    Examples
+    --------
+    >>> PlateLayout().required_columns
+    ()
+    """
+
+    in_gallery: ClassVar[bool] = False
+    required_columns: ClassVar[tuple[str, ...]] = ()
+
+    def locate(self, output: str, recipe: Recipe) -> str:
+        """The folder of the features: the output itself.
+
+        Parameters
+        ----------
+        output : str
+            Folder or S3 prefix, as the user gives it.
+        recipe : Recipe
+            What is measured.
+        """
+        return output
+
+    def write_tables(
+        self,
+        recipe: Recipe,
+        plate: str,
+        digest: str,
+        units: Iterable[pa.Table],
+        keep_file: KeepFile,
+    ) -> WrittenTables:
+        """Write the feature table of a plate.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            Names the features.
+        plate : str
+            Folder of the plate.
+        digest : str
+            Of the units. It names the table: a plate may get several as it grows.
+        units : iterable of pyarrow.Table
+            The rows of each unit, with their features as a list.
+        keep_file : callable
+            Moves a local file into a folder of the destination, under a name.
+
+        Returns
+        -------
+        WrittenTables
+        """
+        names = recipe.feature_names
+        rows_per_group = max(1, NUMBERS_PER_GROUP // len(names))
+        groups = _regroup_rows(units, rows_per_group)
+        file = f"{digest}.parquet"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "plate.parquet")
+            write_wide_table(path, (_spread_features(group, names) for group in groups))
+            keep_file(path, plate, file)
+        return WrittenTables(plate, [file])
+
+
+@dataclass(frozen=True)
+class GalleryLayout:
+    """The layout of the cellpainting-gallery's ``workspace_dl``: one table per site.
+
+    ``embeddings/<network>_<dataset>_<hash>/<batch>/<plate>/<well>-<site>/``
+    holds ``embedding.parquet``, with a list column per tap and channel,
+    ``StratoFeatures_High_DNA``: a Parquet file of one row and 12,800 columns is 30
+    times as large.
+
+    Attributes
+    ----------
+    in_gallery : bool
+        True, in the manifest of the destination.
+    required_columns : tuple of str
+        Columns that image sets must have.
+
+    Examples
+    --------
+    >>> GalleryLayout().required_columns
+    ('Metadata_Batch', 'Metadata_Site')
+    """
+
+    in_gallery: ClassVar[bool] = True
+    required_columns: ClassVar[tuple[str, ...]] = (BATCH, SITE)
+
+    def locate(self, output: str, recipe: Recipe) -> str:
+        """The folder of these features below ``workspace_dl``.
+
+        Parameters
+        ----------
+        output : str
+            The folder ``workspace_dl``.
+        recipe : Recipe
+            Its network gives the folder its name.
+        """
+        network, _, digest = recipe.network.feature_set_id.rpartition("-")
+        # "ImageNet-1k (ILSVRC 2012)" is ImageNet-1k.
+        dataset = re.split(r"[ (]", recipe.card.trained_on)[0]
+        name = f"{network}_{dataset}_{digest[:7]}".lower()
+        return "/".join([output.rstrip("/"), "embeddings", name])
+
+    def write_tables(
+        self,
+        recipe: Recipe,
+        plate: str,
+        digest: str,
+        units: Iterable[pa.Table],
+        keep_file: KeepFile,
+    ) -> WrittenTables:
+        """Write a feature table per site, see `PlateLayout.write_tables`."""
+        # Of source, batch and plate the gallery's folders have the last two.
+        target = "/".join(plate.split("/")[-2:])
+        files = []
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "embedding.parquet")
+            for table in units:
+                for site in pc.unique(table[SITE]).to_pylist():
+                    rows = table.filter(pc.equal(table[SITE], site))
+                    well = rows[WELL][0].as_py()
+                    file = f"{quote_name(f'{well}-{site}')}/embedding.parquet"
+                    write_wide_table(path, [_nest_features(rows, recipe)])
+                    # The local file is moved away: the next has its name again.
+                    keep_file(path, target, file)
+                    files.append(file)
+        return WrittenTables(target, files)
+
+
+Layout = Union[PlateLayout, GalleryLayout]
+
+
+def _regroup_rows(tables: Iterable[pa.Table], n_rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of tables in tables of ``n_rows`` rows, the last one shorter."""
+    # Wells differ in their number of rows, row groups should not.
+    pending: list[pa.Table] = []
+    for table in tables:
+        pending.append(table)
+        while sum(map(len, pending)) >= n_rows:
+            joined = pa.concat_tables(pending)
+            yield joined.slice(0, n_rows)
+            pending = [joined.slice(n_rows)]
+    yield pa.concat_tables(pending)
+
+
+def _get_feature_matrix(table: pa.Table) -> np.ndarray:
+    """The features of a unit's table, (n rows, n features), float32."""
+    # A view of the numbers where the column is one chunk.
+    values = table[FEATURES].combine_chunks().flatten().to_numpy()
+    return values.reshape(len(table), -1)
+
+
+def _spread_features(table: pa.Table, names: list[str]) -> pa.Table:
+    """The table with a column per feature."""
+    # Parquet takes columns: one copy here, in place of one per column.
+    columns = np.ascontiguousarray(_get_feature_matrix(table).T)
+    metadata = table.drop_columns(FEATURES)
+    fields = [pa.field(name, pa.float32()) for name in names]
+    schema = pa.schema([*metadata.schema, *fields])
+    return pa.table([*metadata.columns, *map(pa.array, columns)], schema=schema)
+
+
+def _nest_features(table: pa.Table, recipe: Recipe) -> pa.Table:
+    """The table with a list column per tap and channel."""
+    columns = {name: table[name] for name in table.column_names if name != FEATURES}
+    features = _get_feature_matrix(table)
+    taps = recipe.card.choose_taps(recipe.taps)
+    start = 0
+    for channel in recipe.channels:
+        for tap in taps:
+            of_tap = features[:, start : start + tap.width]
+            values = pa.array(np.ascontiguousarray(of_tap).ravel())
+            lists = pa.FixedSizeListArray.from_arrays(values, tap.width)
+            columns[f"{PREFIX}_{tap.label}_{channel}"] = lists
+            start += tap.width
+    return pa.table(columns)

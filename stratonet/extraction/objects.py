@@ -1,0 +1,132 @@
+"""Objects of an image set: their numbers, their centres and the squares around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stratonet.crops import compute_centers, crop_square
+from stratonet.files.images import decode_plane
+from stratonet.files.storage import Storage
+from stratonet.files.urls import redact_url
+from stratonet.naming import LABELS, image_column
+from stratonet.tables.columns import CENTER, OBJECT_NUMBER
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentedObjects:
+    """The objects of one image set.
+
+    Attributes
+    ----------
+    numbers : numpy.ndarray (n,)
+        As the label image or the table of centres numbers them.
+    centers : numpy.ndarray (n, 2), float64
+        Rows and columns of their centres, in pixels.
+    shape : (int, int), optional
+        That of the label image they come from.
+    """
+
+    numbers: np.ndarray
+    centers: np.ndarray
+    shape: tuple[int, ...] | None = None
+
+    def crop_plane(self, plane: np.ndarray, index: int, size: int) -> np.ndarray:
+        """Cut the square around an object out of a plane.
+
+        Parameters
+        ----------
+        plane : numpy.ndarray (height, width)
+            Any channel of the image set.
+        index : int
+            Position of the object, from 0.
+        size : int
+            Side of the square, in pixels.
+
+        Returns
+        -------
+        numpy.ndarray (size, size)
+
+        Raises
+        ------
+        ValueError
+            The plane is not of the label image's shape, or the object lies outside.
+        """
+        # Centres from a table have no image whose shape could differ.
+        if self.shape is not None and self.shape != plane.shape:
+            raise ValueError(
+                f"the label image has shape {self.shape}, the image {plane.shape}"
+            )
+        crop = crop_square(plane, self.centers[index], size)
+        if crop is None:
+            raise ValueError("the object has no pixel in the image")
+        return crop
+
+
+def read_label_image(
+    row: Mapping[str, Any], label: str, storage: Storage
+) -> SegmentedObjects:
+    """Read the label image of an image set.
+
+    Parameters
+    ----------
+    row : mapping
+        The image set in normal form.
+    label : str
+        Name of the label image.
+    storage : Storage
+        What reads the file.
+
+    Returns
+    -------
+    SegmentedObjects
+        Sorted by number; 0 and below is background.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        The file cannot be read.
+    TypeError, ValueError
+        The table names no file, or it is no label image.
+    """
+    url = row[image_column(LABELS, label)]
+    if url is None:
+        raise ValueError("the table names no label image")
+    name = redact_url(url)
+    labels = decode_plane(storage.read(url), name)
+    if labels.dtype.kind not in "bui":
+        raise TypeError(
+            f"{name}: a label image holds whole numbers. Received: dtype {labels.dtype}"
+        )
+    # Only pixels of objects: background is most of an image.
+    pixels = np.nonzero(labels)
+    # Numbers may have gaps and be large: they are counted anew, from 1.
+    numbers, inverse = np.unique(labels[pixels], return_inverse=True)
+    ijv = np.column_stack([*pixels, inverse + 1])
+    centers = compute_centers(ijv, len(numbers))
+    # Signed label images may hold numbers below 0, which are no objects either.
+    is_object = numbers > 0
+    return SegmentedObjects(numbers[is_object], centers[is_object], labels.shape)
+
+
+def take_centers(table: pd.DataFrame) -> SegmentedObjects:
+    """The objects of one image set from a table of centres.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of this image set, see `stratonet.extraction.units.Unit`.
+
+    Returns
+    -------
+    SegmentedObjects
+        Without the shape of a label image: a centre may lie outside of the image.
+    """
+    numbers = table[OBJECT_NUMBER].to_numpy()
+    return SegmentedObjects(numbers, table[list(CENTER)].to_numpy(float))

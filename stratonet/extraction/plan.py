@@ -1,0 +1,229 @@
+"""Which units a run has to measure, and which plates are complete."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from stratonet.extraction.destination import Destination
+from stratonet.extraction.engine import Engine, Shard
+from stratonet.extraction.preflight import check_columns, check_reachable, probe_images
+from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
+from stratonet.extraction.sources.read import read_source
+from stratonet.extraction.summary import Summary, count_things
+from stratonet.extraction.units import Unit, split_units
+from stratonet.files.urls import redact_url
+
+
+class Plan:
+    """The units that a run has to measure, source by source.
+
+    A context manager, which shows the progress of the run.
+
+    Parameters
+    ----------
+    sources : list of ImageSource
+        In the order in which they are measured.
+    first : ImageSets
+        Those of the first source, which has been read already.
+    channels : mapping of str to str, optional
+        See `stratonet.extraction.sources.read.read_source`.
+    destination : Destination
+        With the recipe.
+    centers : pandas.DataFrame, optional
+        See `stratonet.extraction.units.read_centers`.
+    shard : Shard
+        Which of the units this run measures.
+    engine : Engine
+        Gathers plates while others are measured.
+    quiet : bool
+        One line per plate in place of a progress bar.
+
+    Attributes
+    ----------
+    summary : Summary
+        What has been done so far.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ImageSource],
+        first: ImageSets,
+        channels: Mapping[str, str] | None,
+        destination: Destination,
+        centers: pd.DataFrame | None,
+        shard: Shard,
+        engine: Engine,
+        quiet: bool,
+    ) -> None:
+        self._sources = sources
+        self._channels = channels
+        self._destination = destination
+        self._recipe = destination.recipe
+        self._centers = centers
+        self._shard = shard
+        self._engine = engine
+        self._quiet = quiet
+        self.summary = Summary(
+            redact_url(destination.url), self._recipe.network.feature_set_id
+        )
+        # For each plate the names of all its units, those of other shards too, and of
+        # those that this run has still to measure.
+        self._names: dict[str, list[str]] = {}
+        self._unmeasured: dict[str, set[str]] = {}
+        self._gathered: dict[str, Future[bool]] = {}
+        self._n_units = 0
+        self._n_planned = 0
+        self._reached: set[str] = set()
+        # Image sets are counted in the threads of the engine.
+        self._lock = threading.Lock()
+        self._first = first
+        self._check(first.frame, sources[0])
+        probe_images(first.frame, self._recipe.channels[0], self._recipe.storage)
+
+    def __enter__(self) -> Plan:
+        self._bar = tqdm(
+            unit=" image sets", disable=self._quiet, smoothing=0.05, dynamic_ncols=True
+        )
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def list_units(self) -> Iterator[Unit]:
+        """Yield the units to measure.
+
+        A source is read once the units of those before it have been drawn: a screen of
+        thousands of plates is never in memory at once.
+        """
+        for number, source in enumerate(self._sources, start=1):
+            # Only now is it known what an earlier run has measured of these plates.
+            units = self._plan_source(source, is_first=number == 1)
+            self._n_planned += sum(len(unit.rows) for unit in units)
+            # The sources to come are taken to be as large as those before.
+            self._bar.total = self._n_planned * len(self._sources) // number
+            self._bar.refresh()
+            yield from units
+
+    def advance(self, count: int) -> None:
+        """Note that more image sets have been measured.
+
+        Parameters
+        ----------
+        count : int
+            How many since the last call.
+        """
+        with self._lock:
+            self._bar.update(count)
+
+    def finish_unit(self, unit: Unit, n_incomplete: int) -> None:
+        """Note that a unit is at the destination.
+
+        Parameters
+        ----------
+        unit : Unit
+            One of `list_units`.
+        n_incomplete : int
+            How many of its image sets could not be measured whole.
+        """
+        self.summary.image_sets += len(unit.rows)
+        self.summary.images += len(unit.rows) * len(self._recipe.channels)
+        self.summary.incomplete += n_incomplete
+        unmeasured = self._unmeasured[unit.plate]
+        unmeasured.discard(unit.name)
+        if not unmeasured:
+            self._gather_plate(unit.plate)
+
+    def wait_for_tables(self) -> None:
+        """Wait until the plates have their tables."""
+        for plate, gathered in self._gathered.items():
+            if gathered.result():
+                self.summary.complete_plates.append(plate)
+            else:
+                self.summary.waiting_plates.append(plate)
+
+    def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
+        check_columns(frame, source, self._recipe, self._destination.layout)
+        check_reachable(frame, self._recipe, self._reached)
+
+    def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
+        """The units of a source which this run has to measure."""
+        image_sets = self._first
+        if not is_first:
+            image_sets = read_source(source, self._channels)
+            self._check(image_sets.frame, source)
+        self.summary.skipped_files += image_sets.n_skipped
+        plates: dict[str, list[Unit]] = {}
+        of_shard = set()
+        for unit in split_units(image_sets.frame, self._centers):
+            plates.setdefault(unit.plate, []).append(unit)
+            # Counted over all sources: shards of many small plates are equally large.
+            if self._shard.holds(self._n_units):
+                of_shard.add(unit)
+            self._n_units += 1
+        planned = []
+        for plate, units in plates.items():
+            planned += self._plan_plate(plate, units, of_shard)
+        return planned
+
+    def _plan_plate(
+        self, plate: str, units: Sequence[Unit], of_shard: set[Unit]
+    ) -> list[Unit]:
+        """The units of a plate which this run has to measure."""
+        # One listing per plate, not one request per well: S3 is slow to answer.
+        held = self._destination.read_held_units(plate)
+        names = self._names.setdefault(plate, [])
+        # A source may be given twice.
+        new = [unit for unit in units if unit.name not in names]
+        self._check_wells(new, [*held, *names])
+        names += [unit.name for unit in new]
+        mine = [unit for unit in new if unit in of_shard]
+        measured = [unit for unit in mine if unit.name in held]
+        to_measure = [unit for unit in mine if unit.name not in held]
+        self.summary.wells_before += len(measured)
+        self.summary.incomplete += sum(held[unit.name] for unit in measured)
+        unmeasured = self._unmeasured.setdefault(plate, set())
+        unmeasured.update(unit.name for unit in to_measure)
+        # All wells are measured, but an earlier run may have been killed before it had
+        # made the table.
+        if not unmeasured:
+            self._gather_plate(plate)
+        return to_measure
+
+    def _check_wells(self, units: Sequence[Unit], known_names: Sequence[str]) -> None:
+        """Refuse a well that was measured from other images."""
+        name_of_well = {_get_well(name): name for name in known_names}
+        for unit in units:
+            known_name = name_of_well.get(_get_well(unit.name), unit.name)
+            if known_name != unit.name:
+                raise ValueError(
+                    f"{redact_url(self._destination.url)} holds well {unit.well} of"
+                    f" plate {unit.plate} already, measured from other images, or with"
+                    " other metadata. Choose another destination, or remove the"
+                    " plate's folder there to measure it anew."
+                )
+
+    def _gather_plate(self, plate: str) -> None:
+        # In the background: the network need not wait while files are joined.
+        gather: Callable[..., bool] = self._destination.gather_plate
+        names = self._names[plate]
+        self._gathered[plate] = self._engine.submit(gather, plate, names)
+        if self._quiet:
+            incomplete = count_things(self.summary.incomplete, "incomplete image set")
+            wells = count_things(len(names), "well")
+            print(f"{plate}: {wells}, {incomplete} so far", flush=True)
+
+
+def _get_well(name: str) -> str:
+    """The well in the name of a unit, without the digest."""
+    return name.rpartition(".")[0]

@@ -1,0 +1,127 @@
+"""Checks of the image sets of a source, before hours are spent on measuring them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from stratonet.extraction.layouts import Layout
+from stratonet.extraction.recipe import ObjectsFromLabels, Recipe
+from stratonet.extraction.sources.imagesets import ImageSource, list_channels
+from stratonet.extraction.unittables import RESERVED_COLUMNS
+from stratonet.files.storage import Storage
+from stratonet.files.urls import is_url, redact_url
+from stratonet.naming import ILLUMINATION, LABELS, URL, image_column
+
+# How many image sets are tried.
+N_PROBED = 10
+
+
+def check_columns(
+    frame: pd.DataFrame, source: ImageSource, recipe: Recipe, layout: Layout
+) -> None:
+    """Refuse image sets that lack what a recipe or a layout needs.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    source : ImageSource
+        Where it was read, for the message.
+    recipe : Recipe
+        Names channels, illumination functions and label images.
+    layout : PlateLayout or GalleryLayout
+        Names the metadata that its folders are called by.
+
+    Raises
+    ------
+    ValueError
+        Columns are missing, there are other channels, or a column has a reserved name.
+    """
+    location = redact_url(source.location)
+    lacking = [name for name in _list_needed(recipe, layout) if name not in frame]
+    if lacking:
+        raise ValueError(
+            f"{location} lacks {', '.join(lacking)}. It has: {', '.join(frame)}"
+        )
+    # A table of six channels and one of five would not fit together.
+    channels = list_channels(frame)
+    if set(channels) != set(recipe.channels):
+        raise ValueError(
+            f"{location} has the channels {', '.join(channels)}, and"
+            f" {', '.join(recipe.channels)} are measured. Name the `channels` to"
+            " measure."
+        )
+    reserved = [name for name in RESERVED_COLUMNS if name in frame]
+    if reserved:
+        raise ValueError(
+            f"{location} has {', '.join(reserved)}, which StratoNet writes. Rename the"
+            " column."
+        )
+
+
+def _list_needed(recipe: Recipe, layout: Layout) -> list[str]:
+    needed = [image_column(URL, channel) for channel in recipe.channels]
+    if recipe.illumination:
+        for channel in recipe.channels:
+            needed.append(image_column(ILLUMINATION, channel))
+    if isinstance(recipe.objects, ObjectsFromLabels):
+        needed.append(image_column(LABELS, recipe.objects.label))
+    return [*needed, *layout.required_columns]
+
+
+def check_reachable(frame: pd.DataFrame, recipe: Recipe, reached: set[str]) -> None:
+    """Stop at once if the servers or buckets of the images cannot be reached.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    recipe : Recipe
+        Names the channels; the URLs of the first one are used.
+    reached : set of str
+        Servers and buckets that were reached before. New ones are added to it.
+
+    Raises
+    ------
+    Unreachable
+        One cannot be reached.
+    """
+    for url in frame[image_column(URL, recipe.channels[0])].dropna():
+        # s3://bucket or https://host
+        server = "/".join(url.split("/")[:3])
+        if is_url(url) and server not in reached:
+            recipe.storage.check(url)
+            reached.add(server)
+
+
+def probe_images(frame: pd.DataFrame, channel: str, storage: Storage) -> None:
+    """Refuse a screen if no image is where the table says.
+
+    Without this, a wrong folder would give thousands of rows of NaN.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    channel : str
+        Its images are tried, a few spread over the table.
+    storage : Storage
+        With which they are tried.
+
+    Raises
+    ------
+    FileNotFoundError
+        None of them exists.
+    """
+    step = max(1, len(frame) // N_PROBED)
+    urls = frame.iloc[::step][image_column(URL, channel)]
+    urls = [url for url in urls if url is not None]
+    # One is enough: single images may be missing, and each try costs a request.
+    if any(storage.exists(url) for url in urls):
+        return
+    first = redact_url(urls[0]) if urls else "no name"
+    raise FileNotFoundError(
+        f"None of the {len(urls)} images that were tried exists; the first is {first}."
+        " Say where the images are with `base` (where relative paths start) or"
+        " `replace`."
+    )

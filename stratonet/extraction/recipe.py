@@ -1,0 +1,175 @@
+"""What is measured, and how. Nothing here reads an image or measures one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Union
+
+from stratonet.card import Card
+from stratonet.files.storage import Storage
+from stratonet.naming import feature_names
+from stratonet.network import StratoNet, read_card
+
+# The default and the limits of MeasureStratoFeatures in CellProfiler, too.
+SIZE = 96
+SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
+
+
+@dataclass(frozen=True)
+class WholeImages:
+    """Measure whole images: one row per image set.
+
+    Attributes
+    ----------
+    size, label : None
+        There are no objects.
+
+    Examples
+    --------
+    >>> WholeImages().size
+    """
+
+    @property
+    def size(self) -> None:
+        """Nothing: no squares are cut out."""
+        return None
+
+    @property
+    def label(self) -> None:
+        """Nothing: there are no objects."""
+        return None
+
+
+@dataclass(frozen=True)
+class ObjectsFromLabels:
+    """Measure the objects of a label image: one row per object.
+
+    Attributes
+    ----------
+    label : str
+        Name of the label image, as the table of image sets has it: ``Nuclei`` for
+        ``ObjectsFileName_Nuclei``.
+    size : int
+        Side of the square around each object, in pixels, 8 to 4096.
+
+    Examples
+    --------
+    >>> ObjectsFromLabels("Nuclei").size
+    96
+    """
+
+    label: str
+    size: int = SIZE
+
+    def __post_init__(self) -> None:
+        _check_size(self.size)
+
+
+@dataclass(frozen=True)
+class ObjectsFromCenters:
+    """Measure the objects of a table of centres: one row per object.
+
+    Attributes
+    ----------
+    table : str
+        Path or URL, see `stratonet.extraction.units.read_centers`.
+    size : int
+        Side of the square around each object, in pixels, 8 to 4096.
+
+    Examples
+    --------
+    >>> ObjectsFromCenters("Nuclei.csv", size=64)
+    ObjectsFromCenters(table='Nuclei.csv', size=64)
+    """
+
+    table: str
+    size: int = SIZE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", str(self.table))
+        _check_size(self.size)
+
+    @property
+    def label(self) -> str:
+        """Name of these objects in the manifest of a destination."""
+        return "centres"
+
+
+# A union with | needs Python 3.10 outside of annotations.
+Objects = Union[WholeImages, ObjectsFromLabels, ObjectsFromCenters]
+
+
+def _check_size(size: int) -> None:
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE:
+        raise ValueError(
+            f"`size` is {SMALLEST_SIZE} to {LARGEST_SIZE} pixels. Received: {size}"
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is measured and how.
+
+    It is small and holds no credentials: it is sent to other processes and machines,
+    where `stratonet.extraction.measure` carries it out.
+
+    Attributes
+    ----------
+    storage : Storage
+        What reads the images.
+    channels : tuple of str
+    weights, taps, provider
+        See `stratonet.StratoNet.load`.
+    objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters
+    illumination : {"divide", "subtract"}, optional
+        Correct each image by its illumination function.
+    strict : bool
+        Raise at the first image that cannot be measured.
+    """
+
+    storage: Storage
+    channels: tuple[str, ...]
+    weights: str = "stratonet50"
+    taps: tuple[str, ...] | None = None
+    provider: str = "CPUExecutionProvider"
+    objects: Objects = WholeImages()
+    illumination: str | None = None
+    strict: bool = False
+
+    @property
+    def network(self) -> StratoNet:
+        """The network, opened once per process."""
+        return StratoNet.load(self.weights, self.taps, self.provider)
+
+    @property
+    def card(self) -> Card:
+        """The card of the weights, without the network."""
+        return read_card(self.weights)
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of all columns of features."""
+        return _make_feature_names(self)
+
+    @property
+    def manifest(self) -> dict[str, object]:
+        """Everything that decides the numbers, as JSON can hold it.
+
+        A destination keeps it and refuses another: its keys and their order must stay.
+        """
+        taps = self.card.choose_taps(self.taps)
+        return {
+            "feature_set": self.network.feature_set_id,
+            "taps": [tap.layer for tap in taps],
+            "channels": list(self.channels),
+            "illumination": self.illumination,
+            "objects": self.objects.label,
+            "size": self.objects.size,
+        }
+
+
+# There are thousands of names, and each well is written with them.
+@lru_cache(maxsize=4)
+def _make_feature_names(recipe: Recipe) -> list[str]:
+    return feature_names(recipe.card.choose_taps(recipe.taps), recipe.channels)

@@ -1,0 +1,105 @@
+"""Absolute locations of files that a table names by folder and file, or by URL."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import pandas as pd
+
+from stratonet.files.urls import is_url, to_local_path
+
+
+class FileLocator:
+    """Makes absolute paths and URLs of what a table names.
+
+    Parameters
+    ----------
+    base : str
+        Folder or URL where relative paths start.
+    replace : sequence of (str, str)
+        Beginnings of paths, each with what replaces it. The first that fits is used.
+    """
+
+    def __init__(self, base: str, replace: Sequence[tuple[str, str]]) -> None:
+        self.base = base if is_url(base) else os.path.abspath(base)
+        self.replace = []
+        for old, new in replace:
+            old_folder = _normalize_slashes(to_local_path(old)).rstrip("/")
+            self.replace.append((old_folder, new.rstrip("/")))
+        # Computed once per folder: a table names thousands of files in a few folders.
+        self._find_folder = cache(self._compute_folder)
+
+    def locate_files(
+        self, table: pd.DataFrame, columns: Mapping[str, str]
+    ) -> pd.Series:
+        """Locate the files of one channel.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame (n rows)
+            As it was read.
+        columns : mapping of str to str
+            The columns that name them: any of ``URL``, ``PathName`` and ``FileName``
+            to the table's name for it.
+
+        Returns
+        -------
+        pandas.Series (n rows)
+            Absolute paths or URLs; None where no file is named.
+        """
+        urls = _read_texts(table, columns.get("URL"))
+        folders = _read_texts(table, columns.get("PathName"))
+        files = _read_texts(table, columns.get("FileName"))
+        located = list(map(self._locate_file, urls, folders, files))
+        return pd.Series(located, table.index, dtype=object)
+
+    def _locate_file(self, url: str, folder: str, file: str) -> str | None:
+        if not (url or file):
+            return None
+        # The fast way, taken by nearly all rows: thousands of files in one folder.
+        if not url and "/" not in file:
+            return self._find_folder(folder) + file
+        # A URL counts where it is filled in, as in LoadData.
+        path = to_local_path(url) if url else posixpath.join(folder, file)
+        head, slash, name = path.rpartition("/")
+        return self._find_folder(head + slash) + name
+
+    def _compute_folder(self, text: str) -> str:
+        """The absolute path or URL of a folder, with a slash at its end."""
+        # Joined with nothing, a path gets its slash at the end.
+        folder = posixpath.join(_normalize_slashes(to_local_path(text)), "")
+        folder = self._replace_beginning(folder)
+        if is_url(folder):
+            return folder
+        if is_url(self.base) and not os.path.isabs(folder):
+            # normpath would make one slash of the two after the scheme.
+            scheme, _, rest = self.base.partition("://")
+            joined = posixpath.normpath(posixpath.join(rest, folder))
+            return f"{scheme}://{joined}/"
+        absolute = os.path.abspath(os.path.join(self.base, folder))
+        return os.path.join(absolute, "")
+
+    def _replace_beginning(self, folder: str) -> str:
+        for old, new in self.replace:
+            # With the slash: /home/b is no beginning of /home/b2.
+            if folder.startswith(f"{old}/"):
+                return new + folder[len(old) :]
+        return folder
+
+
+def _read_texts(table: pd.DataFrame, column: str | None) -> list[str]:
+    """The texts of a column; empty where there is none, or no such column."""
+    if column is None:
+        return [""] * len(table)
+    return [text if isinstance(text, str) else "" for text in table[column]]
+
+
+def _normalize_slashes(path: str) -> str:
+    """A Windows path with the slashes that every system takes; others as they are."""
+    if re.match(r"[A-Za-z]:\\|\\\\", path):
+        return re.sub(r"\\/?", "/", path)
+    return path

@@ -1,0 +1,108 @@
+"""The result of a run, and its few lines for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+@dataclass
+class Summary:
+    """The result of a run. Printed, it is a few lines.
+
+    Attributes
+    ----------
+    destination : str
+        Folder or S3 prefix of the features.
+    feature_set_id : str
+        See `stratonet.StratoNet`.
+    image_sets, images : int
+        Measured in this run.
+    wells_before : int
+        Wells that were already measured.
+    incomplete : int
+        Image sets of which something could not be measured, in this run or before.
+    skipped_files : int
+        Images in folders whose names the pattern does not match.
+    complete_plates, waiting_plates : list of str
+        Plates that have their feature tables, and those that still lack wells of other
+        shards.
+    seconds : float
+        Time of the run.
+    resources : str
+        CPU and memory, see `stratonet.resources.summarize_resources`.
+    """
+
+    destination: str
+    feature_set_id: str
+    image_sets: int = 0
+    images: int = 0
+    wells_before: int = 0
+    incomplete: int = 0
+    skipped_files: int = 0
+    complete_plates: list[str] = field(default_factory=list)
+    waiting_plates: list[str] = field(default_factory=list)
+    seconds: float = 0
+    resources: str = ""
+
+    def __str__(self) -> str:
+        lines = {"Plates": self._describe_plates()}
+        lines["Image sets"] = f"{self.image_sets:,} measured"
+        if self.wells_before:
+            wells = count_things(self.wells_before, "well")
+            lines["Image sets"] += f"; {wells} already measured"
+        lines["Incomplete"] = count_things(self.incomplete, "image set")
+        if self.incomplete:
+            lines["Incomplete"] += " (see Metadata_Error)"
+        if self.skipped_files:
+            lines["Skipped"] = self._describe_skipped_files()
+        lines["Time"] = self._describe_time()
+        lines["Feature set"] = self.feature_set_id
+        lines["Features"] = self.destination
+        # Names in a column of their own, as in a table.
+        texts = [f"{name:<13}{text}" for name, text in lines.items()]
+        return "\n".join([*texts, self.resources])
+
+    def _describe_plates(self) -> str:
+        text = f"{len(self.complete_plates):,} complete"
+        if self.waiting_plates:
+            text += f", {len(self.waiting_plates):,} waiting for other shards"
+        return text
+
+    def _describe_skipped_files(self) -> str:
+        files = count_things(self.skipped_files, "file")
+        if self.skipped_files == 1:
+            return f"{files} whose name does not match the pattern"
+        return f"{files} whose names do not match the pattern"
+
+    def _describe_time(self) -> str:
+        # Of what this run measured: what was measured before took no time.
+        image_sets_rate = self.image_sets / self.seconds
+        images_rate = self.images / self.seconds
+        return (
+            f"{timedelta(seconds=round(self.seconds))},"
+            f" {image_sets_rate:.2f} image sets/s, {images_rate:.1f} images/s"
+        )
+
+
+def count_things(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    noun : str
+        In the singular.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> count_things(1, "well"), count_things(1200, "well")
+    ('1 well', '1,200 wells')
+    """
+    ending = "" if count == 1 else "s"
+    return f"{count:,} {noun}{ending}"

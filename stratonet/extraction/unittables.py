@@ -1,0 +1,105 @@
+"""The rows of a unit as Arrow tables, with all features of a row in one list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from stratonet import __version__
+from stratonet.extraction.layouts import FEATURES
+from stratonet.extraction.measure import Measured
+from stratonet.extraction.recipe import Recipe
+from stratonet.extraction.units import Unit
+from stratonet.naming import metadata_columns
+from stratonet.tables.columns import ERROR, FEATURE_SET, OBJECT, VERSION
+
+# Columns that are written beside those of the source, which may not have them.
+RESERVED_COLUMNS = (OBJECT, FEATURE_SET, VERSION, ERROR)
+
+
+class UnitTables:
+    """Makes the rows of the image sets of a unit.
+
+    Parameters
+    ----------
+    unit : Unit
+        Whose metadata the rows carry.
+    recipe : Recipe
+        What was measured.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        ``Metadata_*`` of the source, those of `RESERVED_COLUMNS`, and the features as
+        one list column.
+    """
+
+    def __init__(self, unit: Unit, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._metadata = _make_metadata_table(unit.rows)
+        self._feature_set_id = recipe.network.feature_set_id
+        n_features = len(recipe.feature_names)
+        self._feature_type = pa.list_(pa.float32(), n_features)
+        fields = list(self._metadata.schema)
+        if recipe.objects.size:
+            fields.append(pa.field(OBJECT, pa.int64()))
+        for name in (FEATURE_SET, VERSION, ERROR):
+            fields.append(pa.field(name, pa.string()))
+        fields.append(pa.field(FEATURES, self._feature_type))
+        self.schema = pa.schema(fields)
+
+    def make_table(self, index: int, measured: Measured) -> pa.Table:
+        """Make the rows of one image set: one, or one per object.
+
+        Parameters
+        ----------
+        index : int
+            Number of the image set in the unit, from 0.
+        measured : Measured
+            Its features.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        n_rows = len(measured.errors)
+        image_set = self._metadata.slice(index, 1)
+        same_row = np.zeros(n_rows, int)
+        columns = [column.take(same_row) for column in image_set.columns]
+        if self._recipe.objects.size:
+            # An image set whose objects could not be read has one row without a number.
+            numbers = measured.numbers
+            values = [None] * n_rows if numbers is None else numbers
+            columns.append(pa.array(values, pa.int64()))
+        # In every row: a table that was cut or joined still says what its features are.
+        for text in (self._feature_set_id, __version__):
+            columns.append(pa.array([text] * n_rows, pa.string()))
+        reasons = [_join_reasons(errors) for errors in measured.errors]
+        columns.append(pa.array(reasons, pa.string()))
+        features = pa.FixedSizeListArray.from_arrays(
+            measured.features.ravel(), type=self._feature_type
+        )
+        return pa.table([*columns, features], schema=self.schema)
+
+
+def _make_metadata_table(rows: pd.DataFrame) -> pa.Table:
+    """The ``Metadata_*`` of image sets; types do not depend on which rows these are."""
+    columns = {}
+    for name in metadata_columns(rows):
+        values = rows[name]
+        # Arrow would make a type of the first values, and fail at others.
+        if values.dtype == object:
+            texts = values.map(str, na_action="ignore").where(values.notna(), None)
+            columns[name] = pa.array(texts, pa.string())
+        else:
+            columns[name] = pa.array(values, from_pandas=True)
+    return pa.table(columns)
+
+
+def _join_reasons(errors: Sequence[tuple[int, str]]) -> str | None:
+    """The reasons in the order of channels; None where there is none."""
+    reasons = [reason for _, reason in sorted(errors)]
+    return "; ".join(reasons) or None

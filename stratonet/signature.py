@@ -1,0 +1,116 @@
+"""Whether inputs and outputs of a network are what its card says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stratonet.card import Card, Tap
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def check_layers(taps: Sequence[Tap], outputs: Sequence[str], path: Path) -> None:
+    """Refuse taps that are no outputs of the network.
+
+    Parameters
+    ----------
+    taps : sequence of Tap
+        Of the card.
+    outputs : sequence of str
+        Names of the network's outputs.
+    path : pathlib.Path
+        What errors name.
+
+    Raises
+    ------
+    ValueError
+        The message names the taps, and the outputs there are.
+    """
+    missing = [tap.layer for tap in taps if tap.layer not in outputs]
+    if missing:
+        raise ValueError(
+            f"{path}: the card names the taps {', '.join(missing)}, which are no"
+            f" outputs of the network. Its outputs: {', '.join(outputs)}"
+        )
+
+
+def check_input(session: onnxruntime.InferenceSession, card: Card, path: Path) -> str:
+    """Return the name of the network's input, if it is what the card says.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+        The open network.
+    card : Card
+        Its number of planes, their side, and the order of the axes.
+    path : pathlib.Path
+        What errors name.
+
+    Raises
+    ------
+    ValueError
+        Several inputs, or one of another shape or type.
+    """
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise ValueError(
+            f"{path}: a network has one input, the planes. Received: {names or 'none'}"
+        )
+    (planes,) = inputs
+    count, side = card.planes.count, card.input_size
+    expected = [1, side, side, count]
+    if card.layout == "NCHW":
+        expected = [1, count, side, side]
+    if planes.type != "tensor(float)" or not _fits(planes.shape, expected):
+        raise ValueError(
+            f"{path}: by its card the network takes {tuple(expected)}, float32"
+            f" ({card.layout}; any number of planes at once may stand for 1). Received:"
+            f" {tuple(planes.shape)}, {planes.type}"
+        )
+    return planes.name
+
+
+def check_outputs(
+    session: onnxruntime.InferenceSession, taps: Sequence[Tap], path: Path
+) -> None:
+    """Refuse outputs that are not as wide as the card says.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+        The open network.
+    taps : sequence of Tap
+        Those that are measured.
+    path : pathlib.Path
+        What errors name.
+
+    Raises
+    ------
+    ValueError
+        An output of another shape or type.
+    """
+    outputs = {value.name: value for value in session.get_outputs()}
+    for tap in taps:
+        output = outputs[tap.layer]
+        if output.type != "tensor(float)" or not _fits(output.shape, [1, tap.width]):
+            raise ValueError(
+                f"{path}: by its card the tap {tap.layer} gives (n, {tap.width}),"
+                f" float32. Received: {tuple(output.shape)}, {output.type}. Correct the"
+                " width in the card; what is not (n, width) must be averaged in the"
+                " network."
+            )
+
+
+def _fits(shape: Sequence[int | str | None], expected: Sequence[int]) -> bool:
+    """Whether the shape that a network declares admits an array of another shape."""
+    # A network may leave sizes open, which are then texts or None, or all of them.
+    if not shape:
+        return True
+    return len(shape) == len(expected) and all(
+        not isinstance(length, int) or length == wanted
+        for length, wanted in zip(shape, expected)
+    )

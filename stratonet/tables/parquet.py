@@ -1,0 +1,264 @@
+"""Reading the Parquet files that StratoNet writes, of one plate or of many."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from stratonet.extras import name_missing_extra
+from stratonet.files.storage import Storage
+from stratonet.files.urls import Unreachable, redact_url
+from stratonet.naming import feature_columns, parse_feature_name
+from stratonet.parallel import count_cores
+from stratonet.tables.columns import FEATURE_SET, PROJECTION
+
+with name_missing_extra("Parquet", "extract", "sklearn"):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+
+@dataclass
+class _File:
+    """The content of one file."""
+
+    metadata: pa.Table
+    names: list[str]
+    features: np.ndarray  # (n rows, n features), float32
+
+
+def read_features(
+    location: str | os.PathLike[str],
+    storage: Storage | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Read the feature tables of a whole destination, of one plate, or of one file.
+
+    Parameters
+    ----------
+    location : str or path
+        A folder or an S3 prefix that ``stratonet extract`` wrote, a folder in it, or
+        one Parquet file. Files and folders whose names begin with ``_`` or ``.`` are
+        passed over.
+    storage : Storage, optional
+        How to reach it, see `stratonet.files.storage.Storage`.
+    columns : sequence of str, optional
+        Columns to read, in this order. Default: all; metadata first, then features.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of all files, sorted by file, with a new index. Features are float32,
+        in one block of memory; NaN where an image could not be measured. Metadata that
+        only some files have are missing in the rows of the others.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no feature table.
+    ValueError
+        A file is damaged or not a feature table, files hold different features,
+        features of different feature sets, which cannot be compared, or there is no
+        such column.
+    Unreachable
+        The folder or bucket cannot be reached.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "Metadata_Well": ["A01", "A02"],
+    ...         "Metadata_StratoFeatures": "stratonet50-1.0.0-9b08ec5a4d6a",
+    ...         "StratoFeatures_High0000_DNA": np.array([0.5, 0.25], np.float32),
+    ...     }
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table.to_parquet(os.path.join(folder, "plate.parquet"))
+    ...     read_features(folder, columns=["Metadata_Well"])["Metadata_Well"].tolist()
+    ['A01', 'A02']
+    """
+    location = os.fspath(location)
+    storage = storage or Storage()
+    urls = _list_tables(location, storage)
+
+    def read_file(url: str) -> _File:
+        return _read_file(url, storage, columns)
+
+    with ThreadPoolExecutor(count_cores()) as pool:
+        files = list(pool.map(read_file, urls))
+    _check_same_features(urls, files)
+    names = files[0].names
+    metadata = _join_metadata(location, files)
+    features = np.concatenate([file.features for file in files])
+    # Their memory is needed for the frame.
+    files.clear()
+    frame = pd.DataFrame(features, columns=names)
+    # One by one: pandas.concat would copy the features.
+    for position, name in enumerate(metadata):
+        frame.insert(position, name, metadata[name])
+    get_feature_set_id(frame, redact_url(location))
+    if columns is None:
+        return frame
+    lacking = [name for name in columns if name not in frame]
+    if lacking:
+        raise ValueError(f"{redact_url(location)} has no column {', '.join(lacking)}.")
+    return frame[list(columns)]
+
+
+def feature_parts(names: Iterable[str]) -> pd.DataFrame:
+    """Take the names of features apart.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of StratoNet's features.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by them, with ``channel``, ``tap`` and ``number`` (int).
+
+    Raises
+    ------
+    ValueError
+        A name is not of a feature of StratoNet.
+
+    Examples
+    --------
+    >>> feature_parts(["StratoFeatures_High0012_DNA"])["number"].item()
+    12
+    """
+    names = list(names)
+    groups = []
+    for name in names:
+        match = parse_feature_name(name)
+        if match is None:
+            raise ValueError(f"Not a feature of StratoNet: {name}")
+        groups.append(match.groupdict())
+    parts = pd.DataFrame(groups, index=names, columns=["channel", "tap", "number"])
+    return parts.astype({"number": int})
+
+
+def get_feature_set_id(frame: pd.DataFrame, source: str) -> str:
+    """Return the one feature set id of a frame.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Features of StratoNet.
+    source : str
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        It has none, several, or components of several projections.
+    """
+    ids = frame[FEATURE_SET].unique().tolist() if FEATURE_SET in frame else []
+    projections = frame[PROJECTION].unique().tolist() if PROJECTION in frame else []
+    if len(projections) > 1:
+        raise ValueError(
+            f"{source} holds components of different projections, which cannot be"
+            f" compared: {', '.join(map(str, projections))}."
+        )
+    if not ids:
+        raise ValueError(
+            f"{source} holds no features of StratoNet: {FEATURE_SET} is missing."
+        )
+    if len(ids) > 1:
+        raise ValueError(
+            f"{source} holds features of different feature sets, which cannot be"
+            f" compared: {', '.join(map(str, ids))}. Measure all with one weights file."
+        )
+    return ids[0]
+
+
+def _list_tables(location: str, storage: Storage) -> list[str]:
+    """List the URLs of the feature tables at a location."""
+    if location.endswith(".parquet") and not storage.is_folder(location):
+        return [location]
+    below = len(location.rstrip("/")) + 1
+    urls = []
+    for url in storage.list(location):
+        is_hidden = re.search(r"(^|[/\\])[_.]", url[below:])
+        if url.endswith(".parquet") and not is_hidden:
+            urls.append(url)
+    if not urls:
+        raise FileNotFoundError(
+            f"{redact_url(location)} holds no feature tables (.parquet). Give the"
+            " folder that features were extracted to, or a folder in it. A plate has"
+            " its table when all its wells are measured."
+        )
+    return urls
+
+
+def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _File:
+    with storage.open(url) as file:
+        try:
+            opened = parquet.ParquetFile(file, pre_buffer=True)
+            names = opened.schema_arrow.names
+            if columns is not None:
+                # Ids are read in any case: rows of different ones are refused.
+                wanted = {FEATURE_SET, PROJECTION, *columns}
+                names = [name for name in names if name in wanted]
+            features = feature_columns(names)
+            metadata = opened.read([name for name in names if name not in features])
+            return _File(metadata, features, _read_values(opened, features))
+        except Unreachable:
+            raise
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ValueError(
+                f"{redact_url(url)}: cannot be read as a Parquet file. Is it damaged?"
+                f" {error}"
+            ) from None
+
+
+def _read_values(opened: parquet.ParquetFile, features: list[str]) -> np.ndarray:
+    """Read features of a file, (n rows, n features), float32."""
+    values = np.empty((opened.metadata.num_rows, len(features)), np.float32)
+    if not features:
+        return values
+    start = 0
+    for group in range(opened.num_row_groups):
+        # Threads read files, not columns: these are short, and take several times the
+        # memory of their values.
+        table = opened.read_row_group(group, features, use_threads=False)
+        stop = start + len(table)
+        for number, column in enumerate(table.columns):
+            values[start:stop, number] = column.to_numpy()
+        start = stop
+    return values
+
+
+def _check_same_features(urls: Sequence[str], files: Sequence[_File]) -> None:
+    first = files[0].names
+    for url, file in zip(urls, files):
+        if file.names == first:
+            continue
+        apart = set(first) ^ set(file.names)
+        differing = [name for name in (*first, *file.names) if name in apart]
+        raise ValueError(
+            f"{redact_url(urls[0])} and {redact_url(url)} hold different features, or"
+            f" in another order: {len(first)} and {len(file.names)}; not in both:"
+            f" {', '.join(differing[:3]) or 'none'}. Read tables of the same channels"
+            " and taps, or name the columns that both have."
+        )
+
+
+def _join_metadata(location: str, files: Sequence[_File]) -> pd.DataFrame:
+    tables = [file.metadata for file in files]
+    try:
+        joined = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(
+            f"{redact_url(location)}: the files' metadata do not fit together. Read"
+            f" them apart. {error}"
+        ) from None
+    # pandas keeps an index in the file, such as that of rows that were chosen.
+    return joined.to_pandas().reset_index(drop=True)

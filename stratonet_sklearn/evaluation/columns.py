@@ -1,0 +1,132 @@
+"""Columns of feature tables by the names that users give them, and names of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from stratonet.naming import metadata_columns
+from stratonet.tables.columns import PLATE, SITE, WELL, find_object_column
+from stratonet.tables.reading import feature_parts
+
+
+def find_column(metadata: pd.DataFrame, name: str) -> str:
+    """Find the full name of a metadata column.
+
+    Parameters
+    ----------
+    metadata : pandas.DataFrame
+        Its columns ``Metadata_*`` are searched.
+    name : str
+        With or without ``Metadata_``, in any case.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        There is no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> find_column(pd.DataFrame(columns=["Metadata_Well", "Metadata_Dose"]), "dose")
+    'Metadata_Dose'
+    """
+    # Users write `dose` or `DOSE`; instruments and labs spell columns in every case.
+    wanted = _shorten_column(name)
+    columns = metadata_columns(metadata)
+    for column in columns:
+        if _shorten_column(column) == wanted:
+            return column
+    raise ValueError(
+        f"There is no column {name} in the metadata. Received: {list_columns(columns)}"
+    )
+
+
+def get_column(metadata: pd.DataFrame, name: str) -> pd.Series:
+    """Get a metadata column as text.
+
+    Parameters
+    ----------
+    metadata : pandas.DataFrame
+        Its columns ``Metadata_*`` are searched.
+    name : str
+        As `find_column` takes it.
+
+    Returns
+    -------
+    pandas.Series of str
+        ``""`` where the value is missing.
+
+    Raises
+    ------
+    ValueError
+        There is no such column.
+    """
+    # pandas holds whole numbers as floats where a row lacks one; their text would be
+    # 3.0 in one table and 3 in another.
+    values = metadata[find_column(metadata, name)]
+    values = values.convert_dtypes().astype("string")
+    return values.fillna("").astype(object)
+
+
+def list_columns(columns: Iterable[str]) -> str:
+    """List columns for a message, by their short names."""
+    return ", ".join(_shorten_column(column) for column in columns)
+
+
+def name_wells(metadata: pd.DataFrame) -> pd.Series:
+    """Name the well of each row, with its plate: wells of two plates are two wells."""
+    return metadata[PLATE] + " " + metadata[WELL]
+
+
+def name_rows(metadata: pd.DataFrame) -> str:
+    """Name what the rows of a table are: ``objects``, ``image sets`` or ``wells``."""
+    if find_object_column(metadata):
+        return "objects"
+    return "image sets" if SITE in metadata else "wells"
+
+
+def name_feature_groups(features: Iterable[str]) -> pd.Series:
+    """Name the group to which each feature belongs.
+
+    Parameters
+    ----------
+    features : iterable of str
+        Names of features.
+
+    Returns
+    -------
+    pandas.Series of str
+        By feature: channel and tap of StratoNet's; the first two words, without
+        numbers, of other names (CellProfiler's object and kind of measurement).
+
+    Examples
+    --------
+    >>> name_feature_groups(["StratoFeatures_High0012_DNA"]).tolist()
+    ['DNA high']
+    >>> name_feature_groups(["Cells_AreaShape_Area", "noise_12"]).tolist()
+    ['Cells AreaShape', 'noise']
+    """
+    features = list(features)
+    try:
+        parts = feature_parts(features)
+    except ValueError:
+        words = [_join_first_words(name) for name in features]
+        return pd.Series(words, features)
+    return parts.channel + " " + parts.tap.str.lower()
+
+
+def _join_first_words(name: object) -> str:
+    words = str(name).split("_")
+    # Numbers are those of scales and angles, which belong together.
+    kept = [word for word in words if not word.isdigit()]
+    return " ".join(kept[:2])
+
+
+def _shorten_column(name: str) -> str:
+    return name.lower().removeprefix("metadata_")

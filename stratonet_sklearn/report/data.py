@@ -1,0 +1,294 @@
+"""What goes into a report: the options, and the data that every section reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from stratonet.messages import shorten_list
+from stratonet.tables.reading import FeatureTable, read_feature_table, read_metadata
+from stratonet_sklearn.evaluation.classification import evaluate
+from stratonet_sklearn.evaluation.columns import (
+    find_column,
+    get_column,
+    name_rows,
+    name_wells,
+)
+from stratonet_sklearn.evaluation.comparison import align_tables
+from stratonet_sklearn.evaluation.components import Components, compute_components
+from stratonet_sklearn.evaluation.scores import Evaluation
+
+if TYPE_CHECKING:
+    from stratonet.extraction.sources.imagesets import ImageSource
+
+# The classifier that the answer speaks of, chosen here before any result is seen.
+HEADLINE = "SVM"
+
+
+@dataclass(frozen=True)
+class Treatments:
+    """Which columns of the metadata say what was done to the cells.
+
+    Names are those of ``Metadata_*`` columns, with or without that beginning, in any
+    case.
+
+    Attributes
+    ----------
+    label : str, optional
+        The class. Without it nothing is classified; rows where it is empty are not.
+    compound, dose : str, optional
+        The treatment, for retrieval: another dose is another treatment.
+    control : (str, str), optional
+        Column and value of the negative controls.
+
+    Examples
+    --------
+    >>> Treatments(label="mechanism", control=("compound", "DMSO")).control
+    ('compound', 'DMSO')
+    """
+
+    label: str | None = None
+    compound: str | None = None
+    dose: str | None = None
+    control: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are divided into training and test.
+
+    Attributes
+    ----------
+    group : str
+        What is never divided: ``well`` (those of all plates), or a ``Metadata_*``
+        column such as ``plate``.
+    n_folds : int
+        How many parts there are, each tested once.
+    seed : int
+        Of the folds, the intervals and the map.
+    leave_out : sequence of str
+        Classes to leave out of the classification.
+    """
+
+    group: str = "well"
+    n_folds: int = 10
+    seed: int = 0
+    leave_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What every section reads, and none changes.
+
+    Attributes
+    ----------
+    tables : sequence of FeatureTable
+        Aligned: all have the same rows in the same order. The first is compared with
+        the others.
+    rows : pandas.DataFrame (n rows)
+        Their ``Metadata_*``.
+    treatments : Treatments
+        With the full names of columns.
+    split : Split
+        As it was asked for.
+    labels : pandas.Series (n rows,) or None
+        The class of each row, ``""`` where there is none.
+    controls : numpy.ndarray (n rows,), bool, or None
+        Which rows are negative controls.
+    evaluation : Evaluation or None
+        Predictions and importance. None without labels.
+    images : ImageSource or None
+        Where the images of the rows are.
+    """
+
+    tables: Sequence[FeatureTable]
+    rows: pd.DataFrame
+    treatments: Treatments = field(default_factory=Treatments)
+    split: Split = field(default_factory=Split)
+    labels: pd.Series | None = None
+    controls: np.ndarray | None = None
+    evaluation: Evaluation | None = None
+    images: ImageSource | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the feature tables."""
+        return [table.name for table in self.tables]
+
+    @property
+    def row_noun(self) -> str:
+        """What a row is: objects, image sets or wells."""
+        return name_rows(self.rows)
+
+    @property
+    def tested_rows(self) -> pd.DataFrame:
+        """The metadata of the rows that were classified, numbered from 0."""
+        if self.evaluation is None:
+            return self.rows.iloc[:0]
+        return self.rows.iloc[self.evaluation.rows].reset_index(drop=True)
+
+    # Three sections need them, and they take seconds: computed once, when first asked.
+    @cached_property
+    def components(self) -> Mapping[str, Components]:
+        """Principal components of each table, by its name."""
+        return {
+            table.name: compute_components(table.frame[table.features], self.split.seed)
+            for table in self.tables
+        }
+
+
+def read_data(
+    tables: Mapping[str, str | os.PathLike[str]],
+    metadata: str | os.PathLike[str] | None,
+    treatments: Treatments,
+    split: Split,
+    images: ImageSource | None,
+) -> ReportData:
+    """Read and align the tables of a report, and check that its columns exist.
+
+    Parameters
+    ----------
+    tables : mapping of str to path
+        Feature tables by the name that they have in the report.
+    metadata : path or None
+        A table of more ``Metadata_*``.
+    treatments : Treatments
+        Column names as users write them.
+    split : Split
+        Kept for the sections.
+    images : ImageSource or None
+        Kept for the sections.
+
+    Returns
+    -------
+    ReportData
+        Without an evaluation, see `classify_rows`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        A table, a column or a value is missing.
+    """
+    if not tables:
+        raise ValueError("`tables` is empty: give one feature table or more.")
+    if images is not None and treatments.label is None:
+        raise ValueError(
+            "`images` only works with `label`: the wells to show are chosen by class."
+        )
+    read = [read_feature_table(source, name) for name, source in tables.items()]
+    more = None if metadata is None else read_metadata(metadata)
+    aligned, rows = align_tables(read, more)
+    if len(rows) < 2:
+        raise ValueError("There is nothing to compare: the tables have one row.")
+    full_names = Treatments(
+        label=_find_optional_column(rows, treatments.label),
+        compound=_find_optional_column(rows, treatments.compound),
+        dose=_find_optional_column(rows, treatments.dose),
+        control=treatments.control,
+    )
+    labels, controls = None, None
+    if full_names.label is not None:
+        labels = get_column(rows, full_names.label)
+    if treatments.control is not None:
+        controls = find_controls(rows, *treatments.control)
+    return ReportData(
+        tables=tuple(aligned),
+        rows=rows,
+        treatments=full_names,
+        split=split,
+        labels=labels,
+        controls=controls,
+        images=images,
+    )
+
+
+def _find_optional_column(rows: pd.DataFrame, name: str | None) -> str | None:
+    return None if name is None else find_column(rows, name)
+
+
+def find_controls(rows: pd.DataFrame, column: str, value: str) -> np.ndarray:
+    """Find the rows of negative controls.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame (n rows)
+        ``Metadata_*``.
+    column, value : str
+        What negative controls have.
+
+    Returns
+    -------
+    numpy.ndarray (n rows,), bool
+
+    Raises
+    ------
+    ValueError
+        No row has the value.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"Metadata_Compound": ["DMSO", "taxol"]})
+    >>> find_controls(frame, "compound", "DMSO")
+    array([ True, False])
+    """
+    values = get_column(rows, column)
+    controls = (values == value).to_numpy()
+    if not controls.any():
+        received = [repr(known) for known in sorted(values.unique())]
+        raise ValueError(
+            f"No row has {value!r} as {column}. Received: {shorten_list(received)}"
+        )
+    return controls
+
+
+def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
+    """Classify the rows that have a label, on a split that does not leak.
+
+    Parameters
+    ----------
+    data : ReportData
+        With labels.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    Evaluation
+        Its ``rows`` are numbers among all rows of the data.
+
+    Raises
+    ------
+    ValueError
+        Rows with a label have no group, or the split would leak.
+    """
+    assert data.labels is not None
+    wells = name_wells(data.rows)
+    group = data.split.group
+    # A well's name alone, A01, stands for a well of every plate.
+    if group.removeprefix("Metadata_").lower() == "well":
+        groups = wells
+    else:
+        groups = get_column(data.rows, group)
+    n_without = int(((groups == "") & (data.labels != "")).sum())
+    if n_without:
+        raise ValueError(
+            f"{n_without} rows with a label have no {group}. Fill it in, or leave their"
+            " label empty."
+        )
+    features = {table.name: table.frame[table.features] for table in data.tables}
+    return evaluate(
+        features,
+        data.labels,
+        groups=groups,
+        wells=wells,
+        leave_out=data.split.leave_out,
+        n_folds=data.split.n_folds,
+        seed=data.split.seed,
+        progress=progress,
+    )

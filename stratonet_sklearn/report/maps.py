@@ -1,0 +1,302 @@
+"""Section: maps on which similar rows lie together (thesis, figure 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
+from matplotlib.path import Path
+
+from stratonet.drawing import (
+    get_color,
+    get_marker,
+    new_figure,
+    shorten_name,
+    shorten_names,
+    strip_axes,
+)
+from stratonet.tables.columns import PLATE, WELL
+from stratonet.tables.wells import choose_plate_format, locate_wells
+from stratonet_sklearn.evaluation.components import (
+    FEWEST_FOR_UMAP,
+    choose_rows,
+    compute_map,
+)
+from stratonet_sklearn.report.axes import label_plate_axes
+from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.section import Content, Numbers, Plot
+
+# More values than this have no mark and no entry in a legend of their own.
+MOST_NAMED = 20
+# Colours of the corners of a plate, A01 to the last well: rows go from blue to orange,
+# columns from dark to light.
+CORNERS = np.array(
+    [
+        [[0.0, 0.2, 0.42], [0.55, 0.8, 0.97]],
+        [[0.48, 0.24, 0.0], [1.0, 0.82, 0.25]],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Coloring:
+    """How the points of a column of panels look.
+
+    Attributes
+    ----------
+    colors : numpy.ndarray (n, 3 or 4)
+        Of each row, from 0 to 1.
+    marks : list of matplotlib.path.Path, or None
+        The outline of each row's mark; None if all are dots.
+    """
+
+    colors: np.ndarray
+    marks: list[Path] | None = None
+
+
+def build_maps(data: ReportData) -> Content:
+    """Show the rows on a map, coloured by class, plate and position of the well.
+
+    Parameters
+    ----------
+    data : ReportData
+        Any. Without labels, there are no panels by class.
+
+    Returns
+    -------
+    Content
+    """
+    chosen = choose_rows(len(data.rows), data.split.seed)
+    positions = {
+        name: compute_map(found.positions[chosen], data.split.seed)
+        for name, found in data.components.items()
+    }
+    rows = data.rows.iloc[chosen].reset_index(drop=True)
+    labels = pd.Series("", data.rows.index)
+    if data.labels is not None:
+        labels = data.labels
+    labels = labels.iloc[chosen].reset_index(drop=True)
+    method = "The first two principal components"
+    if len(data.rows) >= FEWEST_FOR_UMAP:
+        method = "UMAP of the principal components"
+    return Content(
+        f"Map of the {data.row_noun}",
+        [
+            Numbers("map", list_positions(positions, rows, labels)),
+            Plot(
+                "map",
+                draw_maps(positions, labels, rows[PLATE], rows[WELL]),
+                f"{method}: {len(rows):,} of {len(data.rows):,} {data.row_noun}, the"
+                " same map coloured by class, by plate and by position of the well."
+                " Where plates or positions form groups as the classes do, they may be"
+                " what separates the classes.",
+            ),
+        ],
+    )
+
+
+def list_positions(
+    positions: Mapping[str, np.ndarray], rows: pd.DataFrame, labels: pd.Series
+) -> pd.DataFrame:
+    """List where each row lies on the map.
+
+    Parameters
+    ----------
+    positions : mapping of str to numpy.ndarray (n rows, 2)
+        By the name of the feature table.
+    rows : pandas.DataFrame (n rows)
+        ``Metadata_*``.
+    labels : pandas.Series (n rows,)
+        Classes, ``""`` where there is none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per feature table and row: plate, well, ``label``, ``features``, ``x``
+        and ``y``.
+    """
+    frames = []
+    for name, xy in positions.items():
+        frame = rows[[PLATE, WELL]].copy()
+        frame["label"] = labels
+        frame["features"] = name
+        frame["x"], frame["y"] = xy[:, 0], xy[:, 1]
+        frames.append(frame)
+    return pd.concat(frames)
+
+
+def draw_maps(
+    positions: Mapping[str, np.ndarray],
+    labels: Sequence[str],
+    plates: Sequence[str],
+    wells: Sequence[str],
+) -> Figure:
+    """Draw the same maps coloured by class, by plate and by position of the well.
+
+    Parameters
+    ----------
+    positions : mapping of str to numpy.ndarray (n, 2)
+        Where the rows lie, by the name of the feature table.
+    labels, plates, wells : sequence (n,) of str
+        Class, plate and well of each row. Without any class (all ``""``), and where a
+        well is not named by row and column, such as A01, that column of panels is left
+        out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row of panels per feature table, and keys below. Up to 20 classes or plates
+        have a colour and a mark each; more are coloured in their order.
+    """
+    values = {"class": np.asarray(labels, str), "plate": np.asarray(plates, str)}
+    if not (values["class"] != "").any():
+        del values["class"]
+    rows, columns = locate_wells(pd.Series(np.asarray(wells, str)))
+    has_positions = not rows.isna().any()
+    n_columns = len(values) + has_positions
+    height = _measure_keys(values)
+    figure = new_figure(
+        _word_question(len(plates), list(values), has_positions),
+        0.8 + 2.7 * len(positions) + height,
+    )
+    panels = figure.subplots(
+        len(positions) + 1,
+        n_columns,
+        squeeze=False,
+        height_ratios=[2.7] * len(positions) + [height],
+    )
+    for number, (name, column) in enumerate(values.items()):
+        coloring = _draw_value_key(panels[-1, number], name, column)
+        _draw_column(panels[:-1, number], name, positions, coloring)
+    if has_positions:
+        coloring = _draw_plate_key(
+            panels[-1, -1], rows.to_numpy(int), columns.to_numpy(int)
+        )
+        _draw_column(panels[:-1, -1], "position on the plate", positions, coloring)
+    for axes, name in zip(panels[:, 0], positions):
+        axes.set_ylabel(f"{shorten_name(name, 30)}\nsecond axis (no unit)")
+    return figure
+
+
+def _word_question(n_rows: int, values: list[str], has_positions: bool) -> str:
+    names = [*values, "position"] if has_positions else values
+    text = (
+        f"{n_rows:,} rows, placed by their features: do those of the same"
+        f" {' or the same '.join(names)} lie together?"
+    )
+    if has_positions:
+        return text
+    return f"{text} Wells are not named by row and column: their position is not shown."
+
+
+def _measure_keys(values: Mapping[str, np.ndarray]) -> float:
+    """Return the inches that the keys need below the panels."""
+    n_values = [len(np.unique(column)) for column in values.values()]
+    # Legends have two columns.
+    n_lines = [-(-n // 2) for n in n_values if n <= MOST_NAMED]
+    return max(1.4, 0.19 * max(n_lines, default=0))
+
+
+def _draw_column(
+    panels: Sequence[Axes],
+    name: str,
+    positions: Mapping[str, np.ndarray],
+    coloring: Coloring,
+) -> None:
+    """Draw the maps of all feature tables in one colouring, from top to bottom."""
+    n_rows = len(coloring.colors)
+    size = np.clip(20000 / n_rows, 6, 18)
+    # Row by row, the last class would lie on top of the others.
+    order = np.random.default_rng(0).permutation(n_rows)
+    for axes, xy in zip(panels, positions.values()):
+        points = axes.scatter(
+            *xy[order].T,
+            s=size,
+            c=coloring.colors[order],
+            edgecolors="0.2",
+            linewidths=0.15,
+        )
+        if coloring.marks is not None:
+            points.set_paths([coloring.marks[row] for row in order])
+        axes.set(xticks=[], yticks=[])
+        strip_axes(axes)
+    panels[0].set_title(f"by {name}", fontsize=10)
+    panels[-1].set_xlabel("first axis (no unit)")
+
+
+def _draw_value_key(axes: Axes, name: str, values: np.ndarray) -> Coloring:
+    """Draw the key of classes or plates; many values get a scale in place of marks."""
+    axes.axis("off")
+    names, codes = np.unique(values, return_inverse=True)
+    shown_names = [value or f"no {name}" for value in names]
+    if len(names) > MOST_NAMED:
+        return _draw_name_scale(axes, shown_names, codes)
+    _draw_legend(axes, shown_names)
+    colors = np.array([to_rgba(get_color(number)) for number in range(len(names))])
+    paths = []
+    for number in range(len(names)):
+        style = MarkerStyle(get_marker(number))
+        # What a scatter draws is the outline in its place, not the bare path.
+        paths.append(style.get_path().transformed(style.get_transform()))
+    return Coloring(colors[codes], [paths[code] for code in codes])
+
+
+def _draw_legend(axes: Axes, names: Sequence[str]) -> None:
+    keys = [
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=get_marker(number),
+            color=get_color(number),
+            markersize=5,
+        )
+        for number in range(len(names))
+    ]
+    axes.legend(
+        keys,
+        shorten_names(names, 18),
+        loc="upper center",
+        ncol=min(2, len(names)),
+        fontsize=7,
+        frameon=False,
+        handletextpad=0.2,
+        columnspacing=0.8,
+        borderaxespad=0,
+    )
+
+
+def _draw_name_scale(axes: Axes, names: Sequence[str], codes: np.ndarray) -> Coloring:
+    last = len(names) - 1
+    scale = ScalarMappable(Normalize(0, last), "viridis")
+    bar = axes.figure.colorbar(
+        scale, cax=axes.inset_axes((0.1, 0.8, 0.8, 0.12)), orientation="horizontal"
+    )
+    bar.set_ticks([0, last], labels=[shorten_name(names[end], 18) for end in (0, last)])
+    bar.ax.tick_params(labelsize=7)
+    bar.set_label(f"{len(names)} values, by name", fontsize=8)
+    return Coloring(scale.to_rgba(codes))
+
+
+def _draw_plate_key(axes: Axes, rows: np.ndarray, columns: np.ndarray) -> Coloring:
+    """Draw a plate that has a colour for each position."""
+    n_rows, n_columns = choose_plate_format(rows.max(), columns.max())
+    down = np.linspace(0, 1, n_rows)[:, None, None]
+    along = np.linspace(0, 1, n_columns)[:, None]
+    # Between the four corners, colours mix in proportion to the distance.
+    top = (1 - along) * CORNERS[0, 0] + along * CORNERS[0, 1]
+    bottom = (1 - along) * CORNERS[1, 0] + along * CORNERS[1, 1]
+    plate = (1 - down) * top + down * bottom
+    axes.imshow(plate, aspect="auto")
+    label_plate_axes(axes, n_rows, n_columns)
+    axes.set_xlabel("column of the plate")
+    axes.set_ylabel("row")
+    return Coloring(plate[rows, columns])

@@ -1,0 +1,227 @@
+"""Section: time and memory of the extraction (thesis, table 9 and figure 13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
+
+from stratonet.drawing import (
+    get_color,
+    get_marker,
+    new_figure,
+    shorten_names,
+    strip_axes,
+)
+from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.section import (
+    Block,
+    Content,
+    Numbers,
+    Paragraph,
+    Plot,
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What one panel shows.
+
+    Attributes
+    ----------
+    label : str
+        Of the axis, with the unit.
+    columns : dict of str to str
+        Name in the legend to column of the runs.
+    is_percentage : bool
+        Whether the axis ends at 100.
+    """
+
+    label: str
+    columns: dict[str, str]
+    is_percentage: bool = False
+
+
+MEASURES = (
+    Measure("time (seconds per image set)", {"": "seconds"}),
+    Measure(
+        "processor (% of all cores)",
+        {"mean": "cpu_percent_mean", "busiest second": "cpu_percent_max"},
+        is_percentage=True,
+    ),
+    Measure(
+        "memory of the machine (%)",
+        {"mean": "memory_percent_mean", "largest": "memory_percent_max"},
+        is_percentage=True,
+    ),
+    Measure("memory of the process (GiB)", {"": "gib"}),
+)
+
+
+def build_resources(data: ReportData) -> Content | None:
+    """Show what the runs of the extraction took.
+
+    Parameters
+    ----------
+    data : ReportData
+        Any.
+
+    Returns
+    -------
+    Content or None
+        None if no table has records of its runs.
+    """
+    frames = [
+        table.resources.assign(features=table.name)
+        for table in data.tables
+        if table.resources is not None
+    ]
+    if not frames:
+        return None
+    records = pd.concat(frames)
+    blocks: list[Block] = [Numbers("resources", records)]
+    if records["image_sets"].any():
+        blocks.append(
+            Plot(
+                "resources",
+                draw_resources(records),
+                "Time, processor and memory that the runs of stratonet extract took. A"
+                " point per run; boxes are quartiles.",
+            )
+        )
+    else:
+        blocks.append(Paragraph("The recorded runs measured no image set."))
+    return Content("Time and resources of the extraction", blocks)
+
+
+def summarize_runs(records: pd.DataFrame) -> pd.DataFrame:
+    """Summarize the records of the machines of each run.
+
+    Parameters
+    ----------
+    records : pandas.DataFrame
+        What ``stratonet extract`` writes of its runs, one row per machine, with a
+        column ``features``: the name of the table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, with ``seconds`` (of all its machines together, per image set;
+        infinite if it measured none) and ``gib``.
+    """
+    runs = records.groupby(
+        ["features", "started", "shard"], sort=False, as_index=False
+    ).agg(
+        {
+            # Every machine of a run writes the number of image sets of the whole run.
+            "image_sets": "first",
+            "hours": "sum",
+            "cpu_percent_mean": "mean",
+            "cpu_percent_max": "max",
+            "memory_percent_mean": "mean",
+            "memory_percent_max": "max",
+            "process_memory_max_mb": "max",
+        }
+    )
+    runs["seconds"] = 3600 * runs["hours"] / runs["image_sets"]
+    runs["gib"] = runs["process_memory_max_mb"] / 1024
+    return runs
+
+
+def draw_resources(records: pd.DataFrame) -> Figure:
+    """Draw time, processor and memory of the runs.
+
+    Parameters
+    ----------
+    records : pandas.DataFrame
+        As `summarize_runs` takes them.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A box per feature table and a point per run. Runs that measured nothing are
+        not shown.
+
+    Raises
+    ------
+    ValueError
+        No run measured an image set.
+    """
+    runs = summarize_runs(records)
+    measured = runs[runs["image_sets"] > 0]
+    if measured.empty:
+        raise ValueError(
+            f"None of {len(runs)} runs measured an image set, so there is no time per"
+            " image set to show."
+        )
+    names = measured["features"].unique()
+    figure = new_figure(
+        _word_times(measured["seconds"], len(runs)), 2.2 + 0.55 * len(names)
+    )
+    panels = figure.subplots(1, len(MEASURES), sharey=True)
+    for axes, measure in zip(panels, MEASURES):
+        _draw_measure(axes, measured, measure, names)
+    panels[0].set_yticks(range(len(names)), shorten_names(names))
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    return figure
+
+
+def _word_times(seconds: pd.Series, n_runs: int) -> str:
+    # Of one run, or of equal ones, there is one number.
+    ends = dict.fromkeys(f"{end:.3g}" for end in (seconds.min(), seconds.max()))
+    runs = "1 run" if len(seconds) == 1 else f"{len(seconds)} runs"
+    text = f"An image set took {' to '.join(ends)} seconds of a machine, in {runs}."
+    n_empty = n_runs - len(seconds)
+    if n_empty:
+        text += f" {n_empty} that measured none are not shown."
+    return text
+
+
+def _draw_measure(
+    axes: Axes, runs: pd.DataFrame, measure: Measure, names: Sequence[str]
+) -> None:
+    n_boxes = len(measure.columns)
+    for number, (label, column) in enumerate(measure.columns.items()):
+        y = np.arange(len(names)) + 0.34 * (number - (n_boxes - 1) / 2)
+        values = [runs.loc[runs["features"] == name, column] for name in names]
+        axes.boxplot(
+            [of_table.to_numpy() for of_table in values],
+            vert=False,
+            positions=y,
+            widths=0.26,
+            showfliers=False,
+            manage_ticks=False,
+            medianprops={"color": "black", "linewidth": 1.5},
+        )
+        axes.plot(
+            np.concatenate(values),
+            np.repeat(y, [len(of_table) for of_table in values]),
+            linestyle="none",
+            color=get_color(number),
+            marker=get_marker(number),
+            markersize=4,
+            label=label,
+        )
+    if n_boxes > 1:
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncol=2,
+            fontsize=7,
+            frameon=False,
+            columnspacing=1,
+        )
+    axes.set_xlabel(measure.label)
+    if measure.is_percentage:
+        axes.set_xlim(0, 104)
+        axes.xaxis.set_major_locator(MultipleLocator(25))
+    else:
+        # Beyond the largest value, so that its mark is whole.
+        axes.set_xlim(0, 1.06 * runs[list(measure.columns.values())].to_numpy().max())
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+    strip_axes(axes, "x")
