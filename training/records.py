@@ -5,7 +5,6 @@ Fewer and larger files, with the images already resized.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -18,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from stratonet.files.atomic import write_atomically
+from stratonet.files.atomic import remove_unfinished, write_atomically
 from training.input import Images, open_images
 from training.pixels import compute_resized_side, decode_image, resize_image
 from training.sources import INDEX, UNFINISHED, name_shards
@@ -152,17 +151,10 @@ def _begin(output: Path, index: Mapping[str, object]) -> None:
                 f"{output} holds shards of other images or settings ({path.name})."
                 " Choose another folder."
             )
-    _remove_unfinished(output)
+    remove_unfinished(output)  # shards are large
     if not (output / INDEX).exists():
         with write_atomically(output / UNFINISHED) as unfinished:
             unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-
-
-def _remove_unfinished(output: Path) -> None:
-    """Remove what a killed process had written of a shard: each is large."""
-    for path in output.glob(".*.tfrecord.*"):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def _write_missing(shards: Sequence[_Shard], image_size: int | None) -> None:

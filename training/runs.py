@@ -8,7 +8,6 @@ corrupt), ``state.npz`` (network, optimiser and history after the last epoch),
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
@@ -77,10 +76,7 @@ def read_run(run: str | os.PathLike[str]) -> tuple[Config, dict]:
 
 
 def write_config(run: Path, config: Config) -> None:
-    """Keep the configuration of a run; remove what a killed process left behind."""
-    for path in run.glob(".*.npz.*"):  # large: nobody else writes under the run's lock
-        with contextlib.suppress(OSError):
-            path.unlink()
+    """Keep the configuration of a run."""
     with write_atomically(run / CONFIG) as unfinished:
         unfinished.write_text(config.to_json(), encoding="utf-8")
 

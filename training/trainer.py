@@ -19,7 +19,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from stratonet.files.atomic import lock_folder, write_atomically
+from stratonet.files.atomic import (
+    lock_folder,
+    remove_unfinished,
+    write_atomically,
+)
 from training.config import Config
 from training.input import Images, measure_input_speed, open_images
 from training.runs import (
@@ -192,6 +196,7 @@ def _open_run(
     )
     steps = Steps(config, len(images.classes), strategy)
     if chief:
+        remove_unfinished(output)  # a checkpoint that a killed process left is large
         write_config(output, config)
     progress = read_progress(output, steps.model, steps.optimizer, images.classes)
     # Start weights are loaded once; later they are in the state.
