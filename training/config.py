@@ -291,8 +291,10 @@ def _convert(value: object, expected: type) -> object:
 
 
 def _check_value(name: str, value: object, expected: type) -> None:
+    # Not isinstance: True would pass for a number.
     if type(value) is not expected:
         raise ValueError(f"{name} is of type {expected.__name__}. Received: {value!r}")
+    # TOML can write nan and inf.
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite. Received: {value!r}")
     if name in CHOICES and value not in CHOICES[name]:

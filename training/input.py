@@ -225,6 +225,7 @@ class Images:
     def _make_reader(
         self, split: str, config: Config
     ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        # Shards are resized for one size; folders serve all.
         source = self._get_source(split)
         side = compute_resized_side(config.image_size)
         if source.image_size not in (None, config.image_size):
@@ -335,6 +336,7 @@ def _open_files(
     report: Callable[[str], object],
 ) -> Images:
     listing = list_files(data, splits)
+    # Of all splits at once: one bar, and one result to keep.
     names = np.concatenate(list(listing.names.values()))
     corrupt = find_corrupt_files(listing.root, names, checked)
     for name, reason in corrupt.items():
@@ -361,6 +363,7 @@ def _open_shards(data: Path, splits: Sequence[str]) -> Images:
             f"{data}: the shards are incomplete, since there is no {INDEX}. Run python"
             " -m training records with the same folders again; it resumes."
         )
+    # Written last: where it is, all shards were.
     index = json.loads((data / INDEX).read_text(encoding="utf-8"))
     sources = {}
     for split in splits:
@@ -379,6 +382,7 @@ def _open_shards(data: Path, splits: Sequence[str]) -> Images:
 def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) -> int:
     """Compute the batch size of one machine's dataset."""
     _, machines = shard
+    # Otherwise, some machines would have fewer images than others of a batch.
     if batch % machines:
         raise ValueError(
             f"batch must be a multiple of the {machines} machines. Received: {batch}"

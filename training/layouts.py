@@ -122,6 +122,7 @@ def _list_split(
     folder = root / split
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder. {_describe_folder(root)}")
+    # Two kinds of layouts: a folder for each class, or all images in one.
     wnids, flat = _list_folders(folder), _list_images(folder)
     if wnids and flat:
         raise ValueError(
@@ -160,6 +161,7 @@ def _list_class_folders(
 def _describe_folder(folder: Path) -> str:
     """Say what is in a folder that is not as expected, and what would be."""
     names = sorted(entry.name for entry in os.scandir(folder))
+    # Five are enough to recognise a folder; some hold a million.
     content = ", ".join(names[:5]) or "nothing"
     if len(names) > 5:
         content += ", ..."
@@ -193,6 +195,7 @@ def _read_ground_truth(
 
 def _find_file(data: Path, name: str) -> Path | None:
     """Find a file in a folder or up to two levels below: archives unpack to these."""
+    # The nearest first.
     for pattern in (name, f"*/{name}", f"*/*/{name}"):
         paths = sorted(data.glob(pattern))
         if paths:
@@ -253,6 +256,7 @@ def _describe_bad_truth(path: Path, error: Exception) -> ValueError:
 def _look_up(
     path: Path, truth: Mapping[str, str], folder: Path, names: Sequence[str]
 ) -> list[str]:
+    # Without the suffix: Kaggle's table has none.
     missing = [name for name in names if Path(name).stem not in truth]
     if missing:
         raise ValueError(

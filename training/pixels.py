@@ -93,8 +93,10 @@ def scale_grey(plane: tf.Tensor) -> tf.Tensor:
     low = -_compute_upper_percentile(-pixels)
     high = _compute_upper_percentile(pixels)
     # The library's own rule: a plane that varies by rounding only is black.
-    constant = high - low <= SMALLEST_SPAN * tf.maximum(tf.abs(low), tf.abs(high))
-    return tf.where(constant, 0.0, tf.clip_by_value((plane - low) / (high - low), 0, 1))
+    largest = tf.maximum(tf.abs(low), tf.abs(high))
+    constant = high - low <= SMALLEST_SPAN * largest
+    scaled = tf.clip_by_value((plane - low) / (high - low), 0, 1)
+    return tf.where(constant, 0.0, scaled)
 
 
 def _compute_upper_percentile(pixels: tf.Tensor) -> tf.Tensor:

@@ -113,6 +113,7 @@ def write_epoch(
         write_atomically(run / "log.csv") as unfinished,
         unfinished.open("w", newline="") as file,
     ):
+        # Written anew each time: a line that is appended can be cut short.
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
         writer.writerows(history)
@@ -163,6 +164,7 @@ def read_progress(
         return Progress([], None)
     with np.load(run / STATE) as state:
         kept = json.loads(str(state["kept"]))
+        # Their order is that of the classifier's outputs.
         if kept["classes"] != list(classes):
             raise ValueError(
                 f"{run} holds a run of {len(kept['classes'])} other classes. Choose"

@@ -200,6 +200,7 @@ def open_study(config: Config, output: Path) -> optuna.Study:
             n_warmup_steps=max(config.warmup_epochs, config.epochs // 5)
         ),
     )
+    # Optuna keeps distributions, but not what is the same in all trials.
     if "config" not in study.user_attrs:
         study.set_user_attr("config", dataclasses.asdict(config))
     earlier = Config.from_values(study.user_attrs["config"])
@@ -216,6 +217,7 @@ def open_trial(
     """Draw trial ``number``, or take up one that ran when the search was killed."""
     import optuna
 
+    # Of seed and number, not of what was drawn before: that differs after a kill.
     seed = random.Random(f"{config.seed} {number}").getrandbits(32)
     # constant_liar: trials side by side do not all try the same.
     study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
@@ -295,6 +297,7 @@ class _Search:
             }
             if not busy:
                 return
+            # Whichever worker is first; none is asked in turn.
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index] # one of those it got
                 self._handle(worker, worker.receive(), bar)

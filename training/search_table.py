@@ -77,6 +77,7 @@ def _draw_trials(
     """Draw the trials in order, and their value against each parameter."""
     from matplotlib.figure import Figure
 
+    # The panel of the trials is twice as wide as those of the parameters.
     figure = Figure(figsize=(4.5 + 2.2 * len(parameters), 3.6), layout="constrained")
     widths = [2] + [1] * len(parameters)
     panels = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
@@ -84,6 +85,7 @@ def _draw_trials(
     _draw_panel(first, table, "number", {})
     for axes, (name, values) in zip(others, parameters.items()):
         _draw_panel(axes, table, name, values)
+    # The table is sorted by value; the line goes along the trials.
     complete = table[table["state"] == "complete"].sort_values("number")
     first.step(
         complete["number"],
@@ -106,6 +108,7 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, name: str, values: Mapping) -> 
     styles = (("complete", FILLED, FILLED), ("pruned", "none", EMPTY))
     for state, fill, edge in styles:
         shown = table[table["state"] == state]
+        # Choices have no order but that of the configuration.
         x = shown[name].map(choices.index) if choices else shown[name]
         axes.scatter(
             x, shown["value"], 24, fill, edgecolors=edge, alpha=0.7, label=state

@@ -85,6 +85,7 @@ def build_classifier(config: Config, classes: int) -> keras.Model:
     if config.architecture == "resnet":
         return build_network(
             config.depth,
+            # TOML has no null.
             None if config.attention == "none" else config.attention,
             taps,
             classes,
@@ -113,6 +114,7 @@ def freeze_layers(model: keras.Model, config: Config) -> None:
         ``freeze`` or ``train_only`` names no layer.
     """
     names = [layer.name for layer in model.layers]
+    # In the order of the network: what lies before a layer is below it.
     frozen: set[str] = set()
     if config.freeze:
         if config.freeze not in names:
@@ -286,6 +288,7 @@ class _FileWeights(NamedTuple):
 
 def _load_weights_file(model: keras.Model, path: Path) -> None:
     weights = _read_weights_file(path)
+    # By name, so that the file may have more taps than the network.
     for layer in model.layers:
         try:
             values = _choose_values(layer.name, weights)
@@ -350,6 +353,7 @@ def _unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
+    # One pass for all layers: what they compute does not change meanwhile.
     inputs = keras.Model(model.input, [layer.input for layer in norms])
     sums = [np.zeros(layer.gamma.shape) for layer in norms]
     squares = [np.zeros(layer.gamma.shape) for layer in norms]

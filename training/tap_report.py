@@ -85,6 +85,7 @@ def describe_table(table: pd.DataFrame) -> str:
     lines += _describe_best(table, "z_prime", "Z'")
     lines += _describe_best(table, "distance", "Distance")
     perfect = _count_perfect(table)
+    # A best one of many at 1.00 would be found by chance.
     if perfect > 1:
         lines.append(
             f"Balanced accuracy is 1.00 in {perfect} of {len(table)} rows: it cannot"
@@ -125,6 +126,7 @@ def _describe_best(table: pd.DataFrame, measure: str, name: str) -> Iterator[str
 
 
 def _judge(row: pd.Series, column: str) -> str:
+    # By the interval alone: the best tap was chosen on the same wells.
     if row[f"{column}_lower"] > 0:
         return "better"
     if row[f"{column}_upper"] < 0:
@@ -170,6 +172,7 @@ def draw_table(table: pd.DataFrame, title: str, path: Path) -> None:
         "block, in the order of the network (bars: 95 % intervals over wells; dashed:"
         " named taps together)"
     )
+    # Labels of two and three lines would not be one below the other.
     figure.align_ylabels(panels)
     figure.suptitle(title)
     figure.savefig(path, dpi=110, format="png")
@@ -205,6 +208,7 @@ def _draw_measure(
             weight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
+    # A line for comparison; none where there is nothing to put together.
     together = value.get(TOGETHER, np.nan)
     axes.axhline(together, color=RED, linewidth=1, linestyle="--", zorder=0)
     axes.margins(x=0.03, y=0.2)

@@ -138,10 +138,10 @@ def read_controls(
         )
     paths = images[controls].to_numpy()
     # Streamed: all planes of a plate at once may not fit into memory.
-    planes = np.stack(list(net.stream(paths.ravel(), read=read_plane, name=str)))
-    planes = planes.reshape(*paths.shape, net.width)
+    rows = list(net.stream(paths.ravel(), read=read_plane, name=str))
+    planes = np.stack(rows).reshape(*paths.shape, net.width)
     # Wells, not sites, are independent: sites of a well share its treatment.
-    by_well = np.stack([planes[rows].mean(axis=0) for rows in sites.values()])
+    by_well = np.stack([planes[chosen].mean(axis=0) for chosen in sites.values()])
     if not np.ptp(by_well, axis=0).any():
         raise ValueError(f"{plate}: the images of all control wells are alike.")
     return wells, _split_taps(by_well, net)
