@@ -49,7 +49,8 @@ def evaluate_run(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> S
     images = open_images(data, splits=("val",))
     if list(images.classes) != result["classes"]:
         raise ValueError(
-            f"{run} knows {len(result['classes'])} classes, and {data} holds others."
+            f"{run} was trained on {len(result['classes'])} classes, and {data} holds"
+            " others."
         )
     # On one device: of a run that took several, the scores are the same.
     steps = Steps(config, len(images.classes), tf.distribute.get_strategy())

@@ -129,8 +129,8 @@ class Images:
         """
         if not self.count_batches("train", batch):
             raise ValueError(
-                f"There are {self.count_images('train')} images to train: set batch to"
-                f" that at most, not {batch}."
+                f"batch must be at most {self.count_images('train')}, the number of"
+                f" images to train. Received: {batch}"
             )
         key = (config.seed, epoch)
         augment = self._make_augmenter(config, key)
@@ -217,8 +217,8 @@ class Images:
     def _get_source(self, split: str) -> Source:
         if split not in self.sources:
             raise ValueError(
-                f"Opened were the images of {', '.join(self.sources)}. Received:"
-                f" {split!r}"
+                f"split must be one of those opened: {', '.join(self.sources)}."
+                f" Received: {split!r}"
             )
         return self.sources[split]
 
@@ -390,7 +390,8 @@ def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) 
     own = batch // machines
     if per_replica and own % per_replica:
         raise ValueError(
-            f"Batches of {per_replica} do not fill a machine's {own} images of a step."
+            f"per_replica must divide the {own} images of a machine per step. Received:"
+            f" {per_replica}"
         )
     return per_replica or own
 

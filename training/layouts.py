@@ -260,7 +260,7 @@ def _look_up(
     missing = [name for name in names if Path(name).stem not in truth]
     if missing:
         raise ValueError(
-            f"{path} says nothing of {len(missing)} images in {folder}, the first"
-            f" {missing[0]}."
+            f"{path} does not name {len(missing)} of {len(names)} images in {folder},"
+            f" the first {missing[0]}."
         )
     return [truth[Path(name).stem] for name in names]
