@@ -49,6 +49,7 @@ def write_image_set(
     features : numpy.ndarray (n, n features), float32
         All images' features, in the order of the columns.
     """
+    # With leading zeros, the order of names is that of numbers.
     path = Path(folder) / object_name / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {FEATURES: features}
@@ -141,12 +142,14 @@ def _make_tables(
 
     key_table = pa.table(keys)
     fields = [*key_table.schema, *(pa.field(name, pa.float32()) for name in names)]
+    # All tables need the same types, also where an image set has no objects.
     schema = pa.schema(fields)
     start = 0
     pending: list[np.ndarray] = []
     for path in image_sets:
         with np.load(path) as content:
             pending.append(content[FEATURES])
+        # A table per image set would make row groups of one row, slow to read.
         is_last = path is image_sets[-1]
         if is_last or sum(map(len, pending)) >= ROWS:
             features = np.concatenate(pending)
