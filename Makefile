@@ -11,7 +11,7 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Real images, for the tests that run elsewhere, too.
 export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
 PACKAGES := stratonet stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
-IN_TWO := --numprocesses 2 --dist loadfile
+IN_TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # What the core and the transformer promise with any versions that pyproject.toml allows.
 CORE_TESTS := tests/test_packaging.py tests/stratonet tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
 

@@ -13,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from features import bbbc022, channels_of, folder_of_plate, seconds_of, with_stratonet
+from features import read_seconds, write_pipeline
 from pyarrow import parquet
+from screens import link_bbbc022_plate, list_channels, read_bbbc022
 
 from cellprofiler_plugin import headless
 from cellprofiler_plugin.batch_plan import plan_batches
@@ -58,9 +59,10 @@ def time_two_processes(pipeline, images, output):
 def main(data, output):
     output.mkdir(parents=True, exist_ok=True)
     pipeline = output / "with_stratonet.cppipe"
-    rows = bbbc022(data)
-    with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    images = folder_of_plate(data, output)
+    rows = read_bbbc022(data)
+    published = data / "BBBC022_Analysis_Final.cppipe"
+    write_pipeline(published, list_channels(rows), pipeline)
+    images = link_bbbc022_plate(data, output)
     one, two = output / "one", output / "two"
     alone = time_one_process(pipeline, images, one)
     together = time_two_processes(pipeline, images, two)
@@ -72,7 +74,7 @@ def main(data, output):
     for path in sorted(tables):
         verdict = "the same" if are_equal(path, two / path.name) else "DIFFERENT"
         print(f"{path.name}: {verdict}")
-    for name, values in seconds_of(one).items():
+    for name, values in read_seconds(one).items():
         print(f"{name}: {values.mean():.2f} s of the processor per site")
 
 
