@@ -211,6 +211,13 @@ def divide_image_sets(
     ------
     ValueError
         The image sets of a group do not follow each other.
+
+    Examples
+    --------
+    >>> ungrouped = [[1, 1], [2, 1], [3, 1]]
+    >>> run = RunPlan(ungrouped, [{}], [], [], False, 2, False, "digest")
+    >>> divide_image_sets(run, processes=2, images_per_batch=96)
+    [(1, 2), (3, 3)]
     """
     total = len(plan.image_sets)
     # Rounds of all processes, each with a part of the same size.

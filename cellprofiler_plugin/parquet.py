@@ -90,6 +90,22 @@ def gather_image_sets(
     ------
     OSError
         The file cannot be written. The image sets stay.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from pyarrow import parquet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     features = np.array([[0.5]], dtype=np.float32)
+    ...     for number in (2, 1):
+    ...         keys = {"ImageNumber": number, "Metadata_Well": f"A0{number}"}
+    ...         write_image_set(folder, "Image", number, keys, features)
+    ...     path = os.path.join(folder, "Image.parquet")
+    ...     names = ["StratoFeatures_High0000_DNA"]
+    ...     gather_image_sets(folder, "Image", names, {}, path)
+    ...     parquet.read_table(path)["Metadata_Well"].to_pylist()
+    2
+    ['A01', 'A02']
     """
     from stratonet.tables.writing import write_wide_table
 

@@ -73,6 +73,13 @@ def compute_unlikeness(features: np.ndarray, taps: Sequence[Tap]) -> np.ndarray:
     -------
     numpy.ndarray (n, taps), float
         0 where the features go up and down with the median; NaN for rows of NaN.
+
+    Examples
+    --------
+    >>> from stratonet import Tap
+    >>> rows = np.array([[0, 1, 2], [0, 1, 2], [0, 10, 20], [2, 1, 0]])
+    >>> compute_unlikeness(rows, [Tap("layer", width=3)]).ravel().round(6).tolist()
+    [0.0, 0.0, 0.0, 2.0]
     """
     edges = np.cumsum([tap.width for tap in taps])[:-1]
     unlikeness = np.full((len(features), len(taps)), np.nan)

@@ -33,7 +33,7 @@ from cellprofiler_core.workspace import Workspace
 
 from cellprofiler_plugin.batch_plan import RunPlan
 from stratonet import __version__
-from stratonet.naming import PREFIX
+from stratonet.naming import METADATA, PREFIX
 
 if TYPE_CHECKING:
     from cellprofiler_core.pipeline.event import Event
@@ -46,7 +46,7 @@ IDENTIFYING = (
     "Frame_",
     "Series_",
     "Objects",
-    "Metadata_",
+    METADATA,
 )
 # These write what can be put together from parts; their settings are looked at below.
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")

@@ -59,6 +59,12 @@ def read_or_empty(read: Callable[[], Names]) -> Names | list[Any]:
     -------
     sequence
         What ``read`` returns, or an empty list after an ``OSError`` or ``ValueError``.
+
+    Examples
+    --------
+    >>> from stratonet.network import read_card
+    >>> read_or_empty(lambda: read_card("nowhere.onnx").taps)
+    []
     """
     try:
         return read()
