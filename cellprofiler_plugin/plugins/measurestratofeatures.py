@@ -1,8 +1,7 @@
 """The module MeasureStratoFeatures, as CellProfiler loads it.
 
-CellProfiler takes a class whose name, in small letters, is that of its file. What it
-needs is in the package ``cellprofiler_plugin``, because CellProfiler would take every
-other file in this folder for a module too.
+CellProfiler takes the class whose name, in small letters, is that of its file. Its
+helpers are elsewhere, because CellProfiler takes every file here for a module.
 """
 
 from __future__ import annotations
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from cellprofiler_core.workspace import Workspace
 
     from stratonet.card import Card, Tap
-
-    # A column as CellProfiler declares it: object name, feature, type.
-    Column = tuple[str, str, str]
 
 
 class MeasureStratoFeatures(Module):
@@ -239,8 +235,8 @@ class MeasureStratoFeatures(Module):
         objects = ", ".join(self.get_object_names()) or "nothing yet"
         return f"{count:,} {content} for each of: {objects}."
 
-    def get_measurement_columns(self, pipeline: Pipeline) -> list[Column]:
-        """Declare the columns, for CellProfiler's exports and pickers."""
+    def get_measurement_columns(self, pipeline: Pipeline) -> list[tuple[str, str, str]]:
+        """Declare the columns: object name, feature and type of each."""
         declared = [measurements.FEATURE_SET]
         if self.reduce.value:
             declared.append(measurements.PROJECTION)

@@ -140,9 +140,10 @@ def alone(screen, tmp_path_factory):
     folder, _ = screen
     output = tmp_path_factory.mktemp("alone")
     data = f"--data-file={folder / 'load_data.csv'}"
-    headless.run_pipeline(
-        folder / "run.cppipe", output, ["Image.csv", "DefaultDB.db"], data
-    )
+    with quick_starts():
+        headless.run_pipeline(
+            folder / "run.cppipe", output, ["Image.csv", "DefaultDB.db"], data
+        )
     return output
 
 
