@@ -20,6 +20,7 @@ from stratonet import __version__
 
 if TYPE_CHECKING:
     from cellprofiler_plugin.headless import CellProfilerOptions
+    from stratonet.extraction import ImageSource
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.recipe import Objects
 
@@ -124,17 +125,59 @@ def _check_shard(shard: tuple[int, int]) -> None:
         raise ValueError(f"--shard K/N needs 1 ≤ K ≤ N. Received: {number}/{count}")
 
 
-def _evaluate(options):
-    report = _needs("evaluate", "stratonet_sklearn.report.report", "report")
-    given = vars(options)
-    del given["run"]
-    named = [_named(text) for text in given.pop("tables")]
+def _evaluate(options: argparse.Namespace) -> None:
+    write_report = _needs("evaluate", "stratonet_sklearn.report.report", "write_report")
+    from stratonet_sklearn.report.data import Split, Treatments
+
+    named = [_named(text) for text in options.tables]
     if len(dict(named)) < len(named):
         raise ValueError("Two tables have the same name. Give them names: NAME=TABLE.")
-    print(
-        report(
-            dict(named), given.pop("output"), progress=not given.pop("quiet"), **given
-        )
+    page = write_report(
+        dict(named),
+        options.output,
+        treatments=Treatments(
+            label=options.label,
+            compound=options.compound,
+            dose=options.dose,
+            control=options.control,
+        ),
+        split=Split(
+            group=options.group,
+            n_folds=options.n_folds,
+            seed=options.seed,
+            leave_out=options.leave_out,
+        ),
+        metadata=options.metadata,
+        images=_choose_images(options),
+        command=options.command,
+        progress=not options.quiet,
+    )
+    print(page)
+
+
+def _choose_images(options: argparse.Namespace) -> ImageSource | None:
+    """Return the source of the wells to show, if one was asked for."""
+    locating = {
+        "--pattern": options.pattern,
+        "--replace-path": options.replace,
+        "--endpoint": options.endpoint,
+        "--region": options.region,
+        "--anonymous": options.anonymous,
+    }
+    if options.images is None:
+        for flag, value in locating.items():
+            if value:
+                raise ValueError(f"{flag} only works with --images.")
+        return None
+    from stratonet.extraction import ImageSource
+
+    return ImageSource(
+        options.images,
+        pattern=options.pattern,
+        replace=options.replace,
+        endpoint=options.endpoint,
+        region=options.region,
+        anonymous=options.anonymous,
     )
 
 
@@ -342,8 +385,8 @@ def main(arguments=None):
         return options.run(options) or 0
     except KeyboardInterrupt:
         print(
-            "stratonet: stopped. What is finished is kept; give the same command"
-            " again.",
+            "stratonet: interrupted. Finished work is kept; run the same command again"
+            " to resume.",
             file=sys.stderr,
         )
         return 130
@@ -664,16 +707,22 @@ def _add_extract(commands: argparse._SubParsersAction[Any]) -> None:
     )
 
 
-def _add_evaluate(commands):
+_EVALUATE_FLAGS = {
+    "images": "--images",
+    "label": "--label",
+    "pattern": "--pattern",
+    "replace": "--replace-path OLD=NEW",
+    "tables": "TABLE",
+}
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
     command = commands.add_parser(
         "evaluate",
-        help=(
-            "tell how well features separate treatments, and compare sets of features,"
-            " in a report"
-        ),
+        help="measure how well features separate treatments; compare feature tables",
         description=(
             "Classify wells by their features, on splits that do not leak, score"
-            " retrieval, and write one page (report.html) with every figure as PNG and"
+            " retrieval, and write one page (report.html), with every figure as PNG and"
             " every number as CSV beside it."
         ),
     )
@@ -682,32 +731,29 @@ def _add_evaluate(commands):
         nargs="+",
         metavar="[NAME=]TABLE",
         help=(
-            "what extract or the plug-in wrote, any Parquet or CSV with Metadata_Well"
-            " and features, a folder of CellProfiler's CSV files, or its SQLite"
-            " database; the first is compared with the others"
+            "what extract or the plug-in wrote, any Parquet or CSV file with"
+            " Metadata_Well and features, a folder of CellProfiler's CSV files, or its"
+            " SQLite database; the first is compared with the others"
         ),
     )
     command.add_argument(
         "--output", required=True, type=Path, metavar="DIR", help="folder of the report"
     )
-    command.set_defaults(run=_evaluate)
+    command.set_defaults(run=_evaluate, flags=_EVALUATE_FLAGS)
+    _add_treatments(command)
+    _add_split(command)
+    _add_images(command)
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
 
+
+def _add_treatments(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group(
-        "columns (Metadata_..., with or without that beginning)"
+        "treatments (columns Metadata_..., with or without that beginning)"
     )
     group.add_argument(
         "--label",
         metavar="COLUMN",
         help="the class; rows where it is empty are not classified",
-    )
-    group.add_argument(
-        "--group",
-        default="well",
-        metavar="COLUMN",
-        help=(
-            "what is never divided between training and test: well, plate, batch,"
-            " compound, ... (default: %(default)s)"
-        ),
     )
     group.add_argument(
         "--compound", metavar="COLUMN", help="the compound, for retrieval"
@@ -720,16 +766,27 @@ def _add_evaluate(commands):
         dest="control",
         type=_equals,
         metavar="COLUMN=VALUE",
-        help="what the negative controls have",
+        help="column and value of the negative controls",
     )
     group.add_argument(
         "--metadata",
         type=Path,
         metavar="TABLE",
-        help="CSV or Parquet with more columns for each Plate and Well",
+        help="CSV or Parquet file with more columns for each plate and well",
     )
 
-    group = command.add_argument_group("how")
+
+def _add_split(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("training and test")
+    group.add_argument(
+        "--group",
+        default="well",
+        metavar="COLUMN",
+        help=(
+            "what is never divided between training and test: well, plate, batch,"
+            " compound, ... (default: %(default)s)"
+        ),
+    )
     group.add_argument(
         "--leave-out",
         type=_names,
@@ -748,15 +805,44 @@ def _add_evaluate(commands):
     group.add_argument(
         "--seed", type=int, default=0, metavar="N", help="default: %(default)s"
     )
+
+
+def _add_images(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "images of typical and misclassified wells (as extract takes them)"
+    )
     group.add_argument(
         "--images",
         metavar="SOURCE",
+        help="a LoadData table, a folder, or jump:SOURCE/BATCH/PLATE",
+    )
+    group.add_argument(
+        "--pattern",
+        metavar="NAME|REGEX",
+        help="how files of a folder are named (default: the known pattern that fits)",
+    )
+    group.add_argument(
+        "--replace-path",
+        dest="replace",
+        type=_equals,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
         help=(
-            "images to show, as extract takes them: the most typical and most mistaken"
-            " wells"
+            "replace the beginning of the paths in a table; can be given more than once"
         ),
     )
-    group.add_argument("--quiet", action="store_true", help="no progress bar")
+    group.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="of an S3 service (default: AWS_ENDPOINT_URL, else AWS)",
+    )
+    group.add_argument(
+        "--region", help="of the buckets (default: AWS_REGION or AWS_DEFAULT_REGION)"
+    )
+    group.add_argument(
+        "--anonymous", action="store_true", help="never sign requests to S3"
+    )
 
 
 def _write_card(options: argparse.Namespace) -> None:

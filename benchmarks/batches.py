@@ -1,10 +1,11 @@
-"""A pipeline with MeasureStratoFeatures in one CellProfiler process and in several: the same tables, and the time.
+"""A pipeline in one CellProfiler process and in several: the same tables, and the time.
 
     python benchmarks/batches.py DATA/bbbc022 [OUTPUT]
 
-The pipeline published with BBBC022, with our module in place of its exports. One
-process is ``cellprofiler -c -r``, two are ``stratonet run-cellprofiler -n 2``. Every
-table is compared cell for cell, times and time stamps left out."""
+The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports.
+One process is ``cellprofiler -c -r``, two are ``stratonet run-cellprofiler -n 2``.
+Every table is compared cell for cell, without times and time stamps.
+"""
 
 import csv
 import re
@@ -12,66 +13,69 @@ import sys
 import time
 from pathlib import Path
 
-from features import (
-    Batches,
-    bbbc022,
-    channels_of,
-    folder_of_plate,
-    seconds_of,
-    with_stratonet,
-)
+from features import read_seconds, write_pipeline
 from pyarrow import parquet
+from screens import link_bbbc022_plate, list_channels, read_bbbc022
 
 from cellprofiler_plugin import headless
+from cellprofiler_plugin.batch_plan import plan_batches
+from cellprofiler_plugin.batches import Batches
+from cellprofiler_plugin.headless import CellProfilerOptions
 
 TIMES = re.compile("ExecutionTime|Timestamp")
 
 
-def cells(path):
+def read_cells(path):
+    """The cells of a CSV table; times are columns, or rows of the experiment."""
     with open(path, newline="") as file:
-        rows = list(csv.reader(file))
-    keep = [column for column, name in enumerate(rows[0]) if not TIMES.search(name)]
-    return [
-        [row[column] for column in keep] for row in rows if not TIMES.search(row[0])
-    ]
+        header, *rows = csv.reader(file)
+    keep = [column for column, name in enumerate(header) if not TIMES.search(name)]
+    rows = [header, *(row for row in rows if not TIMES.search(row[0]))]
+    return [[row[column] for column in keep] for row in rows]
 
 
-def same(first, second):
+def are_equal(first, second):
     if first.suffix == ".parquet":
         return parquet.read_table(first).equals(parquet.read_table(second))
-    return cells(first) == cells(second)
+    return read_cells(first) == read_cells(second)
+
+
+def time_one_process(pipeline, images, output):
+    began = time.monotonic()
+    headless.run_pipeline(
+        pipeline, output, ["Image.csv"], f"--image-directory={images}"
+    )
+    return time.monotonic() - began
+
+
+def time_two_processes(pipeline, images, output):
+    began = time.monotonic()
+    options = CellProfilerOptions(image_directory=images)
+    plan = plan_batches(pipeline, output, options, processes=2)
+    Batches(plan).run(progress=False)
+    return time.monotonic() - began
 
 
 def main(data, output):
     output.mkdir(parents=True, exist_ok=True)
     pipeline = output / "with_stratonet.cppipe"
-    rows = bbbc022(data)
-    with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    images = folder_of_plate(data, output)
+    rows = read_bbbc022(data)
+    published = data / "BBBC022_Analysis_Final.cppipe"
+    write_pipeline(published, list_channels(rows), pipeline)
+    images = link_bbbc022_plate(data, output)
     one, two = output / "one", output / "two"
-    seconds = []
-    for run in (
-        lambda: headless.run_pipeline(
-            pipeline, one, ["Image.csv"], f"--image-directory={images}"
-        ),
-        lambda: Batches(pipeline, two, {"image-directory": images}, processes=2).run(
-            quiet=True
-        ),
-    ):
-        began = time.monotonic()
-        run()
-        seconds.append(time.monotonic() - began)
+    alone = time_one_process(pipeline, images, one)
+    together = time_two_processes(pipeline, images, two)
     print(
-        f"{len(rows)} image sets: one process {seconds[0]:.0f} s, two {seconds[1]:.0f}"
-        f" s ({seconds[0] / seconds[1]:.2f})"
+        f"{len(rows)} image sets: one process {alone:.0f} s, two {together:.0f} s"
+        f" ({alone / together:.2f})"
     )
-    names = sorted(
-        path.name for path in one.iterdir() if path.suffix in (".csv", ".parquet")
-    )
-    for name in names:
-        print(f"{name}: {'the same' if same(one / name, two / name) else 'DIFFERENT'}")
-    for name, values in seconds_of(one).items():
-        print(f"{name}: {values.mean():.2f} s of the processor a site")
+    tables = [path for path in one.iterdir() if path.suffix in (".csv", ".parquet")]
+    for path in sorted(tables):
+        verdict = "the same" if are_equal(path, two / path.name) else "DIFFERENT"
+        print(f"{path.name}: {verdict}")
+    for name, values in read_seconds(one).items():
+        print(f"{name}: {values.mean():.2f} s of the processor per site")
 
 
 if __name__ == "__main__":

@@ -1,34 +1,45 @@
-"""Feature tables of three real data sets: StratoNet, ResNet-50 and CellProfiler, and two floors.
+"""Feature tables of three real data sets, which docs/results.md compares.
 
     python benchmarks/features.py DATA OUTPUT
 
-DATA holds bbbc013, mitocheck and bbbc022. OUTPUT gets a folder for each, with a table a
-set of features, as ``stratonet evaluate`` takes them:
+DATA holds bbbc013, mitocheck and bbbc022 (see screens.py). OUTPUT gets a folder for
+each, with one table per set of features, as ``stratonet evaluate`` takes them:
 - stratonet: by ``stratonet extract`` (BBBC022: by MeasureStratoFeatures, in the same
   run as CellProfiler's features);
-- resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features a
+- resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features per
   channel, by ``stratonet extract``;
 - cellprofiler: by bbbc013.cppipe and mitocheck.cppipe beside this file, and by the
   pipeline published with BBBC022;
-- intensity.parquet: mean, standard deviation and percentiles of each plane, as it lies
-  in its file;
-- noise.parquet: random numbers, as many as StratoNet has features. BBBC022's images are
-  corrected by its illumination functions, as the pipeline does, for all but
-  intensity.parquet. What is there is not made again."""
+- intensity.parquet: mean, standard deviation and percentiles of each plane, as it is in
+  its file;
+- noise.parquet: random numbers, as many as StratoNet has features.
+
+BBBC022's images are corrected by its illumination functions, as the pipeline does, for
+all but intensity.parquet. Tables that exist are not made again. About half an hour on 2
+cores.
+"""
+
+from __future__ import annotations
 
 import argparse
 import dataclasses
 import logging
 import os
+import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from screens import SCREENS, link_bbbc022_plate, list_channels, write_load_data
 
 from cellprofiler_plugin import headless
+from cellprofiler_plugin.batch_plan import plan_batches
 from cellprofiler_plugin.batches import Batches
+from cellprofiler_plugin.headless import CellProfilerOptions
 from stratonet.card import Tap
 from stratonet.extraction import extract
 from stratonet.files.images import read_plane
@@ -36,92 +47,32 @@ from stratonet.network import StratoNet
 
 HERE = Path(__file__).parent
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+# Groups of CellProfiler's measurements that say something of a nucleus; positions do
+# not.
+MEASUREMENTS = (
+    "AreaShape",
+    "Intensity",
+    "Texture",
+    "Granularity",
+    "RadialDistribution",
+)
+MITOCHECK_CENTER = 31.5  # of images of 64 x 64 pixels
+
+Step = Callable[[Path], None]
 
 
-def bbbc013(data):
-    """One plate, 96 wells; the classes are the controls and the doses that work."""
-    labels = pd.read_csv(data / "labels.csv")
-    works = ((labels.treatment == "wortmannin") & (labels.conc >= 31)) | (
-        (labels.treatment == "LY294002") & (labels.conc >= 10)
-    )
-    rows = pd.DataFrame(
-        {
-            "Metadata_Plate": labels.plate,
-            "Metadata_Well": labels.well,
-            "Metadata_Row": labels.well.str[0],
-            "Metadata_Role": labels.role,
-            "Metadata_Compound": labels.treatment,
-            "Metadata_Dose": labels.conc,
-            "Metadata_Class": labels.treatment.where(
-                works | (labels.role == "negcon"), ""
-            ),
-        }
-    )
-    return with_images(
-        rows,
-        data,
-        {channel: labels[f"file_{channel}"] for channel in ("GFP_FKHR", "DNA_DRAQ")},
-    )
-
-
-def mitocheck(data):
-    """3,277 single nuclei of 67 plates; a nucleus stands for a site."""
-    labels = pd.read_csv(data / "labels.csv", dtype=str)
-    rows = pd.DataFrame(
-        {
-            "Metadata_Plate": labels.plate,
-            "Metadata_Well": labels.well_pos,
-            "Metadata_Site": np.arange(1, len(labels) + 1).astype(str),
-            "Metadata_Phenotype": labels.phenotype,
-        }
-    )
-    return with_images(rows, data, {"H2B": labels.file})
-
-
-def bbbc022(data):
-    """6 wells of 2 sites, each with a compound of its own."""
-    labels = pd.read_csv(data / "labels.csv", dtype=str)
-    rows = pd.DataFrame(
-        {
-            "Metadata_Plate": labels.plate,
-            "Metadata_Well": labels.well,
-            "Metadata_Site": labels.site,
-            "Metadata_Compound": labels.compound,
-        }
-    )
-    channels = [
-        name.removeprefix("file_") for name in labels if name.startswith("file_")
-    ]
-    files = {channel: labels[f"file_{channel}"] for channel in channels}
-    files.update(
-        {
-            f"Illum{channel}": labels.plate + f"_Illum{channel}.mat"
-            for channel in channels
-        }
-    )
-    return with_images(rows, data, files)
-
-
-def with_images(rows, folder, files):
-    """LoadData's columns."""
-    for channel, names in files.items():
-        paths = [folder / name for name in names]
-        rows[f"FileName_{channel}"] = [path.name for path in paths]
-        rows[f"PathName_{channel}"] = [str(path.parent) for path in paths]
-    return rows
-
-
-def resnet50(path):
-    """Weights file of the published ResNet-50, whole, with our card's preprocessing."""
-    if path.exists():
-        return path
+def write_resnet50(path: Path) -> None:
+    """Write the published ResNet-50, whole, with our card's preprocessing."""
+    # Not installed, but in the checkout; and TensorFlow only where it is needed.
+    sys.path.append(str(HERE.parent))
     from training import architecture, transfer
-    from training.export import export
+    from training.export import export_model
     from training.start import CACHE
 
-    layer = architecture.block_names(50)[-1]
-    model = architecture.build(50, attention=None, taps=[layer])
-    transfer.transfer(model, transfer.read_published(transfer.fetch(CACHE)))
+    layer = architecture.list_blocks(50)[-1]
+    model = architecture.build_network(50, attention=None, taps=[layer])
+    published = transfer.read_published(transfer.fetch_archive(CACHE))
+    transfer.transfer_weights(model, published)
     card = dataclasses.replace(
         StratoNet.load().card,
         name="resnet50",
@@ -134,56 +85,75 @@ def resnet50(path):
             "He et al. (2016). Deep residual learning for image recognition. CVPR."
         ),
     )
-    export(model, card, path)
-    return path
+    export_model(model, card, path)
 
 
-def intensity(rows, path):
-    channels = channels_of(rows)
+def write_intensity(rows: pd.DataFrame, path: Path) -> None:
+    """Write the distribution of grey values of each plane."""
+    channels = list_channels(rows)
 
-    def measure(row):
-        values = []
+    def measure_row(row: dict[str, str]) -> list[float]:
+        values: list[float] = []
         for channel in channels:
-            plane = read_plane(
-                os.path.join(row[f"PathName_{channel}"], row[f"FileName_{channel}"])
-            )
+            folder, name = row[f"PathName_{channel}"], row[f"FileName_{channel}"]
+            plane = read_plane(os.path.join(folder, name))
             values += [plane.mean(), plane.std(), *np.percentile(plane, PERCENTILES)]
         return values
 
     with ThreadPoolExecutor() as pool:
-        values = list(pool.map(measure, rows.to_dict("records")))
-    names = [
-        f"{what}_{channel}"
-        for channel in channels
-        for what in ("mean", "sd", *(f"p{one}" for one in PERCENTILES))
-    ]
-    write(rows, pd.DataFrame(values, columns=names, dtype=np.float32), path)
+        values = list(pool.map(measure_row, rows.to_dict("records")))
+    statistics = ["mean", "sd", *(f"p{percentile}" for percentile in PERCENTILES)]
+    columns = [f"{name}_{channel}" for channel in channels for name in statistics]
+    write_table(rows, pd.DataFrame(values, columns=columns, dtype=np.float32), path)
 
 
-def noise(rows, path):
-    width = len(StratoNet.load().feature_names(channels_of(rows)))
-    values = np.random.default_rng(0).normal(size=(len(rows), width)).astype(np.float32)
-    write(rows, pd.DataFrame(values).add_prefix("noise_"), path)
+def write_noise(rows: pd.DataFrame, path: Path) -> None:
+    """Write random numbers: what a report says of these is chance."""
+    width = len(StratoNet.load().feature_names(list_channels(rows)))
+    values = np.random.default_rng(0).normal(size=(len(rows), width))
+    table = pd.DataFrame(values.astype(np.float32)).add_prefix("noise_")
+    write_table(rows, table, path)
 
 
-def write(rows, features, path):
-    metadata = rows[[name for name in rows if name.startswith("Metadata_")]]
+def write_table(rows: pd.DataFrame, features: pd.DataFrame, path: Path) -> None:
+    """Write features beside the metadata of their image sets."""
+    metadata = rows[[column for column in rows if column.startswith("Metadata_")]]
     pd.concat([metadata, features], axis=1).to_parquet(path)
 
 
-def cellprofiler(pipeline, images, output):
-    """CellProfiler on all cores.
+def run_extract(
+    table: Path, output: Path, weights: str = "stratonet50", illumination: str = ""
+) -> None:
+    """Run ``stratonet extract`` on a table; it resumes by itself."""
+    extract(
+        str(table),
+        str(output),
+        weights=weights,
+        illumination=illumination or None,
+        quiet=True,
+    )
+
+
+def run_cellprofiler(pipeline: Path, images: Path, output: Path) -> None:
+    """Run CellProfiler on all cores.
 
     ``images``: LoadData's table, or the folder for pipelines that begin with Images.
     """
-    given = {"data-file" if images.suffix == ".csv" else "image-directory": images}
-    partial = output.with_name(f"{output.name}.partial")
-    print(Batches(pipeline, partial, given).run(quiet=True))
-    partial.rename(output)
+    if images.suffix == ".csv":
+        options = CellProfilerOptions(data_file=images)
+    else:
+        options = CellProfilerOptions(image_directory=images)
+    partial_output = output.with_name(f"{output.name}.partial")
+    plan = plan_batches(pipeline, partial_output, options)
+    print(Batches(plan).run(progress=False))
+    partial_output.rename(output)
 
 
-def with_stratonet(published, channels, path):
-    """A pipeline with MeasureStratoFeatures in place of its exports, and ExportToSpreadsheet."""
+def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> None:
+    """Write a pipeline with MeasureStratoFeatures in place of its exports.
+
+    ExportToSpreadsheet comes last, for the measurements of all other modules.
+    """
     from cellprofiler_core import preferences
 
     preferences.set_headless()
@@ -198,164 +168,125 @@ def with_stratonet(published, channels, path):
     fill_modules()
     pipeline = Pipeline()
     pipeline.load(str(published))
-    for module in [
-        module
-        for module in pipeline.modules()
-        if module.module_name.startswith("Export")
-    ]:
-        pipeline.remove_module(module.module_num)
-    ours, export = (
-        instantiate_module(name)
-        for name in ("MeasureStratoFeatures", "ExportToSpreadsheet")
-    )
-    ours.images.value, ours.output.value = ", ".join(channels), "A Parquet file"
+    for module in list(pipeline.modules()):
+        if module.module_name.startswith("Export"):
+            pipeline.remove_module(module.module_num)
+    stratonet = instantiate_module("MeasureStratoFeatures")
+    stratonet.images.value = ", ".join(channels)
+    stratonet.output.value = "A Parquet file"
+    export = instantiate_module("ExportToSpreadsheet")
     export.wants_prefix.value = False
-    for module in (ours, export):
+    for module in (stratonet, export):
         module.set_module_num(len(pipeline.modules()) + 1)
         pipeline.add_module(module)
     with open(path, "w") as file:
         pipeline.dump(file)
 
 
-def both_in_one_run(data, rows, output):
-    """BBBC022.
-
-    The published pipeline with our module, and the seconds of the processor for each
-    site.
-    """
+def run_bbbc022(data: Path, rows: pd.DataFrame, output: Path) -> None:
+    """Run the published pipeline with our module; keep the time of both."""
     pipeline = output.with_name("with_stratonet.cppipe")
-    with_stratonet(data / "BBBC022_Analysis_Final.cppipe", channels_of(rows), pipeline)
-    cellprofiler(pipeline, folder_of_plate(data, output.parent), output)
-    (output / "StratoFeatures_Image.parquet").rename(
-        output.with_name("stratonet.parquet")
-    )
-    seconds_of(output).to_csv(output.with_name("seconds.csv"), index=False)
+    published = data / "BBBC022_Analysis_Final.cppipe"
+    write_pipeline(published, list_channels(rows), pipeline)
+    run_cellprofiler(pipeline, link_bbbc022_plate(data, output.parent), output)
+    features = output / "StratoFeatures_Image.parquet"
+    features.rename(output.with_name("stratonet.parquet"))
+    read_seconds(output).to_csv(output.with_name("seconds.csv"), index=False)
 
 
-def folder_of_plate(data, output):
-    """A folder with BBBC022's images that has the name of the plate.
-
-    The pipeline takes it from there.
-    """
-    folder = output / "20585"
-    folder.mkdir(exist_ok=True)
-    for path in [*data.glob("*.tif"), *data.glob("*.mat")]:
-        if not (folder / path.name).exists():
-            (folder / path.name).symlink_to(path)
-    return folder
-
-
-def seconds_of(output):
-    """Seconds of the processor for each site, by what they were spent on."""
+def read_seconds(output: Path) -> pd.DataFrame:
+    """Read seconds of the processor for each site, by what they were spent on."""
     images = pd.read_csv(output / "Image.csv")
-    times = images.filter(regex="^ExecutionTime_").rename(
-        columns=lambda name: name[len("ExecutionTime_00") :]
-    )
+    times = images.filter(regex="^ExecutionTime_")
+    # Names are such as ExecutionTime_07MeasureTexture; a module may stand twice.
+    times.columns = times.columns.str.replace(r"^ExecutionTime_\d\d", "", regex=True)
     times = times.T.groupby(level=0, sort=False).sum().T
-    ours = times.pop("MeasureStratoFeatures")
-    measures = times[[name for name in times if name.startswith("Measure")]].sum(axis=1)
-    segments = times.sum(axis=1) - measures
+    stratonet = times.pop("MeasureStratoFeatures")
+    measures = times.filter(regex="^Measure").sum(axis=1)
+    rest = times.sum(axis=1) - measures
     return pd.DataFrame(
         {
-            "StratoNet": ours,
+            "StratoNet": stratonet,
             "CellProfiler: measurements": measures,
-            "CellProfiler: reading, segmentation": segments,
+            "CellProfiler: reading, segmentation": rest,
         }
     )
 
 
-def central_nuclei(folder, rows, path):
-    """MitoCheck.
+def write_central_nuclei(folder: Path, rows: pd.DataFrame, path: Path) -> None:
+    """Write the measurements of the nucleus nearest to the centre of each image.
 
-    The measurements of the nucleus nearest to the centre of each image; NaN where none
-    was found.
+    NaN where CellProfiler found none.
     """
-    images, nuclei = (
-        pd.read_csv(folder / f"{name}.csv") for name in ("Image", "Nuclei")
+    nuclei = pd.read_csv(folder / "Nuclei.csv")
+    distances = np.hypot(
+        nuclei.AreaShape_Center_X - MITOCHECK_CENTER,
+        nuclei.AreaShape_Center_Y - MITOCHECK_CENTER,
     )
-    away = np.hypot(nuclei.AreaShape_Center_X - 31.5, nuclei.AreaShape_Center_Y - 31.5)
-    nuclei = nuclei.loc[away.groupby(nuclei.ImageNumber).idxmin()].set_index(
-        "ImageNumber"
-    )
-    kinds = ("AreaShape", "Intensity", "Texture", "Granularity", "RadialDistribution")
-    nuclei = nuclei[[name for name in nuclei if name.startswith(kinds)]].add_prefix(
-        "Nuclei_"
-    )
-    images = images.set_index("ImageNumber")
-    images = images[[name for name in images if name.startswith(kinds)]].add_prefix(
-        "Image_"
-    )
+    nearest = distances.groupby(nuclei.ImageNumber).idxmin()
+    nuclei = choose_measurements(nuclei.loc[nearest]).add_prefix("Nuclei_")
+    images = choose_measurements(pd.read_csv(folder / "Image.csv")).add_prefix("Image_")
     features = images.join(nuclei).sort_index().reset_index(drop=True)
-    write(
-        rows,
-        features.drop(
-            columns=features.filter(regex="_Center_|_BoundingBox").columns
-        ).astype(np.float32),
-        path,
-    )
+    # Where a nucleus is in its image says nothing of its phenotype.
+    positions = features.filter(regex="_Center_|_BoundingBox").columns
+    write_table(rows, features.drop(columns=positions).astype(np.float32), path)
 
 
-def channels_of(rows):
-    names = [
-        name.removeprefix("FileName_") for name in rows if name.startswith("FileName_")
-    ]
-    return [name for name in names if not name.startswith("Illum")]
+def choose_measurements(table: pd.DataFrame) -> pd.DataFrame:
+    """Choose what CellProfiler measured, by image number."""
+    table = table.set_index("ImageNumber")
+    return table[[column for column in table if column.startswith(MEASUREMENTS)]]
 
 
-def main():
+def list_steps(
+    name: str, data: Path, rows: pd.DataFrame, folder: Path, network: Path
+) -> dict[str, Step]:
+    """List the tables of a data set, and what makes each."""
+    table = folder / "images.csv"
+    illumination = "divide" if name == "bbbc022" else ""
+    steps: dict[str, Step] = {
+        "intensity.parquet": partial(write_intensity, rows),
+        "noise.parquet": partial(write_noise, rows),
+        "resnet50": partial(
+            run_extract, table, weights=str(network), illumination=illumination
+        ),
+    }
+    if name == "bbbc022":
+        steps["cellprofiler"] = partial(run_bbbc022, data, rows)
+        return steps
+    steps["stratonet"] = partial(run_extract, table)
+    pipeline = HERE / f"{name}.cppipe"
+    steps["cellprofiler"] = partial(run_cellprofiler, pipeline, table)
+    if name == "mitocheck":
+        measured = folder / "cellprofiler"
+        steps["cellprofiler.parquet"] = partial(write_central_nuclei, measured, rows)
+    return steps
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    network = resnet50(output / "resnet50.onnx")
-    for read in (bbbc013, mitocheck, bbbc022):
-        name, folder = read.__name__, output / read.__name__
+    network = output / "resnet50.onnx"
+    if not network.exists():
+        write_resnet50(network)
+    for name, read_screen in SCREENS.items():
+        data, folder = options.data.resolve() / name, output / name
         folder.mkdir(exist_ok=True)
-        data, loaded = options.data.resolve() / name, folder / "images.csv"
-        rows = read(data)
-        rows.rename(
-            columns=lambda name: (
-                name if name.startswith("Metadata_") else f"Image_{name}"
-            )
-        ).to_csv(loaded, index=False)
-        correct = "divide" if read is bbbc022 else None
-        steps = {
-            "intensity.parquet": lambda path: intensity(rows, path),
-            "noise.parquet": lambda path: noise(rows, path),
-            "resnet50": lambda path: extract(
-                str(loaded),
-                str(path),
-                weights=str(network),
-                illumination=correct,
-                quiet=True,
-            ),
-        }
-        if read is bbbc022:
-            steps["cellprofiler"] = lambda path: both_in_one_run(data, rows, path)
-        else:
-            steps["stratonet"] = lambda path: extract(
-                str(loaded), str(path), quiet=True
-            )
-            steps["cellprofiler"] = lambda path: cellprofiler(
-                HERE / f"{name}.cppipe", loaded, path
-            )
-        if read is mitocheck:
-            steps["cellprofiler.parquet"] = lambda path: central_nuclei(
-                folder / "cellprofiler", rows, path
-            )
-        for step, make in steps.items():
+        rows = read_screen(data)
+        write_load_data(rows, folder / "images.csv")
+        for step, make in list_steps(name, data, rows, folder, network).items():
             # What extract has begun, it finishes by itself.
             if (folder / step).exists() and step not in ("stratonet", "resnet50"):
                 continue
             began = time.monotonic()
             make(folder / step)
-            print(
-                f"{name} {step}: {len(rows):,} image sets,"
-                f" {time.monotonic() - began:.0f} s",
-                flush=True,
-            )
+            seconds = time.monotonic() - began
+            message = f"{name} {step}: {len(rows):,} image sets, {seconds:.0f} s"
+            print(message, flush=True)
 
 
 if __name__ == "__main__":

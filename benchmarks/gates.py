@@ -1,4 +1,4 @@
-"""Are new weights as good as the base? Weights files held against one another on three real data sets.
+"""Are new weights as good as the base? Weights files compared on three real data sets.
 
     python benchmarks/gates.py DATA BASE CANDIDATE... [--output benchmarks/gates.csv]
     [--cache FOLDER]
@@ -10,9 +10,8 @@ taps low, medium and high, by name or path; all images reach them as grey planes
   train, top-1 on val;
 - probe_low, probe_medium, probe_high: the same on each tap alone;
 - mitocheck_choice, mitocheck_heldout: 16 phenotypes, RBF SVM, 5 folds by plate,
-  balanced accuracy on
-  each half of the plates. Candidates may be chosen by the first; the second is for
-  reporting the one that was chosen;
+  balanced accuracy on each half of the plates. Candidates may be chosen by the first;
+  the second is for reporting the one that was chosen;
 - bbbc013_controls, bbbc013_dose: as in scaling.py, see there;
 - bbbc013_z: Z'-factor of the controls' scores by the same SVMs (Zhang et al. 1999).
 
@@ -21,205 +20,276 @@ base, and the 95 % interval of that difference over paired bootstrap draws of wh
 predicted (val images, plates, wells). The classifiers are not trained anew for a draw.
 """
 
+from __future__ import annotations
+
 import argparse
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 from scipy.stats import spearmanr
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from stratonet import StratoNet
+from stratonet.card import Tap
 from stratonet.files.images import read_plane
-from stratonet_demo import tell_controls_apart
 from stratonet_sklearn.datasets import read_plate
+from stratonet_sklearn.evaluation.separation import (
+    compute_z_prime,
+    fit_probe,
+    separate_controls,
+)
 
 TAPS = ["low", "medium", "high"]
 DRAWS = 2000
+COLUMNS = [
+    "weights",
+    "feature_set_id",
+    "measure",
+    "value",
+    "difference",
+    "low",
+    "high",
+]
 
 
-class Outcome(NamedTuple):
-    """Predictions for samples that were held out.
+@dataclass(frozen=True)
+class Planes:
+    """The planes of a data set: how one is read, where they are, and their labels."""
 
-    Samples of one unit are drawn together in a bootstrap.
+    read: Callable[[Path], np.ndarray]
+    paths: Sequence[Path]
+    labels: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Predictions for samples that were held out, and what judges them.
+
+    Samples of one group are drawn together in a bootstrap.
     """
 
     predicted: np.ndarray
     truth: np.ndarray
-    units: np.ndarray
-    judge: Callable
+    groups: np.ndarray
+    judge: Callable[[np.ndarray, np.ndarray], float]
 
-    def value(self, rows=slice(None)):
+    def compute_value(self) -> float:
+        return self.judge(self.predicted, self.truth)
+
+    def compute_draw(self, rows: np.ndarray) -> float:
         return self.judge(self.predicted[rows], self.truth[rows])
 
 
-def top1(predicted, truth):
+def compute_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
     return np.mean(predicted == truth)
 
 
-def balanced_accuracy(predicted, truth):
-    """Mean recall of the classes present, which are numbers from 0."""
-    right, all_ = np.bincount(truth, predicted == truth), np.bincount(truth)
-    return np.mean(right[all_ > 0] / all_[all_ > 0])
+def compute_balanced_accuracy(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Compute the mean recall of the classes present, which are numbers from 0."""
+    right = np.bincount(truth, predicted == truth)
+    total = np.bincount(truth)
+    # A draw can lack a class.
+    present = total > 0
+    return np.mean(right[present] / total[present])
 
 
-def dose_correlation(score, dose):
-    return spearmanr(score, dose).statistic
+def compute_dose_correlation(scores: np.ndarray, doses: np.ndarray) -> float:
+    return spearmanr(scores, doses).statistic
 
 
-def z_factor(score, positive):
-    """1 - 3 (sd + sd) / |mean - mean|.
-
-    1 at best, below 0 where the controls overlap.
-    """
-    groups = score[positive], score[~positive]
-    spread = sum(group.std(ddof=1) if len(group) > 1 else np.nan for group in groups)
-    return 1 - 3 * spread / abs(groups[0].mean() - groups[1].mean())
+def compute_z(scores: np.ndarray, positive: np.ndarray) -> float:
+    return float(compute_z_prime(scores, ~positive, positive))
 
 
-def read_grey(path):
+def read_grey(path: Path) -> np.ndarray:
+    # As python -m training evaluate reads photographs; training is not installed.
     return np.asarray(Image.open(path).convert("L"))
 
 
-def read_data(data):
-    """``{data set: (reader of a plane, paths, labels)}``."""
+def read_data(data: Path) -> dict[str, Planes]:
     photos = sorted((data / "imagenet20").glob("*/*/*.JPEG"))
-    parts = pd.DataFrame(
+    # DATA/imagenet20/<split>/<wnid>/<name>.JPEG
+    labels = pd.DataFrame(
         {
-            "part": [path.parts[-3] for path in photos],
+            "split": [path.parts[-3] for path in photos],
             "wnid": [path.parts[-2] for path in photos],
         }
     )
     nuclei = pd.read_csv(data / "mitocheck" / "labels.csv")
+    files = [data / "mitocheck" / name for name in nuclei.file]
     channels, wells = read_plate(data / "bbbc013")
+    # All planes of one channel, then all of the other.
+    planes = channels.to_numpy().T.ravel()
     return {
-        "imagenet20": (read_grey, photos, parts),
-        "mitocheck": (
-            read_plane,
-            [data / "mitocheck" / name for name in nuclei.file],
-            nuclei,
-        ),
-        "bbbc013": (read_plane, channels.to_numpy().T.ravel(), wells),
+        "imagenet20": Planes(read_grey, photos, labels),
+        "mitocheck": Planes(read_plane, files, nuclei),
+        "bbbc013": Planes(read_plane, planes, wells),
     }
 
 
-def embed(net, name, read, paths, cache):
-    """Features of all planes of a data set, (n, width), float32.
-
-    From the cache where they are there.
-    """
-    file = cache / f"{net.feature_set_id}-{name}.npy" if cache else None
-    if file and file.exists():
+def embed_planes(
+    net: StratoNet, name: str, planes: Planes, cache: Path | None
+) -> np.ndarray:
+    """Features of all planes of a data set, (n, width); from the cache if there."""
+    if cache is None:
+        return net.features(map(planes.read, planes.paths))
+    file = cache / f"{net.feature_set_id}-{name}.npy"
+    if file.exists():
         return np.load(file)
-    features = net.features(read(path) for path in paths)
-    if file:
-        partial = file.with_suffix(".partial.npy")
-        np.save(partial, features)
-        partial.replace(file)
+    features = net.features(map(planes.read, planes.paths))
+    partial = file.with_suffix(".partial.npy")
+    np.save(partial, features)
+    partial.replace(file)
     return features
 
 
-def probe(features, labels, taps):
-    train, classes = (labels.part == "train").to_numpy(), labels.wnid.to_numpy()
-    ends = np.cumsum([tap.width for tap in taps])
+def judge_imagenet(
+    features: np.ndarray, labels: pd.DataFrame, taps: Sequence[Tap]
+) -> Iterator[tuple[str, Outcome]]:
+    train = (labels.split == "train").to_numpy()
+    classes = labels.wnid.to_numpy()
     columns = {"probe": slice(None)}
-    columns |= {
-        f"probe_{tap.alias}": slice(end - tap.width, end)
-        for tap, end in zip(taps, ends)
-    }
+    begin = 0
+    for tap in taps:
+        columns[f"probe_{tap.alias}"] = slice(begin, begin + tap.width)
+        begin += tap.width
     for measure, chosen in columns.items():
-        model = make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)
-        )
-        model.fit(features[train, chosen], classes[train])
-        yield (
-            measure,
-            Outcome(
-                model.predict(features[~train, chosen]),
-                classes[~train],
-                np.flatnonzero(~train),
-                top1,
-            ),
-        )
+        probe = fit_probe(features[train, chosen], classes[train])
+        predicted = probe.predict(features[~train, chosen])
+        # Every image is a group of its own.
+        images = np.flatnonzero(~train)
+        yield measure, Outcome(predicted, classes[~train], images, compute_accuracy)
 
 
-def in_first_half(labels):
+def is_in_first_half(labels: pd.DataFrame) -> np.ndarray:
     """Whether each nucleus is on a plate of the first half.
 
     Each phenotype is split as evenly as its plates allow.
     """
     counts = pd.crosstab(labels.plate, labels.phenotype)
     shares = counts / counts.sum()
-    lead, sides = np.zeros(shares.shape[1]), {}
-    # Plates with much of a phenotype go first, each to where it brings the halves nearer.
-    for plate in shares.max(axis=1).sort_values(ascending=False, kind="stable").index:
+    # Plates with much of a phenotype go first, each to where it brings the halves
+    # nearer.
+    order = shares.max(axis=1).sort_values(ascending=False, kind="stable").index
+    lead = np.zeros(shares.shape[1])
+    sides = {}
+    for plate in order:
         sides[plate] = 1 if round(lead @ shares.loc[plate], 9) < 0 else -1
         lead += sides[plate] * shares.loc[plate]
     return (labels.plate.map(sides) == 1).to_numpy()
 
 
-def mitocheck(features, labels):
-    truth, plates = labels.phenotype.factorize(sort=True)[0], labels.plate.to_numpy()
+def judge_mitocheck(
+    features: np.ndarray, labels: pd.DataFrame
+) -> Iterator[tuple[str, Outcome]]:
+    truth, _ = labels.phenotype.factorize(sort=True)
+    plates = labels.plate.to_numpy()
     svm = SVC(C=10, class_weight="balanced")
-    found = cross_val_predict(svm, features, truth, groups=plates, cv=GroupKFold(5))
-    first = in_first_half(labels)
+    folds = GroupKFold(5)
+    predicted = cross_val_predict(svm, features, truth, groups=plates, cv=folds)
+    first = is_in_first_half(labels)
     for measure, half in ("mitocheck_choice", first), ("mitocheck_heldout", ~first):
         yield (
             measure,
-            Outcome(found[half], truth[half], plates[half], balanced_accuracy),
+            Outcome(
+                predicted[half], truth[half], plates[half], compute_balanced_accuracy
+            ),
         )
 
 
-def bbbc013(features, labels):
-    # The planes of one channel stand behind those of the other.
+def judge_bbbc013(
+    features: np.ndarray, labels: pd.DataFrame
+) -> Iterator[tuple[str, Outcome]]:
+    # The planes of one channel are behind those of the other.
     features = np.hstack(np.split(features, len(features) // len(labels)))
-    scores, _ = tell_controls_apart(
-        SVC(kernel="linear", class_weight="balanced"), features, labels
-    )
-    wells, positive = labels.well.to_numpy(), (labels.role == "poscon").to_numpy()
+    svm = SVC(kernel="linear", class_weight="balanced")
+    scores, _ = separate_controls(svm, features, labels)
+    wells = labels.well.to_numpy()
     treated = (labels.role == "trt").to_numpy()
-    control, doses = ~treated, labels.dose_index.to_numpy()
+    control = ~treated
+    positive = (labels.role == "poscon").to_numpy()[control]
     yield (
         "bbbc013_controls",
         Outcome(
-            (scores > 0)[control],
-            positive[control].astype(int),
+            scores[control] > 0,
+            positive.astype(int),
             wells[control],
-            balanced_accuracy,
+            compute_balanced_accuracy,
         ),
     )
+    doses = labels.dose_index.to_numpy()[treated]
     yield (
         "bbbc013_dose",
-        Outcome(scores[treated], doses[treated], wells[treated], dose_correlation),
+        Outcome(scores[treated], doses, wells[treated], compute_dose_correlation),
     )
     yield (
         "bbbc013_z",
-        Outcome(scores[control], positive[control], wells[control], z_factor),
+        Outcome(scores[control], positive, wells[control], compute_z),
     )
 
 
-def difference(candidate, base):
+def judge_weights(
+    net: StratoNet, data: dict[str, Planes], cache: Path | None
+) -> dict[str, Outcome]:
+    began = time.time()
+    features = {
+        name: embed_planes(net, name, planes, cache) for name, planes in data.items()
+    }
+    embedded = time.time()
+    photos, nuclei, wells = (
+        data[name].labels for name in ("imagenet20", "mitocheck", "bbbc013")
+    )
+    outcomes = {
+        **dict(judge_imagenet(features["imagenet20"], photos, net.taps)),
+        **dict(judge_mitocheck(features["mitocheck"], nuclei)),
+        **dict(judge_bbbc013(features["bbbc013"], wells)),
+    }
+    print(
+        f"{net.feature_set_id}: features {embedded - began:.0f} s, classifiers"
+        f" {time.time() - embedded:.0f} s",
+        flush=True,
+    )
+    return outcomes
+
+
+def compute_difference(candidate: Outcome, base: Outcome) -> tuple[float, float, float]:
     """Candidate - base, and the ends of its interval."""
-    members = [np.flatnonzero(base.units == unit) for unit in np.unique(base.units)]
+    members = [np.flatnonzero(base.groups == group) for group in np.unique(base.groups)]
     rng = np.random.default_rng(0)
-    drawn = []
+    draws = []
     for _ in range(DRAWS):
-        rows = np.concatenate(
-            [members[unit] for unit in rng.integers(len(members), size=len(members))]
-        )
-        drawn.append(candidate.value(rows) - base.value(rows))
+        groups = rng.integers(len(members), size=len(members))
+        rows = np.concatenate([members[group] for group in groups])
+        # Paired: both on the same draw.
+        draws.append(candidate.compute_draw(rows) - base.compute_draw(rows))
     # A draw without a positive control has no Z'-factor.
-    return candidate.value() - base.value(), *np.nanpercentile(drawn, (2.5, 97.5))
+    low, high = np.nanpercentile(draws, (2.5, 97.5))
+    return candidate.compute_value() - base.compute_value(), low, high
 
 
-def cell(row):
+def make_rows(
+    name: str,
+    net: StratoNet,
+    outcomes: dict[str, Outcome],
+    base: dict[str, Outcome] | None,
+) -> pd.DataFrame:
+    rows = []
+    for measure, outcome in outcomes.items():
+        difference = low = high = np.nan
+        if base is not None:
+            difference, low, high = compute_difference(outcome, base[measure])
+        value = outcome.compute_value()
+        rows.append((name, net.feature_set_id, measure, value, difference, low, high))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def format_cell(row: pd.Series) -> str:
     if np.isnan(row.difference):
         return f"{row.value:.3f}"
     mark = "*" if row.low > 0 or row.high < 0 else " "
@@ -228,7 +298,7 @@ def cell(row):
     )
 
 
-def main():
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("base", help="name or path of weights")
@@ -244,60 +314,34 @@ def main():
             " change"
         ),
     )
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_arguments()
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
-
-    names = [options.base, *options.candidates]
-    nets = [StratoNet.load(name, TAPS) for name in names]
+    # All are opened first: a wrong name fails before an hour of work.
+    weights = [options.base, *options.candidates]
+    nets = [StratoNet.load(name, TAPS) for name in weights]
+    names = [Path(name).name.removesuffix(".onnx") for name in weights]
     data = read_data(options.data)
-    rows, shown, base = [], [], None
+    tables: list[pd.DataFrame] = []
+    base: dict[str, Outcome] | None = None
     for name, net in zip(names, nets):
-        began = time.time()
-        features = {
-            each: embed(net, each, read, paths, options.cache)
-            for each, (read, paths, _) in data.items()
-        }
-        embedded = time.time()
-        outcomes = {
-            **dict(probe(features["imagenet20"], data["imagenet20"][2], net.taps)),
-            **dict(mitocheck(features["mitocheck"], data["mitocheck"][2])),
-            **dict(bbbc013(features["bbbc013"], data["bbbc013"][2])),
-        }
-        seconds = embedded - began, time.time() - embedded
-        print(
-            "{}: features {:.0f} s, classifiers {:.0f} s".format(
-                net.feature_set_id, *seconds
-            ),
-            flush=True,
-        )
-        label = Path(name).name.removesuffix(".onnx")
-        for measure, outcome in outcomes.items():
-            against = difference(outcome, base[measure]) if base else (np.nan,) * 3
-            rows.append((label, net.feature_set_id, measure, outcome.value(), *against))
+        outcomes = judge_weights(net, data, options.cache)
+        tables.append(make_rows(name, net, outcomes, base))
         base = base or outcomes
-        table = pd.DataFrame(
-            rows,
-            columns=[
-                "weights",
-                "feature_set_id",
-                "measure",
-                "value",
-                "difference",
-                "low",
-                "high",
-            ],
-        )
+        # Written anew after each: what is interrupted has the first ones.
+        table = pd.concat(tables)
         table.to_csv(
             options.output, index=False, float_format="%.4f", lineterminator="\n"
         )
-        shown.append(
-            table.tail(len(outcomes))
-            .set_index("measure")
-            .apply(cell, axis=1)
-            .rename(label)
-        )
-    print(pd.concat(shown, axis=1).to_string())
+    columns = [
+        table.set_index("measure").apply(format_cell, axis=1).rename(name)
+        for name, table in zip(names, tables)
+    ]
+    print(pd.concat(columns, axis=1).to_string())
     print(
         "Value, difference to the base [95 % interval]; * where the interval"
         " excludes 0."

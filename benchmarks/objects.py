@@ -1,8 +1,8 @@
-"""Objects a second in MeasureStratoFeatures, beside the network alone on crops that are ready, in turns in one run.
+"""Objects per second in MeasureStratoFeatures, beside the network alone.
 
     python benchmarks/objects.py DATA/bbbc013
 
-The module's whole road is timed, in CellProfiler's own objects: centres, crops, masks,
+All of the module's work is timed, on CellProfiler's own objects: centres, crops, masks,
 scaling, network, and what it writes for the image set, to the Parquet file or to
 CellProfiler's tables, all features or 50 components. After each run stands the network
 alone, on crops cut before that it has to scale (the share to look at), and on crops
@@ -10,13 +10,15 @@ scaled before. Two fields: one of BBBC013 with the nuclei that IdentifyPrimaryOb
 finds, and a generated one of 5,000 discs. Then writing alone, which does not depend on
 the network, for 5,000 objects in two channels, until the Parquet file is there. On a
 machine that does other things too, processor seconds of all threads tell more than the
-clock."""
+clock.
+"""
 
 import argparse
 import logging
 import resource
 import tempfile
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +26,8 @@ import numpy as np
 import pandas as pd
 from cellprofiler_core import preferences
 
+# Before the rest of CellProfiler is imported, or it looks for a window.
+# ruff: noqa: E402
 preferences.set_headless()
 logging.disable(logging.WARNING)
 from cellprofiler_core.image import Image, ImageSetList
@@ -33,7 +37,7 @@ from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
 from cellprofiler_core.workspace import Workspace
 
-from cellprofiler_plugin import headless
+from cellprofiler_plugin import headless, settings
 from stratonet.crops import compute_centers, crop_square
 from stratonet.files.images import read_plane
 from stratonet.network import StratoNet
@@ -43,11 +47,10 @@ from stratonet_sklearn import fit_projection
 
 SIZE = 96
 # Crops that the network alone gets, spread over the field.
-ALONE = 300
-PARQUET = "A Parquet file"
+MOST_CROPS = 300
 
 
-def workspace_of(plane):
+def make_workspace(plane):
     images = ImageSetList().get_image_set(0)
     images.add("DNA", Image(plane))
     measurements = Measurements()
@@ -56,59 +59,59 @@ def workspace_of(plane):
     return Workspace(Pipeline(), None, images, ObjectSet(), measurements, None)
 
 
-def nuclei(path):
+def find_nuclei(path):
     """A field of BBBC013 with its nuclei."""
-    workspace = workspace_of(read_plane(path) / np.float32(255))
+    workspace = make_workspace(read_plane(path) / np.float32(255))
     find = instantiate_module("IdentifyPrimaryObjects")
-    find.x_name.value, find.y_name.value, find.size_range.value = (
-        "DNA",
-        "Cells",
-        (8, 40),
-    )
+    find.x_name.value = "DNA"
+    find.y_name.value = "Cells"
+    find.size_range.value = (8, 40)
     find.show_window = False
     find.run(workspace)
     return workspace
 
 
-def discs(count=5000, step=30):
+def draw_discs(count=5000, step=30, radius=12):
     """A field of bright discs in rows."""
     side = int(np.ceil(np.sqrt(count)))
     y, x = np.mgrid[: side * step, : side * step]
     labels = (y // step * side + x // step + 1).astype(np.int32)
-    labels[(y % step - step / 2) ** 2 + (x % step - step / 2) ** 2 > 12**2] = 0
+    distance = np.hypot(y % step - step / 2, x % step - step / 2)
+    labels[distance > radius] = 0
     labels[labels > count] = 0
     rng = np.random.default_rng(0)
-    workspace = workspace_of(
-        (
-            rng.random(labels.shape) * 0.2 + (labels > 0) * rng.random(labels.shape)
-        ).astype("f4")
-    )
+    background = rng.random(labels.shape) * 0.2
+    plane = background + (labels > 0) * rng.random(labels.shape)
+    workspace = make_workspace(plane.astype("f4"))
     objects = Objects()
     objects.segmented = labels
     workspace.object_set.add_objects(objects, "Cells")
     return workspace
 
 
-def module(**settings):
-    made = instantiate_module("MeasureStratoFeatures")
-    made.images.value, made.where.value, made.objects.value = "DNA", "Objects", "Cells"
-    made.crop_size.value, made.show_window = SIZE, False
-    for name, value in settings.items():
-        getattr(made, name).value = value
-    return made
+def make_module(**options):
+    """MeasureStratoFeatures for the objects, with these settings."""
+    module = instantiate_module("MeasureStratoFeatures")
+    module.images.value = "DNA"
+    module.where.value = settings.OBJECTS
+    module.objects.value = "Cells"
+    module.crop_size.value = SIZE
+    module.show_window = False
+    for name, value in options.items():
+        getattr(module, name).value = value
+    return module
 
 
-def projection(net, features, channels, path):
+def fit_components(net, features, channels, path):
     """Settings for fifty components, fitted to these features of each channel."""
-    table = pd.DataFrame(
-        np.hstack([features] * len(channels)), columns=net.feature_names(channels)
-    )
+    names = net.feature_names(channels)
+    table = pd.DataFrame(np.hstack([features] * len(channels)), columns=names)
     table.insert(0, FEATURE_SET, net.feature_set_id)
     fit_projection(table).save(path)
-    return dict(reduce=True, projection=str(path))
+    return {"reduce": True, "projection": str(path)}
 
 
-def timed(call):
+def measure_seconds(call):
     """Seconds by the clock, and of the processors."""
     began = time.perf_counter(), time.process_time()
     call()
@@ -127,113 +130,109 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         preferences.set_default_output_directory(scratch)
         scratch = Path(scratch)
-        ways = {
-            "to Parquet": dict(output=PARQUET),
-            "to Parquet, neighbors hidden": dict(output=PARQUET, hide_neighbors=True),
+        to_parquet = {
+            "to Parquet": {"output": settings.PARQUET},
+            "to Parquet, neighbors hidden": {
+                "output": settings.PARQUET,
+                "hide_neighbors": True,
+            },
         }
-        workspace = nuclei(min(folder.glob("Channel2-*")))
-        reduced = projection(
-            net, net.features(crops(workspace)[:100]), ["DNA"], scratch / "one.npz"
-        )
-        of_tables = {"to tables": dict(), "50 components, to tables": reduced}
-        time_road("BBBC013", workspace, net, {**ways, **of_tables}, turns=3)
-        time_road("Generated", discs(), net, ways, turns=1)
-        print(
-            "Most memory of the process so far:"
-            f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB"
-        )
-        time_record(net, scratch)
+        nuclei = find_nuclei(min(folder.glob("Channel2-*")))
+        pilot = net.features(cut_crops(nuclei)[:100])
+        reduced = fit_components(net, pilot, ["DNA"], scratch / "one.npz")
+        to_tables = {"to tables": {}, "50 components, to tables": reduced}
+        time_module("BBBC013", nuclei, net, {**to_parquet, **to_tables}, turns=3)
+        time_module("Generated", draw_discs(), net, to_parquet, turns=1)
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"Most memory of the process so far: {memory:.0f} MB")
+        time_writing(net, scratch)
 
 
-def crops(workspace):
+def cut_crops(workspace):
     objects = workspace.object_set.get_objects("Cells")
     plane = workspace.image_set.get_image("DNA").pixel_data
-    return [
-        crop_square(plane, centre, SIZE)
-        for centre in compute_centers(objects.ijv, objects.count)
-    ]
+    centers = compute_centers(objects.ijv, objects.count)
+    return [crop_square(plane, center, SIZE) for center in centers]
 
 
-def time_road(name, workspace, net, ways, turns):
-    ready = crops(workspace)
+def time_module(name, workspace, net, ways, turns):
+    """Time the module with each way of settings, and after it the network alone."""
+    ready = cut_crops(workspace)
     count = len(ready)
-    ready = ready[:: max(1, count // ALONE)]
+    ready = ready[:: max(1, count // MOST_CROPS)]
     scaled = [to_grey(pixels, net.card) for pixels in ready]
     alone = {
-        "network alone, crops ready": lambda: sum(1 for _ in net.stream(ready)),
-        "network alone, crops scaled": lambda: sum(
-            1 for _ in net.stream(scaled, prepared=True)
-        ),
+        "network alone, crops ready": lambda: list(net.stream(ready)),
+        "network alone, crops scaled": lambda: list(net.stream(scaled, prepared=True)),
     }
     seconds = {way: [] for way in ways}
-    for _, (way, settings) in product(range(turns), ways.items()):
-        own = timed(lambda: module(**settings).run(workspace)) / count
-        seconds[way].append(
-            [*(timed(call) / len(ready) for call in alone.values()), own]
-        )
+    for _, way in product(range(turns), ways):
+        module = make_module(**ways[way])
+        own = measure_seconds(partial(module.run, workspace)) / count
+        bases = [measure_seconds(call) / len(ready) for call in alone.values()]
+        seconds[way].append([*bases, own])
     print(f"{name}: {count:,} objects of {SIZE} x {SIZE} pixels")
-    print(
-        f"  {'':<30}{'objects':>9}{'CPU ms':>9}{'share of ready':>17}{'of scaled':>17}"
-    )
-    print(
-        f"  {'':<30}{'/s':>9}{'/object':>9}{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}"
-    )
-    for base, values in zip(
-        alone, np.moveaxis(np.concatenate(list(seconds.values())), 1, 0)
-    ):
+    print_module_times(list(alone), seconds)
+
+
+def print_module_times(bases, seconds):
+    """A line for each base, the network alone; then one for each way, with shares."""
+    print(f"  {'':<30}{'objects':>9}{'CPU ms':>9}{'share of ready':>17}", end="")
+    print(f"{'of scaled':>17}\n  {'':<30}{'/s':>9}{'/object':>9}", end="")
+    print(f"{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}")
+    of_all = np.concatenate(list(seconds.values()))
+    for base, values in zip(bases, np.moveaxis(of_all, 1, 0)):
         clock, processors = np.median(values, axis=0)
         print(f"  {base:<30}{1 / clock:9.1f}{processors * 1000:9.1f}")
     for way, values in seconds.items():
-        *bases, own = np.moveaxis(values, 1, 0)
+        *of_bases, own = np.moveaxis(values, 1, 0)
         clock, processors = np.median(own, axis=0)
-        shares = [np.median(base / own, axis=0) for base in bases]
-        text = "".join(
-            f"{by_clock:10.2f}{by_processors:7.2f}"
-            for by_clock, by_processors in shares
-        )
-        print(f"  {way:<30}{1 / clock:9.1f}{processors * 1000:9.1f}{text}", flush=True)
+        line = f"  {way:<30}{1 / clock:9.1f}{processors * 1000:9.1f}"
+        for base in of_bases:
+            by_clock, by_processors = np.median(base / own, axis=0)
+            line += f"{by_clock:10.2f}{by_processors:7.2f}"
+        print(line, flush=True)
 
 
-def time_record(net, scratch, count=5000, turns=3):
-    """What is written for 5,000 objects in two channels, beside the network's time for them (from 100 of them)."""
+def time_writing(net, scratch, count=5000, turns=3):
+    """Time what is written for 5,000 objects in two channels.
+
+    Beside it stands the network's time for them, from 100 of them.
+    """
     channels = ["DNA", "GFP"]
     rng = np.random.default_rng(0)
     planes = rng.random((100, SIZE, SIZE), np.float32)
     features = rng.random((count, 2 * net.width), np.float32)
+    pilot = net.features(planes)
+    components = fit_components(net, pilot, channels, scratch / "two.npz")
     ways = {
-        "Parquet": dict(output=PARQUET),
-        "tables": dict(),
-        "50 components, tables": projection(
-            net, net.features(planes), channels, scratch / "two.npz"
-        ),
+        "Parquet": {"output": settings.PARQUET},
+        "tables": {},
+        "50 components, tables": components,
     }
-    seconds = {way: [] for way in ["network", *ways]}
+    crops = count * len(channels)
+    network, seconds = [], {way: [] for way in ways}
     for _ in range(turns):
-        seconds["network"].append(
-            timed(lambda: net.features(planes)) * count * len(channels) / len(planes)
-        )
-        for way, settings in ways.items():
-            workspace, made = (
-                workspace_of(planes[0]),
-                module(images="DNA, GFP", **settings),
-            )
-            seconds[way].append(
-                timed(
-                    lambda: (
-                        made.record(workspace, "Cells", features),
-                        made.post_run(workspace),
-                    )
-                )
-            )
-    network = np.median(seconds["network"], axis=0)
+        of_planes = measure_seconds(partial(net.features, planes))
+        network.append(of_planes * crops / len(planes))
+        for way, options in ways.items():
+            module = make_module(images="DNA, GFP", **options)
+            workspace = make_workspace(planes[0])
+            write = partial(write_features, module, workspace, features)
+            seconds[way].append(measure_seconds(write))
+    _, of_network = np.median(network, axis=0)
     print(f"Writing {count:,} objects with {features.shape[1]:,} features")
     for way, values in seconds.items():
         clock, processors = np.median(values, axis=0)
-        share = processors / network[1]
         print(
             f"  {way:<30}{clock:8.2f} s by the clock, {processors:8.2f} CPU s,"
-            f" {share:.4f} of the network's"
+            f" {processors / of_network:.4f} of the network's"
         )
+
+
+def write_features(module, workspace, features):
+    module.record_features(workspace, "Cells", features)
+    module.post_run(workspace)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""How long things take beside each other: planes a second, and each as a share of the first, in turns in one run.
+"""How long things take beside each other: planes per second, and shares of the first.
 
-python benchmarks/speed.py
+    python benchmarks/speed.py
+
+The candidates take turns in one run, so that other load on the machine meets all alike.
 """
+
+from __future__ import annotations
 
 import statistics
 import time
@@ -13,22 +17,22 @@ from stratonet import StratoNet
 PLANES, TURNS = 40, 7
 
 
-def main():
+def make_planes(size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    return [
+        rng.integers(100, 4000, (size, size), dtype=np.uint16) for _ in range(PLANES)
+    ]
+
+
+def main() -> None:
     rng = np.random.default_rng(0)
-    sizes = {
-        size: [
-            rng.integers(100, 4000, (size, size), dtype=np.uint16)
-            for _ in range(PLANES)
-        ]
-        for size in (224, 1024)
-    }
+    small, large = make_planes(224, rng), make_planes(1024, rng)
     three, low = StratoNet.load(), StratoNet.load(taps="low")
     candidates = {
-        "low, medium and high of 224x224 planes": (three, sizes[224]),
-        "low alone": (low, sizes[224]),
-        "low, medium and high of 1024x1024 planes": (three, sizes[1024]),
+        "low, medium and high of 224x224 planes": (three, small),
+        "low alone": (low, small),
+        "low, medium and high of 1024x1024 planes": (three, large),
     }
-    seconds = {name: [] for name in candidates}
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(TURNS + 1):
         for name, (net, planes) in candidates.items():
             began = time.perf_counter()
@@ -37,11 +41,10 @@ def main():
                 seconds[name].append(time.perf_counter() - began)
     first = next(iter(seconds.values()))
     for name, values in seconds.items():
+        # Of the same turn, not of the medians: the load changes between turns.
         ratio = statistics.median(own / other for own, other in zip(values, first))
-        print(
-            f"{name:<45}{PLANES / statistics.median(values):6.1f} planes/s  "
-            f" {ratio:.2f} of the time"
-        )
+        speed = PLANES / statistics.median(values)
+        print(f"{name:<45}{speed:6.1f} planes/s   {ratio:.2f} of the time")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stratonet.files.atomic import write_arrays_atomically, write_atomically
+from stratonet.files.atomic import write_arrays_atomically
 from stratonet.tables.columns import IMAGE_NUMBER
 
 if TYPE_CHECKING:
@@ -99,8 +99,7 @@ def gather_image_sets(
     count = len(keys[IMAGE_NUMBER])
     for name, value in ids.items():
         keys[name] = [value] * count
-    with write_atomically(Path(path)) as unfinished:
-        write_wide_table(unfinished, _make_tables(image_sets, keys, names))
+    write_wide_table(path, _make_tables(image_sets, keys, names))
     shutil.rmtree(Path(folder) / object_name)
     return count
 

@@ -1,11 +1,10 @@
 """Asks CellProfiler what a headless run would do, without doing it.
 
-    python -m cellprofiler_plugin.plan ANSWER -c -r --pipeline=... --output-dir...=...
+    python -m cellprofiler_plugin.plan ANSWER -c -r --pipeline=... ...
 
 CellProfiler reads its own arguments and prepares the run, so that groups, ranges and
 searched folders are what they would be. The file ANSWER then holds, as JSON, the fields
-of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run, or
-not in parts.
+of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run, or not in parts.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from stratonet.extras import name_missing_extra
@@ -125,12 +125,12 @@ def shorten_name(name: object, most: int = 24) -> str:
     return f" {name}" if name.startswith("_") else name
 
 
-def shorten_names(names: Sequence[object], most: int = 24) -> list[str]:
+def shorten_names(names: Iterable[object], most: int = 24) -> list[str]:
     """Shorten names for a figure; those that become the same are numbered.
 
     Parameters
     ----------
-    names : sequence
+    names : iterable
         Each is shown as a text.
     most : int
         Number of characters.
@@ -140,6 +140,7 @@ def shorten_names(names: Sequence[object], most: int = 24) -> list[str]:
     >>> shorten_names(["plate A of monday", "plate B of monday", "x"], most=12)
     ['plat…day (1)', 'plat…day (2)', 'x']
     """
+    names = list(names)
     shown = [shorten_name(name, most) for name in names]
     numbered = []
     for number, (name, short) in enumerate(zip(names, shown), start=1):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from stratonet_sklearn.lazy import SKLEARN, load_export
+from stratonet.extras import name_missing_extra
 
+# For type checkers and editors, which cannot follow `__getattr__`. Importing all of it
+# takes seconds, and packages that users of the transformer alone do not have.
 if TYPE_CHECKING:
     from stratonet_sklearn.evaluation.classification import evaluate
     from stratonet_sklearn.evaluation.splits import split
@@ -23,19 +26,24 @@ __all__ = [
     "write_report",
 ]
 
-_MODULES = {
-    "StratifiedResampler": "resampling",
-    "StratoFeatureTransformer": "transformer",
-    "evaluate": "evaluation.classification",
-    "fit_projection": "projection",
-    "split": "evaluation.splits",
-    "write_report": "report.report",
+# Where what users import is defined.
+_HOMES = {
+    "StratifiedResampler": "stratonet_sklearn.resampling",
+    "StratoFeatureTransformer": "stratonet_sklearn.transformer",
+    "evaluate": "stratonet_sklearn.evaluation.classification",
+    "fit_projection": "stratonet_sklearn.projection",
+    "split": "stratonet_sklearn.evaluation.splits",
+    "write_report": "stratonet_sklearn.report.report",
 }
-_EXTRAS = {"StratoFeatureTransformer": SKLEARN}
+# The transformer needs less than all else.
+_EXTRAS = {"StratoFeatureTransformer": "sklearn"}
 
 
 def __getattr__(name: str) -> object:
-    return load_export(__name__, _MODULES, name, _EXTRAS)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with name_missing_extra(name, _EXTRAS.get(name, "evaluate")):
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

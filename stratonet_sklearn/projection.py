@@ -187,6 +187,7 @@ def _find_taps(columns: Mapping[str, pd.DataFrame], where: str) -> Taps:
 def _list_taps(part: pd.DataFrame, where: str) -> Taps:
     """List the taps of a channel, from what the names of its features say."""
     taps = []
+    # The projection takes features by position, so that none may be missing.
     for tap, numbers in part.groupby("tap", sort=False).number:
         if list(numbers) != list(range(len(numbers))):
             raise ValueError(
@@ -213,6 +214,7 @@ def _fit_channel(
     values: np.ndarray, n_components: int, channel: str, where: str
 ) -> _Channel:
     """Fit components to features (n rows, n features), float64."""
+    # In place: `values` is a copy already.
     scaler = StandardScaler(copy=False)
     scaled = scaler.fit_transform(values)
     # Of all solvers the one that is exact and quick for many rows.

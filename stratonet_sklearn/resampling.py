@@ -63,6 +63,7 @@ class StratifiedResampler(BaseSampler):
     True
     """
 
+    # Neither over- nor under-sampling: imbalanced-learn then checks no strategy.
     _sampling_type = "bypass"
     _parameter_constraints: dict[str, list[Any]] = {
         "n_samples": [Interval(Integral, 1, None, closed="left")],
@@ -90,6 +91,7 @@ class StratifiedResampler(BaseSampler):
         fewer = {label: min(wanted[label], available[label]) for label in wanted}
         under = RandomUnderSampler(sampling_strategy=fewer, random_state=random_state)
         over = RandomOverSampler(sampling_strategy=wanted, random_state=random_state)
+        # Large classes first, so that the second sampler has less to copy.
         X, y = over.fit_resample(*under.fit_resample(X, y))
         self.sample_indices_ = under.sample_indices_[over.sample_indices_]
         return X, y

@@ -137,6 +137,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
             X holds no images, or a parameter does not suit them.
         """
         _, n_channels = self._image_sets(X)
+        # It notes names of columns; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
         channels = self._name_channels(n_channels)
         net = self._load_network()
@@ -180,6 +181,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
             )
         net = self._load_network()
         n_planes = len(images) * n_channels
+        # Filled as they come: stacked at the end, they would be in memory twice.
         features = np.empty((n_planes, net.width), np.float32)
         rows = net.stream(
             _list_planes(images, n_channels), read=_read_pixels, name=_name_plane
@@ -262,6 +264,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
+        # Features are float32, whatever the pixels are.
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -288,6 +291,7 @@ class _Plane:
 
 
 def _check_paths(paths: np.ndarray) -> None:
+    # Before any image is read: an empty cell (NaN) may be in the last row, hours later.
     for (row, column), path in np.ndenumerate(paths):
         if not isinstance(path, (str, os.PathLike)):
             raise ValueError(

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 from tqdm import tqdm
 
 from stratonet import StratoNet
 from stratonet_sklearn.evaluation.separation import fit_probe
 from training.input import open_images
-from training.layouts import read_grey
 from training.runs import read_run
 from training.start import BEST, load_variables
 from training.steps import Scores, Steps
@@ -127,6 +127,23 @@ def _list_columns(net: StratoNet) -> Iterator[tuple[str, slice]]:
     for tap in net.taps:
         yield f"_{tap.alias or tap.layer}", slice(begin, begin + tap.width)
         begin += tap.width
+
+
+def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a photograph as one plane, as a microscope gives it.
+
+    Parameters
+    ----------
+    path : str or path
+        Of any format that Pillow reads.
+
+    Returns
+    -------
+    numpy.ndarray (height, width), uint8
+        Its luminance.
+    """
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
 
 
 def compute_accuracies(

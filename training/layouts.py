@@ -257,22 +257,3 @@ def _look_up(
             f" {missing[0]}."
         )
     return [truth[Path(name).stem] for name in names]
-
-
-def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a photograph as one plane, as a microscope gives it.
-
-    Parameters
-    ----------
-    path : str or path
-        Of any format that Pillow reads.
-
-    Returns
-    -------
-    numpy.ndarray (height, width), uint8
-        Its luminance.
-    """
-    from PIL import Image
-
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"))

@@ -1,6 +1,6 @@
 """From tables of image sets to feature tables: here, from and to S3, on a cluster.
 
-What is offered here is imported when it is used: pandas, pyarrow and Ray take seconds.
+>>> from stratonet.extraction import ImageSource, ObjectsFromLabels, extract
 """
 
 from __future__ import annotations
@@ -8,6 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from stratonet.extras import name_missing_extra
+
+# Where what users import is defined.
 _HOMES = {
     "GalleryLayout": "layouts",
     "ImageSource": "sources.imagesets",
@@ -21,10 +24,14 @@ _HOMES = {
     "WholeImages": "recipe",
     "extract": "run",
 }
-__all__ = list(_HOMES)
+# Not all who extract have Ray: importing everything must not need it.
+__all__ = [name for name in _HOMES if name != "RayEngine"]
 
 
 def __getattr__(name: str) -> Any:
+    # pandas, pyarrow and Ray take seconds to import: not before they are used.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    extra = "ray" if name == "RayEngine" else "extract"
+    with name_missing_extra(f"stratonet.extraction.{name}", extra):
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,6 +1,6 @@
-"""Checks for those who add a source or an engine: each says what is wrong, or nothing.
+"""Checks of the contracts, for those who add a source or an engine.
 
-They raise `AssertionError` with a sentence, so that they serve as tests.
+A check raises `AssertionError` that says what is wrong, so that it serves as a test.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ from stratonet.naming import (
     SERIES,
     URL,
     check_channel,
+    feature_columns,
     image_column,
     list_image_channels,
     metadata_columns,
 )
 from stratonet.network import read_card
-from stratonet.tables import feature_columns, read_features
 from stratonet.tables.columns import ERROR, PLATE, WELL
+from stratonet.tables.reading import read_features
 
 # What `stratonet.resources.Monitor.report` gives.
 RESOURCES = {
@@ -68,9 +69,10 @@ def check_source(
     reader : Source
         The source to check.
     mine : ImageSource
-        Image sets that it reads; at least one of their files is there.
+        Image sets that it reads; at least one of their files exists.
     others : iterable of ImageSource
-        What other sources read. A path that does not exist is always tried.
+        Locations that it must leave to other sources. A path that does not exist is
+        always among them.
 
     Raises
     ------
@@ -154,15 +156,15 @@ def check_normal_form(frame: pd.DataFrame) -> None:
 def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     """Check that an engine keeps the contract of `Engine`.
 
-    A few image sets are measured, one of them with a file missing, and a run that is
-    strict is stopped.
+    A few image sets are measured, one of which lacks its file; then a strict run is
+    stopped by the missing file.
 
     Parameters
     ----------
     engine : Engine
         The engine to check.
     folder : str or path
-        An empty folder which all its machines reach.
+        An empty folder that all its machines can write to.
 
     Raises
     ------

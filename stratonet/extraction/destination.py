@@ -1,5 +1,7 @@
 """The destination: which units it holds, and how they become feature tables.
 
+Its files are::
+
     _stratonet.json                          what is measured and how; another run must
                                              agree
     _units/<plate>/<well>.<digest>.parquet   wells of plates that are not complete
@@ -58,7 +60,7 @@ class _Footer:
 class Destination:
     """A folder or S3 prefix with the features of plates.
 
-    Small and without credentials, as a `Recipe`: it travels to other machines.
+    It is small and holds no credentials, like a `Recipe`: it is sent to other machines.
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class Destination:
         return "/".join([self.url.rstrip("/"), *names])
 
     def open(self) -> None:
-        """Make the destination, or see that what it holds was measured in the same way.
+        """Create the destination, or check that it was made with the same options.
 
         Raises
         ------
@@ -107,12 +109,12 @@ class Destination:
         if differences:
             raise ValueError(
                 f"{redact_url(self.url)} holds features that were measured in another"
-                f" way ({'; '.join(differences)}). Ask for the same, or choose another"
-                " destination."
+                f" way ({'; '.join(differences)}). Use the same options, or choose"
+                " another destination."
             )
 
     def read_held_units(self, plate: str) -> dict[str, int]:
-        """Read what is measured of a plate.
+        """Read which units of a plate are measured already.
 
         Parameters
         ----------
@@ -132,12 +134,12 @@ class Destination:
         return {**held, **self._read_done(plate)}
 
     def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> int:
-        """Keep the features of a unit.
+        """Write the features of a unit.
 
         Parameters
         ----------
         unit : Unit
-            What was measured.
+            The image sets that were measured.
         measured : iterable of Measured
             One per image set, drawn as it is written.
 
@@ -163,12 +165,11 @@ class Destination:
                         writer.write_table(pa.concat_tables(pending))
                         pending, n_numbers = [], 0
                 writer.add_key_value_metadata({N_INCOMPLETE: str(n_incomplete)})
-            url = self.join_url(UNITS, unit.plate, f"{unit.name}.parquet")
-            self.storage.write_file(url, path)
+            self._keep_file(path, UNITS, unit.plate, f"{unit.name}.parquet")
         return n_incomplete
 
     def gather_plate(self, plate: str, names: Sequence[str]) -> bool:
-        """Make the feature tables of a plate from its units, once they are all there.
+        """Make the feature tables of a plate from its units, once all are measured.
 
         Parameters
         ----------
@@ -207,7 +208,7 @@ class Destination:
         self.storage.prune(self.join_url(UNITS))
 
     def add_run(self, name: str, content: bytes) -> None:
-        """Keep a file about a run beside the features.
+        """Write a file about a run beside the features.
 
         Parameters
         ----------
@@ -261,7 +262,9 @@ class Destination:
         schemas = [footer.schema for footer in footers.values()]
         schema = pa.unify_schemas(schemas, promote_options="permissive")
         units = self._read_units(schema, files.values())
-        tables = self.layout.write_tables(self, plate, digest, units)
+        tables = self.layout.write_tables(
+            self.recipe, plate, digest, units, self._keep_file
+        )
         record = {
             "folder": tables.folder,
             "files": tables.files,
@@ -270,6 +273,9 @@ class Destination:
         # Written last: what it names is there.
         url = self.join_url(DONE, plate, f"{digest}.json")
         self.storage.write(url, json.dumps(record, indent=1).encode())
+
+    def _keep_file(self, path: Path, *names: str) -> None:
+        self.storage.write_file(self.join_url(*names), path)
 
     def _read_units(self, schema: pa.Schema, urls: Iterable[str]) -> Iterator[pa.Table]:
         """Yield the rows of units, read ahead, all with the same columns."""
@@ -294,6 +300,6 @@ def _list_differences(
     for name in {**held, **manifest}:
         if held.get(name) != manifest.get(name):
             differences.append(
-                f"{name}: {held.get(name)!r} there, {manifest.get(name)!r} asked for"
+                f"{name}: {held.get(name)!r} there, {manifest.get(name)!r} now"
             )
     return differences

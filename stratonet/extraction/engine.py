@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Shard:
     """One part of a run: every ``count``-th well, from the ``number``-th on.
 
-    Shards share a destination and know nothing of each other.
+    Shards share a destination and need not know of each other.
 
     Attributes
     ----------
@@ -45,8 +45,14 @@ class Shard:
             )
 
     def holds(self, index: int) -> bool:
-        """Whether a well is in this part, by its position from 0."""
-        # Every n-th, not a block: the parts of a plate take alike long.
+        """Whether a well is in this part.
+
+        Parameters
+        ----------
+        index : int
+            Its position among all wells, from 0.
+        """
+        # Every n-th, not a block of wells: the parts then take equally long.
         return index % self.count == self.number - 1
 
     def __str__(self) -> str:
@@ -57,20 +63,20 @@ class Shard:
 class Engine(Protocol):
     """Runs units of work: the contract of an engine.
 
-    An engine is a context manager. It may be used again after it was left, and what it
-    holds of its machines is released then, after an error too.
+    An engine is a context manager. Leaving it releases the machines, after an error
+    too, and it can be entered again.
     `stratonet.extraction.checks.check_engine` checks one.
 
     Attributes
     ----------
     name : str
-        What the table of runs calls it.
+        Its name in the table of runs.
     """
 
     name: str
 
     def __enter__(self) -> Engine:
-        """Get the machines ready, and watch their resources from now on."""
+        """Prepare the machines, and start to watch their resources."""
         ...
 
     def __exit__(
@@ -93,11 +99,12 @@ class Engine(Protocol):
         Parameters
         ----------
         destination : Destination
-            Where to, with the recipe. Pickled, it does the same on another machine.
+            Where to write, with the recipe. It can be pickled for other machines.
         units : iterable of Unit
-            Drawn as needed: a screen of thousands of plates never lies in memory.
+            Drawn as needed: a screen of thousands of plates is never in memory at once.
         advance : callable
-            Called with a number of image sets whenever so many more are measured.
+            Called with the number of image sets that have been measured since the last
+            call.
 
         Yields
         ------
@@ -108,20 +115,20 @@ class Engine(Protocol):
         Raises
         ------
         OSError, ValueError
-            What stops the run, as `stratonet.extraction.measure` raises it, with its
-            own type and text, from whichever machine.
+            What stops the run: raised as `stratonet.extraction.measure` raised it on
+            any machine, with its own type and text.
         """
         ...
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Call a function beside the measuring, here or on any machine.
+        """Call a function while units are measured, here or on any machine.
 
         Parameters
         ----------
         function : callable
-            With its arguments it can be pickled.
+            It can be pickled, and so can its arguments.
         *arguments
-            What it is called with.
+            Its arguments.
 
         Returns
         -------
@@ -130,11 +137,11 @@ class Engine(Protocol):
         ...
 
     def report_resources(self) -> list[Mapping[str, Any]]:
-        """Report what the run took of its machines until now.
+        """Report the time, CPU and memory that the run has used.
 
         Returns
         -------
         list of dict
-            One `stratonet.resources.Monitor.report` per machine that is still there.
+            One `stratonet.resources.Monitor.report` per machine that is still running.
         """
         ...

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Union
+from typing import ClassVar, Union
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +19,14 @@ from stratonet.naming import PREFIX
 from stratonet.tables.columns import BATCH, SITE, WELL
 from stratonet.tables.writing import write_wide_table
 
-if TYPE_CHECKING:
-    from stratonet.extraction.destination import Destination
-
 # In the files of units, all features of a row are in this list column.
 FEATURES = "features"
 # Numbers in a row group: 64 MB of float32.
 NUMBERS_PER_GROUP = 2**24
+
+
+# Moves a local file into a folder of the destination, under a name.
+KeepFile = Callable[[Path, str, str], None]
 
 
 @dataclass(frozen=True)
@@ -44,45 +45,71 @@ class WrittenTables:
 
 @dataclass(frozen=True)
 class PlateLayout:
-    """One feature table per plate, with a column per feature."""
+    """One feature table per plate, with a column per feature.
 
-    # What the manifest says, which another run must agree with.
+    Attributes
+    ----------
+    in_gallery : bool
+        False, in the manifest of the destination.
+    required_columns : tuple of str
+        Columns that image sets must have.
+
+    Examples
+    --------
+    >>> PlateLayout().required_columns
+    ()
+    """
+
     in_gallery: ClassVar[bool] = False
-    # Columns that image sets must have.
     required_columns: ClassVar[tuple[str, ...]] = ()
 
     def locate(self, output: str, recipe: Recipe) -> str:
-        """The folder of the features below what the user calls the destination."""
+        """The folder of the features: the output itself.
+
+        Parameters
+        ----------
+        output : str
+            Folder or S3 prefix, as the user gives it.
+        recipe : Recipe
+            What is measured.
+        """
         return output
 
     def write_tables(
         self,
-        destination: Destination,
+        recipe: Recipe,
         plate: str,
         digest: str,
         units: Iterable[pa.Table],
+        keep_file: KeepFile,
     ) -> WrittenTables:
         """Write the feature table of a plate.
 
         Parameters
         ----------
-        destination : Destination
-            Where to write.
+        recipe : Recipe
+            Names the features.
         plate : str
             Folder of the plate.
         digest : str
-            Of the units: the name of a table, which grows with the plate.
+            Of the units. It names the table: a plate may get several as it grows.
         units : iterable of pyarrow.Table
             The rows of each unit, with their features as a list.
+        keep_file : callable
+            Moves a local file into a folder of the destination, under a name.
+
+        Returns
+        -------
+        WrittenTables
         """
-        names = destination.recipe.feature_names
+        names = recipe.feature_names
         rows_per_group = max(1, NUMBERS_PER_GROUP // len(names))
         groups = _regroup_rows(units, rows_per_group)
         file = f"{digest}.parquet"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "plate.parquet")
             write_wide_table(path, (_spread_features(group, names) for group in groups))
-            destination.storage.write_file(destination.join_url(plate, file), path)
+            keep_file(path, plate, file)
         return WrittenTables(plate, [file])
 
 
@@ -94,13 +121,33 @@ class GalleryLayout:
     holds ``embedding.parquet``, with a list column per tap and channel,
     ``StratoFeatures_High_DNA``: a Parquet file of one row and 12,800 columns is 30
     times as large.
+
+    Attributes
+    ----------
+    in_gallery : bool
+        True, in the manifest of the destination.
+    required_columns : tuple of str
+        Columns that image sets must have.
+
+    Examples
+    --------
+    >>> GalleryLayout().required_columns
+    ('Metadata_Batch', 'Metadata_Site')
     """
 
     in_gallery: ClassVar[bool] = True
     required_columns: ClassVar[tuple[str, ...]] = (BATCH, SITE)
 
     def locate(self, output: str, recipe: Recipe) -> str:
-        """The folder of these features below ``workspace_dl``."""
+        """The folder of these features below ``workspace_dl``.
+
+        Parameters
+        ----------
+        output : str
+            The folder ``workspace_dl``.
+        recipe : Recipe
+            Its network gives the folder its name.
+        """
         network, _, digest = recipe.network.feature_set_id.rpartition("-")
         # "ImageNet-1k (ILSVRC 2012)" is ImageNet-1k.
         dataset = re.split(r"[ (]", recipe.card.trained_on)[0]
@@ -109,10 +156,11 @@ class GalleryLayout:
 
     def write_tables(
         self,
-        destination: Destination,
+        recipe: Recipe,
         plate: str,
         digest: str,
         units: Iterable[pa.Table],
+        keep_file: KeepFile,
     ) -> WrittenTables:
         """Write a feature table per site, see `PlateLayout.write_tables`."""
         # Of source, batch and plate the gallery's folders have the last two.
@@ -125,10 +173,9 @@ class GalleryLayout:
                     rows = table.filter(pc.equal(table[SITE], site))
                     well = rows[WELL][0].as_py()
                     file = f"{quote_name(f'{well}-{site}')}/embedding.parquet"
-                    write_wide_table(path, [_nest_features(rows, destination.recipe)])
-                    # write_file moves the local file away: the path is free again.
-                    url = destination.join_url(target, file)
-                    destination.storage.write_file(url, path)
+                    write_wide_table(path, [_nest_features(rows, recipe)])
+                    # The local file is moved away: the next has its name again.
+                    keep_file(path, target, file)
                     files.append(file)
         return WrittenTables(target, files)
 

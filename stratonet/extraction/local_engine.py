@@ -29,6 +29,11 @@ WELLS_AT_ONCE = 3
 class LocalEngine:
     """Measures on this machine, on all its cores; see `Engine`.
 
+    Attributes
+    ----------
+    name : str
+        ``"local"``, in the table of runs.
+
     Examples
     --------
     >>> with LocalEngine() as engine:
@@ -40,7 +45,7 @@ class LocalEngine:
 
     def __enter__(self) -> LocalEngine:
         self._monitor = Monitor()
-        # One: what is done beside must not take the cores from the measuring.
+        # One thread: joining tables must not take the cores from the network.
         self._beside = ThreadPoolExecutor(1)
         self._monitor.start()
         return self
@@ -59,7 +64,7 @@ class LocalEngine:
         return self._beside.submit(function, *arguments)
 
     def report_resources(self) -> list[Mapping[str, Any]]:
-        """Report what the run took of this machine, see `Engine.report_resources`."""
+        """Report time, CPU and memory, see `Engine.report_resources`."""
         return [self._monitor.report()]
 
     def measure_units(

@@ -1,7 +1,7 @@
 """One unit of work, from its files to its features.
 
-The same in a thread, a process or on another machine: `read_unit`, perhaps
-`prepare_unit`, and `measure_unit`.
+`read_unit`, then `measure_unit`; or `prepare_unit` between them, where one machine
+reads and another measures. The features are the same.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from stratonet.preprocessing import check_plane, to_grey
 
 # Waiting for a disk or S3 costs no core: more threads read than compute.
 READERS_PER_CORE = 4
-# What is wrong with one file. Anything else is wrong with the place, and stops the run.
+# Errors of a single file. Any other concerns the disk or server, and stops the run.
 FILE_ERRORS = (
     FileNotFoundError,
     PermissionError,
@@ -158,14 +158,15 @@ def prepare_unit(
 ) -> Iterator[ReadImageSet]:
     """Decode the planes of a unit, and bring whole images to the network's input.
 
-    A machine that reads does this so that less travels to the one that measures.
+    On a cluster the machine that reads does this, and sends less to the one that
+    measures.
 
     Parameters
     ----------
     recipe : Recipe
-        Says how.
+        Says how to correct and scale planes.
     unit : Unit
-        What they were read of.
+        The unit that was read.
     image_sets : iterable of ReadImageSet
         What `read_unit` yields.
 
@@ -189,9 +190,9 @@ def measure_unit(
     Parameters
     ----------
     recipe : Recipe
-        Says how.
+        Says how to correct and scale planes.
     unit : Unit
-        What they were read of.
+        The unit that was read.
     image_sets : iterable of ReadImageSet
         What `read_unit` or `prepare_unit` yields, here or on another machine.
 
@@ -202,7 +203,7 @@ def measure_unit(
     if recipe.objects.size:
         # All objects are cut out of the same planes, which are decoded once.
         image_sets = prepare_unit(recipe, unit, image_sets)
-    # What the network has been given, and how it belongs to image sets.
+    # What the network has been given, and which image set it belongs to.
     steps: deque[_Step] = deque()
     planes = _queue_planes(recipe, unit, image_sets, steps)
     features = recipe.network.stream(
@@ -296,7 +297,7 @@ def _queue_planes(
 
 
 def _make_empty(recipe: Recipe, image_set: ReadImageSet) -> Measured:
-    """An image set before it is measured, with the reasons why parts cannot be."""
+    """An image set before it is measured, with the errors that are known already."""
     reasons = []
     numbers = None
     if isinstance(image_set.objects, Failure):
@@ -339,8 +340,8 @@ def _cut_planes(
 def _take_plane(recipe: Recipe, queued: _QueuedPlane) -> np.ndarray | None:
     """The network's input from a queued plane; None where there is none.
 
-    It is called in the thread that embeds the plane next: a plane stays in the cache
-    of its core.
+    It is called in the thread that measures the plane next, so that the plane stays in
+    the cache of its core.
     """
     channel = recipe.channels[queued.channel]
     plane = _prepare_plane(recipe, queued.row, channel, queued.plane)

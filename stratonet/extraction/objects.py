@@ -116,6 +116,17 @@ def read_label_image(
 
 
 def take_centers(table: pd.DataFrame) -> SegmentedObjects:
-    """The objects of one image set from its rows of a table of centres."""
+    """The objects of one image set from a table of centres.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        The rows of this image set, see `stratonet.extraction.units.Unit`.
+
+    Returns
+    -------
+    SegmentedObjects
+        Without the shape of a label image: a centre may lie outside of the image.
+    """
     numbers = table[OBJECT_NUMBER].to_numpy()
     return SegmentedObjects(numbers, table[list(CENTER)].to_numpy(float))

@@ -1,4 +1,4 @@
-"""Which units a run has to measure, and what becomes of their plates."""
+"""Which units a run has to measure, and which plates are complete."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from stratonet.files.urls import redact_url
 class Plan:
     """The units that a run has to measure, source by source.
 
-    A context manager, which shows how far the run is.
+    A context manager, which shows the progress of the run.
 
     Parameters
     ----------
     sources : list of ImageSource
         In the order in which they are measured.
     first : ImageSets
-        Those of the first source, which are read already.
+        Those of the first source, which has been read already.
     channels : mapping of str to str, optional
         See `stratonet.extraction.sources.read.read_source`.
     destination : Destination
@@ -38,16 +38,16 @@ class Plan:
     centers : pandas.DataFrame, optional
         See `stratonet.extraction.units.read_centers`.
     shard : Shard
-        Which of the units are of this run.
+        Which of the units this run measures.
     engine : Engine
-        What gathers plates beside the measuring.
+        Gathers plates while others are measured.
     quiet : bool
         One line per plate in place of a progress bar.
 
     Attributes
     ----------
     summary : Summary
-        What was done until now.
+        What has been done so far.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class Plan:
     def list_units(self) -> Iterator[Unit]:
         """Yield the units to measure.
 
-        A source is read when those before it have been handed out: a screen of
-        thousands of plates never lies in memory.
+        A source is read once the units of those before it have been drawn: a screen of
+        thousands of plates is never in memory at once.
         """
         for number, source in enumerate(self._sources, start=1):
-            # What an earlier run has measured is known only now, plate by plate.
+            # Only now is it known what an earlier run has measured of these plates.
             units = self._plan_source(source, is_first=number == 1)
             self._n_planned += sum(len(unit.rows) for unit in units)
             # The sources to come are taken to be as large as those before.
@@ -116,7 +116,13 @@ class Plan:
             yield from units
 
     def advance(self, count: int) -> None:
-        """Note that so many more image sets have been measured."""
+        """Note that more image sets have been measured.
+
+        Parameters
+        ----------
+        count : int
+            How many since the last call.
+        """
         with self._lock:
             self._bar.update(count)
 
@@ -161,7 +167,7 @@ class Plan:
         of_shard = set()
         for unit in split_units(image_sets.frame, self._centers):
             plates.setdefault(unit.plate, []).append(unit)
-            # Counted over all sources: shards of many small plates are alike large.
+            # Counted over all sources: shards of many small plates are equally large.
             if self._shard.holds(self._n_units):
                 of_shard.add(unit)
             self._n_units += 1
@@ -174,7 +180,7 @@ class Plan:
         self, plate: str, units: Sequence[Unit], of_shard: set[Unit]
     ) -> list[Unit]:
         """The units of a plate which this run has to measure."""
-        # One listing per plate, not one question per well: S3 takes its time for each.
+        # One listing per plate, not one request per well: S3 is slow to answer.
         held = self._destination.read_held_units(plate)
         names = self._names.setdefault(plate, [])
         # A source may be given twice.
@@ -188,7 +194,8 @@ class Plan:
         self.summary.incomplete += sum(held[unit.name] for unit in measured)
         unmeasured = self._unmeasured.setdefault(plate, set())
         unmeasured.update(unit.name for unit in to_measure)
-        # All is measured, but perhaps the run that did it was killed before its table.
+        # All wells are measured, but an earlier run may have been killed before it had
+        # made the table.
         if not unmeasured:
             self._gather_plate(plate)
         return to_measure
@@ -207,7 +214,7 @@ class Plan:
                 )
 
     def _gather_plate(self, plate: str) -> None:
-        # Beside the measuring: the network need not wait for files to be joined.
+        # In the background: the network need not wait while files are joined.
         gather: Callable[..., bool] = self._destination.gather_plate
         names = self._names[plate]
         self._gathered[plate] = self._engine.submit(gather, plate, names)

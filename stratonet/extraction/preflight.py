@@ -1,4 +1,4 @@
-"""Looks at the image sets of a source before hours are spent on measuring them."""
+"""Checks of the image sets of a source, before hours are spent on measuring them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url
 from stratonet.naming import ILLUMINATION, LABELS, URL, image_column
 
-# Image sets whose first image is looked for.
+# How many image sets are tried.
 N_PROBED = 10
 
 
 def check_columns(
     frame: pd.DataFrame, source: ImageSource, recipe: Recipe, layout: Layout
 ) -> None:
-    """Refuse image sets that are not what a recipe and a layout need.
+    """Refuse image sets that lack what a recipe or a layout needs.
 
     Parameters
     ----------
@@ -35,8 +35,7 @@ def check_columns(
     Raises
     ------
     ValueError
-        Columns are missing, there are other channels, or a column has the name of one
-        that is written.
+        Columns are missing, there are other channels, or a column has a reserved name.
     """
     location = redact_url(source.location)
     lacking = [name for name in _list_needed(recipe, layout) if name not in frame]
@@ -71,16 +70,16 @@ def _list_needed(recipe: Recipe, layout: Layout) -> list[str]:
 
 
 def check_reachable(frame: pd.DataFrame, recipe: Recipe, reached: set[str]) -> None:
-    """Stop at once where the servers and buckets of images cannot be reached.
+    """Stop at once if the servers or buckets of the images cannot be reached.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         In normal form.
     recipe : Recipe
-        Whose first channel is looked at.
+        Names the channels; the URLs of the first one are used.
     reached : set of str
-        Servers and buckets that were reached before; what is reached now is added.
+        Servers and buckets that were reached before. New ones are added to it.
 
     Raises
     ------
@@ -96,33 +95,33 @@ def check_reachable(frame: pd.DataFrame, recipe: Recipe, reached: set[str]) -> N
 
 
 def probe_images(frame: pd.DataFrame, channel: str, storage: Storage) -> None:
-    """Refuse a screen none of whose images is where the table says.
+    """Refuse a screen if no image is where the table says.
 
-    Without this, a wrong folder would give thousands of rows without a number.
+    Without this, a wrong folder would give thousands of rows of NaN.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         In normal form.
     channel : str
-        Whose images are looked for, a few spread over the table.
+        Its images are tried, a few spread over the table.
     storage : Storage
-        What looks.
+        With which they are tried.
 
     Raises
     ------
     FileNotFoundError
-        None is there.
+        None of them exists.
     """
     step = max(1, len(frame) // N_PROBED)
     urls = frame.iloc[::step][image_column(URL, channel)]
     urls = [url for url in urls if url is not None]
-    # One is enough: images may be missing, and each costs a request.
+    # One is enough: single images may be missing, and each try costs a request.
     if any(storage.exists(url) for url in urls):
         return
     first = redact_url(urls[0]) if urls else "no name"
     raise FileNotFoundError(
-        f"None of {len(urls)} images that were looked for is there, the first: {first}."
-        " Say where they are with `base` (where relative paths start) or `replace`"
-        " (another beginning of paths)."
+        f"None of the {len(urls)} images that were tried exists; the first is {first}."
+        " Say where the images are with `base` (where relative paths start) or"
+        " `replace`."
     )

@@ -35,16 +35,16 @@ UNITS_AT_ONCE = 20_000
 # A share of a core: a reader waits for S3 most of its time. It differs from the actors'
 # share, or Ray would run both in one process.
 READER_CPUS = 0.5
-# What stops a run is passed on as a value: of an exception Ray keeps the text alone,
-# with its own account around it.
+# What stops a run is returned as a value: Ray keeps only the text of an exception, and
+# puts its own traceback around it.
 STOPPING_ERRORS = (OSError, ValueError)
 
 
 class RayEngine:
     """Measures on a Ray cluster; see `Engine`.
 
-    A node that is lost takes nothing with it: Ray gives its units to others, and a unit
-    is done when its file is at the destination, which all nodes must reach.
+    If a node is lost, nothing is: Ray gives its units to other nodes, and a unit is
+    done only when its file is at the destination, which all nodes must reach.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class RayEngine:
         return call.remote(function, *arguments).future()
 
     def report_resources(self) -> list[Mapping[str, Any]]:
-        """Report what the run took of each node, see `Engine.report_resources`."""
+        """Report time, CPU and memory per node, see `Engine.report_resources`."""
         reports = []
         for monitor in self._monitors:
             with suppress(ray.exceptions.RayError):  # its node was lost

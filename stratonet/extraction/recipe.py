@@ -1,4 +1,4 @@
-"""What is measured, and how: descriptions, which measure nothing themselves."""
+"""What is measured, and how. Nothing here reads an image or measures one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,26 @@ SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
 
 @dataclass(frozen=True)
 class WholeImages:
-    """Measure whole images: one row per image set."""
+    """Measure whole images: one row per image set.
+
+    Attributes
+    ----------
+    size, label : None
+        There are no objects.
+
+    Examples
+    --------
+    >>> WholeImages().size
+    """
 
     @property
     def size(self) -> None:
-        """No square is cut out."""
+        """Nothing: no squares are cut out."""
         return None
 
     @property
     def label(self) -> None:
-        """No objects are measured."""
+        """Nothing: there are no objects."""
         return None
 
 
@@ -66,6 +76,11 @@ class ObjectsFromCenters:
         Path or URL, see `stratonet.extraction.units.read_centers`.
     size : int
         Side of the square around each object, in pixels, 8 to 4096.
+
+    Examples
+    --------
+    >>> ObjectsFromCenters("Nuclei.csv", size=64)
+    ObjectsFromCenters(table='Nuclei.csv', size=64)
     """
 
     table: str
@@ -77,7 +92,7 @@ class ObjectsFromCenters:
 
     @property
     def label(self) -> str:
-        """What the manifest of a destination calls these objects."""
+        """Name of these objects in the manifest of a destination."""
         return "centres"
 
 
@@ -96,8 +111,8 @@ def _check_size(size: int) -> None:
 class Recipe:
     """What is measured and how.
 
-    Small and without credentials: it travels to other processes and machines, where
-    `stratonet.extraction.measure` does what it says.
+    It is small and holds no credentials: it is sent to other processes and machines,
+    where `stratonet.extraction.measure` carries it out.
 
     Attributes
     ----------
@@ -139,9 +154,9 @@ class Recipe:
 
     @property
     def manifest(self) -> dict[str, object]:
-        """What decides the numbers, as JSON can hold it.
+        """Everything that decides the numbers, as JSON can hold it.
 
-        A destination keeps it, and refuses another: its keys and their order stay.
+        A destination keeps it and refuses another: its keys and their order must stay.
         """
         taps = self.card.choose_taps(self.taps)
         return {

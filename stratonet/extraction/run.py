@@ -1,4 +1,4 @@
-"""A run: from sources to feature tables, whatever was measured before."""
+"""A run: from sources of image sets to feature tables."""
 
 from __future__ import annotations
 
@@ -46,14 +46,17 @@ def extract(
     engine: Engine | None = None,
     quiet: bool = False,
 ) -> Summary:
-    r"""Measure image sets and write their features, but for those already measured.
+    r"""Measure image sets and write their features.
+
+    Image sets that are measured at the destination already are not measured again: if a
+    run is interrupted, the same call resumes it.
 
     Parameters
     ----------
     sources : ImageSource, str or path, or a list of them
-        Where the images are. A text or path stands for ``ImageSource(location)``. All
-        have the same ``endpoint``, ``region`` and ``anonymous``, with which the
-        destination is written too.
+        Where the images are. A string or path stands for ``ImageSource(location)``. All
+        have the same ``endpoint``, ``region`` and ``anonymous``, which are also used
+        for the destination.
     output : str or path
         Folder or S3 prefix, see `stratonet.extraction.destination`.
     channels : list of str or mapping of str to str, optional
@@ -70,26 +73,26 @@ def extract(
         Stop at the first image that cannot be measured, instead of giving it NaN and
         the reason.
     layout : PlateLayout or GalleryLayout, optional
-        How feature tables lie at the destination. Default: one per plate.
+        How feature tables are laid out. Default: one table per plate.
     shard : Shard, optional
         Measure only this part of the wells. Default: all.
     engine : LocalEngine or RayEngine, optional
-        What measures, see `stratonet.extraction.engine.Engine`. Default: this machine.
+        Where the work is done, see `stratonet.extraction.engine.Engine`. Default: on
+        this machine.
     quiet : bool
         One line per plate in place of a progress bar.
 
     Returns
     -------
     Summary
-        What was done. Printed, it is a few lines.
+        What was measured, and how fast.
 
     Raises
     ------
     ValueError
-        A source, an option or the destination is not what it should be; the message
-        says what to do.
+        A source, an option or the destination is wrong; the message says what to do.
     FileNotFoundError
-        A source is not there, or none of its images.
+        A source, or each of its images, does not exist.
     Unreachable
         Images or destination cannot be reached. What was measured until then is kept,
         as after any other error.
@@ -112,7 +115,7 @@ def extract(
     (1, ['P1'])
     >>> from stratonet.tables import feature_columns, read_features
     >>> len(feature_columns(read_features(output)))
-    256
+    512
     """
     image_sources = _list_sources(sources)
     renamed_channels = _name_channels(channels)
@@ -146,7 +149,7 @@ def extract(
         engine,
         quiet,
     )
-    # Nothing is written before sources, options and images were looked at.
+    # Nothing is written before sources, options and images have been checked.
     destination.open()
     return _run_plan(plan, destination, shard, engine)
 

@@ -1,4 +1,4 @@
-"""What a run has done, in words."""
+"""The result of a run, and its few lines for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass
 class Summary:
-    """What a run has done.
+    """The result of a run. Printed, it is a few lines.
 
     Attributes
     ----------
@@ -19,9 +19,9 @@ class Summary:
     image_sets, images : int
         Measured in this run.
     wells_before : int
-        Wells that the destination held already.
+        Wells that were already measured.
     incomplete : int
-        Image sets that could not be measured whole, those measured before included.
+        Image sets of which something could not be measured, in this run or before.
     skipped_files : int
         Images in folders whose names the pattern does not match.
     complete_plates, waiting_plates : list of str
@@ -76,7 +76,7 @@ class Summary:
         return f"{files} whose names do not match the pattern"
 
     def _describe_time(self) -> str:
-        # What this run measured, not what it found: the rate tells when it will end.
+        # Of what this run measured: what was measured before took no time.
         image_sets_rate = self.image_sets / self.seconds
         images_rate = self.images / self.seconds
         return (

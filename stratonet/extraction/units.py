@@ -1,4 +1,4 @@
-"""Units of work: the image sets of one well of one plate, measured all or none."""
+"""Units of work: the image sets of one well, all of which are measured, or none."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Unit:
     Attributes
     ----------
     plate : str
-        Folder of the plate in the destination: source, batch and plate, as far as the
-        table names them.
+        Folder of the plate in the destination: those of source, batch and plate that
+        the table has.
     well : str
     digest : str
-        Of the metadata, the names of the files and the centres: the same digest, the
-        same features.
+        Of the metadata, the names of the files and the centres: units of the same
+        digest have the same features.
     rows : pandas.DataFrame
         One row per image set, in normal form, see
         `stratonet.extraction.sources.imagesets`.
@@ -190,7 +190,7 @@ def _get_file_name(url: str) -> str:
 def _group_objects(
     frame: pd.DataFrame, centers: pd.DataFrame
 ) -> dict[Hashable, pd.DataFrame]:
-    """The objects of each image set, by its index in ``frame``."""
+    """The objects of each image set, by the index of its row."""
     keys = [name for name in metadata_columns(centers) if name in frame]
     image_sets = frame[keys].astype(str)
     if WELL not in keys or image_sets.duplicated().any():

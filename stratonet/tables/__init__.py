@@ -8,9 +8,22 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from stratonet.extras import name_missing_extra
 
+if TYPE_CHECKING:
+    from stratonet.naming import feature_columns, metadata_columns
+    from stratonet.tables.anndata import to_anndata
+    from stratonet.tables.reading import FeatureTable, read_features
+
+__all__ = [
+    "FeatureTable",
+    "feature_columns",
+    "metadata_columns",
+    "read_features",
+    "to_anndata",
+]
 # Where what users import is defined.
 _HOMES = {
     "FeatureTable": "stratonet.tables.reading",
@@ -19,7 +32,6 @@ _HOMES = {
     "read_features": "stratonet.tables.reading",
     "to_anndata": "stratonet.tables.anndata",
 }
-__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from stratonet_sklearn.lazy import load_export
+from stratonet.extras import name_missing_extra
 
+# For type checkers and editors, which cannot follow `__getattr__`: classification,
+# retrieval and comparison need different packages, which take seconds to import.
 if TYPE_CHECKING:
     from stratonet_sklearn.evaluation.classification import evaluate
     from stratonet_sklearn.evaluation.comparison import align_tables
@@ -25,20 +28,24 @@ __all__ = [
     "split",
 ]
 
-_MODULES = {
-    "Evaluation": "scores",
-    "Profiles": "profiles",
-    "align_tables": "comparison",
-    "evaluate": "classification",
-    "make_profiles": "profiles",
-    "measure_confounding": "splits",
-    "score_retrieval": "retrieval",
-    "split": "splits",
+# Where what users import is defined.
+_HOMES = {
+    "Evaluation": "stratonet_sklearn.evaluation.scores",
+    "Profiles": "stratonet_sklearn.evaluation.profiles",
+    "align_tables": "stratonet_sklearn.evaluation.comparison",
+    "evaluate": "stratonet_sklearn.evaluation.classification",
+    "make_profiles": "stratonet_sklearn.evaluation.profiles",
+    "measure_confounding": "stratonet_sklearn.evaluation.splits",
+    "score_retrieval": "stratonet_sklearn.evaluation.retrieval",
+    "split": "stratonet_sklearn.evaluation.splits",
 }
 
 
 def __getattr__(name: str) -> object:
-    return load_export(__name__, _MODULES, name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with name_missing_extra(name, "evaluate"):
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

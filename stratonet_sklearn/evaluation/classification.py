@@ -135,7 +135,7 @@ def evaluate(
 
     Examples
     --------
-    Thirty wells with two sites each; the treatment changes the first of four features.
+    Thirty wells with two sites each; the treatment raises all four features.
 
     >>> import joblib
     >>> import numpy as np
@@ -144,7 +144,7 @@ def evaluate(
     >>> wells = np.repeat(np.arange(30), 2)
     >>> labels = np.where(wells % 2 == 0, "control", "treated")
     >>> features = rng.normal(size=(60, 4))
-    >>> features[:, 0] += 9 * (labels == "treated")
+    >>> features[labels == "treated"] += 5
     >>> with joblib.parallel_config("sequential"):  # few rows need no processes
     ...     evaluation = evaluate(
     ...         features, labels, groups=wells, classifiers=["SVM"], n_folds=3
@@ -192,6 +192,7 @@ def _check_classifiers(classifiers: Sequence[str] | None) -> list[str]:
 
 def _write_labels(labels: np.ndarray) -> np.ndarray:
     """Return labels as text, ``""`` where they are missing."""
+    # As text None and NaN would become classes of these names.
     return np.where(pd.isna(labels), "", labels.astype(str))
 
 
@@ -245,6 +246,7 @@ def _select_features(name: str, table: Features, numbers: np.ndarray) -> _Matrix
             f"{name}: a feature table has one row per label and one column per feature."
             f" Received: shape {values.shape}"
         )
+    # StratoNet's own precision, and half the memory of what pandas reads from CSV.
     values = np.ascontiguousarray(values[numbers], np.float32)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -289,6 +291,7 @@ def _run_jobs(
     seed: int,
 ) -> Iterator[_Answer]:
     """Fit the models on all cores, and give their answers in the order of the jobs."""
+    # A generator, so that the progress bar moves with each model that is finished.
     # Arrays of more than 1 MB are shared by the processes, not copied to each.
     parallel = joblib.Parallel(-1, return_as="generator", max_nbytes="1M")
     return parallel(
@@ -319,6 +322,7 @@ def _test_model(
         model.fit(values[trained], labels[trained])
     fitted = model["classify"]
     votes, importance = None, None
+    # Of the three, the forest alone gives shares of votes without being fitted again.
     if isinstance(fitted, RandomForestClassifier):
         votes = model.predict_proba(values[tested])
         importance = fitted.feature_importances_
@@ -341,7 +345,9 @@ def _build_model(
     return Pipeline(
         [
             ("balance", StratifiedResampler(n_samples, random_state=seed)),
+            # Fitted to training rows only: the scale must not know the tested rows.
             ("scale", StandardScaler()),
+            # A clone: the settings of `CLASSIFIERS` are shared by all models.
             ("classify", clone(classifier)),
         ]
     )

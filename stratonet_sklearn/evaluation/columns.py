@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from stratonet.naming import metadata_columns
-from stratonet.tables.columns import OBJECT, OBJECT_NUMBER, PLATE, SITE, WELL
+from stratonet.tables.columns import PLATE, SITE, WELL, find_object_column
 from stratonet.tables.reading import feature_parts
 
 
@@ -36,6 +36,7 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     >>> find_column(pd.DataFrame(columns=["Metadata_Well", "Metadata_Dose"]), "dose")
     'Metadata_Dose'
     """
+    # Users write `dose` or `DOSE`; instruments and labs spell columns in every case.
     wanted = _shorten_column(name)
     columns = metadata_columns(metadata)
     for column in columns:
@@ -85,8 +86,7 @@ def name_wells(metadata: pd.DataFrame) -> pd.Series:
 
 def name_rows(metadata: pd.DataFrame) -> str:
     """Name what the rows of a table are: ``objects``, ``image sets`` or ``wells``."""
-    # The CellProfiler module writes ObjectNumber, extraction Metadata_ObjectNumber.
-    if OBJECT in metadata or OBJECT_NUMBER in metadata:
+    if find_object_column(metadata):
         return "objects"
     return "image sets" if SITE in metadata else "wells"
 

@@ -56,6 +56,7 @@ def align_tables(
 
 def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
     """Return tables of the rows that all have."""
+    # The finest level that all have: where one table knows wells only, so must all.
     columns = set(tables[0].frame).intersection(*(table.frame for table in tables))
     keys = [key for key in KEYS if key in columns]
     tables = [_average_duplicates(table, keys) for table in tables]

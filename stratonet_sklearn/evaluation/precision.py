@@ -98,8 +98,8 @@ def score_replicates(
         .groupby("treatment")["plate"]
         .agg([("plates", "nunique"), ("wells", "size")])
     )
-    # Treatments with replicates on other plates, and with replicates on one plate. A
-    # screen has mostly one of them, and what it has more of decides.
+    # How many treatments have replicates on other plates, and on one plate: the more
+    # frequent layout of the screen decides.
     n_across = (spread["plates"] > 1).sum()
     n_within = (spread["wells"] > spread["plates"]).sum()
     across = n_across >= n_within
@@ -109,6 +109,7 @@ def score_replicates(
     # Controls are nobody's replicates: each has a treatment of its own.
     own = -1 - np.arange(len(wells))
     wells = wells.assign(treatment=wells["treatment"].where(is_treated, own))
+    # Wells without a compound are neither found nor found among.
     kept = is_treated | wells["control"].to_numpy()
     task = _plan_replicates(across, knows_controls, len(spread))
     return _score_precision(task, wells[kept], cosine_similarity(values[kept]))

@@ -238,6 +238,7 @@ def _choose_reference(frame: pd.DataFrame) -> _Reference:
 
 def _normalize_plates(frame: pd.DataFrame, features: list[str]) -> Step:
     """Standardize, and leave out features that do not vary where the scale is taken."""
+    # Plates differ in staining and exposure, which must not look like an effect.
     reference = _choose_reference(frame)
     others = _list_others(frame, features)
     parts = [
@@ -270,6 +271,7 @@ def _find_constant(
     parts: Sequence[pd.DataFrame], features: list[str], samples: str
 ) -> set[str]:
     """Find the features that do not vary in one of the parts."""
+    # One plate is enough: there, the feature cannot be compared.
     constant: set[str] = set()
     for part in parts:
         try:

@@ -114,6 +114,7 @@ def _describe_wells(
         "plate": PLATE,
         "well": WELL,
     }
+    # The columns that users name may be the same: a compound's name as its mechanism.
     wells = pd.DataFrame(index=pd.RangeIndex(len(frame)))
     for name, column in columns.items():
         if column is None:

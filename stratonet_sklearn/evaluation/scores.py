@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
+# Draws of groups behind each interval.
 DRAWS = 2000
 # The bounds of 95 % of the draws.
 QUANTILES = (0.025, 0.975)
+# The test sets: rows as they are, and each class counting the same. Where classes
+# differ in size, the first tells mostly of the largest.
 TESTS = ("as found", "balanced")
 METRICS = ("accuracy", "precision", "recall", "F1")
 # A metric and its average over classes; accuracy has none: ("accuracy", "").
@@ -154,7 +157,8 @@ class Evaluation:
             ``second``): ``value`` (first minus second), ``low``, ``high``.
         """
         draws = _draw_groups(self.groups, self.labels, seed)
-        # Of each classifier, by feature table.
+        # Of each classifier, by feature table. The draws are the same for all: only so
+        # are differences paired.
         estimates: dict[str, dict[str, Estimate]] = {}
         for (features, classifier), confusions in self._count_by_group().items():
             of_metrics = _estimate_metrics(confusions, draws, test)
@@ -244,6 +248,7 @@ def compute_metrics(confusion: np.ndarray, balanced: bool) -> dict[Metric, np.nd
         support = confusion.sum(axis=-1)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     called = confusion.sum(axis=-2)
+    # 0 of 0 is 0: as in scikit-learn, whose scores the tests compare with.
     of_classes = {
         "precision": hits / _replace_zeros(called),
         "recall": hits / _replace_zeros(support),

@@ -66,6 +66,7 @@ def split(
     >>> labels = np.repeat(["control", "treated"], 6)
     >>> folds = split(labels, groups=wells, n_folds=3)
     >>> folds.tolist()
+    [0, 0, 2, 2, 1, 1, 2, 2, 0, 0, 1, 1]
     """
     # Without an index: those of two series may differ.
     labels = pd.Series(np.asarray(labels))
@@ -75,8 +76,11 @@ def split(
         _check_wells(groups, np.asarray(wells))
     _check_classes(labels, groups)
     if n_folds >= groups.nunique():
+        # Each group is left out once. Every class is in two groups or more: each
+        # training set has it.
         return pd.factorize(groups, sort=True)[0]
     groups_of_classes = groups.groupby(labels).nunique()
+    # With more folds, there would be no class that all of them can test.
     n_folds = min(n_folds, groups_of_classes.max())
     folds = _draw_folds(labels, groups, n_folds, seed)
     if folds is None:

@@ -80,7 +80,8 @@ def _show_scores(
             draw_scores(scores, chance),
             "Scores of each classifier and feature table, with 95% intervals: how much"
             f" they would vary with other {group}s of the same kind. As found: every"
-            " row counts the same. Balanced: every class counts the same.",
+            " row counts the same. Balanced: every class counts the same. SVM: linear"
+            " support vector machine; RF: random forest; MLP: multilayer perceptron.",
         ),
         Table(
             tabulate_scores(scores),

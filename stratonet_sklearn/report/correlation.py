@@ -199,8 +199,7 @@ def _word_caption(correlations: Correlations, n_wells: int, is_classified: bool)
         f"Spearman's rank correlation over {n_wells} wells of the {n_first} and"
         f" {n_second} features {chosen}. Marked with a dot: significant at a false"
         f" discovery rate of {SIGNIFICANT:.0%} among all {correlations.q.size:,} pairs"
-        f" (Benjamini and Hochberg), which are {correlations.significant.mean():.0%} of"
-        " them."
+        f" (Benjamini and Hochberg): {correlations.significant.sum():,} of them."
     )
     if is_classified:
         text += (
@@ -236,9 +235,10 @@ def draw_correlation(
     significant = significant.loc[matrix.index, matrix.columns]
     row, column = matrix.stack().abs().idxmax()
     figure = new_figure(
-        f"{significant.to_numpy().mean():.0%} of the pairs are significant (with a"
-        f" dot); the strongest correlation is {matrix.loc[row, column]:.2f}, of"
-        f" {shorten_name(row, 34)} and {shorten_name(column, 34)}.",
+        f"{significant.to_numpy().sum():,} of {matrix.size:,} pairs are significantly"
+        f" correlated (with a dot); the strongest correlation is"
+        f" {matrix.loc[row, column]:.2f}, between {shorten_name(row, 34)} and"
+        f" {shorten_name(column, 34)}.",
         2.8 + min(7.0, max(2.5, 0.14 * len(matrix))),
     )
     axes = figure.subplots()

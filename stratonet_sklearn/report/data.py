@@ -176,11 +176,10 @@ def read_data(
         A table, a column or a value is missing.
     """
     if not tables:
-        raise ValueError("tables is empty: give one feature table or more.")
+        raise ValueError("`tables` is empty: give one feature table or more.")
     if images is not None and treatments.label is None:
         raise ValueError(
-            "images needs a label: the wells to show are chosen by class. Name the"
-            " column of the classes too."
+            "`images` only works with `label`: the wells to show are chosen by class."
         )
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)

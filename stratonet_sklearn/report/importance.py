@@ -58,8 +58,8 @@ def build_importance(data: ReportData) -> Content | None:
                 draw_importance(importance, n_bars),
                 "The features with the largest weight: the size of the SVM's"
                 " coefficients (features have unit variance), and the decrease in"
-                " impurity in the random forest. Means over folds; all features of a"
-                " table sum to 100%.",
+                " impurity in the random forest. Means over folds; the weights of all"
+                " features of a table sum to 1.",
             ),
             Numbers("importance", features),
             Numbers("importance_by_part", groups),

@@ -187,16 +187,14 @@ def draw_maps(
 
 
 def _word_question(n_rows: int, values: list[str], has_positions: bool) -> str:
-    names = [*values, "position on the plate"] if has_positions else values
+    names = [*values, "position"] if has_positions else values
     text = (
-        f"{n_rows:,} rows, placed by their features: do those of one"
-        f" {' or one '.join(names)} lie together?"
+        f"{n_rows:,} rows, placed by their features: do those of the same"
+        f" {' or the same '.join(names)} lie together?"
     )
-    if not has_positions:
-        text += (
-            " Wells are not named by row and column, so their position is not shown."
-        )
-    return text
+    if has_positions:
+        return text
+    return f"{text} Wells are not named by row and column: their position is not shown."
 
 
 def _measure_keys(values: Mapping[str, np.ndarray]) -> float:

@@ -21,6 +21,7 @@ from stratonet.extraction.sources.imagesets import (
 from stratonet.extraction.sources.read import read_source
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import PLATE, SITE, WELL
+from stratonet_sklearn.evaluation.classification import Evaluation
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
 
@@ -35,9 +36,9 @@ PERCENTILES = (0.1, 99.9)
 # Colours of one, two and three channels, which those who cannot tell red from green
 # see apart.
 CHANNEL_COLORS = {
-    1: [(1, 1, 1)],
-    2: [(0, 1, 0), (1, 0, 1)],
-    3: [(0, 1, 1), (1, 0, 1), (1, 1, 0)],
+    1: {"grey": (1, 1, 1)},
+    2: {"green": (0, 1, 0), "magenta": (1, 0, 1)},
+    3: {"cyan": (0, 1, 1), "magenta": (1, 0, 1), "yellow": (1, 1, 0)},
 }
 
 
@@ -49,13 +50,13 @@ class Picture:
     ----------
     pixels : numpy.ndarray (height, width, 3), uint8
         Up to three channels.
-    caption : str
-        Where it is; of a misclassified one, after a colon, as what it was classified,
-        and which other feature tables are right.
+    lines : sequence of str
+        The caption: where it is; of a misclassified one, as what it was classified,
+        and with which other feature tables correctly.
     """
 
     pixels: np.ndarray
-    caption: str
+    lines: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,18 @@ def build_pictures(data: ReportData) -> Content | None:
     if data.images is None:
         text = "No images were given (images), so no wells are shown."
         return Content(_name_section(data.row_noun), [Paragraph(text)])
+    block: Block
+    try:
+        block = _show_pictures(data, evaluation, data.images)
+    except (OSError, ValueError) as error:
+        # The classification took the time, and is worth showing without pictures.
+        block = Paragraph(f"The images cannot be shown: {error}")
+    return Content(_name_section(data.row_noun), [block])
+
+
+def _show_pictures(
+    data: ReportData, evaluation: Evaluation, source: ImageSource
+) -> Plot:
     name = data.names[0]
     votes = pd.DataFrame(evaluation.probabilities[name], columns=evaluation.classes)
     others = {
@@ -112,24 +125,18 @@ def build_pictures(data: ReportData) -> Content | None:
         for (features, classifier), labels in evaluation.predicted.items()
         if classifier == "RF" and features != name
     }
-    block: Block
-    try:
-        pictures = read_pictures(
-            data.images, data.tested_rows, evaluation.labels, votes, others
-        )
-    except (OSError, ValueError) as error:
-        # The classification took the time, and is worth showing without pictures.
-        block = Paragraph(f"The images cannot be shown: {error}")
-    else:
-        block = Plot(
-            "wells",
-            draw_pictures(pictures, data.row_noun),
-            f"For each class, the {data.row_noun} with the largest share of the random"
-            " forest's votes for it, and those that were misclassified most clearly,"
-            f" with {name} features. Below these: the predicted class, and which of the"
-            " other feature tables are right.",
-        )
-    return Content(_name_section(data.row_noun), [block])
+    image_sets = read_source(source).frame
+    pictures = read_pictures(
+        image_sets, source.storage, data.tested_rows, evaluation.labels, votes, others
+    )
+    return Plot(
+        "wells",
+        draw_pictures(pictures, data.row_noun),
+        f"For each class, the {data.row_noun} with the largest share of the random"
+        " forest's votes for it, and those that were misclassified most clearly, with"
+        f" {name} features. {word_colors(choose_channels(image_sets))} Brightness can"
+        " be compared between pictures.",
+    )
 
 
 def _name_section(row_noun: str) -> str:
@@ -168,8 +175,28 @@ def choose_wells(labels: np.ndarray, votes: pd.DataFrame) -> list[Choice]:
     return choices
 
 
+def choose_channels(image_sets: pd.DataFrame) -> list[str]:
+    """Choose the channels to show: the first three."""
+    return list_channels(image_sets)[: max(CHANNEL_COLORS)]
+
+
+def word_colors(channels: Sequence[str]) -> str:
+    """Word which channel has which colour.
+
+    Examples
+    --------
+    >>> word_colors(["DNA", "ER"])
+    'DNA is green, ER magenta.'
+    """
+    first, *others = zip(channels, CHANNEL_COLORS[len(channels)])
+    words = [" is ".join(first)]
+    words += [f"{channel} {color}" for channel, color in others]
+    return f"{', '.join(words)}."
+
+
 def read_pictures(
-    source: ImageSource,
+    image_sets: pd.DataFrame,
+    storage: Storage,
     rows: pd.DataFrame,
     labels: np.ndarray,
     votes: pd.DataFrame,
@@ -179,8 +206,10 @@ def read_pictures(
 
     Parameters
     ----------
-    source : ImageSource
-        Where the images are.
+    image_sets : pandas.DataFrame
+        In normal form, see `stratonet.extraction.sources.imagesets`.
+    storage : Storage
+        What reads their files.
     rows : pandas.DataFrame (n rows)
         ``Metadata_*`` of the image sets or wells that were classified.
     labels : numpy.ndarray (n rows,)
@@ -204,74 +233,76 @@ def read_pictures(
     wanted: set[int] = set()
     for choice in choices:
         wanted.update(choice.typical, choice.misclassified)
-    pixels = read_pixels(source, rows.loc[sorted(wanted)])
-    names = votes.columns[votes.to_numpy().argmax(axis=1)]
+    chosen = rows.loc[sorted(wanted)]
+    pixels = color_planes(read_planes(image_sets, storage, chosen))
+    predicted = votes.columns[votes.to_numpy().argmax(axis=1)]
     pictures = []
     for choice in choices:
         typical = [
-            Picture(pixels[row], word_place(rows.loc[row])) for row in choice.typical
+            Picture(pixels[row], [word_place(rows.loc[row])]) for row in choice.typical
         ]
         misclassified = []
         for row in choice.misclassified:
-            caption = f"{word_place(rows.loc[row])}: {names[row]}"
+            lines = [word_place(rows.loc[row]), f"classified as {predicted[row]}"]
             right = [
                 name
-                for name, predicted in (others or {}).items()
-                if predicted[row] == choice.name
+                for name, classes in (others or {}).items()
+                if classes[row] == choice.name
             ]
             if right:
-                caption += f": right with {', '.join(right)}"
-            misclassified.append(Picture(pixels[row], caption))
+                lines.append(f"correct with {', '.join(right)}")
+            misclassified.append(Picture(pixels[row], lines))
         pictures.append(ClassPictures(choice.name, typical, misclassified))
     return pictures
 
 
-def read_pixels(source: ImageSource, rows: pd.DataFrame) -> dict[int, np.ndarray]:
-    """Read and colour the images of rows.
+def read_planes(
+    image_sets: pd.DataFrame, storage: Storage, rows: pd.DataFrame
+) -> dict[int, list[np.ndarray]]:
+    """Read the planes of rows, small.
 
     Parameters
     ----------
-    source : ImageSource
-        Where the images are.
+    image_sets : pandas.DataFrame
+        In normal form.
+    storage : Storage
+        What reads their files.
     rows : pandas.DataFrame
         ``Metadata_*`` of image sets or wells; of a well, the first image set is read.
 
     Returns
     -------
-    dict of int to numpy.ndarray (height, width, 3), uint8
-        By the index of the row.
+    dict of int to list of numpy.ndarray (height, width), float32
+        One per channel, by the index of the row.
 
     Raises
     ------
     OSError, ValueError
         A row has no image, or one that cannot be read.
     """
-    images = read_source(source).frame
-    channels = list_channels(images)[: max(CHANNEL_COLORS)]
-    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in images]
+    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in image_sets]
     # A single plate may have no name in one of the tables.
-    if images[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
+    if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
         keys.remove(PLATE)
-    images = images.astype({key: str for key in keys}).drop_duplicates(keys)
-    # Numbers of sites are texts in both.
-    image_sets = {
+    # A site is the number 1 in some tables, and the text 1 in others.
+    texts = image_sets.astype({key: str for key in keys}).drop_duplicates(keys)
+    by_key = {
         tuple(image_set[key] for key in keys): image_set
-        for image_set in images.to_dict("records")
+        for image_set in texts.to_dict("records")
     }
     planes = {}
     for row, metadata in rows.iterrows():
         wanted = tuple(str(metadata[key]) for key in keys)
-        if wanted not in image_sets:
+        if wanted not in by_key:
             raise ValueError(
-                f"{source.location} has no image of {', '.join(wanted)}, which is in a"
-                " feature table."
+                f"There is no image of {', '.join(wanted)}, which is in a feature"
+                " table."
             )
-        image_set = image_sets[wanted]
         planes[row] = [
-            _read_small_plane(image_set, channel, source.storage)
-            for channel in channels
+            _read_small_plane(by_key[wanted], channel, storage)
+            for channel in choose_channels(image_sets)
         ]
-    return color_planes(planes)
+    return planes
 
 
 def _read_small_plane(
@@ -284,12 +315,12 @@ def _read_small_plane(
     return np.asarray(small)
 
 
-def color_planes(planes: Mapping[int, list[np.ndarray]]) -> dict[int, np.ndarray]:
+def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.ndarray]:
     """Colour image sets, each channel with one brightness for all.
 
     Parameters
     ----------
-    planes : mapping of int to list of numpy.ndarray (height, width)
+    planes : mapping of int to sequence of numpy.ndarray (height, width)
         The planes of one to three channels, by the number of the row.
 
     Returns
@@ -310,10 +341,11 @@ def color_planes(planes: Mapping[int, list[np.ndarray]]) -> dict[int, np.ndarray
     colored = {}
     for row, stack in planes.items():
         brightness = [
+            # A channel may be dark everywhere.
             np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
             for plane, (low, high) in zip(stack, limits)
         ]
-        colors = np.array(CHANNEL_COLORS[n_channels], np.float32)
+        colors = np.array(list(CHANNEL_COLORS[n_channels].values()), np.float32)
         mixed = np.tensordot(np.stack(brightness, axis=-1), colors, 1)
         colored[row] = (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
     return colored
@@ -381,10 +413,7 @@ def _word_title(classes: Sequence[ClassPictures], row_noun: str) -> str:
 def _draw_row(panels: Sequence[Axes], pictures: Sequence[Picture]) -> None:
     for axes, picture in zip(panels, pictures):
         axes.imshow(picture.pixels)
-        lines = [
-            textwrap.fill(shorten_name(line, 52), 26)
-            for line in picture.caption.split(": ")
-        ]
+        lines = [textwrap.fill(shorten_name(line, 52), 26) for line in picture.lines]
         axes.set_xlabel("\n".join(lines), fontsize=7)
     if not pictures:
         panels[0].text(

@@ -94,12 +94,14 @@ def _show_maps(wells: pd.DataFrame, classes: list[str], name: str) -> Plot:
     shown_classes = classes[:MOST_PANELS]
     shown = wells[wells["plate"].isin(shown_plates)]
     shares = shown.melt(["plate", "well"], shown_classes, "name", "value")
+    # Plate by plate, so that panels of one class are below each other.
+    shares = shares.sort_values("plate", kind="stable", ignore_index=True)
     return Plot(
         "plates",
         draw_plates(shares),
         f"The random forest's share of votes for each class, with {name} features."
         " Each well is predicted by trees that have not seen it."
-        f" {len(shown_plates)} of {len(plates)} plates, {len(shown_classes)} of"
+        f" Shown: {len(shown_plates)} of {len(plates)} plates, {len(shown_classes)} of"
         f" {len(classes)} classes. Edges or halves of a plate that stand out are"
         " effects of the layout.",
     )

@@ -1,4 +1,7 @@
-"""CellProfiler's own modules use what MeasureStratoFeatures has measured, headless and through their pickers."""
+"""CellProfiler's own modules use what MeasureStratoFeatures has measured.
+
+Headless, and through their pickers.
+"""
 
 import csv
 import sqlite3
@@ -17,6 +20,7 @@ from cellprofiler_runs import (
     rows_of,
     run,
 )  # before the others: no window
+from cellprofiler_server import quick_starts
 from pyarrow import parquet
 
 from cellprofiler_plugin import headless
@@ -218,14 +222,15 @@ def test_a_batch_file_gives_what_the_pipeline_gives(fields, limits, direct, tmp_
     out = (
         tmp_path / "out"
     )  # the same folder: ExportToDatabase has made its tables there
-    headless.run_pipeline(
-        out / "Batch_data.h5",
-        out,
-        WRITTEN[:3],
-        f"--data-file={tmp_path / 'load_data.csv'}",
-        "-f1",
-        "-l2",
-    )
+    with quick_starts():
+        headless.run_pipeline(
+            out / "Batch_data.h5",
+            out,
+            WRITTEN[:3],
+            f"--data-file={tmp_path / 'load_data.csv'}",
+            "-f1",
+            "-l2",
+        )
     for name in WRITTEN[1:3]:
         assert read(out / name) == read(direct / name)
     for name in ("StratoFeatures_Image.parquet", "StratoFeatures_Nuclei.parquet"):

@@ -1,38 +1,22 @@
 """The module's figure: what is drawn is what was measured."""
 
+import json
+
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from figure_window import Window
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
-from cellprofiler_plugin import figure
+pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
+
+from cellprofiler_plugin import figure, pictures
+from cellprofiler_plugin.pixels import MaskedPlane, Regions
 from stratonet import StratoNet
 from stratonet.crops import compute_centers, crop_square
 
 pytestmark = pytest.mark.stock_cellprofiler
 
 NAMES = ["DNA", "ER", "RNA", "AGP", "Mito"]
-
-
-class Frame:
-    """What CellProfiler's figure window offers, at its first size, without a window."""
-
-    def __init__(self):
-        self.figure = Figure(figsize=(6.4, 4.8), constrained_layout=True)
-        self.figure.set_constrained_layout_pads(
-            w_pad=0.1, h_pad=0.05, wspace=0, hspace=0
-        )
-        FigureCanvasAgg(self.figure)
-
-    def set_subplots(self, shape):
-        self.figure.clf()
-        self.grid, self.made = self.figure.add_gridspec(shape[1], shape[0]), {}
-
-    def subplot(self, column, row):
-        if (column, row) not in self.made:
-            self.made[column, row] = self.figure.add_subplot(self.grid[row, column])
-        return self.made[column, row]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +27,9 @@ def net():
 def planes_of(names, shape=(60, 90)):
     rng = np.random.default_rng(1)
     return {
-        name: (rng.integers(0, 4000, shape, dtype=np.uint16), np.ones(shape, bool))
+        name: MaskedPlane(
+            rng.integers(0, 4000, shape, dtype=np.uint16), np.ones(shape, bool)
+        )
         for name in names
     }
 
@@ -55,7 +41,19 @@ def features_of(rows, names, net, seed=0):
 
 
 def whole(features):
-    return {"Image": (features, np.zeros((1, 2)), None)}
+    return [(Regions("Image", np.zeros((1, 2)), None), features)]
+
+
+def sent(shown):
+    """What arrives in the window of what a worker has sent."""
+    from cellprofiler_core.utilities import zmq
+
+    buffers = []
+    text = json.dumps(
+        zmq.make_sendable_dictionary(shown), default=zmq.make_CP_encoder(buffers)
+    )
+    decoder = zmq.make_CP_decoder(buffers)
+    return zmq.decode_sendable_dictionary(json.loads(text, object_hook=decoder))
 
 
 def marks(axes, color):
@@ -92,15 +90,17 @@ def test_unlike_is_one_minus_the_correlation_with_the_median(net):
     features[3] = np.nan
     low = features[[0, 1, 2, 4, 5, 6], : net.taps[0].width]
     expected = [1 - np.corrcoef(row, np.median(low, axis=0))[0, 1] for row in low]
-    unlike = figure.compute_unlikeness(features, net.taps)
+    unlike = pictures.compute_unlikeness(features, net.taps)
     assert unlike.shape == (7, 2) and np.isnan(unlike[3]).all()
     np.testing.assert_allclose(np.delete(unlike[:, 0], 3), expected, atol=1e-6)
-    np.testing.assert_allclose(figure.compute_unlikeness(features[:1], net.taps), 0, atol=1e-12)
+    np.testing.assert_allclose(
+        pictures.compute_unlikeness(features[:1], net.taps), 0, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("names", [NAMES[:1], NAMES], ids=len)
 def test_image_sets_are_dots_and_the_last_is_marked(names, net):
-    frame, planes = Frame(), planes_of(names)
+    frame, planes = Window(), planes_of(names)
     features = [features_of(1, names, net, seed) for seed in range(4)]
     for number, row in [
         (1, features[3]),
@@ -108,8 +108,12 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
         (5, features[2]),
         (1, features[0]),
     ]:  # 1 is measured again
-        figure.draw(
-            frame, figure.pictures(net, planes, 32, whole(row)), net.taps, "run", number
+        figure.draw_pictures(
+            frame,
+            pictures.make_pictures(net, planes, 32, whole(row)),
+            net.taps,
+            "run",
+            number,
         )
         if len(frame.strato_features) == 1:
             assert "Go on" in frame.subplot(0, 1).texts[0].get_text()
@@ -121,7 +125,7 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
         )
         assert picture.get_xlim() == (-0.5, 89.5) and picture.get_ylim() == (59.5, -0.5)
         split = np.stack([row.reshape(len(names), -1)[column] for row in features[:3]])
-        expected = figure.compute_unlikeness(split, net.taps)
+        expected = pictures.compute_unlikeness(split, net.taps)
         np.testing.assert_allclose(
             marks(chart, figure.OTHERS)[:, 1], expected.T.ravel(), atol=1e-6
         )
@@ -140,18 +144,20 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
 
 
 def test_image_sets_of_another_run_are_forgotten_and_the_oldest_too(net, monkeypatch):
-    frame, planes = Frame(), planes_of(["DNA"])
+    frame, planes = Window(), planes_of(["DNA"])
     monkeypatch.setattr(figure, "REMEMBERED", 2)
     for run, number in (("a", 1), ("b", 7), ("b", 8), ("b", 9)):
-        shown = figure.pictures(net, planes, 32, whole(features_of(1, ["DNA"], net)))
-        figure.draw(frame, shown, net.taps, run, number)
+        shown = pictures.make_pictures(
+            net, planes, 32, whole(features_of(1, ["DNA"], net))
+        )
+        figure.draw_pictures(frame, shown, net.taps, run, number)
     assert list(frame.strato_features) == [8, 9]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 40])
 @pytest.mark.parametrize("both", [False, True])
 def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):
-    names, frame = NAMES if both else NAMES[:2], Frame()
+    names, frame = NAMES if both else NAMES[:2], Window()
     planes = planes_of(names)
     spots = np.random.default_rng(2).permutation(60 * 90)[:count]
     middle = compute_centers(
@@ -159,16 +165,20 @@ def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):
     )
     features = features_of(count, names, net)
     features[2:3] = np.nan
-    found = whole(features_of(1, names, net)) if both else {}
-    found["Nuclei"] = (
-        features,
+    measured = whole(features_of(1, names, net)) if both else []
+    nuclei = Regions(
+        "Nuclei",
         middle,
-        lambda name, row: crop_square(planes[name][0], middle[row], 32),
+        lambda name, row: crop_square(planes[name].pixels, middle[row], 32),
     )
-    figure.draw(frame, figure.pictures(net, planes, 32, found), net.taps, "run", 1)
+    shown = pictures.make_pictures(net, planes, 32, [*measured, (nuclei, features)])
+    figure.draw_pictures(frame, sent(shown), net.taps, "run", 1)
     split = features.reshape(count, len(names), net.width)
     unlike = np.stack(
-        [figure.compute_unlikeness(split[:, column], net.taps) for column in range(len(names))],
+        [
+            pictures.compute_unlikeness(split[:, column], net.taps)
+            for column in range(len(names))
+        ],
         axis=1,
     )
     order = [row for row in np.argsort(unlike.mean(axis=(1, 2))) if row != 2]
@@ -201,12 +211,12 @@ def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):
 
 
 def test_a_plane_without_a_pixel_to_measure(net):
-    frame, planes = Frame(), planes_of(["DNA"])
-    planes["DNA"] = planes["DNA"][0], np.zeros((60, 90), bool)
+    frame, planes = Window(), planes_of(["DNA"])
+    planes["DNA"] = planes["DNA"]._replace(mask=np.zeros((60, 90), bool))
     for number in (1, 2):
-        shown = figure.pictures(
+        shown = pictures.make_pictures(
             net, planes, 32, whole(np.full((1, net.width), np.nan, np.float32))
         )
-        figure.draw(frame, shown, net.taps, "run", number)
+        figure.draw_pictures(frame, shown, net.taps, "run", number)
     assert frame.subplot(0, 0).texts[0].get_text() == "no pixel to measure"
     assert_inside(frame)

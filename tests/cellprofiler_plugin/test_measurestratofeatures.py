@@ -29,6 +29,8 @@ from cellprofiler_runs import (
     rows_of,
     run,
 )  # before the others: no window
+from cellprofiler_server import quick_starts
+from figure_window import Window
 from pyarrow import parquet
 
 from cellprofiler_plugin import headless
@@ -350,6 +352,23 @@ def test_overlapping_objects_keep_what_they_share(field):
     assert measured.get_measurement("Cells", "ImageNumber").tolist() == [1, 1]
 
 
+def test_the_figure_is_drawn_from_what_the_run_has_kept(field):
+    step = measure("DNA", where="Both", objects="Cells", crop_size="32", taps="low")
+    step.show_window = True
+    plane = field / np.float32(65535)
+    workspace = workspace_of(pipeline_of(step), DNA=Image(plane))
+    workspace.measurements.add_experiment_measurement("Run_Timestamp", "now")
+    cells = Objects()
+    cells.segmented = (np.arange(plane.size).reshape(plane.shape) < 800).astype(int)
+    workspace.object_set.add_objects(cells, "Cells")
+    step.run(workspace)
+    window = Window()
+    step.display(workspace, window)
+    assert window.subplot(0, 0).get_title() == "DNA"
+    assert window.subplot(0, 2).get_title() == "1 Cells"
+    assert list(window.strato_features) == [1]
+
+
 def test_stacks_are_refused(tmp_path, field):
     (tmp_path / "in").mkdir()
     stack = np.stack([field] * 4)
@@ -367,9 +386,12 @@ def test_stacks_are_refused(tmp_path, field):
     step = measure("DNA", taps="low", output=PARQUET)
     with open(tmp_path / "run.cppipe", "w") as file:
         pipeline_of(module("Images"), headers, names, module("Groups"), step).dump(file)
-    with pytest.raises(
-        RuntimeError,
-        match="measures 2D images, but the pipeline loads its images as 3D stacks",
+    with (
+        pytest.raises(
+            RuntimeError,
+            match="measures 2D images, but the pipeline loads its images as 3D stacks",
+        ),
+        quick_starts(),
     ):
         headless.run_pipeline(
             tmp_path / "run.cppipe",
@@ -531,7 +553,10 @@ def test_saved_pipelines_of_every_revision_load(revision):
     pipeline = Pipeline()
     pipeline.load(str(SAVED / f"revision{revision}.cppipe"))
     step = pipeline.modules()[1]
-    assert step.images.value == ["DNA", "GFP"] and step.get_object_names() == ["Image", "Nuclei"]
+    assert step.images.value == ["DNA", "GFP"] and step.get_object_names() == [
+        "Image",
+        "Nuclei",
+    ]
     assert (
         step.crop_size == 64
         and step.hide_neighbors

@@ -38,7 +38,9 @@ def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeyp
     path = folder / "cells.parquet"
     path.write_bytes(b"older")
     assert (
-        plugin_parquet.gather_image_sets(folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path)
+        plugin_parquet.gather_image_sets(
+            folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path
+        )
         == 8
     )
     table = parquet.read_table(path).to_pydict()
@@ -67,7 +69,9 @@ def test_keys_that_only_some_image_sets_have(tmp_path):
             {"ImageNumber": number, **keys},
             np.ones((1, 1), np.float32),
         )
-    plugin_parquet.gather_image_sets(tmp_path, "Image", ["f0"], IDS, tmp_path / "a.parquet")
+    plugin_parquet.gather_image_sets(
+        tmp_path, "Image", ["f0"], IDS, tmp_path / "a.parquet"
+    )
     assert parquet.read_table(tmp_path / "a.parquet")["Metadata_QC"].to_pylist() == [
         None,
         1,
@@ -79,7 +83,9 @@ def test_what_cannot_be_written_names_the_file_and_keeps_the_parts(parts):
     folder, _ = parts
     path = folder / "nowhere" / "cells.parquet"
     with pytest.raises(OSError, match=f"{path} cannot be written"):
-        plugin_parquet.gather_image_sets(folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path)
+        plugin_parquet.gather_image_sets(
+            folder / "run", "Cells", ["f0", "f1", "f2"], IDS, path
+        )
     assert len(list((folder / "run" / "Cells").glob("*.npz"))) == 4
 
 

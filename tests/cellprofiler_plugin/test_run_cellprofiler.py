@@ -21,11 +21,21 @@ pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 
 import pyarrow as pa
 from cellprofiler_runs import load_modules, module, rows_of, save, write
+from cellprofiler_server import quick_starts
 from pyarrow import parquet
 
+import stratonet_cli
 from cellprofiler_plugin import headless
-from cellprofiler_plugin.batches import Batches, divide
-from cellprofiler_plugin.merge import merge
+from cellprofiler_plugin.batch_plan import (
+    BatchPlan,
+    RunPlan,
+    divide_image_sets,
+    plan_batches,
+)
+from cellprofiler_plugin.batches import Batches
+from cellprofiler_plugin.headless import CellProfilerOptions
+from cellprofiler_plugin.merge import merge_parts
+from stratonet.files.atomic import FolderInUse, lock_folder
 from stratonet.network import read_feature_set_id
 from stratonet.projection import Projection
 
@@ -105,8 +115,8 @@ def one_sheet(first, second, third):
         wants_everything=False,
         delimiter="Tab",
     )
-    for name in (second, third):
-        made.add_object_group()
+    made.add_object_group()
+    made.add_object_group()
     for group, name in zip(made.object_groups, (first, second, third)):
         group.name.value, group.wants_automatic_file_name.value = name, False
         group.file_name.value, group.previous_file.value = (
@@ -116,13 +126,12 @@ def one_sheet(first, second, third):
     return made
 
 
-def batches(folder, output, options=None, pipeline="run.cppipe", **how):
-    return Batches(
-        folder / pipeline,
-        output,
-        {"data-file": folder / "load_data.csv", **(options or {})},
-        **how,
+def batches(folder, output, pipeline="run.cppipe", first=None, **how):
+    options = CellProfilerOptions(
+        data_file=folder / "load_data.csv", first_image_set=first
     )
+    with quick_starts():
+        return Batches(plan_batches(folder / pipeline, output, options, **how))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +147,7 @@ def alone(screen, tmp_path_factory):
 
 
 def sheet(path, output):
-    """The cells of a CSV file without times, in which the output folder is no matter."""
+    """The cells of a CSV file, without times and without the output folder's name."""
     with open(path, newline="") as file:
         lines = csv.reader(file, delimiter="\t" if path.suffix == ".txt" else ",")
         rows = [[cell.replace(str(output), "OUT") for cell in row] for row in lines]
@@ -210,47 +219,32 @@ def started(work, count, seconds=120):
 
 
 def test_killed_and_run_again_two_processes_write_what_one_does(
-    screen, alone, tmp_path
+    screen, alone, tmp_path, capsys
 ):
     folder, _ = screen
-    command = [
-        sys.executable,
-        "-m",
-        "stratonet_cli",
-        "run-cellprofiler",
-        "-p",
-        folder / "run.cppipe",
-        "-n",
-        "2",
-    ]
-    command += [
-        "--data-file",
-        folder / "load_data.csv",
-        "-o",
-        tmp_path,
-        "--images-per-batch",
-        "2",
-    ]
-    command = list(map(str, command))
-    run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    arguments = ["run-cellprofiler", "-n", "2", "--images-per-batch", "2"]
+    arguments += ["-p", str(folder / "run.cppipe"), "-o", str(tmp_path)]
+    arguments += ["--data-file", str(folder / "load_data.csv")]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "stratonet_cli", *arguments], stderr=subprocess.DEVNULL
+    )
     os.kill(started(tmp_path, 2)[0], signal.SIGKILL)  # it is run again
     (work,) = tmp_path.glob("_parts-*")
     while not list(work.glob("*.done")):
         assert run.poll() is None
         time.sleep(0.1)
-    at_once = subprocess.run(command, capture_output=True, text=True)
-    assert (
-        at_once.returncode == 1
-        and f"Process {run.pid} is at this already" in at_once.stderr
-    )
+    with quick_starts():
+        assert stratonet_cli.main(arguments) == 1
+    in_use = f"Another run (process {run.pid}) is using {work}"
+    assert in_use in capsys.readouterr().err
     run.kill()
     run.wait()
-    went_on = subprocess.run(command, capture_output=True, text=True)
-    assert went_on.returncode == 0, went_on.stderr
-    assert (
-        re.search(r"\d run by up to 2 processes, \d were there", went_on.stdout)
-        and "5/5" in went_on.stderr
-    )
+    with quick_starts():
+        status = stratonet_cli.main(arguments)
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    summary = r"\d run by up to 2 processes, \d already measured"
+    assert re.search(summary, said.out) and "5/5" in said.err
     assert_same(alone, tmp_path)
 
 
@@ -258,32 +252,46 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     folder, _ = screen
     image = folder / "s4_DNA.tif"
     whole = image.read_bytes()
-    made = batches(folder, tmp_path, {"first-image-set": 4}, processes=2)
+    runner = batches(folder, tmp_path, first=4, processes=2)
     image.write_bytes(b"no image")
     with pytest.raises(
-        RuntimeError, match="Image sets 5 to 5 could not be run: it ended with an error"
+        RuntimeError, match="Image set 5 could not be run: CellProfiler ended with an"
     ) as caught:
-        made.run(quiet=True)
-    assert "s4_DNA.tif" in str(
-        caught.value
-    ) and "1 of 2 parts are complete and kept" in str(caught.value)
-    assert [part.tries for part in made.parts] == [1, 2]
+        runner.run(progress=False)
+    said = str(caught.value)
+    assert "s4_DNA.tif" in said and "1 of 2 parts are complete and kept" in said
+    assert "Fix the cause, then rerun the command to finish the rest" in said
+    assert [part.tries for part in runner.parts] == [1, 2]
     assert not list(tmp_path.glob("*.csv"))
     image.write_bytes(whole)
-    assert "1 run by" in made.run(quiet=True)
+    assert "1 run by" in runner.run(progress=False)
     with open(tmp_path / "Image.csv", newline="") as file:
         assert [row["ImageNumber"] for row in csv.DictReader(file)] == ["4", "5"]
 
 
 def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
     folder, _ = screen
-    made = batches(folder, tmp_path, images_per_batch=3, processes=1)
-    first, second = made.jobs()
+    runner = batches(folder, tmp_path, images_per_batch=3, processes=1)
+    first, second = runner.list_jobs()
     subprocess.run(first, shell=True, check=True, capture_output=True)
-    assert made.jobs() == [second]
-    done = made.run(quiet=True)
-    assert "2 run by" in done and "3 were there" in done
+    assert runner.list_jobs() == [second]
+    done = runner.run(progress=False)
+    assert "2 run by" in done and "3 already measured" in done
     assert_same(alone, tmp_path)
+
+
+def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(tmp_path):
+    options = CellProfilerOptions()
+    batch_plan = BatchPlan(tmp_path, tmp_path, options, plan([1]), ((1, 1),), 1)
+    runner = Batches(batch_plan)
+    batch_plan.save()
+    with lock_folder(batch_plan.folder), pytest.raises(FolderInUse, match="process"):
+        runner.run(progress=False)
+    # What a process that was killed at the wrong moment may leave behind.
+    for name in ("lock", "lock.process", "00001-00001.pid"):
+        (batch_plan.folder / name).write_text("")
+    with pytest.raises(RuntimeError, match="Image set 1 could not be run"):
+        runner.run(progress=False)
 
 
 def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
@@ -295,7 +303,7 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     save(folder / "grouped.cppipe", grouped, modules["nuclei"], modules["stratonet"])
     made = batches(folder, tmp_path, pipeline="grouped.cppipe", processes=2)
     assert [(part.first, part.last) for part in made.parts] == [(1, 3), (4, 5)]
-    jobs = made.distributed()
+    jobs = made.make_distributed_jobs()
     assert (
         jobs["groups"][0] == {"Metadata": "Metadata_Plate=1,Metadata_Well=7"}
         and len(jobs["groups"]) == 3
@@ -305,17 +313,17 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
 
     # CellProfiler says so even of a run whose plug-in could not be loaded.
     part = made.parts[0]
-    assert len(made.jobs()) == 2
-    part.beside("done").write_text("Complete\n")
+    assert len(made.list_jobs()) == 2
+    part.get_path("done").write_text("Complete\n")
     part.folder.mkdir()
     (part.folder / "StratoFeatures_Image.parquet").touch()
-    assert len(made.jobs()) == 2
+    assert len(made.list_jobs()) == 2
     (part.folder / "StratoFeatures_Nuclei.parquet").touch()
-    assert len(made.jobs()) == 1
-    part.beside("log").write_text(
+    assert len(made.list_jobs()) == 1
+    part.get_path("log").write_text(
         "Image # 1, module LoadData # 1: CPU_time = 0.01 secs\n"
     )
-    assert len(made.jobs()) == 2
+    assert len(made.list_jobs()) == 2
 
 
 def test_parts_of_another_projection_do_not_count(screen, tmp_path):
@@ -335,35 +343,33 @@ def test_parts_of_another_projection_do_not_count(screen, tmp_path):
         Projection(read_feature_set_id(), (("Low", 512),), *parts, rows=9).save(
             tmp_path / "pilot.npz"
         )
-        works.add(batches(folder, tmp_path, pipeline="reduced.cppipe").work)
+        works.add(batches(folder, tmp_path, pipeline="reduced.cppipe").plan.folder)
     assert len(works) == 2
 
 
 def plan(groups, whole=()):
-    return {
-        "image_sets": [[number, group] for number, group in enumerate(groups, start=1)],
-        "whole": list(whole),
-    }
+    image_sets = [[number, group] for number, group in enumerate(groups, start=1)]
+    return RunPlan(image_sets, [{}], list(whole), [], False, 1, False, "digest")
 
 
 @pytest.mark.parametrize(
     ("groups", "whole", "processes", "most", "parts"),
     [
-        ([1] * 10, [], 2, 96, [[1, 5], [6, 10]]),
-        ([1] * 10, [], 2, 3, [[1, 3], [4, 6], [7, 9], [10, 10]]),
-        ([1] * 3, [], 8, 96, [[1, 1], [2, 2], [3, 3]]),
-        ([1] * 10, ["TrackObjects"], 2, 96, [[1, 10]]),
-        ([1, 1, 1, 2, 3, 3], [], 2, 96, [[1, 3], [4, 6]]),
-        ([1, 1, 2, 2, 3, 3], [], 3, 1, [[1, 2], [3, 4], [5, 6]]),
+        ([1] * 10, [], 2, 96, [(1, 5), (6, 10)]),
+        ([1] * 10, [], 2, 3, [(1, 3), (4, 6), (7, 9), (10, 10)]),
+        ([1] * 3, [], 8, 96, [(1, 1), (2, 2), (3, 3)]),
+        ([1] * 10, ["TrackObjects"], 2, 96, [(1, 10)]),
+        ([1, 1, 1, 2, 3, 3], [], 2, 96, [(1, 3), (4, 6)]),
+        ([1, 1, 2, 2, 3, 3], [], 3, 1, [(1, 2), (3, 4), (5, 6)]),
     ],
 )
 def test_parts(groups, whole, processes, most, parts):
-    assert divide(plan(groups, whole), processes, most) == parts
+    assert divide_image_sets(plan(groups, whole), processes, most) == parts
 
 
 def test_groups_that_are_not_together_are_refused():
     with pytest.raises(ValueError, match="Sort the image sets by their groups"):
-        divide(plan([1, 2, 1]), 2, 96)
+        divide_image_sets(plan([1, 2, 1]), 2, 96)
 
 
 def statistics(made):
@@ -396,19 +402,19 @@ def server(made):
     ],
 )
 def test_what_cannot_be_done_in_parts_is_refused_before_the_run(screen, change, told):
-    from cellprofiler_plugin.plan import Planned
+    from cellprofiler_plugin.plan import PlanningPipeline
 
     _, modules = screen
-    pipeline = Planned()
+    pipeline = PlanningPipeline()
     pipeline.add_module(
         change({name: deepcopy(modules[name]) for name in ("sheets", "database")})
     )
     with pytest.raises(ValueError, match=told):
-        pipeline.check()
+        pipeline.check_modules()
 
 
 def test_a_module_that_cannot_be_loaded_is_named(screen):
-    from cellprofiler_plugin.plan import Planned
+    from cellprofiler_plugin.plan import PlanningPipeline
 
     folder, _ = screen
     text = (
@@ -417,12 +423,12 @@ def test_a_module_that_cannot_be_loaded_is_named(screen):
         .replace("IdentifySecondaryObjects:", "IdentifyTertiaryThings:")
     )
     (folder / "unknown.cppipe").write_text(text)
-    pipeline = Planned()
+    pipeline = PlanningPipeline()
     pipeline.load(str(folder / "unknown.cppipe"))
     with pytest.raises(
         ValueError, match="The module IdentifyTertiaryThings cannot be loaded"
     ):
-        pipeline.check()
+        pipeline.check_modules()
 
 
 def test_metadata_of_parts_become_what_one_file_would_hold(tmp_path):
@@ -438,7 +444,7 @@ def test_metadata_of_parts_become_what_one_file_would_hold(tmp_path):
             pa.table({"Metadata_Well": well, **keys, **features}),
             tmp_path / str(number) / "a.parquet",
         )
-    merge([tmp_path / str(number) for number in range(3)], tmp_path)
+    merge_parts([tmp_path / str(number) for number in range(3)], tmp_path)
     table = parquet.read_table(tmp_path / "a.parquet")
     assert table["Metadata_Well"].to_pylist() == ["1", "2", "B01", "4"]
     assert table["Metadata_Dose"].to_pylist() == [None, None, 0.5, None]
@@ -453,4 +459,4 @@ def test_parts_with_other_columns_are_refused(tmp_path):
         RuntimeError,
         match="Image.csv cannot be put together from 2 parts: .*has other columns",
     ):
-        merge([tmp_path / "0", tmp_path / "1"], tmp_path)
+        merge_parts([tmp_path / "0", tmp_path / "1"], tmp_path)

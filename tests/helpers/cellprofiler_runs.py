@@ -5,9 +5,12 @@ import csv
 import tifffile
 from cellprofiler_core import preferences
 
+# Before the rest of CellProfiler is imported, or it looks for a window.
+# ruff: noqa: E402
 preferences.set_headless()
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
+from cellprofiler_server import quick_starts
 
 from cellprofiler_plugin import headless
 
@@ -18,54 +21,55 @@ def load_modules():
 
 
 def module(name, **settings):
-    made = instantiate_module(name)
-    made.show_window = False
+    step = instantiate_module(name)
+    step.show_window = False
     for setting, value in settings.items():
-        getattr(made, setting).value = value
-    return made
+        getattr(step, setting).value = value
+    return step
 
 
-def pipeline_of(*made):
+def pipeline_of(*modules):
     pipeline = Pipeline()
-    for number, one in enumerate(made, start=1):
-        one.set_module_num(number)
-        pipeline.add_module(one)
+    for number, step in enumerate(modules, start=1):
+        step.set_module_num(number)
+        pipeline.add_module(step)
     return pipeline
 
 
-def save(path, *made):
+def save(path, *modules):
     """Save a pipeline of these modules."""
     with open(path, "w") as file:
-        pipeline_of(*made).dump(file)
+        pipeline_of(*modules).dump(file)
 
 
-def write(folder, rows, *made):
-    """Write run.cppipe and load_data.csv for image sets given as ``[{"FileName_DNA".
+def write(folder, rows, *modules):
+    """Write run.cppipe and load_data.csv.
 
-    ..., "Metadata_Well": ...}]``.
+    ``rows`` are image sets: ``[{"FileName_DNA": ..., "Metadata_Well": ...}]``.
     """
+
+    def name_column(name):
+        return f"Image_{name}" if "Name" in name else name
+
     with open(folder / "load_data.csv", "w", newline="") as file:
-        writer = csv.DictWriter(
-            file, [f"Image_{name}" if "Name" in name else name for name in rows[0]]
-        )
+        writer = csv.DictWriter(file, [name_column(name) for name in rows[0]])
         writer.writeheader()
-        writer.writerows(
-            {f"Image_{k}" if "Name" in k else k: v for k, v in row.items()}
-            for row in rows
-        )
-    save(folder / "run.cppipe", module("LoadData", wants_images=True), *made)
+        for row in rows:
+            writer.writerow({name_column(name): row[name] for name in row})
+    save(folder / "run.cppipe", module("LoadData", wants_images=True), *modules)
 
 
-def run(folder, rows, *made, expected):
+def run(folder, rows, *modules, expected):
     """Run CellProfiler on image sets, see `write`."""
-    write(folder, rows, *made)
+    write(folder, rows, *modules)
     data = f"--data-file={folder / 'load_data.csv'}"
-    headless.run_pipeline(folder / "run.cppipe", folder / "out", expected, data)
+    with quick_starts():
+        headless.run_pipeline(folder / "run.cppipe", folder / "out", expected, data)
     return folder / "out"
 
 
 def rows_of(folder, **arrays):
-    """Write images and give LoadData's columns for them."""
+    """Write images, and return LoadData's columns for them."""
     row = {}
     for name, pixels in arrays.items():
         tifffile.imwrite(folder / f"{name}.tif", pixels)

@@ -7,6 +7,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
 
+# Names of feature tables that do not fit into a figure as they are.
+LONG_NAMES = [
+    f"StratoNet50 of low and high taps, version {number} of 2024" for number in range(6)
+]
+
 
 def assert_readable(figure):
     """The figure is no wider than a report, no text is cut off, and titles and tick labels lie beside each other."""

@@ -188,7 +188,7 @@ def test_headless_cellprofiler_gives_the_same_features(vit, tmp_path):
         images="DNA",
         network="From a file",
         weights=str(vit),
-        taps="early, late",
+        taps="early,late",
         output="A Parquet file",
     )
     rows = [{**rows_of(tmp_path, i_DNA=plane), "Metadata_Well": "A01"}]

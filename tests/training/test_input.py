@@ -562,7 +562,8 @@ def readers_at_once(pipes, read):
 
     Nothing is written to them: each is opened, closed.
     """
-    thread = threading.Thread(target=read)
+    # A daemon: where this fails, nobody ever writes to what it waits for.
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     most, until = 0, time.monotonic() + 20
     while thread.is_alive():

@@ -24,7 +24,13 @@ MECHANISMS = "BBBC021_v1_moa.csv"
 
 
 def is_bbbc021(table: pd.DataFrame) -> bool:
-    """Whether a table is BBBC021's, by its columns."""
+    """Whether a table is BBBC021's, by its columns.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `read_image_set_table` reads it.
+    """
     return {*COLUMNS, "PathName_DAPI", "FileName_DAPI"}.issubset(table)
 
 

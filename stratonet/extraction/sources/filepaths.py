@@ -1,4 +1,4 @@
-"""Where the files are that a table names by folder and file, or by URL."""
+"""Absolute locations of files that a table names by folder and file, or by URL."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class FileLocator:
     base : str
         Folder or URL where relative paths start.
     replace : sequence of (str, str)
-        Folders at the start of paths, each with what to put in its place. The first
-        that fits counts.
+        Beginnings of paths, each with what replaces it. The first that fits is used.
     """
 
     def __init__(self, base: str, replace: Sequence[tuple[str, str]]) -> None:

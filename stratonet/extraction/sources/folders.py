@@ -1,4 +1,4 @@
-"""Folders of images whose names say which image set and channel they are."""
+"""Folders of images whose names tell the image set and the channel."""
 
 from __future__ import annotations
 
@@ -51,10 +51,16 @@ READY_PATTERNS = {
 
 
 class FolderSource:
-    """Folders and S3 prefixes of images whose names say what they are."""
+    """Folders and S3 prefixes of images whose names tell image set and channel."""
 
     def read(self, source: ImageSource) -> ImageSets:
-        """Read the image sets of a folder, see `Source.read`."""
+        """Read the image sets of a folder, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A folder or S3 prefix, perhaps with a pattern.
+        """
         if not source.storage.is_folder(source.path):
             raise NotMine
         return read_folder(source.path, source.storage, source.pattern)
@@ -104,7 +110,7 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
         expected = " or ".join(patterns)
         examples = shorten_list(_make_relative(folder, paths[:3]))
         raise ValueError(
-            f"{redact_url(folder)}: no image has a name as {expected} expects."
+            f"{redact_url(folder)}: no image has a name that matches {expected}."
             f" Received: {len(paths)} images, such as {examples}. Give a `pattern`: one"
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
         )
@@ -129,7 +135,7 @@ _Metadata = tuple[tuple[str, Union[str, None]], ...]
 
 @dataclass(frozen=True)
 class _ParsedName:
-    """What the name of a file says."""
+    """The channel and the metadata in the name of a file."""
 
     channel: str
     metadata: _Metadata
@@ -138,7 +144,7 @@ class _ParsedName:
 def _match_paths(
     folder: str, paths: Sequence[str], pattern: str
 ) -> dict[str, _ParsedName]:
-    """What the names of those paths say that match."""
+    """The parsed names of those paths that match."""
     regex = _compile_pattern(pattern)
     # Ready patterns find the plate above the folder too, where somebody gives its
     # Images or TimePoint_1.
@@ -157,7 +163,7 @@ def _match_paths(
 def _parse_name(
     match: re.Match[str], default_plate: str, pattern: str
 ) -> _ParsedName | None:
-    """What a match says; None where it lacks the channel or the well."""
+    """The parsed name; None where it lacks the channel or the well."""
     groups = match.groupdict()
     channel = groups.pop("Channel")
     if not channel:
@@ -195,7 +201,7 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
     has_well = "Well" in groups or {"Row", "Column"} <= groups
     if "Channel" not in groups or not has_well:
         raise ValueError(
-            "A `pattern` has the named groups (?P<Channel>...), and (?P<Well>...) or"
+            "A `pattern` needs the named groups (?P<Channel>...), and (?P<Well>...) or"
             " (?P<Row>...) and (?P<Column>...); or it is the name of a ready one:"
             f" {', '.join(READY_PATTERNS)}. Received: {pattern!r}"
         )

@@ -19,7 +19,7 @@ BUCKET = "s3://cellpainting-gallery"
 # The tables there name paths on the machines on which they were made.
 MOUNTED_BUCKET = "/home/ubuntu/bucket"
 PREFIX = "jump:"
-# The tables that a plate may have, the most telling first.
+# The tables that a plate may have, the most complete first.
 LOAD_DATA_FILES = (
     "load_data_with_illum.parquet",
     "load_data_with_illum.csv",
@@ -31,20 +31,26 @@ LOAD_DATA_FILES = (
 class GallerySource:
     """Plates of JUMP in the cellpainting-gallery: ``jump:<source>/<batch>/<plate>``.
 
-    The plate's LoadData table is read from the bucket. Its channels lose the ``Orig``
-    at their beginning, and ``Metadata_Source`` and ``Metadata_Batch`` are added where
-    the table lacks them.
+    The plate's LoadData table is read from the bucket. ``OrigDNA`` becomes the channel
+    ``DNA``, and ``Metadata_Source`` and ``Metadata_Batch`` are added where the table
+    lacks them.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
-        """Read the image sets of a plate, see `Source.read`."""
+        """Read the image sets of a plate, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A name such as ``jump:source_8/J3/A1170384``.
+        """
         name = source.location
         if not name.startswith(PREFIX):
             raise NotMine
         match = re.fullmatch(rf"{PREFIX}(source_\w+)/([^/]+)/([^/]+)", name)
         if not match:
             raise ValueError(
-                f"A plate of JUMP is named {PREFIX}<source>/<batch>/<plate>, for"
+                f"The name of a JUMP plate is {PREFIX}<source>/<batch>/<plate>, for"
                 f" example {PREFIX}source_8/J3/A1170384. Received: {name!r}"
             )
         laboratory, batch, plate = match.groups()
@@ -68,8 +74,8 @@ def _find_table(name: str, folder: str, storage: Storage) -> str:
         if storage.exists(url):
             return url
     raise FileNotFoundError(
-        f"{name}: {folder} has none of {', '.join(LOAD_DATA_FILES)}. Is it the name of"
-        " a plate?"
+        f"{name}: {folder} has none of {', '.join(LOAD_DATA_FILES)}. Is the name of the"
+        " plate right?"
     )
 
 

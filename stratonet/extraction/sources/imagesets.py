@@ -1,6 +1,6 @@
-"""Image sets in their *normal form*, whatever gives them, and the contract of a source.
+"""Tables of image sets in *normal form*, and the contract of those that read them.
 
-A table in normal form has one row per image set. Its columns, in this order:
+A table in normal form has one row per image set, and these columns in this order::
 
     Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well
     URL_<X>           for each channel X, where its image is: an absolute path or a
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class NotMine(Exception):
-    """Raised by a `Source` which does not read what an `ImageSource` names."""
+    """Raised by a `Source` that does not read this kind of location."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class ImageSource:
         For tables: folder or URL where relative paths of images start. Default: the
         folder of the table.
     replace : sequence of (str, str)
-        For tables: folders at the start of paths, each with what to put in its place.
-        The first that fits counts.
+        For tables: the beginnings of paths, each with what replaces it. The first that
+        fits is used.
     endpoint, region, anonymous
         See `stratonet.files.storage.Storage`.
 
@@ -79,7 +79,7 @@ class ImageSource:
     anonymous: bool = False
 
     def __post_init__(self) -> None:
-        # Paths of any kind are taken; kept is text, so that equal sources are equal.
+        # Paths of any type are accepted and kept as text: equal sources are equal.
         object.__setattr__(self, "location", to_local_path(os.fspath(self.location)))
         if self.base is not None:
             object.__setattr__(self, "base", to_local_path(os.fspath(self.base)))
@@ -89,13 +89,13 @@ class ImageSource:
 
     @property
     def storage(self) -> Storage:
-        """What reads the files of this source."""
+        """The storage that reads the files of this source."""
         return Storage(self.endpoint, self.region, self.anonymous)
 
     @property
     def path(self) -> str:
         """The location as an absolute path, or the URL that it is."""
-        # A run may be resumed, or go on elsewhere, from another working directory.
+        # A run may be resumed from another working directory.
         if is_url(self.location):
             return self.location
         return os.path.abspath(self.location)
@@ -119,10 +119,11 @@ class ImageSets:
 
 
 class Source(Protocol):
-    """Reads image sets of one kind: the contract of a source.
+    """Reads image sets from one kind of location: the contract of a source.
 
-    A source keeps nothing between calls. `stratonet.extraction.checks.check_source`
-    checks one, and `stratonet.extraction.sources.read.SOURCES` lists those there are.
+    A source keeps no state between calls.
+    `stratonet.extraction.checks.check_source` checks it, and
+    `stratonet.extraction.sources.read.SOURCES` lists all sources.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
@@ -138,26 +139,32 @@ class Source(Protocol):
         -------
         ImageSets
             One row per image set, in normal form: every row has a plate and a well
-            (text), no two rows name the same planes, and paths are absolute. The order
-            of the rows is that of the feature table. The same files give the same
-            table again.
+            (text), no two rows name the same planes, and paths are absolute. The
+            feature table has its rows in this order. Reading the same files again
+            gives the same table.
 
         Raises
         ------
         NotMine
-            The location is not of the kind that this source reads. It is decided by
-            the location's form, or by a look at whether it is a file or a folder.
+            The location is not of the kind that this source reads. This is decided by
+            the location's form, or by whether it is a file or a folder.
         FileNotFoundError
-            The location is of this kind, and there is nothing.
+            The location is of this kind, but does not exist.
         ValueError
-            It names no image sets, names one twice or cannot be understood. The
-            message says what was received and what to do.
+            There are no image sets, one is there twice, or the content cannot be
+            understood. The message says what was received and what to do.
         """
         ...
 
 
 def list_channels(frame: pd.DataFrame) -> list[str]:
-    """The names of the channels of a table in normal form."""
+    """The names of the channels of a table in normal form.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form.
+    """
     return list_image_channels(frame)
 
 
@@ -171,9 +178,9 @@ def choose_channels(
     frame : pandas.DataFrame
         In normal form.
     channels : mapping of str to str
-        New names to old ones, in the order in which channels are to be.
+        New names to old ones. The result has the channels in this order.
     source : str
-        What an error calls the table.
+        Name of the table in error messages.
 
     Returns
     -------
@@ -239,7 +246,17 @@ def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.nda
 
 
 def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> bytes:
-    """Read the file of one channel of an image set, see `read_image`."""
+    """Read the file of one channel of an image set.
+
+    Parameters
+    ----------
+    row, channel, storage
+        See `read_image`.
+
+    Returns
+    -------
+    bytes
+    """
     url = row[image_column(URL, channel)]
     # A row without one of its files is still an image set.
     if url is None:
@@ -248,10 +265,22 @@ def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> 
 
 
 def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.ndarray:
-    """Decode the plane of one channel from the bytes of its file, see `read_image`.
+    """Decode the plane of one channel from the bytes of its file.
 
-    Reading and decoding are apart because readers wait for S3 in threads of their own,
-    and the thread that measures a plane decodes it: it stays in the cache of its core.
+    Reading and decoding are separate because files are read in threads of their own,
+    which wait for S3, while the thread that measures a plane also decodes it, so that
+    it stays in the cache of its core.
+
+    Parameters
+    ----------
+    row, channel
+        See `read_image`.
+    content : bytes
+        What `read_image_bytes` returns.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
     """
     # Messages begin with it, and a query of a URL may be a signature.
     name = redact_url(row[image_column(URL, channel)])

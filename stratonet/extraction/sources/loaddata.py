@@ -36,15 +36,21 @@ class TableSource:
     """Tables of image sets as CellProfiler's LoadData takes them.
 
     A channel X has a column ``FileName_X``, with ``PathName_X`` or without, or
-    ``URL_X``, which counts where it is filled in. ``Frame_X`` and ``Series_X`` name a
+    ``URL_X``, which is used where it is filled in. ``Frame_X`` and ``Series_X`` name a
     plane of its file. A column ``IllumX`` of that kind names the illumination functions
-    of the channel ``OrigX`` or ``X``, if there is one. Label images are called as
-    channels, with ``Objects`` or ``Objects_`` before. All may begin with ``Image_``;
-    other columns than ``Metadata_*`` are dropped.
+    of the channel ``OrigX`` or ``X``, if there is one. Columns of label images
+    are named like those of channels, with ``Objects`` or ``Objects_`` in front. All may
+    begin with ``Image_``; columns other than ``Metadata_*`` are dropped.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
-        """Read the image sets of a table, see `Source.read`."""
+        """Read the image sets of a table, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            A table, perhaps with base and replacements of its paths.
+        """
         if not source.storage.exists(source.path):
             raise NotMine
         frame = read_loaddata(source.path, source.storage, source.base, source.replace)
@@ -79,7 +85,7 @@ def read_loaddata(
         There is no such file.
     ValueError
         It cannot be read as a table; there is no plate, well, channel or row; two rows
-        name the same files; or frames are no numbers.
+        name the same files; or frames are not numbers.
     """
     table = read_image_set_table(path, storage)
     # What a message says was received are the names that the user wrote.
@@ -163,7 +169,7 @@ def _check_table(
     if lacking:
         raise ValueError(
             f"{location} lacks {', '.join(lacking)}. Received the columns"
-            f" {shorten_list(received)}. Add them, or name them so."
+            f" {shorten_list(received)}. Add these columns, or rename yours."
         )
     if table.empty:
         raise ValueError(

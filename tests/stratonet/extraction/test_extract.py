@@ -545,8 +545,8 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
     table.assign(PathName_OrigDNA="nowhere").to_csv(elsewhere, index=False)
     table.assign(Metadata_Error="x").to_csv(taken, index=False)
     cases = {
-        "None of 12 images": [elsewhere],
-        "with --images (where relative paths start) or --replace-path OLD=NEW": [
+        "None of the 12 images": [elsewhere],
+        "with --images (where relative paths start) or --replace-path OLD=NEW.": [
             elsewhere
         ],
         "Rename the column": [taken],

@@ -9,6 +9,7 @@ from pandas.testing import assert_frame_equal
 from screens import TAP, screen, values, write
 
 from stratonet.extraction import RayEngine, extract
+from stratonet.extraction.checks import check_engine
 from stratonet.tables import feature_columns, read_features
 
 
@@ -67,6 +68,10 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
         "ray",
     ], "one line for each node that is left"
     assert first.image_sets.tolist() == [48, 48]
+
+
+def test_the_ray_engine_keeps_its_contract(cluster, tmp_path):
+    check_engine(RayEngine(), tmp_path)
 
 
 def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):

@@ -577,11 +577,11 @@ def test_a_prefix_and_a_path_relative_to_it():
             ["x/a.tif"],
             None,
             (
-                rf"no image has a name as {' or '.join(READY_PATTERNS)} expects."
+                rf"no image has a name that matches {' or '.join(READY_PATTERNS)}."
                 r" Received: 1 images, such as x/a.tif"
             ),
         ),
-        (["x/a.tif"], "phenix", "no image has a name as phenix expects"),
+        (["x/a.tif"], "phenix", "no image has a name that matches phenix"),
         (["a.tif"], "(?P<Channel>.)(", "is not a regular expression"),
         (
             ["a.tif"],

@@ -277,7 +277,8 @@ def test_errors_within_a_locked_folder_are_passed_on(tmp_path, filelock):
         raise KeyError("x")
     with pytest.raises(filelock.Timeout), lock_folder(tmp_path):
         raise filelock.Timeout("another lock")
-    with pytest.raises(OSError), lock_folder(tmp_path / "missing" / "folder"):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError), lock_folder(tmp_path / "file"):
         pass
 
 

@@ -263,6 +263,35 @@ def test_what_a_row_is(column, noun):
     assert name_rows(pd.DataFrame(columns=["Metadata_Well", column])) == noun
 
 
+def test_objects_are_the_same_whoever_numbers_them(tmp_path):
+    """The module of CellProfiler writes ObjectNumber, extraction with Metadata_."""
+    ours = pd.DataFrame(
+        {
+            "Metadata_StratoFeatures": "net-1",
+            "Metadata_Plate": "p1",
+            "Metadata_Well": ["A01", "A01", "A02"],
+            "Metadata_Site": "1",
+            "ImageNumber": [1, 1, 2],
+            "ObjectNumber": [1, 2, 1],
+            "StratoFeatures_Low0000_DNA": np.array([0.5, 1.5, 2.5], np.float32),
+        }
+    )
+    extracted = ours.drop(columns="ImageNumber").iloc[::-1]
+    extracted = extracted.rename(columns={"ObjectNumber": "Metadata_ObjectNumber"})
+    ours.to_parquet(tmp_path / "module.parquet")
+    extracted.to_parquet(tmp_path / "extract.parquet")
+    tables = [
+        read_feature_table(tmp_path / f"{name}.parquet")
+        for name in ("module", "extract")
+    ]
+    aligned, rows = align_tables(tables)
+    assert name_rows(rows) == "objects"
+    assert rows.Metadata_ObjectNumber.tolist() == [1, 2, 1]
+    for table in aligned:
+        assert table.frame.StratoFeatures_Low0000_DNA.tolist() == [0.5, 1.5, 2.5]
+        assert table.notes == []
+
+
 def test_what_cannot_be_read(tmp_path, measured):
     def refused(content, name, message):
         (tmp_path / name).write_bytes(content)

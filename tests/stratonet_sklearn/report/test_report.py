@@ -15,8 +15,14 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 import stratonet_cli
+from stratonet.extraction.sources.imagesets import ImageSource
+from stratonet.extraction.sources.read import read_source
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
-from stratonet_sklearn.report.report import report
+from stratonet_sklearn.report import page as page_module
+from stratonet_sklearn.report import report
+from stratonet_sklearn.report.data import Split, Treatments
+from stratonet_sklearn.report.pictures import read_pictures
+from stratonet_sklearn.report.report import write_report
 
 CLASSES = ["mock", "poison", "tonic"]
 
@@ -68,7 +74,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def tables(folder, rows):
-    """Deep features that tell the classes apart well, and measured ones that hardly do."""
+    """Deep features separate the classes well, measured ones hardly."""
     rng = np.random.default_rng(0)
     told = (rows.Metadata_Mechanism.to_numpy()[:, None] == CLASSES).astype(float)
     well = rows.groupby(["Metadata_Plate", "Metadata_Well"]).ngroup()
@@ -102,14 +108,15 @@ def tables(folder, rows):
 
 @pytest.fixture(scope="module")
 def page(folder, tables):
-    path = report(
+    path = write_report(
         tables,
         folder / "out",
-        label="mechanism",
-        group="row",
-        compound="Metadata_Compound",
-        control=("compound", "DMSO"),
-        n_folds=4,
+        treatments=Treatments(
+            label="mechanism",
+            compound="Metadata_Compound",
+            control=("compound", "DMSO"),
+        ),
+        split=Split(group="row", n_folds=4),
         command="stratonet evaluate --of this",
         progress=False,
     )
@@ -171,12 +178,13 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
     )
     assert len(answer) == 3
     assert answer[0].startswith(
-        f"By the features Deep, SVM finds the class of {deep:.1%} of the image sets"
+        f"With Deep features, the SVM classifies {deep:.1%} of the image sets correctly,"
+        " as a mean over the 3 classes (balanced accuracy"
     )
-    assert "by chance 33.3%" in answer[0]
+    assert "chance level 33.3%" in answer[0]
     assert (
-        f"Measured finds {measured:.1%} ({100 * (deep - measured):.1f} points less, 95"
-        " % interval" in answer[1]
+        f"Measured features reach {measured:.1%} ({100 * (deep - measured):.1f} points"
+        " less, 95% interval" in answer[1]
     )
     mistakes = pd.crosstab(
         predictions.label, predictions["Deep SVM"], normalize="index"
@@ -184,7 +192,7 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
     np.fill_diagonal(mistakes, 0)
     true, told = np.unravel_index(mistakes.argmax(), mistakes.shape)
     assert (
-        f"{mistakes.max():.0%} of {CLASSES[true]} are taken for {CLASSES[told]}"
+        f"{mistakes.max():.0%} of {CLASSES[true]} are classified as {CLASSES[told]}"
         in answer[2]
     )
 
@@ -303,32 +311,37 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
         folder / "confounded.parquet"
     )
     tables = {"Deep": folder / "confounded.parquet"}
-    page = report(
-        tables, folder / "confounded", label="mechanism", n_folds=3, progress=False
+    page = write_report(
+        tables,
+        folder / "confounded",
+        treatments=Treatments(label="mechanism"),
+        split=Split(n_folds=3),
+        progress=False,
     ).read_text()
     caution = page.index("Caution.")
     assert page.index('class="answer"') < caution < page.index("<dl>")
     assert (
-        "Class and plate go together (Cramér&#39;s V 1.00"
+        "Class and plate are associated (Cramér&#39;s V 1.00"
         in page[caution : caution + 200]
     )
-    assert "100% of the wells have a plate with one class only" in page
+    assert (
+        "for 100% of the wells, all wells of the same plate have the same class" in page
+    )
     with pytest.raises(
         ValueError, match="mock, poison, tonic: all rows of the class are in one group"
     ):
-        report(
+        write_report(
             tables,
             folder / "x",
-            label="mechanism",
-            group="mechanism",
-            n_folds=3,
+            treatments=Treatments(label="mechanism"),
+            split=Split(group="mechanism", n_folds=3),
             progress=False,
         )
 
 
 def test_without_a_label_features_are_described(folder, tables):
-    page = report(tables, folder / "described", progress=False).read_text()
-    assert "No column of classes was named" in page
+    page = write_report(tables, folder / "described", progress=False).read_text()
+    assert "No column of classes was given (label)" in page
     figures = {path.stem for path in (folder / "described" / "figures").glob("*.png")}
     assert figures == {"variance", "map", "correlation"}
 
@@ -337,9 +350,9 @@ def test_an_older_report_leaves_nothing_behind(folder, tables):
     out = folder / "twice"
     (out / "figures").mkdir(parents=True)
     (out / "figures" / "mine.png").write_bytes(b"")
-    report(tables, out, progress=False)
+    write_report(tables, out, progress=False)
     assert (out / "figures" / "mine.png").exists()
-    report({"Deep": tables["Deep"]}, out, progress=False)
+    write_report({"Deep": tables["Deep"]}, out, progress=False)
     assert {path.stem for path in (out / "figures").glob("*.png")} == {
         "variance",
         "map",
@@ -352,7 +365,7 @@ def test_few_rows(folder, tables, rows):
         "Metadata_Well in ('A01', 'A02', 'B01') and Metadata_Plate == 'p1'"
     )
     few.to_parquet(folder / "few.parquet")
-    page = report(
+    page = write_report(
         {"Deep": folder / "few.parquet", "Measured": tables["Measured"]},
         folder / "few",
         progress=False,
@@ -362,12 +375,15 @@ def test_few_rows(folder, tables, rows):
 
 
 def test_few_wells_are_never_significant(folder, tables, rows):
-    """Of 6 wells, two random features are in the same order once in 720 pairs, and there are 640 pairs."""
+    """Two random features of 6 wells are in the same order once in 720 pairs.
+
+    There are 640 pairs.
+    """
     few = pd.read_parquet(tables["Deep"]).query(
         "Metadata_Well < 'A07' and Metadata_Plate == 'p1'"
     )
     few.to_parquet(folder / "six.parquet")
-    report(
+    write_report(
         {"Deep": folder / "six.parquet", "Measured": tables["Measured"]},
         folder / "six",
         progress=False,
@@ -398,83 +414,123 @@ def test_wells_to_look_at(folder, tables, rows):
     images.to_csv(folder / "images.csv", index=False)
     out = folder / "seen"
     tables = {"Deep": tables["Deep"]}
-    page = report(
+    page = write_report(
         tables,
         out,
-        label="mechanism",
-        n_folds=2,
+        treatments=Treatments(label="mechanism"),
+        split=Split(n_folds=2),
         images=folder / "images.csv",
         progress=False,
     ).read_text()
-    assert "Wells to look at" in page
-    from stratonet_sklearn.report.pictures import pictures
-
+    assert "Typical and misclassified image sets" in page
     predictions = pd.read_csv(out / "numbers" / "predictions.csv")
     shares = predictions.filter(like="share of votes")
     shares.columns = [name.rpartition(" ")[2] for name in shares]
-    found = {
-        one["title"]: one
-        for one in pictures(
-            folder / "images.csv", predictions, predictions.label, shares
-        )
-    }
+    source = ImageSource(folder / "images.csv")
+
+    def read(*arguments):
+        return read_pictures(read_source(source).frame, source.storage, *arguments)
+
+    pictures = {of.name: of for of in read(predictions, predictions.label, shares)}
     best = predictions.loc[shares.poison[predictions.label == "poison"].idxmax()]
-    image, caption = found["poison"]["typical"][0]
-    assert caption.startswith(f"{best.Metadata_Plate} {best.Metadata_Well}")
-    assert image.shape == (30, 40, 3) and image[0, 0].tolist() == [
-        0,
-        255,
-        0,
-    ]  # DNA alone: green
-    assert found["tonic"]["typical"][0][0].max() == 0
-    wrong = predictions.label[:1].map(
-        {"mock": "tonic", "poison": "mock", "tonic": "mock"}
-    )
-    others = {"Right": predictions.label.to_numpy(), "Wrong": wrong.to_numpy()}
-    shares_of_one = pd.DataFrame(
+    first = pictures["poison"].typical[0]
+    assert first.lines[0].startswith(f"{best.Metadata_Plate} {best.Metadata_Well}")
+    assert first.pixels.shape == (30, 40, 3)
+    green = [0, 255, 0]  # DNA alone
+    assert first.pixels[0, 0].tolist() == green
+    assert "DNA is green, ER magenta" in page
+    assert pictures["tonic"].typical[0].pixels.max() == 0
+
+    row, label = predictions[:1], predictions.label[:1]
+    wrong = label.map({"mock": "tonic", "poison": "mock", "tonic": "mock"})
+    others = {"Right": label.to_numpy(), "Wrong": wrong.to_numpy()}
+    votes = pd.DataFrame(
         [[float(name == wrong[0]) for name in CLASSES]], columns=CLASSES
     )
-    (one,) = (
-        kind["mistaken"]
-        for kind in pictures(
-            folder / "images.csv",
-            predictions[:1],
-            predictions.label[:1],
-            shares_of_one,
-            others,
-        )
-        if kind["mistaken"]
+    (misclassified,) = (
+        of.misclassified for of in read(row, label, votes, others) if of.misclassified
     )
-    assert one[0][1] == f"p1 A01 site 1: {wrong[0]}: right by Right"
+    assert misclassified[0].lines == [
+        "p1 A01 site 1",
+        f"classified as {wrong[0]}",
+        "correct with Right",
+    ]
     images[images.Metadata_Well != "A01"].to_csv(folder / "images.csv", index=False)
     with pytest.raises(ValueError, match="no image of p1, A01"):
-        pictures(
-            folder / "images.csv", predictions[:1], predictions.label[:1], shares[:1]
-        )
+        read(row, label, shares[:1])
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("treatments", "split", "options", "message"),
     [
-        ({"label": "MoA"}, "no column MoA in the metadata. Received: .*mechanism"),
+        (
+            {"label": "MoA"},
+            {},
+            {},
+            "no column MoA in the metadata. Received: .*mechanism",
+        ),
         (
             {"label": "mechanism", "control": ("compound", "water")},
+            {},
+            {},
             "No row has 'water' as compound. Received: 'DMSO'",
         ),
-        ({"label": "mechanism", "compound": "drug"}, "no column drug"),
-        ({"label": "mechanism", "group": "site"}, "would leak"),
+        ({"label": "mechanism", "compound": "drug"}, {}, {}, "no column drug"),
+        ({"label": "mechanism"}, {"group": "site"}, {}, "would leak"),
         (
-            {"label": "mechanism", "group": "batch"},
+            {"label": "mechanism"},
+            {"group": "batch"},
+            {},
             "96 rows with a label have no batch",
         ),
-        ({"label": "mechanism", "leave_out": ["none"]}, "no class none"),
-        ({"metadata": "gone.csv"}, "gone.csv is not there"),
-        ({"images": "images.csv"}, "Images are shown by class"),
+        ({"label": "mechanism"}, {"leave_out": ["none"]}, {}, "no class none"),
+        ({}, {}, {"metadata": "gone.csv"}, "gone.csv is not there"),
+        ({}, {}, {"images": "images.csv"}, "images needs a label"),
     ],
 )
-def test_what_is_refused(folder, tables, options, message):
+def test_what_is_refused(folder, tables, treatments, split, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        report(tables, folder / "refused", progress=False, **options)
+        write_report(
+            tables,
+            folder / "refused",
+            treatments=Treatments(**treatments),
+            split=Split(**split),
+            progress=False,
+            **options,
+        )
+
+
+def test_a_run_that_fails_leaves_the_earlier_report_whole(folder, tables, monkeypatch):
+    out = folder / "kept"
+    write_report(tables, out, progress=False)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def fail(data):
+        raise RuntimeError("no memory")
+
+    sections = (*report.SECTIONS, fail)
+    monkeypatch.setattr(report, "SECTIONS", sections)
+    with pytest.raises(RuntimeError, match="no memory"):
+        write_report({"Deep": tables["Deep"]}, out, progress=False)
+    after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert after == before and len(after) == 7
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_earlier_report_whole(
+    folder, tables, monkeypatch
+):
+    out = folder / "whole"
+    write_report({"Deep": tables["Deep"]}, out, progress=False)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    def fail(figure):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(page_module, "render_figure", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_report(tables, out, progress=False)
+    after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert after == before
 
 
 def test_what_fails_late_is_said_in_the_page(folder, tables):
@@ -483,32 +539,31 @@ def test_what_fails_late_is_said_in_the_page(folder, tables):
     deep.loc[0, "Metadata_Compound"] = "y0"
     deep.loc[1, "Metadata_Compound"] = "DMSO"
     deep.to_parquet(folder / "half.parquet")
-    given = {
-        "label": "mechanism",
-        "n_folds": 2,
-        "compound": "compound",
-        "control": ("compound", "DMSO"),
-    }
-    page = report(
+    page = write_report(
         {"Deep": folder / "half.parquet"},
         folder / "late",
+        treatments=Treatments(
+            label="mechanism", compound="compound", control=("compound", "DMSO")
+        ),
+        split=Split(n_folds=2),
         images="gone.csv",
         progress=False,
-        **given,
     )
     page = page.read_text()
     assert (
         "Not computed for Deep: A well is a negative control in all of its rows, or in"
         " none" in page
     )
-    assert "They cannot be shown: " in page and "gone.csv is not there" in page
-    assert "SVM finds the class of" in page
+    assert "The images cannot be shown: " in page and "gone.csv is not there" in page
+    assert "the SVM classifies" in page
 
 
 def test_one_row(folder, tables):
     pd.read_parquet(tables["Deep"])[:1].to_parquet(folder / "one.parquet")
     with pytest.raises(ValueError, match="the tables have one row"):
-        report({"Deep": folder / "one.parquet"}, folder / "refused", progress=False)
+        write_report(
+            {"Deep": folder / "one.parquet"}, folder / "refused", progress=False
+        )
 
 
 def test_the_command(folder, tables, capsys):
@@ -543,3 +598,35 @@ def test_the_command(folder, tables, capsys):
         == 1
     )
     assert "the same name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--images", "x.csv"], "--images only works with --label"),
+        (["--anonymous"], "--anonymous only works with --images"),
+        (["--pattern", "phenix"], "--pattern only works with --images"),
+        (["--replace-path", "a=b"], "--replace-path only works with --images"),
+    ],
+)
+def test_flags_that_need_others(tables, flags, message, capsys):
+    given = ["evaluate", str(tables["Deep"]), "--output", "x", *flags]
+    assert stratonet_cli.main(given) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_images_are_found_as_extract_finds_them(folder, tables, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(report, "write_report", lambda *_, **rest: asked.update(rest))
+    given = ["evaluate", str(tables["Deep"]), "--output", "x", "--label", "mechanism"]
+    given += ["--images", "s3://bucket/plates", "--pattern", "phenix", "--anonymous"]
+    given += ["--endpoint", "http://localhost", "--region", "eu-west-1"]
+    assert stratonet_cli.main([*given, "--replace-path", "/old=/new"]) == 0
+    assert asked["images"] == ImageSource(
+        "s3://bucket/plates",
+        pattern="phenix",
+        replace=(("/old", "/new"),),
+        endpoint="http://localhost",
+        region="eu-west-1",
+        anonymous=True,
+    )

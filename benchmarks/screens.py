@@ -1,0 +1,125 @@
+"""The data sets of the benchmarks, as tables of images.
+
+A folder DATA holds bbbc013, mitocheck and bbbc022, each with its images and a table
+labels.csv. Every function here gives a table with one row per image set and the columns
+of CellProfiler's LoadData: Metadata_*, and FileName_<channel> and PathName_<channel>.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+# From these doses on (micromolar; wortmannin: nanomolar) the drugs move the protein.
+WORTMANNIN_WORKS, LY294002_WORKS = 31, 10
+# BBBC022's pipeline takes the plate's name from that of the folder.
+BBBC022_PLATE = "20585"
+
+
+def read_bbbc013(data: Path) -> pd.DataFrame:
+    """Read one plate, 96 wells; classes are the untreated and the doses that work."""
+    labels = pd.read_csv(data / "labels.csv")
+    wortmannin = labels.treatment == "wortmannin"
+    ly294002 = labels.treatment == "LY294002"
+    works = wortmannin & (labels.conc >= WORTMANNIN_WORKS)
+    works |= ly294002 & (labels.conc >= LY294002_WORKS)
+    works |= labels.role == "negcon"
+    rows = pd.DataFrame(
+        {
+            "Metadata_Plate": labels.plate,
+            "Metadata_Well": labels.well,
+            "Metadata_Row": labels.well.str[0],
+            "Metadata_Role": labels.role,
+            "Metadata_Compound": labels.treatment,
+            "Metadata_Dose": labels.conc,
+            "Metadata_Class": labels.treatment.where(works, ""),
+        }
+    )
+    channels = ("GFP_FKHR", "DNA_DRAQ")
+    files = {channel: labels[f"file_{channel}"] for channel in channels}
+    return add_images(rows, data, files)
+
+
+def read_mitocheck(data: Path) -> pd.DataFrame:
+    """Read 3,277 single nuclei of 67 plates; a nucleus stands for a site."""
+    labels = pd.read_csv(data / "labels.csv", dtype=str)
+    rows = pd.DataFrame(
+        {
+            "Metadata_Plate": labels.plate,
+            "Metadata_Well": labels.well_pos,
+            "Metadata_Site": np.arange(1, len(labels) + 1).astype(str),
+            "Metadata_Phenotype": labels.phenotype,
+        }
+    )
+    return add_images(rows, data, {"H2B": labels.file})
+
+
+def read_bbbc022(data: Path) -> pd.DataFrame:
+    """Read 6 wells of 2 sites, each with a compound of its own."""
+    labels = pd.read_csv(data / "labels.csv", dtype=str)
+    rows = pd.DataFrame(
+        {
+            "Metadata_Plate": labels.plate,
+            "Metadata_Well": labels.well,
+            "Metadata_Site": labels.site,
+            "Metadata_Compound": labels.compound,
+        }
+    )
+    files = {}
+    for column in labels:
+        if column.startswith("file_"):
+            files[column.removeprefix("file_")] = labels[column]
+    # The illumination functions are images of channels of their own.
+    for channel in list(files):
+        files[f"Illum{channel}"] = labels.plate + f"_Illum{channel}.mat"
+    return add_images(rows, data, files)
+
+
+SCREENS = {
+    "bbbc013": read_bbbc013,
+    "mitocheck": read_mitocheck,
+    "bbbc022": read_bbbc022,
+}
+
+
+def add_images(
+    rows: pd.DataFrame, folder: Path, files: Mapping[str, pd.Series]
+) -> pd.DataFrame:
+    """Add LoadData's columns for files of each channel, in place."""
+    for channel, names in files.items():
+        paths = [folder / name for name in names]
+        rows[f"FileName_{channel}"] = [path.name for path in paths]
+        rows[f"PathName_{channel}"] = [str(path.parent) for path in paths]
+    return rows
+
+
+def list_channels(rows: pd.DataFrame) -> list[str]:
+    """List the channels with pixels; illumination functions have none."""
+    channels = [
+        column.removeprefix("FileName_")
+        for column in rows
+        if column.startswith("FileName_")
+    ]
+    return [channel for channel in channels if not channel.startswith("Illum")]
+
+
+def write_load_data(rows: pd.DataFrame, path: Path) -> None:
+    """Write the table as CellProfiler's LoadData and `stratonet extract` take it."""
+    rows.rename(columns=_add_prefix).to_csv(path, index=False)
+
+
+def _add_prefix(column: str) -> str:
+    return column if column.startswith("Metadata_") else f"Image_{column}"
+
+
+def link_bbbc022_plate(data: Path, output: Path) -> Path:
+    """Make a folder of links to BBBC022's images that has the name of the plate."""
+    folder = output / BBBC022_PLATE
+    folder.mkdir(exist_ok=True)
+    for path in [*data.glob("*.tif"), *data.glob("*.mat")]:
+        if not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path)
+    return folder
