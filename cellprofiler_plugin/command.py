@@ -1,0 +1,201 @@
+"""The commands that concern CellProfiler: their flags, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stratonet.arguments import parse_count
+from stratonet.extras import name_missing_extra
+
+if TYPE_CHECKING:
+    from cellprofiler_plugin.headless import CellProfilerOptions
+
+
+def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "run-cellprofiler",
+        help="run a CellProfiler pipeline on all cores",
+        description=(
+            "Run a pipeline as cellprofiler -c -r does, but in several processes, and"
+            " merge what they write (CSV, SQLite, Parquet) into what a single one would"
+            " have written. If interrupted, run the same command again; it resumes."
+        ),
+    )
+    command.set_defaults(run=_run_cellprofiler)
+    _add_cellprofiler_options(command.add_argument_group("as cellprofiler takes them"))
+    _add_process_options(command.add_argument_group("processes"))
+
+
+def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
+    """Options of ``cellprofiler -c -r``, under the same names."""
+    # Parts of the run work in folders of their own: paths must not be relative.
+    absolute = os.path.abspath
+    group.add_argument(
+        "-p",
+        "--pipeline",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help=".cppipe, .cpproj or Batch_data.h5",
+    )
+    group.add_argument(
+        "-o",
+        "--output-directory",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="default output folder",
+    )
+    group.add_argument(
+        "-i",
+        "--image-directory",
+        type=absolute,
+        metavar="DIR",
+        help="folder of the images",
+    )
+    group.add_argument(
+        "--data-file", type=absolute, metavar="CSV", help="table for LoadData"
+    )
+    group.add_argument(
+        "--file-list",
+        type=absolute,
+        metavar="FILE",
+        help="one file or URL per line, for the module Images",
+    )
+    group.add_argument(
+        "-f",
+        "--first-image-set",
+        type=int,
+        metavar="N",
+        help="first image set to run, counted from 1",
+    )
+    group.add_argument(
+        "-l",
+        "--last-image-set",
+        type=int,
+        metavar="N",
+        help="last image set to run",
+    )
+    group.add_argument(
+        "-g",
+        "--group",
+        metavar="KEY=VALUE,...",
+        help="only this group of a grouped pipeline",
+    )
+    group.add_argument(
+        "--plugins-directory",
+        type=absolute,
+        metavar="DIR",
+        help="default: that of MeasureStratoFeatures",
+    )
+    group.add_argument(
+        "-t",
+        "--temporary-directory",
+        type=absolute,
+        metavar="DIR",
+        help="folder for CellProfiler's temporary files",
+    )
+    group.add_argument(
+        "--conserve-memory", metavar="BOOL", help="release memory after each image set"
+    )
+    group.add_argument(
+        "--always-continue",
+        action="store_true",
+        help="skip image sets with an error",
+    )
+
+
+def _add_process_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-n",
+        "--processes",
+        type=parse_count,
+        metavar="N",
+        help=(
+            "run at most N processes at once (default: one per core, fewer where memory"
+            " does not suffice)"
+        ),
+    )
+    group.add_argument(
+        "--images-per-batch",
+        type=parse_count,
+        default=96,
+        metavar="N",
+        help=(
+            "image sets that a process runs before it ends (default: %(default)s; a"
+            " group stays together)"
+        ),
+    )
+    group.add_argument(
+        "--jobs",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "run nothing, but write the commands for a scheduler, one per line;"
+            " afterwards the same command without --jobs merges. A name that ends in"
+            " .json gets the job file of Distributed-CellProfiler, with one job per"
+            " group"
+        ),
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _run_cellprofiler(options: argparse.Namespace) -> None:
+    with name_missing_extra("stratonet run-cellprofiler", "cellprofiler"):
+        from cellprofiler_plugin.batch_plan import plan_batches
+        from cellprofiler_plugin.batches import Batches
+
+    plan = plan_batches(
+        options.pipeline,
+        options.output_directory,
+        _read_cellprofiler_options(options),
+        options.processes,
+        options.images_per_batch,
+    )
+    batches = Batches(plan)
+    if not options.jobs:
+        try:
+            print(batches.run(progress=not options.quiet))
+        except RuntimeError as error:
+            words = str(error).replace("always_continue", "--always-continue")
+            raise RuntimeError(words) from error
+    elif options.jobs.suffix == ".json":
+        jobs = batches.make_distributed_jobs()
+        options.jobs.write_text(json.dumps(jobs, indent=1) + "\n")
+    else:
+        lines = [f"{command}\n" for command in batches.list_jobs()]
+        options.jobs.write_text("".join(lines))
+
+
+def _read_cellprofiler_options(options: argparse.Namespace) -> CellProfilerOptions:
+    from cellprofiler_plugin.headless import CellProfilerOptions
+
+    # Those of a part, such as done_file, are no flags of the command.
+    names = [field.name for field in fields(CellProfilerOptions)]
+    values = {name: getattr(options, name) for name in names if name in options}
+    return CellProfilerOptions(**values)
+
+
+def _print_plugins_directory(options: argparse.Namespace) -> None:
+    from cellprofiler_plugin.headless import PLUGINS
+
+    print(PLUGINS)
+
+
+def add_plugins_directory(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "plugins-directory",
+        help="print the folder to give to CellProfiler as its plugins directory",
+        description=(
+            "Print the folder with MeasureStratoFeatures, for CellProfiler's"
+            " preferences or for cellprofiler --plugins-directory."
+        ),
+    )
+    command.set_defaults(run=_print_plugins_directory)

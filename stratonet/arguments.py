@@ -1,0 +1,79 @@
+"""Arguments that several commands take, and how texts become values."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number from 1 on."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 1 on. Received: {text}"
+        )
+    return int(text)
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names of ``A,B,...``."""
+    return tuple(text.split(","))
+
+
+def parse_replacement(text: str) -> tuple[str, str]:
+    """Return both sides of ``OLD=NEW``."""
+    old, separator, new = text.partition("=")
+    if not (old and separator):
+        raise argparse.ArgumentTypeError(f"expected OLD=NEW. Received: {text}")
+    return old, new
+
+
+def parse_column_value(text: str) -> tuple[str, str]:
+    """Return both sides of ``COLUMN=VALUE``."""
+    column, separator, value = text.partition("=")
+    if not (column and separator):
+        raise argparse.ArgumentTypeError(f"expected COLUMN=VALUE. Received: {text}")
+    return column, value
+
+
+def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
+    """Add ``--pattern`` and ``--replace-path``, which say how to find images."""
+    group.add_argument(
+        "--pattern",
+        metavar="NAME|REGEX",
+        help=(
+            "how files of a folder are named: imagexpress, phenix, cellvoyager, jump,"
+            " or a regular expression with the named groups Channel, Well (or Row and"
+            " Column), Plate, Site, ... (default: the named one that fits best)"
+        ),
+    )
+    group.add_argument(
+        "--replace-path",
+        dest="replace",
+        type=parse_replacement,
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help=(
+            "replace the beginning of the paths in a table; can be given more than once"
+        ),
+    )
+
+
+def add_storage_flags(group: argparse._ArgumentGroup) -> None:
+    """Add ``--endpoint``, ``--region`` and ``--anonymous``, which say how to ask S3."""
+    group.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="of an S3 service (default: AWS_ENDPOINT_URL, else AWS)",
+    )
+    group.add_argument(
+        "--region", help="of the buckets (default: AWS_REGION or AWS_DEFAULT_REGION)"
+    )
+    group.add_argument(
+        "--anonymous",
+        action="store_true",
+        help=(
+            "never sign requests (default: signed with the usual AWS credentials if"
+            " there are any; anonymous if there are none or a bucket refuses them)"
+        ),
+    )

@@ -1,0 +1,133 @@
+"""The command ``stratonet card``: its flags, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_card(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "card",
+        help="write into a network of your own what must be known to measure with it",
+        description=(
+            "Write a card into an .onnx file, so that CellProfiler, scikit-learn and"
+            " stratonet extract can measure with it. Number of planes, order of the"
+            " axes, side and widths are read from the network; scaling and all else"
+            " that it does not say is taken from the card of other weights."
+        ),
+    )
+    command.set_defaults(run=_write_card)
+    command.add_argument(
+        "network",
+        type=Path,
+        metavar="FILE",
+        help="the network (.onnx), with one row of features per plane as output",
+    )
+    command.add_argument(
+        "--like",
+        default="stratonet50",
+        metavar="WEIGHTS",
+        help="name or path of weights with a card (default: %(default)s)",
+    )
+    command.add_argument(
+        "--name", help="of the network (default: the name of its file)"
+    )
+    command.add_argument(
+        "--version", default="1", help="of the network (default: %(default)s)"
+    )
+    command.add_argument(
+        "--tap",
+        dest="taps",
+        type=_parse_tap,
+        action="append",
+        metavar="LAYER[=ALIAS]",
+        help=(
+            "an output that is features, with a short name for it; can be given more"
+            " than once (default: all outputs)"
+        ),
+    )
+    command.add_argument(
+        "--input-size",
+        dest="sizes",
+        type=_parse_sizes,
+        default=(),
+        metavar="PIXELS,...",
+        help=(
+            "sides of a plane that the network takes, the usual one first (default:"
+            " what the network says)"
+        ),
+    )
+    command.add_argument(
+        "--multiply",
+        type=_parse_factors,
+        metavar="A,...",
+        help="factor on grey in [0, 1], one for all planes or one for each",
+    )
+    command.add_argument(
+        "--subtract",
+        type=_parse_numbers,
+        metavar="A,...",
+        help="what is then subtracted from each plane: one number for each",
+    )
+    command.add_argument(
+        "--licence",
+        default="not stated",
+        help="of the weights (default: %(default)s)",
+    )
+    command.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write (default: into the network's file)",
+    )
+
+
+def _write_card(options: argparse.Namespace) -> None:
+    """Write the card into a network and name its feature set id."""
+    from stratonet.card import Planes
+    from stratonet.card_writer import describe_network, write_card
+    from stratonet.network import read_card, read_feature_set_id
+
+    planes = read_card(options.like).planes
+    card = describe_network(
+        options.network,
+        options.like,
+        options.name,
+        options.version,
+        dict(options.taps) if options.taps else None,
+        options.sizes,
+        Planes(
+            options.multiply or planes.multiply, options.subtract or planes.subtract
+        ),
+        options.licence,
+    )
+    output = options.output or options.network
+    write_card(options.network, card, output)
+    print(
+        f"{card.to_json()}\n{output} has this card. Its features are"
+        f" {read_feature_set_id(output)}.\nCheck the network in Python:"
+        f" from stratonet.checks import check_network; check_network({str(output)!r})"
+    )
+
+
+def _parse_tap(text: str) -> tuple[str, str | None]:
+    """Return layer and alias of ``LAYER`` or ``LAYER=ALIAS``."""
+    layer, _, alias = text.partition("=")
+    return layer, alias or None
+
+
+def _parse_sizes(text: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in text.split(","))
+
+
+def _parse_numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
+def _parse_factors(text: str) -> float | tuple[float, ...]:
+    """Return one factor for all planes, or one for each."""
+    factors = _parse_numbers(text)
+    return factors[0] if len(factors) == 1 else factors

@@ -1,0 +1,275 @@
+"""The command ``stratonet extract``: its flags, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from stratonet.arguments import add_file_name_flags, add_storage_flags, parse_names
+from stratonet.extras import name_missing_extra
+
+if TYPE_CHECKING:
+    from stratonet.extraction.engine import Engine
+    from stratonet.extraction.recipe import Objects
+
+# Exit status of a run that has finished, but not all images could be measured.
+INCOMPLETE = 3
+# What the library calls a parameter, between backticks, and what the flag is called.
+FLAGS = {
+    "base": "--images",
+    "channels": "--channels",
+    "illumination": "--illumination",
+    "pattern": "--pattern",
+    "replace": "--replace-path OLD=NEW",
+    "shard": "--shard",
+    "size": "--size",
+    "sources": "SOURCE",
+}
+
+
+def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "extract",
+        help="turn plates of images, here or in S3, into tables of features",
+        description=(
+            "Measure the image sets of plates and write their features as Parquet, one"
+            " table per plate. If interrupted, run the same command again; it resumes."
+        ),
+        epilog=(
+            "Exit status: 0 all image sets measured completely; 3 finished, but some"
+            " images could not be measured (see Metadata_Error); 1 stopped by an error;"
+            " 2 wrong usage; 130 interrupted. What was measured is kept."
+        ),
+    )
+    command.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help=(
+            "a CellProfiler LoadData table (CSV or Parquet), the BBBC021 image table, a"
+            " folder of images, or jump:SOURCE/BATCH/PLATE for a plate of the"
+            " cellpainting-gallery; each local, s3:// or https:// (folders: local or"
+            " s3://)"
+        ),
+    )
+    command.add_argument(
+        "--output",
+        required=True,
+        metavar="DEST",
+        help="folder or s3:// prefix of the features",
+    )
+    command.set_defaults(run=_extract, flags=FLAGS)
+    _add_image_set_flags(command.add_argument_group("image sets"))
+    _add_recipe_flags(command.add_argument_group("what is measured"))
+    _add_file_flags(command.add_argument_group("where files are"))
+    _add_run_flags(command.add_argument_group("how it runs"))
+
+
+def _add_image_set_flags(group: argparse._ArgumentGroup) -> None:
+    add_file_name_flags(group)
+    group.add_argument(
+        "--channels",
+        type=_parse_channels,
+        metavar="A,B,...",
+        help="channels to measure, NEW=OLD to rename one (default: all)",
+    )
+    group.add_argument(
+        "--images",
+        metavar="DIR",
+        help="folder where relative paths start (default: the table's folder)",
+    )
+    group.add_argument(
+        "--illumination",
+        choices=["divide", "subtract"],
+        help=(
+            "correct images by the table's illumination functions (Illum...), as"
+            " CorrectIlluminationApply does"
+        ),
+    )
+    group.add_argument(
+        "--shard",
+        type=_parse_shard,
+        default=(1, 1),
+        metavar="K/N",
+        help="measure only part K of N, for example 3/20",
+    )
+
+
+def _add_recipe_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--taps",
+        type=parse_names,
+        metavar="A,B,...",
+        help="low, medium, high or names of layers (default: those three)",
+    )
+    group.add_argument(
+        "--weights",
+        default="stratonet50",
+        help="name or path of a weights file (default: %(default)s)",
+    )
+    group.add_argument(
+        "--provider",
+        default="CPUExecutionProvider",
+        help="ONNX Runtime's execution provider (default: %(default)s)",
+    )
+    group.add_argument(
+        "--labels",
+        metavar="NAME",
+        help="measure the objects of this label image of the table",
+    )
+    group.add_argument(
+        "--centres",
+        metavar="TABLE",
+        help=(
+            "measure the objects of this table: Metadata_..., ObjectNumber,"
+            " Location_Center_X, Location_Center_Y"
+        ),
+    )
+    group.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the square around each object (default: 96)",
+    )
+
+
+def _add_file_flags(group: argparse._ArgumentGroup) -> None:
+    add_storage_flags(group)
+    group.add_argument(
+        "--gallery",
+        action="store_true",
+        help=(
+            "write the layout of the cellpainting-gallery's workspace_dl:"
+            " DEST/embeddings/<network>_<dataset>_<hash>/<batch>/<plate>/"
+            "<well>-<site>/embedding.parquet"
+        ),
+    )
+
+
+def _add_run_flags(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first image that cannot be measured",
+    )
+    group.add_argument(
+        "--engine",
+        choices=["local", "ray"],
+        default="local",
+        help="default: %(default)s",
+    )
+    group.add_argument(
+        "--address",
+        help="of the Ray cluster (default: the one this machine belongs to, else a new"
+        " one on this machine)",
+    )
+    group.add_argument(
+        "--quiet",
+        action="store_true",
+        help="one line per plate instead of a progress bar, for logs",
+    )
+
+
+def _extract(options: argparse.Namespace) -> int:
+    with name_missing_extra("stratonet extract", "extract"):
+        from stratonet.extraction import (
+            GalleryLayout,
+            ImageSource,
+            PlateLayout,
+            Shard,
+            extract,
+        )
+
+    _check_shard(options.shard)
+    sources = [
+        ImageSource(
+            location,
+            pattern=options.pattern,
+            base=options.images,
+            replace=options.replace,
+            endpoint=options.endpoint,
+            region=options.region,
+            anonymous=options.anonymous,
+        )
+        for location in options.sources
+    ]
+    summary = extract(
+        sources,
+        options.output,
+        channels=options.channels,
+        taps=options.taps,
+        weights=options.weights,
+        provider=options.provider,
+        objects=_choose_objects(options),
+        illumination=options.illumination,
+        strict=options.strict,
+        layout=GalleryLayout() if options.gallery else PlateLayout(),
+        shard=Shard(*options.shard),
+        engine=_choose_engine(options),
+        quiet=options.quiet,
+    )
+    print(summary)
+    return INCOMPLETE if summary.incomplete else 0
+
+
+def _choose_objects(options: argparse.Namespace) -> Objects:
+    """What --labels, --centres and --size say is measured."""
+    from stratonet.extraction.recipe import (
+        SIZE,
+        ObjectsFromCenters,
+        ObjectsFromLabels,
+        WholeImages,
+    )
+
+    if options.labels and options.centres:
+        raise ValueError("Objects come from --labels or from --centres. Received both.")
+    size = SIZE if options.size is None else options.size
+    if options.labels:
+        return ObjectsFromLabels(options.labels, size)
+    if options.centres:
+        return ObjectsFromCenters(options.centres, size)
+    if options.size is not None:
+        raise ValueError("--size only works with --labels or --centres.")
+    return WholeImages()
+
+
+def _choose_engine(options: argparse.Namespace) -> Engine:
+    """What --engine and --address say measures."""
+    if options.engine == "ray":
+        try:
+            from stratonet.extraction.ray_engine import RayEngine
+        except ImportError as error:
+            raise ImportError(
+                f"--engine ray needs the package {error.name}: install stratonet[ray]."
+            ) from None
+        return RayEngine(options.address)
+    if options.address:
+        raise ValueError("--address only works with --engine ray.")
+    from stratonet.extraction import LocalEngine
+
+    return LocalEngine()
+
+
+def _check_shard(shard: tuple[int, int]) -> None:
+    number, count = shard
+    if not 1 <= number <= count:
+        raise ValueError(f"--shard K/N needs 1 ≤ K ≤ N. Received: {number}/{count}")
+
+
+def _parse_channels(text: str) -> dict[str, str]:
+    """``DNA=OrigDNA,ER`` as a dict of names in the features to names in the source."""
+    channels = {}
+    for channel in text.split(","):
+        new, _, old = channel.partition("=")
+        channels[new.strip()] = (old or new).strip()
+    return channels
+
+
+def _parse_shard(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(
+            f"expected K/N, for example 3/20. Received: {text}"
+        )
+    return int(number), int(count)

@@ -1,0 +1,196 @@
+"""The command ``stratonet evaluate``: its flags, and what they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stratonet.arguments import (
+    add_file_name_flags,
+    add_storage_flags,
+    parse_column_value,
+    parse_names,
+)
+from stratonet.extras import name_missing_extra
+
+if TYPE_CHECKING:
+    from stratonet.extraction import ImageSource
+
+FLAGS = {
+    "images": "--images",
+    "label": "--label",
+    "pattern": "--pattern",
+    "replace": "--replace-path OLD=NEW",
+    "tables": "TABLE",
+}
+
+
+def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "evaluate",
+        help="measure how well features separate treatments; compare feature tables",
+        description=(
+            "Classify wells by their features, on splits that do not leak, score"
+            " retrieval, and write one page (report.html), with every figure as PNG and"
+            " every number as CSV beside it."
+        ),
+    )
+    command.add_argument(
+        "tables",
+        nargs="+",
+        metavar="[NAME=]TABLE",
+        help=(
+            "what extract or the plug-in wrote, any Parquet or CSV file with"
+            " Metadata_Well and features, a folder of CellProfiler's CSV files, or its"
+            " SQLite database; the first is compared with the others"
+        ),
+    )
+    command.add_argument(
+        "--output", required=True, type=Path, metavar="DIR", help="folder of the report"
+    )
+    command.set_defaults(run=_evaluate, flags=FLAGS)
+    _add_treatments(command)
+    _add_split(command)
+    _add_images(command)
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _add_treatments(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "treatments (columns Metadata_..., with or without that beginning)"
+    )
+    group.add_argument(
+        "--label",
+        metavar="COLUMN",
+        help="the class; rows where it is empty are not classified",
+    )
+    group.add_argument(
+        "--compound", metavar="COLUMN", help="the compound, for retrieval"
+    )
+    group.add_argument(
+        "--dose", metavar="COLUMN", help="its dose: another dose is another treatment"
+    )
+    group.add_argument(
+        "--negcon",
+        dest="control",
+        type=parse_column_value,
+        metavar="COLUMN=VALUE",
+        help="column and value of the negative controls",
+    )
+    group.add_argument(
+        "--metadata",
+        type=Path,
+        metavar="TABLE",
+        help="CSV or Parquet file with more columns for each plate and well",
+    )
+
+
+def _add_split(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("training and test")
+    group.add_argument(
+        "--group",
+        default="well",
+        metavar="COLUMN",
+        help=(
+            "what is never divided between training and test: well, plate, batch,"
+            " compound, ... (default: %(default)s)"
+        ),
+    )
+    group.add_argument(
+        "--leave-out",
+        type=parse_names,
+        default=(),
+        metavar="A,B,...",
+        help="classes to leave out of the classification",
+    )
+    group.add_argument(
+        "--folds",
+        dest="n_folds",
+        type=int,
+        default=10,
+        metavar="N",
+        help="default: %(default)s",
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="default: %(default)s"
+    )
+
+
+def _add_images(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "images of typical and misclassified wells (as extract takes them)"
+    )
+    group.add_argument(
+        "--images",
+        metavar="SOURCE",
+        help="a LoadData table, a folder, or jump:SOURCE/BATCH/PLATE",
+    )
+    add_file_name_flags(group)
+    add_storage_flags(group)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    with name_missing_extra("stratonet evaluate", "evaluate"):
+        from stratonet_sklearn.report.data import Split, Treatments
+        from stratonet_sklearn.report.report import write_report
+
+    named = [_parse_table(text) for text in options.tables]
+    if len(dict(named)) < len(named):
+        raise ValueError("Two tables have the same name. Give them names: NAME=TABLE.")
+    page = write_report(
+        dict(named),
+        options.output,
+        treatments=Treatments(
+            label=options.label,
+            compound=options.compound,
+            dose=options.dose,
+            control=options.control,
+        ),
+        split=Split(
+            group=options.group,
+            n_folds=options.n_folds,
+            seed=options.seed,
+            leave_out=options.leave_out,
+        ),
+        metadata=options.metadata,
+        images=_choose_images(options),
+        command=options.command,
+        progress=not options.quiet,
+    )
+    print(page)
+
+
+def _choose_images(options: argparse.Namespace) -> ImageSource | None:
+    """Return the source of the wells to show, if one was asked for."""
+    locating = {
+        "--pattern": options.pattern,
+        "--replace-path": options.replace,
+        "--endpoint": options.endpoint,
+        "--region": options.region,
+        "--anonymous": options.anonymous,
+    }
+    if options.images is None:
+        for flag, value in locating.items():
+            if value:
+                raise ValueError(f"{flag} only works with --images.")
+        return None
+    from stratonet.extraction import ImageSource
+
+    return ImageSource(
+        options.images,
+        pattern=options.pattern,
+        replace=options.replace,
+        endpoint=options.endpoint,
+        region=options.region,
+        anonymous=options.anonymous,
+    )
+
+
+def _parse_table(text: str) -> tuple[str, str]:
+    """Return name and location of ``NAME=TABLE``, or of a location alone."""
+    name, separator, location = text.partition("=")
+    if separator and not Path(text).exists():
+        return name, location
+    return Path(text).stem, text
