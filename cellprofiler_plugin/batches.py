@@ -1,10 +1,12 @@
 """A pipeline on all cores: several CellProfiler processes, and one result.
 
-OUTPUT/_parts-<digest>/   while it runs; the digest is that of pipeline and image sets
-    plan.json             which image sets are in which part
-    lock, lock.process    held by the process that works here
-    00001-00096/          what CellProfiler writes for a part; beside it its .log, its
-                          .pid and, when it has ended, its .done
+While it runs, there is in the output folder::
+
+    OUTPUT/_parts-<digest>/   the digest is that of pipeline and image sets
+        plan.json             which image sets are in which part
+        lock, lock.process    held by the process that works here
+        00001-00096/          what CellProfiler writes for a part; beside it its .log,
+                              its .pid and, when it has ended, its .done
 
 First `batch_plan.plan_batches` asks CellProfiler what there is to run; then `Batches`
 runs it.
