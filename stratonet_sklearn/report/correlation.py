@@ -275,8 +275,10 @@ def order_features(values: np.ndarray) -> list[int]:
 
     Examples
     --------
-    >>> order_features(np.array([[0.0], [5], [1]]))
-    [0, 2, 1]
+    The value 1 is between the others, from whichever end one begins.
+
+    >>> order_features(np.array([[0.0], [5], [1]]))[1]
+    2
     """
     if len(values) < 2:
         return [0]
