@@ -36,7 +36,7 @@ def build_differences(data: ReportData) -> Content | None:
     # All pairs would be too many to read. The first table is the one of interest.
     of_first = differences[differences["first"] == first]
     return Content(
-        f"Is {first} better?",
+        "Differences between the feature tables",
         [
             Answer(word_comparison(data.scores, differences)),
             Numbers("differences", differences),
