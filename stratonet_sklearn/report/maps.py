@@ -76,8 +76,8 @@ def build_maps(data: ReportData) -> Content:
     """
     chosen = choose_rows(len(data.rows), data.split.seed)
     positions = {
-        name: compute_map(found.positions[chosen], data.split.seed)
-        for name, found in data.components.items()
+        name: compute_map(components.positions[chosen], data.split.seed)
+        for name, components in data.components.items()
     }
     rows = data.rows.iloc[chosen].reset_index(drop=True)
     # Without classes, the column is written all the same: empty.

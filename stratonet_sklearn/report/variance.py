@@ -39,7 +39,9 @@ def build_variance(data: ReportData) -> Content:
     -------
     Content
     """
-    ratios = {name: found.variance_ratio for name, found in data.components.items()}
+    ratios = {
+        name: components.variance_ratio for name, components in data.components.items()
+    }
     frames = [
         pd.DataFrame(
             {
