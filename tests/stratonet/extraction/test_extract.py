@@ -21,6 +21,7 @@ import stratonet_cli
 from stratonet import StratoNet, __version__
 from stratonet.crops import crop_square
 from stratonet.extraction import Shard, WholeImages, extract
+from stratonet.extraction.command import INCOMPLETE
 from stratonet.extraction.measure import measure_unit, prepare_unit, read_unit
 from stratonet.extraction.recipe import ObjectsFromCenters, Recipe
 from stratonet.extraction.sources.imagesets import ImageSource
@@ -277,7 +278,7 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
     table = pd.read_csv(plates, dtype=str)
     table.loc[11, "FileName_OrigER"] = None
     table.to_csv(plates, index=False)
-    assert call(plates, "--output", out) == stratonet_cli.DAMAGED
+    assert call(plates, "--output", out) == INCOMPLETE
     assert "Incomplete   6 image sets (see Metadata_Error)" in capsys.readouterr().out
 
     whole, frame = read_features(whole), read_features(out)
@@ -304,7 +305,7 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
             else:
                 assert frame.loc[row, names].equals(whole.loc[row, names])
 
-    assert call(plates, "--output", out) == stratonet_cli.DAMAGED, (
+    assert call(plates, "--output", out) == INCOMPLETE, (
         "what was measured before counts too"
     )
     strict = tmp_path / "strict"
@@ -445,7 +446,7 @@ def test_one_row_an_object(kind, plates, tmp_path, small):
     )
     frame = read_features(tmp_path / "out")
     if kind == "labels":
-        assert status == stratonet_cli.DAMAGED
+        assert status == INCOMPLETE
         lost = frame[frame.Metadata_Error.notna()]
         assert (
             len(lost) == 1
@@ -529,10 +530,7 @@ def test_frames_of_stacks_are_measured_one_by_one(tmp_path, small):
     )
     table["FileName_DNA"], table["Frame_DNA"] = "stack.tif", range(5)
     table.to_csv(tmp_path / "stacks.csv", index=False)
-    assert (
-        call(tmp_path / "stacks.csv", "--output", tmp_path / "out")
-        == stratonet_cli.DAMAGED
-    )
+    assert call(tmp_path / "stacks.csv", "--output", tmp_path / "out") == INCOMPLETE
     frame = read_features(tmp_path / "out")
     assert np.array_equal(
         frame[feature_columns(frame)].to_numpy()[:4], small.features(stack)
