@@ -1,10 +1,12 @@
 """A pipeline on all cores: several CellProfiler processes, and one result.
 
-OUTPUT/_parts-<digest>/   while it runs; the digest is that of pipeline and image sets
-    plan.json             which image sets are in which part
-    lock, lock.process    held by the process that works here
-    00001-00096/          what CellProfiler writes for a part; beside it its .log, its
-                          .pid and, when it has ended, its .done
+While it runs, there is in the output folder::
+
+    OUTPUT/_parts-<digest>/   the digest is that of pipeline and image sets
+        plan.json             which image sets are in which part
+        lock, lock.process    held by the process that works here
+        00001-00096/          what CellProfiler writes for a part; beside it its .log,
+                              its .pid and, when it has ended, its .done
 
 First `batch_plan.plan_batches` asks CellProfiler what there is to run; then `Batches`
 runs it.
@@ -187,6 +189,7 @@ class Batches:
         waiting = deque(parts)
         running: list[Part] = []
         failed: list[Part] = []
+        # Once: what is free later depends on the processes themselves.
         memory = psutil.virtual_memory().available * MEMORY_SHARE
         # What one process needs: the most that any of them has held so far.
         need = LEAST_MEMORY
@@ -218,6 +221,7 @@ class Batches:
         return running < self.plan.processes and (running + 1) * need <= memory
 
     def _start_part(self, part: Part) -> Part:
+        # Files of the failed try would look like those of this one.
         if part.folder.exists():
             shutil.rmtree(part.folder)
         part.folder.mkdir()
@@ -284,6 +288,7 @@ class Batches:
 def _kill_tree(process: psutil.Process) -> None:
     """End a process and those that it has started, and wait until it is gone."""
     with suppress(psutil.NoSuchProcess):
+        # Children first: those of a parent that is gone are not found any more.
         for member in (*process.children(recursive=True), process):
             with suppress(psutil.NoSuchProcess):
                 member.kill()

@@ -135,13 +135,13 @@ def _fit_frame(frame: pd.DataFrame, where: str, n_components: int) -> Projection
         for channel, part in feature_parts(names).groupby("channel", sort=False)
     }
     taps = _find_taps(columns, where)
-    complete = frame[names].notna().all(axis=1).to_numpy()
-    n_rows = int(complete.sum())
+    is_complete = frame[names].notna().all(axis=1).to_numpy()
+    n_rows = int(is_complete.sum())
     _check_count(n_components, n_rows, taps, where)
     channels = {}
     for channel, part in columns.items():
         # Channel by channel: a copy of all features may not fit into memory.
-        values = frame.loc[complete, part.index].to_numpy(np.float64)
+        values = frame.loc[is_complete, part.index].to_numpy(np.float64)
         channels[channel] = _fit_channel(values, n_components, channel, where)
     return Projection(
         feature_set_id,

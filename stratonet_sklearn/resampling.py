@@ -88,16 +88,19 @@ class StratifiedResampler(BaseSampler):
         wanted, available = self._count_rows(y)
         # One stream of random numbers for both samplers.
         random_state = check_random_state(self.random_state)
-        fewer = {label: min(wanted[label], available[label]) for label in wanted}
+        fewer = {}
+        for label, count in wanted.items():
+            fewer[label] = min(count, available[label])
         under = RandomUnderSampler(sampling_strategy=fewer, random_state=random_state)
         over = RandomOverSampler(sampling_strategy=wanted, random_state=random_state)
         # Large classes first, so that the second sampler has less to copy.
-        X, y = over.fit_resample(*under.fit_resample(X, y))
+        X, y = under.fit_resample(X, y)
+        X, y = over.fit_resample(X, y)
         self.sample_indices_ = under.sample_indices_[over.sample_indices_]
         return X, y
 
     def _count_rows(self, y: ArrayLike) -> tuple[dict[Any, int], dict[Any, int]]:
-        """Count the rows of each class that are wanted, and those that there are."""
+        """Count the rows of each class that are wanted, and that are available."""
         classes, counts = np.unique(y, return_counts=True)
         if self.n_samples < len(classes):
             raise ValueError(

@@ -54,7 +54,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     channels_ : list of str
-        Names of the channels, as they stand in the names of the features.
+        Names of the channels, as in the names of the features.
 
     n_features_in_ : int
         Number of channels seen during `fit`.
@@ -287,6 +287,7 @@ class _Plane:
 
     @property
     def is_path(self) -> bool:
+        """Whether the image is a row of paths, not pixels."""
         return self.image.ndim == 1
 
 
@@ -309,7 +310,9 @@ def _count_channels(images: Sequence[np.ndarray], received: str) -> int:
                 f" {image.shape} and dtype {image.dtype}."
             )
     # An image (height, width) is one of one channel.
-    counts = {image.shape[2] if image.ndim == 3 else 1 for image in images}
+    counts = set()
+    for image in images:
+        counts.add(image.shape[2] if image.ndim == 3 else 1)
     if len(counts) > 1 or 0 in counts:
         raise ValueError(
             "All images need the same channels. Received images with"

@@ -232,7 +232,8 @@ def _attempt(recipe: Recipe, name: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
     except FILE_ERRORS as error:
-        # Raised here, it is not caught as the error of one file again: the run stops.
+        # Raised from here, it is not taken for an error of one file again: the run
+        # stops.
         if recipe.strict:
             raise DamagedImage(f"{name}: {error}") from None
         return Failure(f"{name}: {error}")

@@ -75,17 +75,66 @@ def get_column(metadata: pd.DataFrame, name: str) -> pd.Series:
 
 
 def list_columns(columns: Iterable[str]) -> str:
-    """List columns for a message, by their short names."""
+    """List columns for a message, by their short names.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Full names.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> list_columns(["Metadata_Plate", "Metadata_Well"])
+    'plate, well'
+    """
     return ", ".join(_shorten_column(column) for column in columns)
 
 
 def name_wells(metadata: pd.DataFrame) -> pd.Series:
-    """Name the well of each row, with its plate: wells of two plates are two wells."""
+    """Name the well of each row, with its plate: A01 of two plates are two wells.
+
+    Parameters
+    ----------
+    metadata : pandas.DataFrame (n rows)
+        With ``Metadata_Plate`` and ``Metadata_Well``, as text.
+
+    Returns
+    -------
+    pandas.Series of str, n rows
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"Metadata_Plate": ["P1"], "Metadata_Well": ["A01"]})
+    >>> name_wells(rows).tolist()
+    ['P1 A01']
+    """
     return metadata[PLATE] + " " + metadata[WELL]
 
 
 def name_rows(metadata: pd.DataFrame) -> str:
-    """Name what the rows of a table are: ``objects``, ``image sets`` or ``wells``."""
+    """Name what the rows of a table are.
+
+    Parameters
+    ----------
+    metadata : pandas.DataFrame
+        Tables of objects have a column of their numbers, those of image sets a site.
+
+    Returns
+    -------
+    str
+        ``objects``, ``image sets`` or ``wells``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> name_rows(pd.DataFrame(columns=["Metadata_Well", "ObjectNumber"]))
+    'objects'
+    """
     if find_object_column(metadata):
         return "objects"
     return "image sets" if SITE in metadata else "wells"

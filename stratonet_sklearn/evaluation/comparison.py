@@ -44,7 +44,10 @@ def align_tables(
     aligned = list(tables)
     if len(aligned) > 1:
         aligned = _keep_shared_rows(aligned)
-    parts = [table.frame[metadata_columns(table.frame)] for table in aligned]
+    parts = []
+    for table in aligned:
+        columns = metadata_columns(table.frame)
+        parts.append(table.frame[columns])
     rows = pd.concat(parts, axis=1)
     # A column that several tables have is that of the first.
     repeated = rows.columns.duplicated()
@@ -57,8 +60,10 @@ def align_tables(
 def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
     """Return tables of the rows that all have."""
     # The finest level that all have: where one table knows wells only, so must all.
-    columns = set(tables[0].frame).intersection(*(table.frame for table in tables))
-    keys = [key for key in KEYS if key in columns]
+    shared_columns = set(KEYS)
+    for table in tables:
+        shared_columns.intersection_update(table.frame)
+    keys = [key for key in KEYS if key in shared_columns]
     tables = [_average_duplicates(table, keys) for table in tables]
     indices = [_index_rows(table.frame, keys) for table in tables]
     # The order of the first table, so that naming another first reorders all.
@@ -72,7 +77,10 @@ def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
             for table, index in zip(tables, indices)
         )
         raise ValueError(f"{names} share no row. By {list_columns(keys)}, {beginnings}")
-    return [_select_rows(table, index, shared) for table, index in zip(tables, indices)]
+    aligned = []
+    for table, index in zip(tables, indices):
+        aligned.append(_select_rows(table, index, shared))
+    return aligned
 
 
 def _average_duplicates(table: FeatureTable, keys: list[str]) -> FeatureTable:

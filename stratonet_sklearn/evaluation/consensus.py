@@ -72,7 +72,8 @@ def explain_mechanisms(wells: pd.DataFrame, by: str) -> str:
     """
     if not (wells["label"] != "").any():
         return f"No {by} has a mechanism: no column of them was named, or it is empty."
-    has_several = wells.groupby(by)["label"].transform("nunique") > 1
+    n_labels = wells.groupby(by)["label"].transform("nunique")
+    has_several = n_labels > 1
     if has_several.any():
         names = list(wells.loc[has_several, "compound"].unique())
         return (
@@ -111,4 +112,5 @@ def compare_consensus(
         operation="median",
         features=list(values),
     )
-    return wells.groupby(by).first(), cosine_similarity(medians[list(values)])
+    items = wells.groupby(by).first()
+    return items, cosine_similarity(medians[list(values)])

@@ -85,7 +85,8 @@ def _score_nearest(
         note = f"No treatment has one of its mechanism {among}."
         return Score(measure, np.nan, 0, of, note)
     # Treatments themselves are never allowed: they are of the same compound.
-    nearest = np.where(allowed, similarity, -np.inf).argmax(axis=1)
+    among_allowed = np.where(allowed, similarity, -np.inf)
+    nearest = among_allowed.argmax(axis=1)
     value = (labels[nearest] == labels)[judged].mean()
     # By chance a neighbour is any of the allowed.
     n_right = right[judged].sum(axis=1)

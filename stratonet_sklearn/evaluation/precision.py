@@ -66,6 +66,7 @@ class _Task:
 
     @property
     def measures(self) -> list[str]:
+        """Names of the mean average precision and of the share that is significant."""
         return [f"{self.measure} mAP", f"{self.measure} retrieved"]
 
 
@@ -74,10 +75,10 @@ def score_replicates(
 ) -> list[Score]:
     """Score how wells of a treatment find each other, on other plates or on one.
 
-    What is to be found stands on the same footing as what it is found among. Wells of a
-    plate share the error of its normalisation, but the controls that were normalised on
-    do not. By this alone, up to all simulated treatments that did nothing were told
-    from 8 or 16 controls of their plate.
+    The pairs to find must be as alike by chance as those they are found among. Wells of
+    a plate share the error of its normalisation, but the controls on which it was
+    normalised do not. This alone made as many as all of the simulated treatments
+    without an effect look different from 8 or 16 controls of their plate.
 
     Parameters
     ----------
@@ -108,7 +109,8 @@ def score_replicates(
         values = _standardize_plates(values, wells["plate"])
     # Controls are nobody's replicates: each has a treatment of its own.
     own = -1 - np.arange(len(wells))
-    wells = wells.assign(treatment=wells["treatment"].where(is_treated, own))
+    treatments = wells["treatment"].where(is_treated, own)
+    wells = wells.assign(treatment=treatments)
     # Wells without a compound are neither found nor found among.
     kept = is_treated | wells["control"].to_numpy()
     task = _plan_replicates(across, knows_controls, len(spread))
@@ -194,7 +196,7 @@ def score_mechanisms(wells: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
 def score_positions(controls: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
     """Score how negative controls of one well find each other on other plates.
 
-    They were all treated alike: if they find each other, what is seen is the place.
+    They were all treated alike: if they find each other, the position is what is seen.
 
     Parameters
     ----------
@@ -259,10 +261,12 @@ def _score_precision(
             precisions["n_pos_pairs"], precisions["n_total_pairs"]
         )
     ]
-    chances = precisions.assign(by_chance=by_chance).groupby(by)["by_chance"].mean()
+    precisions = precisions.assign(by_chance=by_chance)
+    chances = precisions.groupby(by)["by_chance"].mean()
     left_out = ""
-    if len(means) < task.of:
-        left_out = f" Left out, with nothing to find: {task.of - len(means):,}."
+    n_without = task.of - len(means)
+    if n_without > 0:
+        left_out = f" Left out, with nothing to find: {n_without:,}."
     note = (
         f"{task.note}mean over {task.items}; by chance {chances.mean():.3f}.{left_out}"
     )
@@ -281,9 +285,9 @@ def _score_precision(
 def _compute_precisions(
     task: _Task, rows: pd.DataFrame, similarity: np.ndarray
 ) -> pd.DataFrame:
-    """Compute the average precision of each row that has something to find.
+    """Compute the average precision of each row that has pairs to find, and others.
 
-    Also something else to find it among. Empty where there is none.
+    Empty where no row has both.
     """
 
     def look_up(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def make_profiles(
 
     Profiles are sphered on the controls, regularized by one standard deviation, where
     there are twice as many controls as features. Sphering wide tables, on components of
-    all wells, made simulated treatments that did nothing alike.
+    all wells, made simulated treatments without an effect look alike.
 
     References
     ----------
@@ -181,9 +181,10 @@ def _aggregate_wells(
 ) -> Step:
     """Take the median of each well."""
     keys, columns = [PLATE, WELL], list(features)
-    is_control = False if control is None else np.asarray(control, bool)
-    rows = metadata.reset_index(drop=True).assign(**{CONTROL: is_control})
-    differ = rows.groupby(keys).nunique(dropna=False).max() > 1
+    rows = metadata.reset_index(drop=True)
+    rows[CONTROL] = False if control is None else np.asarray(control, bool)
+    n_different = rows.groupby(keys).nunique(dropna=False).max()
+    differ = n_different > 1
     if differ[CONTROL]:
         raise ValueError(
             "A well is a negative control in all of its rows, or in none. Received:"
@@ -264,7 +265,8 @@ def _normalize_plates(frame: pd.DataFrame, features: list[str]) -> Step:
             " are left out."
         )
     kept = [name for name in features if name not in constant]
-    return pd.concat(parts, ignore_index=True)[[*others, *kept]], steps
+    normalized = pd.concat(parts, ignore_index=True)
+    return normalized[[*others, *kept]], steps
 
 
 def _find_constant(
@@ -304,7 +306,8 @@ def _select_features(frame: pd.DataFrame, features: list[str]) -> Step:
         features = kept
         if not features:
             raise ValueError(f"No feature can be used. {' '.join(steps)}")
-    return frame, [*steps, f"Profiles have {len(features):,} features."]
+    steps.append(f"Profiles have {len(features):,} features.")
+    return frame, steps
 
 
 def _sphere_profiles(frame: pd.DataFrame, features: list[str]) -> Step:

@@ -76,7 +76,8 @@ def score_retrieval(
     wells = _describe_wells(profiles, label, compound, dose, batch)
     values = profiles.frame[profiles.features].reset_index(drop=True)
     is_control = wells["control"].to_numpy()
-    is_treated = ~is_control & (wells["compound"] != "").to_numpy()
+    has_compound = (wells["compound"] != "").to_numpy()
+    is_treated = has_compound & ~is_control
     scores = [
         *score_neighbors(wells[is_treated], values[is_treated], batch),
         *score_replicates(wells, values, is_treated),

@@ -38,8 +38,19 @@ class Estimate:
     drawn: np.ndarray
 
     def subtract(self, other: Estimate) -> Estimate:
-        """Subtract draw by draw, so that what both share cancels out."""
-        return Estimate(self.value - other.value, self.drawn - other.drawn)
+        """Subtract draw by draw, so that what both share cancels out.
+
+        Parameters
+        ----------
+        other : Estimate
+            Of the same draws.
+
+        Returns
+        -------
+        Estimate
+        """
+        value = self.value - other.value
+        return Estimate(value, self.drawn - other.drawn)
 
     def describe(self) -> dict[str, float]:
         """Give the columns ``value``, ``low`` and ``high`` of a table."""
@@ -301,6 +312,7 @@ def _draw_groups(groups: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarra
     # By sorted class: another order would give another stream of random numbers.
     for stratum in sorted(set(strata)):
         members = np.flatnonzero(strata == stratum)
-        chances = np.full(len(members), 1 / len(members))
-        draws[:, members] = rng.multinomial(len(members), chances, DRAWS)
+        n_members = len(members)
+        chances = np.full(n_members, 1 / n_members)
+        draws[:, members] = rng.multinomial(n_members, chances, DRAWS)
     return draws

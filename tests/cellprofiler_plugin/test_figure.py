@@ -98,6 +98,7 @@ def test_unlike_is_one_minus_the_correlation_with_the_median(net):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [NAMES[:1], NAMES], ids=len)
 def test_image_sets_are_dots_and_the_last_is_marked(names, net):
     frame, planes = Window(), planes_of(names)

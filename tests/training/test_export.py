@@ -52,6 +52,7 @@ def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taps", [None, ["conv2_block2_out", "low"]])
 def test_exported_file_loads_and_agrees(small, tmp_path, rng, taps):
     path = tmp_path / "small.onnx"

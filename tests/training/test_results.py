@@ -58,7 +58,7 @@ def test_evaluation_of_a_run_is_that_of_its_best_epoch(run):
 def test_evaluation_needs_a_run_and_its_classes(run, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no run"):
         evaluate_run(tmp_path, run[1])
-    with pytest.raises(ValueError, match="knows 3 classes"):
+    with pytest.raises(ValueError, match="was trained on 3 classes"):
         evaluate_run(run[0], make_images(tmp_path / "other", classes=4, train=1, val=1))
 
 

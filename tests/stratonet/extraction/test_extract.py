@@ -98,6 +98,7 @@ def test_images_that_a_folder_has_beside_are_counted(plates, tmp_path, capsys):
     assert len(read_features(tmp_path / "out")) == 12
 
 
+@pytest.mark.slow
 def test_one_row_an_image_set_with_its_metadata_and_the_features_of_the_network(
     plates, tmp_path, small
 ):
@@ -211,6 +212,7 @@ def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp
     }
 
 
+@pytest.mark.slow
 def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
     assert call(plates, "--output", tmp_path / "whole") == 0
     whole = values(read_features(tmp_path / "whole"))
@@ -397,6 +399,7 @@ def test_the_name_of_a_unit_stays():
     assert names == ["A01.8806ce28d8f7", "A01.5c10f558dea5"]
 
 
+@pytest.mark.slow
 def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
     table = pd.read_csv(plates, dtype=str)
     half = tmp_path / "half.csv"
@@ -598,6 +601,7 @@ def test_a_library_error_names_the_parameter(plates, tmp_path):
         extract([signed, public], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_its_name(plates):
     done = run(plates, "--output", "/dev/full/out")
     assert (

@@ -78,6 +78,7 @@ def call(*arguments):
     return stratonet_cli.main(command(*arguments)[3:])
 
 
+@pytest.mark.slow
 def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     gallery, s3, tmp_path
 ):
@@ -154,6 +155,7 @@ def test_the_bucket_is_public_and_connections_fail_for_a_moment(
     assert not any(secret in told + content for secret in SECRETS)
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_reached_stops_the_run_at_once_and_keeps_what_was_done(
     s3, tmp_path, capsys
 ):

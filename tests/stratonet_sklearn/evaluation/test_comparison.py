@@ -10,7 +10,6 @@ from cellprofiler_runs import load_modules, module, run
 
 from stratonet import StratoNet
 from stratonet.tables.reading import read_feature_table, read_metadata
-from stratonet.tables.wells import split_well_names
 from stratonet_sklearn.datasets import read_plate, simulate_plate
 from stratonet_sklearn.evaluation.columns import (
     find_column,
@@ -237,30 +236,6 @@ def test_missing_values_are_left_out_and_counted(profiles):
         "1 of 3 features are missing in many rows and are left out.",
         "1 of 40 rows have features that are missing, and are left out.",
     ]
-
-
-def test_places():
-    rows, columns = split_well_names(pd.Series(["A01", "AF48", "00365", "A00"]))
-    assert rows.fillna("").tolist() == ["A", "AF", "", ""]
-    assert columns.fillna(0).tolist() == [1, 48, 0, 0]
-
-
-def test_parts_of_other_features():
-    names = ["Cells_AreaShape_Area", "mean", "noise_12"]
-    assert name_feature_groups(names).tolist() == ["Cells AreaShape", "mean", "noise"]
-
-
-@pytest.mark.parametrize(
-    ("column", "noun"),
-    [
-        ("Metadata_ObjectNumber", "objects"),
-        ("ObjectNumber", "objects"),
-        ("Metadata_Site", "image sets"),
-        ("Metadata_Dose", "wells"),
-    ],
-)
-def test_what_a_row_is(column, noun):
-    assert name_rows(pd.DataFrame(columns=["Metadata_Well", column])) == noun
 
 
 def test_objects_are_the_same_whoever_numbers_them(tmp_path):

@@ -25,7 +25,7 @@ def plates(n_plates=6, wells=12, sites=3):
 
 @pytest.mark.parametrize("by", ["well", "plate"])
 @pytest.mark.parametrize("n_folds", [3, 5, 10, 1000])
-def test_no_group_stands_on_both_sides(by, n_folds):
+def test_no_group_is_in_both_training_and_test(by, n_folds):
     rows = plates()
     rows["fold"] = split(rows.label, rows[by], n_folds, wells=rows.well)
     assert (rows.groupby(by).fold.nunique() == 1).all()
@@ -59,7 +59,7 @@ def test_as_many_folds_as_groups_leaves_each_out():
     assert np.array_equal(split(rows.label, rows.plate, 6), rows.plate)
 
 
-def test_fields_of_a_well_are_never_divided():
+def test_sites_of_a_well_are_never_divided():
     rows = plates()
     message = (
         "would leak: rows of 72 wells, the first 0/0, .* in both training and test."
