@@ -155,6 +155,13 @@ class _Run:
         return self.steps.strategy.num_replicas_in_sync
 
     @property
+    def one_process(self) -> bool:
+        # To read the scores, several machines add theirs: all have to do it at the same
+        # step, and their clocks differ.
+        strategy = self.steps.strategy
+        return not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+    @property
     def images_per_epoch(self) -> int:
         batch = self.config.batch
         return self.images.count_batches("train", batch) * batch
@@ -273,7 +280,7 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
     for batch in run.steps.distribute(draw_epoch):
         run.steps.train(*batch)
         bar.update(run.config.batch)
-        if time.perf_counter() - looked > LOOK:
+        if run.one_process and time.perf_counter() - looked > LOOK:
             looked = time.perf_counter()
             scores = run.steps.read_scores()
             _check_loss(scores, epoch, rate, run.output)
