@@ -42,6 +42,9 @@ MEMORY_SHARE = 0.8
 LEAST_MEMORY = 2 * 2**30
 # Seconds between two looks at the processes.
 PAUSE = 0.3
+# An environment variable with the folder of a part tells its process from all others.
+# A file with the process number would not: a run may be killed before it is written.
+PART_VARIABLE = "STRATONET_PART"
 # A part is started again once: what fails twice is not chance.
 MOST_TRIES = 2
 
@@ -174,14 +177,11 @@ class Batches:
 
     def _stop_orphans(self) -> None:
         """Stop what a run that was killed has left running."""
-        for part in self.parts:
-            path = part.get_path("pid")
-            if not path.exists():
-                continue
-            with suppress(psutil.NoSuchProcess, ValueError):
-                process = psutil.Process(int(path.read_text()))
-                # The number may belong to another process by now.
-                if str(part.folder) in " ".join(process.cmdline()):
+        folders = {str(part.folder) for part in self.parts}
+        for process in psutil.process_iter():
+            # Processes of other users do not show their variables.
+            with suppress(psutil.Error):
+                if process.environ().get(PART_VARIABLE) in folders:
                     _kill_tree(process)
 
     def _run_parts(self, parts: Sequence[Part], bar: tqdm) -> list[Part]:
@@ -230,7 +230,9 @@ class Batches:
         part.read_bytes = part.finished = 0
         # The network takes its share of the cores in each process.
         threads = max(1, count_cores() // self.plan.processes)
-        environment = headless.build_environment(OMP_NUM_THREADS=str(threads))
+        environment = headless.build_environment(
+            OMP_NUM_THREADS=str(threads), **{PART_VARIABLE: str(part.folder)}
+        )
         with open(part.get_path("log"), "w") as log:
             part.process = psutil.Popen(
                 self._build_command(part),

@@ -208,7 +208,9 @@ class Images:
         rows = elements.shard(machines, machine).map(crop_centre, tf.data.AUTOTUNE)
         blank = tuple(tf.zeros(spec.shape) for spec in rows.element_spec)
         # All machines must have as many batches, or one would wait for the others.
-        wanted = self.count_batches(split, batch) * batch // machines
+        # Rounded up, for training images too: here each counts once.
+        batches = -(-self.count_images(split) // batch)
+        wanted = batches * batch // machines
         own = len(range(machine, self.count_images(split), machines))
         # Their weight is 0: metrics are over real images only.
         blanks = tf.data.Dataset.from_tensors(blank).repeat(wanted - own)

@@ -219,6 +219,7 @@ def started(work, count, seconds=120):
     return [int(path.read_text()) for path in found]
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_two_processes_write_what_one_does(
     screen, alone, tmp_path, capsys
 ):
@@ -251,6 +252,7 @@ def test_killed_and_run_again_two_processes_write_what_one_does(
     assert_same(alone, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     folder, _ = screen
     image = folder / "s4_DNA.tif"
@@ -272,6 +274,7 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
         assert [row["ImageNumber"] for row in csv.DictReader(file)] == ["4", "5"]
 
 
+@pytest.mark.slow
 def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
     folder, _ = screen
     runner = batches(folder, tmp_path, images_per_batch=3, processes=1)
@@ -303,6 +306,7 @@ def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(
         runner.run(progress=False)
 
 
+@pytest.mark.slow
 def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     screen, tmp_path
 ):
@@ -335,6 +339,7 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     assert len(made.list_jobs()) == 2
 
 
+@pytest.mark.slow
 def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     folder, modules = screen
     reduced = deepcopy(modules["stratonet"])

@@ -443,6 +443,7 @@ def test_training_images_as_validation_images(opened):
     np.testing.assert_array_equal(labels[:18].argmax(1), opened.list_files("train")[1])
 
 
+@pytest.mark.slow
 def test_training_images_are_crops_of_the_resized_image(tmp_path, rng):
     write_tree(tmp_path, rng, 1, 1, "png")
     images = open_images(tmp_path)

@@ -152,6 +152,7 @@ def means(pixels):
     return (np.rint((pixels.mean((1, 2, 3)) * 255 - 20) / 10)).astype(int).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per_shard", "block"), [(4, 1), (15, 6)])
 def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
     """Shuffled are shards alone, or blocks of the one shard."""

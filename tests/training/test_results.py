@@ -46,6 +46,7 @@ def weights(run, tmp_path_factory):
     return path, export_run(run[0], path, version="2.1.0", licence="CC0")
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_run_is_that_of_its_best_epoch(run):
     folder, images = run
     result = json.loads((folder / "result.json").read_text())
@@ -183,6 +184,7 @@ def efficientnet(tmp_path_factory):
     return folder, config
 
 
+@pytest.mark.slow
 def test_keras_application_is_trained_and_exported(efficientnet, rng):
     folder, config = efficientnet
     net = StratoNet.load(folder / "efficientnet.onnx")
