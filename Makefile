@@ -52,7 +52,7 @@ lint: .venv-lint/ready
 	.venv-lint/bin/cffconvert --validate
 
 docs: .venv/ready
-	@.venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --conf-dir docs . build/docs
+	@TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --conf-dir docs . build/docs
 	@echo "Written: build/docs/docs/index.html"
 
 dist: | $(filter .uv/bin/uv,$(UV))

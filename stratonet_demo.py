@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from cellprofiler_plugin import headless
+from stratonet.drawing import get_grey_range
 from stratonet.files.images import read_plane
 from stratonet.tables.wells import ROW_LETTERS, locate_wells
 from stratonet_sklearn import StratoFeatureTransformer
@@ -66,6 +67,7 @@ def run_demo(
     RuntimeError
         CellProfiler failed, or its features are not those of scikit-learn.
     """
+    # CellProfiler runs in another folder and needs whole paths.
     output = Path(output).resolve()
     images, labels = _open_plate(plate, output)
 
@@ -79,6 +81,8 @@ def run_demo(
     _print_measured("scikit-learn", from_sklearn, began)
     difference = compare_features(from_cellprofiler, from_sklearn)
 
+    # Fitted on the images, not on the features above: a Pipeline from files to
+    # phenotypes is what a user writes.
     svm = SVC(kernel="linear", class_weight="balanced")
     model = Pipeline([("features", StratoFeatureTransformer()), ("classify", svm)])
     scores, accuracy = separate_controls(model, images, labels)
@@ -161,6 +165,7 @@ def measure_in_cellprofiler(
     )
     headless.run_pipeline(pipeline, output, [FEATURES], f"--data-file={load_data}")
     table = pd.read_parquet(output / FEATURES)
+    # CellProfiler skips image sets that fail, and still ends well.
     if list(table.ImageNumber) != list(range(1, len(images) + 1)):
         raise RuntimeError(
             f"{output / FEATURES} does not have a row for each of {len(images)} image"
@@ -171,6 +176,7 @@ def measure_in_cellprofiler(
 
 def _make_load_data(images: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Make the table that CellProfiler's LoadData takes."""
+    # LoadData knows metadata and images by the beginnings of these names.
     columns = {
         f"Metadata_{name.title()}": labels[name]
         for name in ("plate", "well", "site")
@@ -249,6 +255,7 @@ def compare_features(
     received = from_cellprofiler.to_numpy()
     expected = from_sklearn.to_numpy()
     largest = np.abs(received - expected).max()
+    # Each against its own size: the largest feature would hide small ones.
     if not np.allclose(received, expected, rtol=RTOL, atol=ATOL):
         raise RuntimeError(
             f"Features of CellProfiler and scikit-learn differ by up to {largest:.1e}."
@@ -291,19 +298,21 @@ def draw_plate(
 
 def _draw_plane(axes: Axes, path: str) -> None:
     plane = read_plane(path)
-    low, high = np.percentile(plane, [0.1, 99.9])
+    low, high = get_grey_range(plane)
     axes.imshow(plane, "gray", vmin=low, vmax=high)
     axes.set_axis_off()
 
 
 def _draw_wells(axes: Axes, labels: pd.DataFrame, scores: np.ndarray) -> None:
     """Draw the mean score of each well where it is on the plate."""
+    # From 0; wells are known by now to have names such as A01.
     rows, columns = locate_wells(labels.well)
     plate = pd.DataFrame(
         {"row": rows, "column": columns, "score": scores, "role": labels.role}
     )
     grid = plate.pivot_table(index="row", columns="column", values="score")
     limit = _compute_limit(labels, scores)
+    # White is 0, between the controls.
     image = axes.imshow(grid, SCALE, vmin=-limit, vmax=limit)
     axes.set_xticks(range(grid.shape[1]), [column + 1 for column in grid.columns])
     axes.set_yticks(range(grid.shape[0]), [ROW_LETTERS[row] for row in grid.index])

@@ -154,6 +154,7 @@ def plan_batches(
 
 def _ask_cellprofiler(pipeline: Path, options: CellProfilerOptions) -> RunPlan:
     """Start CellProfiler with `plan` in place of its own run."""
+    # CellProfiler needs an output folder, although nothing is to be written to it.
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder, "plan.json"), Path(folder, "log")
         command = headless.build_command(pipeline, folder, *options.list_arguments())
@@ -166,6 +167,7 @@ def _ask_cellprofiler(pipeline: Path, options: CellProfilerOptions) -> RunPlan:
                 stderr=subprocess.STDOUT,
                 env=headless.build_environment(),
             )
+        # The answer counts, not the exit code.
         if not answer.exists():
             raise RuntimeError(
                 f"CellProfiler did not read {pipeline}. It said:\n"
@@ -209,6 +211,13 @@ def divide_image_sets(
     ------
     ValueError
         The image sets of a group do not follow each other.
+
+    Examples
+    --------
+    >>> ungrouped = [[1, 1], [2, 1], [3, 1]]
+    >>> run = RunPlan(ungrouped, [{}], [], [], False, 2, False, "digest")
+    >>> divide_image_sets(run, processes=2, images_per_batch=96)
+    [(1, 2), (3, 3)]
     """
     total = len(plan.image_sets)
     # Rounds of all processes, each with a part of the same size.
@@ -219,6 +228,8 @@ def divide_image_sets(
         if parts:
             part_first, part_last = parts[-1]
             fits = last - part_first < largest
+            # A group that was asked for may leave gaps, but a process runs all image
+            # sets from one number to another.
             if part_last + 1 == first and fits:
                 parts[-1] = (part_first, last)
                 continue

@@ -1,10 +1,12 @@
 """A pipeline on all cores: several CellProfiler processes, and one result.
 
-OUTPUT/_parts-<digest>/   while it runs; the digest is that of pipeline and image sets
-    plan.json             which image sets are in which part
-    lock, lock.process    held by the process that works here
-    00001-00096/          what CellProfiler writes for a part; beside it its .log, its
-                          .pid and, when it has ended, its .done
+While it runs, there is in the output folder::
+
+    OUTPUT/_parts-<digest>/   the digest is that of pipeline and image sets
+        plan.json             which image sets are in which part
+        lock, lock.process    held by the process that works here
+        00001-00096/          what CellProfiler writes for a part; beside it its .log,
+                              its .pid and, when it has ended, its .done
 
 First `batch_plan.plan_batches` asks CellProfiler what there is to run; then `Batches`
 runs it.
@@ -40,6 +42,9 @@ MEMORY_SHARE = 0.8
 LEAST_MEMORY = 2 * 2**30
 # Seconds between two looks at the processes.
 PAUSE = 0.3
+# An environment variable with the folder of a part tells its process from all others.
+# A file with the process number would not: a run may be killed before it is written.
+PART_VARIABLE = "STRATONET_PART"
 # A part is started again once: what fails twice is not chance.
 MOST_TRIES = 2
 
@@ -172,14 +177,11 @@ class Batches:
 
     def _stop_orphans(self) -> None:
         """Stop what a run that was killed has left running."""
-        for part in self.parts:
-            path = part.get_path("pid")
-            if not path.exists():
-                continue
-            with suppress(psutil.NoSuchProcess, ValueError):
-                process = psutil.Process(int(path.read_text()))
-                # The number may belong to another process by now.
-                if str(part.folder) in " ".join(process.cmdline()):
+        folders = {str(part.folder) for part in self.parts}
+        for process in psutil.process_iter():
+            # Processes of other users do not show their variables.
+            with suppress(psutil.Error):
+                if process.environ().get(PART_VARIABLE) in folders:
                     _kill_tree(process)
 
     def _run_parts(self, parts: Sequence[Part], bar: tqdm) -> list[Part]:
@@ -187,6 +189,7 @@ class Batches:
         waiting = deque(parts)
         running: list[Part] = []
         failed: list[Part] = []
+        # Once: what is free later depends on the processes themselves.
         memory = psutil.virtual_memory().available * MEMORY_SHARE
         # What one process needs: the most that any of them has held so far.
         need = LEAST_MEMORY
@@ -218,6 +221,7 @@ class Batches:
         return running < self.plan.processes and (running + 1) * need <= memory
 
     def _start_part(self, part: Part) -> Part:
+        # Files of the failed try would look like those of this one.
         if part.folder.exists():
             shutil.rmtree(part.folder)
         part.folder.mkdir()
@@ -226,7 +230,9 @@ class Batches:
         part.read_bytes = part.finished = 0
         # The network takes its share of the cores in each process.
         threads = max(1, count_cores() // self.plan.processes)
-        environment = headless.build_environment(OMP_NUM_THREADS=str(threads))
+        environment = headless.build_environment(
+            OMP_NUM_THREADS=str(threads), **{PART_VARIABLE: str(part.folder)}
+        )
         with open(part.get_path("log"), "w") as log:
             part.process = psutil.Popen(
                 self._build_command(part),
@@ -284,6 +290,7 @@ class Batches:
 def _kill_tree(process: psutil.Process) -> None:
     """End a process and those that it has started, and wait until it is gone."""
     with suppress(psutil.NoSuchProcess):
+        # Children first: those of a parent that is gone are not found any more.
         for member in (*process.children(recursive=True), process):
             with suppress(psutil.NoSuchProcess):
                 member.kill()

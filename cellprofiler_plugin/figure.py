@@ -103,6 +103,7 @@ def _remember_image_set(
 ) -> dict[int, np.ndarray]:
     """Features (images, width) of the run's image sets with this one, by number."""
     if getattr(window, "strato_run", None) != run:
+        # Kept in the window, which outlives the image set: modules are copied.
         window.strato_run, window.strato_features = run, {}
     history = window.strato_features
     # Measured again, it is the newest: the oldest are forgotten first.
@@ -162,6 +163,7 @@ def _draw_squares(axes: Axes, pictures: ObjectPictures, size: int) -> None:
             # The same pixels as stratonet.crops.crop_square; edges lie between pixels.
             top, left = np.round(centers[row]) - size // 2 - 0.5
             _draw_frame(axes, left, top, size, color)
+    # Squares that reach over the border must not make the picture smaller.
     axes.autoscale(False)
 
 
@@ -184,6 +186,7 @@ def _draw_objects(
 def _draw_strips(chart: Axes, strips: Strips, column: int, taps: Sequence[Tap]) -> None:
     """Draw a strip of dots for each tap, in the order of the numbers."""
     values = strips.unlikeness[:, column]
+    # Strips of neighbouring taps do not touch: 0.24 of the distance stays free.
     offsets = np.linspace(-0.38, 0.38, len(values))
     if len(values) == 1:
         offsets = np.zeros(1)
@@ -191,6 +194,8 @@ def _draw_strips(chart: Axes, strips: Strips, column: int, taps: Sequence[Tap]) 
         _draw_strip(chart, strips, tap + offsets, values[:, tap])
     chart.set_xlim(-0.5, len(taps) - 0.5)
     # All columns have the same scale, so that channels can be compared.
+    # Room for the number above the highest dot. At least 0.1, or noise would fill the
+    # chart where all are alike.
     chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(strips.unlikeness, initial=0)))
     _label_taps(chart, taps, columns=strips.unlikeness.shape[1])
     chart.tick_params(labelsize=7, labelleft=column == 0, pad=1)

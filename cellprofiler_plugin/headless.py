@@ -139,6 +139,7 @@ def read_errors(log: str | os.PathLike[str]) -> str:
         The last lines with an error in them, or the last lines of all.
     """
     lines = Path(log).read_text(errors="replace").splitlines()
+    # The last line of a traceback says what matters.
     errors = [line for line in lines if "Error" in line or "ERROR" in line]
     return "\n".join((errors or lines)[-MOST_LINES:])
 
@@ -174,6 +175,7 @@ def run_pipeline(
     """
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    # An older file would pass for one of this run.
     for name in expected:
         (folder / name).unlink(missing_ok=True)
     log = folder / LOG

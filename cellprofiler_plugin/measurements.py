@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 
-from stratonet.naming import PREFIX
+from stratonet.naming import PREFIX, metadata_columns
 from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def read_row_keys(
     keys: dict[str, Any] = {IMAGE_NUMBER: measurements.image_set_number}
     if object_name != IMAGE:
         keys[OBJECT_NUMBER] = np.arange(1, count + 1)
-    for feature in measurements.get_feature_names(IMAGE):
-        if not feature.startswith("Metadata_"):
-            continue
+    for feature in metadata_columns(measurements.get_feature_names(IMAGE)):
         value = measurements.get_current_image_measurement(feature)
         # A module after this one may have written it for earlier image sets only.
         if value is not None:

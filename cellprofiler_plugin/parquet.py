@@ -49,6 +49,7 @@ def write_image_set(
     features : numpy.ndarray (n, n features), float32
         All images' features, in the order of the columns.
     """
+    # With leading zeros, the order of names is that of numbers.
     path = Path(folder) / object_name / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {FEATURES: features}
@@ -89,6 +90,22 @@ def gather_image_sets(
     ------
     OSError
         The file cannot be written. The image sets stay.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from pyarrow import parquet
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     features = np.array([[0.5]], dtype=np.float32)
+    ...     for number in (2, 1):
+    ...         keys = {"ImageNumber": number, "Metadata_Well": f"A0{number}"}
+    ...         write_image_set(folder, "Image", number, keys, features)
+    ...     path = os.path.join(folder, "Image.parquet")
+    ...     names = ["StratoFeatures_High0000_DNA"]
+    ...     gather_image_sets(folder, "Image", names, {}, path)
+    ...     parquet.read_table(path)["Metadata_Well"].to_pylist()
+    2
+    ['A01', 'A02']
     """
     from stratonet.tables.writing import write_wide_table
 
@@ -97,8 +114,7 @@ def gather_image_sets(
         return 0
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
-    for name, value in ids.items():
-        keys[name] = [value] * count
+    keys.update({name: [value] * count for name, value in ids.items()})
     write_wide_table(path, _make_tables(image_sets, keys, names))
     shutil.rmtree(Path(folder) / object_name)
     return count
@@ -141,12 +157,14 @@ def _make_tables(
 
     key_table = pa.table(keys)
     fields = [*key_table.schema, *(pa.field(name, pa.float32()) for name in names)]
+    # All tables need the same types, also where an image set has no objects.
     schema = pa.schema(fields)
     start = 0
     pending: list[np.ndarray] = []
     for path in image_sets:
         with np.load(path) as content:
             pending.append(content[FEATURES])
+        # A table per image set would make row groups of one row, slow to read.
         is_last = path is image_sets[-1]
         if is_last or sum(map(len, pending)) >= ROWS:
             features = np.concatenate(pending)

@@ -82,6 +82,7 @@ class Part:
             Its number in the pipeline.
         """
         with open(self.get_path("log"), "rb") as log:
+            # Only what is new: this is asked several times per second.
             log.seek(self.read_bytes)
             # The last line may be only half written.
             lines, _, _ = log.read().rpartition(b"\n")
@@ -112,6 +113,7 @@ class Part:
             return "did not finish"
         if done.read_text().strip() != "Complete":
             return "ended with an error"
+        # CellProfiler also calls a run complete that has skipped image sets.
         skipped = self._list_skipped()
         if skipped:
             return f"skipped {len(skipped)} image sets: {shorten_list(skipped)}"

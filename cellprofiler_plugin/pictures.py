@@ -73,9 +73,17 @@ def compute_unlikeness(features: np.ndarray, taps: Sequence[Tap]) -> np.ndarray:
     -------
     numpy.ndarray (n, taps), float
         0 where the features go up and down with the median; NaN for rows of NaN.
+
+    Examples
+    --------
+    >>> from stratonet import Tap
+    >>> rows = np.array([[0, 1, 2], [0, 1, 2], [0, 10, 20], [2, 1, 0]])
+    >>> compute_unlikeness(rows, [Tap("layer", width=3)]).ravel().round(6).tolist()
+    [0.0, 0.0, 0.0, 2.0]
     """
     edges = np.cumsum([tap.width for tap in taps])[:-1]
     unlikeness = np.full((len(features), len(taps)), np.nan)
+    # Rows without a pixel to measure are all NaN, and would make the median NaN.
     measured = np.isfinite(features).all(axis=1)
     if not measured.any():
         return unlikeness
@@ -163,11 +171,13 @@ def make_pictures(
 def _make_object_pictures(
     card: Card, names: Sequence[str], regions: Regions, unlikeness: np.ndarray
 ) -> ObjectPictures:
+    # One number per object, over all images and taps.
     score = unlikeness.mean(axis=(1, 2))
     # NaN comes last in the order: objects without a pixel to measure.
     order = np.argsort(score)[: np.isfinite(score).sum()]
     typical, others = order[:EXAMPLES], order[EXAMPLES:]
     odd = others[::-1][:EXAMPLES]
+    # Only of these few: a field may have thousands of objects.
     crops = []
     for name in names:
         rows = [regions.crop(name, row) for row in (*typical, *odd)]
@@ -188,6 +198,7 @@ def _make_thumbnail(
     """What the network sees of pixels, (side, side), uint8."""
     if pixels is None:
         return None
+    # One byte per pixel: all of this is sent from a worker to the window.
     levels = np.round(to_grey(pixels, card) * 255).astype(np.uint8)
     image = Image.fromarray(levels).resize((side, side), Image.BILINEAR)
     return np.asarray(image)

@@ -104,6 +104,7 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
             f"{title} is a color image of shape {shape}. Use ColorToGray first."
         )
     try:
+        # Here and not in the network, because here the file's name is known.
         pixels = check_plane(image.pixel_data)
     except (TypeError, ValueError) as error:
         raise RuntimeError(f"{title}: {error}") from error
@@ -122,40 +123,25 @@ def _describe_image(workspace: Workspace, name: str) -> str:
     return f"{title} ({os.path.join(folder, file)})"
 
 
-def make_whole_image(planes: Mapping[str, MaskedPlane]) -> Regions:
-    """Make the one region of an image set that is measured whole.
-
-    Parameters
-    ----------
-    planes : mapping of str to MaskedPlane
-        By name of the image.
-    """
-
-    def crop(name: str, _: int) -> np.ndarray | None:
-        return blank_outside(*planes[name])
-
-    return Regions(IMAGE, np.zeros((1, 2)), crop)
-
-
-def make_object_squares(
+def make_regions(
     workspace: Workspace,
     name: str,
     planes: Mapping[str, MaskedPlane],
     size: int,
     hide_neighbors: bool,
 ) -> Regions:
-    """Make a region of each object: the square around its centre.
+    """Make the regions of an image set that get a row each.
 
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
         Of the image set.
     name : str
-        Of the objects.
+        ``Image`` or the name of the objects.
     planes : mapping of str to MaskedPlane
         By name of the image.
     size : int
-        Side of the square, in pixels.
+        Side of the square around each object, in pixels.
     hide_neighbors : bool
         Set the pixels of other objects to background.
 
@@ -168,7 +154,26 @@ def make_object_squares(
     RuntimeError
         There are no such objects, or they come from an image of another shape.
     """
+    if name == IMAGE:
+        return _make_whole_image(planes)
     objects = _get_objects(workspace, name, planes)
+    return _make_object_squares(objects, name, planes, size, hide_neighbors)
+
+
+def _make_whole_image(planes: Mapping[str, MaskedPlane]) -> Regions:
+    def crop(name: str, _: int) -> np.ndarray | None:
+        return blank_outside(*planes[name])
+
+    return Regions(IMAGE, np.zeros((1, 2)), crop)
+
+
+def _make_object_squares(
+    objects: Objects,
+    name: str,
+    planes: Mapping[str, MaskedPlane],
+    size: int,
+    hide_neighbors: bool,
+) -> Regions:
     centers = compute_centers(objects.ijv, objects.count)
     neighbors = _find_neighbors(objects) if hide_neighbors else {}
 
@@ -192,6 +197,7 @@ def _get_objects(
         )
     objects = workspace.object_set.get_objects(name)
     for image, (pixels, _) in planes.items():
+        # Squares of an image of another size would lie beside the objects.
         if objects.shape != pixels.shape:
             raise RuntimeError(
                 f"The objects {name} have shape {objects.shape}, but the image {image}"
@@ -223,6 +229,7 @@ def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
     occupied = np.any([labels > 0 for labels, _ in layers], axis=0)
     neighbors = {}
     for labels, numbers in layers:
+        # Where layers overlap, this layer's own labels count.
         others = np.where(occupied & (labels == 0), NEIGHBOR, labels)
         neighbors.update(dict.fromkeys(numbers, others))
     return neighbors
@@ -248,6 +255,8 @@ def measure_regions(
         NaN, with a warning in the log, where there is nothing to measure.
     """
     features = np.full((len(regions), len(names), net.width), np.nan, dtype=np.float32)
+    # Which region and image each output of the network belongs to: outputs come in the
+    # order in which crops were drawn.
     measured: list[tuple[int, int]] = []
 
     # The network draws crops as it needs them: those of 5,000 objects would not all

@@ -33,7 +33,7 @@ from cellprofiler_core.workspace import Workspace
 
 from cellprofiler_plugin.batch_plan import RunPlan
 from stratonet import __version__
-from stratonet.naming import PREFIX
+from stratonet.naming import METADATA, PREFIX
 
 if TYPE_CHECKING:
     from cellprofiler_core.pipeline.event import Event
@@ -46,9 +46,12 @@ IDENTIFYING = (
     "Frame_",
     "Series_",
     "Objects",
-    "Metadata_",
+    METADATA,
 )
+# These write what can be put together from parts; their settings are looked at below.
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")
+# Each part has its own default output folder. In any other folder the processes would
+# overwrite each other's files.
 OUTPUT_FOLDERS = (DEFAULT_OUTPUT_FOLDER_NAME, DEFAULT_OUTPUT_SUBFOLDER_NAME)
 
 
@@ -121,6 +124,7 @@ class PlanningPipeline(Pipeline):
             content = {"error": str(error)}
         with open(self.answer, "w") as file:
             json.dump(content, file)
+        # After a run CellProfiler would write files of its own.
         sys.exit()
 
     def make_plan(
@@ -163,6 +167,7 @@ class PlanningPipeline(Pipeline):
         image_sets = [
             [int(number), int(group)]
             for group, _, number, _ in chosen
+            # Each group ends with an item that has no image set.
             if number is not None
         ]
         if not image_sets:
@@ -214,10 +219,12 @@ class PlanningPipeline(Pipeline):
             return False
         if module.module_name == "CalculateStatistics":
             return True
+        # Of modules that are not CellProfiler's own, what they declare tells.
         columns = module.get_measurement_columns(self)
         return any(object_name == EXPERIMENT for object_name, *_ in columns)
 
     def _list_groups(self, workspace: Workspace) -> list[dict[str, str]]:
+        # Without grouping there are no keys, and one group of all image sets.
         keys, groupings = self.get_groupings(workspace)
         return [{key: str(values[key]) for key in keys} for values, _ in groupings]
 
@@ -241,6 +248,7 @@ class PlanningPipeline(Pipeline):
 
     def _compute_digest(self, measurements: Measurements) -> str:
         """Digest of the pipeline and of what it measures, in 12 digits."""
+        # Another version may write other columns: its parts must not be mixed in.
         digest = hashlib.sha256(__version__.encode())
         for fact in self._list_facts(measurements):
             digest.update(repr(fact).encode())

@@ -36,7 +36,9 @@ TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
 TABLES_AND_PARQUET = "Both"
 SHIPPED, FROM_FILE = "stratonet50", "From a file"
 
+# As in `stratonet extract`, so that both give the same numbers by default.
 CROP_SIZE = 96
+# What is outside of these is a typing error rather than a size.
 SMALLEST_CROP, LARGEST_CROP = 8, 4096
 
 Names = TypeVar("Names", bound="Sequence[Any]")
@@ -57,6 +59,12 @@ def read_or_empty(read: Callable[[], Names]) -> Names | list[Any]:
     -------
     sequence
         What ``read`` returns, or an empty list after an ``OSError`` or ``ValueError``.
+
+    Examples
+    --------
+    >>> from stratonet.network import read_card
+    >>> read_or_empty(lambda: read_card("nowhere.onnx").taps)
+    []
     """
     try:
         return read()
@@ -172,6 +180,7 @@ def make_tap_choice(module: MeasureStratoFeatures) -> TapChoice:
     return TapChoice(
         "Select taps",
         module,
+        # Which of them tells treatments apart differs between assays.
         ["low", "medium", "high"],
         doc="""\
 How deep in the network features are taken. *low* (512 features per image) sees edges
@@ -213,6 +222,7 @@ def make_output_choice() -> Choice:
     """Make the setting of where the features are written."""
     return Choice(
         "Write the features to",
+        # Tables first: other modules of the pipeline can use them.
         [TABLES, PARQUET, TABLES_AND_PARQUET],
         doc=f"""\
 -  *{TABLES}:* measurements like all others: other modules can use them, and

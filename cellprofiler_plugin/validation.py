@@ -108,6 +108,7 @@ def check_amount(module: MeasureStratoFeatures) -> None:
 
 
 def _check_selections(module: MeasureStratoFeatures) -> None:
+    # The window does not let one be selected twice, but pipelines are edited by hand.
     selections = [
         (module.images, module.images.value),
         (module.taps, module.taps.get_selections()),
@@ -161,6 +162,7 @@ def check_clash(
     cellprofiler_core.setting.ValidationError
         With the setting to change.
     """
+    # The later module is blamed: it is the one that was added.
     title = f"{module.module_name} (module number {earlier.module_num})"
     columns = set(module.get_measurement_columns(pipeline))
     shared = columns & set(earlier.get_measurement_columns(pipeline))

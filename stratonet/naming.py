@@ -182,6 +182,10 @@ def feature_columns(frame: Iterable[str]) -> list[str]:
     frame : pandas.DataFrame or iterable of str
         A frame, or the names of its columns.
 
+    Returns
+    -------
+    list of str
+
     Examples
     --------
     >>> feature_columns(["Metadata_Well", "StratoFeatures_High0012_DNA"])
@@ -197,6 +201,10 @@ def metadata_columns(frame: Iterable[str]) -> list[str]:
     ----------
     frame : pandas.DataFrame or iterable of str
         A frame, or the names of its columns.
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------

@@ -42,6 +42,7 @@ def test_commands_import_nothing_before_they_are_called():
     )
 
 
+@pytest.mark.slow
 def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
     done = stratonet("demo", "--plate", tmp_path, "--output", tmp_path / "out")
     assert (
@@ -52,6 +53,7 @@ def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("real", [False, True], ids=["simulated", "BBBC013"])
 def test_the_demo_runs_both_doors_and_they_agree_and_extract_with_them(
     real, tmp_path, request

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+# Beside this file: they are part of the checkout, as training is.
 CONFIGS = Path(__file__).parent / "configs"
 DATA = (
     "folder with train/<wnid>/*.JPEG and val/ (by folder, or flat with its ground-truth"
@@ -125,6 +126,7 @@ def _run_train(options: argparse.Namespace) -> None:
     import dataclasses
 
     config = _read_config(options.config)
+    # Not by truth: 0 is a seed.
     if options.seed is not None:
         config = dataclasses.replace(config, seed=options.seed)
 
@@ -192,6 +194,7 @@ def _run_evaluate(options: argparse.Namespace) -> None:
 
     from training.evaluate import evaluate_run, evaluate_weights
 
+    # A run is a folder; a weights file is a file or a name that ships.
     if Path(options.source).is_dir():
         scores = dataclasses.asdict(evaluate_run(options.source, options.data))
     else:
@@ -245,6 +248,7 @@ def _run_export(options: argparse.Namespace) -> None:
         options.licence,
         options.input_size,
     )
+    # As file managers have it: 10^6 bytes.
     megabytes = options.output.stat().st_size / 1e6
     print(f"Wrote {options.output} ({megabytes:.1f} MB): {card.architecture}.")
     for tap in card.taps:
@@ -300,6 +304,7 @@ def _read_config(name: str) -> Config:
 
 
 def _find_config(name: str) -> Path:
+    # A name that ships wins over a file of that name.
     for path in (CONFIGS / f"{name}.toml", Path(name)):
         if path.is_file():
             return path

@@ -65,6 +65,7 @@ def _decode_all(source: ImageFiles) -> dict[str, str]:
         # tf.data would not do a decoding whose result nobody uses.
         return tf.where(tf.size(decode_image(contents)) > 0, number, -1)
 
+    # In parallel, in the order of the files, and past those that fail.
     decoded = source.draw().map(decode_element, tf.data.AUTOTUNE).ignore_errors()
     bad = np.ones(len(source), bool)
     with tqdm(total=len(source), desc="checking", unit=" images") as bar:

@@ -160,6 +160,7 @@ class Config:
         for each in dataclasses.fields(self):
             expected = _get_type(str(each.type))
             value = _convert(getattr(self, each.name), expected)
+            # The class is frozen, but for this.
             object.__setattr__(self, each.name, value)
             _check_value(each.name, value, expected)
         self._check_numbers()
@@ -210,6 +211,7 @@ class Config:
         path = Path(path)
         try:
             text = path.read_text(encoding="utf-8")
+            # Runs keep JSON: Python's own libraries read TOML, but write none.
             values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
             return cls.from_values(values)
         except ValueError as error:
@@ -224,6 +226,7 @@ class Config:
         ValueError
             A field is unknown, or ``recipe`` is missing.
         """
+        # A misspelt field would otherwise be a default, found out after days.
         known = {each.name for each in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
@@ -288,8 +291,10 @@ def _convert(value: object, expected: type) -> object:
 
 
 def _check_value(name: str, value: object, expected: type) -> None:
+    # Not isinstance: True would pass for a number.
     if type(value) is not expected:
         raise ValueError(f"{name} is of type {expected.__name__}. Received: {value!r}")
+    # TOML can write nan and inf.
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite. Received: {value!r}")
     if name in CHOICES and value not in CHOICES[name]:

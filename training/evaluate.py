@@ -45,11 +45,14 @@ def evaluate_run(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> S
         The classes of ``data`` are not those of the run.
     """
     config, result = read_run(run)
+    # Training images, which take long to check, are not needed.
     images = open_images(data, splits=("val",))
     if list(images.classes) != result["classes"]:
         raise ValueError(
-            f"{run} knows {len(result['classes'])} classes, and {data} holds others."
+            f"{run} was trained on {len(result['classes'])} classes, and {data} holds"
+            " others."
         )
+    # On one device: of a run that took several, the scores are the same.
     steps = Steps(config, len(images.classes), tf.distribute.get_strategy())
     load_variables(steps.model, Path(run) / BEST)
 
@@ -112,12 +115,15 @@ def _choose_per_class(labels: np.ndarray, per_class: int, seed: int) -> np.ndarr
         rng.permutation(np.flatnonzero(labels == label))[:per_class]
         for label in np.unique(labels)
     ]
+    # In the order of the files: those of one folder are read one after another.
     return np.sort(np.concatenate(chosen))
 
 
 def _embed(net: StratoNet, files: list[str], split: str) -> np.ndarray:
+    # As a microscope gives planes; the card's scaling follows in the library.
     rows = net.stream(files, read=read_grey, name=str)
-    return np.stack(list(tqdm(rows, desc=split, total=len(files), unit=" images")))
+    with_bar = tqdm(rows, desc=split, total=len(files), unit=" images")
+    return np.stack(list(with_bar))
 
 
 def _list_columns(net: StratoNet) -> Iterator[tuple[str, slice]]:
@@ -165,6 +171,7 @@ def compute_accuracies(
     top1, top5 : float
         Shares of images whose class is the most probable, or among the five most.
     """
+    # Classes that the probe has not seen count as misses.
     order = np.argsort(-probe.predict_proba(features), axis=1)
     hits = probe.classes_[order] == np.asarray(labels)[:, None]
     top1 = hits[:, 0].mean()

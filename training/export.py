@@ -84,6 +84,7 @@ def _add_card(path: str, card: Card) -> None:
     for value in unused:
         graph.graph.input.remove(value)
     onnx.helper.set_model_props(graph, {"card": card.to_json()})
+    # A file that ONNX Runtime refuses should not replace one that it takes.
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
@@ -129,30 +130,9 @@ def export_run(
     source, output = Path(source), Path(output)
     read = _read_start if source.is_file() else _read_best
     trained = read(source, input_size)
-    config = trained.config
-    aliases = {layer: alias for alias, layer in choose_taps(config).items()}
-    model = tap_network(trained.model, _choose_layers(config))
-    reductions = compute_reductions(model, model.output)
-    taps = [
-        Tap(layer, pooled.shape[1], aliases.get(layer), reductions[layer])
-        for layer, pooled in model.output.items()
-    ]
-    licence = licence or trained.origin.licence
-    card = Card(
-        name=name or output.stem,
-        version=version,
-        architecture=_describe_architecture(config),
-        taps=tuple(taps),
-        input_size=config.image_size,
-        resize="BILINEAR",
-        scaling=Scaling(low=0.1, high=99.9),
-        planes=Planes(config.multiply, config.subtract),
-        trained_on=_describe_training(config, trained.result),
-        trained_from=trained.origin.description,
-        metrics=_choose_metrics(trained.result),
-        licence=licence or "not stated: give export --licence",
-        citation=THESIS,
-    )
+    model = tap_network(trained.model, _choose_layers(trained.config))
+    licence = licence or trained.origin.licence or "not stated: give export --licence"
+    card = _make_card(trained, model, name or output.stem, version, licence)
     output.parent.mkdir(parents=True, exist_ok=True)
     export_model(model, card, output)
     return card
@@ -178,6 +158,35 @@ class _Trained:
     model: keras.Model
     origin: Origin
     result: dict | None
+
+
+def _make_card(
+    trained: _Trained, model: keras.Model, name: str, version: str, licence: str
+) -> Card:
+    config = trained.config
+    aliases = {layer: alias for alias, layer in choose_taps(config).items()}
+    reductions = compute_reductions(model, model.output)
+    taps = [
+        Tap(layer, pooled.shape[1], aliases.get(layer), reductions[layer])
+        for layer, pooled in model.output.items()
+    ]
+    return Card(
+        name=name,
+        version=version,
+        architecture=_describe_architecture(config),
+        taps=tuple(taps),
+        input_size=config.image_size,
+        resize="BILINEAR",
+        # Whatever the network was trained on, planes come from microscopes, whose
+        # cameras have offsets and stuck pixels: benchmarks/scaling.py chose these.
+        scaling=Scaling(low=0.1, high=99.9),
+        planes=Planes(config.multiply, config.subtract),
+        trained_on=_describe_training(config, trained.result),
+        trained_from=trained.origin.description,
+        metrics=_choose_metrics(trained.result),
+        licence=licence,
+        citation=THESIS,
+    )
 
 
 def _read_start(path: Path, input_size: int | None) -> _Trained:

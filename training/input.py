@@ -64,6 +64,7 @@ class Images:
         Only whole ones in training; in validation the last is padded.
         """
         images = self.count_images(split)
+        # The images that a whole batch leaves over are other ones in every epoch.
         return images // batch if split == "train" else -(-images // batch)
 
     def list_files(self, split: str) -> tuple[list[str], np.ndarray]:
@@ -128,10 +129,23 @@ class Images:
         """
         if not self.count_batches("train", batch):
             raise ValueError(
-                f"There are {self.count_images('train')} images to train: set batch to"
-                f" that at most, not {batch}."
+                f"batch must be at most {self.count_images('train')}, the number of"
+                f" images to train. Received: {batch}"
             )
         key = (config.seed, epoch)
+        augment = self._make_augmenter(config, key)
+        share = _compute_share(batch, shard, per_replica)
+        machine, machines = shard
+        used = self.count_batches("train", batch) * batch
+        # Numbered before they are shared out: an image has the same number, and so the
+        # same augmentation, on any number of machines.
+        elements = self._get_source("train").draw(key).take(used).enumerate()
+        rows = elements.shard(machines, machine).map(augment, tf.data.AUTOTUNE)
+        return _make_batches(rows, share)
+
+    def _make_augmenter(
+        self, config: Config, key: tuple[int, int]
+    ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
         read = self._make_reader("train", config)
         shape = (config.image_size, config.image_size, 3)
 
@@ -139,21 +153,14 @@ class Images:
             index: tf.Tensor, element: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
             image, label = read(element)
-            # An image's own seeds: what it becomes does not depend on who reads it.
-            own = tf.random.experimental.stateless_fold_in(
-                tf.constant(key, tf.int64), index
-            )
+            whole_key = tf.constant(key, tf.int64)
+            own = tf.random.experimental.stateless_fold_in(whole_key, index)
             seeds = tf.random.experimental.stateless_split(own, 2)
             image = tf.image.stateless_random_flip_left_right(image, seeds[0])
             image = tf.image.stateless_random_crop(image, shape, seeds[1])
             return make_network_input(image, config), label
 
-        share = _compute_share(batch, shard, per_replica)
-        machine, machines = shard
-        used = self.count_batches("train", batch) * batch
-        elements = self._get_source("train").draw(key).take(used).enumerate()
-        rows = elements.shard(machines, machine).map(augment, tf.data.AUTOTUNE)
-        return _make_batches(rows, share)
+        return augment
 
     def draw_validation(
         self,
@@ -201,22 +208,26 @@ class Images:
         rows = elements.shard(machines, machine).map(crop_centre, tf.data.AUTOTUNE)
         blank = tuple(tf.zeros(spec.shape) for spec in rows.element_spec)
         # All machines must have as many batches, or one would wait for the others.
-        wanted = self.count_batches(split, batch) * batch // machines
+        # Rounded up, for training images too: here each counts once.
+        batches = -(-self.count_images(split) // batch)
+        wanted = batches * batch // machines
         own = len(range(machine, self.count_images(split), machines))
+        # Their weight is 0: metrics are over real images only.
         blanks = tf.data.Dataset.from_tensors(blank).repeat(wanted - own)
         return _make_batches(rows.concatenate(blanks), share)
 
     def _get_source(self, split: str) -> Source:
         if split not in self.sources:
             raise ValueError(
-                f"Opened were the images of {', '.join(self.sources)}. Received:"
-                f" {split!r}"
+                f"split must be one of those opened: {', '.join(self.sources)}."
+                f" Received: {split!r}"
             )
         return self.sources[split]
 
     def _make_reader(
         self, split: str, config: Config
     ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        # Shards are resized for one size; folders serve all.
         source = self._get_source(split)
         side = compute_resized_side(config.image_size)
         if source.image_size not in (None, config.image_size):
@@ -233,6 +244,7 @@ class Images:
                 image = resize_image(image, side)
             else:
                 image = tf.cast(image, tf.float32)
+            # One-hot, because label smoothing spreads a label over all classes.
             one_hot = tf.one_hot(label, len(self.classes))
             return tf.ensure_shape(image, (side, side, 3)), one_hot
 
@@ -316,11 +328,19 @@ def open_images(
         raise FileNotFoundError(f"{data} is not a folder. {LAYOUTS}")
     if is_shard_folder(data):
         return _open_shards(data, splits)
+    return _open_files(data, splits, None if checked is None else Path(checked), report)
+
+
+def _open_files(
+    data: Path,
+    splits: Sequence[str],
+    checked: Path | None,
+    report: Callable[[str], object],
+) -> Images:
     listing = list_files(data, splits)
+    # Of all splits at once: one bar, and one result to keep.
     names = np.concatenate(list(listing.names.values()))
-    corrupt = find_corrupt_files(
-        listing.root, names, None if checked is None else Path(checked)
-    )
+    corrupt = find_corrupt_files(listing.root, names, checked)
     for name, reason in corrupt.items():
         report(f"Left out: {listing.root / name}: {reason}")
     if corrupt:
@@ -328,6 +348,7 @@ def open_images(
     left_out = np.array([os.fsencode(name) for name in corrupt], "S")
     sources = {}
     for split, files in listing.names.items():
+        # Bytes against bytes: not all file names are UTF-8.
         good = ~np.isin(files, left_out)
         if not good.any():
             raise ValueError(
@@ -344,6 +365,7 @@ def _open_shards(data: Path, splits: Sequence[str]) -> Images:
             f"{data}: the shards are incomplete, since there is no {INDEX}. Run python"
             " -m training records with the same folders again; it resumes."
         )
+    # Written last: where it is, all shards were.
     index = json.loads((data / INDEX).read_text(encoding="utf-8"))
     sources = {}
     for split in splits:
@@ -362,6 +384,7 @@ def _open_shards(data: Path, splits: Sequence[str]) -> Images:
 def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) -> int:
     """Compute the batch size of one machine's dataset."""
     _, machines = shard
+    # Otherwise, some machines would have fewer images than others of a batch.
     if batch % machines:
         raise ValueError(
             f"batch must be a multiple of the {machines} machines. Received: {batch}"
@@ -369,10 +392,12 @@ def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) 
     own = batch // machines
     if per_replica and own % per_replica:
         raise ValueError(
-            f"Batches of {per_replica} do not fill a machine's {own} images of a step."
+            f"per_replica must divide the {own} images of a machine per step. Received:"
+            f" {per_replica}"
         )
     return per_replica or own
 
 
 def _make_batches(rows: tf.data.Dataset, size: int) -> tf.data.Dataset:
+    # All batches have one static shape, so that a step is compiled once.
     return rows.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

@@ -67,10 +67,12 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
     FileNotFoundError, ValueError
         See `input.open_images`.
     """
+    # Kaggle's archive is unpacked to this, with its ground truth beside ILSVRC.
     kaggle = data / "ILSVRC" / "Data" / "CLS-LOC"
     root = kaggle if kaggle.is_dir() else data
     classes = _list_folders(root / "train")
     listed = {split: _list_split(data, root, split, classes) for split in splits}
+    # Where only validation images were opened, there is no train.
     classes = classes or _collect_classes(listed)
     numbers = {wnid: number for number, wnid in enumerate(classes)}
     names, labels = {}, {}
@@ -99,6 +101,7 @@ def _list_folders(folder: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in os.scandir(folder)
+        # Tools leave .cache and the like.
         if entry.is_dir() and not entry.name.startswith(".")
     )
 
@@ -119,6 +122,7 @@ def _list_split(
     folder = root / split
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder. {_describe_folder(root)}")
+    # Two kinds of layouts: a folder for each class, or all images in one.
     wnids, flat = _list_folders(folder), _list_images(folder)
     if wnids and flat:
         raise ValueError(
@@ -157,6 +161,7 @@ def _list_class_folders(
 def _describe_folder(folder: Path) -> str:
     """Say what is in a folder that is not as expected, and what would be."""
     names = sorted(entry.name for entry in os.scandir(folder))
+    # Five are enough to recognise a folder; some hold a million.
     content = ", ".join(names[:5]) or "nothing"
     if len(names) > 5:
         content += ", ..."
@@ -190,6 +195,7 @@ def _read_ground_truth(
 
 def _find_file(data: Path, name: str) -> Path | None:
     """Find a file in a folder or up to two levels below: archives unpack to these."""
+    # The nearest first.
     for pattern in (name, f"*/{name}", f"*/*/{name}"):
         paths = sorted(data.glob(pattern))
         if paths:
@@ -250,10 +256,11 @@ def _describe_bad_truth(path: Path, error: Exception) -> ValueError:
 def _look_up(
     path: Path, truth: Mapping[str, str], folder: Path, names: Sequence[str]
 ) -> list[str]:
+    # Without the suffix: Kaggle's table has none.
     missing = [name for name in names if Path(name).stem not in truth]
     if missing:
         raise ValueError(
-            f"{path} says nothing of {len(missing)} images in {folder}, the first"
-            f" {missing[0]}."
+            f"{path} does not name {len(missing)} of {len(names)} images in {folder},"
+            f" the first {missing[0]}."
         )
     return [truth[Path(name).stem] for name in names]

@@ -41,12 +41,14 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     JPEG (grey and CMYK too), PNG, GIF, BMP or WebP.
     """
     image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    # decode_image leaves the number of dimensions open, because of GIFs.
     image.set_shape((None, None, 3))
     return image
 
 
 def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
     """Resize an image to float32 (side, side, 3), whatever its shape was."""
+    # Without antialias, details smaller than a pixel would become noise.
     return tf.image.resize(image, (side, side), antialias=True)
 
 
@@ -64,6 +66,7 @@ def make_network_input(image: tf.Tensor, config: Config) -> tf.Tensor:
     -------
     tf.Tensor (size, size, 3), float32
     """
+    # The card's multiply and subtract are for pixels in [0, 1].
     image = image / 255
     if config.grey:
         plane = scale_grey(tf.tensordot(image, tf.constant(LUMINANCE), 1))
@@ -89,8 +92,11 @@ def scale_grey(plane: tf.Tensor) -> tf.Tensor:
     pixels = tf.reshape(plane, [-1])
     low = -_compute_upper_percentile(-pixels)
     high = _compute_upper_percentile(pixels)
-    constant = high - low <= SMALLEST_SPAN * tf.maximum(tf.abs(low), tf.abs(high))
-    return tf.where(constant, 0.0, tf.clip_by_value((plane - low) / (high - low), 0, 1))
+    # The library's own rule: a plane that varies by rounding only is black.
+    largest = tf.maximum(tf.abs(low), tf.abs(high))
+    constant = high - low <= SMALLEST_SPAN * largest
+    scaled = tf.clip_by_value((plane - low) / (high - low), 0, 1)
+    return tf.where(constant, 0.0, scaled)
 
 
 def _compute_upper_percentile(pixels: tf.Tensor) -> tf.Tensor:

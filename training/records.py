@@ -5,7 +5,6 @@ Fewer and larger files, with the images already resized.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -18,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from stratonet.files.atomic import write_atomically
+from stratonet.files.atomic import remove_unfinished, write_atomically
 from training.input import Images, open_images
 from training.pixels import compute_resized_side, decode_image, resize_image
 from training.sources import INDEX, UNFINISHED, name_shards
@@ -93,6 +92,7 @@ def write_records(
             f"Shards and images need two folders. Received: {data} for both"
         )
     output.mkdir(parents=True, exist_ok=True)
+    # Its own name: images.json is the index, which says that all is written.
     images = open_images(data, checked=output / "checked.json", report=report)
     shards = {
         split: _plan_shards(images, data, output, split, per_shard, seed)
@@ -106,20 +106,14 @@ def write_records(
         "splits": {split: _describe_split(plan) for split, plan in shards.items()},
     }
     _begin(output, index)
-    every = [*shards["train"], *shards["val"]]
-    missing = [shard for shard in every if not shard.path.exists()]
-    if missing:
-        _write_shards(missing, image_size)
+    _write_missing([*shards["train"], *shards["val"]], image_size)
     if (output / UNFINISHED).exists():
         os.replace(output / UNFINISHED, output / INDEX)
-    sizes = {
-        split: f"{images.count_images(split):,} in {len(plan):,}"
+    train, val = (
+        f"{images.count_images(split):,} in {len(plan):,}"
         for split, plan in shards.items()
-    }
-    report(
-        f"{output}: training images {sizes['train']} shards, validation images"
-        f" {sizes['val']}."
     )
+    report(f"{output}: training images {train} shards, validation images {val}.")
 
 
 def _plan_shards(
@@ -128,6 +122,8 @@ def _plan_shards(
     files, labels = images.list_files(split)
     order = np.arange(len(files))
     if split == "train":
+        # Folders hold one class each; a shard has to hold many, for training shuffles
+        # within few shards at a time.
         order = np.random.default_rng(seed).permutation(len(files))
     count = -(-len(files) // per_shard)
     paths = name_shards(output, split, count)
@@ -141,6 +137,7 @@ def _plan_shards(
 
 def _describe_split(shards: Sequence[_Shard]) -> dict[str, object]:
     names = [name for shard in shards for name in shard.names]
+    # Of the names: contents were read already, and are many gigabytes.
     digest = hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
     return {"images": len(names), "shards": len(shards), "files": digest}
 
@@ -154,20 +151,17 @@ def _begin(output: Path, index: Mapping[str, object]) -> None:
                 f"{output} holds shards of other images or settings ({path.name})."
                 " Choose another folder."
             )
-    _remove_unfinished(output)
+    remove_unfinished(output)  # shards are large
     if not (output / INDEX).exists():
         with write_atomically(output / UNFINISHED) as unfinished:
             unfinished.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
-def _remove_unfinished(output: Path) -> None:
-    """Remove what a killed process had written of a shard: each is large."""
-    for path in output.glob(".*.tfrecord.*"):
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-def _write_shards(shards: Sequence[_Shard], image_size: int | None) -> None:
+def _write_missing(shards: Sequence[_Shard], image_size: int | None) -> None:
+    # Shards are written whole: what is there is as it should be.
+    shards = [shard for shard in shards if not shard.path.exists()]
+    if not shards:
+        return
     examples = _make_examples(shards, image_size)
     total = sum(len(shard.files) for shard in shards)
     with tqdm(total=total, desc="writing", unit=" images") as bar:
@@ -198,6 +192,7 @@ def _make_examples(shards: Sequence[_Shard], image_size: int | None) -> Iterator
         side = compute_resized_side(image_size)
         image = resize_image(decode_image(contents), side)
         image = tf.saturate_cast(tf.round(image), tf.uint8)
+        # JPEG's usual half resolution of colour would blur what the networks see.
         return tf.io.encode_jpeg(image, quality=95, chroma_downsampling=False)
 
     paths = [os.fsencode(file) for shard in shards for file in shard.files]

@@ -8,7 +8,6 @@ corrupt), ``state.npz`` (network, optimiser and history after the last epoch),
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
@@ -77,10 +76,7 @@ def read_run(run: str | os.PathLike[str]) -> tuple[Config, dict]:
 
 
 def write_config(run: Path, config: Config) -> None:
-    """Keep the configuration of a run; remove what a killed process left behind."""
-    for path in run.glob(".*.npz.*"):  # large: nobody else writes under the run's lock
-        with contextlib.suppress(OSError):
-            path.unlink()
+    """Keep the configuration of a run."""
     with write_atomically(run / CONFIG) as unfinished:
         unfinished.write_text(config.to_json(), encoding="utf-8")
 
@@ -117,6 +113,7 @@ def write_epoch(
         write_atomically(run / "log.csv") as unfinished,
         unfinished.open("w", newline="") as file,
     ):
+        # Written anew each time: a line that is appended can be cut short.
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
         writer.writerows(history)
@@ -127,6 +124,7 @@ def write_epoch(
         "origin": progress.origin,
         "classes": result["classes"],
     }
+    # State and history in one file: they cannot be of different epochs.
     arrays: dict[str, np.ndarray] = {"kept": np.asarray(json.dumps(kept)), **model}
     for number, value in enumerate(optimizer):
         arrays[f"optimizer/{number}"] = value
@@ -166,11 +164,13 @@ def read_progress(
         return Progress([], None)
     with np.load(run / STATE) as state:
         kept = json.loads(str(state["kept"]))
+        # Their order is that of the classifier's outputs.
         if kept["classes"] != list(classes):
             raise ValueError(
                 f"{run} holds a run of {len(kept['classes'])} other classes. Choose"
                 " another output folder."
             )
+        # Momenta too: without them, the next epoch would be another one.
         for number, variable in enumerate(optimizer.variables):
             variable.assign(state[f"optimizer/{number}"])
     load_variables(model, run / STATE)
@@ -179,6 +179,7 @@ def read_progress(
 
 def is_best(history: Sequence[Row]) -> bool:
     """Tell whether the last epoch's validation top-1 is above that of all before."""
+    # Ties go to the earlier epoch, which was trained less.
     *earlier, last = history
     return all(last["val_top1"] > row["val_top1"] for row in earlier)
 

@@ -17,11 +17,12 @@ training train`` takes. Besides, ``trial-0000/`` and so on, each the folder of a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -88,24 +89,36 @@ def search(
         became NaN, the parameters do not fit the data or the memory, or the process
         died, the trial fails and the search goes on.
     """
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError
-
     ranges = make_ranges(config)
     if trials < 1:
         raise ValueError(f"trials must be at least 1. Received: {trials}")
     staff = [Worker(environment) for environment in list_environments(workers)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    with lock_folder(output), _explain_storage_errors(output):
+        study = open_study(config, output)
+        running = _Search(study, config, ranges, Path(data), output, staff)
+        try:
+            running.run(trials)
+        finally:
+            # Also of a search that failed or was interrupted.
+            table = running.write_results()
+            print(_format_table(table))
+    if "complete" not in set(table["state"]):
+        raise RuntimeError(
+            f"No trial was completed. See {output / 'trials.csv'}, and output.txt of"
+            " each trial."
+        )
+    return table
+
+
+@contextlib.contextmanager
+def _explain_storage_errors(output: Path) -> Iterator[None]:
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError
+
     try:
-        with lock_folder(output):
-            study = open_study(config, output)
-            running = _Search(study, config, ranges, Path(data), output, staff)
-            try:
-                running.run(trials)
-            finally:
-                table = running.write_results()
-                print(_format_table(table))
+        yield
     except (StorageInternalError, DBAPIError) as error:
         # Optuna's error wraps SQLAlchemy's, which wraps SQLite's: the last one says it.
         cause = error.__cause__
@@ -113,12 +126,6 @@ def search(
         raise RuntimeError(
             f"{output / 'study.db'} cannot be used: {reason}."
         ) from error
-    if "complete" not in set(table["state"]):
-        raise RuntimeError(
-            f"No trial was completed. See {output / 'trials.csv'}, and output.txt of"
-            " each trial."
-        )
-    return table
 
 
 def make_ranges(config: Config) -> dict[str, BaseDistribution]:
@@ -193,6 +200,7 @@ def open_study(config: Config, output: Path) -> optuna.Study:
             n_warmup_steps=max(config.warmup_epochs, config.epochs // 5)
         ),
     )
+    # Optuna keeps distributions, but not what is the same in all trials.
     if "config" not in study.user_attrs:
         study.set_user_attr("config", dataclasses.asdict(config))
     earlier = Config.from_values(study.user_attrs["config"])
@@ -209,6 +217,7 @@ def open_trial(
     """Draw trial ``number``, or take up one that ran when the search was killed."""
     import optuna
 
+    # Of seed and number, not of what was drawn before: that differs after a kill.
     seed = random.Random(f"{config.seed} {number}").getrandbits(32)
     # constant_liar: trials side by side do not all try the same.
     study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
@@ -219,6 +228,7 @@ def open_trial(
         trial = study.ask()
     for name, distribution in ranges.items():
         trial._suggest(name, distribution)  # what it has already, it keeps
+    # Named by its number, so that it is found again.
     trial.set_user_attr("folder", f"trial-{number:04}")
     return trial
 
@@ -261,6 +271,7 @@ class _Search:
             for number, trial in enumerate(self.study.trials)
             if trial.state.is_finished()
         }
+        # Those that ran when the search was killed go first: they have lower numbers.
         waiting = [number for number in range(trials) if number not in finished]
         bar = tqdm(total=trials, initial=trials - len(waiting), unit=" trials")
         try:
@@ -286,6 +297,7 @@ class _Search:
             }
             if not busy:
                 return
+            # Whichever worker is first; none is asked in turn.
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index] # one of those it got
                 self._handle(worker, worker.receive(), bar)
@@ -307,6 +319,7 @@ class _Search:
             trial.report(top1, int(epoch))
             trial.set_user_attr("epochs_done", epoch)
             bar.set_postfix_str(f"trial {trial.number}, epoch {epoch}: {top1:.4f}")
+            # The process waits for the answer before its next epoch.
             worker.answer(trial.should_prune())
             return
         worker.end()

@@ -41,6 +41,7 @@ def make_table(study: optuna.Study, parameters: Mapping[str, object]) -> pd.Data
     table["state"] = table["state"].astype(str).str.lower()
     table["epochs_done"] = table["epochs_done"].fillna(0).astype(int)
     table["value"] = table["value"].astype(float)
+    # Stable: trials of the same value stay in order.
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -64,6 +65,7 @@ def write_table(
     """
     with write_atomically(output / "trials.csv") as unfinished:
         table.to_csv(unfinished, index=False)
+    # Values of pruned trials alone would suggest a best one.
     if "complete" in set(table["state"]):
         with write_atomically(output / "search.png") as unfinished:
             _draw_trials(table, parameters, unfinished)
@@ -75,6 +77,7 @@ def _draw_trials(
     """Draw the trials in order, and their value against each parameter."""
     from matplotlib.figure import Figure
 
+    # The panel of the trials is twice as wide as those of the parameters.
     figure = Figure(figsize=(4.5 + 2.2 * len(parameters), 3.6), layout="constrained")
     widths = [2] + [1] * len(parameters)
     panels = figure.subplots(1, len(widths), sharey=True, width_ratios=widths)
@@ -82,6 +85,7 @@ def _draw_trials(
     _draw_panel(first, table, "number", {})
     for axes, (name, values) in zip(others, parameters.items()):
         _draw_panel(axes, table, name, values)
+    # The table is sorted by value; the line goes along the trials.
     complete = table[table["state"] == "complete"].sort_values("number")
     first.step(
         complete["number"],
@@ -104,6 +108,7 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, name: str, values: Mapping) -> 
     styles = (("complete", FILLED, FILLED), ("pruned", "none", EMPTY))
     for state, fill, edge in styles:
         shown = table[table["state"] == state]
+        # Choices have no order but that of the configuration.
         x = shown[name].map(choices.index) if choices else shown[name]
         axes.scatter(
             x, shown["value"], 24, fill, edgecolors=edge, alpha=0.7, label=state

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from training.runs import Row
 
 
+class Pruned(Exception):
+    """Ends the training of a trial that the search prunes."""
+
+
 @dataclass(frozen=True)
 class Message:
     """What the process of a trial sends.
@@ -161,6 +165,7 @@ def list_environments(workers: int | None) -> list[dict[str, str]]:
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: {workers}")
     if not gpus:
+        # TensorFlow would take all cores in each process.
         threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
         environment = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
         return [environment] * workers
@@ -201,6 +206,7 @@ def _train_trial(
     # An interrupt from the keyboard reaches all processes; the search ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Where it exists, the run in it is resumed.
     folder.mkdir(exist_ok=True)
     _print_into(folder / "output.txt")
     _copy_checked(folder)
@@ -214,7 +220,6 @@ def _train_trial(
 def _run_trial(
     connection: Connection, config: Config, data: Path, folder: Path
 ) -> Message:
-    import optuna
     from tensorflow.errors import ResourceExhaustedError
 
     from training.trainer import TrainingStopped, train
@@ -222,12 +227,12 @@ def _run_trial(
     def send_row(row: Row) -> None:
         connection.send(Message("epoch", row=row))
         if connection.recv():
-            raise optuna.TrialPruned
+            raise Pruned
 
     try:
         result = train(config, data, folder, on_epoch=send_row)
         return Message("complete", value=result["val_top1"])
-    except optuna.TrialPruned:
+    except Pruned:
         return Message("pruned", reason="below the median of the earlier trials")
     except ResourceExhaustedError:
         traceback.print_exc()

@@ -46,6 +46,8 @@ class ImageFiles:
         """Give names and class numbers: in order, or shuffled by ``key``."""
         order = np.arange(len(self))
         if key is not None:
+            # All names at once, by NumPy: Dataset.shuffle has a buffer, and depends on
+            # the global seed.
             order = np.random.default_rng(key).permutation(len(self))
         pair = (self.names[order], self.labels[order])
         return tf.data.Dataset.from_tensor_slices(pair)
@@ -91,6 +93,7 @@ class Shards:
         shuffled_paths = np.random.default_rng(key).permutation(paths)
         records = tf.data.Dataset.from_tensor_slices(shuffled_paths).interleave(
             tf.data.TFRecordDataset,
+            # Neighbours in a batch are from 16 shards, not from one.
             cycle_length=16,
             num_parallel_calls=tf.data.AUTOTUNE,
         )
@@ -101,6 +104,7 @@ class Shards:
             seed = tf.random.experimental.stateless_fold_in(whole_key, number)
             return tf.random.experimental.stateless_shuffle(block, seed)
 
+        # A block is shuffled as a whole: one shard's images meet those of others.
         blocks = records.batch(BLOCK).enumerate()
         return blocks.map(shuffle_block).prefetch(1).unbatch()
 

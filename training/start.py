@@ -85,6 +85,7 @@ def build_classifier(config: Config, classes: int) -> keras.Model:
     if config.architecture == "resnet":
         return build_network(
             config.depth,
+            # TOML has no null.
             None if config.attention == "none" else config.attention,
             taps,
             classes,
@@ -113,6 +114,7 @@ def freeze_layers(model: keras.Model, config: Config) -> None:
         ``freeze`` or ``train_only`` names no layer.
     """
     names = [layer.name for layer in model.layers]
+    # In the order of the network: what lies before a layer is below it.
     frozen: set[str] = set()
     if config.freeze:
         if config.freeze not in names:
@@ -183,6 +185,8 @@ def load_start_weights(
     if config.start == "published":
         return _load_published(model, config)
     path = Path(config.start)
+    # A folder with a checkpoint is a run; all else is for the weights file's reader,
+    # which says what is wrong.
     if (path / BEST).is_file():
         load_variables(model, path / BEST, classifier=False)
         earlier = Config.read(path / "config.json")
@@ -254,6 +258,7 @@ def load_variables(
     with np.load(path) as kept:
         values = {name.partition(" ")[0]: kept[name] for name in kept.files}
     for number, variable in enumerate(model.variables):
+        # By number: Keras numbers the names of some layers anew in each process.
         value = values.get(f"{number:04}")
         if value is not None and value.shape == tuple(variable.shape):
             variable.assign(value)
@@ -283,6 +288,7 @@ class _FileWeights(NamedTuple):
 
 def _load_weights_file(model: keras.Model, path: Path) -> None:
     weights = _read_weights_file(path)
+    # By name, so that the file may have more taps than the network.
     for layer in model.layers:
         try:
             values = _choose_values(layer.name, weights)
@@ -347,6 +353,7 @@ def _unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
+    # One pass for all layers: what they compute does not change meanwhile.
     inputs = keras.Model(model.input, [layer.input for layer in norms])
     sums = [np.zeros(layer.gamma.shape) for layer in norms]
     squares = [np.zeros(layer.gamma.shape) for layer in norms]
@@ -361,8 +368,10 @@ def _unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
         return
     for layer, total, square in zip(norms, sums, squares):
         mean = total / count
+        # In float64: the difference of two large numbers.
         variance = square / count - mean**2
         _, bias, _, _ = layer.get_weights()
+        # What the layer divides by, so that its output stays the same.
         gain = np.sqrt(variance + layer.epsilon)
         values = (gain, bias + mean, mean, variance)
         layer.set_weights([value.astype(np.float32) for value in values])

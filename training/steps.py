@@ -80,6 +80,7 @@ def _count_plateaus(losses: Sequence[float], patience: int) -> int:
             best, waited = loss, 0
         else:
             waited += 1
+        # Counted anew after each: the loss has to stand still as long again.
         if waited == patience:
             plateaus += 1
             waited = 0
@@ -107,6 +108,7 @@ def choose_strategy(devices: str) -> tf.distribute.Strategy:
         return tf.distribute.get_strategy()
     if devices == "all":
         gpus = tf.config.list_logical_devices("GPU")
+        # Two logical CPUs are how this is tested without GPUs.
         logical = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in logical])
     if devices != "machines":
@@ -226,8 +228,10 @@ class Steps:
             with tf.GradientTape() as tape:
                 predicted = self.model(images, training=True)
                 loss = self.loss(labels, predicted) / self.batch
+                # 1 but for half precision.
                 scaled = self.optimizer.scale_loss(loss)
             variables = self.model.trainable_variables
+            # The tape watches TensorFlow's variables, not Keras's around them.
             values = [variable.value for variable in variables]
             self.optimizer.apply(tape.gradient(scaled, values), variables)
             for metric in self.metrics:
@@ -287,6 +291,7 @@ def _make_metrics(config: Config, classes: int) -> list[keras.Metric]:
             label_smoothing=config.label_smoothing, name="loss"
         ),
         keras.metrics.CategoricalAccuracy(name="top1"),
+        # Of three classes, all are among the first three.
         keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5"),
     ]
 
@@ -310,6 +315,7 @@ def _make_optimizer(config: Config, model: keras.Model) -> keras.Optimizer:
 
 def _list_not_decayed(model: keras.Model) -> list[keras.Variable]:
     """List gates, biases and batch normalisation, which are not decayed."""
+    # Goyal et al. (2017) leave batch normalisation out; gates are few and small.
     kernels = [layer.kernel for layer in model.layers if isinstance(layer, DECAYED)]
     decayed = {variable.path for variable in kernels}
     return [

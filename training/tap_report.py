@@ -85,6 +85,7 @@ def describe_table(table: pd.DataFrame) -> str:
     lines += _describe_best(table, "z_prime", "Z'")
     lines += _describe_best(table, "distance", "Distance")
     perfect = _count_perfect(table)
+    # A best one of many at 1.00 would be found by chance.
     if perfect > 1:
         lines.append(
             f"Balanced accuracy is 1.00 in {perfect} of {len(table)} rows: it cannot"
@@ -125,6 +126,7 @@ def _describe_best(table: pd.DataFrame, measure: str, name: str) -> Iterator[str
 
 
 def _judge(row: pd.Series, column: str) -> str:
+    # By the interval alone: the best tap was chosen on the same wells.
     if row[f"{column}_lower"] > 0:
         return "better"
     if row[f"{column}_upper"] < 0:
@@ -164,11 +166,13 @@ def draw_table(table: pd.DataFrame, title: str, path: Path) -> None:
     if perfect > 1:
         note = f"{perfect} of {len(table)} at 1.00: accuracy cannot rank these"
         accuracy.text(x[0], 0.54, note)
+    # Deeper networks have more blocks than names fit side by side.
     last.set_xticks(x, _shorten_taps(table), rotation=90 if len(table) > 16 else 0)
     last.set_xlabel(
         "block, in the order of the network (bars: 95 % intervals over wells; dashed:"
         " named taps together)"
     )
+    # Labels of two and three lines would not be one below the other.
     figure.align_ylabels(panels)
     figure.suptitle(title)
     figure.savefig(path, dpi=110, format="png")
@@ -204,6 +208,7 @@ def _draw_measure(
             weight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
+    # A line for comparison; none where there is nothing to put together.
     together = value.get(TOGETHER, np.nan)
     axes.axhline(together, color=RED, linewidth=1, linestyle="--", zorder=0)
     axes.margins(x=0.03, y=0.2)
@@ -219,5 +224,6 @@ def _shorten_taps(table: pd.DataFrame) -> list[str]:
         if tap != TOGETHER
     ]
     if TOGETHER in table.index:
+        # One below the other: side by side they would meet the neighbour's.
         names.append("\n+ ".join(table.alias.dropna()))
     return names

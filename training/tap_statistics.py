@@ -100,6 +100,7 @@ def compare_features(
     z_primes, distances = {}, {}
     for name, values in features.items():
         scores = score_held_out(values, positive, folds)
+        # Standardised: otherwise the widest features would decide alone.
         pairs = squareform(pdist(StandardScaler().fit_transform(values)))
         rows[name] = _measure(values, scores, pairs, positive, draws, seed)
         z_primes[name] = compute_z_prime(scores, draws.negatives, draws.positives)
@@ -119,6 +120,7 @@ def _draw_wells(positive: np.ndarray, seed: int) -> _Draws:
         rng.multinomial(role.sum(), role / role.sum(), RESAMPLES)
         for role in (~positive, positive)
     )
+    # As many wells of each role as there are.
     permuted = np.array([rng.permutation(positive) for _ in range(PERMUTATIONS)])
     return _Draws(negatives, positives, permuted)
 
@@ -198,6 +200,8 @@ def score_held_out(
     """
     scores = np.empty(len(features))
     for train, test in folds:
+        # Linear, since there are thousands of features and few wells; balanced, since
+        # plates often have twice as many negative controls (BBBC013 does).
         svm = SVC(kernel="linear", class_weight="balanced")
         model = make_pipeline(StandardScaler(), svm)
         model.fit(features[train], positive[train])
@@ -275,4 +279,5 @@ def compute_balanced_accuracy(
         value += hits / role.sum() / 2
         draws += rng.beta(hits + 0.5, misses + 0.5, RESAMPLES) / 2
     lower, upper = np.percentile(draws, [2.5, 97.5])
+    # Jeffreys' interval of 1.00 ends below it.
     return Accuracy(value, min(lower, value), max(upper, value))

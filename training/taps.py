@@ -68,6 +68,7 @@ def compare_taps(
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    # Not only those with an alias: the question is which should have one.
     layers = [tap.layer for tap in read_card(weights).taps]
     net = StratoNet.load(weights, layers)
     wells, features = read_controls(plate, net)
@@ -83,15 +84,20 @@ def compare_taps(
     )
     print(f"{name}: {controls}, {scheme}. Features: {net.feature_set_id}\n")
     print(describe_table(table))
-    with write_atomically(output / "taps.csv") as unfinished:
-        table.round(4).to_csv(unfinished)
     title = (
         f"{name}: how far apart does each block of {net.feature_set_id} hold the"
         f" controls?\n{controls}, {scheme}"
     )
+    _write_table(table, title, output)
+    return table
+
+
+def _write_table(table: pd.DataFrame, title: str, output: Path) -> None:
+    with write_atomically(output / "taps.csv") as unfinished:
+        # Resamples tell no more digits apart.
+        table.round(4).to_csv(unfinished)
     with write_atomically(output / "taps.png") as unfinished:
         draw_table(table, title, unfinished)
-    return table
 
 
 def read_controls(
@@ -131,9 +137,11 @@ def read_controls(
             f" {NEGATIVE} and of {POSITIVE}. Received: {counts}"
         )
     paths = images[controls].to_numpy()
-    planes = np.stack(list(net.stream(paths.ravel(), read=read_plane, name=str)))
-    planes = planes.reshape(*paths.shape, net.width)
-    by_well = np.stack([planes[rows].mean(axis=0) for rows in sites.values()])
+    # Streamed: all planes of a plate at once may not fit into memory.
+    rows = list(net.stream(paths.ravel(), read=read_plane, name=str))
+    planes = np.stack(rows).reshape(*paths.shape, net.width)
+    # Wells, not sites, are independent: sites of a well share its treatment.
+    by_well = np.stack([planes[chosen].mean(axis=0) for chosen in sites.values()])
     if not np.ptp(by_well, axis=0).any():
         raise ValueError(f"{plate}: the images of all control wells are alike.")
     return wells, _split_taps(by_well, net)
@@ -182,6 +190,7 @@ def split_wells(
     roles = pd.Series(positive).groupby(rows).nunique()
     if rows.notna().all() and len(roles) >= 3 and (roles == 2).all():
         return list(leave_rows_out(names)), f"{len(roles)} rows held out in turn"
+    # Each fold needs a well of each role.
     number = min(5, positive.sum(), (~positive).sum())
     stratified = StratifiedKFold(number, shuffle=True, random_state=seed)
     folds = list(stratified.split(wells, positive))

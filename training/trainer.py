@@ -19,7 +19,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from stratonet.files.atomic import lock_folder, write_atomically
+from stratonet.files.atomic import (
+    lock_folder,
+    remove_unfinished,
+    write_atomically,
+)
 from training.config import Config
 from training.input import Images, measure_input_speed, open_images
 from training.runs import (
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
 
 # Seconds between two looks at the loss while an epoch runs: each waits for the device.
 LOOK = 2
+# The input alone is measured for so many seconds, or epochs of a small set.
+INPUT_SECONDS, INPUT_EPOCHS = 2, 20
 # Images whose statistics batch normalisation gets back, in batches of at most 16.
 START_BATCHES, START_BATCH = 4, 16
 
@@ -93,7 +99,9 @@ def train(
     # That of several machines wants to be first to use TensorFlow.
     strategy = choose_strategy(devices)
     chief = devices != "machines" or strategy.cluster_resolver.task_id == 0
+    # Before anything is drawn: start weights depend on it.
     keras.utils.set_random_seed(config.seed)
+    # Slower on GPUs, but an interrupted run ends with the same numbers.
     tf.config.experimental.enable_op_determinism()
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
@@ -188,13 +196,17 @@ def _open_run(
     )
     steps = Steps(config, len(images.classes), strategy)
     if chief:
+        remove_unfinished(output)  # a checkpoint that a killed process left is large
         write_config(output, config)
     progress = read_progress(output, steps.model, steps.optimizer, images.classes)
+    # Start weights are loaded once; later they are in the state.
     if not progress.history:
         progress = _start(config, images, steps)
+    # Before training: during it, input and network share the cores.
     per_replica = config.batch // strategy.num_replicas_in_sync
     epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
-    input_speed = measure_input_speed(epoch.repeat(), seconds=2)
+    repeated = epoch.repeat(INPUT_EPOCHS)
+    input_speed = measure_input_speed(repeated, INPUT_SECONDS)
     run = _Run(config, data, output, chief, images, steps, progress, input_speed)
     run.say(_describe_run(run))
     if run.history:
@@ -220,6 +232,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
         total=run.config.epochs * run.images_per_epoch,
         initial=len(run.history) * run.images_per_epoch,
         unit=" images",
+        # Over some fifty batches: single ones vary.
         smoothing=0.02,
         disable=not run.chief,
     )
@@ -233,6 +246,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
             run.history.append(row)
             run.say(_describe_epoch(row, is_best(run.history)))
             _keep_epoch(run, board)
+            # After everything is kept: it may end the training.
             if on_epoch:
                 on_epoch(row)
     result = _make_result(run)
@@ -255,6 +269,7 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
     def draw_epoch(shard: tuple[int, int], per_replica: int) -> tf.data.Dataset:
         return run.draw_training(epoch, shard, per_replica)
 
+    # Steps are queued; only reading the scores waits for the device.
     for batch in run.steps.distribute(draw_epoch):
         run.steps.train(*batch)
         bar.update(run.config.batch)
@@ -263,6 +278,7 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
             scores = run.steps.read_scores()
             _check_loss(scores, epoch, rate, run.output)
             bar.set_postfix(loss=f"{scores.loss:.3f}", top1=f"{scores.top1:.3f}")
+    # This waits for the last step, so that the time is whole.
     training = run.steps.collect_scores()
     seconds = time.perf_counter() - began
     _check_loss(training, epoch, rate, run.output)

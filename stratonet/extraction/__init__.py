@@ -35,3 +35,7 @@ def __getattr__(name: str) -> Any:
     extra = "ray" if name == "RayEngine" else "extract"
     with name_missing_extra(f"stratonet.extraction.{name}", extra):
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

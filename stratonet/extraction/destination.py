@@ -101,6 +101,7 @@ class Destination:
             self.storage.write(path, json.dumps(manifest, indent=1).encode())
             return
         except ValueError:
+            # Written as a whole, it was damaged by somebody else: it is not replaced.
             raise ValueError(
                 f"{redact_url(path)} is damaged: it is not JSON. Choose another"
                 " destination."
@@ -130,6 +131,7 @@ class Destination:
             footers = self._read_footers(self._list_units(plate))
         except FileNotFoundError:  # another run has gathered them meanwhile
             return self.read_held_units(plate)
+        # A unit may be in both for a moment: it is gathered, and not yet removed.
         held = {name: footer.n_incomplete for name, footer in footers.items()}
         return {**held, **self._read_done(plate)}
 
@@ -150,7 +152,8 @@ class Destination:
         """
         tables = UnitTables(unit, self.recipe)
         n_incomplete = n_numbers = 0
-        pending = []
+        pending: list[pa.Table] = []
+        # A local file first: it is uploaded as a whole, or not at all.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "unit.parquet")
             with parquet.ParquetWriter(
@@ -161,6 +164,7 @@ class Destination:
                     n_incomplete += any(image_set.errors)
                     n_numbers += image_set.features.size
                     is_last = index + 1 == len(unit.rows)
+                    # Wells of many objects are written in pieces.
                     if n_numbers > NUMBERS_PER_GROUP or is_last:
                         writer.write_table(pa.concat_tables(pending))
                         pending, n_numbers = [], 0
@@ -228,6 +232,7 @@ class Destination:
         for url in self.storage.list(self.join_url(DONE, plate)):
             record = json.loads(self.storage.read(url))
             folder = record["folder"]
+            # Users remove a plate's folder to have it measured anew.
             present = set(self.storage.list(self.join_url(folder)))
             tables = [self.join_url(folder, file) for file in record["files"]]
             if present.issuperset(tables):
@@ -297,6 +302,7 @@ def _list_differences(
     held: Mapping[str, object], manifest: Mapping[str, object]
 ) -> list[str]:
     differences = []
+    # Both: an earlier or later version may have more entries.
     for name in {**held, **manifest}:
         if held.get(name) != manifest.get(name):
             differences.append(

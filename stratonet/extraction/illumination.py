@@ -104,6 +104,7 @@ def correct_plane(plane: np.ndarray, function: np.ndarray, method: str) -> np.nd
         raise ValueError(
             f"`method` is one of {', '.join(METHODS)}. Received: {method!r}"
         )
+    # NumPy would stretch a function of one row or column over the plane, in silence.
     if plane.shape != function.shape:
         raise ValueError(
             "Image and illumination function have the same shape. Received:"

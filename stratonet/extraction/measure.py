@@ -138,6 +138,8 @@ def read_unit(recipe: Recipe, unit: Unit, readers: Executor) -> Iterator[ReadIma
     DamagedImage
         The recipe is strict, and an image is missing.
     """
+    # In the order in which they are taken below: for each image set its objects, then
+    # its channels.
     jobs: list[Callable[[], Any]] = []
     for index, row in enumerate(unit.rows.to_dict("records")):
         if recipe.objects.size:
@@ -148,6 +150,7 @@ def read_unit(recipe: Recipe, unit: Unit, readers: Executor) -> Iterator[ReadIma
             jobs.append(partial(_attempt, recipe, channel, read_plane))
     n_ahead = READERS_PER_CORE * count_cores()
     results = map_ahead(readers, _call, jobs, n_ahead)
+    # Few image sets are held at a time: a well of 9 sites and 5 channels is 90 MB.
     for _ in range(len(unit.rows)):
         objects = next(results) if recipe.objects.size else None
         yield ReadImageSet(objects, [next(results) for _ in recipe.channels])
@@ -229,6 +232,8 @@ def _attempt(recipe: Recipe, name: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
     except FILE_ERRORS as error:
+        # Raised from here, it is not taken for an error of one file again: the run
+        # stops.
         if recipe.strict:
             raise DamagedImage(f"{name}: {error}") from None
         return Failure(f"{name}: {error}")
@@ -258,6 +263,7 @@ def _decode_plane(
 ) -> np.ndarray:
     """The plane, corrected; of whole images as the network sees it."""
     plane = decode_image(row, channel, content)
+    # Before the image is checked: a table without functions is wrong in every row.
     function_url = None
     if recipe.illumination:
         function_url = row[image_column(ILLUMINATION, channel)]
@@ -307,8 +313,10 @@ def _make_empty(recipe: Recipe, image_set: ReadImageSet) -> Measured:
     for channel, plane in enumerate(image_set.planes):
         if isinstance(plane, Failure):
             reasons.append((channel, plane.reason))
+    # Objects that could not be read leave one row, which says why.
     n_rows = 1 if numbers is None else len(numbers)
     shape = (n_rows, len(recipe.channels), recipe.network.width)
+    # What is not measured stays NaN.
     features = np.full(shape, np.nan, np.float32)
     return Measured(numbers, features, [list(reasons) for _ in range(n_rows)])
 

@@ -137,6 +137,7 @@ class Plan:
             How many of its image sets could not be measured whole.
         """
         self.summary.image_sets += len(unit.rows)
+        # Those that could not be read count too: they took their time.
         self.summary.images += len(unit.rows) * len(self._recipe.channels)
         self.summary.incomplete += n_incomplete
         unmeasured = self._unmeasured[unit.plate]

@@ -112,6 +112,7 @@ class RayEngine:
 
 def _start_monitors() -> list[Any]:
     """A monitor on each node."""
+    # Without a core of their own: they must not take one from the network.
     monitor_class = ray.remote(num_cpus=0)(Monitor)
     monitors = []
     for node in ray.nodes():
@@ -127,8 +128,10 @@ def _plan_chunk(destination: Destination, chunk: Sequence[Unit]) -> ray.data.Dat
     """A Ray dataset of units, which are measured as its rows are drawn."""
     resources = ray.cluster_resources()
     n_gpus = int(resources.get("GPU", 0))
+    # One network per GPU, or per core where there are none.
     n_actors = n_gpus or max(1, int(resources["CPU"]))
     items = [
+        # Pickled: Ray would make Arrow tables of the frames in a unit.
         {"number": number, "unit": pickle.dumps(unit)}
         for number, unit in enumerate(chunk)
     ]
@@ -151,6 +154,7 @@ def _call(function: Callable[..., T], *arguments: Any) -> T:
 
 def _read_item(item: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Read a unit and prepare its planes; in a task."""
+    # Rows of a dataset have the same columns: empty bytes stand for none.
     image_sets = error = b""
     try:
         unit = pickle.loads(item["unit"])
@@ -166,6 +170,7 @@ class _UnitMeasurer:
     """Holds the network, measures what was read and writes it; in an actor."""
 
     def __init__(self, destination: Destination) -> None:
+        # Here, not above: the process that hands out units needs no network.
         import onnxruntime
 
         recipe = destination.recipe

@@ -67,6 +67,7 @@ class UnitTables:
         """
         n_rows = len(measured.errors)
         image_set = self._metadata.slice(index, 1)
+        # The metadata of the image set, once per object.
         same_row = np.zeros(n_rows, int)
         columns = [column.take(same_row) for column in image_set.columns]
         if self._recipe.objects.size:

@@ -96,11 +96,13 @@ def make_examples(folder: Path) -> dict[str, ReportData]:
     unlabelled = replace(
         full, treatments=Treatments(), labels=None, evaluation=None, images=None
     )
+    # Too few for UMAP, for correlations and for most statistics.
     few = [
         replace(table, frame=table.frame.iloc[:3], resources=None)
         for table in unlabelled.tables
     ]
     return {
+        # The first is that in which every section applies.
         "two tables with classes": full,
         "one table with classes": replace(full, tables=full.tables[:1], images=None),
         "two tables without classes": unlabelled,
@@ -169,7 +171,9 @@ def _make_table(
             for channel in ("DNA", "ER")
             for tap in taps
         ]
+    # The same for the same seed: a check that fails can be repeated.
     values = rng.normal(size=(len(rows), len(features)))
+    # Neither easy nor hopeless: there are misclassified rows to show.
     values[:, 0] += 2 * (rows["Metadata_Mechanism"] == "poison")
     frame = pd.concat([rows, pd.DataFrame(values, columns=features)], axis=1)
     if taps is None:
@@ -220,6 +224,7 @@ def write_images(folder: Path, rows: pd.DataFrame) -> ImageSource:
     names = table.agg("_".join, axis=1) + ".tif"
     table["FileName_DNA"], table["PathName_DNA"] = names, str(folder)
     for number, name in enumerate(names):
+        # Each has a brightness of its own, so that pictures can be told apart.
         tifffile.imwrite(folder / name, np.full((6, 8), number, np.uint8))
     table.to_csv(folder / "load_data.csv", index=False)
     return ImageSource(str(folder / "load_data.csv"))
@@ -233,6 +238,7 @@ def _check_example(section: Section, data: ReportData) -> None:
         assert section(data) is None, "it applies to the same data only sometimes"
         return
     _check_content(content)
+    # Data are shared by all sections, and UMAP and others draw random numbers.
     again = section(data)
     assert again is not None and _record_content(again) == _record_content(content), (
         "the same data give another content. Use data.split.seed for what is random"
@@ -250,6 +256,7 @@ def _check_content(content: Content) -> None:
     assert content.blocks, "there is no block. Return None"
     for block in content.blocks:
         _check_block(block)
+    # Figures and numbers are in different folders.
     for block_type in (Plot, Numbers):
         names = [
             block.name for block in content.blocks if isinstance(block, block_type)
@@ -263,6 +270,7 @@ def _check_block(block: Block) -> None:
     elif isinstance(block, Numbers):
         _check_numbers(block)
     elif isinstance(block, Table):
+        # The page does not format: only the section knows which digits mean anything.
         values = block.frame.to_numpy().ravel()
         assert all(isinstance(value, str) for value in values), (
             "a table is read as it is: write its values as texts"

@@ -60,6 +60,7 @@ def build_confusion(data: ReportData) -> Content | None:
                 draw_confusions(evaluation, classifier),
                 f"{classifier}: the share of the {data.row_noun} of each true class"
                 " (rows) that was assigned to each class (columns).",
+                # Three nearly equal figures would not be read.
                 shown=classifier == HEADLINE,
             )
         )
@@ -96,6 +97,7 @@ def word_confusion(confusion: pd.DataFrame, name: str) -> str:
     'Most frequent confusion with StratoNet: 20% of a are classified as b.'
     """
     shares = _divide_by_class(confusion)
+    # Correct predictions are no confusion.
     np.fill_diagonal(shares, 0)
     if not shares.any():
         return f"No misclassifications with {name}."
@@ -129,6 +131,7 @@ def list_confusions(evaluation: Evaluation) -> pd.DataFrame:
     frames = []
     for features, classifier in evaluation.predicted:
         confusion = evaluation.confusion(features, classifier).rename_axis("true")
+        # The names of the columns are read by others, and stay.
         pairs = confusion.melt(var_name="told", value_name="rows", ignore_index=False)
         frames.append(
             pairs.reset_index().assign(features=features, classifier=classifier)
@@ -194,9 +197,11 @@ def draw_confusions(evaluation: Evaluation, classifier: str) -> Figure:
     ]
     confusions = {name: evaluation.confusion(name, classifier) for name in names}
     shares = {name: _divide_by_class(table) for name, table in confusions.items()}
+    # All tables have the same rows, and so the same numbers of them.
     counts = confusions[names[0]].sum(axis=1)
     classes = shorten_names(evaluation.classes, LONGEST_NAME)
     n_classes = len(classes)
+    # Names of many classes need the room of the third matrix.
     n_columns = min(len(names), 3 if n_classes <= 8 else 2)
     n_rows = -(-len(names) // n_columns)
     # Inches that the longest name takes, and the side of a matrix beside it.
@@ -244,6 +249,8 @@ def _word_best_table(shares: dict[str, np.ndarray], classifier: str) -> str:
 
 def _draw_matrix(axes: Axes, shares: np.ndarray, cell: float) -> AxesImage:
     """Draw one matrix, with numbers where its cells have room (``cell``, points)."""
+    # cividis looks alike to those who cannot tell red from green. One scale for all
+    # matrices, so that they can be compared.
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     strip_axes(axes)
     if cell <= SMALLEST_CELL:
@@ -256,6 +263,7 @@ def _draw_matrix(axes: Axes, shares: np.ndarray, cell: float) -> AxesImage:
             ha="center",
             va="center",
             fontsize=min(9, 0.45 * cell),
+            # Dark on bright cells, and the reverse.
             color="black" if share > 0.5 else "white",
         )
     return image

@@ -69,6 +69,7 @@ def build_correlation(data: ReportData) -> Content | None:
         return None
     first, second = data.tables[:2]
     title = f"How features of {first.name} and {second.name} are correlated"
+    # All pairs would be millions, and most features tell little.
     tops = [choose_features(data, table) for table in (first, second)]
     wells = name_wells(data.rows).to_numpy()
     # Sites and objects of one well are not independent of each other.
@@ -142,6 +143,7 @@ def correlate_features(first: np.ndarray, second: np.ndarray) -> Correlations:
     array([[ 1., -1.]])
     """
     n_wells, n_first = first.shape
+    # Features without any variation are expected, and come out as missing.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)
         result = spearmanr(np.hstack([first, second]))
@@ -228,6 +230,7 @@ def draw_correlation(
     -------
     matplotlib.figure.Figure
     """
+    # A tree of clusters cannot be made of missing numbers.
     matrix = matrix.fillna(0)
     rows = order_features(matrix.to_numpy())
     columns = order_features(matrix.to_numpy().T)
@@ -242,6 +245,7 @@ def draw_correlation(
         2.8 + min(7.0, max(2.5, 0.14 * len(matrix))),
     )
     axes = figure.subplots()
+    # White is no correlation. Purple and orange are told apart by everyone.
     image = axes.imshow(matrix, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")
     y, x = np.nonzero(significant.to_numpy())
     axes.scatter(x, y, s=6, color="black", edgecolors="white", linewidths=0.5)
@@ -271,8 +275,10 @@ def order_features(values: np.ndarray) -> list[int]:
 
     Examples
     --------
-    >>> order_features(np.array([[0.0], [5], [1]]))
-    [0, 2, 1]
+    The value 1 is between the others, from whichever end one begins.
+
+    >>> order_features(np.array([[0.0], [5], [1]]))[1]
+    2
     """
     if len(values) < 2:
         return [0]

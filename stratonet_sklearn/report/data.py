@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -133,6 +133,13 @@ class ReportData:
             return self.rows.iloc[:0]
         return self.rows.iloc[self.evaluation.rows].reset_index(drop=True)
 
+    # Two sections need them, and 2,000 draws take seconds.
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The scores of the evaluation, with intervals."""
+        assert self.evaluation is not None
+        return self.evaluation.scores(self.split.seed)
+
     # Three sections need them, and they take seconds: computed once, when first asked.
     @cached_property
     def components(self) -> Mapping[str, Components]:
@@ -177,6 +184,7 @@ def read_data(
     """
     if not tables:
         raise ValueError("`tables` is empty: give one feature table or more.")
+    # Said before tables are read, which takes minutes for large ones.
     if images is not None and treatments.label is None:
         raise ValueError(
             "`images` only works with `label`: the wells to show are chosen by class."
@@ -184,14 +192,11 @@ def read_data(
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)
     aligned, rows = align_tables(read, more)
+    # One row has neither a variance nor a neighbour.
     if len(rows) < 2:
         raise ValueError("There is nothing to compare: the tables have one row.")
-    full_names = Treatments(
-        label=_find_optional_column(rows, treatments.label),
-        compound=_find_optional_column(rows, treatments.compound),
-        dose=_find_optional_column(rows, treatments.dose),
-        control=treatments.control,
-    )
+    full_names = _find_columns(rows, treatments)
+    # All columns are looked up now: fitting the models may take an hour.
     labels, controls = None, None
     if full_names.label is not None:
         labels = get_column(rows, full_names.label)
@@ -205,6 +210,16 @@ def read_data(
         labels=labels,
         controls=controls,
         images=images,
+    )
+
+
+def _find_columns(rows: pd.DataFrame, treatments: Treatments) -> Treatments:
+    """Return the treatments with the full names of their columns."""
+    return replace(
+        treatments,
+        label=_find_optional_column(rows, treatments.label),
+        compound=_find_optional_column(rows, treatments.compound),
+        dose=_find_optional_column(rows, treatments.dose),
     )
 
 
@@ -237,6 +252,7 @@ def find_controls(rows: pd.DataFrame, column: str, value: str) -> np.ndarray:
     >>> find_controls(frame, "compound", "DMSO")
     array([ True, False])
     """
+    # As text: the value may come from a command line.
     values = get_column(rows, column)
     controls = (values == value).to_numpy()
     if not controls.any():
@@ -281,6 +297,7 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
             f"{n_without} rows with a label have no {group}. Fill it in, or leave their"
             " label empty."
         )
+    # Rows without a label go along: evaluate leaves them out, and counts them.
     features = {table.name: table.frame[table.features] for table in data.tables}
     return evaluate(
         features,
@@ -292,3 +309,26 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
         seed=data.split.seed,
         progress=progress,
     )
+
+
+def select_balanced_accuracy(scores: pd.DataFrame, classifier: str) -> pd.DataFrame:
+    """Select the balanced accuracy of each feature table.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        `Evaluation.scores`.
+    classifier : str
+        One of those evaluated.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``value``, ``low`` and ``high`` by the name of the feature table.
+    """
+    wanted = (
+        (scores["classifier"] == classifier)
+        & (scores["metric"] == "accuracy")
+        & (scores["test"] == "balanced")
+    )
+    return scores[wanted].set_index("features")[["value", "low", "high"]]

@@ -49,6 +49,7 @@ def build_importance(data: ReportData) -> Content | None:
     importance = data.evaluation.importance
     features = list_importance(importance)
     groups = sum_groups(features)
+    # With many tables each has fewer bars, and the figure still fits a screen.
     n_bars = min(MOST_BARS, MOST_BARS_IN_ALL // len(importance))
     return Content(
         "Which features separate the classes",
@@ -93,6 +94,7 @@ def list_importance(importance: Importance) -> pd.DataFrame:
                 "features": name,
                 "classifier": classifier,
                 "feature": weights.index,
+                # The column is called part in what is written, and read so by others.
                 "part": name_feature_groups(weights.index).to_numpy(),
                 "importance": weights.to_numpy(),
             }
@@ -136,6 +138,7 @@ def draw_importance(importance: Importance, n_bars: int = MOST_BARS) -> Figure:
     """
     names = list(dict.fromkeys(name for name, _ in importance))
     classifiers = list(dict.fromkeys(classifier for _, classifier in importance))
+    # The heaviest of each classifier: SVM and forest often disagree.
     tops = {key: weights.nlargest(n_bars) for key, weights in importance.items()}
     sums = [top.sum() for top in tops.values()]
     figure = new_figure(
@@ -149,6 +152,7 @@ def draw_importance(importance: Importance, n_bars: int = MOST_BARS) -> Figure:
         axes = panels[number, classifiers.index(classifier)]
         axes.barh(range(len(top)), top, **get_bar_style(number))
         axes.set_yticks(range(len(top)), shorten_names(top.index, 34))
+        # Upside down: the heaviest is at the top.
         axes.set_ylim(n_bars - 0.4, -0.6)
         n_features = len(importance[name, classifier])
         # At the right: long names of features at the left leave no room there.
@@ -186,6 +190,7 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         name: _pivot_groups(frame, classifiers)
         for name, frame in groups.groupby("features", sort=False)
     }
+    # A mean over classifiers: one of them alone may rely on few features.
     heaviest = [
         f"{shorten_name(table.index[0])} in {shorten_name(name)}"
         f" ({table.iloc[0].mean():.0%})"
@@ -244,6 +249,7 @@ def _draw_group_bars(axes: Axes, table: pd.DataFrame) -> None:
         y = np.arange(len(table)) + (number - (n_bars - 1) / 2) * width
         axes.barh(y, table[classifier], width, **get_bar_style(number))
     axes.set_yticks(range(len(table)), shorten_names(table.index, 28))
+    # Upside down: the heaviest is at the top.
     axes.set_ylim(len(table) - 0.4, -0.6)
     strip_axes(axes, "x")
     axes.xaxis.set_major_formatter(PercentFormatter(1))

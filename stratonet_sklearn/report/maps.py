@@ -76,10 +76,11 @@ def build_maps(data: ReportData) -> Content:
     """
     chosen = choose_rows(len(data.rows), data.split.seed)
     positions = {
-        name: compute_map(found.positions[chosen], data.split.seed)
-        for name, found in data.components.items()
+        name: compute_map(components.positions[chosen], data.split.seed)
+        for name, components in data.components.items()
     }
     rows = data.rows.iloc[chosen].reset_index(drop=True)
+    # Without classes, the column is written all the same: empty.
     labels = pd.Series("", data.rows.index)
     if data.labels is not None:
         labels = data.labels
@@ -156,12 +157,14 @@ def draw_maps(
         A row of panels per feature table, and keys below. Up to 20 classes or plates
         have a colour and a mark each; more are coloured in their order.
     """
+    # As texts: names that are numbers are sorted and shown as names.
     values = {"class": np.asarray(labels, str), "plate": np.asarray(plates, str)}
     if not (values["class"] != "").any():
         del values["class"]
     rows, columns = locate_wells(pd.Series(np.asarray(wells, str)))
     has_positions = not rows.isna().any()
     n_columns = len(values) + has_positions
+    # The keys have a row of panels of their own, below the maps.
     height = _measure_keys(values)
     figure = new_figure(
         _word_question(len(plates), list(values), has_positions),
@@ -213,6 +216,7 @@ def _draw_column(
 ) -> None:
     """Draw the maps of all feature tables in one colouring, from top to bottom."""
     n_rows = len(coloring.colors)
+    # Points squared. Fewer rows are drawn larger.
     size = np.clip(20000 / n_rows, 6, 18)
     # Row by row, the last class would lie on top of the others.
     order = np.random.default_rng(0).permutation(n_rows)
@@ -226,6 +230,7 @@ def _draw_column(
         )
         if coloring.marks is not None:
             points.set_paths([coloring.marks[row] for row in order])
+        # Numbers along the axes of a UMAP mean nothing.
         axes.set(xticks=[], yticks=[])
         strip_axes(axes)
     panels[0].set_title(f"by {name}", fontsize=10)
@@ -237,6 +242,7 @@ def _draw_value_key(axes: Axes, name: str, values: np.ndarray) -> Coloring:
     axes.axis("off")
     names, codes = np.unique(values, return_inverse=True)
     shown_names = [value or f"no {name}" for value in names]
+    # Nobody can tell 30 colours apart: they only show neighbours in the list.
     if len(names) > MOST_NAMED:
         return _draw_name_scale(axes, shown_names, codes)
     _draw_legend(axes, shown_names)
@@ -295,6 +301,7 @@ def _draw_plate_key(axes: Axes, rows: np.ndarray, columns: np.ndarray) -> Colori
     top = (1 - along) * CORNERS[0, 0] + along * CORNERS[0, 1]
     bottom = (1 - along) * CORNERS[1, 0] + along * CORNERS[1, 1]
     plate = (1 - down) * top + down * bottom
+    # As wide as the panels above it.
     axes.imshow(plate, aspect="auto")
     label_plate_axes(axes, n_rows, n_columns)
     axes.set_xlabel("column of the plate")

@@ -91,6 +91,7 @@ def _write_files(folder: Path, title: str, contents: Sequence[Content]) -> None:
         png = render_figure(plot.figure)
         (folder / FIGURES / f"{plot.name}.png").write_bytes(png)
         width = int(plot.figure.get_figwidth() * DPI)
+        # In the page itself, so that it can be sent as one file.
         images[plot.name] = Image(base64.b64encode(png).decode(), width)
     for numbers in select_blocks(contents, Numbers):
         path = folder / NUMBERS / f"{numbers.name}.csv"
@@ -153,7 +154,9 @@ def render_page(
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("stratonet_sklearn.report", "."),
+        # Names of classes and files are users' texts, never HTML.
         autoescape=True,
+        # A misspelt name in the template is an error, not an empty line.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -10,36 +10,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
 from stratonet.drawing import WIDTH, new_figure, shorten_name
-from stratonet.extraction.sources.imagesets import (
-    ImageSource,
-    list_channels,
-    read_image,
-)
+from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import PLATE, SITE, WELL
 from stratonet_sklearn.evaluation.classification import Evaluation
 from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.planes import (
+    choose_channels,
+    color_planes,
+    read_planes,
+    word_colors,
+)
 from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
 
 # Pictures per class, typical ones and misclassified ones each.
 N_EACH = 3
-# The longer side of a picture, in pixels.
-SIDE = 200
-# One brightness for all pictures of a channel, so that they can be compared: from the
-# darkest to the brightest pixels of all. The network, by contrast, sees every plane
-# scaled by itself.
-PERCENTILES = (0.1, 99.9)
-# Colours of one, two and three channels, which those who cannot tell red from green
-# see apart.
-CHANNEL_COLORS = {
-    1: {"grey": (1, 1, 1)},
-    2: {"green": (0, 1, 0), "magenta": (1, 0, 1)},
-    3: {"cyan": (0, 1, 1), "magenta": (1, 0, 1), "yellow": (1, 1, 0)},
-}
 
 
 @dataclass(frozen=True)
@@ -119,10 +107,12 @@ def _show_pictures(
     data: ReportData, evaluation: Evaluation, source: ImageSource
 ) -> Plot:
     name = data.names[0]
+    # Only a forest has shares of votes, by which wells can be ranked.
     votes = pd.DataFrame(evaluation.probabilities[name], columns=evaluation.classes)
     others = {
         features: labels
         for (features, classifier), labels in evaluation.predicted.items()
+        # The same classifier: only the features differ.
         if classifier == "RF" and features != name
     }
     image_sets = read_source(source).frame
@@ -164,6 +154,7 @@ def choose_wells(labels: np.ndarray, votes: pd.DataFrame) -> list[Choice]:
     >>> choose_wells(np.array(["a", "a"]), votes)[0]
     Choice(name='a', typical=[0], misclassified=[1])
     """
+    # The forest's own decision: the class of most votes.
     predicted = votes.to_numpy().argmax(axis=1)
     choices = []
     for number, name in enumerate(votes):
@@ -173,25 +164,6 @@ def choose_wells(labels: np.ndarray, votes: pd.DataFrame) -> list[Choice]:
         misclassified = of_class[~is_right].nsmallest(N_EACH).index.tolist()
         choices.append(Choice(name, typical, misclassified))
     return choices
-
-
-def choose_channels(image_sets: pd.DataFrame) -> list[str]:
-    """Choose the channels to show: the first three."""
-    return list_channels(image_sets)[: max(CHANNEL_COLORS)]
-
-
-def word_colors(channels: Sequence[str]) -> str:
-    """Word which channel has which colour.
-
-    Examples
-    --------
-    >>> word_colors(["DNA", "ER"])
-    'DNA is green, ER magenta.'
-    """
-    first, *others = zip(channels, CHANNEL_COLORS[len(channels)])
-    words = [" is ".join(first)]
-    words += [f"{channel} {color}" for channel, color in others]
-    return f"{', '.join(words)}."
 
 
 def read_pictures(
@@ -233,22 +205,18 @@ def read_pictures(
     wanted: set[int] = set()
     for choice in choices:
         wanted.update(choice.typical, choice.misclassified)
+    # Each image is read once, and all share one brightness.
     chosen = rows.loc[sorted(wanted)]
     pixels = color_planes(read_planes(image_sets, storage, chosen))
     predicted = votes.columns[votes.to_numpy().argmax(axis=1)]
+    places = {row: word_place(rows.loc[row]) for row in chosen.index}
     pictures = []
     for choice in choices:
-        typical = [
-            Picture(pixels[row], [word_place(rows.loc[row])]) for row in choice.typical
-        ]
+        typical = [Picture(pixels[row], [places[row]]) for row in choice.typical]
         misclassified = []
         for row in choice.misclassified:
-            lines = [word_place(rows.loc[row]), f"classified as {predicted[row]}"]
-            right = [
-                name
-                for name, classes in (others or {}).items()
-                if classes[row] == choice.name
-            ]
+            lines = [places[row], f"classified as {predicted[row]}"]
+            right = _list_right(others or {}, row, choice.name)
             if right:
                 lines.append(f"correct with {', '.join(right)}")
             misclassified.append(Picture(pixels[row], lines))
@@ -256,99 +224,9 @@ def read_pictures(
     return pictures
 
 
-def read_planes(
-    image_sets: pd.DataFrame, storage: Storage, rows: pd.DataFrame
-) -> dict[int, list[np.ndarray]]:
-    """Read the planes of rows, small.
-
-    Parameters
-    ----------
-    image_sets : pandas.DataFrame
-        In normal form.
-    storage : Storage
-        What reads their files.
-    rows : pandas.DataFrame
-        ``Metadata_*`` of image sets or wells; of a well, the first image set is read.
-
-    Returns
-    -------
-    dict of int to list of numpy.ndarray (height, width), float32
-        One per channel, by the index of the row.
-
-    Raises
-    ------
-    OSError, ValueError
-        A row has no image, or one that cannot be read.
-    """
-    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in image_sets]
-    # A single plate may have no name in one of the tables.
-    if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
-        keys.remove(PLATE)
-    # A site is the number 1 in some tables, and the text 1 in others.
-    texts = image_sets.astype({key: str for key in keys}).drop_duplicates(keys)
-    by_key = {
-        tuple(image_set[key] for key in keys): image_set
-        for image_set in texts.to_dict("records")
-    }
-    planes = {}
-    for row, metadata in rows.iterrows():
-        wanted = tuple(str(metadata[key]) for key in keys)
-        if wanted not in by_key:
-            raise ValueError(
-                f"There is no image of {', '.join(wanted)}, which is in a feature"
-                " table."
-            )
-        planes[row] = [
-            _read_small_plane(by_key[wanted], channel, storage)
-            for channel in choose_channels(image_sets)
-        ]
-    return planes
-
-
-def _read_small_plane(
-    image_set: Mapping[str, object], channel: str, storage: Storage
-) -> np.ndarray:
-    plane = read_image(image_set, channel, storage)
-    small = Image.fromarray(plane.astype(np.float32))
-    # A box filter gives means of pixels, which stay within the range of the plane.
-    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small)
-
-
-def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.ndarray]:
-    """Colour image sets, each channel with one brightness for all.
-
-    Parameters
-    ----------
-    planes : mapping of int to sequence of numpy.ndarray (height, width)
-        The planes of one to three channels, by the number of the row.
-
-    Returns
-    -------
-    dict of int to numpy.ndarray (height, width, 3), uint8
-
-    Examples
-    --------
-    >>> planes = {0: [np.zeros((1, 2))], 1: [np.ones((1, 2))]}
-    >>> color_planes(planes)[1].tolist()
-    [[[255, 255, 255], [255, 255, 255]]]
-    """
-    n_channels = len(next(iter(planes.values()), []))
-    limits = []
-    for number in range(n_channels):
-        values = [stack[number].ravel() for stack in planes.values()]
-        limits.append(np.percentile(np.concatenate(values), PERCENTILES))
-    colored = {}
-    for row, stack in planes.items():
-        brightness = [
-            # A channel may be dark everywhere.
-            np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
-            for plane, (low, high) in zip(stack, limits)
-        ]
-        colors = np.array(list(CHANNEL_COLORS[n_channels].values()), np.float32)
-        mixed = np.tensordot(np.stack(brightness, axis=-1), colors, 1)
-        colored[row] = (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
-    return colored
+def _list_right(others: Mapping[str, np.ndarray], row: int, name: str) -> list[str]:
+    """Return the other feature tables with which a row is classified correctly."""
+    return [table for table, predicted in others.items() if predicted[row] == name]
 
 
 def word_place(row: pd.Series) -> str:
@@ -377,6 +255,7 @@ def draw_pictures(classes: Sequence[ClassPictures], row_noun: str = "wells") -> 
         picture for row in classes for picture in (*row.typical, *row.misclassified)
     ]
     n_each = max(1, *(max(len(row.typical), len(row.misclassified)) for row in classes))
+    # Images of several instruments may differ in shape: the tallest decides.
     ratio = max(
         picture.pixels.shape[0] / picture.pixels.shape[1] for picture in pictures
     )
@@ -393,6 +272,7 @@ def draw_pictures(classes: Sequence[ClassPictures], row_noun: str = "wells") -> 
         for axes in panels:
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
+            # Empty panels keep the size of the others.
             axes.set_box_aspect(ratio)
         _draw_row(panels[:n_each], row.typical)
         _draw_row(panels[n_each:], row.misclassified)

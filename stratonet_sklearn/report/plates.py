@@ -52,6 +52,7 @@ def build_plates(data: ReportData) -> Content | None:
     if data.evaluation is None or data.names[0] not in data.evaluation.probabilities:
         return None
     name, classes = data.names[0], data.evaluation.classes
+    # Only a forest has votes. They rank wells, where a predicted class does not.
     votes = pd.DataFrame(data.evaluation.probabilities[name], columns=classes)
     wells = average_votes(data.tested_rows, votes)
     blocks: list[Block] = [Numbers("plates", wells)]
@@ -83,6 +84,7 @@ def average_votes(rows: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
         One row per well: ``plate``, ``well``, and a column per class.
     """
     keys = rows[[PLATE, WELL]].set_axis(["plate", "well"], axis=1)
+    # Sites of a well are one picture of it: their mean.
     frame = pd.concat([keys, votes], axis=1)
     return frame.groupby(["plate", "well"], as_index=False).mean()
 
@@ -138,6 +140,7 @@ def draw_plates(shares: pd.DataFrame) -> Figure:
     shape = choose_plate_format(rows.max(), columns.max())
     n_columns = _choose_columns(shares["name"].nunique(), len(panel_keys))
     n_rows = -(-len(panel_keys) // n_columns)
+    # One scale for all panels, so that plates can be compared.
     low, high = shares["value"].min(), shares["value"].max()
     width = (WIDTH - 1.9) / n_columns
     figure = new_figure(
@@ -172,6 +175,7 @@ def _locate_wells_of_plates(shares: pd.DataFrame) -> tuple[np.ndarray, np.ndarra
             "A well has one value in a panel. Received twice:"
             f" {shares['well'][repeated].iloc[0]}"
         )
+    # Other names of wells, such as numbers, have no place on a plate.
     rows, columns = locate_wells(shares["well"])
     most_rows, most_columns = PLATE_FORMATS[-1]
     bad = rows.isna() | (rows >= most_rows) | (columns >= most_columns)

@@ -60,6 +60,7 @@ def build_provenance(data: ReportData) -> Content:
             Fact("Classes", _word_classes(data)),
             Fact("Split", _word_split(data)),
         ]
+    # Other versions may give other numbers: a report says with which it was made.
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     python = f"stratonet {__version__}, Python {platform.python_version()}"
     blocks += [
@@ -92,6 +93,7 @@ def _word_classes(data: ReportData) -> str:
     text = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
     if data.split.leave_out:
         text += f"; left out: {', '.join(data.split.leave_out)}"
+    # They are described, but neither trained on nor tested.
     n_without = int((data.labels == "").sum())
     if n_without:
         text += f"; {n_without:,} rows have no label"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet_sklearn.report.accuracy import build_accuracy
+from stratonet_sklearn.report.confounding import build_confounding
 from stratonet_sklearn.report.confusion import build_confusion
 from stratonet_sklearn.report.correlation import build_correlation
 from stratonet_sklearn.report.data import (
@@ -18,6 +19,7 @@ from stratonet_sklearn.report.data import (
     classify_rows,
     read_data,
 )
+from stratonet_sklearn.report.differences import build_differences
 from stratonet_sklearn.report.importance import build_importance
 from stratonet_sklearn.report.maps import build_maps
 from stratonet_sklearn.report.page import write_page
@@ -33,6 +35,8 @@ from stratonet_sklearn.report.variance import build_variance
 SECTIONS: tuple[Section, ...] = (
     build_provenance,
     build_accuracy,
+    build_differences,
+    build_confounding,
     build_confusion,
     build_retrieval,
     build_importance,
@@ -140,6 +144,7 @@ def build_contents(data: ReportData) -> list[Content]:
     list of Content
         In the order of the page.
     """
+    # In turn, not in parallel: they share the components, and UMAP needs the memory.
     contents = [section(data) for section in SECTIONS]
     return [content for content in contents if content is not None]
 

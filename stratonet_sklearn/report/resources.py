@@ -85,6 +85,7 @@ def build_resources(data: ReportData) -> Content | None:
         return None
     records = pd.concat(frames)
     blocks: list[Block] = [Numbers("resources", records)]
+    # A run that found everything measured has measured nothing.
     if records["image_sets"].any():
         blocks.append(
             Plot(
@@ -128,6 +129,7 @@ def summarize_runs(records: pd.DataFrame) -> pd.DataFrame:
             "process_memory_max_mb": "max",
         }
     )
+    # The hours of all machines together: more machines make a run shorter, not cheaper.
     runs["seconds"] = 3600 * runs["hours"] / runs["image_sets"]
     runs["gib"] = runs["process_memory_max_mb"] / 1024
     return runs
@@ -159,10 +161,12 @@ def draw_resources(records: pd.DataFrame) -> Figure:
             f"None of {len(runs)} runs measured an image set, so there is no time per"
             " image set to show."
         )
+    # Tables of CellProfiler and others have no records of their runs.
     names = measured["features"].unique()
     figure = new_figure(
         _word_times(measured["seconds"], len(runs)), 2.2 + 0.55 * len(names)
     )
+    # One line per feature table, across all panels.
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     for axes, measure in zip(panels, MEASURES):
         _draw_measure(axes, measured, measure, names)
@@ -188,6 +192,7 @@ def _draw_measure(
     n_boxes = len(measure.columns)
     for number, (label, column) in enumerate(measure.columns.items()):
         y = np.arange(len(names)) + 0.34 * (number - (n_boxes - 1) / 2)
+        # Beside each other: mean and largest of one table.
         values = [runs.loc[runs["features"] == name, column] for name in names]
         axes.boxplot(
             [of_table.to_numpy() for of_table in values],
@@ -218,6 +223,7 @@ def _draw_measure(
         )
     axes.set_xlabel(measure.label)
     if measure.is_percentage:
+        # Room for the mark of a value of 100.
         axes.set_xlim(0, 104)
         axes.xaxis.set_major_locator(MultipleLocator(25))
     else:

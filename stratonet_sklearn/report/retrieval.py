@@ -36,6 +36,7 @@ def build_retrieval(data: ReportData) -> Content:
             "No column of compounds was given (compound), so retrieval is not scored."
         )
         return Content(TITLE, [Paragraph(text)])
+    # Where no batches are known, replicates must be found across plates.
     batch = BATCH if BATCH in data.rows else PLATE
     scores: dict[str, pd.DataFrame] = {}
     steps: dict[str, str] = {}
@@ -61,6 +62,7 @@ def build_retrieval(data: ReportData) -> Content:
 
 
 def _show_scores(scores: dict[str, pd.DataFrame], steps: dict[str, str]) -> list[Block]:
+    # What is written has full precision, unlike the table on the page.
     frame = pd.concat(scores, names=["features"]).reset_index(level="features")
     blocks: list[Block] = [Numbers("retrieval", frame)]
     # Which measures can be computed is decided by the treatments: what the first table

@@ -39,7 +39,9 @@ def build_variance(data: ReportData) -> Content:
     -------
     Content
     """
-    ratios = {name: found.variance_ratio for name, found in data.components.items()}
+    ratios = {
+        name: components.variance_ratio for name, components in data.components.items()
+    }
     frames = [
         pd.DataFrame(
             {
@@ -80,6 +82,7 @@ def draw_variance(ratios: Mapping[str, np.ndarray]) -> Figure:
         Two panels, a line per feature table.
     """
     n_first = min(N_FIRST, *map(len, ratios.values()))
+    # Tables of fewer features are compared on as many components as all have.
     explained = {name: ratio[:n_first].sum() for name, ratio in ratios.items()}
     in_order = sorted(explained, key=lambda name: explained[name])
     # One table is the lowest and the highest at once.
@@ -95,6 +98,7 @@ def draw_variance(ratios: Mapping[str, np.ndarray]) -> Figure:
         _draw_line(each, ratio, number, label)
         _draw_line(together, np.cumsum(ratio), number, label)
     each.set(title="each component", ylabel="share of the variance")
+    # A cut axis would make the first components look larger.
     each.set_ylim(bottom=0)
     together.set(
         title="the first components together",

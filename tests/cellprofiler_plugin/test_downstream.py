@@ -164,6 +164,7 @@ def stored(out, kind, columns):
         )
 
 
+@pytest.mark.slow
 def test_the_numbers_of_each_module(fields, limits, direct):
     _, of_images, of_objects = fields
     limit, between = limits
@@ -208,6 +209,7 @@ def test_the_numbers_of_each_module(fields, limits, direct):
     np.testing.assert_allclose(per_image[:, 1], of_images, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_batch_file_gives_what_the_pipeline_gives(fields, limits, direct, tmp_path):
     with pytest.raises(
         RuntimeError, match="missing: nothing"

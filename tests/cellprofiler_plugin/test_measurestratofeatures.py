@@ -72,6 +72,7 @@ def field():
     return rng.integers(100, 4000, (120, 160), dtype=np.uint16)
 
 
+@pytest.mark.slow
 def test_same_features_as_from_python_on_a_real_plate(tmp_path, data):
     wells = {"A01": "01-A-01", "A12": "12-A-12"}
     rows = [
@@ -105,6 +106,7 @@ def test_same_features_as_from_python_on_a_real_plate(tmp_path, data):
     assert str(schema.field(names[0]).type) == "float"
 
 
+@pytest.mark.slow
 def test_objects_of_every_kind(tmp_path, field):
     crowd = np.zeros(field.shape, np.uint16)
     crowd[40:60, 50:70], crowd[40:60, 72:80], crowd[0:6, 150:160], crowd[100, 20] = (
@@ -195,6 +197,7 @@ def test_objects_of_every_kind(tmp_path, field):
     assert net.feature_set_id in (out / "MyExpt_Experiment.csv").read_text()
 
 
+@pytest.mark.slow
 def test_masked_and_cropped_images_and_a_database(tmp_path, field):
     masking = np.zeros(field.shape, np.uint16)
     masking[20:100, 30:120] = 1
@@ -251,6 +254,7 @@ def test_masked_and_cropped_images_and_a_database(tmp_path, field):
     assert stored == pytest.approx(received[0, 600], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", ["colour", "missing file", "missing channel", "nan", "other size"]
 )
@@ -315,6 +319,7 @@ def workspace_of(pipeline, **images):
     )
 
 
+@pytest.mark.slow
 def test_overlapping_objects_keep_what_they_share(field):
     step = measure(
         "DNA",
@@ -369,6 +374,7 @@ def test_the_figure_is_drawn_from_what_the_run_has_kept(field):
     assert list(window.strato_features) == [1]
 
 
+@pytest.mark.slow
 def test_stacks_are_refused(tmp_path, field):
     (tmp_path / "in").mkdir()
     stack = np.stack([field] * 4)
@@ -409,6 +415,7 @@ def test_stacks_are_refused(tmp_path, field):
         step.run(workspace)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_there_is_refused_before_the_run(tmp_path, field):
     with pytest.raises(RuntimeError, match="GFP not in DNA"):
         run(
@@ -506,6 +513,7 @@ def test_columns_are_counted_before_the_run():
     )
 
 
+@pytest.mark.slow
 def test_pickers_lead_to_the_declared_columns():
     step = measure(
         "DNA, GFP", where="Both", objects="Nuclei", taps="low,conv2_block3_out"
@@ -600,6 +608,7 @@ def projection(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_components_fit_into_a_database(projection, tmp_path, field):
     labels = np.zeros(field.shape, np.uint8)
     labels[20:40, 30:50], labels[60:80, 90:110] = 1, 2

@@ -140,9 +140,10 @@ def alone(screen, tmp_path_factory):
     folder, _ = screen
     output = tmp_path_factory.mktemp("alone")
     data = f"--data-file={folder / 'load_data.csv'}"
-    headless.run_pipeline(
-        folder / "run.cppipe", output, ["Image.csv", "DefaultDB.db"], data
-    )
+    with quick_starts():
+        headless.run_pipeline(
+            folder / "run.cppipe", output, ["Image.csv", "DefaultDB.db"], data
+        )
     return output
 
 
@@ -218,6 +219,7 @@ def started(work, count, seconds=120):
     return [int(path.read_text()) for path in found]
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_two_processes_write_what_one_does(
     screen, alone, tmp_path, capsys
 ):
@@ -228,17 +230,19 @@ def test_killed_and_run_again_two_processes_write_what_one_does(
     run = subprocess.Popen(
         [sys.executable, "-m", "stratonet_cli", *arguments], stderr=subprocess.DEVNULL
     )
-    os.kill(started(tmp_path, 2)[0], signal.SIGKILL)  # it is run again
-    (work,) = tmp_path.glob("_parts-*")
-    while not list(work.glob("*.done")):
-        assert run.poll() is None
-        time.sleep(0.1)
-    with quick_starts():
-        assert stratonet_cli.main(arguments) == 1
-    in_use = f"Another run (process {run.pid}) is using {work}"
-    assert in_use in capsys.readouterr().err
-    run.kill()
-    run.wait()
+    try:
+        os.kill(started(tmp_path, 2)[0], signal.SIGKILL)  # it is run again
+        (work,) = tmp_path.glob("_parts-*")
+        while not list(work.glob("*.done")):
+            assert run.poll() is None
+            time.sleep(0.1)
+        with quick_starts():
+            assert stratonet_cli.main(arguments) == 1
+        in_use = f"Another run (process {run.pid}) is using {work}"
+        assert in_use in capsys.readouterr().err
+    finally:
+        run.kill()
+        run.wait()
     with quick_starts():
         status = stratonet_cli.main(arguments)
     said = capsys.readouterr()
@@ -248,6 +252,7 @@ def test_killed_and_run_again_two_processes_write_what_one_does(
     assert_same(alone, tmp_path)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     folder, _ = screen
     image = folder / "s4_DNA.tif"
@@ -269,6 +274,7 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
         assert [row["ImageNumber"] for row in csv.DictReader(file)] == ["4", "5"]
 
 
+@pytest.mark.slow
 def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
     folder, _ = screen
     runner = batches(folder, tmp_path, images_per_batch=3, processes=1)
@@ -280,7 +286,9 @@ def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_p
     assert_same(alone, tmp_path)
 
 
-def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(tmp_path):
+def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(
+    tmp_path, monkeypatch
+):
     options = CellProfilerOptions()
     batch_plan = BatchPlan(tmp_path, tmp_path, options, plan([1]), ((1, 1),), 1)
     runner = Batches(batch_plan)
@@ -290,10 +298,15 @@ def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(tmp_pa
     # What a process that was killed at the wrong moment may leave behind.
     for name in ("lock", "lock.process", "00001-00001.pid"):
         (batch_plan.folder / name).write_text("")
-    with pytest.raises(RuntimeError, match="Image set 1 could not be run"):
+    nothing = [sys.executable, "-c", ""]
+    monkeypatch.setattr(headless, "build_command", lambda *_: nothing)
+    with pytest.raises(
+        RuntimeError, match="Image set 1 could not be run: CellProfiler did not finish"
+    ):
         runner.run(progress=False)
 
 
+@pytest.mark.slow
 def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     screen, tmp_path
 ):
@@ -326,6 +339,7 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     assert len(made.list_jobs()) == 2
 
 
+@pytest.mark.slow
 def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     folder, modules = screen
     reduced = deepcopy(modules["stratonet"])

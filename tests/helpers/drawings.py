@@ -14,7 +14,7 @@ LONG_NAMES = [
 
 
 def assert_readable(figure):
-    """The figure is no wider than a report, no text is cut off, and titles and tick labels lie beside each other."""
+    """No wider than a report, no text cut off, titles and ticks beside each other."""
     file = io.BytesIO()
     figure.savefig(file, format="png")
     with Image.open(file) as image:

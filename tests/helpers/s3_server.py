@@ -45,7 +45,9 @@ class Failure:
 
 @dataclass
 class S3Server:
-    """A context manager. ``endpoint`` is its URL; moto checks no signature, and what `put` puts is public.
+    """A context manager, whose URL is ``endpoint``.
+
+    moto checks no signature, and what `put` puts is public.
 
     Attributes
     ----------
@@ -101,7 +103,7 @@ class S3Server:
         return content if status == 200 else None
 
     def fail(self, how, path="", **which):
-        """Fail requests whose path and query contain ``path``, see `Failure`, which is returned and counts."""
+        """Fail requests whose path and query contain ``path``; the `Failure` counts."""
         self._failures.append(Failure(how, path, **which))
         return self._failures[-1]
 
@@ -182,10 +184,8 @@ class _Handler(BaseHTTPRequestHandler):
                     ("x-amz-bucket-region", "eu-west-1"),
                 ],
             )
-            content = (
-                "<?xml"
-                f" version='1.0'?><Error><Code>{how[1]}</Code><Message>no</Message></Error>".encode()
-            )
+            error = f"<Code>{how[1]}</Code><Message>no</Message>"
+            content = f"<?xml version='1.0'?><Error>{error}</Error>".encode()
         else:
             status, headers, content = self.server.s3._forward(
                 self.command, self.path, body, dict(self.headers)

@@ -30,7 +30,7 @@ def screen(
     root="",
     size=80,
 ):
-    """Files of a screen, a dict of path to bytes, and its LoadData table with paths that start at ``root``."""
+    """Files of a screen by path, and its LoadData table with paths below ``root``."""
     files, rows = {}, []
     for p, plate in enumerate(plates):
         for w, well in enumerate(wells):
@@ -61,7 +61,7 @@ def write(folder, files):
 
 
 def values(frame):
-    """The rows of a feature table in an order of their own, without what tells one run from another."""
+    """The rows of a feature table, sorted, without what tells one run from another."""
     keys = [
         name
         for name in ("Metadata_Plate", "Metadata_Well", "Metadata_Site")

@@ -87,6 +87,7 @@ def test_features_are_those_of_the_file_run_plainly(net, planes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "alias, first, last", [("low", 0, 512), ("medium", 512, 1536), ("high", 1536, 2560)]
 )
@@ -148,6 +149,7 @@ def test_threads_that_load_at_once_share_one_network():
         assert len(set(map(id, pool.map(load, range(8))))) == 1
 
 
+@pytest.mark.slow
 def test_threads_that_measure_at_once_get_the_serial_features(low, rng):
     stacks = rng.integers(0, 65536, (6, 3, 100, 100), np.uint16)
     with ThreadPoolExecutor(6) as pool:
@@ -164,6 +166,7 @@ def test_row_does_not_depend_on_its_neighbours(low, planes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", ["1", "4"])
 def test_another_process_gives_the_same_bits_with_any_number_of_threads(net, count):
     code = (
@@ -287,6 +290,7 @@ def test_constant_planes_are_finite_and_the_same(net):
     np.testing.assert_array_equal(dark, bright)
 
 
+@pytest.mark.slow
 def test_stream_draws_only_a_little_ahead(low, rng, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     plane, drawn = rng.random((30, 30)), 0

@@ -106,6 +106,7 @@ EXPECTED_FAILURES = {
 }
 
 
+@pytest.mark.slow
 @parametrize_with_checks([estimator(taps=FIRST) for estimator in EXPECTED_FAILURES])
 def test_common_checks(estimator, check):
     refusal, reasons = EXPECTED_FAILURES[type(estimator)]
@@ -149,6 +150,7 @@ def test_checks_that_scikit_learn_holds_its_own_estimators_against(estimator, ch
     check(estimator.__name__, estimator(taps=FIRST))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "check",
     [

@@ -172,6 +172,7 @@ def test_tables_that_cannot_be_projected_are_refused(change, components, told, r
         fit_projection(change(frame(rng)), components)
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_file_that_fits_the_network(rng, tmp_path, capsys):
     net = StratoNet.load(taps=("low", "high"))
     names = net.feature_names(["DNA"])

@@ -349,6 +349,7 @@ def test_cross_validation_with_groups(plate):
     assert scores.tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_dumps_are_small_and_give_the_same_in_a_fresh_process(plate, tmp_path):
     fitted = strato().fit(plate.png)
     (tmp_path / "pickle").write_bytes(pickle.dumps(fitted))
@@ -411,6 +412,7 @@ def test_few_planes_are_in_memory_at_once(tmp_path, monkeypatch, request):
     )  # a thread: the file, its pixels, these as float32
 
 
+@pytest.mark.slow
 def test_wells_of_a_real_plate(data):
     images, labels = read_plate(data / "bbbc013")
     images, labels = (table[labels["role"] != "trt"] for table in (images, labels))

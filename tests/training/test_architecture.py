@@ -45,6 +45,7 @@ def test_eca_kernel_size(channels, size):
     assert layer.kernel.shape == (1, size, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", TABLE)
 def test_blocks_of_every_depth(depth):
     model = build_network(depth, "eca", classes=3, input_size=32)
@@ -95,6 +96,7 @@ def test_parameters_of_stratonet_50():
     assert build_network(50, None).count_params() == model.count_params() - gates
 
 
+@pytest.mark.slow
 def test_resnet_50_is_that_of_keras_without_the_biases_of_convolutions():
     theirs, ours = (
         keras.applications.ResNet50(weights=None),

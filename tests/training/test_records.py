@@ -1,7 +1,11 @@
+import contextlib
 import dataclasses
 import itertools
 import json
 import os
+import platform
+import subprocess
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -148,6 +152,7 @@ def means(pixels):
     return (np.rint((pixels.mean((1, 2, 3)) * 255 - 20) / 10)).astype(int).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("per_shard", "block"), [(4, 1), (15, 6)])
 def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
     """Shuffled are shards alone, or blocks of the one shard."""
@@ -228,14 +233,16 @@ def test_corrupt_images_are_named_and_left_out(tree, output):
 def test_a_write_that_stopped_resumes(tree, output, tmp_path, monkeypatch):
     write_records(tree, tmp_path / "at once", 28, per_shard=4, report=silent)
     output.mkdir()
-    unfinished = f".train-00002-of-00004.tfrecord.{os.getpid()}"
-    begin = records._begin
+    write = records.write_atomically
 
-    def begin_on_full_disk(*arguments):
-        begin(*arguments)
-        (output / unfinished).symlink_to("/dev/full")
+    @contextlib.contextmanager
+    def write_on_full_disk(path):
+        with write(path) as unfinished:
+            if path.name == "train-00002-of-00004.tfrecord":
+                unfinished.symlink_to("/dev/full")
+            yield unfinished
 
-    monkeypatch.setattr(records, "_begin", begin_on_full_disk)
+    monkeypatch.setattr(records, "write_atomically", write_on_full_disk)
     with pytest.raises(
         OSError,
         match="train-00002-of-00004.tfrecord cannot be written: .*No space",
@@ -250,9 +257,11 @@ def test_a_write_that_stopped_resumes(tree, output, tmp_path, monkeypatch):
     ):
         open_images(output)
     kept = [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))]
-    # What a killed process leaves
-    (output / ".train-00002-of-00004.tfrecord.1").write_bytes(b"half a shard")
-    monkeypatch.setattr(records, "_begin", begin)
+    monkeypatch.undo()
+    with subprocess.Popen(["true"]) as killed:
+        killed.wait()
+    left = output / f".stratonet-{platform.node()}-{killed.pid}-{uuid4().hex}"
+    left.write_bytes(b"half a shard")
     write_records(tree, output, 28, per_shard=4, report=silent)
     assert [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))][
         :2

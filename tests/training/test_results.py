@@ -29,6 +29,9 @@ from training.export import export_run  # noqa: E402
 from training.start import build_classifier, load_variables  # noqa: E402
 from training.trainer import train  # noqa: E402
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -58,7 +61,7 @@ def test_evaluation_of_a_run_is_that_of_its_best_epoch(run):
 def test_evaluation_needs_a_run_and_its_classes(run, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no run"):
         evaluate_run(tmp_path, run[1])
-    with pytest.raises(ValueError, match="knows 3 classes"):
+    with pytest.raises(ValueError, match="was trained on 3 classes"):
         evaluate_run(run[0], make_images(tmp_path / "other", classes=4, train=1, val=1))
 
 

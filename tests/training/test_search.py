@@ -26,6 +26,9 @@ from training.config import Config  # noqa: E402
 from training.search import search  # noqa: E402
 from training.search_worker import list_environments  # noqa: E402
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 RANGES = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "batch": {"choices": [4, 8]},

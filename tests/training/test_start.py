@@ -62,6 +62,7 @@ def config(**changes):
     )
 
 
+@pytest.mark.slow
 def test_weights_file_starts_a_network_that_computes_the_same(
     weights_file, small, images
 ):
@@ -76,6 +77,7 @@ def test_weights_file_starts_a_network_that_computes_the_same(
         )
 
 
+@pytest.mark.slow
 def test_batch_normalisation_has_its_statistics_again(weights_file, images):
     """In training, batches are normalised by their own statistics.
 
@@ -96,6 +98,7 @@ def test_batch_normalisation_has_its_statistics_again(weights_file, images):
         )
 
 
+@pytest.mark.slow
 def test_weights_file_is_trained_on(weights_file, tmp_path):
     """As the command does it.
 
@@ -138,6 +141,7 @@ def test_weights_that_are_not_there(images):
         load_start_weights(build_classifier(chosen, 3), chosen, lambda: images)
 
 
+@pytest.mark.slow
 def test_published_weights_start_a_classifier_of_its_own(
     published, tmp_path, monkeypatch, data
 ):
@@ -154,6 +158,7 @@ def test_published_weights_start_a_classifier_of_its_own(
     assert model.output_shape == (None, 20)
 
 
+@pytest.mark.slow
 def test_run_starts_another_with_other_classes(tmp_path):
     three, four = (
         make_images(tmp_path / str(classes), classes, train=4, val=2)

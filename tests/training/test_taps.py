@@ -163,6 +163,7 @@ def plate(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
     table = compare_taps(plate, "stratonet50", tmp_path / "new" / "folder")
     card = read_card("stratonet50")
@@ -190,6 +191,7 @@ def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
     pd.testing.assert_frame_equal(again, table)
 
 
+@pytest.mark.slow
 def test_sites_are_averaged_to_wells(plate, net):
     wells, features = module.read_controls(plate, net)
     assert not wells.well.duplicated().any()
@@ -236,6 +238,7 @@ def labels(plate):
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change, told",
     [
@@ -275,12 +278,14 @@ def test_an_image_that_cannot_be_read_is_named(labels, tmp_path):
         compare_taps(tmp_path, "stratonet50", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_is_named(plate, tmp_path):
     (tmp_path / "taps.csv").mkdir()
     with pytest.raises(OSError, match="taps.csv cannot be written"):
         compare_taps(plate, "stratonet50", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_real_plate(data, tmp_path):
     table = compare_taps(data / "bbbc013", "stratonet50", tmp_path)
     assert (table.balanced_accuracy >= 0.95).all() and (table.distance_p < 0.01).all()

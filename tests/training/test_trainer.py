@@ -31,6 +31,9 @@ from training.config import Config  # noqa: E402
 from training.steps import choose_strategy, compute_learning_rate  # noqa: E402
 from training.trainer import TrainingStopped, train  # noqa: E402
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):

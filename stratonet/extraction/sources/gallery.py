@@ -45,6 +45,7 @@ class GallerySource:
             A name such as ``jump:source_8/J3/A1170384``.
         """
         name = source.location
+        # What begins so but goes on otherwise is a mistake, not another kind of source.
         if not name.startswith(PREFIX):
             raise NotMine
         match = re.fullmatch(rf"{PREFIX}(source_\w+)/([^/]+)/([^/]+)", name)

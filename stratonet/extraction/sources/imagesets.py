@@ -209,6 +209,7 @@ def choose_channels(
                 new_names.append(image_column(kind, new))
     # Label images belong to image sets, not to channels: they stay.
     labels = [image_column(LABELS, name) for name in list_image_channels(frame, LABELS)]
+    # By position, not by renaming: new names may be old names of other channels.
     chosen = frame[[*old_names, *labels]]
     chosen.columns = [*new_names, *labels]
     return chosen

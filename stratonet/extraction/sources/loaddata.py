@@ -176,6 +176,7 @@ def _check_table(
             f"{location} has no rows. Received the columns"
             f" {shorten_list(received)}. Is it the right table?"
         )
+    # All else may be missing; without these a row has no place in the destination.
     empty = table[[PLATE, WELL]].isna().any(axis=1)
     if empty.any():
         row = _name_row(empty.idxmax())
@@ -237,6 +238,7 @@ def _check_duplicates(path: str, frame: pd.DataFrame) -> None:
     repeated = planes[named & planes.duplicated(keep=False)]
     if repeated.empty:
         return
+    # The first two suffice: who sees them knows what to look for.
     rows = list(repeated.itertuples(index=False, name=None))
     first = repeated.index[0] + 1
     second = repeated.index[rows.index(rows[0], 1)] + 1

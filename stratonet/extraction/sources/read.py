@@ -68,6 +68,7 @@ def read_source(
 
 
 def _ask_sources(source: ImageSource) -> ImageSets:
+    # The first that does not refuse: a table is not tried as a folder after an error.
     for reader in SOURCES:
         try:
             return reader.read(source)

@@ -101,7 +101,13 @@ def _decode_parquet(content: bytes) -> pd.DataFrame:
 
     table = parquet.read_table(io.BytesIO(content))
     # pandas' metadata would make an index of a column that is needed as one.
-    return table.to_pandas(ignore_metadata=True)
+    frame = table.to_pandas(ignore_metadata=True)
+    # Evenly spaced numbers that were an index stand in the metadata alone.
+    for index in (table.schema.pandas_metadata or {}).get("index_columns", ()):
+        if isinstance(index, dict) and index["name"] is not None:
+            values = range(index["start"], index["stop"], index["step"])
+            frame.insert(0, index["name"], values)
+    return frame
 
 
 def _convert_to_text(values: pd.Series) -> pd.Series:

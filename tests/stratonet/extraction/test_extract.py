@@ -21,6 +21,7 @@ import stratonet_cli
 from stratonet import StratoNet, __version__
 from stratonet.crops import crop_square
 from stratonet.extraction import Shard, WholeImages, extract
+from stratonet.extraction.command import INCOMPLETE
 from stratonet.extraction.measure import measure_unit, prepare_unit, read_unit
 from stratonet.extraction.recipe import ObjectsFromCenters, Recipe
 from stratonet.extraction.sources.imagesets import ImageSource
@@ -97,6 +98,7 @@ def test_images_that_a_folder_has_beside_are_counted(plates, tmp_path, capsys):
     assert len(read_features(tmp_path / "out")) == 12
 
 
+@pytest.mark.slow
 def test_one_row_an_image_set_with_its_metadata_and_the_features_of_the_network(
     plates, tmp_path, small
 ):
@@ -185,6 +187,7 @@ sys.exit(stratonet_cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert call(plates, "--output", whole) == 0
@@ -210,6 +213,7 @@ def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp
     }
 
 
+@pytest.mark.slow
 def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
     assert call(plates, "--output", tmp_path / "whole") == 0
     whole = values(read_features(tmp_path / "whole"))
@@ -275,7 +279,7 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
     table = pd.read_csv(plates, dtype=str)
     table.loc[11, "FileName_OrigER"] = None
     table.to_csv(plates, index=False)
-    assert call(plates, "--output", out) == stratonet_cli.DAMAGED
+    assert call(plates, "--output", out) == INCOMPLETE
     assert "Incomplete   6 image sets (see Metadata_Error)" in capsys.readouterr().out
 
     whole, frame = read_features(whole), read_features(out)
@@ -302,7 +306,7 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
             else:
                 assert frame.loc[row, names].equals(whole.loc[row, names])
 
-    assert call(plates, "--output", out) == stratonet_cli.DAMAGED, (
+    assert call(plates, "--output", out) == INCOMPLETE, (
         "what was measured before counts too"
     )
     strict = tmp_path / "strict"
@@ -396,6 +400,7 @@ def test_the_name_of_a_unit_stays():
     assert names == ["A01.8806ce28d8f7", "A01.5c10f558dea5"]
 
 
+@pytest.mark.slow
 def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
     table = pd.read_csv(plates, dtype=str)
     half = tmp_path / "half.csv"
@@ -442,7 +447,7 @@ def test_one_row_an_object(kind, plates, tmp_path, small):
     )
     frame = read_features(tmp_path / "out")
     if kind == "labels":
-        assert status == stratonet_cli.DAMAGED
+        assert status == INCOMPLETE
         lost = frame[frame.Metadata_Error.notna()]
         assert (
             len(lost) == 1
@@ -526,10 +531,7 @@ def test_frames_of_stacks_are_measured_one_by_one(tmp_path, small):
     )
     table["FileName_DNA"], table["Frame_DNA"] = "stack.tif", range(5)
     table.to_csv(tmp_path / "stacks.csv", index=False)
-    assert (
-        call(tmp_path / "stacks.csv", "--output", tmp_path / "out")
-        == stratonet_cli.DAMAGED
-    )
+    assert call(tmp_path / "stacks.csv", "--output", tmp_path / "out") == INCOMPLETE
     frame = read_features(tmp_path / "out")
     assert np.array_equal(
         frame[feature_columns(frame)].to_numpy()[:4], small.features(stack)
@@ -600,6 +602,7 @@ def test_a_library_error_names_the_parameter(plates, tmp_path):
         extract([signed, public], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_its_name(plates):
     done = run(plates, "--output", "/dev/full/out")
     assert (

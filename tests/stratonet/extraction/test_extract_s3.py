@@ -17,6 +17,7 @@ from screens import TAP, screen, values, write
 
 import stratonet_cli
 from stratonet.extraction import ImageSource, extract
+from stratonet.extraction.command import INCOMPLETE
 from stratonet.tables import read_features
 
 CHANNELS = ("AGP", "DNA", "ER", "Mito", "RNA")
@@ -77,6 +78,7 @@ def call(*arguments):
     return stratonet_cli.main(command(*arguments)[3:])
 
 
+@pytest.mark.slow
 def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     gallery, s3, tmp_path
 ):
@@ -105,7 +107,7 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert call(*PLATES, "--output", "s3://features/out") == stratonet_cli.DAMAGED
+    assert call(*PLATES, "--output", "s3://features/out") == INCOMPLETE
     measured = [
         path for method, path, _ in s3.requests if method == "PUT" and "_units" in path
     ]
@@ -140,7 +142,7 @@ def test_the_bucket_is_public_and_connections_fail_for_a_moment(
         s3.fail(SLOW_DOWN, "HTS_A01_s2", times=3),
         s3.fail(RESET, "HTS_B02", times=2),
     ]
-    assert call(PLATES[0], "--output", tmp_path / "out") == stratonet_cli.DAMAGED
+    assert call(PLATES[0], "--output", tmp_path / "out") == INCOMPLETE
     assert [error.happened for error in errors] == [3, 2]
     frame = read_features(tmp_path / "out")
     assert frame.Metadata_Error.notna().sum() == 1
@@ -153,6 +155,7 @@ def test_the_bucket_is_public_and_connections_fail_for_a_moment(
     assert not any(secret in told + content for secret in SECRETS)
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_reached_stops_the_run_at_once_and_keeps_what_was_done(
     s3, tmp_path, capsys
 ):

@@ -27,6 +27,7 @@ def saved(function, name):
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_same_pixels_as_cellprofiler(tmp_path, data):
     """Five channels with their functions, and small images and functions of every kind.
 

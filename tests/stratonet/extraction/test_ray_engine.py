@@ -12,6 +12,9 @@ from stratonet.extraction import RayEngine, extract
 from stratonet.extraction.checks import check_engine
 from stratonet.tables import feature_columns, read_features
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster():

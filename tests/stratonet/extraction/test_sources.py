@@ -121,6 +121,15 @@ def test_parquet_keeps_its_types_but_for_what_names_an_image_set(tmp_path):
     )
 
 
+def test_an_index_of_evenly_spaced_numbers_is_read(tmp_path):
+    path = tmp_path / "table.parquet"
+    table = pd.DataFrame({"Metadata_Well": ["A01", "A02"], "FileName_DNA": ["a", "b"]})
+    # pandas keeps such an index in the metadata of the file, not as a column.
+    table.index = pd.RangeIndex(5, 9, 2, name="Metadata_Plate")
+    table.to_parquet(path)
+    assert read(path).frame.Metadata_Plate.tolist() == ["5", "7"]
+
+
 @pytest.mark.parametrize(
     "path, file, url, expected",
     [

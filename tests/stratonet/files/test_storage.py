@@ -184,6 +184,7 @@ def test_a_part_of_another_version_is_not_read(s3):
             file.read(1)
 
 
+@pytest.mark.slow
 def test_a_reader_sees_no_half_of_a_file(folder):
     url, seen = f"{folder}/half", []
     code = (
@@ -572,6 +573,7 @@ def test_web_servers_say_what_is_wrong(s3, status, kind):
         Storage().read(f"{s3.endpoint}/plates/gone.tif?X-Sig=1")
 
 
+@pytest.mark.slow
 def test_no_error_tells_a_secret(s3, new, monkeypatch):
     token, password, signature = "TOKEN0STRATONET", "pass0word", "signature0x"
 
@@ -652,6 +654,7 @@ def test_no_error_tells_a_secret(s3, new, monkeypatch):
         silent(Storage, endpoint)
 
 
+@pytest.mark.slow
 def test_it_travels_without_credentials_and_lists_at_once_what_others_write(s3):
     place = Storage(s3.endpoint, "eu-west-1")
     assert place.list("s3://plates/new") == []

@@ -304,6 +304,7 @@ def test_pycytominer_with_the_names_given(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_wide_files_are_read_into_one_block(tmp_path):
     names = feature_names(StratoNet.load().taps, ["DNA", "ER", "RNA", "AGP", "Mito"])
     for number in range(3):

@@ -58,6 +58,7 @@ def value(found, features, classifier, test="as found", metric="accuracy", avera
     return table.loc[(features, classifier, test, metric, average)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_perfect_features(found, classifier):
     for test in ("as found", "balanced"):
@@ -72,6 +73,7 @@ def test_perfect_features(found, classifier):
     ).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_random_features_are_at_chance(found, classifier):
     # 120 wells of 3 classes: the share found by chance has a standard error of 0.043.
@@ -110,6 +112,7 @@ def test_scores_are_those_of_scikit_learn(found, features, classifier, test):
     )
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_drawn_wells(found, wells):
     """Against a bootstrap of whole wells, within classes, one draw at a time."""
     hits = (found.predicted["half", "SVM"] == found.labels).astype(float)
@@ -145,6 +148,7 @@ def test_differences_are_paired(found):
     assert len(table) == 9
 
 
+@pytest.mark.slow
 def test_features_that_are_the_same_do_not_differ(wells, sets):
     found = evaluate(
         {"one": sets["half"], "again": sets["half"]},
@@ -162,6 +166,7 @@ def test_folds_are_the_same_for_all_and_hold_wells_together(found, wells):
     assert (counts == 5).all()
 
 
+@pytest.mark.slow
 def test_features_of_the_well_itself_tell_nothing(wells, rng):
     """Each well has a mark of its own, the same in both sites.
 
@@ -266,6 +271,7 @@ def test_shares_of_votes(found):
     )
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same(wells, sets):
     first, again = (
         evaluate(sets["half"], wells.label, groups=wells.well, n_folds=3).scores()

@@ -78,6 +78,7 @@ def sheets(measured):
     return read_feature_table(measured.parent / "sheets", "CellProfiler")
 
 
+@pytest.mark.slow
 def test_cellprofilers_sheets_by_well(measured, sheets):
     assert sheets.name == "CellProfiler"
     assert sheets.feature_set_id == ""

@@ -74,6 +74,7 @@ def test_perfect_profiles_score_one():
     assert found.n.tolist() == found.of.tolist() == [16, 16, 16, 16, 4, 4, 24, 24]
 
 
+@pytest.mark.slow
 def test_random_profiles_score_chance():
     rng = np.random.default_rng(1)
     wells, control = layout(compounds=40, replicates=2)
@@ -305,6 +306,7 @@ def test_positions_that_are_seen():
         assert (found.value["position retrieved"] > 0.5) == (strength > 0)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_computed_is_explained():
     wells, control = layout()
     values = np.random.default_rng(4).normal(size=(len(wells), 5))
@@ -374,6 +376,7 @@ def test_same_again_quiet_and_nothing_written_to_the_home(tmp_path, monkeypatch,
     assert not any(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plates", [1, 2])
 def test_wide_table_of_treatments_without_an_effect(plates):
     metadata, features, control = draw_sites(

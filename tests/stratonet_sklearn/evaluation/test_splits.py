@@ -115,6 +115,7 @@ def test_what_cannot_be_split(labels, groups, n_folds, message):
         split(labels, groups, n_folds)
 
 
+@pytest.mark.slow
 def test_confounding_is_found(rng):
     rows = plates(n_plates=8, wells=24)
     rows["batch"] = np.where(

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from drawings import assert_readable, tick_labels
 
-from stratonet_sklearn.report.accuracy import draw_differences, draw_scores
+from stratonet_sklearn.report.accuracy import draw_scores
+from stratonet_sklearn.report.differences import draw_differences
 
 METRICS = ["accuracy", "precision", "recall", "F1"]
 

@@ -26,6 +26,7 @@ def votes(plates, names, shape, seed=0):
     return frame[kept].reset_index(drop=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plates", "n_names", "shape", "last"),
     [

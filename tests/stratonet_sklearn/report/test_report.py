@@ -24,6 +24,9 @@ from stratonet_sklearn.report.data import Split, Treatments
 from stratonet_sklearn.report.pictures import read_pictures
 from stratonet_sklearn.report.report import write_report
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 CLASSES = ["mock", "poison", "tonic"]
 
 
@@ -178,8 +181,8 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
     )
     assert len(answer) == 3
     assert answer[0].startswith(
-        f"With Deep features, the SVM classifies {deep:.1%} of the image sets correctly,"
-        " as a mean over the 3 classes (balanced accuracy"
+        f"With Deep features, the SVM classifies {deep:.1%} of the image sets"
+        " correctly, as a mean over the 3 classes (balanced accuracy"
     )
     assert "chance level 33.3%" in answer[0]
     assert (
@@ -485,7 +488,7 @@ def test_wells_to_look_at(folder, tables, rows):
         ),
         ({"label": "mechanism"}, {"leave_out": ["none"]}, {}, "no class none"),
         ({}, {}, {"metadata": "gone.csv"}, "gone.csv is not there"),
-        ({}, {}, {"images": "images.csv"}, "images needs a label"),
+        ({}, {}, {"images": "images.csv"}, "`images` only works with `label`"),
     ],
 )
 def test_what_is_refused(folder, tables, treatments, split, options, message):

@@ -1,0 +1,141 @@
+"""Planes of image sets as small colour pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from stratonet.drawing import get_grey_range
+from stratonet.extraction.sources.imagesets import list_channels, read_image
+from stratonet.files.storage import Storage
+from stratonet.tables.columns import PLATE, SITE, WELL
+
+# The longer side of a picture, in pixels.
+SIDE = 200
+# Colours of one, two and three channels, which those who cannot tell red from green
+# see apart.
+CHANNEL_COLORS = {
+    1: {"grey": (1, 1, 1)},
+    2: {"green": (0, 1, 0), "magenta": (1, 0, 1)},
+    3: {"cyan": (0, 1, 1), "magenta": (1, 0, 1), "yellow": (1, 1, 0)},
+}
+
+
+def choose_channels(image_sets: pd.DataFrame) -> list[str]:
+    """Choose the channels to show: the first three."""
+    return list_channels(image_sets)[: max(CHANNEL_COLORS)]
+
+
+def word_colors(channels: Sequence[str]) -> str:
+    """Word which channel has which colour.
+
+    Examples
+    --------
+    >>> word_colors(["DNA", "ER"])
+    'DNA is green, ER magenta.'
+    """
+    first, *others = zip(channels, CHANNEL_COLORS[len(channels)])
+    words = [" is ".join(first)]
+    words += [f"{channel} {color}" for channel, color in others]
+    return f"{', '.join(words)}."
+
+
+def read_planes(
+    image_sets: pd.DataFrame, storage: Storage, rows: pd.DataFrame
+) -> dict[int, list[np.ndarray]]:
+    """Read the planes of rows, small.
+
+    Parameters
+    ----------
+    image_sets : pandas.DataFrame
+        In normal form.
+    storage : Storage
+        What reads their files.
+    rows : pandas.DataFrame
+        ``Metadata_*`` of image sets or wells; of a well, the first image set is read.
+
+    Returns
+    -------
+    dict of int to list of numpy.ndarray (height, width), float32
+        One per channel, by the index of the row.
+
+    Raises
+    ------
+    OSError, ValueError
+        A row has no image, or one that cannot be read.
+    """
+    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in image_sets]
+    # A single plate may have no name in one of the tables.
+    if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
+        keys.remove(PLATE)
+    # A site is the number 1 in some tables, and the text 1 in others.
+    texts = image_sets.astype({key: str for key in keys}).drop_duplicates(keys)
+    by_key = {
+        tuple(image_set[key] for key in keys): image_set
+        for image_set in texts.to_dict("records")
+    }
+    planes = {}
+    for row, metadata in rows.iterrows():
+        wanted = tuple(str(metadata[key]) for key in keys)
+        if wanted not in by_key:
+            raise ValueError(
+                f"There is no image of {', '.join(wanted)}, which is in a feature"
+                " table."
+            )
+        planes[row] = [
+            _read_small_plane(by_key[wanted], channel, storage)
+            for channel in choose_channels(image_sets)
+        ]
+    return planes
+
+
+def _read_small_plane(
+    image_set: Mapping[str, object], channel: str, storage: Storage
+) -> np.ndarray:
+    plane = read_image(image_set, channel, storage)
+    small = Image.fromarray(plane.astype(np.float32))
+    # A box filter gives means of pixels, which stay within the range of the plane.
+    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return np.asarray(small)
+
+
+def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.ndarray]:
+    """Colour image sets, each channel with one brightness for all.
+
+    Parameters
+    ----------
+    planes : mapping of int to sequence of numpy.ndarray (height, width)
+        The planes of one to three channels, by the number of the row.
+
+    Returns
+    -------
+    dict of int to numpy.ndarray (height, width, 3), uint8
+
+    Examples
+    --------
+    >>> planes = {0: [np.zeros((1, 2))], 1: [np.ones((1, 2))]}
+    >>> color_planes(planes)[1].tolist()
+    [[[255, 255, 255], [255, 255, 255]]]
+    """
+    # Nothing was chosen, if no row was classified.
+    n_channels = len(next(iter(planes.values()), []))
+    # One brightness for all pictures of a channel, so that they can be compared. The
+    # network, by contrast, sees every plane scaled by itself.
+    limits = []
+    for number in range(n_channels):
+        values = [stack[number].ravel() for stack in planes.values()]
+        limits.append(get_grey_range(np.concatenate(values)))
+    colored = {}
+    for row, stack in planes.items():
+        brightness = [
+            # A channel may be dark everywhere.
+            np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
+            for plane, (low, high) in zip(stack, limits)
+        ]
+        colors = np.array(list(CHANNEL_COLORS[n_channels].values()), np.float32)
+        mixed = np.tensordot(np.stack(brightness, axis=-1), colors, 1)
+        colored[row] = (255 * np.clip(mixed, 0, 1)).astype(np.uint8)
+    return colored
