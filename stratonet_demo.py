@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from cellprofiler_plugin import headless
+from stratonet.drawing import get_grey_range
 from stratonet.files.images import read_plane
 from stratonet.tables.wells import ROW_LETTERS, locate_wells
 from stratonet_sklearn import StratoFeatureTransformer
@@ -297,8 +298,7 @@ def draw_plate(
 
 def _draw_plane(axes: Axes, path: str) -> None:
     plane = read_plane(path)
-    # As the networks see it: a few hot pixels would make all else black.
-    low, high = np.percentile(plane, [0.1, 99.9])
+    low, high = get_grey_range(plane)
     axes.imshow(plane, "gray", vmin=low, vmax=high)
     axes.set_axis_off()
 

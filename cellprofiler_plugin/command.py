@@ -28,7 +28,9 @@ def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     command.set_defaults(run=_run_cellprofiler)
-    _add_cellprofiler_options(command.add_argument_group("as cellprofiler takes them"))
+    group = command.add_argument_group("as cellprofiler takes them")
+    _add_cellprofiler_options(group)
+    _add_image_set_options(group)
     _add_process_options(command.add_argument_group("processes"))
 
 
@@ -69,26 +71,6 @@ def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
         help="one file or URL per line, for the module Images",
     )
     group.add_argument(
-        "-f",
-        "--first-image-set",
-        type=int,
-        metavar="N",
-        help="first image set to run, counted from 1",
-    )
-    group.add_argument(
-        "-l",
-        "--last-image-set",
-        type=int,
-        metavar="N",
-        help="last image set to run",
-    )
-    group.add_argument(
-        "-g",
-        "--group",
-        metavar="KEY=VALUE,...",
-        help="only this group of a grouped pipeline",
-    )
-    group.add_argument(
         "--plugins-directory",
         type=absolute,
         metavar="DIR",
@@ -108,6 +90,30 @@ def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
         "--always-continue",
         action="store_true",
         help="skip image sets with an error",
+    )
+
+
+def _add_image_set_options(group: argparse._ArgumentGroup) -> None:
+    """Options of ``cellprofiler -c -r`` that choose image sets."""
+    group.add_argument(
+        "-f",
+        "--first-image-set",
+        type=int,
+        metavar="N",
+        help="first image set to run, counted from 1",
+    )
+    group.add_argument(
+        "-l",
+        "--last-image-set",
+        type=int,
+        metavar="N",
+        help="last image set to run",
+    )
+    group.add_argument(
+        "-g",
+        "--group",
+        metavar="KEY=VALUE,...",
+        help="only this group of a grouped pipeline",
     )
 
 

@@ -114,8 +114,7 @@ def gather_image_sets(
         return 0
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
-    for name, value in ids.items():
-        keys[name] = [value] * count
+    keys.update({name: [value] * count for name, value in ids.items()})
     write_wide_table(path, _make_tables(image_sets, keys, names))
     shutil.rmtree(Path(folder) / object_name)
     return count

@@ -11,11 +11,15 @@ from stratonet.extras import name_missing_extra
 with name_missing_extra("Drawing", "evaluate"):
     from matplotlib.figure import Figure
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
 
 DPI = 110
+# A few hot pixels would make all else black.
+SHOWN_PERCENTILES = (0.1, 99.9)
 WIDTH = 10  # inches
 TITLE_WIDTH = 115  # characters in a line of a figure's title
 # Okabe and Ito's colours, which those who cannot tell red from green see apart (Color
@@ -192,3 +196,25 @@ def strip_axes(axes: Axes, grid: str | None = None) -> None:
     if grid:
         axes.grid(axis=grid, color="0.88", linewidth=0.6)
         axes.set_axisbelow(True)
+
+
+def get_grey_range(pixels: np.ndarray) -> tuple[float, float]:
+    """Return the grey values that are shown as black and as white.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Of any shape.
+
+    Returns
+    -------
+    tuple of float
+
+    Examples
+    --------
+    >>> low, high = get_grey_range(np.arange(1001))
+    >>> round(low), round(high)
+    (1, 999)
+    """
+    low, high = np.percentile(pixels, SHOWN_PERCENTILES)
+    return float(low), float(high)

@@ -240,4 +240,5 @@ def _read_cpu_seconds() -> _CpuSeconds:
 
 def _percent_busy(began: Sequence[float], ended: Sequence[float]) -> float:
     busy, total = (after - before for before, after in zip(began, ended))
-    return 100 * busy / total if total > 0 else 0.0
+    # Ticks of a busy core are rounded: the share may come out a hair over 100.
+    return min(100 * busy / total, 100.0) if total > 0 else 0.0

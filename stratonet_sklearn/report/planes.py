@@ -8,16 +8,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from stratonet.drawing import get_grey_range
 from stratonet.extraction.sources.imagesets import list_channels, read_image
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import PLATE, SITE, WELL
 
 # The longer side of a picture, in pixels.
 SIDE = 200
-# One brightness for all pictures of a channel, so that they can be compared: from the
-# darkest to the brightest pixels of all. The network, by contrast, sees every plane
-# scaled by itself.
-PERCENTILES = (0.1, 99.9)
 # Colours of one, two and three channels, which those who cannot tell red from green
 # see apart.
 CHANNEL_COLORS = {
@@ -125,10 +122,12 @@ def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.nda
     """
     # Nothing was chosen, if no row was classified.
     n_channels = len(next(iter(planes.values()), []))
+    # One brightness for all pictures of a channel, so that they can be compared. The
+    # network, by contrast, sees every plane scaled by itself.
     limits = []
     for number in range(n_channels):
         values = [stack[number].ravel() for stack in planes.values()]
-        limits.append(np.percentile(np.concatenate(values), PERCENTILES))
+        limits.append(get_grey_range(np.concatenate(values)))
     colored = {}
     for row, stack in planes.items():
         brightness = [

@@ -155,6 +155,7 @@ def test_image_sets_of_another_run_are_forgotten_and_the_oldest_too(net, monkeyp
     assert list(frame.strato_features) == [8, 9]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 4, 40])
 @pytest.mark.parametrize("both", [False, True])
 def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):

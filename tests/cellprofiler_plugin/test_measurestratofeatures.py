@@ -319,6 +319,7 @@ def workspace_of(pipeline, **images):
     )
 
 
+@pytest.mark.slow
 def test_overlapping_objects_keep_what_they_share(field):
     step = measure(
         "DNA",

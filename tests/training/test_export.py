@@ -33,6 +33,7 @@ def keras_features(model, planes, card):
     )
 
 
+@pytest.mark.slow
 def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
     net = StratoNet.load(taps=[tap.layer for tap in StratoNet.load().card.taps])
     model = build_network(50, "eca", taps=[tap.layer for tap in net.taps])

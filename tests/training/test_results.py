@@ -29,6 +29,9 @@ from training.export import export_run  # noqa: E402
 from training.start import build_classifier, load_variables  # noqa: E402
 from training.trainer import train  # noqa: E402
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -46,7 +49,6 @@ def weights(run, tmp_path_factory):
     return path, export_run(run[0], path, version="2.1.0", licence="CC0")
 
 
-@pytest.mark.slow
 def test_evaluation_of_a_run_is_that_of_its_best_epoch(run):
     folder, images = run
     result = json.loads((folder / "result.json").read_text())
@@ -184,7 +186,6 @@ def efficientnet(tmp_path_factory):
     return folder, config
 
 
-@pytest.mark.slow
 def test_keras_application_is_trained_and_exported(efficientnet, rng):
     folder, config = efficientnet
     net = StratoNet.load(folder / "efficientnet.onnx")

@@ -26,6 +26,9 @@ from training.config import Config  # noqa: E402
 from training.search import search  # noqa: E402
 from training.search_worker import list_environments  # noqa: E402
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 RANGES = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "batch": {"choices": [4, 8]},
@@ -73,7 +76,6 @@ def killed(images, tmp_path_factory):
     return place / "search", table
 
 
-@pytest.mark.slow
 def test_killed_search_goes_on_in_its_folders(killed):
     folder, table = killed
     assert sorted(path.name for path in folder.glob("trial-*")) == [
@@ -127,7 +129,6 @@ def test_images_are_checked_once(killed):
     assert "checking" not in (folder / "trial-0002" / "output.txt").read_text()
 
 
-@pytest.mark.slow
 def test_full_disk_ends_the_search_and_a_poor_trial_only_itself(images, tmp_path):
     config = dataclasses.replace(
         CONFIG, search={"learning_rate": {"choices": [1e-3, 1e30]}}
@@ -156,7 +157,6 @@ def test_full_disk_ends_the_search_and_a_poor_trial_only_itself(images, tmp_path
     assert "loss became" in table["reason"][6]
 
 
-@pytest.mark.slow
 def test_same_seed_draws_the_same_trials_also_when_it_was_killed(tmp_path):
     def parameters(folder, killed):
         folder.mkdir()

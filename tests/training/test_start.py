@@ -77,6 +77,7 @@ def test_weights_file_starts_a_network_that_computes_the_same(
         )
 
 
+@pytest.mark.slow
 def test_batch_normalisation_has_its_statistics_again(weights_file, images):
     """In training, batches are normalised by their own statistics.
 
@@ -140,6 +141,7 @@ def test_weights_that_are_not_there(images):
         load_start_weights(build_classifier(chosen, 3), chosen, lambda: images)
 
 
+@pytest.mark.slow
 def test_published_weights_start_a_classifier_of_its_own(
     published, tmp_path, monkeypatch, data
 ):

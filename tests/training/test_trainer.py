@@ -31,6 +31,9 @@ from training.config import Config  # noqa: E402
 from training.steps import choose_strategy, compute_learning_rate  # noqa: E402
 from training.trainer import TrainingStopped, train  # noqa: E402
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
@@ -109,7 +112,6 @@ def test_plateau_reducer():
     )
 
 
-@pytest.mark.slow
 def test_run_learns_and_keeps_everything(finished):
     run, printed = finished
     rows = log_of(run)
@@ -138,7 +140,6 @@ def test_run_learns_and_keeps_everything(finished):
     assert Config.read(run / "config.json") == Config.from_values(SMALL)
 
 
-@pytest.mark.slow
 def test_run_killed_in_the_middle_ends_with_the_same_numbers(
     finished, images, tmp_path, capsys
 ):
@@ -156,7 +157,6 @@ def test_run_killed_in_the_middle_ends_with_the_same_numbers(
                 np.testing.assert_array_equal(received[key], expected[key], err_msg=key)
 
 
-@pytest.mark.slow
 def test_finished_run_again_does_nothing_but_say_so(finished, images, capsys):
     run, _ = finished
     before = (run / "state.npz").stat().st_mtime_ns
@@ -211,7 +211,6 @@ def two_cpus():
     return done.stdout.strip().splitlines()
 
 
-@pytest.mark.slow
 def test_two_replicas_give_the_loss_of_one(two_cpus):
     one, two = ([float(word) for word in line.split()] for line in two_cpus[-2:])
     assert (one[0], two[0]) == (1, 2)
@@ -222,7 +221,6 @@ def test_two_replicas_give_the_loss_of_one(two_cpus):
     assert one[3] < one[1]
 
 
-@pytest.mark.slow
 def test_two_machines_make_one_run(images, finished, tmp_path):
     ports = []
     for _ in range(2):
@@ -269,7 +267,6 @@ def test_machines_need_their_variable(monkeypatch):
         choose_strategy("two")
 
 
-@pytest.mark.slow
 def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypatch):
     rates = [1e-3, 1e30, 1e30]
     monkeypatch.setattr(
@@ -287,7 +284,6 @@ def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypat
     assert len(log_of(tmp_path / "run")) == 1
 
 
-@pytest.mark.slow
 def test_full_disk_keeps_the_checkpoint_before(images, tmp_path):
     config, run = write_config(tmp_path / "small.json", epochs=1), tmp_path / "run"
     with limit_file_size(200_000), pytest.raises(SystemExit) as stopped:
@@ -312,12 +308,10 @@ def test_another_configuration_is_refused(finished, images):
         train(Config.from_values({**SMALL, "batch": 4}), images, run)
 
 
-@pytest.mark.slow
 def test_batch_that_cannot_be_dealt_out(two_cpus):
     assert "batch must be a multiple of the 2 devices. Received: 15" in two_cpus
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(images, tmp_path, precision):
     config = Config.from_values(

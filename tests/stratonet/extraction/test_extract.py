@@ -187,6 +187,7 @@ sys.exit(stratonet_cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert call(plates, "--output", whole) == 0

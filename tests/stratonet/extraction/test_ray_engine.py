@@ -12,6 +12,9 @@ from stratonet.extraction import RayEngine, extract
 from stratonet.extraction.checks import check_engine
 from stratonet.tables import feature_columns, read_features
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -29,7 +32,6 @@ def cluster():
     cluster.shutdown()
 
 
-@pytest.mark.slow
 def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     files, table = screen(wells=[f"A{number:02d}" for number in range(1, 13)])
     del files["images/P1/Images/HTS_A02_s1_w1.tif"]
@@ -75,7 +77,6 @@ def test_the_ray_engine_keeps_its_contract(cluster, tmp_path):
     check_engine(RayEngine(), tmp_path)
 
 
-@pytest.mark.slow
 def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
     files, table = screen(plates=("P1",))
     files["images/P1/Images/HTS_B01_s2_w2.tif"] = b"nothing"

@@ -73,6 +73,7 @@ def test_perfect_features(found, classifier):
     ).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_random_features_are_at_chance(found, classifier):
     # 120 wells of 3 classes: the share found by chance has a standard error of 0.043.

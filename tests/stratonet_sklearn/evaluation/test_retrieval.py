@@ -376,6 +376,7 @@ def test_same_again_quiet_and_nothing_written_to_the_home(tmp_path, monkeypatch,
     assert not any(tmp_path.iterdir()) and capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plates", [1, 2])
 def test_wide_table_of_treatments_without_an_effect(plates):
     metadata, features, control = draw_sites(

@@ -24,6 +24,9 @@ from stratonet_sklearn.report.data import Split, Treatments
 from stratonet_sklearn.report.pictures import read_pictures
 from stratonet_sklearn.report.report import write_report
 
+# What all its tests share takes long.
+pytestmark = pytest.mark.slow
+
 CLASSES = ["mock", "poison", "tonic"]
 
 
@@ -128,7 +131,6 @@ def numbers(folder, page):
     return lambda name: pd.read_csv(folder / "out" / "numbers" / f"{name}.csv")
 
 
-@pytest.mark.slow
 def test_scores_are_those_of_the_predictions(numbers):
     predictions, scores = numbers("predictions"), numbers("scores")
     assert len(predictions) == 192
@@ -302,7 +304,6 @@ def test_the_page_says_what_was_done(page, rows):
     assert "Caution" not in page
 
 
-@pytest.mark.slow
 def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
     """Each class on plates of its own."""
     deep = pd.read_parquet(tables["Deep"])
@@ -341,7 +342,6 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
         )
 
 
-@pytest.mark.slow
 def test_without_a_label_features_are_described(folder, tables):
     page = write_report(tables, folder / "described", progress=False).read_text()
     assert "No column of classes was given (label)" in page
@@ -349,7 +349,6 @@ def test_without_a_label_features_are_described(folder, tables):
     assert figures == {"variance", "map", "correlation"}
 
 
-@pytest.mark.slow
 def test_an_older_report_leaves_nothing_behind(folder, tables):
     out = folder / "twice"
     (out / "figures").mkdir(parents=True)
@@ -378,7 +377,6 @@ def test_few_rows(folder, tables, rows):
     assert "The first two principal components" in page.read_text()
 
 
-@pytest.mark.slow
 def test_few_wells_are_never_significant(folder, tables, rows):
     """Two random features of 6 wells are in the same order once in 720 pairs.
 
@@ -399,7 +397,6 @@ def test_few_wells_are_never_significant(folder, tables, rows):
     assert not found.significant.any()
 
 
-@pytest.mark.slow
 def test_wells_to_look_at(folder, tables, rows):
     """Wells of poison are bright in one channel."""
     images = rows.drop_duplicates(["Metadata_Plate", "Metadata_Well"]).drop(
@@ -539,7 +536,6 @@ def test_a_figure_that_cannot_be_written_leaves_the_earlier_report_whole(
     assert after == before
 
 
-@pytest.mark.slow
 def test_what_fails_late_is_said_in_the_page(folder, tables):
     """A well that is a control in one of its sites, and images that are not there."""
     deep = pd.read_parquet(tables["Deep"])
@@ -573,7 +569,6 @@ def test_one_row(folder, tables):
         )
 
 
-@pytest.mark.slow
 def test_the_command(folder, tables, capsys):
     given = [
         "evaluate",
