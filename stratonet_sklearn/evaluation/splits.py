@@ -79,18 +79,7 @@ def split(
         # Each group is left out once. Every class is in two groups or more: each
         # training set has it.
         return pd.factorize(groups, sort=True)[0]
-    groups_of_classes = groups.groupby(labels).nunique()
-    # With more folds, there would be no class that all of them can test.
-    n_folds = min(n_folds, groups_of_classes.max())
-    folds = _draw_folds(labels, groups, n_folds, seed)
-    if folds is None:
-        rarest = groups_of_classes.idxmin()
-        raise ValueError(
-            f"{rarest} is in {groups_of_classes.min()} of {groups.nunique()} groups,"
-            f" and {n_folds} folds always leave a training set without it. Ask for"
-            " fewer folds, leave it out, or group by something smaller."
-        )
-    return folds
+    return _draw_folds(labels, groups, n_folds, seed)
 
 
 def _check_rows(labels: pd.Series, groups: pd.Series, n_folds: int) -> None:
@@ -145,8 +134,11 @@ def _check_classes(labels: pd.Series, groups: pd.Series) -> None:
 
 def _draw_folds(
     labels: pd.Series, groups: pd.Series, n_folds: int, seed: int
-) -> np.ndarray | None:
-    """Draw folds until every training set has every class; None if none is found."""
+) -> np.ndarray:
+    """Draw folds until every training set has every class."""
+    groups_of_classes = groups.groupby(labels).nunique()
+    # With more folds, there would be no class that all of them can test.
+    n_folds = min(n_folds, groups_of_classes.max())
     rng = np.random.default_rng(seed)
     numbers = pd.factorize(groups)[0]
     for _ in range(ATTEMPTS):
@@ -157,7 +149,12 @@ def _draw_folds(
         folds = _make_folds(labels, shuffled, n_folds)
         if _has_all_classes(labels, folds, n_folds):
             return folds
-    return None
+    rarest = groups_of_classes.idxmin()
+    raise ValueError(
+        f"{rarest} is in {groups_of_classes.min()} of {groups.nunique()} groups, and"
+        f" {n_folds} folds always leave a training set without it. Ask for fewer folds,"
+        " leave it out, or group by something smaller."
+    )
 
 
 def _make_folds(labels: pd.Series, groups: np.ndarray, n_folds: int) -> np.ndarray:
