@@ -357,6 +357,7 @@ def test_overlapping_objects_keep_what_they_share(field):
     assert measured.get_measurement("Cells", "ImageNumber").tolist() == [1, 1]
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn_from_what_the_run_has_kept(field):
     step = measure("DNA", where="Both", objects="Cells", crop_size="32", taps="low")
     step.show_window = True

@@ -116,6 +116,7 @@ def test_the_package_starts_in_less_than_a_second():
     assert min(float(run(code)) for _ in range(2)) < 1
 
 
+@pytest.mark.slow
 def test_tables_hand_on_what_users_import():
     pytest.importorskip("pandas")
     code = """

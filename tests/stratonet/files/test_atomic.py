@@ -251,6 +251,7 @@ def test_what_a_lock_file_holds_does_not_matter(tmp_path, filelock, content):
             pass
 
 
+@pytest.mark.slow
 def test_one_of_many_that_start_at_once_gets_the_folder(tmp_path, filelock):
     code = (
         "print('ready', flush=True)\n"

@@ -50,6 +50,7 @@ def test_few_rows_are_shown_by_their_components(rng):
     assert np.array_equal(one[:, 0], positions[:, 0]) and not one[:, 1].any()
 
 
+@pytest.mark.slow
 def test_a_map_is_the_same_again(rng):
     positions = rng.normal(size=(FEWEST_FOR_UMAP + 5, 3))
     first = compute_map(positions, seed=3)

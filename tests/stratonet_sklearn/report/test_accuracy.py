@@ -15,6 +15,7 @@ def list_names(evaluation):
     return (list(dict.fromkeys(names)) for names in zip(*evaluation.predicted))
 
 
+@pytest.mark.slow
 def test_bars_are_the_scores(evaluation):
     scores = evaluation.scores()
     figure = draw_scores(scores, 1 / len(evaluation.classes))
@@ -49,12 +50,14 @@ def test_bars_are_the_scores(evaluation):
     assert len(hatches) == len(sets)
 
 
+@pytest.mark.slow
 def test_a_value_outside_of_its_interval(evaluation):
     scores = evaluation.scores()
     scores["low"] = scores.value + 0.01
     draw_scores(scores, 0.1).canvas.draw()
 
 
+@pytest.mark.slow
 def test_differences_are_drawn_with_their_intervals(evaluation):
     frame = evaluation.differences()
     sets, classifiers = list_names(evaluation)
