@@ -55,7 +55,7 @@ def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("real", [False, True], ids=["simulated", "BBBC013"])
-def test_the_demo_measures_in_cellprofiler_and_scikit_learn_and_they_agree_and_extract_with_them(
+def test_demo_gives_the_same_features_from_cellprofiler_and_scikit_learn(
     real, tmp_path, request
 ):
     plate = ["--plate", request.getfixturevalue("data") / "bbbc013"] if real else []
