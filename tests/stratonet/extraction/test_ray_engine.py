@@ -47,18 +47,18 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     losing = threading.Thread(target=lose)
     losing.start()
     done = extract(
-        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+        tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
     )
     losing.join()
     assert done.image_sets == 48 and done.incomplete == 1
     assert len(done.complete_plates) == 2
 
     again = extract(
-        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+        tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
     )
     assert again.image_sets == 0 and again.wells_before == 24
 
-    extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, quiet=True)
+    extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, progress=False)
     there, here = (
         values(read_features(folder)) for folder in (out, tmp_path / "local")
     )
@@ -89,7 +89,7 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             tmp_path / "load_data.csv",
             tmp_path / "out",
             taps=TAP,
-            quiet=True,
+            progress=False,
             engine=RayEngine(),
             strict=True,
         )
