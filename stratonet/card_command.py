@@ -19,7 +19,7 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
             " that it does not say is taken from the card of other weights."
         ),
     )
-    command.set_defaults(run=_write_card)
+    command.set_defaults(run=_write_card, flags={"planes": "--multiply and --subtract"})
     command.add_argument(
         "network",
         type=Path,
@@ -70,7 +70,10 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
         "--subtract",
         type=_parse_numbers,
         metavar="A,...",
-        help="what is then subtracted from each plane: one number for each",
+        help=(
+            "what is then subtracted from each plane: one number for each; negative"
+            " ones after an equals sign, --subtract=-1,-1,-1"
+        ),
     )
     command.add_argument(
         "--licence",
@@ -89,9 +92,15 @@ def _write_card(options: argparse.Namespace) -> None:
     """Write the card into a network and name its feature set id."""
     from stratonet.card import Planes
     from stratonet.card_writer import describe_network, write_card
+    from stratonet.checks import check_card
     from stratonet.network import read_card, read_feature_set_id
 
-    planes = read_card(options.like).planes
+    planes = None
+    if options.multiply or options.subtract:
+        usual = read_card(options.like).planes
+        planes = Planes(
+            options.multiply or usual.multiply, options.subtract or usual.subtract
+        )
     card = describe_network(
         options.network,
         options.like,
@@ -99,11 +108,14 @@ def _write_card(options: argparse.Namespace) -> None:
         options.version,
         dict(options.taps) if options.taps else None,
         options.sizes,
-        Planes(
-            options.multiply or planes.multiply, options.subtract or planes.subtract
-        ),
+        planes,
         options.licence,
     )
+    # What cannot be measured later is refused before it is written.
+    try:
+        check_card(card)
+    except AssertionError as error:
+        raise ValueError(str(error)) from None
     output = options.output or options.network
     write_card(options.network, card, output)
     print(
@@ -120,11 +132,21 @@ def _parse_tap(text: str) -> tuple[str, str | None]:
 
 
 def _parse_sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(size) for size in text.split(","))
+    sizes = text.split(",")
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise argparse.ArgumentTypeError(
+            f"expected sides in pixels, for example 224 or 64,96. Received: {text}"
+        )
+    return tuple(map(int, sizes))
 
 
 def _parse_numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers, for example 0.5 or 0.5,0.5,0.5. Received: {text}"
+        ) from None
 
 
 def _parse_factors(text: str) -> float | tuple[float, ...]:

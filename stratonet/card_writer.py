@@ -86,12 +86,14 @@ def describe_network(
     # something else must not be said to have trained it on the other's data.
     template = read_card(like)
     signature = _read_signature(path)
+    origin = "`planes` make"
     if planes is None:
         planes = template.planes
+        origin = f"the card of {like} makes"
     if signature.planes not in (None, planes.count):
         raise ValueError(
-            f"{path} takes {signature.planes} planes, and the card of {like} makes"
-            f" {planes.count}. Give planes with one number of subtract for each."
+            f"{path} takes {signature.planes} planes, and {origin} {planes.count}. Give"
+            " `planes` with one number to subtract for each."
         )
     if not sizes:
         sizes = (signature.side,) if signature.side else template.allowed_sizes

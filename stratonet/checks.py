@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 
@@ -56,8 +55,7 @@ def check_network(weights: str | os.PathLike[str]) -> None:
     >>> check_network("stratonet50")
     """
     card = read_card(weights)
-    _check_labels(card)
-    _check_feature_names(card)
+    check_card(card)
     net = _open_network(weights, card)
     planes = make_planes()
     features = net.features(planes)
@@ -68,6 +66,29 @@ def check_network(weights: str | os.PathLike[str]) -> None:
     _check_refusals(net)
     _check_sizes(weights, card, planes)
     _check_id(weights, card, net)
+
+
+def check_card(card: Card) -> None:
+    """Check what a card says by itself: that its names can be used as names.
+
+    Parameters
+    ----------
+    card : Card
+        Before or after it is written into a file.
+
+    Raises
+    ------
+    AssertionError
+        The message says which name, and why not.
+    """
+    _check_labels(card)
+    _check_feature_names(card)
+    # A name with a slash would be a folder in the gallery's layout.
+    for value in (card.name, card.version):
+        assert value and not set(value) & set("/\\"), (
+            f"{card.name}: name and version in the card must not hold slashes."
+            f" Received: {value!r}"
+        )
 
 
 def make_planes() -> list[np.ndarray]:
@@ -253,8 +274,4 @@ def _check_id(weights: str | os.PathLike[str], card: Card, net: StratoNet) -> No
     assert len(identity) <= LONGEST_ID, (
         f"{card.name}: the feature set id has {len(identity)} characters, and at most"
         f" {LONGEST_ID} are allowed. Shorten name or version in the card."
-    )
-    # A name with a slash would be a folder in the gallery's layout.
-    assert Path(identity).name == identity, (
-        f"{card.name}: name and version in the card must not hold slashes."
     )

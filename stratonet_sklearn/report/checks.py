@@ -106,8 +106,22 @@ def make_examples(folder: Path) -> dict[str, ReportData]:
         "two tables with classes": full,
         "one table with classes": replace(full, tables=full.tables[:1], images=None),
         "two tables without classes": unlabelled,
+        "wells without sites": _drop_sites(unlabelled),
         "three rows": replace(unlabelled, tables=few, rows=unlabelled.rows.iloc[:3]),
     }
+
+
+def _drop_sites(data: ReportData) -> ReportData:
+    """Keep one row per well, without the columns that many tables do not have."""
+    kept = (data.rows[SITE] == "1").to_numpy()
+    lacking = [BATCH, SITE]
+    tables = [
+        replace(table, frame=table.frame[kept].drop(columns=lacking, errors="ignore"))
+        for table in data.tables
+    ]
+    return replace(
+        data, tables=tables, rows=data.rows[kept].drop(columns=lacking), controls=None
+    )
 
 
 # Made once: models are fitted.

@@ -241,6 +241,15 @@ def test_the_command_writes_a_card(tmp_path, capsys):
         (["--subtract", "0"], r"Received of tokens for one plane: \(1, 16, 24\)"),
         (["--subtract", "0", "--tap", "x"], "no output x. Its outputs: patch_mean"),
         (["--subtract", "0", "--multiply", "1,2"], "Received: 2 for 1 planes"),
+        (["--subtract=-1,-1"], "--multiply and --subtract make 2. Give --multiply and"),
+        (
+            ["--subtract", "0", "--tap", "patch_mean=my_tap"],
+            "letters and digits only. Give it an alias of these",
+        ),
+        (
+            ["--subtract", "0", "--tap", "patch_mean", "--name", "my net/1"],
+            "must not hold slashes. Received: 'my net/1'",
+        ),
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path, capsys, options, sentence):
@@ -249,6 +258,21 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, options, sentence):
     assert main(["card", str(path), *options]) == 1
     assert re.search(sentence, capsys.readouterr().err)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "option, sentence",
+    [
+        ("--input-size=64,x", "expected sides in pixels, for example 224 or 64,96"),
+        ("--input-size=0", "expected sides in pixels"),
+        ("--multiply=a", "expected numbers, for example 0.5"),
+        ("--subtract=1,,2", "expected numbers"),
+    ],
+)
+def test_flags_that_cannot_be_read(capsys, option, sentence):
+    with pytest.raises(SystemExit):
+        main(["card", "net.onnx", option])
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no network", b"\x08\x01"])

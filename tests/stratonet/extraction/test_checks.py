@@ -55,12 +55,11 @@ def places(tmp_path):
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
 def test_every_source_keeps_its_contract(source, places):
     name = type(source).__name__
-    # Where it is asked, what comes before it has said that it is not its own: a source
-    # may take what a later one would take too.
-    names = [type(later).__name__ for later in SOURCES]
-    earlier = names[: names.index(name)]
-    mine = places.pop(name)
-    check_source(source, mine, [places[other] for other in earlier])
+    # Sources are asked in turn. One must leave what is a later one's, and never sees
+    # what is an earlier one's.
+    names = [type(other).__name__ for other in SOURCES]
+    later = names[names.index(name) + 1 :]
+    check_source(source, places[name], [places[other] for other in later])
 
 
 def make_frame(**columns):
