@@ -8,7 +8,8 @@ import pytest
 from pandas.testing import assert_frame_equal
 from screens import TAP, screen, values, write
 
-from stratonet.extraction import RayEngine, extract
+from stratonet import extraction
+from stratonet.extraction import extract
 from stratonet.extraction.checks import check_engine
 from stratonet.tables import feature_columns, read_features
 
@@ -47,14 +48,22 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     losing = threading.Thread(target=lose)
     losing.start()
     done = extract(
-        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+        tmp_path / "load_data.csv",
+        out,
+        taps=TAP,
+        quiet=True,
+        engine=extraction.RayEngine(),
     )
     losing.join()
     assert done.image_sets == 48 and done.incomplete == 1
     assert len(done.complete_plates) == 2
 
     again = extract(
-        tmp_path / "load_data.csv", out, taps=TAP, quiet=True, engine=RayEngine()
+        tmp_path / "load_data.csv",
+        out,
+        taps=TAP,
+        quiet=True,
+        engine=extraction.RayEngine(),
     )
     assert again.image_sets == 0 and again.wells_before == 24
 
@@ -74,7 +83,7 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
 
 
 def test_the_ray_engine_keeps_its_contract(cluster, tmp_path):
-    check_engine(RayEngine(), tmp_path)
+    check_engine(extraction.RayEngine(), tmp_path)
 
 
 def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
@@ -90,7 +99,7 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             tmp_path / "out",
             taps=TAP,
             quiet=True,
-            engine=RayEngine(),
+            engine=extraction.RayEngine(),
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None
