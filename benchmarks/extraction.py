@@ -56,7 +56,9 @@ def compare_speeds(name: str, screen: Path, table: pd.DataFrame) -> None:
     for number in range(ROUNDS):
         alone = time_network(network, table)
         began = time.perf_counter()
-        summary = extract(screen / "load_data.csv", screen / f"out{number}", quiet=True)
+        summary = extract(
+            screen / "load_data.csv", screen / f"out{number}", progress=False
+        )
         ratios.append(alone / (time.perf_counter() - began))
         assert summary.image_sets == len(table) and not summary.incomplete
     print(

@@ -130,7 +130,7 @@ def run_extract(
         str(output),
         weights=weights,
         illumination=illumination or None,
-        quiet=True,
+        progress=False,
     )
 
 

@@ -36,9 +36,10 @@ def name_missing_extra(purpose: str, *extras: str) -> Iterator[None]:
         # A fault of our own is not mended by installing anything.
         if error.name is None or error.name.startswith("stratonet"):
             raise
-        # `import a.b` without `a` names `a`: the package that has to be installed.
+        # What has to be installed is the package, whichever module of it is missing.
+        package = error.name.partition(".")[0]
         choices = " or ".join(f"stratonet[{extra}]" for extra in extras)
         raise ImportError(
-            f"{purpose} needs the package {error.name}. Install {choices}.",
+            f"{purpose} needs the package {package}. Install {choices}.",
             name=error.name,
         ) from None

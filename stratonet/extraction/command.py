@@ -207,7 +207,7 @@ def _extract(options: argparse.Namespace) -> int:
         layout=GalleryLayout() if options.gallery else PlateLayout(),
         shard=Shard(*options.shard),
         engine=_choose_engine(options),
-        quiet=options.quiet,
+        progress=not options.quiet,
     )
     print(summary)
     return INCOMPLETE if summary.incomplete else 0

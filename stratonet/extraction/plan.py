@@ -41,8 +41,8 @@ class Plan:
         Which of the units this run measures.
     engine : Engine
         Gathers plates while others are measured.
-    quiet : bool
-        One line per plate in place of a progress bar.
+    progress : bool
+        Show a progress bar; without it, one line per plate is printed.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Plan:
         centers: pd.DataFrame | None,
         shard: Shard,
         engine: Engine,
-        quiet: bool,
+        progress: bool,
     ) -> None:
         self._sources = sources
         self._channels = channels
@@ -68,7 +68,7 @@ class Plan:
         self._centers = centers
         self._shard = shard
         self._engine = engine
-        self._quiet = quiet
+        self._progress = progress
         self.summary = Summary(
             redact_url(destination.url), self._recipe.network.feature_set_id
         )
@@ -88,7 +88,10 @@ class Plan:
 
     def __enter__(self) -> Plan:
         self._bar = tqdm(
-            unit=" image sets", disable=self._quiet, smoothing=0.05, dynamic_ncols=True
+            unit=" image sets",
+            disable=not self._progress,
+            smoothing=0.05,
+            dynamic_ncols=True,
         )
         return self
 
@@ -219,7 +222,7 @@ class Plan:
         gather: Callable[..., bool] = self._destination.gather_plate
         names = self._names[plate]
         self._gathered[plate] = self._engine.submit(gather, plate, names)
-        if self._quiet:
+        if not self._progress:
             incomplete = count_things(self.summary.incomplete, "incomplete image set")
             wells = count_things(len(names), "well")
             print(f"{plate}: {wells}, {incomplete} so far", flush=True)

@@ -44,7 +44,7 @@ def extract(
     layout: Layout | None = None,
     shard: Shard | None = None,
     engine: Engine | None = None,
-    quiet: bool = False,
+    progress: bool = True,
 ) -> Summary:
     r"""Measure image sets and write their features.
 
@@ -79,8 +79,8 @@ def extract(
     engine : LocalEngine or RayEngine, optional
         Where the work is done, see `stratonet.extraction.engine.Engine`. Default: on
         this machine.
-    quiet : bool
-        One line per plate in place of a progress bar.
+    progress : bool
+        Show a progress bar; without it, one line per plate is printed.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def extract(
     >>> table = "Metadata_Plate,Metadata_Well,FileName_DNA\nP1,A01,1.tif\n"
     >>> _ = (folder / "load_data.csv").write_text(table)
     >>> output = folder / "features"
-    >>> summary = extract(folder / "load_data.csv", output, taps="low", quiet=True)
+    >>> summary = extract(folder / "load_data.csv", output, taps="low", progress=False)
     P1: 1 well, 0 incomplete image sets so far
     >>> summary.image_sets, summary.complete_plates
     (1, ['P1'])
@@ -147,7 +147,7 @@ def extract(
         centers,
         shard,
         engine,
-        quiet,
+        progress,
     )
     # Nothing is written before sources, options and images have been checked.
     destination.open()

@@ -225,13 +225,13 @@ def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
     assert_frame_equal(values(read_features(tmp_path / "twice")), whole)
 
     first = extract(
-        plates, tmp_path / "shards", taps=TAP, shard=Shard(1, 4), quiet=True
+        plates, tmp_path / "shards", taps=TAP, shard=Shard(1, 4), progress=False
     )
     assert first.image_sets == 4 and first.complete_plates == []
     assert len(first.waiting_plates) == 2
     for part in (4, 3, 2):
         last = extract(
-            plates, tmp_path / "shards", taps=TAP, shard=Shard(part, 4), quiet=True
+            plates, tmp_path / "shards", taps=TAP, shard=Shard(part, 4), progress=False
         )
     assert (
         len(last.complete_plates) == 2 and not (tmp_path / "shards" / "_units").exists()

@@ -92,7 +92,7 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
         tmp_path / "here",
         channels=names,
         taps=TAP,
-        quiet=True,
+        progress=False,
     )
     assert here.incomplete == 2
 

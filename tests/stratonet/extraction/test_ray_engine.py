@@ -48,26 +48,34 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     losing = threading.Thread(target=lose)
     losing.start()
     done = extract(
+<<<<<<< HEAD
         tmp_path / "load_data.csv",
         out,
         taps=TAP,
         quiet=True,
         engine=extraction.RayEngine(),
+=======
+        tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
+>>>>>>> main
     )
     losing.join()
     assert done.image_sets == 48 and done.incomplete == 1
     assert len(done.complete_plates) == 2
 
     again = extract(
+<<<<<<< HEAD
         tmp_path / "load_data.csv",
         out,
         taps=TAP,
         quiet=True,
         engine=extraction.RayEngine(),
+=======
+        tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
+>>>>>>> main
     )
     assert again.image_sets == 0 and again.wells_before == 24
 
-    extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, quiet=True)
+    extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, progress=False)
     there, here = (
         values(read_features(folder)) for folder in (out, tmp_path / "local")
     )
@@ -98,8 +106,13 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             tmp_path / "load_data.csv",
             tmp_path / "out",
             taps=TAP,
+<<<<<<< HEAD
             quiet=True,
             engine=extraction.RayEngine(),
+=======
+            progress=False,
+            engine=RayEngine(),
+>>>>>>> main
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None

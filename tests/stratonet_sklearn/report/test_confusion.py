@@ -1,5 +1,6 @@
 """Confusion matrices."""
 
+import pytest
 import numpy as np
 import pandas as pd
 from drawings import assert_readable, tick_labels
@@ -8,6 +9,7 @@ from sklearn.metrics import confusion_matrix
 from stratonet_sklearn.report.confusion import draw_confusions, word_confusion
 
 
+@pytest.mark.slow
 def test_confusions_are_shares_of_true_classes(evaluation):
     figure = draw_confusions(evaluation, "SVM")
     assert_readable(figure)

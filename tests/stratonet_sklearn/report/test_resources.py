@@ -78,7 +78,7 @@ def test_resources_as_extract_writes_them(tmp_path):
     files, table = screen(plates=("P1",), wells=("A01",), sites=2, root=f"{tmp_path}/")
     write(tmp_path, files)
     table.to_csv(tmp_path / "load_data.csv", index=False)
-    extract([tmp_path / "load_data.csv"], tmp_path / "out", taps=[TAP], quiet=True)
+    extract([tmp_path / "load_data.csv"], tmp_path / "out", taps=[TAP], progress=False)
     frame = pd.concat(
         map(pd.read_csv, (tmp_path / "out" / "_runs").glob("*.csv"))
     ).assign(features="StratoNet")
