@@ -8,10 +8,11 @@ import pytest
 from pandas.testing import assert_frame_equal
 from screens import TAP, screen, values, write
 
-from stratonet import extraction
-from stratonet.extraction import extract
-from stratonet.extraction.checks import check_engine
-from stratonet.tables import feature_columns, read_features
+ray = pytest.importorskip("ray", reason="the engine needs stratonet[ray]")
+
+from stratonet.extraction import RayEngine, extract  # noqa: E402
+from stratonet.extraction.checks import check_engine  # noqa: E402
+from stratonet.tables import feature_columns, read_features  # noqa: E402
 
 # What all its tests share takes long.
 pytestmark = pytest.mark.slow
@@ -19,7 +20,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     memory = {"object_store_memory": 100_000_000}
@@ -48,30 +48,14 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     losing = threading.Thread(target=lose)
     losing.start()
     done = extract(
-<<<<<<< HEAD
-        tmp_path / "load_data.csv",
-        out,
-        taps=TAP,
-        quiet=True,
-        engine=extraction.RayEngine(),
-=======
         tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
->>>>>>> main
     )
     losing.join()
     assert done.image_sets == 48 and done.incomplete == 1
     assert len(done.complete_plates) == 2
 
     again = extract(
-<<<<<<< HEAD
-        tmp_path / "load_data.csv",
-        out,
-        taps=TAP,
-        quiet=True,
-        engine=extraction.RayEngine(),
-=======
         tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
->>>>>>> main
     )
     assert again.image_sets == 0 and again.wells_before == 24
 
@@ -91,7 +75,7 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
 
 
 def test_the_ray_engine_keeps_its_contract(cluster, tmp_path):
-    check_engine(extraction.RayEngine(), tmp_path)
+    check_engine(RayEngine(), tmp_path)
 
 
 def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
@@ -106,13 +90,8 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             tmp_path / "load_data.csv",
             tmp_path / "out",
             taps=TAP,
-<<<<<<< HEAD
-            quiet=True,
-            engine=extraction.RayEngine(),
-=======
             progress=False,
             engine=RayEngine(),
->>>>>>> main
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None

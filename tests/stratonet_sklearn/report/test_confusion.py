@@ -1,8 +1,8 @@
 """Confusion matrices."""
 
-import pytest
 import numpy as np
 import pandas as pd
+import pytest
 from drawings import assert_readable, tick_labels
 from sklearn.metrics import confusion_matrix
 
