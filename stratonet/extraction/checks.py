@@ -290,7 +290,7 @@ def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
     names = feature_columns(features)
     for index, row in enumerate(frame.to_dict("records")):
         values = features.loc[index, names].to_numpy(float)
-        if features.loc[index, ERROR] is not None:
+        if pd.notna(features.loc[index, ERROR]):
             _require(bool(np.isnan(values).all()), "what has no image has NaN")
             continue
         plane = read_image(row, "DNA", destination.storage)

@@ -23,6 +23,7 @@ def run(code):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_transformer_does_not_need_the_evaluation():
     done = run(
         "import sys; sys.modules['imblearn'] = sys.modules['imblearn.base'] = None\n"

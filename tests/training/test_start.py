@@ -117,6 +117,7 @@ def test_weights_file_is_trained_on(weights_file, tmp_path):
     assert np.isfinite(result["val_loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes, message",
     [

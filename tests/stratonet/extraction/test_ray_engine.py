@@ -8,9 +8,11 @@ import pytest
 from pandas.testing import assert_frame_equal
 from screens import TAP, screen, values, write
 
-from stratonet.extraction import RayEngine, extract
-from stratonet.extraction.checks import check_engine
-from stratonet.tables import feature_columns, read_features
+ray = pytest.importorskip("ray", reason="the engine needs stratonet[ray]")
+
+from stratonet.extraction import RayEngine, extract  # noqa: E402
+from stratonet.extraction.checks import check_engine  # noqa: E402
+from stratonet.tables import feature_columns, read_features  # noqa: E402
 
 # What all its tests share takes long.
 pytestmark = pytest.mark.slow
@@ -18,7 +20,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
     memory = {"object_store_memory": 100_000_000}

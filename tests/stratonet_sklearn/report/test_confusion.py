@@ -2,12 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from drawings import assert_readable, tick_labels
 from sklearn.metrics import confusion_matrix
 
 from stratonet_sklearn.report.confusion import draw_confusions, word_confusion
 
 
+@pytest.mark.slow
 def test_confusions_are_shares_of_true_classes(evaluation):
     figure = draw_confusions(evaluation, "SVM")
     assert_readable(figure)

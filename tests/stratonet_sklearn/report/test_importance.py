@@ -8,6 +8,7 @@ from drawings import LONG_NAMES, assert_readable, tick_labels
 from stratonet_sklearn.report.importance import draw_groups, draw_importance
 
 
+@pytest.mark.slow
 def test_importance_shows_the_most(evaluation):
     figure = draw_importance(evaluation.importance, n_bars=5)
     sets = list(evaluation.probabilities)
@@ -27,6 +28,7 @@ def test_importance_shows_the_most(evaluation):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_sets", "n_parts"), [(1, 3), (6, 40)])
 def test_parts_that_do_not_fit_are_drawn_as_one(n_sets, n_parts):
     rng = np.random.default_rng(0)

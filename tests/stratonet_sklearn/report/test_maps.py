@@ -24,6 +24,7 @@ def scattered(n, n_classes, n_plates, n_sets):
     return places, labels, plates, wells
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "n_classes", "n_plates", "n_sets"), [(40, 2, 1, 1), (1500, 20, 400, 6)]
 )

@@ -15,6 +15,7 @@ def fill(number):
     return np.full((30, 40, 3), number, np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_classes", [2, 20])
 def test_each_class_has_its_row(n_classes):
     name = "inhibitor of the polymerization of tubulin {}"

@@ -31,6 +31,7 @@ def quick():
     checks._make_classified_data.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
 def test_a_section_keeps_the_contract(section):
     check_section(section)
