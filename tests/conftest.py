@@ -20,15 +20,24 @@ def pytest_ignore_collect(collection_path, config):
     CellProfiler's own environment lacks what the files without its mark import, and
     imports of training take longer than the fast tests.
     """
-    if not collection_path.name.startswith("test_") or collection_path.is_dir():
-        return None
     asked = config.getoption("markexpr")
+    if collection_path.is_dir():
+        # Not read at all, with its conftest.py, where no file has the mark.
+        files = collection_path.rglob("test_*.py")
+        unmarked = asked == STOCK and not any(map(_is_stock, files))
+        return True if unmarked else None
+    if not collection_path.name.startswith("test_"):
+        return None
     if asked == STOCK:
-        return True if STOCK not in collection_path.read_text() else None
+        return None if _is_stock(collection_path) else True
     if asked == "not slow":
         text = collection_path.read_text()
         return True if "\npytestmark = pytest.mark.slow\n" in text else None
     return None
+
+
+def _is_stock(path):
+    return STOCK in path.read_text()
 
 
 def pytest_collection_modifyitems(items):
