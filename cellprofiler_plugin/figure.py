@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from cellprofiler_plugin.pictures import ObjectPictures, Pictures, PlanePicture
-    from stratonet.card import Tap
+    from stratonet.recipe import FeatureBlock
 
 # Image sets that a window remembers.
 REMEMBERED = 200
@@ -39,7 +39,7 @@ class Strips:
 
     Attributes
     ----------
-    unlikeness : numpy.ndarray (n, images, taps)
+    unlikeness : numpy.ndarray (n, images, blocks)
     numbers : sequence of int
         Of the image sets or objects, as the user knows them.
     typical, odd : sequence of int
@@ -57,7 +57,11 @@ class Strips:
 
 
 def draw_pictures(
-    window: Figure, shown: Pictures, taps: Sequence[Tap], run: Any, number: int
+    window: Figure,
+    shown: Pictures,
+    blocks: Sequence[FeatureBlock],
+    run: Any,
+    number: int,
 ) -> None:
     """Draw into a CellProfiler figure, with a column per image.
 
@@ -70,7 +74,7 @@ def draw_pictures(
         Remembers the image sets of this run, for as long as it is open.
     shown : dict
         From `make_pictures`.
-    taps : sequence of stratonet.card.Tap
+    blocks : sequence of stratonet.recipe.FeatureBlock
         In the order of their features.
     run : object
         What image sets need to share to be compared.
@@ -88,12 +92,12 @@ def draw_pictures(
         history = _remember_image_set(window, run, number, shown["features"])
         for column in range(len(images)):
             chart = window.subplot(column, row)
-            _draw_image_sets(chart, history, number, column, taps)
+            _draw_image_sets(chart, history, number, column, blocks)
         row += 1
     for pictures in objects:
         for column in range(len(images)):
             _draw_squares(window.subplot(column, 0), pictures, shown["size"])
-            _draw_objects(window.subplot(column, row), pictures, column, taps)
+            _draw_objects(window.subplot(column, row), pictures, column, blocks)
             _draw_tiles(window.subplot(column, row + 1), pictures, column)
         row += 2
 
@@ -136,15 +140,15 @@ def _draw_image_sets(
     history: Mapping[int, np.ndarray],
     number: int,
     column: int,
-    taps: Sequence[Tap],
+    blocks: Sequence[FeatureBlock],
 ) -> None:
     chart.set_title(f"image set {number}", fontsize=8, color=ODD)
     if len(history) > 1:
         numbers = list(history)
         features = np.stack(list(history.values()))
-        unlikeness = compute_image_unlikeness(features, taps)
+        unlikeness = compute_image_unlikeness(features, blocks)
         strips = Strips(unlikeness, numbers, [], [numbers.index(number)])
-        _draw_strips(chart, strips, column, taps)
+        _draw_strips(chart, strips, column, blocks)
         return
     chart.set_axis_off()
     if column == 0:
@@ -173,31 +177,33 @@ def _draw_frame(axes: Axes, left: float, top: float, side: float, color: str) ->
 
 
 def _draw_objects(
-    chart: Axes, pictures: ObjectPictures, column: int, taps: Sequence[Tap]
+    chart: Axes, pictures: ObjectPictures, column: int, blocks: Sequence[FeatureBlock]
 ) -> None:
     unlikeness = pictures["unlikeness"]
     count = len(unlikeness)
     chart.set_title(f"{count:,} {pictures['name']}", fontsize=8)
     numbers = range(1, count + 1)
     strips = Strips(unlikeness, numbers, pictures["typical"], pictures["odd"])
-    _draw_strips(chart, strips, column, taps)
+    _draw_strips(chart, strips, column, blocks)
 
 
-def _draw_strips(chart: Axes, strips: Strips, column: int, taps: Sequence[Tap]) -> None:
+def _draw_strips(
+    chart: Axes, strips: Strips, column: int, blocks: Sequence[FeatureBlock]
+) -> None:
     """Draw a strip of dots for each tap, in the order of the numbers."""
     values = strips.unlikeness[:, column]
     # Strips of neighbouring taps do not touch: 0.24 of the distance stays free.
     offsets = np.linspace(-0.38, 0.38, len(values))
     if len(values) == 1:
         offsets = np.zeros(1)
-    for tap in range(len(taps)):
+    for tap in range(len(blocks)):
         _draw_strip(chart, strips, tap + offsets, values[:, tap])
-    chart.set_xlim(-0.5, len(taps) - 0.5)
+    chart.set_xlim(-0.5, len(blocks) - 0.5)
     # All columns have the same scale, so that channels can be compared.
     # Room for the number above the highest dot. At least 0.1, or noise would fill the
     # chart where all are alike.
     chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(strips.unlikeness, initial=0)))
-    _label_taps(chart, taps, columns=strips.unlikeness.shape[1])
+    _label_taps(chart, blocks, columns=strips.unlikeness.shape[1])
     chart.tick_params(labelsize=7, labelleft=column == 0, pad=1)
     if column == 0:
         chart.set_ylabel("unlike the median", fontsize=8)
@@ -222,10 +228,10 @@ def _draw_strip(chart: Axes, strips: Strips, x: np.ndarray, y: np.ndarray) -> No
         )
 
 
-def _label_taps(chart: Axes, taps: Sequence[Tap], columns: int) -> None:
-    chart.set_xticks(range(len(taps)))
-    labels = [tap.label for tap in taps]
-    if len(taps) * columns > MOST_LEVEL_LABELS:
+def _label_taps(chart: Axes, blocks: Sequence[FeatureBlock], columns: int) -> None:
+    chart.set_xticks(range(len(blocks)))
+    labels = [block.label for block in blocks]
+    if len(blocks) * columns > MOST_LEVEL_LABELS:
         chart.set_xticklabels(labels, rotation=30, ha="right")
     else:
         chart.set_xticklabels(labels)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from PIL import Image
 
 from stratonet.crops import blank_outside
 from stratonet.preprocessing import to_grey
@@ -19,7 +18,8 @@ from stratonet.preprocessing import to_grey
 if TYPE_CHECKING:
     from cellprofiler_plugin.pixels import MaskedPlane, Regions
     from stratonet import StratoNet
-    from stratonet.card import Card, Tap
+    from stratonet.card import Card
+    from stratonet.recipe import FeatureBlock
 
 # Sides of what is sent to the window, in pixels.
 PLANE_SIDE, CROP_SIDE = 224, 96
@@ -59,19 +59,21 @@ class Pictures(TypedDict):
     objects: Sequence[ObjectPictures]
 
 
-def compute_unlikeness(features: np.ndarray, taps: Sequence[Tap]) -> np.ndarray:
+def compute_unlikeness(
+    features: np.ndarray, blocks: Sequence[FeatureBlock]
+) -> np.ndarray:
     """Compute how unlike the median each row is, tap by tap.
 
     Parameters
     ----------
     features : numpy.ndarray (n, width of the taps)
         A row per image set or object.
-    taps : sequence of stratonet.card.Tap
+    blocks : sequence of stratonet.recipe.FeatureBlock
         In the order of their features.
 
     Returns
     -------
-    numpy.ndarray (n, taps), float
+    numpy.ndarray (n, blocks), float
         0 where the features go up and down with the median; NaN for rows of NaN.
 
     Examples
@@ -81,8 +83,8 @@ def compute_unlikeness(features: np.ndarray, taps: Sequence[Tap]) -> np.ndarray:
     >>> compute_unlikeness(rows, [Tap("layer", width=3)]).ravel().round(6).tolist()
     [0.0, 0.0, 0.0, 2.0]
     """
-    edges = np.cumsum([tap.width for tap in taps])[:-1]
-    unlikeness = np.full((len(features), len(taps)), np.nan)
+    edges = np.cumsum([block.width for block in blocks])[:-1]
+    unlikeness = np.full((len(features), len(blocks)), np.nan)
     # Rows without a pixel to measure are all NaN, and would make the median NaN.
     measured = np.isfinite(features).all(axis=1)
     if not measured.any():
@@ -104,22 +106,24 @@ def _correlate_rows(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
     return values[1:] @ values[0]
 
 
-def compute_image_unlikeness(features: np.ndarray, taps: Sequence[Tap]) -> np.ndarray:
+def compute_image_unlikeness(
+    features: np.ndarray, blocks: Sequence[FeatureBlock]
+) -> np.ndarray:
     """Compute how unlike the median each row is, by image and tap.
 
     Parameters
     ----------
     features : numpy.ndarray (n, images, width of the taps)
         A row per image set or object.
-    taps : sequence of stratonet.card.Tap
+    blocks : sequence of stratonet.recipe.FeatureBlock
         In the order of their features.
 
     Returns
     -------
-    numpy.ndarray (n, images, taps), float
+    numpy.ndarray (n, images, blocks), float
     """
     by_image = np.moveaxis(features, 1, 0)
-    return np.stack([compute_unlikeness(rows, taps) for rows in by_image], axis=1)
+    return np.stack([compute_unlikeness(rows, blocks) for rows in by_image], axis=1)
 
 
 def make_pictures(
@@ -160,7 +164,7 @@ def make_pictures(
         if regions.name == "Image":
             shown["features"] = features[0]
         else:
-            unlikeness = compute_image_unlikeness(features, net.taps)
+            unlikeness = compute_image_unlikeness(features, net.blocks)
             objects.append(
                 _make_object_pictures(net.card, list(planes), regions, unlikeness)
             )
@@ -199,6 +203,4 @@ def _make_thumbnail(
     if pixels is None:
         return None
     # One byte per pixel: all of this is sent from a worker to the window.
-    levels = np.round(to_grey(pixels, card) * 255).astype(np.uint8)
-    image = Image.fromarray(levels).resize((side, side), Image.BILINEAR)
-    return np.asarray(image)
+    return np.round(to_grey(pixels, card, (side, side)) * 255).astype(np.uint8)

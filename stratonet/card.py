@@ -8,48 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
+
+from stratonet.recipe import Recipe
+from stratonet.tap import INTENSITY_TAP, Tap
 
 # Order of the axes of a network's input: n planes in a batch, channels, height, width.
 LAYOUTS = ("NHWC", "NCHW")
 # Pillow's filters for resizing (``Image.Resampling``).
 FILTERS = ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A layer of the network whose output is averaged to features.
-
-    Attributes
-    ----------
-    layer : str
-        Name of the network's output, of shape (n, ``width``).
-    width : int
-        Number of features.
-    alias : str, optional
-        Short name for users. Taps with an alias are measured when nothing is chosen.
-    reduction : int, optional
-        How many input pixels, along one side, a pixel of the layer stands for.
-
-    Examples
-    --------
-    >>> Tap("conv4_block6_out", 1024, alias="high").label
-    'High'
-    """
-
-    layer: str
-    width: int
-    alias: str | None = None
-    reduction: int | None = None
-
-    @property
-    def label(self) -> str:
-        """Part of a feature name: ``High`` of an alias, else ``Conv2Block3``."""
-        if self.alias:
-            return self.alias.title()
-        words = self.layer.split("_")
-        return "".join(word.title() for word in words if word != "out")
 
 
 @dataclass(frozen=True)
@@ -59,7 +27,7 @@ class Scaling:
     Attributes
     ----------
     low, high : float
-        The plane's own percentiles that become 0 and 1; what lies beyond is clipped.
+        The percentiles of grey values that become 0 and 1; what lies beyond is clipped.
     """
 
     low: float
@@ -136,6 +104,12 @@ class Card:
         Order of the axes of the network's input.
     input_sizes : tuple of int
         All sides that the network takes. Empty: ``input_size`` only.
+    any_size : bool
+        The network takes planes of any height and width.
+    recipes : mapping of str to str
+        The recipes (`stratonet.recipe.Recipe`) that are recommended, as text: the first
+        for whole images, and the one named ``objects`` for squares around objects.
+        Others are kept for features that were made before.
 
     Raises
     ------
@@ -160,6 +134,8 @@ class Card:
     # the feature set id.
     layout: str = "NHWC"
     input_sizes: tuple[int, ...] = ()
+    any_size: bool = False
+    recipes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no network can be run by."""
@@ -176,6 +152,8 @@ class Card:
                 "input_sizes are all sides that the network takes, input_size among"
                 f" them. Received: {self.input_sizes} without {self.input_size}"
             )
+        for text in self.recipes.values():
+            self.check_recipe(Recipe.parse(text))
 
     @property
     def allowed_sizes(self) -> tuple[int, ...]:
@@ -213,28 +191,77 @@ class Card:
             ) from None
         return cls(**values)
 
-    def choose_size(self, size: int | None = None) -> Card:
-        """Return the card for planes of another side.
+    def choose_recipe(
+        self, recipe: str | Recipe | None = None, crop: int | None = None
+    ) -> Recipe:
+        """Return the recipe that is named, written out, or recommended.
 
         Parameters
         ----------
-        size : int, optional
-            One of ``allowed_sizes``, in pixels. Default: ``input_size``.
+        recipe : str or Recipe, optional
+            A name among ``recipes``, a text such as ``"tiles224/mean+sd"``, or a
+            recipe. Default: what the card recommends; where it recommends nothing, the
+            mean of the whole plane at ``input_size``.
+        crop : int, optional
+            Side in pixels of the squares around objects; None for whole images.
+
+        Returns
+        -------
+        Recipe
 
         Raises
         ------
         ValueError
-            The network does not take this side; the message lists those it takes.
+            It is no recipe, or asks for what the network does not have.
         """
-        if size is None or size == self.input_size:
-            return self
-        if size not in self.allowed_sizes:
-            sides = ", ".join(map(str, self.allowed_sizes))
+        if recipe is None:
+            recipe = self._recommend_recipe(for_objects=crop is not None)
+        if isinstance(recipe, str):
+            recipe = self._read_recipe(recipe)
+        self.check_recipe(recipe)
+        return recipe.with_crop(crop)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuse a recipe that asks for what the network does not have.
+
+        Parameters
+        ----------
+        recipe : Recipe
+            To be measured by.
+
+        Raises
+        ------
+        ValueError
+            The message names the sides, or the statistics, that there are.
+        """
+        sides = [view.side for view in recipe.views]
+        wrong = [side for side in sides if side not in self.allowed_sizes]
+        if wrong and not self.any_size:
+            allowed = ", ".join(map(str, self.allowed_sizes))
             raise ValueError(
-                f"{self.name} takes planes with a side of {sides} pixels. Received:"
-                f" size {size}"
+                f"{self.name} takes planes with a side of {allowed} pixels. Received:"
+                f" {recipe.text}"
             )
-        return replace(self, input_size=size)
+        if "sd" in recipe.pooling and not all(tap.sd for tap in self.taps):
+            raise ValueError(
+                f"{self.name} gives the mean of its maps only. Received: {recipe.text}"
+            )
+
+    def _recommend_recipe(self, for_objects: bool) -> str:
+        if not self.recipes:
+            return f"whole{self.input_size}/mean"
+        first = next(iter(self.recipes.values()))
+        return self.recipes.get("objects", first) if for_objects else first
+
+    def _read_recipe(self, text: str) -> Recipe:
+        written = self.recipes.get(text, text)
+        try:
+            return Recipe.parse(written)
+        except ValueError as error:
+            names = "".join(f", {name} ({self.recipes[name]})" for name in self.recipes)
+            raise ValueError(
+                f"{error}. {self.name} knows{names or ' none by name'}."
+            ) from None
 
     def choose_taps(self, taps: str | Sequence[str] | None = None) -> tuple[Tap, ...]:
         """Return the taps that are named, in the order of the network.
@@ -242,8 +269,8 @@ class Card:
         Parameters
         ----------
         taps : str or sequence of str, optional
-            Aliases or layers. None takes every tap with an alias (all taps, where none
-            has one).
+            Aliases or layers, and ``"intensity"`` for the brightness of planes. None
+            takes every tap with an alias (all taps, where none has one).
 
         Returns
         -------
@@ -257,20 +284,24 @@ class Card:
         if taps is None:
             return tuple(tap for tap in self.taps if tap.alias) or self.taps
         wanted = [taps] if isinstance(taps, str) else list(taps)
-        known = {tap.layer for tap in self.taps} | {tap.alias for tap in self.taps}
+        # Brightness comes last, whatever the network.
+        there = (*self.taps, INTENSITY_TAP)
+        known = {tap.layer for tap in there} | {tap.alias for tap in there}
         unknown = [name for name in wanted if name is None or name not in known]
         if unknown or not wanted:
             raise ValueError(
-                f"{self.name} has the taps {_list_taps(self.taps)}. Received: {taps!r}"
+                f"{self.name} has the taps {_list_taps(there)}. Received: {taps!r}"
             )
-        return tuple(
-            tap for tap in self.taps if tap.alias in wanted or tap.layer in wanted
-        )
+        return tuple(tap for tap in there if tap.alias in wanted or tap.layer in wanted)
 
 
 def _check_field_names(values: Mapping[str, Any]) -> None:
     expected = {field.name for field in fields(Card)}
-    required = {field.name for field in fields(Card) if field.default is MISSING}
+    required = {
+        field.name
+        for field in fields(Card)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
     missing = sorted(required - set(values))
     unknown = sorted(set(values) - expected)
     if missing or unknown:
@@ -290,5 +321,8 @@ def _read_planes(values: Mapping[str, Any]) -> Planes:
 
 
 def _list_taps(taps: Iterable[Tap]) -> str:
-    names = [f"{tap.alias} ({tap.layer})" if tap.alias else tap.layer for tap in taps]
+    names = []
+    for tap in taps:
+        named_twice = tap.alias and tap.alias != tap.layer
+        names.append(f"{tap.alias} ({tap.layer})" if named_twice else tap.layer)
     return ", ".join(names)

@@ -21,8 +21,9 @@ import numpy as np
 
 from stratonet import preprocessing
 from stratonet.card import Card
-from stratonet.naming import LONGEST, PREFIX, parse_feature_name, tap_names
+from stratonet.naming import LONGEST, PREFIX, block_names, parse_feature_name
 from stratonet.network import StratoNet, read_card, read_feature_set_id
+from stratonet.recipe import FeatureBlock
 
 # Databases hold the id in a column of 128 characters (CellProfiler's ExportToDatabase).
 LONGEST_ID = 128
@@ -65,6 +66,7 @@ def check_network(weights: str | os.PathLike[str]) -> None:
     _check_batch(net, planes, features)
     _check_refusals(net)
     _check_sizes(weights, card, planes)
+    _check_recipes(weights, card, planes)
     _check_id(weights, card, net)
 
 
@@ -113,9 +115,10 @@ def _open_network(
     taps: list[str] | None = None,
     size: int | None = None,
 ) -> StratoNet:
-    """Open a network with all of its taps, or with some."""
+    """Open a network with all of its taps, or with some, for whole planes."""
     layers = taps or [tap.layer for tap in card.taps]
-    return StratoNet.load(weights, layers, size=size)
+    recipe = f"whole{size or card.input_size}/mean"
+    return StratoNet.load(weights, layers, recipe=recipe)
 
 
 def _check_labels(card: Card) -> None:
@@ -136,7 +139,8 @@ def _check_labels(card: Card) -> None:
 
 def _check_feature_names(card: Card) -> None:
     for tap in card.taps:
-        names = [f"{PREFIX}_{middle}_{CHANNEL}" for middle in tap_names(tap)]
+        block = FeatureBlock(tap.label, tap.width)
+        names = [f"{PREFIX}_{middle}_{CHANNEL}" for middle in block_names(block)]
         longest = max(map(len, names))
         assert longest <= LONGEST, (
             f"{card.name}: feature names of the tap {tap.layer} have {longest}"
@@ -213,7 +217,7 @@ def _check_batch(
     greys = [preprocessing.to_grey(plane, net.card) for plane in planes]
     batch = np.concatenate([preprocessing.to_planes(grey, net.card) for grey in greys])
     try:
-        outputs = session.run(net._outputs, {planes_input.name: batch})
+        outputs = session.run(list(net._outputs), {planes_input.name: batch})
     # Whatever ONNX Runtime raises: its exceptions have no common class.
     except Exception as error:
         raise AssertionError(
@@ -252,11 +256,15 @@ def _check_refusals(net: StratoNet) -> None:
 def _check_sizes(
     weights: str | os.PathLike[str], card: Card, planes: list[np.ndarray]
 ) -> None:
-    for size in card.allowed_sizes:
+    # Of a network that takes any, sides that are no multiple of its strides.
+    sizes = (75, 130) if card.any_size else card.allowed_sizes
+    for size in sizes:
         features = _open_network(weights, card, size=size).features(planes[:1])
         assert np.isfinite(features).all(), (
             f"{card.name}: features of planes of {size} x {size} pixels are not finite."
         )
+    if card.any_size:
+        return
     other = max(card.allowed_sizes) + 1
     try:
         _open_network(weights, card, size=other)
@@ -265,9 +273,19 @@ def _check_sizes(
     raise AssertionError(f"{card.name}: planes of side {other} are not refused.")
 
 
+def _check_recipes(
+    weights: str | os.PathLike[str], card: Card, planes: list[np.ndarray]
+) -> None:
+    for name in card.recipes:
+        features = StratoNet.load(weights, recipe=name).features(planes)
+        assert np.isfinite(features).all(), (
+            f"{card.name}: features by the recipe {name} are not finite."
+        )
+
+
 def _check_id(weights: str | os.PathLike[str], card: Card, net: StratoNet) -> None:
     identity = net.feature_set_id
-    assert identity == read_feature_set_id(weights), (
+    assert identity == read_feature_set_id(weights, net.recipe), (
         f"{card.name}: the feature set id of the open network, {identity}, is not that"
         " of its file."
     )

@@ -1,7 +1,8 @@
 """Names of columns, made and parsed here only.
 
 Features are named ``StratoFeatures_<Tap><NNNN>_<Channel>``, for example
-``StratoFeatures_High0012_DNA``; the images of an image set in normal form
+``StratoFeatures_High0012_DNA``, or ``StratoFeatures_HighSD0012_DNA`` where the standard
+deviation of a map is kept; the images of an image set in normal form
 ``<Prefix>_<Channel>``, for example ``URL_DNA``.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from stratonet.card import Tap
+from stratonet.recipe import FeatureBlock
 
 PREFIX = "StratoFeatures"
 LONGEST = 64
@@ -56,25 +57,27 @@ def check_channel(channel: str) -> str:
     return channel
 
 
-def tap_names(tap: Tap) -> list[str]:
-    """Names of the features of one tap without the channel.
+def block_names(block: FeatureBlock) -> list[str]:
+    """Names of the features of one block without the channel.
 
     Examples
     --------
-    >>> tap_names(Tap("conv5_block3_out", 3, "high"))
-    ['High0000', 'High0001', 'High0002']
+    >>> block_names(FeatureBlock("HighSD", 3))
+    ['HighSD0000', 'HighSD0001', 'HighSD0002']
     """
-    digits = max(4, len(str(tap.width - 1)))
-    return [f"{tap.label}{number:0{digits}d}" for number in range(tap.width)]
+    digits = max(4, len(str(block.width - 1)))
+    return [f"{block.label}{number:0{digits}d}" for number in range(block.width)]
 
 
-def feature_names(taps: Iterable[Tap], channels: str | Sequence[str]) -> list[str]:
+def feature_names(
+    blocks: Iterable[FeatureBlock], channels: str | Sequence[str]
+) -> list[str]:
     """Full names of features: all of the first channel, then all of the next.
 
     Parameters
     ----------
-    taps : iterable of Tap
-        In the order of the network.
+    blocks : iterable of FeatureBlock
+        From `stratonet.recipe.Recipe.list_blocks`.
     channels : str or sequence of str
         One or several names of channels.
 
@@ -91,12 +94,12 @@ def feature_names(taps: Iterable[Tap], channels: str | Sequence[str]) -> list[st
 
     Examples
     --------
-    >>> feature_names([Tap("conv5_block3_out", 2, "high")], ["DNA", "ER"])[1:3]
+    >>> feature_names([FeatureBlock("High", 2)], ["DNA", "ER"])[1:3]
     ['StratoFeatures_High0001_DNA', 'StratoFeatures_High0000_ER']
     """
     middles: list[str] = []
-    for tap in taps:
-        middles += tap_names(tap)
+    for block in blocks:
+        middles += block_names(block)
     return make_names(middles, channels)
 
 
@@ -106,7 +109,7 @@ def make_names(middles: Sequence[str], channels: str | Sequence[str]) -> list[st
     Parameters
     ----------
     middles : sequence of str
-        From `tap_names` or `component_names`.
+        From `block_names` or `component_names`.
     channels : str or sequence of str
         One or several names of channels.
 

@@ -18,6 +18,9 @@ import numpy as np
 from stratonet import naming, preprocessing, signature
 from stratonet.card import Card
 from stratonet.parallel import count_cores, get_worker_pool, map_ahead
+from stratonet.preprocessing import PreparedPlane
+from stratonet.recipe import Recipe
+from stratonet.tap import INTENSITY_TAP, Tap
 
 if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
@@ -60,13 +63,19 @@ def read_card(weights: PathLike = "stratonet50") -> Card:
     return _read_card(_find_weights(weights))
 
 
-def read_feature_set_id(weights: PathLike = "stratonet50") -> str:
-    """Read the feature set id of weights without opening the network.
+def read_feature_set_id(
+    weights: PathLike = "stratonet50",
+    recipe: str | Recipe | None = None,
+    crop: int | None = None,
+) -> str:
+    """Read the feature set id of weights and a recipe without opening the network.
 
     Parameters
     ----------
     weights : str or path
         A name or path, as in `StratoNet.load`.
+    recipe, crop
+        As in `StratoNet.load`.
 
     Returns
     -------
@@ -80,10 +89,12 @@ def read_feature_set_id(weights: PathLike = "stratonet50") -> str:
 
     Examples
     --------
-    >>> read_feature_set_id("stratonet50")
-    'stratonet50-1.0.0-9b08ec5a4d6a'
+    >>> read_feature_set_id("stratonet50", "whole224/mean").split("-", 3)[3]
+    'whole224-mean'
     """
-    return _read_feature_set_id(_find_weights(weights))
+    file = _find_weights(weights)
+    chosen = _read_card(file).choose_recipe(recipe, crop)
+    return f"{_read_weights_id(file)}-{chosen.id}"
 
 
 class StratoNet:
@@ -92,15 +103,18 @@ class StratoNet:
     Attributes
     ----------
     card : Card
-        What the weights file says of itself; its ``input_size`` is the one that was
-        chosen.
+        What the weights file says of itself.
     taps : tuple of Tap
         The taps that were chosen, in the order of the network.
+    recipe : Recipe
+        How planes become features.
+    blocks : tuple of FeatureBlock
+        What the features of a plane consist of, in their order.
     feature_set_id : str
         Name, version and a digest of the weights file, the card in it included; after
-        them the side of the planes, where it is not the card's. Features with the same
-        id can be compared, whether they come from CellProfiler, scikit-learn or the
-        command line.
+        them the recipe. Features with the same id can be compared, whether they come
+        from CellProfiler, scikit-learn or the command line. Taps are not part of it:
+        the names of features tell them.
     provider : str
         The ONNX Runtime execution provider.
 
@@ -121,7 +135,7 @@ class StratoNet:
         path: Path,
         taps: str | Sequence[str] | None,
         provider: str,
-        size: int | None = None,
+        recipe: Recipe,
     ) -> None:
         # Heavier than all of the rest: not imported before it is used.
         import onnxruntime
@@ -135,26 +149,30 @@ class StratoNet:
                 f" {provider!r}"
             )
         content = path.read_bytes()
-        model, card = _parse_weights(content, path)
-        self.card = card.choose_size(size)
+        model, self.card = _parse_weights(content, path)
         self.taps = self.card.choose_taps(taps)
+        self.recipe = recipe
+        self.blocks = recipe.list_blocks(self.taps)
         self.provider = provider
-        self.feature_set_id = _make_feature_set_id(card, content)
-        if self.card.input_size != card.input_size:
-            self.feature_set_id += f"-{self.card.input_size}px"
-        signature.check_layers(self.taps, _onnx.list_outputs(model), path)
+        self.feature_set_id = f"{_make_weights_id(self.card, content)}-{recipe.id}"
+        # Brightness is no output of the network.
+        network_taps = [tap for tap in self.taps if tap != INTENSITY_TAP]
+        self._measures_intensity = INTENSITY_TAP in self.taps
+        self._outputs = _choose_outputs(network_taps, recipe)
+        signature.check_layers(self._outputs, _onnx.list_outputs(model), path)
 
         options = onnxruntime.SessionOptions()
         # One plane per thread is faster than one plane on all cores, and the numbers do
         # not depend on how many cores there are.
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self._outputs = [tap.layer for tap in self.taps]
+        # The input must be there, whatever is measured.
+        kept = self._outputs or _onnx.list_outputs(model)[:1]
         self._session = onnxruntime.InferenceSession(
-            _onnx.cut_after(model, self._outputs), options, providers=[provider]
+            _onnx.cut_after(model, kept), options, providers=[provider]
         )
-        self._input = signature.check_input(self._session, self.card, path)
-        signature.check_outputs(self._session, self.taps, path)
+        self._input = signature.check_input(self._session, self.card, recipe, path)
+        signature.check_outputs(self._session, self._outputs, path)
 
     @classmethod
     def load(
@@ -162,7 +180,8 @@ class StratoNet:
         weights: PathLike = "stratonet50",
         taps: str | Sequence[str] | None = None,
         provider: str = "CPUExecutionProvider",
-        size: int | None = None,
+        recipe: str | Recipe | None = None,
+        crop: int | None = None,
     ) -> StratoNet:
         """Open a weights file; the same arguments give the same object in a process.
 
@@ -172,15 +191,20 @@ class StratoNet:
             A name that ships with the package (``"stratonet50"``), or the path of an
             ``.onnx`` weights file.
         taps : str or sequence of str, optional
-            Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names. Default: every
-            tap with an alias. The network is cut behind the last of them, so that low
-            alone is cheaper than all.
+            Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names, and
+            ``"intensity"`` for the brightness of planes. Default: every tap with an
+            alias. The network is cut behind the last of them, so that low alone is
+            cheaper than all.
         provider : str
             Any execution provider of the installed ONNX Runtime.
-        size : int, optional
-            Side in pixels to which planes are resized, one of the card's
-            ``allowed_sizes``. Another side makes another feature set. Default: the
-            card's ``input_size``.
+        recipe : str or Recipe, optional
+            How planes become features: a name among the card's ``recipes``, a text such
+            as ``"tiles224/mean+sd"``, or a `stratonet.Recipe`. Default: what the card
+            recommends, for whole images or for objects. Another recipe makes another
+            feature set.
+        crop : int, optional
+            Planes are squares of this side in pixels, cut out around objects. Default:
+            they are whole images.
 
         Returns
         -------
@@ -191,20 +215,20 @@ class StratoNet:
         FileNotFoundError
             No such weights; the message lists those that ship.
         ValueError
-            Not a weights file, an unknown tap or provider, a side that the network does
-            not take, or a network that is not what its card says.
+            Not a weights file, an unknown tap or provider, a recipe that the network
+            cannot do, or a network that is not what its card says.
 
         Examples
         --------
-        >>> StratoNet.load(taps=["low", "high"]).width
+        >>> StratoNet.load(taps=["low", "high"], recipe="whole224/mean").width
         1536
         """
         # Of threads that load at once, one opens the network and the others get it.
         with _loading:
             card = read_card(weights)
             layers = tuple(tap.layer for tap in card.choose_taps(taps))
-            side = card.choose_size(size).input_size
-            return _open_network(_find_weights(weights), layers, provider, side)
+            chosen = card.choose_recipe(recipe, crop)
+            return _open_network(_find_weights(weights), layers, provider, chosen)
 
     def feature_names(self, channels: str | Sequence[str]) -> list[str]:
         """Names of the features of channels: all of the first, then all of the next.
@@ -219,14 +243,18 @@ class StratoNet:
         ValueError
             See `stratonet.naming.feature_names`.
         """
-        return naming.feature_names(self.taps, channels)
+        return naming.feature_names(self.blocks, channels)
 
     @property
     def width(self) -> int:
         """Number of features of one plane."""
-        return sum(tap.width for tap in self.taps)
+        return sum(block.width for block in self.blocks)
 
-    def features(self, planes: np.ndarray | Iterable[np.ndarray]) -> np.ndarray:
+    def features(
+        self,
+        planes: np.ndarray | Iterable[np.ndarray],
+        limits: tuple[float, float] | None = None,
+    ) -> np.ndarray:
         """Turn planes into features.
 
         Parameters
@@ -234,6 +262,9 @@ class StratoNet:
         planes : array (height, width) or (n, height, width), or iterable of arrays
             bool, integer or float, of any size; those of an iterable may differ in size
             and type.
+        limits : (float, float), optional
+            The grey values that become black and white, for recipes that do not scale
+            each plane by itself.
 
         Returns
         -------
@@ -253,17 +284,33 @@ class StratoNet:
                 )
             if planes.ndim < 3:
                 planes = [planes]
-        rows = list(self.stream(planes))
+        rows = list(self.stream(planes, choose_limits=lambda plane: limits))
         if not rows:
             return np.empty((0, self.width), np.float32)
         return np.stack(rows)
 
+    def prepare(
+        self, plane: np.ndarray, limits: tuple[float, float] | None = None
+    ) -> PreparedPlane:
+        """Bring a plane to what the network sees; see `prepare_plane`.
+
+        Parameters
+        ----------
+        plane : array (height, width)
+            bool, integer or float.
+        limits : (float, float), optional
+            The grey values that become black and white.
+        """
+        return preprocessing.prepare_plane(
+            plane, self.card, self.recipe, limits, self._measures_intensity
+        )
+
     def stream(
         self,
         items: Iterable[Item],
-        read: Callable[[Item], np.ndarray | None] | None = None,
+        read: Callable[[Item], np.ndarray | PreparedPlane | None] | None = None,
         name: Callable[[Item], str] | None = None,
-        prepared: bool = False,
+        choose_limits: Callable[[Item], tuple[float, float] | None] | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the features of each item in order, computed ahead on all cores.
 
@@ -273,12 +320,13 @@ class StratoNet:
             Planes, or what ``read`` takes. Drawn as needed: only a few are held at a
             time.
         read : callable, optional
-            Turns an item into a plane, in a thread; or into None, which is passed on as
-            its features. Errors are passed on too.
+            Turns an item into a plane, or into what `prepare` makes of one, in a
+            thread; or into None, which is passed on as its features. Errors are passed
+            on too.
         name : callable, optional
             Turns an item into what an error calls its plane. Default: its number.
-        prepared : bool
-            The planes come from `stratonet.preprocessing.to_grey`.
+        choose_limits : callable, optional
+            Turns an item into the limits of grey values of its plane, see `prepare`.
 
         Yields
         ------
@@ -296,24 +344,45 @@ class StratoNet:
             plane = read(item) if read else item
             if read and plane is None:
                 return None
-            if prepared:
+            if isinstance(plane, PreparedPlane):
                 return self._embed(plane)
             try:
-                grey = preprocessing.to_grey(plane, self.card)
+                limits = choose_limits(item) if choose_limits else None
+                prepared = self.prepare(plane, limits)
             except (TypeError, ValueError) as error:
                 called = name(item) if name else f"Plane {number}"
                 raise type(error)(f"{called}: {error}") from None
-            return self._embed(grey)
+            return self._embed(prepared)
 
         cores = count_cores()
         pool = get_worker_pool(os.getpid(), cores)
         # Twice as many as cores: none waits for the one who takes the results.
         yield from map_ahead(pool, embed, enumerate(items), 2 * cores)
 
-    def _embed(self, grey: np.ndarray) -> np.ndarray:
+    def _embed(self, prepared: PreparedPlane) -> np.ndarray:
+        parts = []
+        if self._outputs:
+            for view, grey in zip(self.recipe.views, prepared.greys):
+                tiles = [self._run(tile) for tile in view.cut(grey)]
+                parts.append(np.mean(tiles, axis=0, dtype=np.float32))
+        if prepared.intensity is not None:
+            parts.append(prepared.intensity)
+        return np.concatenate(parts)
+
+    def _run(self, grey: np.ndarray) -> np.ndarray:
         inputs = {self._input: preprocessing.to_planes(grey, self.card)}
-        outputs = self._session.run(self._outputs, inputs)
+        outputs = self._session.run(list(self._outputs), inputs)
         return np.concatenate(outputs, axis=1)[0]
+
+
+def _choose_outputs(taps: Sequence[Tap], recipe: Recipe) -> dict[str, int]:
+    """Choose the outputs of the network in the order of the features, with widths."""
+    outputs = {}
+    for tap in taps:
+        for statistic in recipe.pooling:
+            # The card has checked that there is one.
+            outputs[str(tap.outputs[statistic])] = tap.width
+    return outputs
 
 
 def _find_weights(weights: PathLike) -> WeightsFile:
@@ -356,21 +425,21 @@ def _open_network(
     file: WeightsFile,
     layers: tuple[str, ...],
     provider: str,
-    size: int,
+    recipe: Recipe,
 ) -> StratoNet:
-    return StratoNet(file.path, layers, provider, size)
+    return StratoNet(file.path, layers, provider, recipe)
 
 
-def _make_feature_set_id(card: Card, content: bytes) -> str:
+def _make_weights_id(card: Card, content: bytes) -> str:
     digest = hashlib.sha256(content).hexdigest()
     return f"{card.name}-{card.version}-{digest[:12]}"
 
 
 @cache
-def _read_feature_set_id(file: WeightsFile) -> str:
+def _read_weights_id(file: WeightsFile) -> str:
     content = file.path.read_bytes()
     _, card = _parse_weights(content, file.path)
-    return _make_feature_set_id(card, content)
+    return _make_weights_id(card, content)
 
 
 @cache

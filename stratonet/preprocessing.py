@@ -5,15 +5,21 @@ Nothing else in the project scales or resizes what is measured.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from stratonet.intensity import measure_intensity
+from stratonet.recipe import OF_PLANE
+from stratonet.views import resize_image
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from PIL import Image
 
     from stratonet.card import Card
+    from stratonet.recipe import Recipe
 
 # A span of grey values this small beside the values themselves is rounding, not signal:
 # such a plane is constant.
@@ -62,21 +68,95 @@ def check_plane(plane: ArrayLike) -> np.ndarray:
     return plane
 
 
-def to_grey(plane: ArrayLike, card: Card) -> np.ndarray:
-    """Resize a plane, then scale it to [0, 1] by its own percentiles.
+@dataclass(frozen=True, eq=False)
+class PreparedPlane:
+    """A plane as the network sees it.
+
+    Attributes
+    ----------
+    greys : tuple of numpy.ndarray (height, width), float32
+        In [0, 1], one per view.
+    intensity : numpy.ndarray (10,), float32, or None
+        See `stratonet.intensity`; None where it is not measured.
+    """
+
+    greys: tuple[np.ndarray, ...]
+    intensity: np.ndarray | None = None
+
+
+def prepare_plane(
+    plane: ArrayLike,
+    card: Card,
+    recipe: Recipe,
+    limits: tuple[float, float] | None = None,
+    intensity: bool = False,
+) -> PreparedPlane:
+    """Bring a plane to the scale of each view, and its grey values to [0, 1].
 
     Parameters
     ----------
     plane : array (height, width)
-        bool, integer or float, in any unit: a factor on the grey values does not change
-        the result, nor does an offset that is not far larger than their span.
+        bool, integer or float.
     card : Card
-        Size, filter and percentiles.
+        Filter and percentiles.
+    recipe : Recipe
+        The views, and whose range of grey values is taken.
+    limits : (float, float), optional
+        See `to_grey`.
+    intensity : bool
+        Measure the brightness, too.
 
     Returns
     -------
-    numpy.ndarray (input_size, input_size), float32
-        A constant plane gives zeros.
+    PreparedPlane
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_plane`; or the recipe takes the limits of a plate, and there are none.
+    """
+    plane = check_plane(plane)
+    if limits is None and recipe.grey_range != OF_PLANE:
+        raise ValueError(
+            "This recipe scales grey values between the limits of a plate, or limits"
+            " that are given for each channel. Received none for this plane"
+        )
+    image = _to_image(plane)
+    size = (image.height, image.width)
+    greys = []
+    for view in recipe.views:
+        shape = view.choose_shape(size, fixed=not card.any_size)
+        greys.append(_scale_image(image, card, shape, limits))
+    measured = measure_intensity(plane) if intensity else None
+    return PreparedPlane(tuple(greys), measured)
+
+
+def to_grey(
+    plane: ArrayLike,
+    card: Card,
+    shape: tuple[int, int] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> np.ndarray:
+    """Resize a plane, then scale it to [0, 1].
+
+    Parameters
+    ----------
+    plane : array (height, width)
+        bool, integer or float, in any unit: without limits, a factor on the grey values
+        does not change the result, nor does an offset that is not far larger than their
+        span.
+    card : Card
+        Filter and percentiles.
+    shape : (int, int), optional
+        Height and width. Default: the square of the card's ``input_size``.
+    limits : (float, float), optional
+        The grey values that become 0 and 1, in the units of the plane. Default: the
+        percentiles of the plane itself.
+
+    Returns
+    -------
+    numpy.ndarray (height, width), float32
+        A constant plane gives zeros, where it is scaled by itself.
 
     Raises
     ------
@@ -91,17 +171,25 @@ def to_grey(plane: ArrayLike, card: Card) -> np.ndarray:
     >>> grey.shape, float(grey.min()), float(grey.max())
     ((224, 224), 0.0, 1.0)
     """
-    from PIL import Image
+    if shape is None:
+        shape = (card.input_size, card.input_size)
+    return _scale_image(_to_image(check_plane(plane)), card, shape, limits)
 
-    image = _to_image(check_plane(plane))
-    size = (card.input_size, card.input_size)
-    small = np.asarray(image.resize(size, Image.Resampling[card.resize]))
-    low, high = np.percentile(small, (card.scaling.low, card.scaling.high))
+
+def _scale_image(
+    image: Image.Image,
+    card: Card,
+    shape: tuple[int, int],
+    limits: tuple[float, float] | None,
+) -> np.ndarray:
+    pixels = np.asarray(resize_image(image, shape, card.resize))
+    percents = (card.scaling.low, card.scaling.high)
+    low, high = limits or np.percentile(pixels, percents)
     if high - low <= SMALLEST_SPAN * max(abs(low), abs(high)):
-        return np.zeros_like(small)
+        return np.zeros_like(pixels)
     # In float32 throughout: a float64 percentile would make all pixels float64.
-    scaled = (small - np.float32(low)) / np.float32(high - low)
-    return np.clip(scaled, 0, 1)
+    scaled = (pixels - np.float32(low)) / np.float32(high - low)
+    return np.clip(scaled, 0, 1, out=scaled)
 
 
 def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
@@ -109,23 +197,26 @@ def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
 
     Parameters
     ----------
-    grey : numpy.ndarray (input_size, input_size), float32
-        From `to_grey`.
+    grey : numpy.ndarray (height, width), float32
+        What a view has cut out of a prepared plane.
     card : Card
         Number of planes, their factors, and the order of the axes.
 
     Returns
     -------
     numpy.ndarray, float32
-        (1, input_size, input_size, planes), or (1, planes, input_size, input_size)
-        where the card's layout is ``NCHW``.
+        (1, height, width, planes), or (1, planes, height, width) where the card's
+        layout is ``NCHW``.
     """
     multiply = np.asarray(card.planes.multiply, np.float32)
     subtract = np.asarray(card.planes.subtract, np.float32)
-    planes = grey[None, :, :, None] * multiply - subtract
     if card.layout == "NCHW":
-        return np.ascontiguousarray(np.moveaxis(planes, -1, 1))
-    return planes
+        # Planes are laid one behind the other at once, not moved there afterwards.
+        multiply, subtract = (
+            values.reshape(-1, 1, 1) for values in (multiply, subtract)
+        )
+        return (grey * multiply - subtract)[None]
+    return grey[None, :, :, None] * multiply - subtract
 
 
 def _to_image(plane: np.ndarray) -> Image.Image:

@@ -24,7 +24,7 @@ from stratonet.files.atomic import write_atomically
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from stratonet.card import Tap
+    from stratonet.recipe import FeatureBlock
 
 # The arrays of a projection, by channel; in its file they are ``<name>/<channel>``.
 ARRAYS = ("means", "components", "explained")
@@ -133,7 +133,10 @@ class Projection:
         return (centred @ components.T).astype(np.float32)
 
     def check(
-        self, feature_set_id: str, taps: Iterable[Tap], channels: Sequence[str]
+        self,
+        feature_set_id: str,
+        blocks: Iterable[FeatureBlock],
+        channels: Sequence[str],
     ) -> None:
         """Refuse features that it was not fitted to.
 
@@ -141,7 +144,7 @@ class Projection:
         ----------
         feature_set_id : str
             Of the network that measures.
-        taps : iterable of stratonet.card.Tap
+        blocks : iterable of stratonet.recipe.FeatureBlock
             That are measured.
         channels : sequence of str
             That are measured.
@@ -152,7 +155,7 @@ class Projection:
             Features of another id, other taps, or channels that it does not have; both
             sides are named.
         """
-        wanted = tuple((tap.label, tap.width) for tap in taps)
+        wanted = tuple((block.label, block.width) for block in blocks)
         lacking = [channel for channel in channels if channel not in self.components]
         if feature_set_id != self.feature_set_id:
             raise ValueError(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stratonet.card import Card, Tap
+from stratonet.card import Card
+from stratonet.recipe import Recipe
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
-def check_layers(taps: Sequence[Tap], outputs: Sequence[str], path: Path) -> None:
+def check_layers(wanted: Iterable[str], outputs: Sequence[str], path: Path) -> None:
     """Refuse taps that are no outputs of the network.
 
     Parameters
     ----------
-    taps : sequence of Tap
-        Of the card.
+    wanted : iterable of str
+        Outputs that the card names.
     outputs : sequence of str
         Names of the network's outputs.
     path : pathlib.Path
@@ -29,7 +30,7 @@ def check_layers(taps: Sequence[Tap], outputs: Sequence[str], path: Path) -> Non
     ValueError
         The message names the taps, and the outputs there are.
     """
-    missing = [tap.layer for tap in taps if tap.layer not in outputs]
+    missing = [name for name in wanted if name not in outputs]
     if missing:
         raise ValueError(
             f"{path}: the card names the taps {', '.join(missing)}, which are no"
@@ -37,7 +38,9 @@ def check_layers(taps: Sequence[Tap], outputs: Sequence[str], path: Path) -> Non
         )
 
 
-def check_input(session: onnxruntime.InferenceSession, card: Card, path: Path) -> str:
+def check_input(
+    session: onnxruntime.InferenceSession, card: Card, recipe: Recipe, path: Path
+) -> str:
     """Return the name of the network's input, if it is what the card says.
 
     Parameters
@@ -45,7 +48,9 @@ def check_input(session: onnxruntime.InferenceSession, card: Card, path: Path) -
     session : onnxruntime.InferenceSession
         The open network.
     card : Card
-        Its number of planes, their side, and the order of the axes.
+        Its number of planes, and the order of the axes.
+    recipe : Recipe
+        The sides of planes.
     path : pathlib.Path
         What errors name.
 
@@ -61,21 +66,21 @@ def check_input(session: onnxruntime.InferenceSession, card: Card, path: Path) -
             f"{path}: a network has one input, the planes. Received: {names or 'none'}"
         )
     (planes,) = inputs
-    count, side = card.planes.count, card.input_size
-    expected = [1, side, side, count]
-    if card.layout == "NCHW":
-        expected = [1, count, side, side]
-    if planes.type != "tensor(float)" or not _fits(planes.shape, expected):
-        raise ValueError(
-            f"{path}: by its card the network takes {tuple(expected)}, float32"
-            f" ({card.layout}; any number of planes at once may stand for 1). Received:"
-            f" {tuple(planes.shape)}, {planes.type}"
-        )
+    for side in {view.side for view in recipe.views}:
+        expected = [1, side, side, card.planes.count]
+        if card.layout == "NCHW":
+            expected = [1, card.planes.count, side, side]
+        if planes.type != "tensor(float)" or not _fits(planes.shape, expected):
+            raise ValueError(
+                f"{path}: by its card the network takes {tuple(expected)}, float32"
+                f" ({card.layout}; any number of planes at once may stand for 1)."
+                f" Received: {tuple(planes.shape)}, {planes.type}"
+            )
     return planes.name
 
 
 def check_outputs(
-    session: onnxruntime.InferenceSession, taps: Sequence[Tap], path: Path
+    session: onnxruntime.InferenceSession, widths: Mapping[str, int], path: Path
 ) -> None:
     """Refuse outputs that are not as wide as the card says.
 
@@ -83,8 +88,8 @@ def check_outputs(
     ----------
     session : onnxruntime.InferenceSession
         The open network.
-    taps : sequence of Tap
-        Those that are measured.
+    widths : mapping of str to int
+        The outputs that are measured, and their number of features.
     path : pathlib.Path
         What errors name.
 
@@ -94,14 +99,13 @@ def check_outputs(
         An output of another shape or type.
     """
     outputs = {value.name: value for value in session.get_outputs()}
-    for tap in taps:
-        output = outputs[tap.layer]
-        if output.type != "tensor(float)" or not _fits(output.shape, [1, tap.width]):
+    for layer, width in widths.items():
+        output = outputs[layer]
+        if output.type != "tensor(float)" or not _fits(output.shape, [1, width]):
             raise ValueError(
-                f"{path}: by its card the tap {tap.layer} gives (n, {tap.width}),"
-                f" float32. Received: {tuple(output.shape)}, {output.type}. Correct the"
-                " width in the card; what is not (n, width) must be averaged in the"
-                " network."
+                f"{path}: by its card the tap {layer} gives (n, {width}), float32."
+                f" Received: {tuple(output.shape)}, {output.type}. Correct the width in"
+                " the card; what is not (n, width) must be averaged in the network."
             )
 
 

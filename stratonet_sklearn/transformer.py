@@ -142,7 +142,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         channels = self._name_channels(n_channels)
         net = self._load_network()
         # Refuses names that no column can have.
-        feature_names(net.taps, channels)
+        feature_names(net.blocks, channels)
         self.channels_ = channels
         self.n_features_in_ = n_channels
         self.feature_set_id_ = net.feature_set_id

@@ -148,7 +148,7 @@ def build_network(
     attention: str | None = "eca",
     taps: Iterable[str] | None = None,
     classes: int | None = None,
-    input_size: int = 224,
+    input_size: int | None = 224,
     gates: str | keras.initializers.Initializer = "glorot_uniform",
     classifier_depth: int = 1,
 ) -> keras.Model:
@@ -169,8 +169,8 @@ def build_network(
         None: the outputs are the taps, ``{layer name: (n, width)}``. A number: a
         softmax classifier, (n, classes), on the taps side by side or on the pooled end
         of the whole network.
-    input_size : int
-        Height and width of the input, in pixels.
+    input_size : int or None
+        Height and width of the input, in pixels. None: any.
     gates : str or initializer
         How the ECA kernels start. ``"zeros"`` makes every gate 0.5.
     classifier_depth : int
@@ -347,7 +347,9 @@ def wrap_application(
     return _finish_network(network, chosen, classes, classifier_depth)
 
 
-def tap_network(network: keras.Model, taps: Collection[str]) -> keras.Model:
+def tap_network(
+    network: keras.Model, taps: Collection[str], deviations: bool = False
+) -> keras.Model:
     """Give the network pooled outputs of some of its layers.
 
     Parameters
@@ -356,6 +358,8 @@ def tap_network(network: keras.Model, taps: Collection[str]) -> keras.Model:
         With layers of these names; what its own outputs are does not matter.
     taps : collection of str
         Layer names, in any order.
+    deviations : bool
+        Give the standard deviation of each map, too, as ``<layer name>_sd``.
 
     Returns
     -------
@@ -379,17 +383,29 @@ def tap_network(network: keras.Model, taps: Collection[str]) -> keras.Model:
         if name in taps:
             # Means of half-precision maps would lose digits that the features need.
             pool = layers.GlobalAveragePooling2D(name=f"{name}_pool", dtype="float32")
-            outputs[name] = pool(network.get_layer(name).output)
+            x = network.get_layer(name).output
+            outputs[name] = pool(x)
+            if deviations:
+                outputs[name_deviation(name)] = ops.std(ops.cast(x, "float32"), (1, 2))
     return keras.Model(network.input, outputs, name=network.name)
+
+
+def name_deviation(layer: str) -> str:
+    """Name the output with the standard deviations of a layer's maps."""
+    return f"{layer}_sd"
 
 
 def compute_reductions(network: keras.Model, taps: Iterable[str]) -> dict[str, int]:
     """Compute the input pixels per pixel of each tap's map, by layer name."""
-    side = network.input_shape[1]
+    taps = list(taps)
+    # Large, so that rounding at the borders does not count.
+    side = network.input_shape[1] or 1024
+    maps = keras.Model(network.input, [network.get_layer(tap).output for tap in taps])
+    shapes = maps.compute_output_shape((1, side, side, 3))
     return {
         # Rounded: the halves of odd sides are rounded up at every stage.
-        name: round(side / network.get_layer(name).output.shape[1])
-        for name in taps
+        tap: round(side / shape[1])
+        for tap, shape in zip(taps, shapes)
     }
 
 

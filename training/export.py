@@ -9,9 +9,15 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnx
 
 from stratonet import Card, Planes, Scaling, Tap
-from training.architecture import compute_reductions, list_blocks, tap_network
+from training.architecture import (
+    compute_reductions,
+    list_blocks,
+    name_deviation,
+    tap_network,
+)
 from training.config import Config
 from training.runs import read_run
 from training.start import (
@@ -22,11 +28,14 @@ from training.start import (
     load_start_weights,
     load_variables,
 )
+from training.trunk import build_trunk
 
 THESIS = (
     "van Elswijk, M. (2024). StratoNet, a deep learning approach to high content"
     " screening feature extraction. Master's thesis, Leiden University."
 )
+# For networks that take planes of any size: the first is the default.
+RECIPES = {"whole224": "whole224/mean", "cells": "tiles224/mean+sd"}
 # Of networks that nothing is trained on: the classifier is left behind anyway.
 IMAGENET_CLASSES = 1000
 
@@ -37,8 +46,7 @@ def export_model(model: keras.Model, card: Card, path: str | os.PathLike[str]) -
     Parameters
     ----------
     model : keras.Model
-        Outputs ``{layer name: (n, width)}``, as `architecture.build_network` makes it
-        without classes.
+        Outputs ``{layer name: (n, width)}``, as `architecture.tap_network` makes it.
     card : Card
         Describes the model.
     path : str or path
@@ -52,17 +60,23 @@ def export_model(model: keras.Model, card: Card, path: str | os.PathLike[str]) -
     _check_card(model, card)
     path = Path(path)
     # Keras exports what has been called.
-    model(np.zeros((1, *model.input_shape[1:]), "float32"))
+    model(np.zeros((1, card.input_size, card.input_size, 3), "float32"))
     # Beside the file: a rename across disks would be a copy, which can be cut short.
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         raw = os.path.join(folder, "raw.onnx")
         model.export(raw, format="onnx", verbose=False)
-        _add_card(raw, card)
+        _finish_file(raw, card)
         os.replace(raw, path)
 
 
 def _check_card(model: keras.Model, card: Card) -> None:
-    described = card.input_size, {tap.layer: tap.width for tap in card.taps}
+    size = None if card.any_size else card.input_size
+    outputs = {}
+    for tap in card.taps:
+        outputs[tap.layer] = tap.width
+        if tap.sd:
+            outputs[tap.sd] = tap.width
+    described = size, outputs
     widths = {layer: output.shape[1] for layer, output in model.output.items()}
     received = model.input_shape[1], widths
     if described != received:
@@ -72,9 +86,8 @@ def _check_card(model: keras.Model, card: Card) -> None:
         )
 
 
-def _add_card(path: str, card: Card) -> None:
-    import onnx  # heavy, with tf2onnx behind model.export: only exports need it
-
+def _finish_file(path: str, card: Card) -> None:
+    """Put the channels first, as ONNX Runtime computes, and the card in."""
     graph = onnx.load(path)
     graph.producer_name = "stratonet"
     # Constants that tf2onnx has folded away may be left behind as inputs, such as those
@@ -83,10 +96,38 @@ def _add_card(path: str, card: Card) -> None:
     unused = [value for value in graph.graph.input if value.name not in used]
     for value in unused:
         graph.graph.input.remove(value)
+    _put_channels_first(graph.graph, card)
     onnx.helper.set_model_props(graph, {"card": card.to_json()})
     # A file that ONNX Runtime refuses should not replace one that it takes.
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
+
+
+def _put_channels_first(graph: onnx.GraphProto, card: Card) -> None:
+    """Take away the transpose behind the input, and name the sides that are free."""
+    (planes,) = graph.input
+    readers = [node for node in graph.node if planes.name in node.input]
+    if card.layout != "NCHW":
+        return
+    (transpose,) = readers
+    transposed = transpose.output[0]
+    for node in graph.node:
+        names = [planes.name if name == transposed else name for name in node.input]
+        node.input[:] = names
+    graph.node.remove(transpose)
+    sides = [card.input_size] * 2
+    axes = planes.type.tensor_type.shape.dim
+    lengths = [
+        "n",
+        card.planes.count,
+        *(["height", "width"] if card.any_size else sides),
+    ]
+    for axis, length in zip(axes, lengths):
+        axis.Clear()
+        if isinstance(length, str):
+            axis.dim_param = length
+        else:
+            axis.dim_value = length
 
 
 def export_run(
@@ -130,7 +171,11 @@ def export_run(
     source, output = Path(source), Path(output)
     read = _read_start if source.is_file() else _read_best
     trained = read(source, input_size)
-    model = tap_network(trained.model, _choose_layers(trained.config))
+    layers = _choose_layers(trained.config)
+    model = trained.model
+    if trained.config.architecture == "resnet":
+        model = build_trunk(model, trained.config.depth, layers)
+    model = tap_network(model, layers, deviations=True)
     licence = licence or trained.origin.licence or "not stated: give export --licence"
     card = _make_card(trained, model, name or output.stem, version, licence)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -165,10 +210,18 @@ def _make_card(
 ) -> Card:
     config = trained.config
     aliases = {layer: alias for alias, layer in choose_taps(config).items()}
-    reductions = compute_reductions(model, model.output)
+    layers = [layer for layer in model.output if name_deviation(layer) in model.output]
+    reductions = compute_reductions(model, layers)
+    any_size = model.input_shape[1] is None
     taps = [
-        Tap(layer, pooled.shape[1], aliases.get(layer), reductions[layer])
-        for layer, pooled in model.output.items()
+        Tap(
+            layer,
+            model.output[layer].shape[1],
+            aliases.get(layer),
+            reductions[layer],
+            name_deviation(layer),
+        )
+        for layer in reductions
     ]
     return Card(
         name=name,
@@ -186,6 +239,9 @@ def _make_card(
         metrics=_choose_metrics(trained.result),
         licence=licence,
         citation=THESIS,
+        layout="NCHW",
+        any_size=any_size,
+        recipes=RECIPES if any_size else {},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -289,9 +289,18 @@ class _FileWeights(NamedTuple):
 def _load_weights_file(model: keras.Model, path: Path) -> None:
     weights = _read_weights_file(path)
     # By name, so that the file may have more taps than the network.
+    names = [layer.name for layer in model.layers]
+    gates = [name for name in names if name.endswith("_eca")]
+    # The last convolution of a block is before its gate: the third, or the second.
+    gated = set()
+    for gate in gates:
+        third = gate.replace("_eca", "_3_bn")
+        gated.add(third if third in names else gate.replace("_eca", "_2_bn"))
     for layer in model.layers:
         try:
-            values = _choose_values(layer.name, weights)
+            values = _choose_values(layer.name, weights, gated)
+            if layer.name in gates and not values:
+                values = [np.zeros(layer.kernel.shape, "float32")]
             if values:
                 layer.set_weights(values)
         except (KeyError, ValueError):
@@ -329,16 +338,23 @@ def _read_weights_file(path: Path) -> _FileWeights:
     return weights
 
 
-def _choose_values(layer: str, weights: _FileWeights) -> list[np.ndarray]:
+def _choose_values(
+    layer: str, weights: _FileWeights, gated: Collection[str]
+) -> list[np.ndarray]:
+    """Choose what a layer starts from; ``gated`` are those behind which a gate is."""
     if layer.endswith("_conv"):
         return [weights.kernels[layer]]
     if layer.endswith("_eca"):
-        return [weights.gates[layer]]
+        return [weights.gates[layer]] if weights.gates else []
     if layer.endswith("_bn"):
         bias = weights.biases[layer.replace("_bn", "_conv")]
         ones = np.ones_like(bias)
         # Only adds the bias: gain 1, mean 0, and variance with epsilon 1.
-        return [ones, bias, 0 * ones, ones - np.float32(BN_EPSILON)]
+        values = [ones, bias, 0 * ones, ones - np.float32(BN_EPSILON)]
+        if layer in gated and not weights.gates:
+            # Gates that the file left out, being idle, halve what passes them.
+            values[:2] = [2 * ones, 2 * bias]
+        return values
     return []
 
 

@@ -20,7 +20,7 @@ from cellprofiler_plugin.figure import draw_pictures
 from cellprofiler_plugin.help import MODULE
 from cellprofiler_plugin.pictures import make_pictures
 from stratonet import StratoNet
-from stratonet.naming import PREFIX, component_names, make_names, tap_names
+from stratonet.naming import PREFIX, block_names, component_names, make_names
 from stratonet.network import read_card, read_feature_set_id
 from stratonet.projection import Projection
 from stratonet.tables import columns
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cellprofiler_core.workspace import Workspace
 
     from stratonet.card import Card, Tap
+    from stratonet.recipe import Recipe
 
 
 class MeasureStratoFeatures(Module):
@@ -175,6 +176,10 @@ class MeasureStratoFeatures(Module):
         """The selected taps, in the order of the network."""
         return self.get_card().choose_taps(self.taps.get_selections())
 
+    def get_recipe(self) -> Recipe:
+        """How planes become features."""
+        return self.get_card().choose_recipe()
+
     def get_object_names(self) -> list[str]:
         """List what gets rows: ``Image``, the selected objects, or both."""
         names = []
@@ -204,7 +209,8 @@ class MeasureStratoFeatures(Module):
         """
         projection = Projection.load(self.projection.value)
         feature_set_id = read_feature_set_id(self.get_weights())
-        projection.check(feature_set_id, self.get_taps(), self.images.value)
+        blocks = self.get_recipe().list_blocks(self.get_taps())
+        projection.check(feature_set_id, blocks, self.images.value)
         return projection
 
     # The columns, as CellProfiler and its pickers name them:
@@ -215,8 +221,8 @@ class MeasureStratoFeatures(Module):
         if self.reduce.value:
             return component_names(self.load_projection().width)
         names: list[str] = []
-        for tap in self.get_taps():
-            names += tap_names(tap)
+        for block in self.get_recipe().list_blocks(self.get_taps()):
+            names += block_names(block)
         return names
 
     def make_column_names(self) -> list[str]:
@@ -336,7 +342,8 @@ class MeasureStratoFeatures(Module):
     def display(self, workspace: Workspace, figure: Figure) -> None:
         """Draw what `run` has kept for the window, in the window's process."""
         shown = workspace.display_data
-        draw_pictures(figure, shown.pictures, self.get_taps(), shown.run, shown.number)
+        blocks = self.get_recipe().list_blocks(self.get_taps())
+        draw_pictures(figure, shown.pictures, blocks, shown.run, shown.number)
 
     def record_features(
         self, workspace: Workspace, object_name: str, features: np.ndarray

@@ -217,13 +217,13 @@ def _nest_features(table: pa.Table, recipe: Recipe) -> pa.Table:
     """The table with a list column per tap and channel."""
     columns = {name: table[name] for name in table.column_names if name != FEATURES}
     features = _get_feature_matrix(table)
-    taps = recipe.card.choose_taps(recipe.taps)
+    blocks = recipe.network.blocks
     start = 0
     for channel in recipe.channels:
-        for tap in taps:
-            of_tap = features[:, start : start + tap.width]
+        for block in blocks:
+            of_tap = features[:, start : start + block.width]
             values = pa.array(np.ascontiguousarray(of_tap).ravel())
-            lists = pa.FixedSizeListArray.from_arrays(values, tap.width)
-            columns[f"{PREFIX}_{tap.label}_{channel}"] = lists
-            start += tap.width
+            lists = pa.FixedSizeListArray.from_arrays(values, block.width)
+            columns[f"{PREFIX}_{block.label}_{channel}"] = lists
+            start += block.width
     return pa.table(columns)

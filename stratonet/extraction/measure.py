@@ -28,7 +28,7 @@ from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.naming import ILLUMINATION, URL, image_column
 from stratonet.parallel import count_cores, map_ahead
-from stratonet.preprocessing import check_plane, to_grey
+from stratonet.preprocessing import PreparedPlane, check_plane
 
 # Waiting for a disk or S3 costs no core: more threads read than compute.
 READERS_PER_CORE = 4
@@ -56,8 +56,9 @@ class Failure:
     reason: str
 
 
-# A plane on its way: the bytes of its file, or its pixels, or why there are none.
-Plane = Union[bytes, np.ndarray, Failure]
+# A plane on its way: the bytes of its file, or its pixels, or what the network sees of
+# them, or why there are none.
+Plane = Union[bytes, np.ndarray, PreparedPlane, Failure]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,9 +210,7 @@ def measure_unit(
     # What the network has been given, and which image set it belongs to.
     steps: deque[_Step] = deque()
     planes = _queue_planes(recipe, unit, image_sets, steps)
-    features = recipe.network.stream(
-        planes, read=partial(_take_plane, recipe), prepared=True
-    )
+    features = recipe.network.stream(planes, read=partial(_take_plane, recipe))
     for values in features:
         while steps[0].plane is None:
             yield steps.popleft().measured
@@ -250,9 +249,9 @@ def _read_objects(
 
 def _prepare_plane(
     recipe: Recipe, row: Mapping[str, Any], channel: str, plane: Plane
-) -> np.ndarray | Failure:
+) -> np.ndarray | PreparedPlane | Failure:
     """The plane in the bytes of a file, or a `Failure`; what is one stays as it is."""
-    if isinstance(plane, (Failure, np.ndarray)):
+    if isinstance(plane, (Failure, np.ndarray, PreparedPlane)):
         return plane
     decode = partial(_decode_plane, recipe, row, channel, plane)
     return _attempt(recipe, channel, decode)
@@ -260,7 +259,7 @@ def _prepare_plane(
 
 def _decode_plane(
     recipe: Recipe, row: Mapping[str, Any], channel: str, content: bytes
-) -> np.ndarray:
+) -> np.ndarray | PreparedPlane:
     """The plane, corrected; of whole images as the network sees it."""
     plane = decode_image(row, channel, content)
     # Before the image is checked: a table without functions is wrong in every row.
@@ -278,7 +277,7 @@ def _decode_plane(
         name = redact_url(row[image_column(URL, channel)])
         raise type(error)(f"{name}: {error}") from None
     # Objects are cut out before they are scaled, each by itself.
-    return plane if recipe.objects.size else to_grey(plane, recipe.card)
+    return plane if recipe.objects.size else recipe.prepare(plane)
 
 
 # One function serves all images of a channel of a plate.
@@ -345,8 +344,8 @@ def _cut_planes(
             yield _QueuedPlane(measured, index, channel, row, plane)
 
 
-def _take_plane(recipe: Recipe, queued: _QueuedPlane) -> np.ndarray | None:
-    """The network's input from a queued plane; None where there is none.
+def _take_plane(recipe: Recipe, queued: _QueuedPlane) -> PreparedPlane | None:
+    """What the network sees of a queued plane; None where there is none.
 
     It is called in the thread that measures the plane next, so that the plane stays in
     the cache of its core.
@@ -357,4 +356,4 @@ def _take_plane(recipe: Recipe, queued: _QueuedPlane) -> np.ndarray | None:
         # Only whole images come as bytes: they have one row.
         queued.measured.errors[0].append((queued.channel, plane.reason))
         return None
-    return to_grey(plane, recipe.card) if recipe.objects.size else plane
+    return plane if isinstance(plane, PreparedPlane) else recipe.prepare(plane)

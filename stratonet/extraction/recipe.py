@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Union
 
+import numpy as np
+
 from stratonet.card import Card
 from stratonet.files.storage import Storage
 from stratonet.naming import feature_names
 from stratonet.network import StratoNet, read_card
+from stratonet.preprocessing import PreparedPlane, prepare_plane
 
 # The default and the limits of MeasureStratoFeatures in CellProfiler, too.
 SIZE = 96
@@ -142,6 +145,10 @@ class Recipe:
         """The network, opened once per process."""
         return StratoNet.load(self.weights, self.taps, self.provider)
 
+    def prepare(self, plane: np.ndarray) -> PreparedPlane:
+        """Bring a plane to what the network sees, without opening the network."""
+        return prepare_plane(plane, self.card, self.card.choose_recipe())
+
     @property
     def card(self) -> Card:
         """The card of the weights, without the network."""
@@ -172,4 +179,4 @@ class Recipe:
 # There are thousands of names, and each well is written with them.
 @lru_cache(maxsize=4)
 def _make_feature_names(recipe: Recipe) -> list[str]:
-    return feature_names(recipe.card.choose_taps(recipe.taps), recipe.channels)
+    return feature_names(recipe.network.blocks, recipe.channels)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from stratonet import Tap, naming
-from stratonet.naming import feature_names, tap_names
+from stratonet.naming import block_names, feature_names
 
 pytestmark = pytest.mark.stock_cellprofiler
 

@@ -1,0 +1,192 @@
+"""Recipes: what is done to a plane so that it becomes features.
+
+A recipe says how a plane is shown to the network, which numbers are kept of its maps,
+and where the range of its grey values is from. Features of two recipes cannot be
+compared, so a recipe is part of the feature set id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from stratonet.tap import INTENSITY, Tap
+from stratonet.views import View, parse_view
+
+# What is kept of the map of a tap, and what that adds to the label in feature names.
+STATISTICS = {"mean": "", "sd": "SD"}
+# Where the limits of grey values are from.
+OF_PLANE, OF_PLATE, GIVEN = "plane", "plate", "given"
+
+# Limits of grey values by channel.
+Limits = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """Features that belong together: of a tap, a view and a statistic.
+
+    Attributes
+    ----------
+    label : str
+        Part of their names, such as ``Low`` or ``TilesLowSD``.
+    width : int
+        How many there are.
+    """
+
+    label: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a plane becomes features.
+
+    Attributes
+    ----------
+    views : tuple of WholePlane or Tiles
+        How the plane is shown; with several, each gives features of its own.
+    pooling : tuple of str
+        What is kept of the map of each tap: ``"mean"``, ``"sd"`` or both.
+    grey_range : str
+        Which grey values become black and white: ``"plane"``, the plane's own
+        percentiles; ``"plate"``, those of its channel on the plate; or limits that were
+        given, which `with_limits` makes.
+    crop : int, optional
+        Side in pixels of the squares that are cut out around objects. None: planes are
+        whole images.
+
+    Raises
+    ------
+    ValueError
+        There is no view or statistic, one is there twice, or one is unknown.
+
+    Examples
+    --------
+    >>> recipe = Recipe.parse("tiles224/mean+sd")
+    >>> recipe.views, recipe.pooling
+    ((Tiles(side=224, smallest=96, overlap=0),), ('mean', 'sd'))
+    >>> recipe.id
+    'tiles224-mean-sd'
+    """
+
+    views: tuple[View, ...]
+    pooling: tuple[str, ...] = ("mean",)
+    grey_range: str = OF_PLANE
+    crop: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be measured, or not be told apart."""
+        labels = [view.label for view in self.views]
+        if not labels or len(set(labels)) < len(labels):
+            raise ValueError(
+                "A recipe has one view, or a whole plane and tiles. Received:"
+                f" {'+'.join(view.text for view in self.views) or 'none'}"
+            )
+        statistics = set(self.pooling)
+        known = statistics <= set(STATISTICS)
+        if not known or not statistics or len(statistics) < len(self.pooling):
+            raise ValueError(
+                "Of a map the mean, the sd or both are kept (mean, sd, mean+sd)."
+                f" Received: {'+'.join(self.pooling)!r}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """Read a recipe as users and cards write it.
+
+        Parameters
+        ----------
+        text : str
+            Views and statistics, each joined by ``+``, with a slash between them:
+            ``whole224/mean``, ``tiles224/mean+sd``, ``whole224+tiles224/mean``.
+
+        Raises
+        ------
+        ValueError
+            It is none.
+        """
+        views, slash, pooling = text.partition("/")
+        if not slash:
+            raise ValueError(
+                "A recipe is views and statistics, such as tiles224/mean+sd."
+                f" Received: {text!r}"
+            )
+        parsed = tuple(parse_view(view) for view in views.split("+"))
+        return cls(parsed, tuple(pooling.split("+")))
+
+    @property
+    def text(self) -> str:
+        """The recipe as users and cards write it."""
+        views = "+".join(view.text for view in self.views)
+        return f"{views}/{'+'.join(self.pooling)}"
+
+    @property
+    def id(self) -> str:
+        """What the feature set id says of the recipe: all that changes features."""
+        words = [view.text for view in self.views]
+        words += self.pooling
+        if self.grey_range != OF_PLANE:
+            words.append(f"grey-{self.grey_range}")
+        if self.crop:
+            words.append(f"crop{self.crop}")
+        return "-".join(words)
+
+    def with_crop(self, side: int | None) -> Recipe:
+        """Return the recipe for squares around objects (None: for whole images)."""
+        return replace(self, crop=side)
+
+    def with_limits(self, limits: Limits) -> Recipe:
+        """Return the recipe for grey values between limits that are given.
+
+        Parameters
+        ----------
+        limits : mapping of str to (float, float)
+            By channel: the grey values that become black and white.
+        """
+        # Numbers as numbers: 10 and 10.0 are the same limits.
+        values = {}
+        for channel, (low, high) in limits.items():
+            values[channel] = [float(low), float(high)]
+        content = json.dumps(values, sort_keys=True).encode()
+        digest = hashlib.sha256(content).hexdigest()[:8]
+        return replace(self, grey_range=f"{GIVEN}-{digest}")
+
+    def list_blocks(self, taps: Iterable[Tap]) -> tuple[FeatureBlock, ...]:
+        """List what the features of a plane consist of, in their order.
+
+        Parameters
+        ----------
+        taps : iterable of Tap
+            Those that are measured, in the order of the network.
+
+        Returns
+        -------
+        tuple of FeatureBlock
+            View by view, tap by tap, statistic by statistic; last the intensity.
+
+        Examples
+        --------
+        >>> taps = [Tap("conv3_block4_out", 512, "low")]
+        >>> blocks = Recipe.parse("whole224+tiles224/mean+sd").list_blocks(taps)
+        >>> [block.label for block in blocks]
+        ['WholeLow', 'WholeLowSD', 'TilesLow', 'TilesLowSD']
+        """
+        taps = list(taps)
+        several = len(self.views) > 1
+        blocks = []
+        for view in self.views:
+            prefix = view.label if several else ""
+            for tap in taps:
+                if tap.alias == INTENSITY:
+                    continue
+                for statistic in self.pooling:
+                    label = f"{prefix}{tap.label}{STATISTICS[statistic]}"
+                    blocks.append(FeatureBlock(label, tap.width))
+        # Brightness is that of the plane, however it is shown.
+        blocks += [
+            FeatureBlock(tap.label, tap.width) for tap in taps if tap.alias == INTENSITY
+        ]
+        return tuple(blocks)

@@ -1,0 +1,247 @@
+"""Views: how a plane is shown to the network.
+
+A view brings a plane to its scale (`resize`), and cuts it into what the network takes
+at once (`cut`). A network that was trained on photographs knows textures and shapes of
+some pixels: how many pixels a cell has on its way decides what of it is seen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
+
+
+@dataclass(frozen=True)
+class WholePlane:
+    """The whole plane, resized to a square.
+
+    Attributes
+    ----------
+    side : int
+        Of the square, in pixels.
+
+    Examples
+    --------
+    >>> WholePlane(224).text
+    'whole224'
+    """
+
+    side: int = 224
+
+    def __post_init__(self) -> None:
+        """Refuse sides that are no sides."""
+        _check_side("side", self.side)
+
+    @property
+    def label(self) -> str:
+        """Part of feature names, where there are several views."""
+        return "Whole"
+
+    @property
+    def text(self) -> str:
+        """The view as users write it."""
+        return f"whole{self.side}"
+
+    def choose_shape(
+        self, shape: tuple[int, int], fixed: bool = False
+    ) -> tuple[int, int]:
+        """Choose the height and width to which a plane is resized.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width of the plane, in pixels.
+        fixed : bool
+            The network takes squares of one side only.
+
+        Returns
+        -------
+        (int, int)
+            Height and width.
+        """
+        return self.side, self.side
+
+    def cut(self, grey: np.ndarray) -> list[np.ndarray]:
+        """Cut a plane of the chosen shape into what the network takes at once."""
+        return [grey]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Squares of the plane at its own scale; their features are averaged.
+
+    The tiles cover the plane, and are moved together where it is no multiple of their
+    side. A plane that is smaller than a tile is shown as it is.
+
+    Attributes
+    ----------
+    side : int
+        Of a tile, in pixels.
+    smallest : int
+        A plane that is smaller, such as the crop of a cell, is enlarged until its
+        longer side has so many pixels.
+    overlap : int
+        The least share of a tile's side that it has in common with the next, in
+        percent.
+
+    Examples
+    --------
+    >>> Tiles(224).text, Tiles(224, overlap=50).text
+    ('tiles224', 'tiles224-overlap50')
+    >>> [tile.shape for tile in Tiles(224).cut(np.zeros((224, 300)))]
+    [(224, 224), (224, 224)]
+    """
+
+    side: int = 224
+    smallest: int = 96
+    overlap: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse sides that are no sides."""
+        _check_side("side", self.side)
+        _check_side("smallest", self.smallest)
+        if not 0 <= self.overlap <= 90:
+            raise ValueError(
+                f"overlap is 0 to 90 percent of a tile. Received: {self.overlap}"
+            )
+
+    @property
+    def label(self) -> str:
+        """Part of feature names, where there are several views."""
+        return "Tiles"
+
+    @property
+    def text(self) -> str:
+        """The view as users write it."""
+        text = f"tiles{self.side}"
+        if self.smallest != Tiles.smallest:
+            text += f"-smallest{self.smallest}"
+        if self.overlap:
+            text += f"-overlap{self.overlap}"
+        return text
+
+    def choose_shape(
+        self, shape: tuple[int, int], fixed: bool = False
+    ) -> tuple[int, int]:
+        """Choose the height and width to which a plane is resized.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width of the plane, in pixels.
+        fixed : bool
+            The network takes squares of one side only: none is smaller than a tile.
+
+        Returns
+        -------
+        (int, int)
+            Height and width; those of the plane, if it is not too small.
+        """
+        if fixed:
+            factor = max(1.0, self.side / min(shape))
+        else:
+            factor = max(1.0, self.smallest / max(shape))
+        # Strips of a few pixels do not survive the strides of a network.
+        height, width = (max(SMALLEST_SIDE, round(factor * n)) for n in shape)
+        return height, width
+
+    def cut(self, grey: np.ndarray) -> list[np.ndarray]:
+        """Cut a plane of the chosen shape into what the network takes at once."""
+        height, width = grey.shape
+        return [
+            grey[top : top + self.side, left : left + self.side]
+            for top in self._choose_starts(height)
+            for left in self._choose_starts(width)
+        ]
+
+    def _choose_starts(self, length: int) -> list[int]:
+        """Where tiles begin along a side, evenly from border to border."""
+        rest = length - self.side
+        if rest <= 0:
+            return [0]
+        stride = max(1, self.side * (100 - self.overlap) // 100)
+        count = -(-rest // stride)
+        return [round(number * rest / count) for number in range(count + 1)]
+
+
+# A union with | needs Python 3.10 outside of annotations.
+View = Union[WholePlane, Tiles]
+
+_VIEW = re.compile(
+    r"(?P<kind>whole|tiles)(?P<side>\d+)"
+    r"(-smallest(?P<smallest>\d+))?(-overlap(?P<overlap>\d+))?"
+)
+
+
+def parse_view(text: str) -> View:
+    """Read a view as users write it.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``whole224``, ``tiles224``, ``tiles224-overlap50``,
+        ``tiles224-smallest64``.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+
+    Examples
+    --------
+    >>> parse_view("tiles224-overlap50")
+    Tiles(side=224, smallest=96, overlap=50)
+    """
+    found = _VIEW.fullmatch(text)
+    options = {}
+    if found:
+        options = {
+            name: int(number)
+            for name, number in found.groupdict().items()
+            if name != "kind" and number is not None
+        }
+    if found and found["kind"] == "tiles":
+        return Tiles(**options)
+    if found and set(options) == {"side"}:
+        return WholePlane(**options)
+    raise ValueError(
+        "A view is whole or tiles, and the side in pixels: whole224, tiles224,"
+        f" tiles224-overlap50. Received: {text!r}"
+    )
+
+
+def resize_image(
+    image: Image.Image, shape: tuple[int, int], resample: str
+) -> Image.Image:
+    """Resize an image to a height and width, if it has others.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of float32.
+    shape : (int, int)
+        Height and width, in pixels.
+    resample : str
+        Pillow's filter.
+    """
+    from PIL import Image
+
+    height, width = shape
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling[resample])
+
+
+def _check_side(name: str, side: int) -> None:
+    if not SMALLEST_SIDE <= side <= LARGEST_SIDE:
+        raise ValueError(
+            f"`{name}` is {SMALLEST_SIDE} to {LARGEST_SIDE} pixels. Received: {side}"
+        )
