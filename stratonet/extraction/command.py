@@ -237,12 +237,8 @@ def _choose_objects(options: argparse.Namespace) -> Objects:
 def _choose_engine(options: argparse.Namespace) -> Engine:
     """What --engine and --address say measures."""
     if options.engine == "ray":
-        try:
+        with name_missing_extra("--engine ray", "ray"):
             from stratonet.extraction.ray_engine import RayEngine
-        except ImportError as error:
-            raise ImportError(
-                f"--engine ray needs the package {error.name}: install stratonet[ray]."
-            ) from None
         return RayEngine(options.address)
     if options.address:
         raise ValueError("--address only works with --engine ray.")
