@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from stratonet.arguments import add_file_name_flags, add_storage_flags, parse_names
+from stratonet.arguments import (
+    add_file_name_flags,
+    add_storage_flags,
+    parse_names,
+    read_image_flags,
+)
 from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
@@ -183,15 +188,7 @@ def _extract(options: argparse.Namespace) -> int:
 
     _check_shard(options.shard)
     sources = [
-        ImageSource(
-            location,
-            pattern=options.pattern,
-            base=options.images,
-            replace=options.replace,
-            endpoint=options.endpoint,
-            region=options.region,
-            anonymous=options.anonymous,
-        )
+        ImageSource(location, base=options.images, **read_image_flags(options))
         for location in options.sources
     ]
     summary = extract(
