@@ -11,18 +11,23 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Real images, for the tests that run elsewhere, too.
 export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
 PACKAGES := stratonet stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
-IN_TWO := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A file stays in one process, so that what its tests share is made once. Three, for two
+# cores: tests that wait for processes of their own leave them idle.
+SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 # What the core and the transformer promise with any versions that pyproject.toml allows.
-CORE_TESTS := tests/test_packaging.py tests/stratonet tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
+CORE_TESTS := tests/test_packaging.py tests/stratonet --ignore tests/stratonet/extraction \
+	tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
+# The tests start some hundred processes. Without bytecode each compiles all that it
+# imports: TensorFlow's takes seven seconds. Hence --compile-bytecode below, too.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")
 
 test: lint docs test-everything test-cellprofiler test-lowest test-current
 
-# Two processes. A file stays in one of them, so that what its tests share is made once.
 test-everything: .venv/ready
-	.venv/bin/python -m pytest $(IN_TWO) --durations 10 --doctest-modules tests $(PACKAGES)
+	.venv/bin/python -m pytest $(SIDE_BY_SIDE) --durations 10 --doctest-modules tests $(PACKAGES)
 
 test-cellprofiler: .venv-cellprofiler/ready
 	.venv-cellprofiler/bin/python -m pytest -m stock_cellprofiler
@@ -30,19 +35,19 @@ test-cellprofiler: .venv-cellprofiler/ready
 # The wheel, and the tests of the source distribution: what a user of either has.
 test-lowest: dist .venv-lowest/ready
 	@$(UV) pip install --quiet --python .venv-lowest --no-deps --reinstall-package stratonet dist/*.whl
-	cd build/sdist && $(CURDIR)/.venv-lowest/bin/pytest $(IN_TWO) $(CORE_TESTS)
+	cd build/sdist && $(CURDIR)/.venv-lowest/bin/pytest $(SIDE_BY_SIDE) $(CORE_TESTS)
 
 # Not every machine has Python 3.12 or can fetch it.
 test-current: | $(filter .uv/bin/uv,$(UV))
 	@if $(UV) python find 3.12 >/dev/null 2>&1 || $(UV) python install --quiet 3.12; then \
 		$(MAKE) --no-print-directory .venv-current/ready && \
-		.venv-current/bin/python -m pytest $(IN_TWO) $(CORE_TESTS); \
+		.venv-current/bin/python -m pytest $(SIDE_BY_SIDE) $(CORE_TESTS); \
 	else \
 		echo "Skipped: the tests with the newest libraries. They need Python 3.12, which is neither here nor could be fetched."; \
 	fi
 
 test-fast: lint .venv/ready
-	.venv/bin/python -m pytest $(IN_TWO) -m "not slow"
+	.venv/bin/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 lint: .venv-lint/ready
 	.venv-lint/bin/ruff check .
@@ -86,8 +91,8 @@ ENVIRONMENTS := .venv/ready .venv-cellprofiler/ready .venv-lowest/ready .venv-cu
 $(ENVIRONMENTS): requirements/build.constraints pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	@echo "Making $(@D): Python $(PYTHON), requirements/$(REQUIREMENTS).txt (a minute or two)."
 	@$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
-	@$(UV) pip sync --quiet --python $(@D) --build-constraint requirements/build.constraints \
-		requirements/$(REQUIREMENTS).txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(@D) \
+		--build-constraint requirements/build.constraints requirements/$(REQUIREMENTS).txt
 	@$(UV) pip install --quiet --python $(@D) --no-deps --editable .
 	@touch $@
 

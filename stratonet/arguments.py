@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def parse_count(text: str) -> int:
@@ -77,3 +78,9 @@ def add_storage_flags(group: argparse._ArgumentGroup) -> None:
             " there are any; anonymous if there are none or a bucket refuses them)"
         ),
     )
+
+
+def read_image_flags(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what both groups of flags say, named as the fields of `ImageSource`."""
+    names = ("pattern", "replace", "endpoint", "region", "anonymous")
+    return {name: getattr(options, name) for name in names}

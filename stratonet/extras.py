@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, Callable
 
 
 @contextmanager
@@ -43,3 +46,58 @@ def name_missing_extra(purpose: str, *extras: str) -> Iterator[None]:
             f"{purpose} needs the package {package}. Install {choices}.",
             name=error.name,
         ) from None
+
+
+def import_when_used(
+    package: str,
+    homes: Mapping[str, str],
+    extra: str,
+    others: Mapping[str, str] | None = None,
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package that hands on lazily.
+
+    What stands behind the names takes seconds to import and needs packages that not
+    all users have. Type checkers and editors cannot follow ``__getattr__``: the package
+    also imports its names under ``if TYPE_CHECKING``, and lists them in ``__all__``.
+
+    Parameters
+    ----------
+    package : str
+        The ``__name__`` of the package.
+    homes : mapping of str to str
+        For each name that users import from the package: the module that defines it.
+    extra : str
+        The extra of ``stratonet`` that installs what the modules need.
+    others : mapping of str to str, optional
+        Names that need another extra, and which.
+
+    Returns
+    -------
+    tuple of two functions
+        ``__getattr__`` and ``__dir__``, to be assigned in the package.
+
+    Examples
+    --------
+    >>> homes = {"feature_columns": "stratonet.naming"}
+    >>> get, _ = import_when_used("stratonet.tables", homes, "extract")
+    >>> get("feature_columns").__module__
+    'stratonet.naming'
+    >>> get("nothing")
+    Traceback (most recent call last):
+        ...
+    AttributeError: module 'stratonet.tables' has no attribute 'nothing'
+    """
+    extras = others or {}
+
+    def get_attribute(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        with name_missing_extra(f"{package}.{name}", extras.get(name, extra)):
+            module = import_module(homes[name])
+        return getattr(module, name)
+
+    def list_names() -> list[str]:
+        module = sys.modules[package]
+        return sorted({*vars(module), *module.__all__})
+
+    return get_attribute, list_names

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from stratonet.extras import name_missing_extra
+from stratonet.extras import import_when_used
 
 # For type checkers and editors, which cannot follow `__getattr__`. Importing all of it
 # takes seconds, and packages that users of the transformer alone do not have.
@@ -35,16 +34,8 @@ _HOMES = {
     "split": "stratonet_sklearn.evaluation.splits",
     "write_report": "stratonet_sklearn.report.report",
 }
+
 # The transformer needs less than all else.
-_EXTRAS = {"StratoFeatureTransformer": "sklearn"}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with name_missing_extra(name, _EXTRAS.get(name, "evaluate")):
-        return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = import_when_used(
+    __name__, _HOMES, "evaluate", others={"StratoFeatureTransformer": "sklearn"}
+)

@@ -41,7 +41,7 @@ def _is_stock(path):
 
 
 def pytest_collection_modifyitems(items):
-    """Put the files that take longest first, so that two processes end together."""
+    """Put the files that take longest first, so that all processes end together."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 

@@ -5,37 +5,53 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-from stratonet.extras import name_missing_extra
+from stratonet.extras import import_when_used
 
+if TYPE_CHECKING:
+    from stratonet.extraction.engine import Shard
+    from stratonet.extraction.layouts import GalleryLayout, PlateLayout
+    from stratonet.extraction.local_engine import LocalEngine
+    from stratonet.extraction.ray_engine import RayEngine as RayEngine
+    from stratonet.extraction.recipe import (
+        ObjectsFromCenters,
+        ObjectsFromLabels,
+        WholeImages,
+    )
+    from stratonet.extraction.run import extract
+    from stratonet.extraction.sources.imagesets import ImageSource
+    from stratonet.extraction.summary import Summary
+
+# Not all who extract have Ray: importing everything must not need it.
+__all__ = [
+    "GalleryLayout",
+    "ImageSource",
+    "LocalEngine",
+    "ObjectsFromCenters",
+    "ObjectsFromLabels",
+    "PlateLayout",
+    "Shard",
+    "Summary",
+    "WholeImages",
+    "extract",
+]
 # Where what users import is defined.
 _HOMES = {
-    "GalleryLayout": "layouts",
-    "ImageSource": "sources.imagesets",
-    "LocalEngine": "local_engine",
-    "ObjectsFromCenters": "recipe",
-    "ObjectsFromLabels": "recipe",
-    "PlateLayout": "layouts",
-    "RayEngine": "ray_engine",
-    "Shard": "engine",
-    "Summary": "summary",
-    "WholeImages": "recipe",
-    "extract": "run",
+    "GalleryLayout": "stratonet.extraction.layouts",
+    "ImageSource": "stratonet.extraction.sources.imagesets",
+    "LocalEngine": "stratonet.extraction.local_engine",
+    "ObjectsFromCenters": "stratonet.extraction.recipe",
+    "ObjectsFromLabels": "stratonet.extraction.recipe",
+    "PlateLayout": "stratonet.extraction.layouts",
+    "RayEngine": "stratonet.extraction.ray_engine",
+    "Shard": "stratonet.extraction.engine",
+    "Summary": "stratonet.extraction.summary",
+    "WholeImages": "stratonet.extraction.recipe",
+    "extract": "stratonet.extraction.run",
 }
-# Not all who extract have Ray: importing everything must not need it.
-__all__ = [name for name in _HOMES if name != "RayEngine"]
 
-
-def __getattr__(name: str) -> Any:
-    # pandas, pyarrow and Ray take seconds to import: not before they are used.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    extra = "ray" if name == "RayEngine" else "extract"
-    with name_missing_extra(f"stratonet.extraction.{name}", extra):
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# pandas, pyarrow and Ray take seconds to import: not before they are used.
+__getattr__, __dir__ = import_when_used(
+    __name__, _HOMES, "extract", others={"RayEngine": "ray"}
+)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from stratonet.arguments import add_file_name_flags, add_storage_flags, parse_names
+from stratonet.arguments import (
+    add_file_name_flags,
+    add_storage_flags,
+    parse_names,
+    read_image_flags,
+)
 from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
@@ -183,15 +188,7 @@ def _extract(options: argparse.Namespace) -> int:
 
     _check_shard(options.shard)
     sources = [
-        ImageSource(
-            location,
-            pattern=options.pattern,
-            base=options.images,
-            replace=options.replace,
-            endpoint=options.endpoint,
-            region=options.region,
-            anonymous=options.anonymous,
-        )
+        ImageSource(location, base=options.images, **read_image_flags(options))
         for location in options.sources
     ]
     summary = extract(
@@ -237,12 +234,8 @@ def _choose_objects(options: argparse.Namespace) -> Objects:
 def _choose_engine(options: argparse.Namespace) -> Engine:
     """What --engine and --address say measures."""
     if options.engine == "ray":
-        try:
+        with name_missing_extra("--engine ray", "ray"):
             from stratonet.extraction.ray_engine import RayEngine
-        except ImportError as error:
-            raise ImportError(
-                f"--engine ray needs the package {error.name}: install stratonet[ray]."
-            ) from None
         return RayEngine(options.address)
     if options.address:
         raise ValueError("--address only works with --engine ray.")

@@ -7,10 +7,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from stratonet.extras import name_missing_extra
+from stratonet.extras import import_when_used
 
 if TYPE_CHECKING:
     from stratonet.naming import feature_columns, metadata_columns
@@ -33,14 +32,5 @@ _HOMES = {
     "to_anndata": "stratonet.tables.anndata",
 }
 
-
-def __getattr__(name: str) -> object:
-    # pandas and pyarrow take a second to import: not before they are used.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with name_missing_extra(f"stratonet.tables.{name}", "extract"):
-        return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# pandas and pyarrow take a second to import: not before they are used.
+__getattr__, __dir__ = import_when_used(__name__, _HOMES, "extract")

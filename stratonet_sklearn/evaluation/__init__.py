@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from stratonet.extras import name_missing_extra
+from stratonet.extras import import_when_used
 
 # For type checkers and editors, which cannot follow `__getattr__`: classification,
 # retrieval and comparison need different packages, which take seconds to import.
@@ -40,13 +39,4 @@ _HOMES = {
     "split": "stratonet_sklearn.evaluation.splits",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with name_missing_extra(name, "evaluate"):
-        return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = import_when_used(__name__, _HOMES, "evaluate")

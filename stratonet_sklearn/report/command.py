@@ -11,6 +11,7 @@ from stratonet.arguments import (
     add_storage_flags,
     parse_column_value,
     parse_names,
+    read_image_flags,
 )
 from stratonet.extras import name_missing_extra
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from stratonet.extraction import ImageSource
 
 FLAGS = {
+    "anonymous": "--anonymous",
+    "endpoint": "--endpoint",
     "images": "--images",
     "label": "--label",
     "pattern": "--pattern",
+    "region": "--region",
     "replace": "--replace-path OLD=NEW",
     "tables": "TABLE",
 }
@@ -164,28 +168,15 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _choose_images(options: argparse.Namespace) -> ImageSource | None:
     """Return the source of the wells to show, if one was asked for."""
-    locating = {
-        "--pattern": options.pattern,
-        "--replace-path": options.replace,
-        "--endpoint": options.endpoint,
-        "--region": options.region,
-        "--anonymous": options.anonymous,
-    }
+    found = read_image_flags(options)
     if options.images is None:
-        for flag, value in locating.items():
+        for name, value in found.items():
             if value:
-                raise ValueError(f"{flag} only works with --images.")
+                raise ValueError(f"`{name}` only works with --images.")
         return None
     from stratonet.extraction import ImageSource
 
-    return ImageSource(
-        options.images,
-        pattern=options.pattern,
-        replace=options.replace,
-        endpoint=options.endpoint,
-        region=options.region,
-        anonymous=options.anonymous,
-    )
+    return ImageSource(options.images, **found)
 
 
 def _parse_table(text: str) -> tuple[str, str]:

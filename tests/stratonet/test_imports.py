@@ -127,7 +127,3 @@ print(sorted(tables.__all__))
 """
     names = "feature_columns', 'metadata_columns', 'read_features', 'to_anndata"
     assert run(code) == f"['FeatureTable', '{names}']"
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
-        from stratonet import tables
-
-        tables.nothing  # noqa: B018

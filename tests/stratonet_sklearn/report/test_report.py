@@ -609,7 +609,7 @@ def test_the_command(folder, tables, capsys):
         (["--images", "x.csv"], "--images only works with --label"),
         (["--anonymous"], "--anonymous only works with --images"),
         (["--pattern", "phenix"], "--pattern only works with --images"),
-        (["--replace-path", "a=b"], "--replace-path only works with --images"),
+        (["--replace-path", "a=b"], "--replace-path OLD=NEW only works with"),
     ],
 )
 def test_flags_that_need_others(tables, flags, message, capsys):

@@ -1,21 +1,50 @@
-"""What `stratonet_sklearn` hands on, and what it says where a package is missing."""
+"""What packages hand on when it is used, and say where what it needs is missing."""
 
+import ast
+import inspect
 import subprocess
 import sys
 
 import pytest
 
-import stratonet_sklearn
-from stratonet_sklearn import evaluation
+pytest.importorskip("pandas", reason="what is handed on needs pandas")
+pytest.importorskip("pycytominer", reason="the evaluation needs stratonet[evaluate]")
+
+import stratonet.extraction  # noqa: E402
+import stratonet.tables  # noqa: E402
+import stratonet_sklearn.evaluation  # noqa: E402
+import stratonet_sklearn.report  # noqa: E402
+
+PACKAGES = [
+    stratonet.extraction,
+    stratonet.tables,
+    stratonet_sklearn,
+    stratonet_sklearn.evaluation,
+    stratonet_sklearn.report,
+]
 
 
-@pytest.mark.parametrize("package", [stratonet_sklearn, evaluation])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_every_name_is_there(package):
     for name in package.__all__:
         assert getattr(package, name).__name__ == name
         assert name in dir(package)
     with pytest.raises(AttributeError, match="has no attribute 'resample'"):
         package.resample  # noqa: B018
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_type_checkers_read_of_the_same_modules(package):
+    """They follow the imports under ``if TYPE_CHECKING``, the others `_HOMES`."""
+    statements = ast.parse(inspect.getsource(package)).body
+    (checked,) = (part for part in statements if isinstance(part, ast.If))
+    imported = {
+        name.name: statement.module
+        for statement in checked.body
+        for name in statement.names
+    }
+    assert imported == package._HOMES
+    assert set(package.__all__) <= set(imported)
 
 
 def run(code):
