@@ -258,9 +258,9 @@ class Card:
         try:
             return Recipe.parse(written)
         except ValueError as error:
-            names = "".join(f", {name} ({self.recipes[name]})" for name in self.recipes)
+            known = [f"{name} ({self.recipes[name]})" for name in self.recipes]
             raise ValueError(
-                f"{error}. {self.name} knows{names or ' none by name'}."
+                f"{error}. Names that {self.name} knows: {', '.join(known) or 'none'}"
             ) from None
 
     def choose_taps(self, taps: str | Sequence[str] | None = None) -> tuple[Tap, ...]:

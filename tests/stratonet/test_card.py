@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from stratonet import Card, Planes, Scaling, Tap
+from stratonet import Card, Planes, Recipe, Scaling, Tap, Tiles, WholePlane
 
 pytestmark = pytest.mark.stock_cellprofiler
 
@@ -96,7 +96,7 @@ def test_choose_takes_every_tap_where_none_has_an_alias():
 def test_choose_refuses_with_the_list(taps):
     there = (
         r"tiny has the taps conv2_block3_out, low \(conv3_block4_out\), high"
-        r" \(conv4_block6_out\)\. Received: "
+        r" \(conv4_block6_out\), intensity\. Received: "
     )
     with pytest.raises(ValueError, match=there):
         CARD.choose_taps(taps)
@@ -118,22 +118,40 @@ def test_shipped_card(net):
     assert 0 <= card.scaling.low < card.scaling.high <= 100
 
 
-def test_a_card_of_before_has_the_layout_and_the_side_of_stratonet50(net):
+def test_a_card_of_before_has_the_layout_and_the_recipe_of_before():
     values = json.loads(CARD.to_json())
-    del values["layout"], values["input_sizes"]
+    for later in ("layout", "input_sizes", "any_size", "recipes"):
+        del values[later]
+    for tap in values["taps"]:
+        del tap["sd"]
     card = Card.from_json(json.dumps(values))
     assert card == CARD and card.layout == "NHWC" and card.allowed_sizes == (32,)
-    assert net.card.layout == "NHWC" and net.card.allowed_sizes == (224,)
+    assert card.choose_recipe() == Recipe.parse("whole32/mean")
 
 
 def test_cards_of_other_networks_round_trip():
     planes = Planes(multiply=(2.0,), subtract=(1.0,))
     card = replace(CARD, layout="NCHW", input_sizes=(32, 64), planes=planes)
     assert Card.from_json(card.to_json()) == card
-    assert card.choose_size(64).input_size == 64 and card.choose_size(32) is card
-    assert card.choose_size() is card
-    with pytest.raises(ValueError, match="side of 32, 64 pixels. Received: size 48"):
-        card.choose_size(48)
+    assert card.choose_recipe("whole64/mean").views == (WholePlane(64),)
+    with pytest.raises(ValueError, match="side of 32, 64 pixels. Received: whole48/"):
+        card.choose_recipe("whole48/mean")
+    with pytest.raises(ValueError, match="tiny gives the mean of its maps only"):
+        card.choose_recipe("whole32/mean+sd")
+
+
+def test_recipes_of_a_card():
+    recipes = {"fields": "tiles64/mean", "objects": "whole48/mean"}
+    card = replace(CARD, any_size=True, recipes=recipes)
+    assert card.choose_recipe() == Recipe((Tiles(64),))
+    assert card.choose_recipe(crop=40) == Recipe((WholePlane(48),), crop=40)
+    assert card.choose_recipe("fields", crop=40) == Recipe((Tiles(64),), crop=40)
+    assert card.choose_recipe(Recipe((WholePlane(32),))).text == "whole32/mean"
+    words = r"Received: 'cells'. Names that tiny knows: fields \(tiles64/mean\), obj"
+    with pytest.raises(ValueError, match=words):
+        card.choose_recipe("cells")
+    with pytest.raises(ValueError, match="A view is whole or tiles"):
+        replace(card, recipes={"fields": "tile64/mean"})
 
 
 @pytest.mark.parametrize(

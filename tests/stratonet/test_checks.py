@@ -137,15 +137,21 @@ def test_sides(tmp_path):
     )
     check_network(path)
     plane = make_planes()[0]
-    small, large = StratoNet.load(path), StratoNet.load(path, size=48)
-    assert StratoNet.load(path, size=32) is small
+    small, large = StratoNet.load(path), StratoNet.load(path, recipe="whole48/mean")
+    assert StratoNet.load(path, recipe="whole32/mean") is small
     assert small.feature_set_id == read_feature_set_id(path)
-    assert large.feature_set_id == f"{small.feature_set_id}-48px"
+    assert large.feature_set_id == read_feature_set_id(path, "whole48/mean")
+    assert small.feature_set_id != large.feature_set_id
     assert not np.allclose(small.features(plane), large.features(plane))
-    with pytest.raises(ValueError, match="side of 32, 48 pixels. Received: size 64"):
-        StratoNet.load(path, size=64)
-    with pytest.raises(ValueError, match="stratonet50 takes .*of 224 pixels.*size 256"):
-        StratoNet.load(size=256)
+    with pytest.raises(ValueError, match="side of 32, 48 pixels. Received: whole64"):
+        StratoNet.load(path, recipe="whole64/mean")
+
+
+def test_tiles_of_a_network_of_one_side_are_never_smaller(tmp_path):
+    path = build(tmp_path, {"input_size": 32})
+    net = StratoNet.load(path, recipe="tiles32/mean")
+    features = net.features([np.eye(20, 50), np.eye(32, 32)])
+    assert np.isfinite(features).all()
 
 
 def test_scikit_learn_and_extract_give_the_same_features(vit, tmp_path):

@@ -2,12 +2,13 @@ import re
 
 import pytest
 
-from stratonet import Tap, naming
+from stratonet import naming
 from stratonet.naming import block_names, feature_names
+from stratonet.recipe import FeatureBlock
 
 pytestmark = pytest.mark.stock_cellprofiler
 
-LOW, HIGH = Tap("conv3_block4_out", 512, "low"), Tap("conv4_block6_out", 1024, "high")
+LOW, HIGH = FeatureBlock("Low", 512), FeatureBlock("High", 1024)
 
 
 def test_exact_names_in_order():
@@ -31,8 +32,8 @@ def test_one_channel_as_text():
     "width, first, last",
     [(1, "High0000", "High0000"), (10_001, "High00000", "High10000")],
 )
-def test_numbers_of_a_tap_have_one_width(width, first, last):
-    names = tap_names(Tap("conv4_block6_out", width, "high"))
+def test_numbers_of_a_block_have_one_width(width, first, last):
+    names = block_names(FeatureBlock("High", width))
     assert (names[0], names[-1]) == (first, last)
     assert len(set(map(len, names))) == 1
 

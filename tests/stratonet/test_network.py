@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from stratonet import StratoNet, _onnx, preprocessing
+from stratonet import Recipe, StratoNet, _onnx, preprocessing
 from stratonet.network import WEIGHTS, read_card
 from stratonet.parallel import count_cores
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.stock_cellprofiler
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = WEIGHTS / "stratonet50.onnx"
+WHOLE = Recipe.parse("whole224/mean")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_network_is_cut_behind_its_last_tap(monkeypatch):
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", opened)
     for taps in ("low", None):
-        StratoNet(SHIPPED, taps, "CPUExecutionProvider")
+        StratoNet(SHIPPED, taps, "CPUExecutionProvider", WHOLE)
     low, full = graphs
     assert [value.name for value in low.output] == ["conv3_block4_out"]
     assert len(low.node) < 0.6 * len(full.node)
@@ -127,8 +128,8 @@ def test_cut_graph_is_sound_onnx():
     onnx.checker.check_model(model, full_check=True)
     assert {entry.key for entry in model.metadata_props} == {"card"}
     assert (
-        sum(node.op_type == "Conv" for node in model.graph.node) == 1 + 4 + 1
-    )  # stem, block with shortcut, gate
+        sum(node.op_type == "Conv" for node in model.graph.node) == 1 + 4
+    )  # stem, block with shortcut
 
 
 def test_same_arguments_give_the_same_network(net):
@@ -192,7 +193,7 @@ def test_feature_set_id(net, low, tmp_path):
     assert (
         net.feature_set_id
         == low.feature_set_id
-        == f"{net.card.name}-{net.card.version}-{digest[:12]}"
+        == f"{net.card.name}-{net.card.version}-{digest[:12]}-{net.recipe.id}"
     )
     other = with_metadata(
         tmp_path / "other.onnx", card=replace(net.card, resize="HAMMING").to_json()

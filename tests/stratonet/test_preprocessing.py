@@ -216,7 +216,8 @@ def test_the_plane_is_left_as_it_was(plane, card):
 
 
 def test_planes_by_hand(card):
-    card = replace(card, planes=Planes(multiply=200.0, subtract=(10.0, 20.0, 30.5)))
+    values = Planes(multiply=200.0, subtract=(10.0, 20.0, 30.5))
+    card = replace(card, planes=values, layout="NHWC")
     planes = to_planes(np.array([[0, 0.5], [1, 0.25]], np.float32), card)
     assert planes.dtype == np.float32
     np.testing.assert_array_equal(
@@ -225,8 +226,17 @@ def test_planes_by_hand(card):
     )
 
 
+def test_planes_of_channels_first_are_the_same_planes(card, rng):
+    grey = rng.random((5, 7), np.float32)
+    planes = Planes(multiply=(2.0, 3.0, 4.0), subtract=(0.1, 0.2, 0.3))
+    last = to_planes(grey, replace(card, planes=planes, layout="NHWC"))
+    first = to_planes(grey, replace(card, planes=planes, layout="NCHW"))
+    assert first.shape == (1, 3, 5, 7) and first.flags.c_contiguous
+    np.testing.assert_array_equal(np.moveaxis(first, 1, -1), last)
+
+
 def test_shipped_card_gives_the_published_input(card):
     planes = to_planes(np.ones((224, 224), np.float32), card)
-    assert planes.shape == (1, 224, 224, 3)
+    assert planes.shape == (1, 3, 224, 224)
     blue, green, red = 255 - 103.939, 255 - 116.779, 255 - 123.68
-    np.testing.assert_allclose(planes[0, 100, 100], [blue, green, red], rtol=1e-6)
+    np.testing.assert_allclose(planes[0, :, 100, 100], [blue, green, red], rtol=1e-6)
