@@ -34,8 +34,6 @@ THESIS = (
     "van Elswijk, M. (2024). StratoNet, a deep learning approach to high content"
     " screening feature extraction. Master's thesis, Leiden University."
 )
-# For networks that take planes of any size: the first is the default.
-RECIPES = {"whole224": "whole224/mean", "cells": "tiles224/mean+sd"}
 # Of networks that nothing is trained on: the classifier is left behind anyway.
 IMAGENET_CLASSES = 1000
 
@@ -239,10 +237,16 @@ def _make_card(
         metrics=_choose_metrics(trained.result),
         licence=licence,
         citation=THESIS,
-        layout="NCHW",
+        # Networks of Keras may begin with steps of their own before any convolution.
+        layout="NCHW" if any_size else "NHWC",
         any_size=any_size,
-        recipes=RECIPES if any_size else {},
+        recipes=_recommend_recipes(config.image_size) if any_size else {},
     )
+
+
+def _recommend_recipes(side: int) -> dict[str, str]:
+    """Name recipes for a network that takes planes of any size; the first is its own."""
+    return {f"whole{side}": f"whole{side}/mean", "cells": f"tiles{side}/mean+sd"}
 
 
 def _read_start(path: Path, input_size: int | None) -> _Trained:

@@ -7,16 +7,18 @@ import pytest
 keras = pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
-pytest.importorskip("onnx", reason="onnx comes with the training extra")
+onnx = pytest.importorskip("onnx", reason="onnx comes with the training extra")
 
 from small_network import CARD, build_small_network  # noqa: E402
 
 from stratonet import StratoNet, Tap  # noqa: E402
 from stratonet.files.images import read_plane  # noqa: E402
+from stratonet.network import read_card  # noqa: E402
 from stratonet.preprocessing import to_grey, to_planes  # noqa: E402
-from training.architecture import build_network  # noqa: E402
+from training.architecture import build_network, tap_network  # noqa: E402
 from training.export import export_model  # noqa: E402
 from training.transfer import transfer_weights  # noqa: E402
+from training.trunk import build_trunk  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,14 +30,16 @@ def small():
 
 def keras_features(model, planes, card):
     """What the Keras network makes of ``planes``, {layer: (n, width)}."""
-    return model(
-        np.concatenate([to_planes(to_grey(plane, card), card) for plane in planes])
-    )
+    # Keras has the channels last.
+    last = replace(card, layout="NHWC")
+    inputs = [to_planes(to_grey(plane, card), last) for plane in planes]
+    return model(np.concatenate(inputs))
 
 
 @pytest.mark.slow
 def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
-    net = StratoNet.load(taps=[tap.layer for tap in StratoNet.load().card.taps])
+    card = read_card()
+    net = StratoNet.load(taps=[tap.layer for tap in card.taps], recipe="whole224/mean")
     model = build_network(50, "eca", taps=[tap.layer for tap in net.taps])
     transfer_weights(model, published)
     planes = [
@@ -51,6 +55,45 @@ def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
         np.testing.assert_allclose(
             received, reference[tap.layer], rtol=1e-4, atol=1e-6, err_msg=tap.layer
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gates", ["zeros", "glorot_uniform"])
+def test_trunk_takes_any_size_and_keeps_deviations(gates, tmp_path, rng):
+    """Idle gates are folded away, others stay; both give what the model gives."""
+    layers = ["conv2_block1_out", "conv3_block1_out"]
+    model = build_network(18, "eca", layers, classes=3, input_size=64, gates=gates)
+    for layer in model.layers:
+        if layer.name.endswith("_bn"):
+            layer.set_weights(
+                [rng.uniform(0.5, 1, w.shape) for w in layer.get_weights()]
+            )
+    trunk = build_trunk(model, 18, layers)
+    is_gated = any(layer.name.endswith("_eca") for layer in trunk.layers)
+    assert is_gated == (gates != "zeros")
+    taps = [
+        Tap(name, width, None, None, f"{name}_sd")
+        for name, width in zip(layers, (64, 128))
+    ]
+    card = replace(CARD, taps=tuple(taps), any_size=True, layout="NCHW")
+    path = tmp_path / "trunk.onnx"
+    export_model(tap_network(trunk, layers, deviations=True), card, path)
+    graph = onnx.load(path).graph
+    transposes = [node for node in graph.node if node.op_type == "Transpose"]
+    assert is_gated or not transposes
+    plane = rng.random((64, 64))
+    maps = keras.Model(model.input, [model.get_layer(name).output for name in layers])
+    expected = []
+    inputs = to_planes(to_grey(plane, card), replace(card, layout="NHWC"))
+    for array in maps(inputs):
+        array = keras.ops.convert_to_numpy(array)[0]
+        expected += [array.mean((0, 1)), array.std((0, 1))]
+    net = StratoNet.load(path, recipe="whole64/mean+sd")
+    np.testing.assert_allclose(
+        net.features(plane)[0], np.concatenate(expected), rtol=1e-3, atol=1e-5
+    )
+    strip = StratoNet.load(path, recipe="tiles64/mean").features(rng.random((50, 131)))
+    assert np.isfinite(strip).all()
 
 
 @pytest.mark.slow

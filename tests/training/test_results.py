@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,7 +74,8 @@ def test_exported_run_is_its_best_checkpoint(run, weights, rng):
     plane = rng.integers(0, 255, (40, 50)).astype(np.uint8)
     net = StratoNet.load(path)
     expected = tap_network(model, config.taps.values())(
-        to_planes(to_grey(plane, card), card)
+        # Keras has the channels last.
+        to_planes(to_grey(plane, card), replace(card, layout="NHWC"))
     )
     received = np.split(net.features(plane), [64], axis=1)
     for layer, features in zip(config.taps.values(), received):
