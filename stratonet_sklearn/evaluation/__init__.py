@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from stratonet_sklearn.evaluation.classification import evaluate
     from stratonet_sklearn.evaluation.comparison import align_tables
     from stratonet_sklearn.evaluation.profiles import Profiles, make_profiles
+    from stratonet_sklearn.evaluation.recipe import ProfileRecipe
     from stratonet_sklearn.evaluation.retrieval import score_retrieval
     from stratonet_sklearn.evaluation.scores import Evaluation
     from stratonet_sklearn.evaluation.splits import measure_confounding, split
 
 __all__ = [
     "Evaluation",
+    "ProfileRecipe",
     "Profiles",
     "align_tables",
     "evaluate",
@@ -30,6 +32,7 @@ __all__ = [
 # Where what users import is defined.
 _HOMES = {
     "Evaluation": "stratonet_sklearn.evaluation.scores",
+    "ProfileRecipe": "stratonet_sklearn.evaluation.recipe",
     "Profiles": "stratonet_sklearn.evaluation.profiles",
     "align_tables": "stratonet_sklearn.evaluation.comparison",
     "evaluate": "stratonet_sklearn.evaluation.classification",

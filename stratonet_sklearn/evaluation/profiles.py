@@ -1,8 +1,7 @@
-"""Profiles of wells: aggregated, normalised, selected and sphered by pycytominer."""
+"""Profiles of wells: aggregated, normalised, selected, sphered and aligned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -10,26 +9,14 @@ import numpy as np
 import pandas as pd
 import pycytominer
 from numpy.typing import ArrayLike
-from pycytominer.operations import variance_threshold
 
 from stratonet.messages import shorten_list
 from stratonet.tables.columns import PLATE, WELL
-
-FEWEST = 4  # wells to take a feature's mean and scale from
-# pycytominer takes half a minute for half a million correlated pairs, and pairs grow
-# with the square of the features.
-MOST_CORRELATED = 3000
-CONTROLS_PER_FEATURE = 2  # below, sphering fits the controls' noise
-# The column that marks negative controls on the way through pycytominer.
-CONTROL = "is_control"
-# pycytominer's operations, in this order, and why a feature is left out by each.
-SELECTION = {
-    "blocklist": "are on pycytominer's blocklist of CellProfiler's features",
-    "drop_outliers": "go beyond 500 standard deviations",
-    "correlation_threshold": "correlate above 0.9 with others",
-}
-# What a step returns: the profiles, and sentences on what it did.
-Step = tuple[pd.DataFrame, list[str]]
+from stratonet_sklearn.evaluation.correction import harmonize_profiles, sphere_profiles
+from stratonet_sklearn.evaluation.normalization import normalize_plates, rank_profiles
+from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+from stratonet_sklearn.evaluation.selection import select_features
+from stratonet_sklearn.evaluation.steps import CONTROL, Step, keep_present
 
 
 @dataclass(frozen=True)
@@ -58,6 +45,7 @@ def make_profiles(
     metadata: pd.DataFrame,
     features: pd.DataFrame,
     control: ArrayLike | None = None,
+    recipe: ProfileRecipe | None = None,
 ) -> Profiles:
     """Make profiles of wells: aggregate, normalise, select features and sphere.
 
@@ -70,6 +58,9 @@ def make_profiles(
         Numbers without NaN, in the same order.
     control : array (n rows,), bool, optional
         Which rows are of negative controls. No other label is used.
+    recipe : ProfileRecipe, optional
+        What is done after aggregation. Default: standardize, select, and sphere where
+        there are many controls.
 
     Returns
     -------
@@ -77,26 +68,32 @@ def make_profiles(
 
     Raises
     ------
+    ImportError
+        The recipe asks for Harmony, and harmonypy is missing.
     ValueError
         Columns are missing, rows do not match, features have NaN, none can be used, a
-        well is a control in some rows.
+        well is a control in some rows; the recipe asks for controls or batches that
+        are not there.
 
     Notes
     -----
-    All steps are pycytominer's. Each plate is standardized on its negative controls.
-    Constant features are the trap: ``mad_robustize`` divides by nearly zero where most
-    controls have one value, and ``standardize`` leaves unscaled what is the same in
-    all. So features that do not vary there are left out, and those that go beyond 500
-    standard deviations.
+    The steps are pycytominer's, but for ranks and Harmony. Each plate is scaled on its
+    negative controls. Constant features are the trap: ``mad_robustize`` divides by
+    nearly zero where most controls have one value, and ``standardize`` leaves unscaled
+    what is the same in all. So features that do not vary there are left out, and, by
+    the selection, those that go beyond 500 standard deviations.
 
     Profiles are sphered on the controls, regularized by one standard deviation, where
     there are twice as many controls as features. Sphering wide tables, on components of
     all wells, made simulated treatments without an effect look alike.
 
+    Scale, ranks, selection and Harmony are of all wells given. Where profiles are made
+    to be classified, give as controls only those in the training part.
+
     References
     ----------
-    Caicedo et al., Nature Methods 14, 849 (2017); Serrano et al., Nature Methods 22,
-    677 (2025).
+    Caicedo et al., Nature Methods 14, 849 (2017); Arevalo et al., Nature Communications
+    15, 6516 (2024); Serrano et al., Nature Methods 22, 677 (2025).
 
     Examples
     --------
@@ -115,22 +112,46 @@ def make_profiles(
     >>> profiles.steps[0]
     '12 rows became 6 wells, their median, on 1 plates.'
     """
+    recipe = recipe or ProfileRecipe()
     _check_rows(metadata, features, control)
-    columns = list(features)
-    frame, aggregated = _aggregate_wells(metadata, features, control)
-    frame, normalized = _normalize_plates(frame, columns)
-    frame, selected = _select_features(frame, _keep_present(columns, frame))
-    columns = _keep_present(columns, frame)
-    frame, sphered = _sphere_profiles(frame, columns)
-    steps = [
-        *aggregated,
-        *normalized,
-        *selected,
-        *sphered,
-        f"All by pycytominer {version('pycytominer')}.",
-    ]
+    frame, steps = _aggregate_wells(metadata, features, control)
+    frame, followed = _follow_recipe(frame, list(features), recipe)
     is_control = frame.pop(CONTROL).to_numpy()
-    return Profiles(frame, columns, None if control is None else is_control, steps)
+    return Profiles(
+        frame,
+        keep_present(list(features), frame),
+        None if control is None else is_control,
+        [*steps, *followed],
+    )
+
+
+def _follow_recipe(
+    frame: pd.DataFrame, features: list[str], recipe: ProfileRecipe
+) -> Step:
+    """Take the steps of a recipe."""
+    frame, steps = normalize_plates(frame, features, recipe.normalize)
+    features = keep_present(features, frame)
+    if recipe.transform == "rank":
+        frame, ranked = rank_profiles(frame, features)
+        steps += ranked
+    if recipe.select:
+        frame, selected = select_features(frame, features)
+        steps += selected
+    features = keep_present(features, frame)
+    steps.append(f"Profiles have {len(features):,} features.")
+    frame, sphered = sphere_profiles(frame, features, recipe.sphere)
+    steps += sphered
+    if recipe.harmonize is not None:
+        frame, harmonized = harmonize_profiles(frame, features, recipe.harmonize)
+        steps += harmonized
+    everything = "All" if _is_of_pycytominer(recipe) else "All else"
+    steps.append(f"{everything} by pycytominer {version('pycytominer')}.")
+    return frame, steps
+
+
+def _is_of_pycytominer(recipe: ProfileRecipe) -> bool:
+    """Whether no step is of another library."""
+    return recipe.transform is None and recipe.harmonize is None
 
 
 def _check_rows(
@@ -165,17 +186,6 @@ def _check_rows(
         )
 
 
-def _keep_present(columns: Sequence[str], frame: pd.DataFrame) -> list[str]:
-    return [name for name in columns if name in frame]
-
-
-def _list_others(frame: pd.DataFrame, features: Sequence[str]) -> list[str]:
-    """List the columns that are no features."""
-    # A set: wide tables have thousands of features.
-    known = set(features)
-    return [name for name in frame if name not in known]
-
-
 def _aggregate_wells(
     metadata: pd.DataFrame, features: pd.DataFrame, control: ArrayLike | None
 ) -> Step:
@@ -208,128 +218,3 @@ def _aggregate_wells(
         names = ", ".join(within_wells)
         steps.append(f"Left out, since it differs within wells: {names}.")
     return frame, steps
-
-
-@dataclass(frozen=True)
-class _Reference:
-    """The wells on which features are standardized."""
-
-    parts: list[pd.DataFrame]  # each standardized by itself
-    samples: str  # of a part, as pycytominer's `samples` names them
-    words: str
-
-
-def _choose_reference(frame: pd.DataFrame) -> _Reference:
-    """Choose the negative controls of each plate, if every plate has enough."""
-    plates = [plate for _, plate in frame.groupby(PLATE)]
-    n_controls = min(plate[CONTROL].sum() for plate in plates)
-    n_wells = min(len(plate) for plate in plates)
-    if n_controls >= FEWEST:
-        words = f"on the negative controls of its plate, {n_controls} or more"
-        return _Reference(plates, CONTROL, words)
-    if n_wells >= FEWEST:
-        words = (
-            f"on all wells of its plate, since not every plate has {FEWEST} negative"
-            " controls"
-        )
-        return _Reference(plates, "all", words)
-    words = f"on all wells of all plates, since not every plate has {FEWEST} wells"
-    return _Reference([frame], "all", words)
-
-
-def _normalize_plates(frame: pd.DataFrame, features: list[str]) -> Step:
-    """Standardize, and leave out features that do not vary where the scale is taken."""
-    # Plates differ in staining and exposure, which must not look like an effect.
-    reference = _choose_reference(frame)
-    others = _list_others(frame, features)
-    parts = [
-        pycytominer.normalize(
-            part,
-            features=features,
-            meta_features=others,
-            samples=reference.samples,
-            method="standardize",
-        )
-        for part in reference.parts
-    ]
-    constant = _find_constant(parts, features, reference.samples)
-    if len(constant) == len(features):
-        raise ValueError(
-            f"No feature can be used: of {len(features)}, none varies"
-            f" {reference.words}. Are the images different?"
-        )
-    steps = [f"Each feature was standardized {reference.words}."]
-    if constant:
-        steps.append(
-            f"{len(constant):,} of {len(features):,} features do not vary there, and"
-            " are left out."
-        )
-    kept = [name for name in features if name not in constant]
-    normalized = pd.concat(parts, ignore_index=True)
-    return normalized[[*others, *kept]], steps
-
-
-def _find_constant(
-    parts: Sequence[pd.DataFrame], features: list[str], samples: str
-) -> set[str]:
-    """Find the features that do not vary in one of the parts."""
-    # One plate is enough: there, the feature cannot be compared.
-    constant: set[str] = set()
-    for part in parts:
-        try:
-            constant.update(variance_threshold(part, features, samples))
-        except ValueError:
-            # scikit-learn's selector, which this calls, refuses to select none.
-            return set(features)
-    return constant
-
-
-def _select_features(frame: pd.DataFrame, features: list[str]) -> Step:
-    """Leave out features that are unreliable, or say what others say."""
-    steps = []
-    for operation, reason in SELECTION.items():
-        if operation == "correlation_threshold" and len(features) > MOST_CORRELATED:
-            steps.append(
-                "Correlated features were kept, since there are more than"
-                f" {MOST_CORRELATED:,}."
-            )
-            continue
-        frame = pycytominer.feature_select(
-            frame, features=features, operation=operation
-        )
-        kept = _keep_present(features, frame)
-        if len(kept) < len(features):
-            steps.append(
-                f"{len(features) - len(kept):,} of {len(features):,} features"
-                f" {reason}, and are left out."
-            )
-        features = kept
-        if not features:
-            raise ValueError(f"No feature can be used. {' '.join(steps)}")
-    steps.append(f"Profiles have {len(features):,} features.")
-    return frame, steps
-
-
-def _sphere_profiles(frame: pd.DataFrame, features: list[str]) -> Step:
-    """Remove the correlations that the negative controls have, if these are many."""
-    n_controls = frame[CONTROL].sum()
-    needed = CONTROLS_PER_FEATURE * len(features)
-    if n_controls < needed:
-        return frame, [
-            f"They were not sphered: this takes {needed:,} negative controls or more."
-            f" Known: {n_controls:,}."
-        ]
-    sphered = pycytominer.normalize(
-        frame,
-        features=features,
-        meta_features=_list_others(frame, features),
-        samples=CONTROL,
-        method="spherize",
-        spherize_method="ZCA-cor",
-        # Added to singular values, which are standard deviations times this.
-        spherize_epsilon=np.sqrt(n_controls),
-    )
-    return sphered, [
-        f"They were sphered (ZCA-cor) on {n_controls:,} negative controls, one standard"
-        " deviation added."
-    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from stratonet.arguments import (
     add_file_name_flags,
@@ -17,17 +17,24 @@ from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
     from stratonet.extraction import ImageSource
+    from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 
 FLAGS = {
     "anonymous": "--anonymous",
+    "compound": "--compound",
+    "control": "--negcon",
     "endpoint": "--endpoint",
+    "harmonize": "--harmonize",
     "images": "--images",
     "label": "--label",
     "pattern": "--pattern",
+    "recipe": "A choice of profiles",
     "region": "--region",
     "replace": "--replace-path OLD=NEW",
+    "sphere": "--sphere",
     "tables": "TABLE",
 }
+SPHERE: dict[str, Literal["auto"] | bool] = {"auto": "auto", "yes": True, "no": False}
 
 
 def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
@@ -57,6 +64,7 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(run=_evaluate, flags=FLAGS)
     _add_treatments(command)
     _add_split(command)
+    _add_profiles(command)
     _add_images(command)
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -122,6 +130,50 @@ def _add_split(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_profiles(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group(
+        "profiles of wells, for retrieval (only with --compound)"
+    )
+    group.add_argument(
+        "--normalize",
+        choices=["standardize", "mad_robustize"],
+        default="standardize",
+        help=(
+            "scale features on the negative controls of each plate by mean and standard"
+            " deviation, or by median and median absolute deviation (default:"
+            " %(default)s)"
+        ),
+    )
+    group.add_argument(
+        "--transform",
+        choices=["rank"],
+        help="rank: replace features by the normal scores of their ranks",
+    )
+    group.add_argument(
+        "--no-select",
+        dest="select",
+        action="store_false",
+        help="keep features that are unreliable or correlated",
+    )
+    group.add_argument(
+        "--sphere",
+        choices=list(SPHERE),
+        default="auto",
+        help=(
+            "remove the correlations that the negative controls have (default: auto,"
+            " where there are twice as many controls as features)"
+        ),
+    )
+    group.add_argument(
+        "--harmonize",
+        metavar="COLUMN",
+        help=(
+            "align the batches of this column by Harmony; needs harmonypy, which does"
+            " not come with StratoNet"
+        ),
+    )
+
+
 def _add_images(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group(
         "images of typical and misclassified wells (as extract takes them)"
@@ -160,10 +212,25 @@ def _evaluate(options: argparse.Namespace) -> None:
         ),
         metadata=options.metadata,
         images=_choose_images(options),
+        recipe=_choose_recipe(options),
         command=options.command,
         progress=not options.quiet,
     )
     print(page)
+
+
+def _choose_recipe(options: argparse.Namespace) -> ProfileRecipe | None:
+    """Return the recipe of profiles, None if all choices are the defaults."""
+    from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+
+    recipe = ProfileRecipe(
+        normalize=options.normalize,
+        transform=options.transform,
+        select=options.select,
+        sphere=SPHERE[options.sphere],
+        harmonize=options.harmonize,
+    )
+    return None if recipe == ProfileRecipe() else recipe
 
 
 def _choose_images(options: argparse.Namespace) -> ImageSource | None:

@@ -22,6 +22,8 @@ from stratonet_sklearn.evaluation.columns import (
 )
 from stratonet_sklearn.evaluation.comparison import align_tables
 from stratonet_sklearn.evaluation.components import Components, compute_components
+from stratonet_sklearn.evaluation.correction import import_harmonypy
+from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 from stratonet_sklearn.evaluation.scores import Evaluation
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class ReportData:
         Predictions and importance. None without labels.
     images : ImageSource or None
         Where the images of the rows are.
+    recipe : ProfileRecipe
+        How profiles are made for retrieval, with the full name of its column.
     """
 
     tables: Sequence[FeatureTable]
@@ -115,6 +119,7 @@ class ReportData:
     controls: np.ndarray | None = None
     evaluation: Evaluation | None = None
     images: ImageSource | None = None
+    recipe: ProfileRecipe = field(default_factory=ProfileRecipe)
 
     @property
     def names(self) -> list[str]:
@@ -156,6 +161,7 @@ def read_data(
     treatments: Treatments,
     split: Split,
     images: ImageSource | None,
+    recipe: ProfileRecipe | None = None,
 ) -> ReportData:
     """Read and align the tables of a report, and check that its columns exist.
 
@@ -171,6 +177,8 @@ def read_data(
         Kept for the sections.
     images : ImageSource or None
         Kept for the sections.
+    recipe : ProfileRecipe, optional
+        As users write it. Default: the default recipe.
 
     Returns
     -------
@@ -181,6 +189,8 @@ def read_data(
     ------
     FileNotFoundError, ValueError
         A table, a column or a value is missing.
+    ImportError
+        The recipe asks for Harmony, and harmonypy is missing.
     """
     if not tables:
         raise ValueError("`tables` is empty: give one feature table or more.")
@@ -189,6 +199,8 @@ def read_data(
         raise ValueError(
             "`images` only works with `label`: the wells to show are chosen by class."
         )
+    if recipe is not None:
+        _check_recipe(recipe, treatments)
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)
     aligned, rows = align_tables(read, more)
@@ -196,6 +208,7 @@ def read_data(
     if len(rows) < 2:
         raise ValueError("There is nothing to compare: the tables have one row.")
     full_names = _find_columns(rows, treatments)
+    recipe = recipe or ProfileRecipe()
     # All columns are looked up now: fitting the models may take an hour.
     labels, controls = None, None
     if full_names.label is not None:
@@ -210,7 +223,23 @@ def read_data(
         labels=labels,
         controls=controls,
         images=images,
+        recipe=replace(recipe, harmonize=_find_optional_column(rows, recipe.harmonize)),
     )
+
+
+def _check_recipe(recipe: ProfileRecipe, treatments: Treatments) -> None:
+    """Refuse a recipe that could not be followed, or would change nothing."""
+    if treatments.compound is None:
+        raise ValueError(
+            "`recipe` only works with `compound`: profiles are made for retrieval."
+        )
+    if recipe.sphere is True and treatments.control is None:
+        raise ValueError(
+            "`sphere` only works with `control`: profiles are sphered on negative"
+            " controls."
+        )
+    if recipe.harmonize is not None:
+        import_harmonypy()
 
 
 def _find_columns(rows: pd.DataFrame, treatments: Treatments) -> Treatments:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stratonet.extraction.sources.imagesets import ImageSource
+from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 from stratonet_sklearn.report.accuracy import build_accuracy
 from stratonet_sklearn.report.confounding import build_confounding
 from stratonet_sklearn.report.confusion import build_confusion
@@ -58,6 +59,7 @@ def write_report(
     split: Split | None = None,
     metadata: str | os.PathLike[str] | None = None,
     images: ImageSource | str | os.PathLike[str] | None = None,
+    recipe: ProfileRecipe | None = None,
     command: str = "",
     progress: bool = True,
 ) -> Path:
@@ -83,6 +85,9 @@ def write_report(
         CSV or Parquet table with more ``Metadata_*`` for each well or image set.
     images : ImageSource or path, optional
         Where the images are, to show typical and misclassified wells.
+    recipe : ProfileRecipe, optional
+        How profiles are made for retrieval; its column may be named in short. Only with
+        a compound.
     command : str
         How the report was asked for, to be shown in it.
     progress : bool
@@ -98,6 +103,8 @@ def write_report(
     FileNotFoundError, ValueError
         A table, a column or a class is missing, tables share no row, or the split
         would leak.
+    ImportError
+        The recipe asks for Harmony, and harmonypy is missing.
 
     Examples
     --------
@@ -118,7 +125,7 @@ def write_report(
     if images is not None and not isinstance(images, ImageSource):
         images = ImageSource(os.fspath(images))
     data = read_data(
-        tables, metadata, treatments or Treatments(), split or Split(), images
+        tables, metadata, treatments or Treatments(), split or Split(), images, recipe
     )
     # A folder that cannot be made is said before the hour of computing.
     output = Path(output)

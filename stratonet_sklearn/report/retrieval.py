@@ -44,7 +44,7 @@ def build_retrieval(data: ReportData) -> Content:
     for table in data.tables:
         try:
             features = table.frame[table.features]
-            profiles = make_profiles(data.rows, features, data.controls)
+            profiles = make_profiles(data.rows, features, data.controls, data.recipe)
             scores[table.name] = score_retrieval(
                 profiles,
                 data.treatments.label,

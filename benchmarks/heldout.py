@@ -1,0 +1,203 @@
+"""Feature tables of four data sets, with what is left out together of each.
+
+`profiles.py` says what they are.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from features import PERCENTILES
+from gates import Planes, embed_planes
+from PIL import Image
+from screens import read_bbbc013, read_mitocheck
+
+from stratonet import StratoNet
+from stratonet.files.images import read_plane
+from stratonet.tables.columns import KEYS, PLATE, WELL
+from stratonet.tables.reading import read_feature_table
+from stratonet_sklearn.evaluation import split
+
+TAPS = ["low", "medium", "high"]
+SMALLEST_PLATE = 4  # rows, below which nothing is scaled by plate
+CELLS = 3  # every third of HEp-2's
+RANGES, GAP = 4, 100  # of IDs in each pattern, and IDs left out between them
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A feature table, and what is left out together.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame (n rows)
+        Metadata; ``Metadata_Class`` is "" where nothing is classified.
+    features : pandas.DataFrame (n rows, n features)
+    control : numpy.ndarray (n rows,), bool, or None
+    groups, folds : numpy.ndarray (n rows,)
+        What is drawn together, and what is left out together.
+    """
+
+    rows: pd.DataFrame
+    features: pd.DataFrame
+    control: np.ndarray | None
+    groups: np.ndarray
+    folds: np.ndarray
+
+
+def make_split_rows(
+    rows: pd.DataFrame, labels: pd.Series, groups: pd.Series, folds: np.ndarray
+) -> pd.DataFrame:
+    """Bring the metadata of a data set to the columns that all have."""
+    return rows.assign(
+        Metadata_Class=labels.to_numpy(),
+        Metadata_Group=groups.to_numpy(),
+        Metadata_Fold=folds,
+    ).reset_index(drop=True)
+
+
+def list_bbbc013(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
+    rows = read_bbbc013(data)
+    lines = rows.Metadata_Row
+    # A and E, B and F, ...: wortmannin is in the upper four, LY294002 in the lower.
+    folds = lines.factorize()[0] % 4
+    rows = make_split_rows(rows, rows.Metadata_Class, lines, folds)
+    planes = [
+        Planes(read_plane, list(data / rows[f"FileName_{channel}"]), rows)
+        for channel in ("GFP_FKHR", "DNA_DRAQ")
+    ]
+    return rows, planes
+
+
+def list_mitocheck(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
+    rows = read_mitocheck(data)
+    files = [
+        Path(folder, name) for folder, name in zip(rows.PathName_H2B, rows.FileName_H2B)
+    ]
+    labels, plates = rows.Metadata_Phenotype, rows.Metadata_Plate
+    rows = make_split_rows(rows, labels, plates, split(labels, plates, 5))
+    return rows, [Planes(read_plane, files, rows)]
+
+
+def list_hep2(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
+    cells = pd.read_csv(data / "labels.csv")[::CELLS].reset_index(drop=True)
+    ranges = divide_ids(cells.id, cells.pattern)
+    kept = ranges >= 0
+    cells, ranges = cells[kept], ranges[kept]
+    archive = zipfile.ZipFile(data / "cells.zip")
+
+    def read_cell(path: Path) -> np.ndarray:
+        pixels = io.BytesIO(archive.read(str(path)))
+        return np.asarray(Image.open(pixels).convert("L"))
+
+    rows = pd.DataFrame({PLATE: "hep2", "Metadata_Site": cells.id.astype(str)})
+    groups = cells.pattern + " " + ranges.astype(str)
+    rows = make_split_rows(rows, cells.pattern, groups, ranges.to_numpy())
+    return rows, [Planes(read_cell, list(map(Path, cells.file)), rows)]
+
+
+def divide_ids(ids: pd.Series, patterns: pd.Series) -> pd.Series:
+    """Number the range of IDs of each cell within its pattern; -1 in a gap."""
+    first = ids.groupby(patterns).transform("min")
+    last = ids.groupby(patterns).transform("max")
+    width = (last - first + 1) / RANGES
+    place = ids - first
+    numbers = (place // width).astype(int)
+    # The end of each range but the last is left out.
+    left = (numbers + 1) * width - place
+    return numbers.where((left > GAP) | (numbers == RANGES - 1), -1)
+
+
+def list_randtag(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
+    labels = pd.read_csv(data / "labels.csv", dtype=str)
+    rows = pd.DataFrame({PLATE: "randtag", "Metadata_Site": labels.file})
+    proteins = labels.protein
+    rows = make_split_rows(rows, labels.location, proteins, proteins.factorize()[0])
+    return rows, [Planes(read_plane, [data / name for name in labels.file], rows)]
+
+
+LISTS: dict[str, Callable[[Path], tuple[pd.DataFrame, list[Planes]]]] = {
+    "bbbc013": list_bbbc013,
+    "mitocheck": list_mitocheck,
+    "hep2": list_hep2,
+    "randtag": list_randtag,
+}
+
+
+def measure_deep(
+    name: str, channels: Sequence[Planes], cache: Path | None
+) -> pd.DataFrame:
+    net = StratoNet.load("stratonet50", TAPS)
+    values = [
+        embed_planes(net, f"{name}-{number}", planes, cache)
+        for number, planes in enumerate(channels)
+    ]
+    return pd.DataFrame(np.hstack(values)).add_prefix("deep_")
+
+
+def measure_intensity(channels: Sequence[Planes]) -> pd.DataFrame:
+    """Mean, standard deviation and percentiles of each plane, as in features.py."""
+
+    values = []
+    for planes in channels:
+        with ThreadPoolExecutor() as pool:
+            of_channel = list(pool.map(measure_grey, map(planes.read, planes.paths)))
+        values.append(np.array(of_channel))
+    return pd.DataFrame(np.hstack(values)).add_prefix("intensity_")
+
+
+def measure_grey(plane: np.ndarray) -> list[float]:
+    return [plane.mean(), plane.std(), *np.percentile(plane, PERCENTILES)]
+
+
+def read_cellprofiler(source: Path, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Read CellProfiler's table in the order of rows; None where it is not there."""
+    if not source.exists():
+        return None
+    table = read_feature_table(source, "CellProfiler")
+    keys = [key for key in KEYS if key in table.frame and key in rows]
+    index = pd.MultiIndex.from_frame(rows[keys].astype(str))
+    values = table.frame.set_index([table.frame[key].astype(str) for key in keys])
+    return values[table.features].reindex(index).reset_index(drop=True)
+
+
+def make_screen(rows: pd.DataFrame, features: pd.DataFrame) -> Screen:
+    """Leave out rows that were not measured, or whose plate is too small to scale."""
+    sizes = rows.groupby(PLATE)[PLATE].transform("size")
+    kept = (features.notna().all(axis=1) & (sizes >= SMALLEST_PLATE)).to_numpy()
+    rows = rows[kept].reset_index(drop=True)
+    control = None
+    if "Metadata_Role" in rows:
+        control = (rows.Metadata_Role == "negcon").to_numpy()
+    else:
+        # Nuclei and cells: each stands for a well, so that nothing is aggregated.
+        rows[WELL] = np.arange(len(rows)).astype(str)
+    return Screen(
+        rows,
+        features[kept].reset_index(drop=True),
+        control,
+        rows.Metadata_Group.to_numpy(str),
+        rows.Metadata_Fold.to_numpy(),
+    )
+
+
+def list_tables(
+    name: str, data: Path, measured_by_features: Path | None, cache: Path | None
+) -> Iterator[tuple[str, Screen]]:
+    """Give the feature tables of a data set by their names."""
+    rows, channels = LISTS[name](data / name)
+    yield "StratoNet", make_screen(rows, measure_deep(name, channels, cache))
+    yield "Intensity", make_screen(rows, measure_intensity(channels))
+    if measured_by_features is not None:
+        suffix = ".parquet" if name == "mitocheck" else ""
+        source = measured_by_features / name / f"cellprofiler{suffix}"
+        measured = read_cellprofiler(source, rows)
+        if measured is not None:
+            yield "CellProfiler", make_screen(rows, measured)

@@ -1,0 +1,19 @@
+"""Choices of profiles that are none are refused."""
+
+import pytest
+
+from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"normalize": "mad"}, "`normalize` is standardize or mad_robustize"),
+        ({"transform": "ranks"}, "`transform` is None or rank. Received: 'ranks'"),
+        ({"select": "no"}, "`select` is True or False. Received: 'no'"),
+        ({"sphere": "yes"}, "`sphere` is auto or True or False. Received: 'yes'"),
+    ],
+)
+def test_what_is_no_choice_is_refused(choice, message):
+    with pytest.raises(ValueError, match=message):
+        ProfileRecipe(**choice)
