@@ -245,7 +245,7 @@ def _make_card(
 
 
 def _recommend_recipes(side: int) -> dict[str, str]:
-    """Name recipes for a network that takes planes of any size; the first is its own."""
+    """Name recipes for a network of any size; the first is that of its training."""
     return {f"whole{side}": f"whole{side}/mean", "cells": f"tiles{side}/mean+sd"}
 
 
