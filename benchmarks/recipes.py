@@ -48,10 +48,11 @@ RECIPES = (
     "whole224/mean+sd",
     "whole448/mean+sd",
     "whole96/mean+sd",
-    "tiles224/mean",
     "tiles224/mean+sd",
-    "tiles224-overlap50/mean+sd",
-    "whole224+tiles224/mean+sd",
+    "tiles224-across2/mean",
+    "tiles224-across2/mean+sd",
+    "tiles224-across3/mean+sd",
+    "whole224+tiles224-across2/mean+sd",
 )
 # The recipes of single cells, whose planes are small: tiles are the whole plane.
 SINGLE_CELLS = ("mitocheck", "hep2")
@@ -82,7 +83,7 @@ def list_bbbc022(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
 
 def choose_recipes(name: str) -> Sequence[str]:
     if name in SINGLE_CELLS:
-        return [recipe for recipe in RECIPES if "overlap" not in recipe]
+        return [recipe for recipe in RECIPES if "across" not in recipe]
     return [recipe for recipe in RECIPES if recipe != "whole96/mean+sd"]
 
 

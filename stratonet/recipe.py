@@ -67,7 +67,7 @@ class Recipe:
     --------
     >>> recipe = Recipe.parse("tiles224/mean+sd")
     >>> recipe.views, recipe.pooling
-    ((Tiles(side=224, smallest=96, overlap=0),), ('mean', 'sd'))
+    ((Tiles(side=224, across=None, smallest=96, overlap=0),), ('mean', 'sd'))
     >>> recipe.id
     'tiles224-mean-sd'
     """

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
+MOST_ACROSS = 16
+# A plane whose sides are no longer shows a cell, not a field of cells, in pixels.
+LARGEST_CROP = 160
 
 
 @dataclass(frozen=True)
@@ -76,31 +79,34 @@ class WholePlane:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Squares of the plane at its own scale; their features are averaged.
+    """Squares of the plane, side by side; their features are averaged.
 
     The tiles cover the plane, and are moved together where it is no multiple of their
-    side. A plane that is smaller than a tile is shown as it is.
+    side. A small plane, such as the crop of a cell, is shown as it is.
 
     Attributes
     ----------
     side : int
         Of a tile, in pixels.
+    across : int, optional
+        The plane is resized until so many tiles fit into its shorter side, unless it is
+        small. None: tiles are of the plane's own pixels.
     smallest : int
-        A plane that is smaller, such as the crop of a cell, is enlarged until its
-        longer side has so many pixels.
+        A plane that is smaller is enlarged until its longer side has so many pixels.
     overlap : int
         The least share of a tile's side that it has in common with the next, in
         percent.
 
     Examples
     --------
-    >>> Tiles(224).text, Tiles(224, overlap=50).text
-    ('tiles224', 'tiles224-overlap50')
+    >>> Tiles(224).text, Tiles(224, across=2).text, Tiles(224, overlap=50).text
+    ('tiles224', 'tiles224-across2', 'tiles224-overlap50')
     >>> [tile.shape for tile in Tiles(224).cut(np.zeros((224, 300)))]
     [(224, 224), (224, 224)]
     """
 
     side: int = 224
+    across: int | None = None
     smallest: int = 96
     overlap: int = 0
 
@@ -108,6 +114,10 @@ class Tiles:
         """Refuse sides that are no sides."""
         _check_side("side", self.side)
         _check_side("smallest", self.smallest)
+        if self.across is not None and not 1 <= self.across <= MOST_ACROSS:
+            raise ValueError(
+                f"across is 1 to {MOST_ACROSS} tiles. Received: {self.across}"
+            )
         if not 0 <= self.overlap <= 90:
             raise ValueError(
                 f"overlap is 0 to 90 percent of a tile. Received: {self.overlap}"
@@ -122,6 +132,8 @@ class Tiles:
     def text(self) -> str:
         """The view as users write it."""
         text = f"tiles{self.side}"
+        if self.across:
+            text += f"-across{self.across}"
         if self.smallest != Tiles.smallest:
             text += f"-smallest{self.smallest}"
         if self.overlap:
@@ -143,12 +155,9 @@ class Tiles:
         Returns
         -------
         (int, int)
-            Height and width; those of the plane, if it is not too small.
+            Height and width; those of the plane, if nothing asks for others.
         """
-        if fixed:
-            factor = max(1.0, self.side / min(shape))
-        else:
-            factor = max(1.0, self.smallest / max(shape))
+        factor = self._choose_factor(shape, fixed)
         # Strips of a few pixels do not survive the strides of a network.
         height, width = (max(SMALLEST_SIDE, round(factor * n)) for n in shape)
         return height, width
@@ -161,6 +170,13 @@ class Tiles:
             for top in self._choose_starts(height)
             for left in self._choose_starts(width)
         ]
+
+    def _choose_factor(self, shape: tuple[int, int], fixed: bool) -> float:
+        if self.across and max(shape) > LARGEST_CROP:
+            return self.across * self.side / min(shape)
+        if fixed:
+            return max(1.0, self.side / min(shape))
+        return max(1.0, self.smallest / max(shape))
 
     def _choose_starts(self, length: int) -> list[int]:
         """Where tiles begin along a side, evenly from border to border."""
@@ -177,7 +193,7 @@ View = Union[WholePlane, Tiles]
 
 _VIEW = re.compile(
     r"(?P<kind>whole|tiles)(?P<side>\d+)"
-    r"(-smallest(?P<smallest>\d+))?(-overlap(?P<overlap>\d+))?"
+    r"(-across(?P<across>\d+))?(-smallest(?P<smallest>\d+))?(-overlap(?P<overlap>\d+))?"
 )
 
 
@@ -187,8 +203,8 @@ def parse_view(text: str) -> View:
     Parameters
     ----------
     text : str
-        Such as ``whole224``, ``tiles224``, ``tiles224-overlap50``,
-        ``tiles224-smallest64``.
+        Such as ``whole224``, ``tiles224``, ``tiles224-across2``,
+        ``tiles224-overlap50``, ``tiles224-smallest64``.
 
     Raises
     ------
@@ -198,7 +214,7 @@ def parse_view(text: str) -> View:
     Examples
     --------
     >>> parse_view("tiles224-overlap50")
-    Tiles(side=224, smallest=96, overlap=50)
+    Tiles(side=224, across=None, smallest=96, overlap=50)
     """
     found = _VIEW.fullmatch(text)
     options = {}
@@ -214,7 +230,7 @@ def parse_view(text: str) -> View:
         return WholePlane(**options)
     raise ValueError(
         "A view is whole or tiles, and the side in pixels: whole224, tiles224,"
-        f" tiles224-overlap50. Received: {text!r}"
+        f" tiles224-across2, tiles224-overlap50. Received: {text!r}"
     )
 
 

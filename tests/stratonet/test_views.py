@@ -12,9 +12,10 @@ pytestmark = pytest.mark.stock_cellprofiler
     [
         ("whole448", WholePlane(448)),
         ("tiles224", Tiles(224)),
+        ("tiles224-across2", Tiles(224, across=2)),
         ("tiles128-smallest64", Tiles(128, smallest=64)),
         ("tiles224-overlap50", Tiles(224, overlap=50)),
-        ("tiles224-smallest64-overlap25", Tiles(224, 64, 25)),
+        ("tiles224-smallest64-overlap25", Tiles(224, None, 64, 25)),
     ],
 )
 def test_text_there_and_back(text, view):
@@ -58,6 +59,30 @@ def test_overlapping_tiles_have_their_share_in_common():
     ]
     assert starts[0] == 0 and starts[-1] == 160
     assert max(np.diff(starts)) <= 50
+
+
+@pytest.mark.parametrize(
+    "shape, expected, tiles",
+    [
+        ((640, 640), (448, 448), 4),
+        ((2160, 2160), (448, 448), 4),
+        ((520, 696), (448, 600), 6),
+        ((161, 161), (448, 448), 4),
+        # A cell, not a field.
+        ((160, 120), (160, 120), 1),
+        ((64, 64), (96, 96), 1),
+    ],
+)
+def test_tiles_across_cost_the_same_whatever_the_camera(shape, expected, tiles):
+    view = Tiles(224, across=2)
+    assert view.choose_shape(shape) == expected
+    assert len(view.cut(np.empty(expected))) == tiles
+
+
+def test_across_is_refused_where_it_is_none():
+    for text in ("tiles224-across0", "tiles224-across17"):
+        with pytest.raises(ValueError, match="across is 1 to 16 tiles"):
+            parse_view(text)
 
 
 def test_numbers_of_tiles():
