@@ -19,15 +19,15 @@ users install themselves; without it its recipes are left out.
   compound, scaled on all. JPEG images: a check only, not for results.
 
 Measures:
-- svm: linear SVM as `evaluate` has it, balanced accuracy;
+- svm: the linear SVM of `evaluate`, classes weighted alike, balanced accuracy;
 - nearest: the class of the nearest row (cosine) among those that were not left out,
   balanced accuracy;
 - replicates (bbbc013): mean average precision with which the wells of a treatment find
   each other among the negative controls that were left out, all standardized on the
   plate once more, as the report does.
 
-A row of the output is a measure of a recipe: its value and the difference to today's
-recipe, each with a 95 % interval over draws of groups (rows of the plate, plates,
+A row of the output is a measure of a recipe: its value and the difference to the
+default, each with a 95 % interval over draws of groups (rows of the plate, plates,
 ranges, proteins; for replicates, treatments). Differences are paired.
 """
 
@@ -55,11 +55,11 @@ from stratonet_sklearn.evaluation.scores import DRAWS, Estimate, Evaluation
 
 # The rows that are left out, (n rows,) bool, and the profiles of all, (n rows, width).
 Fold = tuple[np.ndarray, np.ndarray]
-TODAY = "standardize, select"
+DEFAULT = "standardize, select"
 HARMONY = "Metadata_Plate"
 JUMP = ProfileRecipe("mad_robustize", "rank")
 RECIPES = {
-    TODAY: ProfileRecipe(),
+    DEFAULT: ProfileRecipe(),
     "standardize": ProfileRecipe(select=False),
     "MAD, select": ProfileRecipe("mad_robustize"),
     "standardize, rank, select": ProfileRecipe(transform="rank"),
@@ -163,11 +163,11 @@ def estimate_mean(values: pd.Series) -> Estimate:
 
 
 def judge_replicates(precisions: dict[str, pd.Series]) -> pd.DataFrame:
-    today = estimate_mean(precisions[TODAY])
+    default = estimate_mean(precisions[DEFAULT])
     rows = []
     for recipe, values in precisions.items():
         estimate = estimate_mean(values)
-        difference = rename_difference(estimate.subtract(today).describe())
+        difference = rename_difference(estimate.subtract(default).describe())
         rows.append(
             {
                 "recipe": recipe,
@@ -193,8 +193,8 @@ def judge_classes(
     """Score recipes on the same rows, with the same draws of groups."""
     labels = screen.rows.Metadata_Class.to_numpy(str)
     numbers = np.flatnonzero(labels != "")
-    # Today's last: differences are those of the others to it.
-    in_order = sorted(predicted, key=lambda recipe: recipe == TODAY)
+    # The default last: differences are those of the others to it.
+    in_order = sorted(predicted, key=lambda recipe: recipe == DEFAULT)
     evaluation = Evaluation(
         classes=sorted(set(labels) - {""}),
         labels=labels[numbers],
@@ -213,13 +213,13 @@ def judge_classes(
     wanted = (scores.metric == "accuracy") & (scores.test == "balanced")
     scores = scores[wanted].set_index(["features", "classifier"])
     differences = evaluation.differences("accuracy", "")
-    differences = differences[differences.second == TODAY]
+    differences = differences[differences.second == DEFAULT]
     differences = differences.set_index(["first", "classifier"])
     rows = []
     for recipe, measure in scores.index:
-        # Today's own difference to itself is 0.
+        # Its own difference to itself is 0.
         difference = {"value": 0.0, "low": 0.0, "high": 0.0}
-        if recipe != TODAY:
+        if recipe != DEFAULT:
             difference = differences.loc[(recipe, measure)].to_dict()
         score = scores.loc[(recipe, measure), ["value", "low", "high"]]
         rows.append(
