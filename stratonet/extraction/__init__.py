@@ -15,13 +15,13 @@ _HOMES = {
     "GalleryLayout": "layouts",
     "ImageSource": "sources.imagesets",
     "LocalEngine": "local_engine",
-    "ObjectsFromCenters": "recipe",
-    "ObjectsFromLabels": "recipe",
+    "ObjectsFromCenters": "job",
+    "ObjectsFromLabels": "job",
     "PlateLayout": "layouts",
     "RayEngine": "ray_engine",
     "Shard": "engine",
     "Summary": "summary",
-    "WholeImages": "recipe",
+    "WholeImages": "job",
     "extract": "run",
 }
 # Not all who extract have Ray: importing everything must not need it.

@@ -15,8 +15,8 @@ import pandas as pd
 
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine
+from stratonet.extraction.job import Job
 from stratonet.extraction.measure import DamagedImage
-from stratonet.extraction.recipe import Recipe
 from stratonet.extraction.sources.imagesets import (
     ImageSets,
     ImageSource,
@@ -176,14 +176,14 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     units = split_units(frame)
     # What is checked is the engine: a network that ends early will do.
     cheapest_tap = read_card().taps[0].layer
-    recipe = Recipe(source.storage, ("DNA",), taps=(cheapest_tap,))
-    destination = Destination(os.path.join(folder, "features"), recipe)
+    job = Job(source.storage, ("DNA",), taps=(cheapest_tap,))
+    destination = Destination(os.path.join(folder, "features"), job)
     destination.open()
     _require(bool(engine.name), "an engine has a name")
     _check_run(engine, destination, units)
     _check_features(destination, frame)
 
-    strict = Recipe(source.storage, ("DNA",), taps=(cheapest_tap,), strict=True)
+    strict = Job(source.storage, ("DNA",), taps=(cheapest_tap,), strict=True)
     stopped = Destination(os.path.join(folder, "strict"), strict)
     stopped.open()
     try:
@@ -294,6 +294,6 @@ def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
             _require(bool(np.isnan(values).all()), "what has no image has NaN")
             continue
         plane = read_image(row, "DNA", destination.storage)
-        expected = destination.recipe.network.features(plane)[0]
+        expected = destination.job.network.features(plane)[0]
         difference = float(np.abs(values - expected).max())
         _require(difference < TOLERANCE, "features are those of the network")

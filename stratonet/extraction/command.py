@@ -10,7 +10,7 @@ from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
     from stratonet.extraction.engine import Engine
-    from stratonet.extraction.recipe import Objects
+    from stratonet.extraction.job import Objects
 
 # Exit status of a run that has finished, but not all images could be measured.
 INCOMPLETE = 3
@@ -61,7 +61,7 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.set_defaults(run=_extract, flags=FLAGS)
     _add_image_set_flags(command.add_argument_group("image sets"))
-    _add_recipe_flags(command.add_argument_group("what is measured"))
+    _add_measure_flags(command.add_argument_group("what is measured"))
     _add_file_flags(command.add_argument_group("where files are"))
     _add_run_flags(command.add_argument_group("how it runs"))
 
@@ -96,7 +96,7 @@ def _add_image_set_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_recipe_flags(group: argparse._ArgumentGroup) -> None:
+def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--taps",
         type=parse_names,
@@ -215,7 +215,7 @@ def _extract(options: argparse.Namespace) -> int:
 
 def _choose_objects(options: argparse.Namespace) -> Objects:
     """What --labels, --centres and --size say is measured."""
-    from stratonet.extraction.recipe import (
+    from stratonet.extraction.job import (
         SIZE,
         ObjectsFromCenters,
         ObjectsFromLabels,

@@ -28,13 +28,13 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import (
     NUMBERS_PER_GROUP,
     Layout,
     PlateLayout,
 )
 from stratonet.extraction.measure import Measured
-from stratonet.extraction.recipe import Recipe
 from stratonet.extraction.units import Unit
 from stratonet.extraction.unittables import UnitTables
 from stratonet.files.storage import Storage
@@ -60,23 +60,23 @@ class _Footer:
 class Destination:
     """A folder or S3 prefix with the features of plates.
 
-    It is small and holds no credentials, like a `Recipe`: it is sent to other machines.
+    It is small and holds no credentials, like a `Job`: it is sent to other machines.
 
     Attributes
     ----------
     url : str
-    recipe : Recipe
+    job : Job
     layout : PlateLayout or GalleryLayout
     """
 
     url: str
-    recipe: Recipe
+    job: Job
     layout: Layout = field(default_factory=PlateLayout)
 
     @property
     def storage(self) -> Storage:
         """What reads and writes files here."""
-        return self.recipe.storage
+        return self.job.storage
 
     def join_url(self, *names: str) -> str:
         """The path or URL of a file or folder here."""
@@ -94,7 +94,7 @@ class Destination:
         """
         self.storage.check(self.url, writing=True)
         path = self.join_url(MANIFEST)
-        manifest = {**self.recipe.manifest, "gallery": self.layout.in_gallery}
+        manifest = {**self.job.manifest, "gallery": self.layout.in_gallery}
         try:
             held = json.loads(self.storage.read(path))
         except FileNotFoundError:
@@ -150,7 +150,7 @@ class Destination:
         int
             Number of image sets that could not be measured whole.
         """
-        tables = UnitTables(unit, self.recipe)
+        tables = UnitTables(unit, self.job)
         n_incomplete = n_numbers = 0
         pending: list[pa.Table] = []
         # A local file first: it is uploaded as a whole, or not at all.
@@ -268,7 +268,7 @@ class Destination:
         schema = pa.unify_schemas(schemas, promote_options="permissive")
         units = self._read_units(schema, files.values())
         tables = self.layout.write_tables(
-            self.recipe, plate, digest, units, self._keep_file
+            self.job, plate, digest, units, self._keep_file
         )
         record = {
             "folder": tables.folder,
@@ -293,7 +293,7 @@ class Destination:
                 )
 
         # The units of objects are large: one is read while another is written.
-        n_ahead = 1 if self.recipe.objects.size else FILES_AT_ONCE
+        n_ahead = 1 if self.job.objects.size else FILES_AT_ONCE
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             yield from map_ahead(pool, read, urls, n_ahead)
 

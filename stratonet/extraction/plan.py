@@ -34,7 +34,7 @@ class Plan:
     channels : mapping of str to str, optional
         See `stratonet.extraction.sources.read.read_source`.
     destination : Destination
-        With the recipe.
+        With the job.
     centers : pandas.DataFrame, optional
         See `stratonet.extraction.units.read_centers`.
     shard : Shard
@@ -64,13 +64,13 @@ class Plan:
         self._sources = sources
         self._channels = channels
         self._destination = destination
-        self._recipe = destination.recipe
+        self._job = destination.job
         self._centers = centers
         self._shard = shard
         self._engine = engine
         self._progress = progress
         self.summary = Summary(
-            redact_url(destination.url), self._recipe.network.feature_set_id
+            redact_url(destination.url), self._job.network.feature_set_id
         )
         # For each plate the names of all its units, those of other shards too, and of
         # those that this run has still to measure.
@@ -84,7 +84,7 @@ class Plan:
         self._lock = threading.Lock()
         self._first = first
         self._check(first.frame, sources[0])
-        probe_images(first.frame, self._recipe.channels[0], self._recipe.storage)
+        probe_images(first.frame, self._job.channels[0], self._job.storage)
 
     def __enter__(self) -> Plan:
         self._bar = tqdm(
@@ -141,7 +141,7 @@ class Plan:
         """
         self.summary.image_sets += len(unit.rows)
         # Those that could not be read count too: they took their time.
-        self.summary.images += len(unit.rows) * len(self._recipe.channels)
+        self.summary.images += len(unit.rows) * len(self._job.channels)
         self.summary.incomplete += n_incomplete
         unmeasured = self._unmeasured[unit.plate]
         unmeasured.discard(unit.name)
@@ -157,8 +157,8 @@ class Plan:
                 self.summary.waiting_plates.append(plate)
 
     def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
-        check_columns(frame, source, self._recipe, self._destination.layout)
-        check_reachable(frame, self._recipe, self._reached)
+        check_columns(frame, source, self._job, self._destination.layout)
+        check_reachable(frame, self._job, self._reached)
 
     def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
         """The units of a source which this run has to measure."""

@@ -12,15 +12,15 @@ from stratonet import __version__
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine, Shard
 from stratonet.extraction.illumination import METHODS
+from stratonet.extraction.job import (
+    Job,
+    Objects,
+    ObjectsFromCenters,
+    WholeImages,
+)
 from stratonet.extraction.layouts import Layout, PlateLayout
 from stratonet.extraction.local_engine import LocalEngine
 from stratonet.extraction.plan import Plan
-from stratonet.extraction.recipe import (
-    Objects,
-    ObjectsFromCenters,
-    Recipe,
-    WholeImages,
-)
 from stratonet.extraction.sources.imagesets import ImageSource, list_channels
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary
@@ -122,7 +122,7 @@ def extract(
     _check_illumination(illumination)
     # The first source is read here: it tells the channels, and so what is measured.
     first = read_source(image_sources[0], renamed_channels)
-    recipe = Recipe(
+    job = Job(
         image_sources[0].storage,
         tuple(renamed_channels or list_channels(first.frame)),
         str(weights),
@@ -133,10 +133,10 @@ def extract(
         strict,
     )
     layout = layout or PlateLayout()
-    destination = Destination(layout.locate(str(output), recipe), recipe, layout)
+    destination = Destination(layout.locate(str(output), job), job, layout)
     centers = None
-    if isinstance(recipe.objects, ObjectsFromCenters):
-        centers = read_centers(recipe.objects.table, recipe.storage)
+    if isinstance(job.objects, ObjectsFromCenters):
+        centers = read_centers(job.objects.table, job.storage)
     shard = shard or Shard()
     engine = engine or LocalEngine()
     plan = Plan(

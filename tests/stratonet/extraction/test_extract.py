@@ -22,8 +22,8 @@ from stratonet import StratoNet, __version__
 from stratonet.crops import crop_square
 from stratonet.extraction import Shard, WholeImages, extract
 from stratonet.extraction.command import INCOMPLETE
+from stratonet.extraction.job import Job, ObjectsFromCenters
 from stratonet.extraction.measure import measure_unit, prepare_unit, read_unit
-from stratonet.extraction.recipe import ObjectsFromCenters, Recipe
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import split_units
@@ -491,11 +491,11 @@ def test_planes_prepared_on_another_machine_give_the_same(objects, plates, tmp_p
         Location_Center_X=30.0, Location_Center_Y=40.0
     )
     unit = split_units(frame, centres if objects.size else None)[0]
-    recipe = Recipe(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), objects=objects)
+    job = Job(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), objects=objects)
     with ThreadPoolExecutor(2) as pool:
-        here = list(measure_unit(recipe, unit, read_unit(recipe, unit, pool)))
-        prepared = list(prepare_unit(recipe, unit, read_unit(recipe, unit, pool)))
-    there = list(measure_unit(recipe, unit, pickle.loads(pickle.dumps(prepared))))
+        here = list(measure_unit(job, unit, read_unit(job, unit, pool)))
+        prepared = list(prepare_unit(job, unit, read_unit(job, unit, pool)))
+    there = list(measure_unit(job, unit, pickle.loads(pickle.dumps(prepared))))
     assert len(here) == len(there) == 2
     for one, other in zip(here, there):
         assert one.errors == other.errors and any(one.errors)

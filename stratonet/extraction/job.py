@@ -111,7 +111,7 @@ def _check_size(size: int) -> None:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Job:
     """What is measured and how.
 
     It is small and holds no credentials: it is sent to other processes and machines,
@@ -178,5 +178,5 @@ class Recipe:
 
 # There are thousands of names, and each well is written with them.
 @lru_cache(maxsize=4)
-def _make_feature_names(recipe: Recipe) -> list[str]:
-    return feature_names(recipe.network.blocks, recipe.channels)
+def _make_feature_names(job: Job) -> list[str]:
+    return feature_names(job.network.blocks, job.channels)
