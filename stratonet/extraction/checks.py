@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine
 from stratonet.extraction.job import Job
-from stratonet.extraction.measure import DamagedImage
+from stratonet.extraction.planes import DamagedImage
 from stratonet.extraction.sources.imagesets import (
     ImageSets,
     ImageSource,
@@ -176,14 +177,15 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     units = split_units(frame)
     # What is checked is the engine: a network that ends early will do.
     cheapest_tap = read_card().taps[0].layer
-    job = Job(source.storage, ("DNA",), taps=(cheapest_tap,))
+    recipe = read_card().choose_recipe()
+    job = Job(source.storage, ("DNA",), recipe, taps=(cheapest_tap,))
     destination = Destination(os.path.join(folder, "features"), job)
     destination.open()
     _require(bool(engine.name), "an engine has a name")
     _check_run(engine, destination, units)
     _check_features(destination, frame)
 
-    strict = Job(source.storage, ("DNA",), taps=(cheapest_tap,), strict=True)
+    strict = replace(job, strict=True)
     stopped = Destination(os.path.join(folder, "strict"), strict)
     stopped.open()
     try:

@@ -11,6 +11,7 @@ from stratonet.extras import name_missing_extra
 if TYPE_CHECKING:
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.job import Objects
+    from stratonet.limits import GreyRange
 
 # Exit status of a run that has finished, but not all images could be measured.
 INCOMPLETE = 3
@@ -18,6 +19,7 @@ INCOMPLETE = 3
 FLAGS = {
     "base": "--images",
     "channels": "--channels",
+    "grey_range": "--grey-range",
     "illumination": "--illumination",
     "pattern": "--pattern",
     "replace": "--replace-path OLD=NEW",
@@ -101,7 +103,30 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
         "--taps",
         type=parse_names,
         metavar="A,B,...",
-        help="low, medium, high or names of layers (default: those three)",
+        help=(
+            "low, medium, high, names of layers, or intensity for the brightness of"
+            " images (default: low, medium, high)"
+        ),
+    )
+    group.add_argument(
+        "--recipe",
+        metavar="NAME|TEXT",
+        help=(
+            "how images become features: one that stratonet card names, or such as"
+            " tiles224/mean+sd (default: what the card recommends)"
+        ),
+    )
+    group.add_argument(
+        "--grey-range",
+        type=_parse_grey_range,
+        default="plane",
+        metavar="RANGE",
+        help=(
+            "which grey values become black and white: plane, percentiles of each"
+            " image; plate, those of its channel on the plate; A=LOW:HIGH,B=LOW:HIGH,"
+            " the same for all; or a .json file with limits of plates that this command"
+            " has written (default: %(default)s)"
+        ),
     )
     group.add_argument(
         "--weights",
@@ -202,6 +227,8 @@ def _extract(options: argparse.Namespace) -> int:
         weights=options.weights,
         provider=options.provider,
         objects=_choose_objects(options),
+        recipe=options.recipe,
+        grey_range=_read_grey_range(options.grey_range),
         illumination=options.illumination,
         strict=options.strict,
         layout=GalleryLayout() if options.gallery else PlateLayout(),
@@ -234,6 +261,15 @@ def _choose_objects(options: argparse.Namespace) -> Objects:
     return WholeImages()
 
 
+def _read_grey_range(grey_range: GreyRange) -> GreyRange:
+    """What --grey-range says; of a file, what it holds."""
+    from stratonet.limits import PlateLimits
+
+    if isinstance(grey_range, str) and grey_range.endswith(".json"):
+        return PlateLimits.read(grey_range)
+    return grey_range
+
+
 def _choose_engine(options: argparse.Namespace) -> Engine:
     """What --engine and --address say measures."""
     if options.engine == "ray":
@@ -264,6 +300,24 @@ def _parse_channels(text: str) -> dict[str, str]:
         new, _, old = channel.partition("=")
         channels[new.strip()] = (old or new).strip()
     return channels
+
+
+def _parse_grey_range(text: str) -> str | dict[str, tuple[float, float]]:
+    """``plane``, ``plate`` or a file as it is, ``DNA=100:4000,ER=50:900`` as a dict."""
+    if text in ("plane", "plate") or text.endswith(".json"):
+        return text
+    limits = {}
+    for part in text.split(","):
+        channel, _, pair = part.partition("=")
+        low, _, high = pair.partition(":")
+        try:
+            limits[channel.strip()] = (float(low), float(high))
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                "expected plane, plate, a .json file, or such as DNA=100:4000,ER=50:900."
+                f" Received: {text}"
+            ) from None
+    return limits
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

@@ -6,6 +6,8 @@ Its files are::
                                              agree
     _units/<plate>/<well>.<digest>.parquet   wells of plates that are not complete
     _done/<plate>/<digest>.json              wells that the feature tables hold
+    _grey_limits/<plate>.json                which grey values become black and white,
+                                             where that is the same for a whole plate
     _runs/<start>.csv                        time and resources of a run
     <plate>/<digest>.parquet                 feature tables, written when a plate is
                                              complete, or those of another layout
@@ -39,9 +41,12 @@ from stratonet.extraction.units import Unit
 from stratonet.extraction.unittables import UnitTables
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
+from stratonet.limits import PlateLimits
 from stratonet.parallel import map_ahead
+from stratonet.recipe import Limits
 
 MANIFEST, UNITS, DONE, RUNS = "_stratonet.json", "_units", "_done", "_runs"
+GREY_LIMITS = "_grey_limits"
 # In the footer of a unit's file: how many image sets could not be measured whole.
 N_INCOMPLETE = b"stratonet failed"
 # Small files read or removed at once: S3 takes its time for each.
@@ -134,6 +139,57 @@ class Destination:
         # A unit may be in both for a moment: it is gathered, and not yet removed.
         held = {name: footer.n_incomplete for name, footer in footers.items()}
         return {**held, **self._read_done(plate)}
+
+    def read_limits(self, plate: str) -> Limits | None:
+        """Read the limits of grey values that are kept for a plate.
+
+        Parameters
+        ----------
+        plate : str
+            Folder of the plate.
+
+        Returns
+        -------
+        mapping of str to (float, float), or None
+            By channel; None where none are kept.
+
+        Raises
+        ------
+        ValueError
+            The file was damaged by somebody else; the message names it.
+        """
+        url = self._locate_limits(plate)
+        try:
+            content = self.storage.read(url)
+        except FileNotFoundError:
+            return None
+        try:
+            return PlateLimits.from_json(content.decode()).choose()
+        except ValueError as error:
+            raise ValueError(f"{redact_url(url)}: {error}") from None
+
+    def keep_limits(self, plate: str, limits: PlateLimits) -> Limits:
+        """Keep the limits of a plate, unless some are kept already.
+
+        Parameters
+        ----------
+        plate : str
+            Folder of the plate.
+        limits : PlateLimits
+            Of this plate only.
+
+        Returns
+        -------
+        mapping of str to (float, float)
+            Those that are kept now: of runs that begin at once, all take the same.
+        """
+        self.storage.create(self._locate_limits(plate), limits.to_json().encode())
+        kept = self.read_limits(plate)
+        # Somebody may remove files at any moment.
+        return limits.choose() if kept is None else kept
+
+    def _locate_limits(self, plate: str) -> str:
+        return self.join_url(GREY_LIMITS, f"{plate}.json")
 
     def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> int:
         """Write the features of a unit.

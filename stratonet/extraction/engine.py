@@ -133,6 +133,8 @@ class Engine(Protocol):
         Returns
         -------
         concurrent.futures.Future
+            Of what the function returns. An OSError or ValueError that it raises is
+            raised by the future, with its own type and text.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -146,12 +147,15 @@ class GalleryLayout:
         output : str
             The folder ``workspace_dl``.
         job : Job
-            Its network gives the folder its name.
+            Its network and feature set id give the folder its name.
         """
-        network, _, digest = job.network.feature_set_id.rpartition("-")
+        card = job.card
         # "ImageNet-1k (ILSVRC 2012)" is ImageNet-1k.
-        dataset = re.split(r"[ (]", job.card.trained_on)[0]
-        name = f"{network}_{dataset}_{digest[:7]}".lower()
+        dataset = re.split(r"[ (]", card.trained_on)[0]
+        # Of the whole id: features of another recipe are others.
+        content = job.network.feature_set_id.encode()
+        digest = hashlib.sha256(content).hexdigest()[:7]
+        name = f"{card.name}-{card.version}_{dataset}_{digest}".lower()
         return "/".join([output.rstrip("/"), "embeddings", name])
 
     def write_tables(

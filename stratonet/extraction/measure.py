@@ -10,50 +10,27 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Union
 
 import numpy as np
 
-from stratonet.extraction.illumination import correct_plane, decode_function
 from stratonet.extraction.job import Job, ObjectsFromCenters, ObjectsFromLabels
 from stratonet.extraction.objects import (
     SegmentedObjects,
     read_label_image,
     take_centers,
 )
-from stratonet.extraction.sources.imagesets import decode_image, read_image_bytes
+from stratonet.extraction.planes import Failure, attempt, decode_plane
+from stratonet.extraction.sources.imagesets import read_image_bytes
 from stratonet.extraction.units import Unit
-from stratonet.files.storage import Storage
-from stratonet.files.urls import redact_url
-from stratonet.naming import ILLUMINATION, URL, image_column
 from stratonet.parallel import count_cores, map_ahead
-from stratonet.preprocessing import PreparedPlane, check_plane
+from stratonet.preprocessing import PreparedPlane
 
 # Waiting for a disk or S3 costs no core: more threads read than compute.
 READERS_PER_CORE = 4
-# Errors of a single file. Any other concerns the disk or server, and stops the run.
-FILE_ERRORS = (
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-    ValueError,
-    TypeError,
-)
 # In place of the number of a channel: the reason concerns the objects.
 OF_OBJECTS = -1
-
-
-class DamagedImage(ValueError):
-    """An image cannot be measured, and the run is strict."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an image could not be measured, in words."""
-
-    reason: str
 
 
 # A plane on its way: the bytes of its file, or its pixels, or what the network sees of
@@ -145,10 +122,10 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
     for index, row in enumerate(unit.rows.to_dict("records")):
         if job.objects.size:
             read_objects = partial(_read_objects, job, unit, index, row)
-            calls.append(partial(_attempt, job, job.objects.label, read_objects))
+            calls.append(partial(attempt, job, job.objects.label, read_objects))
         for channel in job.channels:
             read_plane = partial(read_image_bytes, row, channel, job.storage)
-            calls.append(partial(_attempt, job, channel, read_plane))
+            calls.append(partial(attempt, job, channel, read_plane))
     n_ahead = READERS_PER_CORE * count_cores()
     results = map_ahead(readers, _call, calls, n_ahead)
     # Few image sets are held at a time: a well of 9 sites and 5 channels is 90 MB.
@@ -182,7 +159,7 @@ def prepare_unit(
     for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
         planes = []
         for channel, plane in zip(job.channels, image_set.planes):
-            planes.append(_prepare_plane(job, row, channel, plane))
+            planes.append(_prepare_plane(job, unit, row, channel, plane))
         yield ReadImageSet(image_set.objects, planes)
 
 
@@ -210,7 +187,7 @@ def measure_unit(
     # What the network has been given, and which image set it belongs to.
     steps: deque[_Step] = deque()
     planes = _queue_planes(job, unit, image_sets, steps)
-    features = job.network.stream(planes, read=partial(_take_plane, job))
+    features = job.network.stream(planes, read=partial(_take_plane, job, unit))
     for values in features:
         while steps[0].plane is None:
             yield steps.popleft().measured
@@ -226,18 +203,6 @@ def _call(function: Callable[[], Any]) -> Any:
     return function()
 
 
-def _attempt(job: Job, name: str, function: Callable[[], Any]) -> Any:
-    """What the function returns, or a `Failure` that begins with a name."""
-    try:
-        return function()
-    except FILE_ERRORS as error:
-        # Raised from here, it is not taken for an error of one file again: the run
-        # stops.
-        if job.strict:
-            raise DamagedImage(f"{name}: {error}") from None
-        return Failure(f"{name}: {error}")
-
-
 def _read_objects(
     job: Job, unit: Unit, index: int, row: Mapping[str, Any]
 ) -> SegmentedObjects:
@@ -248,42 +213,20 @@ def _read_objects(
 
 
 def _prepare_plane(
-    job: Job, row: Mapping[str, Any], channel: str, plane: Plane
+    job: Job, unit: Unit, row: Mapping[str, Any], channel: str, plane: Plane
 ) -> np.ndarray | PreparedPlane | Failure:
     """The plane in the bytes of a file, or a `Failure`; what is one stays as it is."""
     if isinstance(plane, (Failure, np.ndarray, PreparedPlane)):
         return plane
-    decode = partial(_decode_plane, job, row, channel, plane)
-    return _attempt(job, channel, decode)
 
+    def decode() -> np.ndarray | PreparedPlane:
+        decoded = decode_plane(job, row, channel, plane)
+        # Objects are cut out before they are scaled.
+        if job.objects.size:
+            return decoded
+        return job.prepare(decoded, unit.choose_limits(channel))
 
-def _decode_plane(
-    job: Job, row: Mapping[str, Any], channel: str, content: bytes
-) -> np.ndarray | PreparedPlane:
-    """The plane, corrected; of whole images as the network sees it."""
-    plane = decode_image(row, channel, content)
-    # Before the image is checked: a table without functions is wrong in every row.
-    function_url = None
-    if job.illumination:
-        function_url = row[image_column(ILLUMINATION, channel)]
-        if function_url is None:
-            raise ValueError("the table names no illumination function")
-    try:
-        plane = check_plane(plane)
-        if job.illumination and function_url:
-            function = _read_function(job.storage, function_url)
-            plane = correct_plane(plane, function, job.illumination)
-    except (TypeError, ValueError) as error:
-        name = redact_url(row[image_column(URL, channel)])
-        raise type(error)(f"{name}: {error}") from None
-    # Objects are cut out before they are scaled, each by itself.
-    return plane if job.objects.size else job.prepare(plane)
-
-
-# One function serves all images of a channel of a plate.
-@lru_cache(maxsize=16)
-def _read_function(storage: Storage, url: str) -> np.ndarray:
-    return decode_function(storage.read(url), redact_url(url))
+    return attempt(job, channel, decode)
 
 
 def _queue_planes(
@@ -344,16 +287,18 @@ def _cut_planes(
             yield _QueuedPlane(measured, index, channel, row, plane)
 
 
-def _take_plane(job: Job, queued: _QueuedPlane) -> PreparedPlane | None:
+def _take_plane(job: Job, unit: Unit, queued: _QueuedPlane) -> PreparedPlane | None:
     """What the network sees of a queued plane; None where there is none.
 
     It is called in the thread that measures the plane next, so that the plane stays in
     the cache of its core.
     """
     channel = job.channels[queued.channel]
-    plane = _prepare_plane(job, queued.row, channel, queued.plane)
+    plane = _prepare_plane(job, unit, queued.row, channel, queued.plane)
     if isinstance(plane, Failure):
         # Only whole images come as bytes: they have one row.
         queued.measured.errors[0].append((queued.channel, plane.reason))
         return None
-    return plane if isinstance(plane, PreparedPlane) else job.prepare(plane)
+    if isinstance(plane, PreparedPlane):
+        return plane
+    return job.prepare(plane, unit.choose_limits(channel))

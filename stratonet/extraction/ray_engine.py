@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -81,7 +82,12 @@ class RayEngine:
         """Call a function on any node, see `Engine.submit`."""
         # No core of its own: the actors may hold them all until the end.
         call = _call.options(num_cpus=0, scheduling_strategy="SPREAD")
-        return call.remote(function, *arguments).future()
+        future: Future[T] = Future()
+        # Ray cannot take it back.
+        future.set_running_or_notify_cancel()
+        answer = call.remote(function, *arguments).future()
+        answer.add_done_callback(partial(_pass_on, future))
+        return future
 
     def report_resources(self) -> list[Mapping[str, Any]]:
         """Report time, CPU and memory per node, see `Engine.report_resources`."""
@@ -148,8 +154,23 @@ def _plan_chunk(destination: Destination, chunk: Sequence[Unit]) -> ray.data.Dat
 
 
 @ray.remote
-def _call(function: Callable[..., T], *arguments: Any) -> T:
-    return function(*arguments)
+def _call(function: Callable[..., T], *arguments: Any) -> tuple[T | None, bytes]:
+    try:
+        return function(*arguments), b""
+    except STOPPING_ERRORS as stopping:
+        return None, pickle.dumps(stopping)
+
+
+def _pass_on(future: Future[Any], answer: Future[tuple[Any, bytes]]) -> None:
+    """Give what `_call` has returned, or what it has caught, to a future."""
+    try:
+        result, error = answer.result()
+        if error:
+            raise pickle.loads(error)
+    except BaseException as stopping:
+        future.set_exception(stopping)
+    else:
+        future.set_result(result)
 
 
 def _read_item(item: dict[str, Any], job: Job) -> dict[str, Any]:
