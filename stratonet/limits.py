@@ -118,6 +118,26 @@ class PlateLimits:
 GreyRange = Union[str, Limits, PlateLimits]
 
 
+def read_grey_range(grey_range: GreyRange | os.PathLike[str]) -> GreyRange:
+    """Return a grey range; of a path, what the file holds.
+
+    Parameters
+    ----------
+    grey_range : {"plane", "plate"}, mapping, PlateLimits, or path of a file of limits
+        As users give it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `PlateLimits.read`.
+    """
+    if isinstance(grey_range, (Mapping, PlateLimits)):
+        return grey_range
+    if grey_range in (OF_PLANE, OF_PLATE):
+        return str(grey_range)
+    return PlateLimits.read(grey_range)
+
+
 def apply_grey_range(
     recipe: Recipe, grey_range: GreyRange, channels: Sequence[str]
 ) -> Recipe:

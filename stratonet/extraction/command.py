@@ -11,7 +11,6 @@ from stratonet.extras import name_missing_extra
 if TYPE_CHECKING:
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.job import Objects
-    from stratonet.limits import GreyRange
 
 # Exit status of a run that has finished, but not all images could be measured.
 INCOMPLETE = 3
@@ -205,6 +204,7 @@ def _extract(options: argparse.Namespace) -> int:
             Shard,
             extract,
         )
+    from stratonet.limits import read_grey_range
 
     _check_shard(options.shard)
     sources = [
@@ -228,7 +228,7 @@ def _extract(options: argparse.Namespace) -> int:
         provider=options.provider,
         objects=_choose_objects(options),
         recipe=options.recipe,
-        grey_range=_read_grey_range(options.grey_range),
+        grey_range=read_grey_range(options.grey_range),
         illumination=options.illumination,
         strict=options.strict,
         layout=GalleryLayout() if options.gallery else PlateLayout(),
@@ -259,15 +259,6 @@ def _choose_objects(options: argparse.Namespace) -> Objects:
     if options.size is not None:
         raise ValueError("--size only works with --labels or --centres.")
     return WholeImages()
-
-
-def _read_grey_range(grey_range: GreyRange) -> GreyRange:
-    """What --grey-range says; of a file, what it holds."""
-    from stratonet.limits import PlateLimits
-
-    if isinstance(grey_range, str) and grey_range.endswith(".json"):
-        return PlateLimits.read(grey_range)
-    return grey_range
 
 
 def _choose_engine(options: argparse.Namespace) -> Engine:
@@ -314,8 +305,8 @@ def _parse_grey_range(text: str) -> str | dict[str, tuple[float, float]]:
             limits[channel.strip()] = (float(low), float(high))
         except ValueError:
             raise argparse.ArgumentTypeError(
-                "expected plane, plate, a .json file, or such as DNA=100:4000,ER=50:900."
-                f" Received: {text}"
+                "expected plane, plate, a .json file, or limits such as"
+                f" DNA=100:4000,ER=50:900. Received: {text}"
             ) from None
     return limits
 
