@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -271,6 +272,7 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         finished = list(engine.measure_units(destination, iter(units), counts.append))
         gathered = engine.submit(destination.gather_plate, units[0].plate, names)
         _require(gathered.result() is True, "submit calls the function")
+        _check_error(engine.submit(_fail, "no limits"))
         reports = engine.report_resources()
     measured = {unit.name: n_incomplete for unit, n_incomplete in finished}
     expected = {unit.name: int(unit.well == "A01") for unit in units}
@@ -283,6 +285,20 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
     _require(len(reports) > 0, "there is a report of each machine")
     for report in reports:
         _require(set(report) == RESOURCES, "reports are those of a Monitor")
+
+
+def _fail(text: str) -> None:
+    raise FileNotFoundError(text)
+
+
+def _check_error(future: Future[None]) -> None:
+    rule = "submit raises what the function raises, with its own type and text"
+    try:
+        future.result()
+    except FileNotFoundError as error:
+        _require(str(error) == "no limits", rule)
+    else:
+        raise AssertionError(rule)
 
 
 def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
