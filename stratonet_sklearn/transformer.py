@@ -65,9 +65,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         - ``"plane"``: the 0.1 and 99.9 percentiles of each image;
         - dict: limits for each channel, such as ``{"DNA": (100, 4000)}``, in the units
           of the images;
-        - the path of a file, or `stratonet.limits.PlateLimits`, with the limits of one
-          plate, which ``stratonet extract --grey-range plate`` keeps in
-          ``_grey_limits`` beside its features. All images are of this plate.
+        - the path of a file (or `stratonet.limits.PlateLimits`) of one plate, as
+          ``stratonet extract --grey-range plate`` keeps them in ``_grey_limits``.
 
     provider : str, default="CPUExecutionProvider"
         The ONNX Runtime execution provider.
@@ -269,19 +268,20 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         """Note the recipe, and the limits of grey values that are given."""
         if self.grey_range == OF_PLATE:
             raise ValueError(
-                f"grey_range={OF_PLATE!r} is for whole plates: give the file of its limits."
+                f"grey_range={OF_PLATE!r} is for plates: give the file of its limits."
             )
         grey_range = read_grey_range(self.grey_range)
         recipe = read_card(self.weights).choose_recipe(self.recipe)
         self.recipe_ = apply_grey_range(recipe, grey_range, channels)
         if isinstance(grey_range, PlateLimits):
             grey_range = grey_range.choose()
-        is_given = not isinstance(grey_range, str)
-        self.limits_ = take_channels(grey_range, channels) if is_given else None
+        self.limits_ = None
+        if not isinstance(grey_range, str):
+            self.limits_ = take_channels(grey_range, channels)
 
     def _choose_limits(self, plane: _Plane) -> tuple[float, float] | None:
         channel = self.channels_[plane.channel]
-        return self.limits_[channel] if self.limits_ else None
+        return None if self.limits_ is None else self.limits_[channel]
 
     @staticmethod
     def _image_sets(X: ArrayLike) -> tuple[Sequence[np.ndarray], int]:
@@ -391,9 +391,7 @@ def _read_pixels(plane: _Plane) -> np.ndarray:
     """Read the pixels, (height, width)."""
     if plane.is_path:
         return read_plane(plane.image[plane.channel])
-    if plane.image.ndim == 2:
-        return plane.image
-    return plane.image[..., plane.channel]
+    return plane.image if plane.image.ndim == 2 else plane.image[..., plane.channel]
 
 
 def _name_plane(plane: _Plane) -> str:
