@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Union
 
 import numpy as np
 
-from stratonet.recipe import Limits
+from stratonet.messages import shorten_list
+from stratonet.recipe import OF_PLANE, OF_PLATE, Limits, Recipe
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,114 @@ class PlateLimits:
                 f" Received: {plate or 'none'}"
             )
         return self.plates[plate]
+
+
+# Whose range of grey values is taken, as users say it.
+GreyRange = Union[str, Limits, PlateLimits]
+
+
+def read_grey_range(grey_range: GreyRange | os.PathLike[str]) -> GreyRange:
+    """Return a grey range; of a path, what the file holds.
+
+    Parameters
+    ----------
+    grey_range : {"plane", "plate"}, mapping, PlateLimits, or path of a file of limits
+        As users give it.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `PlateLimits.read`.
+    """
+    if isinstance(grey_range, (Mapping, PlateLimits)):
+        return grey_range
+    if grey_range in (OF_PLANE, OF_PLATE):
+        return str(grey_range)
+    return PlateLimits.read(grey_range)
+
+
+def apply_grey_range(
+    recipe: Recipe, grey_range: GreyRange, channels: Sequence[str]
+) -> Recipe:
+    """Return a recipe with the grey range that a user has chosen.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How planes become features.
+    grey_range : {"plane", "plate"}, mapping or PlateLimits
+        Limits that are given for each channel count by value. Those in `PlateLimits`
+        are the plate's, as if they were measured now.
+    channels : sequence of str
+        Those that are measured.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    ValueError
+        It is no grey range, the recipe has another one, or channels and limits do not
+        fit; the message says what was received.
+
+    Examples
+    --------
+    >>> recipe = Recipe.parse("tiles224/mean")
+    >>> apply_grey_range(recipe, "plate", ["DNA"]).id
+    'tiles224-mean-grey-plate'
+    >>> apply_grey_range(recipe, {"DNA": (100, 4000)}, ["DNA"]).id
+    'tiles224-mean-grey-given-94041764'
+    """
+    if isinstance(grey_range, PlateLimits):
+        chosen = replace(recipe, grey_range=OF_PLATE)
+    elif isinstance(grey_range, Mapping):
+        unknown = [name for name in grey_range if name not in channels]
+        if unknown:
+            raise ValueError(
+                f"The channels are {shorten_list(channels)}. Received in `grey_range`:"
+                f" {shorten_list(unknown)}"
+            )
+        chosen = recipe.with_limits(take_channels(grey_range, channels))
+    elif grey_range in (OF_PLANE, OF_PLATE):
+        chosen = replace(recipe, grey_range=grey_range)
+    else:
+        raise ValueError(
+            f"`grey_range` is {OF_PLANE}, {OF_PLATE}, or limits for each channel."
+            f" Received: {grey_range!r}"
+        )
+    if recipe.grey_range not in (OF_PLANE, chosen.grey_range):
+        raise ValueError(
+            f"The recipe has the grey range {recipe.grey_range}. Received as"
+            f" `grey_range`: {chosen.grey_range}"
+        )
+    return chosen
+
+
+def take_channels(
+    limits: Limits, channels: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return the limits of the channels that are measured.
+
+    Parameters
+    ----------
+    limits : mapping of str to (float, float)
+        By channel; others may be among them.
+    channels : sequence of str
+        Those that are measured.
+
+    Raises
+    ------
+    ValueError
+        A channel has none, or a pair is none; the message names it.
+    """
+    missing = [name for name in channels if name not in limits]
+    if missing:
+        raise ValueError(
+            "Limits of grey values are needed for each channel. Missing:"
+            f" {shorten_list(missing)}. Received: {shorten_list(list(limits))}"
+        )
+    return {name: check_limits(name, limits[name]) for name in channels}
 
 
 def check_limits(channel: str, pair: Iterable[float]) -> tuple[float, float]:

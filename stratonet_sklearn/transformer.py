@@ -19,9 +19,18 @@ from sklearn.utils.validation import (
 )
 from tqdm.auto import tqdm
 
-from stratonet import StratoNet
+from stratonet import Recipe, StratoNet
 from stratonet.files.images import read_plane
+from stratonet.limits import (
+    GreyRange,
+    PlateLimits,
+    apply_grey_range,
+    read_grey_range,
+    take_channels,
+)
 from stratonet.naming import feature_names
+from stratonet.network import read_card
+from stratonet.recipe import OF_PLANE, OF_PLATE
 
 
 class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
@@ -38,12 +47,26 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         weights file.
 
     taps : str, list of str or None, default=None
-        Where features are taken: ``"low"``, ``"medium"``, ``"high"`` or layer names.
-        None takes those three.
+        Where features are taken: ``"low"``, ``"medium"``, ``"high"`` or layer names;
+        ``"intensity"`` is the brightness of images. None takes the first three.
 
     channels : list of str or None, default=None
         Names of the channels. None takes the column names of a DataFrame, and
         ``Channel1``, ``Channel2``, ... for anything else.
+
+    recipe : str, Recipe or None, default=None
+        How images become features: a name in the card of the weights, such as
+        ``"cells"``, a text such as ``"tiles224/mean+sd"``, or a `stratonet.Recipe`.
+        None takes what the card recommends.
+
+    grey_range : "plane", dict, str, path-like or PlateLimits, default="plane"
+        Which grey values become black and white:
+
+        - ``"plane"``: the 0.1 and 99.9 percentiles of each image;
+        - dict: limits for each channel, such as ``{"DNA": (100, 4000)}``, in the units
+          of the images;
+        - the path of a file (or `stratonet.limits.PlateLimits`) of one plate, as
+          ``stratonet extract --grey-range plate`` keeps them in ``_grey_limits``.
 
     provider : str, default="CPUExecutionProvider"
         The ONNX Runtime execution provider.
@@ -65,6 +88,13 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     feature_set_id_ : str
         Which network and preprocessing the features come from, see
         `stratonet.StratoNet`.
+
+    recipe_ : Recipe
+        How images become features.
+
+    limits_ : dict of str to (float, float), or None
+        By channel, the grey values that become black and white; None where each image
+        has its own.
 
     See Also
     --------
@@ -97,6 +127,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         "weights": [str, os.PathLike],
         "taps": [str, list, tuple, None],
         "channels": [list, tuple, None],
+        "recipe": [str, Recipe, None],
+        "grey_range": [str, os.PathLike, dict, PlateLimits],
         "provider": [str],
         "verbose": ["verbose"],
     }
@@ -107,18 +139,22 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         weights: str | os.PathLike[str] = "stratonet50",
         taps: str | Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
+        recipe: str | Recipe | None = None,
+        grey_range: GreyRange | os.PathLike[str] = OF_PLANE,
         provider: str = "CPUExecutionProvider",
         verbose: bool = False,
     ) -> None:
         self.weights = weights
         self.taps = taps
         self.channels = channels
+        self.recipe = recipe
+        self.grey_range = grey_range
         self.provider = provider
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: ArrayLike, y: object = None) -> StratoFeatureTransformer:
-        """Note the channels, and check their names and the taps. No pixel is read.
+        """Note the channels, and check them and the parameters. No pixel is read.
 
         Parameters
         ----------
@@ -133,13 +169,14 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
 
         Raises
         ------
-        ValueError
+        ValueError, FileNotFoundError
             X holds no images, or a parameter does not suit them.
         """
         _, n_channels = self._image_sets(X)
         # It notes names of columns; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
         channels = self._name_channels(n_channels)
+        self._choose_recipe(channels)
         net = self._load_network()
         # Refuses names that no column can have.
         feature_names(net.blocks, channels)
@@ -184,7 +221,10 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         # Filled as they come: stacked at the end, they would be in memory twice.
         features = np.empty((n_planes, net.width), np.float32)
         rows = net.stream(
-            _list_planes(images, n_channels), read=_read_pixels, name=_name_plane
+            _list_planes(images, n_channels),
+            read=_read_pixels,
+            name=_name_plane,
+            choose_limits=self._choose_limits,
         )
         progress = tqdm(rows, total=n_planes, disable=not self.verbose, unit="plane")
         for number, row in enumerate(progress):
@@ -224,6 +264,25 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
             )
         return list(channels)
 
+    def _choose_recipe(self, channels: Sequence[str]) -> None:
+        """Note the recipe, and the limits of grey values that are given."""
+        if self.grey_range == OF_PLATE:
+            raise ValueError(
+                f"grey_range={OF_PLATE!r} is for plates: give the file of its limits."
+            )
+        grey_range = read_grey_range(self.grey_range)
+        recipe = read_card(self.weights).choose_recipe(self.recipe)
+        self.recipe_ = apply_grey_range(recipe, grey_range, channels)
+        if isinstance(grey_range, PlateLimits):
+            grey_range = grey_range.choose()
+        self.limits_ = None
+        if not isinstance(grey_range, str):
+            self.limits_ = take_channels(grey_range, channels)
+
+    def _choose_limits(self, plane: _Plane) -> tuple[float, float] | None:
+        channel = self.channels_[plane.channel]
+        return None if self.limits_ is None else self.limits_[channel]
+
     @staticmethod
     def _image_sets(X: ArrayLike) -> tuple[Sequence[np.ndarray], int]:
         """Return the images of X, and how many channels they have.
@@ -258,7 +317,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
 
     def _load_network(self) -> StratoNet:
         # Cached within a process, and not an attribute: dumps stay small.
-        return StratoNet.load(self.weights, self.taps, self.provider)
+        return StratoNet.load(self.weights, self.taps, self.provider, self.recipe_)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -332,9 +391,7 @@ def _read_pixels(plane: _Plane) -> np.ndarray:
     """Read the pixels, (height, width)."""
     if plane.is_path:
         return read_plane(plane.image[plane.channel])
-    if plane.image.ndim == 2:
-        return plane.image
-    return plane.image[..., plane.channel]
+    return plane.image if plane.image.ndim == 2 else plane.image[..., plane.channel]
 
 
 def _name_plane(plane: _Plane) -> str:

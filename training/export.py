@@ -246,7 +246,10 @@ def _make_card(
 
 def _recommend_recipes(side: int) -> dict[str, str]:
     """Name recipes for a network of any size; the first is that of its training."""
-    return {f"whole{side}": f"whole{side}/mean", "cells": f"tiles{side}-across2/mean+sd"}
+    return {
+        f"whole{side}": f"whole{side}/mean",
+        "cells": f"tiles{side}-across2/mean+sd",
+    }
 
 
 def _read_start(path: Path, input_size: int | None) -> _Trained:

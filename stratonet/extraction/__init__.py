@@ -11,14 +11,14 @@ from stratonet.extras import import_when_used
 
 if TYPE_CHECKING:
     from stratonet.extraction.engine import Shard
-    from stratonet.extraction.layouts import GalleryLayout, PlateLayout
-    from stratonet.extraction.local_engine import LocalEngine
-    from stratonet.extraction.ray_engine import RayEngine as RayEngine
-    from stratonet.extraction.recipe import (
+    from stratonet.extraction.job import (
         ObjectsFromCenters,
         ObjectsFromLabels,
         WholeImages,
     )
+    from stratonet.extraction.layouts import GalleryLayout, PlateLayout
+    from stratonet.extraction.local_engine import LocalEngine
+    from stratonet.extraction.ray_engine import RayEngine as RayEngine
     from stratonet.extraction.run import extract
     from stratonet.extraction.sources.imagesets import ImageSource
     from stratonet.extraction.summary import Summary
@@ -41,13 +41,13 @@ _HOMES = {
     "GalleryLayout": "stratonet.extraction.layouts",
     "ImageSource": "stratonet.extraction.sources.imagesets",
     "LocalEngine": "stratonet.extraction.local_engine",
-    "ObjectsFromCenters": "stratonet.extraction.recipe",
-    "ObjectsFromLabels": "stratonet.extraction.recipe",
+    "ObjectsFromCenters": "stratonet.extraction.job",
+    "ObjectsFromLabels": "stratonet.extraction.job",
     "PlateLayout": "stratonet.extraction.layouts",
     "RayEngine": "stratonet.extraction.ray_engine",
     "Shard": "stratonet.extraction.engine",
     "Summary": "stratonet.extraction.summary",
-    "WholeImages": "stratonet.extraction.recipe",
+    "WholeImages": "stratonet.extraction.job",
     "extract": "stratonet.extraction.run",
 }
 

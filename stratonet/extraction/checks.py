@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,8 @@ import pandas as pd
 
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine
-from stratonet.extraction.measure import DamagedImage
-from stratonet.extraction.recipe import Recipe
+from stratonet.extraction.job import Job
+from stratonet.extraction.planes import DamagedImage
 from stratonet.extraction.sources.imagesets import (
     ImageSets,
     ImageSource,
@@ -176,14 +178,15 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     units = split_units(frame)
     # What is checked is the engine: a network that ends early will do.
     cheapest_tap = read_card().taps[0].layer
-    recipe = Recipe(source.storage, ("DNA",), taps=(cheapest_tap,))
-    destination = Destination(os.path.join(folder, "features"), recipe)
+    recipe = read_card().choose_recipe()
+    job = Job(source.storage, ("DNA",), recipe, taps=(cheapest_tap,))
+    destination = Destination(os.path.join(folder, "features"), job)
     destination.open()
     _require(bool(engine.name), "an engine has a name")
     _check_run(engine, destination, units)
     _check_features(destination, frame)
 
-    strict = Recipe(source.storage, ("DNA",), taps=(cheapest_tap,), strict=True)
+    strict = replace(job, strict=True)
     stopped = Destination(os.path.join(folder, "strict"), strict)
     stopped.open()
     try:
@@ -269,6 +272,7 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         finished = list(engine.measure_units(destination, iter(units), counts.append))
         gathered = engine.submit(destination.gather_plate, units[0].plate, names)
         _require(gathered.result() is True, "submit calls the function")
+        _check_error(engine.submit(_fail, "no limits"))
         reports = engine.report_resources()
     measured = {unit.name: n_incomplete for unit, n_incomplete in finished}
     expected = {unit.name: int(unit.well == "A01") for unit in units}
@@ -283,6 +287,20 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         _require(set(report) == RESOURCES, "reports are those of a Monitor")
 
 
+def _fail(text: str) -> None:
+    raise FileNotFoundError(text)
+
+
+def _check_error(future: Future[None]) -> None:
+    rule = "submit raises what the function raises, with its own type and text"
+    try:
+        future.result()
+    except FileNotFoundError as error:
+        _require(str(error) == "no limits", rule)
+    else:
+        raise AssertionError(rule)
+
+
 def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
     """The rows are there, with the features that the network gives here."""
     features = read_features(destination.url)
@@ -294,6 +312,6 @@ def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
             _require(bool(np.isnan(values).all()), "what has no image has NaN")
             continue
         plane = read_image(row, "DNA", destination.storage)
-        expected = destination.recipe.network.features(plane)[0]
+        expected = destination.job.network.features(plane)[0]
         difference = float(np.abs(values - expected).max())
         _require(difference < TOLERANCE, "features are those of the network")

@@ -15,7 +15,7 @@ from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
     from stratonet.extraction.engine import Engine
-    from stratonet.extraction.recipe import Objects
+    from stratonet.extraction.job import Objects
 
 # Exit status of a run that has finished, but not all images could be measured.
 INCOMPLETE = 3
@@ -23,6 +23,7 @@ INCOMPLETE = 3
 FLAGS = {
     "base": "--images",
     "channels": "--channels",
+    "grey_range": "--grey-range",
     "illumination": "--illumination",
     "pattern": "--pattern",
     "replace": "--replace-path OLD=NEW",
@@ -66,7 +67,7 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.set_defaults(run=_extract, flags=FLAGS)
     _add_image_set_flags(command.add_argument_group("image sets"))
-    _add_recipe_flags(command.add_argument_group("what is measured"))
+    _add_measure_flags(command.add_argument_group("what is measured"))
     _add_file_flags(command.add_argument_group("where files are"))
     _add_run_flags(command.add_argument_group("how it runs"))
 
@@ -101,12 +102,35 @@ def _add_image_set_flags(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_recipe_flags(group: argparse._ArgumentGroup) -> None:
+def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--taps",
         type=parse_names,
         metavar="A,B,...",
-        help="low, medium, high or names of layers (default: those three)",
+        help=(
+            "low, medium, high, names of layers, or intensity for the brightness of"
+            " images (default: low, medium, high)"
+        ),
+    )
+    group.add_argument(
+        "--recipe",
+        metavar="NAME|TEXT",
+        help=(
+            "how images become features: one that stratonet card names, or such as"
+            " tiles224/mean+sd (default: what the card recommends)"
+        ),
+    )
+    group.add_argument(
+        "--grey-range",
+        type=_parse_grey_range,
+        default="plane",
+        metavar="RANGE",
+        help=(
+            "which grey values become black and white: plane, percentiles of each"
+            " image; plate, those of its channel on the plate; A=LOW:HIGH,B=LOW:HIGH,"
+            " the same for all; or a .json file with limits of plates that this command"
+            " has written (default: %(default)s)"
+        ),
     )
     group.add_argument(
         "--weights",
@@ -185,6 +209,7 @@ def _extract(options: argparse.Namespace) -> int:
             Shard,
             extract,
         )
+    from stratonet.limits import read_grey_range
 
     _check_shard(options.shard)
     sources = [
@@ -199,6 +224,8 @@ def _extract(options: argparse.Namespace) -> int:
         weights=options.weights,
         provider=options.provider,
         objects=_choose_objects(options),
+        recipe=options.recipe,
+        grey_range=read_grey_range(options.grey_range),
         illumination=options.illumination,
         strict=options.strict,
         layout=GalleryLayout() if options.gallery else PlateLayout(),
@@ -212,7 +239,7 @@ def _extract(options: argparse.Namespace) -> int:
 
 def _choose_objects(options: argparse.Namespace) -> Objects:
     """What --labels, --centres and --size say is measured."""
-    from stratonet.extraction.recipe import (
+    from stratonet.extraction.job import (
         SIZE,
         ObjectsFromCenters,
         ObjectsFromLabels,
@@ -257,6 +284,24 @@ def _parse_channels(text: str) -> dict[str, str]:
         new, _, old = channel.partition("=")
         channels[new.strip()] = (old or new).strip()
     return channels
+
+
+def _parse_grey_range(text: str) -> str | dict[str, tuple[float, float]]:
+    """``plane``, ``plate`` or a file as it is, ``DNA=100:4000,ER=50:900`` as a dict."""
+    if text in ("plane", "plate") or text.endswith(".json"):
+        return text
+    limits = {}
+    for part in text.split(","):
+        channel, _, pair = part.partition("=")
+        low, _, high = pair.partition(":")
+        try:
+            limits[channel.strip()] = (float(low), float(high))
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                "expected plane, plate, a .json file, or limits such as"
+                f" DNA=100:4000,ER=50:900. Received: {text}"
+            ) from None
+    return limits
 
 
 def _parse_shard(text: str) -> tuple[int, int]:

@@ -6,6 +6,8 @@ Its files are::
                                              agree
     _units/<plate>/<well>.<digest>.parquet   wells of plates that are not complete
     _done/<plate>/<digest>.json              wells that the feature tables hold
+    _grey_limits/<plate>.json                which grey values become black and white,
+                                             where that is the same for a whole plate
     _runs/<start>.csv                        time and resources of a run
     <plate>/<digest>.parquet                 feature tables, written when a plate is
                                              complete, or those of another layout
@@ -28,20 +30,23 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import (
     NUMBERS_PER_GROUP,
     Layout,
     PlateLayout,
 )
 from stratonet.extraction.measure import Measured
-from stratonet.extraction.recipe import Recipe
 from stratonet.extraction.units import Unit
 from stratonet.extraction.unittables import UnitTables
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
+from stratonet.limits import PlateLimits
 from stratonet.parallel import map_ahead
+from stratonet.recipe import Limits
 
 MANIFEST, UNITS, DONE, RUNS = "_stratonet.json", "_units", "_done", "_runs"
+GREY_LIMITS = "_grey_limits"
 # In the footer of a unit's file: how many image sets could not be measured whole.
 N_INCOMPLETE = b"stratonet failed"
 # Small files read or removed at once: S3 takes its time for each.
@@ -60,23 +65,23 @@ class _Footer:
 class Destination:
     """A folder or S3 prefix with the features of plates.
 
-    It is small and holds no credentials, like a `Recipe`: it is sent to other machines.
+    It is small and holds no credentials, like a `Job`: it is sent to other machines.
 
     Attributes
     ----------
     url : str
-    recipe : Recipe
+    job : Job
     layout : PlateLayout or GalleryLayout
     """
 
     url: str
-    recipe: Recipe
+    job: Job
     layout: Layout = field(default_factory=PlateLayout)
 
     @property
     def storage(self) -> Storage:
         """What reads and writes files here."""
-        return self.recipe.storage
+        return self.job.storage
 
     def join_url(self, *names: str) -> str:
         """The path or URL of a file or folder here."""
@@ -94,7 +99,7 @@ class Destination:
         """
         self.storage.check(self.url, writing=True)
         path = self.join_url(MANIFEST)
-        manifest = {**self.recipe.manifest, "gallery": self.layout.in_gallery}
+        manifest = {**self.job.manifest, "gallery": self.layout.in_gallery}
         try:
             held = json.loads(self.storage.read(path))
         except FileNotFoundError:
@@ -135,6 +140,57 @@ class Destination:
         held = {name: footer.n_incomplete for name, footer in footers.items()}
         return {**held, **self._read_done(plate)}
 
+    def read_limits(self, plate: str) -> Limits | None:
+        """Read the limits of grey values that are kept for a plate.
+
+        Parameters
+        ----------
+        plate : str
+            Folder of the plate.
+
+        Returns
+        -------
+        mapping of str to (float, float), or None
+            By channel; None where none are kept.
+
+        Raises
+        ------
+        ValueError
+            The file was damaged by somebody else; the message names it.
+        """
+        url = self._locate_limits(plate)
+        try:
+            content = self.storage.read(url)
+        except FileNotFoundError:
+            return None
+        try:
+            return PlateLimits.from_json(content.decode()).choose()
+        except ValueError as error:
+            raise ValueError(f"{redact_url(url)}: {error}") from None
+
+    def keep_limits(self, plate: str, limits: PlateLimits) -> Limits:
+        """Keep the limits of a plate, unless some are kept already.
+
+        Parameters
+        ----------
+        plate : str
+            Folder of the plate.
+        limits : PlateLimits
+            Of this plate only.
+
+        Returns
+        -------
+        mapping of str to (float, float)
+            Those that are kept now: of runs that begin at once, all take the same.
+        """
+        self.storage.create(self._locate_limits(plate), limits.to_json().encode())
+        kept = self.read_limits(plate)
+        # Somebody may remove files at any moment.
+        return limits.choose() if kept is None else kept
+
+    def _locate_limits(self, plate: str) -> str:
+        return self.join_url(GREY_LIMITS, f"{plate}.json")
+
     def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> int:
         """Write the features of a unit.
 
@@ -150,7 +206,7 @@ class Destination:
         int
             Number of image sets that could not be measured whole.
         """
-        tables = UnitTables(unit, self.recipe)
+        tables = UnitTables(unit, self.job)
         n_incomplete = n_numbers = 0
         pending: list[pa.Table] = []
         # A local file first: it is uploaded as a whole, or not at all.
@@ -268,7 +324,7 @@ class Destination:
         schema = pa.unify_schemas(schemas, promote_options="permissive")
         units = self._read_units(schema, files.values())
         tables = self.layout.write_tables(
-            self.recipe, plate, digest, units, self._keep_file
+            self.job, plate, digest, units, self._keep_file
         )
         record = {
             "folder": tables.folder,
@@ -293,7 +349,7 @@ class Destination:
                 )
 
         # The units of objects are large: one is read while another is written.
-        n_ahead = 1 if self.recipe.objects.size else FILES_AT_ONCE
+        n_ahead = 1 if self.job.objects.size else FILES_AT_ONCE
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             yield from map_ahead(pool, read, urls, n_ahead)
 

@@ -99,7 +99,7 @@ class Engine(Protocol):
         Parameters
         ----------
         destination : Destination
-            Where to write, with the recipe. It can be pickled for other machines.
+            Where to write, with the job. It can be pickled for other machines.
         units : iterable of Unit
             Drawn as needed: a screen of thousands of plates is never in memory at once.
         advance : callable
@@ -133,6 +133,8 @@ class Engine(Protocol):
         Returns
         -------
         concurrent.futures.Future
+            Of what the function returns. An OSError or ValueError that it raises is
+            raised by the future, with its own type and text.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stratonet.extraction.recipe import Recipe
+from stratonet.extraction.job import Job
 from stratonet.files.urls import quote_name
 from stratonet.naming import PREFIX
 from stratonet.tables.columns import BATCH, SITE, WELL
@@ -63,21 +64,21 @@ class PlateLayout:
     in_gallery: ClassVar[bool] = False
     required_columns: ClassVar[tuple[str, ...]] = ()
 
-    def locate(self, output: str, recipe: Recipe) -> str:
+    def locate(self, output: str, job: Job) -> str:
         """The folder of the features: the output itself.
 
         Parameters
         ----------
         output : str
             Folder or S3 prefix, as the user gives it.
-        recipe : Recipe
+        job : Job
             What is measured.
         """
         return output
 
     def write_tables(
         self,
-        recipe: Recipe,
+        job: Job,
         plate: str,
         digest: str,
         units: Iterable[pa.Table],
@@ -87,7 +88,7 @@ class PlateLayout:
 
         Parameters
         ----------
-        recipe : Recipe
+        job : Job
             Names the features.
         plate : str
             Folder of the plate.
@@ -102,7 +103,7 @@ class PlateLayout:
         -------
         WrittenTables
         """
-        names = recipe.feature_names
+        names = job.feature_names
         rows_per_group = max(1, NUMBERS_PER_GROUP // len(names))
         groups = _regroup_rows(units, rows_per_group)
         file = f"{digest}.parquet"
@@ -138,25 +139,28 @@ class GalleryLayout:
     in_gallery: ClassVar[bool] = True
     required_columns: ClassVar[tuple[str, ...]] = (BATCH, SITE)
 
-    def locate(self, output: str, recipe: Recipe) -> str:
+    def locate(self, output: str, job: Job) -> str:
         """The folder of these features below ``workspace_dl``.
 
         Parameters
         ----------
         output : str
             The folder ``workspace_dl``.
-        recipe : Recipe
-            Its network gives the folder its name.
+        job : Job
+            Its network and feature set id give the folder its name.
         """
-        network, _, digest = recipe.network.feature_set_id.rpartition("-")
+        card = job.card
         # "ImageNet-1k (ILSVRC 2012)" is ImageNet-1k.
-        dataset = re.split(r"[ (]", recipe.card.trained_on)[0]
-        name = f"{network}_{dataset}_{digest[:7]}".lower()
+        dataset = re.split(r"[ (]", card.trained_on)[0]
+        # Of the whole id: features of another recipe are others.
+        content = job.network.feature_set_id.encode()
+        digest = hashlib.sha256(content).hexdigest()[:7]
+        name = f"{card.name}-{card.version}_{dataset}_{digest}".lower()
         return "/".join([output.rstrip("/"), "embeddings", name])
 
     def write_tables(
         self,
-        recipe: Recipe,
+        job: Job,
         plate: str,
         digest: str,
         units: Iterable[pa.Table],
@@ -173,7 +177,7 @@ class GalleryLayout:
                     rows = table.filter(pc.equal(table[SITE], site))
                     well = rows[WELL][0].as_py()
                     file = f"{quote_name(f'{well}-{site}')}/embedding.parquet"
-                    write_wide_table(path, [_nest_features(rows, recipe)])
+                    write_wide_table(path, [_nest_features(rows, job)])
                     # The local file is moved away: the next has its name again.
                     keep_file(path, target, file)
                     files.append(file)
@@ -213,13 +217,13 @@ def _spread_features(table: pa.Table, names: list[str]) -> pa.Table:
     return pa.table([*metadata.columns, *map(pa.array, columns)], schema=schema)
 
 
-def _nest_features(table: pa.Table, recipe: Recipe) -> pa.Table:
+def _nest_features(table: pa.Table, job: Job) -> pa.Table:
     """The table with a list column per tap and channel."""
     columns = {name: table[name] for name in table.column_names if name != FEATURES}
     features = _get_feature_matrix(table)
-    blocks = recipe.network.blocks
+    blocks = job.network.blocks
     start = 0
-    for channel in recipe.channels:
+    for channel in job.channels:
         for block in blocks:
             of_tap = features[:, start : start + block.width]
             values = pa.array(np.ascontiguousarray(of_tap).ravel())

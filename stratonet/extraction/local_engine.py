@@ -74,11 +74,11 @@ class LocalEngine:
         advance: Callable[[int], None],
     ) -> Iterator[tuple[Unit, int]]:
         """Measure units and write them, see `Engine.measure_units`."""
-        recipe = destination.recipe
+        job = destination.job
 
         def measure_and_write(unit: Unit) -> tuple[Unit, int]:
-            image_sets = read_unit(recipe, unit, readers)
-            measured = measure_unit(recipe, unit, image_sets)
+            image_sets = read_unit(job, unit, readers)
+            measured = measure_unit(job, unit, image_sets)
             return unit, destination.write_unit(unit, count(measured))
 
         def count(measured: Iterable[Measured]) -> Iterator[Measured]:

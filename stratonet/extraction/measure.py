@@ -10,50 +10,27 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Union
 
 import numpy as np
 
-from stratonet.extraction.illumination import correct_plane, decode_function
+from stratonet.extraction.job import Job, ObjectsFromCenters, ObjectsFromLabels
 from stratonet.extraction.objects import (
     SegmentedObjects,
     read_label_image,
     take_centers,
 )
-from stratonet.extraction.recipe import ObjectsFromCenters, ObjectsFromLabels, Recipe
-from stratonet.extraction.sources.imagesets import decode_image, read_image_bytes
+from stratonet.extraction.planes import Failure, attempt, decode_plane
+from stratonet.extraction.sources.imagesets import read_image_bytes
 from stratonet.extraction.units import Unit
-from stratonet.files.storage import Storage
-from stratonet.files.urls import redact_url
-from stratonet.naming import ILLUMINATION, URL, image_column
 from stratonet.parallel import count_cores, map_ahead
-from stratonet.preprocessing import PreparedPlane, check_plane
+from stratonet.preprocessing import PreparedPlane
 
 # Waiting for a disk or S3 costs no core: more threads read than compute.
 READERS_PER_CORE = 4
-# Errors of a single file. Any other concerns the disk or server, and stops the run.
-FILE_ERRORS = (
-    FileNotFoundError,
-    PermissionError,
-    IsADirectoryError,
-    NotADirectoryError,
-    ValueError,
-    TypeError,
-)
 # In place of the number of a channel: the reason concerns the objects.
 OF_OBJECTS = -1
-
-
-class DamagedImage(ValueError):
-    """An image cannot be measured, and the run is strict."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an image could not be measured, in words."""
-
-    reason: str
 
 
 # A plane on its way: the bytes of its file, or its pixels, or what the network sees of
@@ -115,12 +92,12 @@ class _Step:
     plane: _QueuedPlane | None
 
 
-def read_unit(recipe: Recipe, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]:
+def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]:
     """Read the image sets of a unit, in order and ahead.
 
     Parameters
     ----------
-    recipe : Recipe
+    job : Job
         Names the channels and the objects.
     unit : Unit
         What to read.
@@ -137,28 +114,28 @@ def read_unit(recipe: Recipe, unit: Unit, readers: Executor) -> Iterator[ReadIma
     Unreachable
         The place of the images cannot be reached.
     DamagedImage
-        The recipe is strict, and an image is missing.
+        The job is strict, and an image is missing.
     """
     # In the order in which they are taken below: for each image set its objects, then
     # its channels.
-    jobs: list[Callable[[], Any]] = []
+    calls: list[Callable[[], Any]] = []
     for index, row in enumerate(unit.rows.to_dict("records")):
-        if recipe.objects.size:
-            read_objects = partial(_read_objects, recipe, unit, index, row)
-            jobs.append(partial(_attempt, recipe, recipe.objects.label, read_objects))
-        for channel in recipe.channels:
-            read_plane = partial(read_image_bytes, row, channel, recipe.storage)
-            jobs.append(partial(_attempt, recipe, channel, read_plane))
+        if job.objects.size:
+            read_objects = partial(_read_objects, job, unit, index, row)
+            calls.append(partial(attempt, job, job.objects.label, read_objects))
+        for channel in job.channels:
+            read_plane = partial(read_image_bytes, row, channel, job.storage)
+            calls.append(partial(attempt, job, channel, read_plane))
     n_ahead = READERS_PER_CORE * count_cores()
-    results = map_ahead(readers, _call, jobs, n_ahead)
+    results = map_ahead(readers, _call, calls, n_ahead)
     # Few image sets are held at a time: a well of 9 sites and 5 channels is 90 MB.
     for _ in range(len(unit.rows)):
-        objects = next(results) if recipe.objects.size else None
-        yield ReadImageSet(objects, [next(results) for _ in recipe.channels])
+        objects = next(results) if job.objects.size else None
+        yield ReadImageSet(objects, [next(results) for _ in job.channels])
 
 
 def prepare_unit(
-    recipe: Recipe, unit: Unit, image_sets: Iterable[ReadImageSet]
+    job: Job, unit: Unit, image_sets: Iterable[ReadImageSet]
 ) -> Iterator[ReadImageSet]:
     """Decode the planes of a unit, and bring whole images to the network's input.
 
@@ -167,7 +144,7 @@ def prepare_unit(
 
     Parameters
     ----------
-    recipe : Recipe
+    job : Job
         Says how to correct and scale planes.
     unit : Unit
         The unit that was read.
@@ -181,19 +158,19 @@ def prepare_unit(
     """
     for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
         planes = []
-        for channel, plane in zip(recipe.channels, image_set.planes):
-            planes.append(_prepare_plane(recipe, row, channel, plane))
+        for channel, plane in zip(job.channels, image_set.planes):
+            planes.append(_prepare_plane(job, unit, row, channel, plane))
         yield ReadImageSet(image_set.objects, planes)
 
 
 def measure_unit(
-    recipe: Recipe, unit: Unit, image_sets: Iterable[ReadImageSet]
+    job: Job, unit: Unit, image_sets: Iterable[ReadImageSet]
 ) -> Iterator[Measured]:
     """Measure the image sets of a unit, in order.
 
     Parameters
     ----------
-    recipe : Recipe
+    job : Job
         Says how to correct and scale planes.
     unit : Unit
         The unit that was read.
@@ -204,13 +181,13 @@ def measure_unit(
     ------
     Measured
     """
-    if recipe.objects.size:
+    if job.objects.size:
         # All objects are cut out of the same planes, which are decoded once.
-        image_sets = prepare_unit(recipe, unit, image_sets)
+        image_sets = prepare_unit(job, unit, image_sets)
     # What the network has been given, and which image set it belongs to.
     steps: deque[_Step] = deque()
-    planes = _queue_planes(recipe, unit, image_sets, steps)
-    features = recipe.network.stream(planes, read=partial(_take_plane, recipe))
+    planes = _queue_planes(job, unit, image_sets, steps)
+    features = job.network.stream(planes, read=partial(_take_plane, job, unit))
     for values in features:
         while steps[0].plane is None:
             yield steps.popleft().measured
@@ -222,86 +199,52 @@ def measure_unit(
         yield step.measured
 
 
-def _call(job: Callable[[], Any]) -> Any:
-    return job()
-
-
-def _attempt(recipe: Recipe, name: str, function: Callable[[], Any]) -> Any:
-    """What the function returns, or a `Failure` that begins with a name."""
-    try:
-        return function()
-    except FILE_ERRORS as error:
-        # Raised from here, it is not taken for an error of one file again: the run
-        # stops.
-        if recipe.strict:
-            raise DamagedImage(f"{name}: {error}") from None
-        return Failure(f"{name}: {error}")
+def _call(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def _read_objects(
-    recipe: Recipe, unit: Unit, index: int, row: Mapping[str, Any]
+    job: Job, unit: Unit, index: int, row: Mapping[str, Any]
 ) -> SegmentedObjects:
-    if isinstance(recipe.objects, ObjectsFromLabels):
-        return read_label_image(row, recipe.objects.label, recipe.storage)
-    assert isinstance(recipe.objects, ObjectsFromCenters) and unit.centers is not None
+    if isinstance(job.objects, ObjectsFromLabels):
+        return read_label_image(row, job.objects.label, job.storage)
+    assert isinstance(job.objects, ObjectsFromCenters) and unit.centers is not None
     return take_centers(unit.centers[index])
 
 
 def _prepare_plane(
-    recipe: Recipe, row: Mapping[str, Any], channel: str, plane: Plane
+    job: Job, unit: Unit, row: Mapping[str, Any], channel: str, plane: Plane
 ) -> np.ndarray | PreparedPlane | Failure:
     """The plane in the bytes of a file, or a `Failure`; what is one stays as it is."""
     if isinstance(plane, (Failure, np.ndarray, PreparedPlane)):
         return plane
-    decode = partial(_decode_plane, recipe, row, channel, plane)
-    return _attempt(recipe, channel, decode)
 
+    def decode() -> np.ndarray | PreparedPlane:
+        decoded = decode_plane(job, row, channel, plane)
+        # Objects are cut out before they are scaled.
+        if job.objects.size:
+            return decoded
+        return job.prepare(decoded, unit.choose_limits(channel))
 
-def _decode_plane(
-    recipe: Recipe, row: Mapping[str, Any], channel: str, content: bytes
-) -> np.ndarray | PreparedPlane:
-    """The plane, corrected; of whole images as the network sees it."""
-    plane = decode_image(row, channel, content)
-    # Before the image is checked: a table without functions is wrong in every row.
-    function_url = None
-    if recipe.illumination:
-        function_url = row[image_column(ILLUMINATION, channel)]
-        if function_url is None:
-            raise ValueError("the table names no illumination function")
-    try:
-        plane = check_plane(plane)
-        if recipe.illumination and function_url:
-            function = _read_function(recipe.storage, function_url)
-            plane = correct_plane(plane, function, recipe.illumination)
-    except (TypeError, ValueError) as error:
-        name = redact_url(row[image_column(URL, channel)])
-        raise type(error)(f"{name}: {error}") from None
-    # Objects are cut out before they are scaled, each by itself.
-    return plane if recipe.objects.size else recipe.prepare(plane)
-
-
-# One function serves all images of a channel of a plate.
-@lru_cache(maxsize=16)
-def _read_function(storage: Storage, url: str) -> np.ndarray:
-    return decode_function(storage.read(url), redact_url(url))
+    return attempt(job, channel, decode)
 
 
 def _queue_planes(
-    recipe: Recipe,
+    job: Job,
     unit: Unit,
     image_sets: Iterable[ReadImageSet],
     steps: deque[_Step],
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes for the network, and note them in ``steps``."""
     for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
-        measured = _make_empty(recipe, image_set)
-        for plane in _cut_planes(recipe, row, image_set, measured):
+        measured = _make_empty(job, image_set)
+        for plane in _cut_planes(job, row, image_set, measured):
             steps.append(_Step(measured, plane))
             yield plane
         steps.append(_Step(measured, None))
 
 
-def _make_empty(recipe: Recipe, image_set: ReadImageSet) -> Measured:
+def _make_empty(job: Job, image_set: ReadImageSet) -> Measured:
     """An image set before it is measured, with the errors that are known already."""
     reasons = []
     numbers = None
@@ -314,18 +257,18 @@ def _make_empty(recipe: Recipe, image_set: ReadImageSet) -> Measured:
             reasons.append((channel, plane.reason))
     # Objects that could not be read leave one row, which says why.
     n_rows = 1 if numbers is None else len(numbers)
-    shape = (n_rows, len(recipe.channels), recipe.network.width)
+    shape = (n_rows, len(job.channels), job.network.width)
     # What is not measured stays NaN.
     features = np.full(shape, np.nan, np.float32)
     return Measured(numbers, features, [list(reasons) for _ in range(n_rows)])
 
 
 def _cut_planes(
-    recipe: Recipe, row: Mapping[str, Any], image_set: ReadImageSet, measured: Measured
+    job: Job, row: Mapping[str, Any], image_set: ReadImageSet, measured: Measured
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes of an image set, or the squares around its objects."""
     objects = image_set.objects
-    size = recipe.objects.size
+    size = job.objects.size
     if isinstance(objects, Failure):
         return
     for index in range(len(measured.errors)):
@@ -338,22 +281,24 @@ def _cut_planes(
                 try:
                     plane = objects.crop_plane(plane, index, size)
                 except ValueError as error:
-                    reason = f"{recipe.channels[channel]}: {error}"
+                    reason = f"{job.channels[channel]}: {error}"
                     measured.errors[index].append((channel, reason))
                     continue
             yield _QueuedPlane(measured, index, channel, row, plane)
 
 
-def _take_plane(recipe: Recipe, queued: _QueuedPlane) -> PreparedPlane | None:
+def _take_plane(job: Job, unit: Unit, queued: _QueuedPlane) -> PreparedPlane | None:
     """What the network sees of a queued plane; None where there is none.
 
     It is called in the thread that measures the plane next, so that the plane stays in
     the cache of its core.
     """
-    channel = recipe.channels[queued.channel]
-    plane = _prepare_plane(recipe, queued.row, channel, queued.plane)
+    channel = job.channels[queued.channel]
+    plane = _prepare_plane(job, unit, queued.row, channel, queued.plane)
     if isinstance(plane, Failure):
         # Only whole images come as bytes: they have one row.
         queued.measured.errors[0].append((queued.channel, plane.reason))
         return None
-    return plane if isinstance(plane, PreparedPlane) else recipe.prepare(plane)
+    if isinstance(plane, PreparedPlane):
+        return plane
+    return job.prepare(plane, unit.choose_limits(channel))

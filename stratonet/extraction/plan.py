@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 
 import pandas as pd
@@ -12,12 +13,15 @@ from tqdm.auto import tqdm
 
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine, Shard
+from stratonet.extraction.grey_limits import find_limits
 from stratonet.extraction.preflight import check_columns, check_reachable, probe_images
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary, count_things
 from stratonet.extraction.units import Unit, split_units
 from stratonet.files.urls import redact_url
+from stratonet.limits import PlateLimits
+from stratonet.recipe import OF_PLATE, Limits
 
 
 class Plan:
@@ -34,7 +38,7 @@ class Plan:
     channels : mapping of str to str, optional
         See `stratonet.extraction.sources.read.read_source`.
     destination : Destination
-        With the recipe.
+        With the job.
     centers : pandas.DataFrame, optional
         See `stratonet.extraction.units.read_centers`.
     shard : Shard
@@ -64,18 +68,19 @@ class Plan:
         self._sources = sources
         self._channels = channels
         self._destination = destination
-        self._recipe = destination.recipe
+        self._job = destination.job
         self._centers = centers
         self._shard = shard
         self._engine = engine
         self._progress = progress
         self.summary = Summary(
-            redact_url(destination.url), self._recipe.network.feature_set_id
+            redact_url(destination.url), self._job.network.feature_set_id
         )
         # For each plate the names of all its units, those of other shards too, and of
         # those that this run has still to measure.
         self._names: dict[str, list[str]] = {}
         self._unmeasured: dict[str, set[str]] = {}
+        self._limits: dict[str, Future[Limits]] = {}
         self._gathered: dict[str, Future[bool]] = {}
         self._n_units = 0
         self._n_planned = 0
@@ -84,7 +89,7 @@ class Plan:
         self._lock = threading.Lock()
         self._first = first
         self._check(first.frame, sources[0])
-        probe_images(first.frame, self._recipe.channels[0], self._recipe.storage)
+        probe_images(first.frame, self._job.channels[0], self._job.storage)
 
     def __enter__(self) -> Plan:
         self._bar = tqdm(
@@ -101,6 +106,9 @@ class Plan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # After an error nobody waits for those that have not begun.
+        for limits in self._limits.values():
+            limits.cancel()
         self._bar.close()
 
     def list_units(self) -> Iterator[Unit]:
@@ -116,7 +124,8 @@ class Plan:
             # The sources to come are taken to be as large as those before.
             self._bar.total = self._n_planned * len(self._sources) // number
             self._bar.refresh()
-            yield from units
+            for unit in units:
+                yield replace(unit, limits=self._choose_limits(unit.plate))
 
     def advance(self, count: int) -> None:
         """Note that more image sets have been measured.
@@ -141,7 +150,7 @@ class Plan:
         """
         self.summary.image_sets += len(unit.rows)
         # Those that could not be read count too: they took their time.
-        self.summary.images += len(unit.rows) * len(self._recipe.channels)
+        self.summary.images += len(unit.rows) * len(self._job.channels)
         self.summary.incomplete += n_incomplete
         unmeasured = self._unmeasured[unit.plate]
         unmeasured.discard(unit.name)
@@ -157,8 +166,8 @@ class Plan:
                 self.summary.waiting_plates.append(plate)
 
     def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
-        check_columns(frame, source, self._recipe, self._destination.layout)
-        check_reachable(frame, self._recipe, self._reached)
+        check_columns(frame, source, self._job, self._destination.layout)
+        check_reachable(frame, self._job, self._reached)
 
     def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
         """The units of a source which this run has to measure."""
@@ -198,11 +207,30 @@ class Plan:
         self.summary.incomplete += sum(held[unit.name] for unit in measured)
         unmeasured = self._unmeasured.setdefault(plate, set())
         unmeasured.update(unit.name for unit in to_measure)
+        if to_measure:
+            self._find_limits(plate, units)
         # All wells are measured, but an earlier run may have been killed before it had
         # made the table.
         if not unmeasured:
             self._gather_plate(plate)
         return to_measure
+
+    def _find_limits(self, plate: str, units: Sequence[Unit]) -> None:
+        """Have the limits of a plate found, where they are the plate's."""
+        if self._job.recipe.grey_range != OF_PLATE or plate in self._limits:
+            return
+        # Of the whole plate, whichever part of it is this run's.
+        frame = pd.concat([unit.rows for unit in units])
+        # By the engine: while a plate is measured, the limits of the next are found.
+        find: Callable[..., Limits] = find_limits
+        self._limits[plate] = self._engine.submit(find, self._destination, plate, frame)
+
+    def _choose_limits(self, plate: str) -> Limits | None:
+        """The limits between which the planes of a plate are scaled, if any."""
+        if plate in self._limits:
+            return self._limits[plate].result()
+        limits = self._job.limits
+        return None if isinstance(limits, PlateLimits) else limits
 
     def _check_wells(self, units: Sequence[Unit], known_names: Sequence[str]) -> None:
         """Refuse a well that was measured from other images."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from stratonet.extraction.job import Job, ObjectsFromLabels
 from stratonet.extraction.layouts import Layout
-from stratonet.extraction.recipe import ObjectsFromLabels, Recipe
 from stratonet.extraction.sources.imagesets import ImageSource, list_channels
 from stratonet.extraction.unittables import RESERVED_COLUMNS
 from stratonet.files.storage import Storage
@@ -17,9 +17,9 @@ N_PROBED = 10
 
 
 def check_columns(
-    frame: pd.DataFrame, source: ImageSource, recipe: Recipe, layout: Layout
+    frame: pd.DataFrame, source: ImageSource, job: Job, layout: Layout
 ) -> None:
-    """Refuse image sets that lack what a recipe or a layout needs.
+    """Refuse image sets that lack what a job or a layout needs.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def check_columns(
         In normal form.
     source : ImageSource
         Where it was read, for the message.
-    recipe : Recipe
+    job : Job
         Names channels, illumination functions and label images.
     layout : PlateLayout or GalleryLayout
         Names the metadata that its folders are called by.
@@ -38,17 +38,17 @@ def check_columns(
         Columns are missing, there are other channels, or a column has a reserved name.
     """
     location = redact_url(source.location)
-    lacking = [name for name in _list_needed(recipe, layout) if name not in frame]
+    lacking = [name for name in _list_needed(job, layout) if name not in frame]
     if lacking:
         raise ValueError(
             f"{location} lacks {', '.join(lacking)}. It has: {', '.join(frame)}"
         )
     # A table of six channels and one of five would not fit together.
     channels = list_channels(frame)
-    if set(channels) != set(recipe.channels):
+    if set(channels) != set(job.channels):
         raise ValueError(
             f"{location} has the channels {', '.join(channels)}, and"
-            f" {', '.join(recipe.channels)} are measured. Name the `channels` to"
+            f" {', '.join(job.channels)} are measured. Name the `channels` to"
             " measure."
         )
     reserved = [name for name in RESERVED_COLUMNS if name in frame]
@@ -59,24 +59,24 @@ def check_columns(
         )
 
 
-def _list_needed(recipe: Recipe, layout: Layout) -> list[str]:
-    needed = [image_column(URL, channel) for channel in recipe.channels]
-    if recipe.illumination:
-        for channel in recipe.channels:
+def _list_needed(job: Job, layout: Layout) -> list[str]:
+    needed = [image_column(URL, channel) for channel in job.channels]
+    if job.illumination:
+        for channel in job.channels:
             needed.append(image_column(ILLUMINATION, channel))
-    if isinstance(recipe.objects, ObjectsFromLabels):
-        needed.append(image_column(LABELS, recipe.objects.label))
+    if isinstance(job.objects, ObjectsFromLabels):
+        needed.append(image_column(LABELS, job.objects.label))
     return [*needed, *layout.required_columns]
 
 
-def check_reachable(frame: pd.DataFrame, recipe: Recipe, reached: set[str]) -> None:
+def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
     """Stop at once if the servers or buckets of the images cannot be reached.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         In normal form.
-    recipe : Recipe
+    job : Job
         Names the channels; the URLs of the first one are used.
     reached : set of str
         Servers and buckets that were reached before. New ones are added to it.
@@ -86,11 +86,11 @@ def check_reachable(frame: pd.DataFrame, recipe: Recipe, reached: set[str]) -> N
     Unreachable
         One cannot be reached.
     """
-    for url in frame[image_column(URL, recipe.channels[0])].dropna():
+    for url in frame[image_column(URL, job.channels[0])].dropna():
         # s3://bucket or https://host
         server = "/".join(url.split("/")[:3])
         if is_url(url) and server not in reached:
-            recipe.storage.check(url)
+            job.storage.check(url)
             reached.add(server)
 
 

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +27,7 @@ from stratonet.resources import Monitor
 
 if TYPE_CHECKING:
     from stratonet.extraction.destination import Destination
-    from stratonet.extraction.recipe import Recipe
+    from stratonet.extraction.job import Job
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
@@ -81,7 +82,12 @@ class RayEngine:
         """Call a function on any node, see `Engine.submit`."""
         # No core of its own: the actors may hold them all until the end.
         call = _call.options(num_cpus=0, scheduling_strategy="SPREAD")
-        return call.remote(function, *arguments).future()
+        future: Future[T] = Future()
+        # Ray cannot take it back.
+        future.set_running_or_notify_cancel()
+        answer = call.remote(function, *arguments).future()
+        answer.add_done_callback(partial(_pass_on, future))
+        return future
 
     def report_resources(self) -> list[Mapping[str, Any]]:
         """Report time, CPU and memory per node, see `Engine.report_resources`."""
@@ -137,7 +143,7 @@ def _plan_chunk(destination: Destination, chunk: Sequence[Unit]) -> ray.data.Dat
     ]
     # One block per unit: a block is what Ray does again when a node is lost.
     units = ray.data.from_items(items, override_num_blocks=len(items))
-    read = units.map(_read_item, fn_args=[destination.recipe], num_cpus=READER_CPUS)
+    read = units.map(_read_item, fn_args=[destination.job], num_cpus=READER_CPUS)
     return read.map(
         _UnitMeasurer,
         fn_constructor_args=[destination],
@@ -148,18 +154,33 @@ def _plan_chunk(destination: Destination, chunk: Sequence[Unit]) -> ray.data.Dat
 
 
 @ray.remote
-def _call(function: Callable[..., T], *arguments: Any) -> T:
-    return function(*arguments)
+def _call(function: Callable[..., T], *arguments: Any) -> tuple[T | None, bytes]:
+    try:
+        return function(*arguments), b""
+    except STOPPING_ERRORS as stopping:
+        return None, pickle.dumps(stopping)
 
 
-def _read_item(item: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+def _pass_on(future: Future[Any], answer: Future[tuple[Any, bytes]]) -> None:
+    """Give what `_call` has returned, or what it has caught, to a future."""
+    try:
+        result, error = answer.result()
+        if error:
+            raise pickle.loads(error)
+    except BaseException as stopping:
+        future.set_exception(stopping)
+    else:
+        future.set_result(result)
+
+
+def _read_item(item: dict[str, Any], job: Job) -> dict[str, Any]:
     """Read a unit and prepare its planes; in a task."""
     # Rows of a dataset have the same columns: empty bytes stand for none.
     image_sets = error = b""
     try:
         unit = pickle.loads(item["unit"])
         with ThreadPoolExecutor(READERS_PER_CORE) as pool:
-            prepared = prepare_unit(recipe, unit, read_unit(recipe, unit, pool))
+            prepared = prepare_unit(job, unit, read_unit(job, unit, pool))
             image_sets = pickle.dumps(list(prepared), protocol=5)
     except STOPPING_ERRORS as stopping:
         error = pickle.dumps(stopping)
@@ -173,11 +194,11 @@ class _UnitMeasurer:
         # Here, not above: the process that hands out units needs no network.
         import onnxruntime
 
-        recipe = destination.recipe
+        job = destination.job
         providers = onnxruntime.get_available_providers()
         if ray.get_gpu_ids() and "CUDAExecutionProvider" in providers:
-            recipe = dataclasses.replace(recipe, provider="CUDAExecutionProvider")
-        self.destination = dataclasses.replace(destination, recipe=recipe)
+            job = dataclasses.replace(job, provider="CUDAExecutionProvider")
+        self.destination = dataclasses.replace(destination, job=job)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
         n_incomplete = 0
@@ -196,5 +217,5 @@ class _UnitMeasurer:
     def _measure(self, item: dict[str, Any]) -> int:
         unit = pickle.loads(item["unit"])
         image_sets = pickle.loads(item["image_sets"])
-        measured = measure_unit(self.destination.recipe, unit, image_sets)
+        measured = measure_unit(self.destination.job, unit, image_sets)
         return self.destination.write_unit(unit, measured)

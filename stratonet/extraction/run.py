@@ -8,23 +8,28 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, Union
 
+import pandas as pd
+
 from stratonet import __version__
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine, Shard
 from stratonet.extraction.illumination import METHODS
+from stratonet.extraction.job import (
+    Job,
+    Objects,
+    ObjectsFromCenters,
+    WholeImages,
+)
 from stratonet.extraction.layouts import Layout, PlateLayout
 from stratonet.extraction.local_engine import LocalEngine
 from stratonet.extraction.plan import Plan
-from stratonet.extraction.recipe import (
-    Objects,
-    ObjectsFromCenters,
-    Recipe,
-    WholeImages,
-)
 from stratonet.extraction.sources.imagesets import ImageSource, list_channels
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary
 from stratonet.extraction.units import read_centers
+from stratonet.limits import GreyRange, PlateLimits, apply_grey_range, take_channels
+from stratonet.network import read_card
+from stratonet.recipe import OF_PLANE, Limits, Recipe
 from stratonet.resources import format_resources_csv, summarize_resources
 
 AnySource = Union[ImageSource, str, "os.PathLike[str]"]
@@ -39,6 +44,8 @@ def extract(
     weights: str | os.PathLike[str] = "stratonet50",
     provider: str = "CPUExecutionProvider",
     objects: Objects | None = None,
+    recipe: str | Recipe | None = None,
+    grey_range: GreyRange = OF_PLANE,
     illumination: str | None = None,
     strict: bool = False,
     layout: Layout | None = None,
@@ -66,6 +73,15 @@ def extract(
         See `stratonet.StratoNet.load`.
     objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters, optional
         What is measured. Default: whole images.
+    recipe : str or Recipe, optional
+        How planes become features, see `stratonet.StratoNet.load`. Default: what the
+        card of the weights recommends for whole images, or for objects.
+    grey_range : {"plane", "plate"}, mapping or PlateLimits
+        Which grey values become black and white: percentiles of each plane, or of its
+        channel on the plate, see `stratonet.extraction.grey_limits`; or limits that are
+        given for each channel, such as ``{"DNA": (100, 4000)}``, in the units of the
+        files (of corrected images, in their units). `stratonet.limits.PlateLimits` are
+        taken for those of the plate.
     illumination : {"divide", "subtract"}, optional
         Correct each image by the illumination function that the table names, as
         CellProfiler does.
@@ -122,21 +138,23 @@ def extract(
     _check_illumination(illumination)
     # The first source is read here: it tells the channels, and so what is measured.
     first = read_source(image_sources[0], renamed_channels)
-    recipe = Recipe(
+    names = tuple(renamed_channels or list_channels(first.frame))
+    objects = objects or WholeImages()
+    chosen = read_card(weights).choose_recipe(recipe, objects.size)
+    job = Job(
         image_sources[0].storage,
-        tuple(renamed_channels or list_channels(first.frame)),
+        names,
+        apply_grey_range(chosen, grey_range, names),
         str(weights),
         _name_taps(taps),
         provider,
-        objects or WholeImages(),
+        objects,
+        _name_limits(grey_range, names),
         illumination,
         strict,
     )
     layout = layout or PlateLayout()
-    destination = Destination(layout.locate(str(output), recipe), recipe, layout)
-    centers = None
-    if isinstance(recipe.objects, ObjectsFromCenters):
-        centers = read_centers(recipe.objects.table, recipe.storage)
+    destination = Destination(layout.locate(str(output), job), job, layout)
     shard = shard or Shard()
     engine = engine or LocalEngine()
     plan = Plan(
@@ -144,7 +162,7 @@ def extract(
         first,
         renamed_channels,
         destination,
-        centers,
+        _read_centers(job),
         shard,
         engine,
         progress,
@@ -190,6 +208,23 @@ def _name_taps(taps: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if taps is None:
         return None
     return (taps,) if isinstance(taps, str) else tuple(taps)
+
+
+def _name_limits(
+    grey_range: GreyRange, channels: Sequence[str]
+) -> PlateLimits | Limits | None:
+    """Limits of grey values that are given, and so are not measured."""
+    if isinstance(grey_range, str):
+        return None
+    if isinstance(grey_range, PlateLimits):
+        return grey_range
+    return take_channels(grey_range, channels)
+
+
+def _read_centers(job: Job) -> pd.DataFrame | None:
+    if isinstance(job.objects, ObjectsFromCenters):
+        return read_centers(job.objects.table, job.storage)
+    return None
 
 
 def _check_illumination(illumination: str | None) -> None:

@@ -21,6 +21,7 @@ from stratonet.naming import (
     metadata_columns,
     parse_image_column,
 )
+from stratonet.recipe import Limits
 from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE_KEYS, WELL
 
 # Columns of the normal form of these kinds name files.
@@ -46,6 +47,9 @@ class Unit:
     centers : list of pandas.DataFrame, optional
         For each image set, ``ObjectNumber``, ``Location_Center_Y`` and
         ``Location_Center_X`` of its objects.
+    limits : mapping of str to (float, float), optional
+        By channel: the grey values that become black and white. None where each plane
+        is scaled by itself.
     """
 
     plate: str
@@ -53,6 +57,11 @@ class Unit:
     digest: str
     rows: pd.DataFrame
     centers: list[pd.DataFrame] | None = None
+    limits: Limits | None = None
+
+    def choose_limits(self, channel: str) -> tuple[float, float] | None:
+        """The limits of a channel; None where each plane is scaled by itself."""
+        return None if self.limits is None else self.limits[channel]
 
     @property
     def name(self) -> str:

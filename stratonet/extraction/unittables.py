@@ -9,9 +9,9 @@ import pandas as pd
 import pyarrow as pa
 
 from stratonet import __version__
+from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import FEATURES
 from stratonet.extraction.measure import Measured
-from stratonet.extraction.recipe import Recipe
 from stratonet.extraction.units import Unit
 from stratonet.naming import metadata_columns
 from stratonet.tables.columns import ERROR, FEATURE_SET, OBJECT, VERSION
@@ -27,7 +27,7 @@ class UnitTables:
     ----------
     unit : Unit
         Whose metadata the rows carry.
-    recipe : Recipe
+    job : Job
         What was measured.
 
     Attributes
@@ -37,14 +37,14 @@ class UnitTables:
         one list column.
     """
 
-    def __init__(self, unit: Unit, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, unit: Unit, job: Job) -> None:
+        self._job = job
         self._metadata = _make_metadata_table(unit.rows)
-        self._feature_set_id = recipe.network.feature_set_id
-        n_features = len(recipe.feature_names)
+        self._feature_set_id = job.network.feature_set_id
+        n_features = len(job.feature_names)
         self._feature_type = pa.list_(pa.float32(), n_features)
         fields = list(self._metadata.schema)
-        if recipe.objects.size:
+        if job.objects.size:
             fields.append(pa.field(OBJECT, pa.int64()))
         for name in (FEATURE_SET, VERSION, ERROR):
             fields.append(pa.field(name, pa.string()))
@@ -70,7 +70,7 @@ class UnitTables:
         # The metadata of the image set, once per object.
         same_row = np.zeros(n_rows, int)
         columns = [column.take(same_row) for column in image_set.columns]
-        if self._recipe.objects.size:
+        if self._job.objects.size:
             # An image set whose objects could not be read has one row without a number.
             numbers = measured.numbers
             values = [None] * n_rows if numbers is None else numbers

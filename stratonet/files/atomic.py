@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
 import re
@@ -53,13 +54,15 @@ def explain_os_error(
 
 
 @contextlib.contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
     """Yield a path beside ``path`` to write to, which then takes the place of ``path``.
 
     Parameters
     ----------
     path : pathlib.Path
         In a folder that exists.
+    anew : bool
+        Never replace a file that is there.
 
     Yields
     ------
@@ -69,6 +72,8 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
     Raises
     ------
+    FileExistsError
+        There is one, and it is to be written anew.
     OSError
         It cannot be written; the message names ``path``.
 
@@ -86,7 +91,8 @@ def write_atomically(path: Path) -> Iterator[Path]:
     unfinished = path.with_name(f"{TEMPORARY}{writer}-{uuid4().hex}")
     try:
         yield unfinished
-        os.replace(unfinished, path)
+        put = _link_or_rename if anew else os.replace
+        put(unfinished, path)
     except OSError as error:
         # A file that is only read meanwhile keeps its own error.
         concerned = (None, os.fspath(unfinished), os.fspath(path))
@@ -96,6 +102,19 @@ def write_atomically(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink()
+
+
+def _link_or_rename(unfinished: Path, path: Path) -> None:
+    """Put a file in its place unless there is one; of two at once, one does."""
+    try:
+        os.link(unfinished, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        # A file system without links, such as that of a memory stick.
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "File exists", str(path)) from error
+        os.replace(unfinished, path)
 
 
 def write_arrays_atomically(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

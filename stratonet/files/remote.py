@@ -244,6 +244,13 @@ class S3Url(_RemoteUrl):
         """Write it in one request."""
         self._call("put_object", writing=True, Body=content, **self._locate_file())
 
+    def create(self, content: bytes) -> None:
+        """Write it in one request, unless it is there."""
+        request = {"Body": content, "IfNoneMatch": "*", **self._locate_file()}
+        # What `missing` says of reading: here it is there already.
+        with suppress(FileNotFoundError):
+            self._call("put_object", writing=True, **request)
+
     def write_file(self, path: str | os.PathLike[str]) -> None:
         """Write what a local file holds, and remove that."""
         target = "{Bucket}/{Key}".format(**self._locate_file())
@@ -362,6 +369,10 @@ class WebUrl(_RemoteUrl):
         self._refuse_writing()
 
     def write_file(self, path: str | os.PathLike[str]) -> NoReturn:
+        """Refuse."""
+        self._refuse_writing()
+
+    def create(self, content: bytes) -> NoReturn:
         """Refuse."""
         self._refuse_writing()
 

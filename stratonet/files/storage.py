@@ -43,6 +43,7 @@ class _Location(Protocol):
     def remove(self) -> None: ...
     def write(self, content: bytes) -> None: ...
     def write_file(self, path: str | os.PathLike[str]) -> None: ...
+    def create(self, content: bytes) -> None: ...
     def tidy(self) -> None: ...
     def prune(self) -> None: ...
     def check(self, writing: bool) -> None: ...
@@ -131,6 +132,13 @@ class Storage:
         The local file is gone afterwards.
         """
         self._at(url).write_file(path)
+
+    def create(self, url: str | os.PathLike[str], content: bytes) -> None:
+        """Write bytes to a file as `write` does, unless there is one already.
+
+        Of several who write it at once, the first wins, and all read the same.
+        """
+        self._at(url).create(content)
 
     def exists(self, url: str | os.PathLike[str]) -> bool:
         """Whether there is such a file."""
@@ -283,6 +291,10 @@ class _LocalPath:
         self._fill(link_or_copy)
         os.remove(path)
 
+    def create(self, content: bytes) -> None:
+        with suppress(FileExistsError):
+            self._fill(lambda unfinished: unfinished.write_bytes(content), anew=True)
+
     def check(self, writing: bool) -> None:
         if not writing:
             return
@@ -294,13 +306,13 @@ class _LocalPath:
                 f"{self.path} cannot be written to: {error.strerror}."
             ) from None
 
-    def _fill(self, fill: Callable[[Path], object]) -> None:
+    def _fill(self, fill: Callable[[Path], object], anew: bool = False) -> None:
         """Make the file by ``fill``, which takes the path of the unfinished one."""
         path = Path(self.path)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._make_folder()
-                with write_atomically(path) as unfinished:
+                with write_atomically(path, anew) as unfinished:
                     fill(unfinished)
                 return
             except FileNotFoundError:

@@ -30,6 +30,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC
 
 from stratonet import StratoNet
+from stratonet.extraction import extract
+from stratonet.limits import PlateLimits
+from stratonet.tables import feature_columns, read_features
 from stratonet_sklearn import StratoFeatureTransformer
 from stratonet_sklearn.datasets import read_plate
 
@@ -210,7 +213,8 @@ def test_parameters_clone_and_not_fitted(plate):
         weights="stratonet50", taps=["low"], channels=["A", "B"], verbose=0
     )
     copy = clone(StratoFeatureTransformer(**parameters).fit(plate.pixels))
-    assert copy.get_params() == {**parameters, "provider": "CPUExecutionProvider"}
+    defaults = dict(provider="CPUExecutionProvider", recipe=None, grey_range="plane")
+    assert copy.get_params() == {**parameters, **defaults}
     for method in (copy.get_feature_names_out, copy.transform):
         with pytest.raises(NotFittedError):
             method(plate.pixels)
@@ -225,7 +229,7 @@ def test_parameters_clone_and_not_fitted(plate):
         (
             {"taps": "top"},
             ValueError,
-            r"taps .*low \(\w+\).*medium \(\w+\).*high \(\w+\)\. Received: 'top'",
+            r"taps .*low \(\w+\).*high \(\w+\), intensity\. Received: 'top'",
         ),
         ({"taps": []}, ValueError, r"taps .*low \(\w+\).*Received: \[\]"),
         ({"taps": 3}, ValueError, "'taps' parameter .*must be"),
@@ -241,6 +245,31 @@ def test_parameters_clone_and_not_fitted(plate):
         ),
         ({"channels": ["DNA", "DNA"]}, ValueError, "'DNA' more than once"),
         ({"channels": "DNA"}, ValueError, "'channels' parameter .*must be"),
+        ({"recipe": "large"}, ValueError, "views and statistics.*Received: 'large'"),
+        ({"recipe": 224}, ValueError, "'recipe' parameter .*must be"),
+        (
+            {"grey_range": {"Channel1": (0, 9)}},
+            ValueError,
+            "Missing: Channel2. Received: Channel1",
+        ),
+        (
+            {"grey_range": {"Channel1": (0, 9), "Channel2": (0, 9), "DNA": (0, 9)}},
+            ValueError,
+            "channels are Channel1, Channel2. Received in `grey_range`: DNA",
+        ),
+        (
+            {"grey_range": {"Channel1": (0, 9), "Channel2": (9, 0)}},
+            ValueError,
+            r"the smaller first. Received for Channel2: \[9.0, 0.0\]",
+        ),
+        ({"grey_range": "plate"}, ValueError, "'plate' is .*file of its limits"),
+        ({"grey_range": "gone.json"}, FileNotFoundError, "gone.json"),
+        (
+            {"grey_range": PlateLimits({"P1": {}, "P2": {}})},
+            ValueError,
+            "limits of the plates P1, P2. Received: none",
+        ),
+        ({"grey_range": 3}, ValueError, "'grey_range' parameter .*must be"),
         ({"weights": "resnet"}, FileNotFoundError, "'resnet'.*stratonet50"),
         ({"provider": "Abacus"}, ValueError, "CPUExecutionProvider.*'Abacus'"),
     ],
@@ -248,6 +277,55 @@ def test_parameters_clone_and_not_fitted(plate):
 def test_fit_refuses_unsound_parameters(plate, parameters, error, message):
     with pytest.raises(error, match=message):
         StratoFeatureTransformer(**parameters).fit(plate.pixels)
+
+
+LIMITS = {"DNA": (40, 120), "Actin": (20, 220)}
+
+
+@pytest.mark.parametrize(
+    "recipe", ["whole32/mean", "tiles16/mean", "whole32+tiles16/mean+sd"]
+)
+@pytest.mark.parametrize("grey_range", ["plane", "given", "plate"])
+def test_the_same_as_stratonet_extract(recipe, grey_range, plate, tmp_path):
+    """For every recipe and grey range, and the brightness."""
+    table = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": plate.tif.index})
+    for channel in CHANNELS:
+        table[f"FileName_{channel}"] = plate.tif[channel].tolist()
+    table.to_csv(tmp_path / "load_data.csv", index=False)
+    ours = theirs = {"given": LIMITS}.get(grey_range, grey_range)
+    options = {"taps": [FIRST, "intensity"], "recipe": recipe}
+    out = tmp_path / "features"
+    extract(
+        tmp_path / "load_data.csv", out, grey_range=theirs, progress=False, **options
+    )
+    if grey_range == "plate":
+        ours = out / "_grey_limits" / "P1.json"
+    transformer = StratoFeatureTransformer(grey_range=ours, **options)
+    frame = transformer.set_output(transform="pandas").fit_transform(plate.tif)
+    expected = read_features(out)
+    assert set(expected.Metadata_StratoFeatures) == {transformer.feature_set_id_}
+    assert feature_columns(expected) == list(frame)
+    np.testing.assert_allclose(
+        frame, expected[feature_columns(expected)], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_limits_of_a_plate_are_read_when_it_is_fitted(plate, tmp_path):
+    file = tmp_path / "limits.json"
+    limits = PlateLimits({"P1": {**LIMITS, "Mito": (0, 1)}})
+    file.write_text(limits.to_json())
+    of_file = strato(grey_range=file).fit(plate.png)
+    file.unlink()
+    assert of_file.limits_ == LIMITS
+    assert of_file.feature_set_id_.endswith("-grey-plate")
+    features = pickle.loads(pickle.dumps(of_file)).transform(plate.png)
+    of_object = clone(strato(grey_range=limits)).fit_transform(plate.png)
+    given = strato(grey_range=LIMITS).fit(plate.png)
+    assert_array_equal(features, of_object)
+    assert_array_equal(features, given.transform(plate.png))
+    assert given.feature_set_id_ != of_file.feature_set_id_
+    with pytest.raises(AssertionError):
+        assert_array_equal(features, plate.features)
 
 
 NUMBERS = "an array .n, height, width.*"

@@ -1,5 +1,6 @@
 """`stratonet extract` on local files, as its user calls it."""
 
+import hashlib
 import io
 import pickle
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +24,15 @@ from stratonet import StratoNet, __version__
 from stratonet.crops import crop_square
 from stratonet.extraction import Shard, WholeImages, extract
 from stratonet.extraction.command import INCOMPLETE
+from stratonet.extraction.job import Job, ObjectsFromCenters
 from stratonet.extraction.measure import measure_unit, prepare_unit, read_unit
-from stratonet.extraction.recipe import ObjectsFromCenters, Recipe
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import split_units
 from stratonet.files.images import read_plane
 from stratonet.files.storage import Storage
+from stratonet.network import read_card, read_feature_set_id
+from stratonet.recipe import Recipe
 from stratonet.tables import feature_columns, read_features
 
 
@@ -337,6 +341,8 @@ MANIFEST = """{{
  "taps": [
   "{tap}"
  ],
+ "recipe": "{recipe}",
+ "grey_range": "plane",
  "channels": [
   "OrigDNA",
   "OrigER"
@@ -358,7 +364,7 @@ MANIFEST = """{{
     ids=["plates", "gallery", "centres"],
 )
 def test_what_a_destination_says_of_itself_stays(
-    options, objects, size, gallery, plates, tmp_path, small, monkeypatch
+    options, objects, size, gallery, plates, tmp_path, monkeypatch
 ):
     """Byte for byte: destinations of earlier versions are resumed."""
     table = pd.read_csv(plates, dtype=str)
@@ -368,9 +374,11 @@ def test_what_a_destination_says_of_itself_stays(
     monkeypatch.chdir(tmp_path)
     assert call(plates, "--output", tmp_path / "out", *options) == 0
     (path,) = (tmp_path / "out").rglob("_stratonet.json")
+    crop = None if size == "null" else int(size)
     assert path.read_text() == MANIFEST.format(
-        feature_set=small.feature_set_id,
+        feature_set=read_feature_set_id(crop=crop),
         tap=TAP,
+        recipe=read_card().choose_recipe(crop=crop).text,
         objects=objects,
         size=size,
         gallery=gallery,
@@ -418,7 +426,8 @@ def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["labels", "centres"])
-def test_one_row_an_object(kind, plates, tmp_path, small):
+def test_one_row_an_object(kind, plates, tmp_path):
+    small = StratoNet.load(taps=TAP, crop=24)
     labels = np.zeros((80, 80), np.uint16)
     labels[10:20, 12:22], labels[50:60, 40:44], labels[70:80, 70:80] = 3, 5, 9
     centres = pd.DataFrame(
@@ -484,18 +493,35 @@ def test_one_row_an_object(kind, plates, tmp_path, small):
     [WholeImages(), ObjectsFromCenters("centres.csv", size=24)],
     ids=["whole images", "objects"],
 )
-def test_planes_prepared_on_another_machine_give_the_same(objects, plates, tmp_path):
+@pytest.mark.parametrize(
+    "text, grey_range",
+    [("whole64/mean", "plane"), ("whole48+tiles32/mean+sd", "plate")],
+    ids=["whole plane", "tiles, sd, limits of the plate"],
+)
+def test_planes_prepared_on_another_machine_give_the_same(
+    text, grey_range, objects, plates, tmp_path
+):
     damage(tmp_path)
     frame = read_source(ImageSource(plates)).frame
     centres = frame[["Metadata_Plate", "Metadata_Well", "Metadata_Site"]].assign(
         Location_Center_X=30.0, Location_Center_Y=40.0
     )
     unit = split_units(frame, centres if objects.size else None)[0]
-    recipe = Recipe(Storage(), ("OrigDNA", "OrigER"), taps=(TAP,), objects=objects)
+    recipe = replace(Recipe.parse(text), grey_range=grey_range, crop=objects.size)
+    if grey_range == "plate":
+        limits = {"OrigDNA": (100.0, 1500.0), "OrigER": (0.0, 2500.0)}
+        unit = replace(unit, limits=limits)
+    job = Job(
+        Storage(),
+        ("OrigDNA", "OrigER"),
+        recipe,
+        taps=(TAP, "intensity"),
+        objects=objects,
+    )
     with ThreadPoolExecutor(2) as pool:
-        here = list(measure_unit(recipe, unit, read_unit(recipe, unit, pool)))
-        prepared = list(prepare_unit(recipe, unit, read_unit(recipe, unit, pool)))
-    there = list(measure_unit(recipe, unit, pickle.loads(pickle.dumps(prepared))))
+        here = list(measure_unit(job, unit, read_unit(job, unit, pool)))
+        prepared = list(prepare_unit(job, unit, read_unit(job, unit, pool)))
+    there = list(measure_unit(job, unit, pickle.loads(pickle.dumps(prepared))))
     assert len(here) == len(there) == 2
     for one, other in zip(here, there):
         assert one.errors == other.errors and any(one.errors)
@@ -505,8 +531,9 @@ def test_planes_prepared_on_another_machine_give_the_same(objects, plates, tmp_p
 def test_the_layout_of_the_gallery(plates, tmp_path, small):
     out = tmp_path / "workspace_dl"
     assert call(plates, "--output", out, "--gallery") == 0
-    digest = small.feature_set_id.rpartition("-")[2][:7]
-    embeddings = out / "embeddings" / f"stratonet50-1.0.0_imagenet-1k_{digest}"
+    digest = hashlib.sha256(small.feature_set_id.encode()).hexdigest()[:7]
+    network = f"{small.card.name}-{small.card.version}"
+    embeddings = out / "embeddings" / f"{network}_imagenet-1k_{digest}".lower()
     frame = pd.read_parquet(embeddings / "J3" / "P2" / "A02-1" / "embedding.parquet")
     assert len(list(embeddings.rglob("embedding.parquet"))) == 12 and len(frame) == 1
     assert frame.loc[

@@ -95,3 +95,28 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
+    """Tiles, standard deviations and limits of the plate: the same as here."""
+    files, table = screen(plates=("P1",), wells=("A01", "A02"), sites=1)
+    write(tmp_path, files)
+    table.to_csv(tmp_path / "load_data.csv", index=False)
+    options = {"recipe": "whole48+tiles32/mean+sd", "grey_range": "plate"}
+    options.update(taps=[TAP, "intensity"], progress=False)
+    for name, engine in (("there", RayEngine()), ("here", None)):
+        extract(tmp_path / "load_data.csv", tmp_path / name, engine=engine, **options)
+    there, here = (values(read_features(tmp_path / name)) for name in ("there", "here"))
+    assert_frame_equal(there, here, check_exact=False, rtol=1e-6, atol=1e-6)
+    kept = [
+        [file.read_text() for file in sorted(folder.rglob("*.json"))]
+        for folder in (tmp_path / "there/_grey_limits", tmp_path / "here/_grey_limits")
+    ]
+    assert kept[0] == kept[1] and len(kept[0]) == 1
+
+    for path in (tmp_path / "images/P1/Images").glob("*_w2.tif"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="^Plate source_8/J3/P1 has no limits"):
+        extract(
+            tmp_path / "load_data.csv", tmp_path / "none", engine=RayEngine(), **options
+        )

@@ -184,6 +184,29 @@ def test_a_part_of_another_version_is_not_read(s3):
             file.read(1)
 
 
+def test_of_several_who_create_a_file_the_first_wins(folder):
+    url = f"{folder}/new/limits.json"
+    contents = [bytes([number]) * 1000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: Storage().create(url, content), contents))
+    first = Storage().read(url)
+    assert first in contents
+    Storage().create(url, b"later")
+    assert Storage().read(url) == first
+    assert Storage().list(f"{folder}/new") == [url]
+
+
+def test_a_file_is_created_where_there_are_no_links(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, "Operation not permitted", source)
+
+    monkeypatch.setattr("os.link", refuse)
+    for content in (b"first", b"later"):
+        Storage().create(tmp_path / "new" / "limits.json", content)
+    assert (tmp_path / "new" / "limits.json").read_bytes() == b"first"
+    assert len(list((tmp_path / "new").iterdir())) == 1
+
+
 @pytest.mark.slow
 def test_a_reader_sees_no_half_of_a_file(folder):
     url, seen = f"{folder}/half", []

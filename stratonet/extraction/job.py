@@ -10,9 +10,12 @@ import numpy as np
 
 from stratonet.card import Card
 from stratonet.files.storage import Storage
+from stratonet.limits import PlateLimits
 from stratonet.naming import feature_names
 from stratonet.network import StratoNet, read_card
 from stratonet.preprocessing import PreparedPlane, prepare_plane
+from stratonet.recipe import FeatureBlock, Limits, Recipe
+from stratonet.tap import INTENSITY_TAP
 
 # The default and the limits of MeasureStratoFeatures in CellProfiler, too.
 SIZE = 96
@@ -111,7 +114,7 @@ def _check_size(size: int) -> None:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Job:
     """What is measured and how.
 
     It is small and holds no credentials: it is sent to other processes and machines,
@@ -122,9 +125,14 @@ class Recipe:
     storage : Storage
         What reads the images.
     channels : tuple of str
+    recipe : Recipe
+        How planes become features.
     weights, taps, provider
         See `stratonet.StratoNet.load`.
     objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters
+    limits : PlateLimits or mapping of str to (float, float), optional
+        Limits of grey values that were given, by plate or for all plates by channel.
+        Without them, those that the recipe takes of a plate are measured.
     illumination : {"divide", "subtract"}, optional
         Correct each image by its illumination function.
     strict : bool
@@ -133,21 +141,28 @@ class Recipe:
 
     storage: Storage
     channels: tuple[str, ...]
+    recipe: Recipe
     weights: str = "stratonet50"
     taps: tuple[str, ...] | None = None
     provider: str = "CPUExecutionProvider"
     objects: Objects = WholeImages()
+    limits: PlateLimits | Limits | None = None
     illumination: str | None = None
     strict: bool = False
 
     @property
     def network(self) -> StratoNet:
         """The network, opened once per process."""
-        return StratoNet.load(self.weights, self.taps, self.provider)
+        return StratoNet.load(
+            self.weights, self.taps, self.provider, self.recipe, self.recipe.crop
+        )
 
-    def prepare(self, plane: np.ndarray) -> PreparedPlane:
+    def prepare(
+        self, plane: np.ndarray, limits: tuple[float, float] | None
+    ) -> PreparedPlane:
         """Bring a plane to what the network sees, without opening the network."""
-        return prepare_plane(plane, self.card, self.card.choose_recipe())
+        has_intensity = INTENSITY_TAP in self.card.choose_taps(self.taps)
+        return prepare_plane(plane, self.card, self.recipe, limits, has_intensity)
 
     @property
     def card(self) -> Card:
@@ -157,7 +172,7 @@ class Recipe:
     @property
     def feature_names(self) -> list[str]:
         """The names of all columns of features."""
-        return _make_feature_names(self)
+        return _make_feature_names(self.network.blocks, self.channels)
 
     @property
     def manifest(self) -> dict[str, object]:
@@ -169,14 +184,24 @@ class Recipe:
         return {
             "feature_set": self.network.feature_set_id,
             "taps": [tap.layer for tap in taps],
+            "recipe": self.recipe.text,
+            "grey_range": self._describe_grey_range(),
             "channels": list(self.channels),
             "illumination": self.illumination,
             "objects": self.objects.label,
             "size": self.objects.size,
         }
 
+    def _describe_grey_range(self) -> str | dict[str, list[float]]:
+        if self.limits is None or isinstance(self.limits, PlateLimits):
+            return self.recipe.grey_range
+        # The id has only their digest.
+        return {channel: list(pair) for channel, pair in self.limits.items()}
+
 
 # There are thousands of names, and each well is written with them.
 @lru_cache(maxsize=4)
-def _make_feature_names(recipe: Recipe) -> list[str]:
-    return feature_names(recipe.network.blocks, recipe.channels)
+def _make_feature_names(
+    blocks: tuple[FeatureBlock, ...], channels: tuple[str, ...]
+) -> list[str]:
+    return feature_names(blocks, channels)

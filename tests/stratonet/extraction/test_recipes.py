@@ -1,0 +1,364 @@
+"""Recipes and grey ranges: how planes become features, and between which limits."""
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from screens import TAP, screen, write
+
+import stratonet_cli
+from stratonet import Recipe, StratoNet
+from stratonet.crops import crop_square
+from stratonet.extraction import ObjectsFromCenters, Shard, extract, grey_limits
+from stratonet.extraction.destination import Destination
+from stratonet.extraction.job import Job
+from stratonet.files.images import read_plane
+from stratonet.files.storage import Storage
+from stratonet.limits import PlateLimits
+from stratonet.network import read_card
+from stratonet.tables import feature_columns, read_features
+
+DNA, ER = CHANNELS = ("OrigDNA", "OrigER")
+# Small sides: what is tested is the road, not the network.
+RECIPES = ["whole64/mean+sd", "tiles48/mean", "whole48+tiles32/mean+sd"]
+LIMITS = {DNA: (100, 1500), ER: (50, 3000)}
+PLATE = "whole48/mean"
+
+
+@pytest.fixture
+def plates(tmp_path):
+    """A LoadData table of two plates of six image sets."""
+    files, table = screen()
+    write(tmp_path, files)
+    table.to_csv(tmp_path / "load_data.csv", index=False)
+    return tmp_path / "load_data.csv"
+
+
+def run(plates, name, **options):
+    """The features of a run, and the folder where they are."""
+    options = {"taps": TAP, "recipe": PLATE, **options}
+    out = plates.parent / name
+    extract(plates, out, progress=False, **options)
+    return read_features(out), out
+
+
+def read_planes(plates, channel, plate=None):
+    table = pd.read_csv(plates, dtype=str)
+    if plate:
+        table = table[table.Metadata_Plate == plate]
+    names = table[f"PathName_{channel}"] + table[f"FileName_{channel}"]
+    return [read_plane(plates.parent / name) for name in names]
+
+
+def list_paths(plates, channel, plate):
+    folder = plates.parent / "images" / plate / "Images"
+    number = CHANNELS.index(channel) + 1
+    return sorted(folder.glob(f"*_w{number}.tif"))
+
+
+def take(frame, channel):
+    names = [name for name in feature_columns(frame) if name.endswith(channel)]
+    return frame[names].to_numpy()
+
+
+def measure_percentiles(planes):
+    """Worked out plainly: these planes are smaller than the grid of the sample."""
+    pixels = np.concatenate([plane.ravel() for plane in planes])
+    return tuple(np.percentile(pixels, (0.1, 99.9)))
+
+
+@pytest.mark.parametrize("grey_range", ["plane", LIMITS], ids=["plane", "given"])
+@pytest.mark.parametrize("text", RECIPES)
+def test_features_are_those_of_the_network(text, grey_range, plates):
+    taps = [TAP, "intensity"]
+    frame, _ = run(plates, "out", taps=taps, recipe=text, grey_range=grey_range)
+    recipe, limits = Recipe.parse(text), {}
+    if grey_range is LIMITS:
+        recipe, limits = recipe.with_limits(LIMITS), LIMITS
+    net = StratoNet.load(taps=taps, recipe=recipe)
+    assert set(frame.Metadata_StratoFeatures) == {net.feature_set_id}
+    assert feature_columns(frame) == net.feature_names(CHANNELS)
+    for channel in CHANNELS:
+        expected = net.features(read_planes(plates, channel), limits.get(channel))
+        np.testing.assert_array_equal(take(frame, channel), expected)
+
+
+def test_the_default_is_what_the_card_recommends(plates):
+    out = plates.parent / "out"
+    extract(plates, out, taps=TAP, progress=False)
+    (identity,) = set(read_features(out).Metadata_StratoFeatures)
+    assert identity == StratoNet.load(taps=TAP).feature_set_id
+
+
+def test_limits_of_the_plate_are_kept_and_taken(plates):
+    frame, out = run(plates, "out", grey_range="plate")
+    net = StratoNet.load(taps=TAP, recipe=grey(PLATE))
+    (identity,) = set(frame.Metadata_StratoFeatures)
+    assert identity == net.feature_set_id and identity.endswith("-grey-plate")
+    for plate in ("P1", "P2"):
+        kept = PlateLimits.read(out / "_grey_limits" / f"source_8/J3/{plate}.json")
+        for channel in CHANNELS:
+            planes = read_planes(plates, channel, plate)
+            limits = measure_percentiles(planes)
+            assert kept.choose(plate)[channel] == limits
+            rows = frame[frame.Metadata_Plate == plate]
+            expected = net.features(planes, limits)
+            np.testing.assert_array_equal(take(rows, channel), expected)
+    # Other readers pass over the files of limits.
+    assert len(pd.read_parquet(out)) == len(frame)
+
+
+def grey(text, grey_range="plate", crop=None):
+    recipe = Recipe.parse(text)
+    return Recipe(recipe.views, recipe.pooling, grey_range, crop)
+
+
+def test_shards_and_later_runs_take_the_limits_that_are_kept(plates):
+    whole, of_whole = run(plates, "whole", grey_range="plate")
+    out = plates.parent / "out"
+    options = {"taps": TAP, "recipe": PLATE, "grey_range": "plate", "progress": False}
+    extract(plates, out, shard=Shard(1, 3), **options)
+    files = sorted((out / "_grey_limits").rglob("*.json"))
+    kept = [file.read_text() for file in files]
+    of_whole = sorted((of_whole / "_grey_limits").rglob("*.json"))
+    assert kept == [file.read_text() for file in of_whole] and len(files) == 2
+    # Measured now they would be others. This well was the first shard's.
+    for path in list_paths(plates, DNA, "P1")[:2]:
+        assert "_A01_" in path.name
+        tifffile.imwrite(path, np.full((80, 80), 60_000, np.uint16))
+    for number in (2, 3):
+        extract(plates, out, shard=Shard(number, 3), **options)
+    assert [file.read_text() for file in files] == kept
+    pd.testing.assert_frame_equal(read_features(out), whole)
+
+
+def test_two_runs_at_once_keep_one_of_their_limits(plates):
+    job = Job(Storage(), CHANNELS, grey(PLATE), taps=(TAP,))
+    destination = Destination(str(plates.parent / "out"), job)
+    barrier = threading.Barrier(8)
+    kept = []
+
+    def keep(number):
+        limits = PlateLimits({"P1": {DNA: (0, number)}})
+        barrier.wait()
+        kept.append(destination.keep_limits("P1", limits))
+
+    threads = [threading.Thread(target=keep, args=[n]) for n in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept) == 8 and all(limits == kept[0] for limits in kept)
+    assert destination.read_limits("P1") == kept[0]
+
+
+def test_others_are_drawn_in_place_of_damaged_images(plates, monkeypatch):
+    monkeypatch.setattr(grey_limits, "N_PLANES", 3)
+    paths = list_paths(plates, DNA, "P1")
+    paths[0].unlink()
+    paths[1].write_bytes(b"nothing")
+    tifffile.imwrite(paths[2], np.full((80, 80), np.nan, np.float32))
+    _, out = run(plates, "out", grey_range="plate")
+    kept = PlateLimits.read(out / "_grey_limits" / "source_8/J3/P1.json").choose()
+    assert kept[DNA] == measure_percentiles([read_plane(path) for path in paths[3:]])
+
+
+def test_a_sample_is_spread_over_the_plate(monkeypatch):
+    assert sorted(grey_limits._spread(range(384))) == list(range(384))
+    for count in (8, 64):
+        drawn = np.sort(grey_limits._spread(range(384))[:count])
+        gaps = np.diff([0, *drawn, 384])
+        assert gaps.max() <= 2 * 384 / count
+
+
+def test_a_plate_without_any_readable_image_is_named(plates, capsys):
+    for path in list_paths(plates, ER, "P2"):
+        path.write_bytes(b"nothing")
+    out = plates.parent / "out"
+    with pytest.raises(
+        ValueError,
+        match="^Plate source_8/J3/P2 has no limits .* 6 images of OrigER .*w2.tif",
+    ):
+        run(plates, "out", grey_range="plate")
+    # What was measured before is kept.
+    assert not (out / "_grey_limits" / "source_8/J3/P2.json").exists()
+
+
+def test_empty_saturated_and_dim_plates(plates):
+    """What docs/extraction.md says of them."""
+    rng = np.random.default_rng(0)
+    for path in list_paths(plates, DNA, "P1"):
+        tifffile.imwrite(path, np.full((80, 80), 7, np.uint16))
+    for path in list_paths(plates, ER, "P1"):
+        plane = rng.integers(0, 100, (80, 80)).astype(np.uint16)
+        plane[:40] = 65535
+        tifffile.imwrite(path, plane)
+    dim = list_paths(plates, DNA, "P2")[0]
+    tifffile.imwrite(dim, read_plane(dim) // 50)
+    frame, out = run(plates, "out", grey_range="plate")
+    kept = {}
+    for plate in ("P1", "P2"):
+        path = out / "_grey_limits" / f"source_8/J3/{plate}.json"
+        kept[plate] = PlateLimits.read(path).choose()
+    net = StratoNet.load(taps=TAP, recipe=PLATE)
+
+    of_first = frame[frame.Metadata_Plate == "P1"]
+    assert kept["P1"][DNA] == (7, 7)
+    black = net.features(np.zeros((80, 80)))
+    assert (take(of_first, DNA) == black).all()
+    assert kept["P1"][ER][1] == 65535
+
+    # Scaled by itself, the dim plane would be as bright as the others.
+    of_second = frame[frame.Metadata_Plate == "P2"]
+    dim_features = take(of_second, DNA)[0]
+    by_itself = net.features(read_plane(dim))[0]
+    others = take(of_second, DNA)[1:].mean(axis=0)
+    assert np.abs(dim_features - black).mean() < 0.3 * np.abs(others - black).mean()
+    assert np.abs(by_itself - black).mean() > 0.7 * np.abs(others - black).mean()
+
+
+def test_objects_are_shown_between_the_limits_of_the_plate(plates):
+    keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
+    table = pd.read_csv(plates, dtype=str)
+    centres = table[keys].assign(Location_Center_X=30, Location_Center_Y=40)
+    centres.to_csv(plates.parent / "centres.csv", index=False)
+    objects = ObjectsFromCenters(plates.parent / "centres.csv", size=24)
+    taps = [TAP, "intensity"]
+    options = {"objects": objects, "grey_range": "plate", "taps": taps}
+    frame, _ = run(plates, "out", recipe="tiles48/mean+sd", **options)
+    net = StratoNet.load(taps=taps, recipe=grey("tiles48/mean+sd"), crop=24)
+    assert set(frame.Metadata_StratoFeatures) == {net.feature_set_id}
+    planes = read_planes(plates, ER, "P2")
+    crops = [crop_square(plane, (40, 30), 24) for plane in planes]
+    expected = net.features(crops, measure_percentiles(planes))
+    rows = frame[frame.Metadata_Plate == "P2"]
+    np.testing.assert_array_equal(take(rows, ER), expected)
+
+
+def test_limits_are_those_of_corrected_images(plates):
+    table = pd.read_csv(plates, dtype=str)
+    function = np.linspace(1, 3, 6400, dtype=np.float32).reshape(80, 80)
+    np.save(plates.parent / "illum.npy", function)
+    for channel in CHANNELS:
+        table[f"FileName_{channel.replace('Orig', 'Illum')}"] = "illum.npy"
+        table[f"PathName_{channel.replace('Orig', 'Illum')}"] = ""
+    table.to_csv(plates, index=False)
+    _, out = run(plates, "out", grey_range="plate", illumination="divide")
+    kept = PlateLimits.read(out / "_grey_limits" / "source_8/J3/P1.json").choose()
+    planes = read_planes(plates, DNA, "P1")
+    corrected = [plane.astype(np.float32) / 65535 / function for plane in planes]
+    assert kept[DNA] == pytest.approx(measure_percentiles(corrected), rel=1e-5)
+
+
+def test_limits_of_one_destination_serve_another(plates):
+    taps = [TAP, "conv2_block2_out"]
+    whole, out = run(plates, "out", grey_range="plate")
+    file = out / "_grey_limits" / "source_8/J3/P1.json"
+    table = pd.read_csv(plates, dtype=str)
+    table[table.Metadata_Plate == "P1"].to_csv(plates, index=False)
+    again, _ = run(plates, "again", grey_range=PlateLimits.read(file), taps=taps)
+    of_first = whole[whole.Metadata_Plate == "P1"]
+    assert set(again.Metadata_StratoFeatures) == set(whole.Metadata_StratoFeatures)
+    names = feature_columns(whole)
+    np.testing.assert_array_equal(again[names], of_first[names])
+
+    other = PlateLimits({"P1": {DNA: (0, 1), ER: (0, 1)}})
+    with pytest.raises(ValueError, match="keeps other limits of grey values of plate"):
+        shutil.rmtree(plates.parent / "again" / "source_8")
+        run(plates, "again", grey_range=other, taps=taps)
+
+
+def test_what_was_measured_by_another_recipe_is_refused(plates):
+    _, out = run(plates, "out")
+    said = "holds features that were measured in another way .*"
+    with pytest.raises(ValueError, match=said + "recipe: 'whole48/mean' there"):
+        run(plates, "out", recipe="whole48/mean+sd")
+    with pytest.raises(ValueError, match=said + "grey_range: 'plane' there"):
+        run(plates, "out", grey_range="plate")
+    # A destination of version 1 says nothing of recipes.
+    manifest = json.loads((out / "_stratonet.json").read_text())
+    del manifest["recipe"], manifest["grey_range"]
+    (out / "_stratonet.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=said + "recipe: None there"):
+        run(plates, "out")
+
+
+def test_given_limits_count_by_value(plates):
+    as_floats = {channel: (float(a), float(b)) for channel, (a, b) in LIMITS.items()}
+    first, out = run(plates, "out", grey_range=LIMITS)
+    run(plates, "out", grey_range=as_floats)
+    other, _ = run(plates, "other", grey_range={**LIMITS, ER: (50, 3001)})
+    assert other.Metadata_StratoFeatures[0] != first.Metadata_StratoFeatures[0]
+    manifest = json.loads((out / "_stratonet.json").read_text())
+    assert manifest["grey_range"] == {DNA: [100, 1500], ER: [50, 3000]}
+
+
+def call(plates, *options):
+    arguments = ["extract", plates, "--output", plates.parent / "out", "--quiet"]
+    return stratonet_cli.main([*map(str, arguments), "--taps", TAP, *options])
+
+
+def test_the_command_takes_recipes_and_grey_ranges(plates, capsys):
+    limits = "OrigDNA=100:1500,OrigER=50:3000"
+    flags = ["--recipe", "whole48+tiles32/mean+sd", "--grey-range", limits]
+    assert call(plates, *flags) == 0
+    net = StratoNet.load(recipe=Recipe.parse(flags[1]).with_limits(LIMITS))
+    assert net.feature_set_id in capsys.readouterr().out
+
+    name, text = list(read_card().recipes.items())[-1]
+    shutil.rmtree(plates.parent / "out")
+    assert call(plates, "--recipe", name, "--grey-range", "plate") == 0
+    identity = StratoNet.load(recipe=grey(text)).feature_set_id
+    assert identity in capsys.readouterr().out
+
+    file = plates.parent / "limits.json"
+    file.write_text(PlateLimits({"P1": LIMITS, "P2": LIMITS}).to_json())
+    shutil.rmtree(plates.parent / "out")
+    assert call(plates, "--recipe", name, "--grey-range", str(file)) == 0
+    assert identity in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--recipe", "large"], "A recipe is views and statistics"),
+        (["--recipe", "large/mean"], "A view is whole or tiles"),
+        (["--grey-range", "OrigDNA=1:2"], "Missing: OrigER. Received: OrigDNA"),
+        (["--grey-range", "OrigDNA=2:1,OrigER=1:2"], "the smaller first"),
+        (["--grey-range", "DNA=1:2,OrigER=1:2"], "in --grey-range: DNA"),
+        (["--grey-range", "none.json"], "none.json"),
+        (["--grey-range", "other.json"], "other.json: These are no limits"),
+        (["--grey-range", "wrong.json"], "limits of the plates P3. Received: P1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    flags, said, plates, capsys, monkeypatch
+):
+    monkeypatch.chdir(plates.parent)
+    (plates.parent / "other.json").write_text("{}")
+    wrong = PlateLimits({"P3": LIMITS}).to_json()
+    (plates.parent / "wrong.json").write_text(wrong)
+    assert call(plates, *flags) == 1
+    message = capsys.readouterr().err
+    assert said in message and len(message.splitlines()) == 1, message
+    assert not list(plates.parent.glob("out/source_8"))
+
+
+@pytest.mark.parametrize("text", ["all", "DNA=1", "DNA=a:b", "plate.csv"])
+def test_a_flag_says_what_it_expects(text, plates, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call(plates, "--grey-range", text)
+    assert f"Received: {text}" in capsys.readouterr().err
+
+
+def test_a_recipe_and_the_parameter_do_not_contradict_each_other(plates):
+    frame, _ = run(plates, "out", recipe=grey(PLATE), grey_range="plate")
+    assert frame.Metadata_StratoFeatures[0].endswith("-grey-plate")
+    with pytest.raises(ValueError, match="has the grey range plate. Received as"):
+        run(plates, "other", recipe=grey(PLATE))
+    with pytest.raises(ValueError, match="`grey_range` is plane, plate, or limits"):
+        run(plates, "other", grey_range="well")
