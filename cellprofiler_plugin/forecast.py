@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
 # Seconds of one core for 224 x 224 pixels of one channel, all taps of the network that
-# ships: what benchmarks/speed.py prints.
+# ships: what benchmarks/speed.py prints on a quiet machine.
 SECONDS_PER_TILE = 0.04
 TILE_PIXELS = 224 * 224
 # The size of images is not known before the run.
@@ -76,7 +76,7 @@ def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:
         else:
             seconds = estimate_seconds(card, recipe, SIDE)
             what = f"an image set of {SIDE:,} x {SIDE:,} pixels"
-        yield f"At most {channels * seconds:.2g} s of one core for {what}."
+        yield f"About {channels * seconds:.2g} s of one core for {what}."
 
 
 def estimate_seconds(card: Card, recipe: Recipe, side: int) -> float:
