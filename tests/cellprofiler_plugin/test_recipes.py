@@ -15,7 +15,11 @@ import tifffile
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
+from cellprofiler_core.image import FileImage, ImageSetList
+from cellprofiler_core.measurement import Measurements
+from cellprofiler_core.object import ObjectSet
 from cellprofiler_core.setting import ValidationError
+from cellprofiler_core.workspace import Workspace
 from cellprofiler_runs import (
     load_modules,
     module,
@@ -26,7 +30,7 @@ from cellprofiler_runs import (
 )  # before the others: no window
 from pyarrow import parquet
 
-from cellprofiler_plugin import recipes
+from cellprofiler_plugin import pixels, recipes
 from cellprofiler_plugin.forecast import SECONDS_PER_TILE, describe_run
 from stratonet import StratoNet
 from stratonet.crops import crop_square
@@ -180,7 +184,7 @@ def test_the_features_are_those_of_the_network(kind, number, measured, planes):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda n: "-".join(WAYS[n]))
 def test_the_features_are_those_of_scikit_learn(number, measured, planes, limits_file):
-    pytest.importorskip("pandas", reason="The transformer needs pandas")
+    pandas = pytest.importorskip("pandas", reason="The transformer needs pandas")
     from stratonet_sklearn import StratoFeatureTransformer as transformer
 
     if "grey_range" not in inspect.signature(transformer).parameters:
@@ -191,10 +195,10 @@ def test_the_features_are_those_of_scikit_learn(number, measured, planes, limits
         # The transformer takes the images of one plate.
         limits = choose_limits(grey_range, plane["plate"]) or "plane"
         made = transformer(taps=TAPS, recipe=recipe, grey_range=limits)
-        images = np.empty((1, 2), object)
-        for column, name in enumerate(CHANNELS):
-            images[0, column] = plane[name]
-        expected = made.fit_transform(images)[0]
+        files = {
+            name: [str(measured.parent / f"s{row}_{name}.tif")] for name in CHANNELS
+        }
+        expected = np.asarray(made.fit_transform(pandas.DataFrame(files)))[0]
         received = select_features(table, load(recipe, grey_range))[row]
         np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5)
 
@@ -226,6 +230,25 @@ def test_units_are_those_of_the_file(rescale, tmp_path):
     inverted = (4095 if rescale else 65535) - plane.astype(float)
     expected = net.features([plane, inverted]).ravel()
     np.testing.assert_allclose(received[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("largest, unit", [(1000.0, 1000), (True, 1), (False, 1)])
+def test_units_of_a_range_that_the_user_has_given(largest, unit, tmp_path):
+    """NamesAndTypes may divide by any number; floating point files stay as they are."""
+    plane = np.random.default_rng(2).random((20, 30), np.float32)
+    np.save(tmp_path / "i.npy", plane)
+    image_sets = ImageSetList()
+    image_set = image_sets.get_image_set(0)
+    image_set.providers.append(
+        FileImage("DNA", str(tmp_path), "i.npy", rescale=largest)
+    )
+    workspace = Workspace(
+        pipeline_of(), None, image_set, ObjectSet(), Measurements(), image_sets
+    )
+    loaded = image_set.get_image("DNA").pixel_data
+    np.testing.assert_allclose(loaded, plane / unit, rtol=1e-6)
+    received = pixels.get_plane(workspace, "DNA").pixels
+    np.testing.assert_allclose(received, plane, rtol=1e-6)
 
 
 @pytest.mark.slow
