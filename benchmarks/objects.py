@@ -37,11 +37,10 @@ from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
 from cellprofiler_core.workspace import Workspace
 
-from cellprofiler_plugin import headless, settings
+from cellprofiler_plugin import headless, output, settings
 from stratonet.crops import compute_centers, crop_square
 from stratonet.files.images import read_plane
 from stratonet.network import StratoNet
-from stratonet.preprocessing import to_grey
 from stratonet.tables.columns import FEATURE_SET
 from stratonet_sklearn import fit_projection
 
@@ -126,7 +125,7 @@ def main():
     folder = parser.parse_args().folder
     preferences.set_plugin_directory(str(headless.PLUGINS), globally=False)
     fill_modules()
-    net = StratoNet.load()
+    net = StratoNet.load(crop=SIZE)
     with tempfile.TemporaryDirectory() as scratch:
         preferences.set_default_output_directory(scratch)
         scratch = Path(scratch)
@@ -160,10 +159,10 @@ def time_module(name, workspace, net, ways, turns):
     ready = cut_crops(workspace)
     count = len(ready)
     ready = ready[:: max(1, count // MOST_CROPS)]
-    scaled = [to_grey(pixels, net.card) for pixels in ready]
+    scaled = [net.prepare(pixels) for pixels in ready]
     alone = {
         "network alone, crops ready": lambda: list(net.stream(ready)),
-        "network alone, crops scaled": lambda: list(net.stream(scaled, prepared=True)),
+        "network alone, crops scaled": lambda: list(net.stream(scaled)),
     }
     seconds = {way: [] for way in ways}
     for _, way in product(range(turns), ways):
@@ -231,7 +230,7 @@ def time_writing(net, scratch, count=5000, turns=3):
 
 
 def write_features(module, workspace, features):
-    module.record_features(workspace, "Cells", features)
+    output.record_features(module, workspace, "Cells", features)
     module.post_run(workspace)
 
 

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from cellprofiler.gui.figure import Figure
     from matplotlib.axes import Axes
 
-    from cellprofiler_plugin.pictures import ObjectPictures, Pictures, PlanePicture
-    from stratonet.recipe import FeatureBlock
+    from cellprofiler_plugin.pictures import (
+        ObjectPictures,
+        Pictures,
+        PlanePicture,
+        Strips,
+    )
 
 # Image sets that a window remembers.
 REMEMBERED = 200
@@ -34,12 +38,12 @@ TILE = 0.95
 
 
 @dataclass(frozen=True)
-class Strips:
+class Dots:
     """Dots of a chart: how unlike the others each image set or object is.
 
     Attributes
     ----------
-    unlikeness : numpy.ndarray (n, images, blocks)
+    unlikeness : numpy.ndarray (n, images, taps)
     numbers : sequence of int
         Of the image sets or objects, as the user knows them.
     typical, odd : sequence of int
@@ -59,7 +63,7 @@ class Strips:
 def draw_pictures(
     window: Figure,
     shown: Pictures,
-    blocks: Sequence[FeatureBlock],
+    strips: Strips,
     run: Any,
     number: int,
 ) -> None:
@@ -74,8 +78,8 @@ def draw_pictures(
         Remembers the image sets of this run, for as long as it is open.
     shown : dict
         From `make_pictures`.
-    blocks : sequence of stratonet.recipe.FeatureBlock
-        In the order of their features.
+    strips : mapping of str to sequence of slice
+        Of the features of images, from `pictures.list_strips`; each tap gets a strip.
     run : object
         What image sets need to share to be compared.
     number : int
@@ -92,12 +96,12 @@ def draw_pictures(
         history = _remember_image_set(window, run, number, shown["features"])
         for column in range(len(images)):
             chart = window.subplot(column, row)
-            _draw_image_sets(chart, history, number, column, blocks)
+            _draw_image_sets(chart, history, number, column, strips)
         row += 1
     for pictures in objects:
         for column in range(len(images)):
             _draw_squares(window.subplot(column, 0), pictures, shown["size"])
-            _draw_objects(window.subplot(column, row), pictures, column, blocks)
+            _draw_objects(window.subplot(column, row), pictures, column, list(strips))
             _draw_tiles(window.subplot(column, row + 1), pictures, column)
         row += 2
 
@@ -124,9 +128,13 @@ def _draw_plane(axes: Axes, plane: PlanePicture, columns: int) -> None:
     if plane["grey"] is None:
         axes.text(0.5, 0.5, "no pixel to measure", ha="center", va="center", fontsize=8)
         return
-    # The network sees a square; drawn in the shape of the image it is recognised.
+    # A whole image is a square to the network; in its own shape it is recognised.
     height, width = plane["shape"][:2]
     _draw_grey(axes, plane["grey"], (-0.5, width - 0.5, height - 0.5, -0.5))
+    for left, top, across, down in plane["tiles"]:
+        _draw_frame(axes, left - 0.5, top - 0.5, (across, down), CENTER, 0.5)
+    # Frames are not to make the picture smaller.
+    axes.autoscale(False)
 
 
 def _draw_grey(
@@ -140,15 +148,15 @@ def _draw_image_sets(
     history: Mapping[int, np.ndarray],
     number: int,
     column: int,
-    blocks: Sequence[FeatureBlock],
+    strips: Strips,
 ) -> None:
     chart.set_title(f"image set {number}", fontsize=8, color=ODD)
     if len(history) > 1:
         numbers = list(history)
         features = np.stack(list(history.values()))
-        unlikeness = compute_image_unlikeness(features, blocks)
-        strips = Strips(unlikeness, numbers, [], [numbers.index(number)])
-        _draw_strips(chart, strips, column, blocks)
+        unlikeness = compute_image_unlikeness(features, strips)
+        dots = Dots(unlikeness, numbers, [], [numbers.index(number)])
+        _draw_strips(chart, dots, column, list(strips))
         return
     chart.set_axis_off()
     if column == 0:
@@ -166,60 +174,67 @@ def _draw_squares(axes: Axes, pictures: ObjectPictures, size: int) -> None:
         for row in rows:
             # The same pixels as stratonet.crops.crop_square; edges lie between pixels.
             top, left = np.round(centers[row]) - size // 2 - 0.5
-            _draw_frame(axes, left, top, size, color)
+            _draw_frame(axes, left, top, (size, size), color)
     # Squares that reach over the border must not make the picture smaller.
     axes.autoscale(False)
 
 
-def _draw_frame(axes: Axes, left: float, top: float, side: float, color: str) -> None:
-    across, down = side * np.array([[0, 1, 1, 0, 0], [0, 0, 1, 1, 0]])
-    axes.plot(left + across, top + down, color=color, linewidth=1.2)
+def _draw_frame(
+    axes: Axes,
+    left: float,
+    top: float,
+    size: tuple[float, float],
+    color: str,
+    linewidth: float = 1.2,
+) -> None:
+    width, height = size
+    across = left + width * np.array([0, 1, 1, 0, 0])
+    down = top + height * np.array([0, 0, 1, 1, 0])
+    axes.plot(across, down, color=color, linewidth=linewidth)
 
 
 def _draw_objects(
-    chart: Axes, pictures: ObjectPictures, column: int, blocks: Sequence[FeatureBlock]
+    chart: Axes, pictures: ObjectPictures, column: int, taps: Sequence[str]
 ) -> None:
     unlikeness = pictures["unlikeness"]
     count = len(unlikeness)
     chart.set_title(f"{count:,} {pictures['name']}", fontsize=8)
     numbers = range(1, count + 1)
-    strips = Strips(unlikeness, numbers, pictures["typical"], pictures["odd"])
-    _draw_strips(chart, strips, column, blocks)
+    dots = Dots(unlikeness, numbers, pictures["typical"], pictures["odd"])
+    _draw_strips(chart, dots, column, taps)
 
 
-def _draw_strips(
-    chart: Axes, strips: Strips, column: int, blocks: Sequence[FeatureBlock]
-) -> None:
+def _draw_strips(chart: Axes, dots: Dots, column: int, taps: Sequence[str]) -> None:
     """Draw a strip of dots for each tap, in the order of the numbers."""
-    values = strips.unlikeness[:, column]
+    values = dots.unlikeness[:, column]
     # Strips of neighbouring taps do not touch: 0.24 of the distance stays free.
     offsets = np.linspace(-0.38, 0.38, len(values))
     if len(values) == 1:
         offsets = np.zeros(1)
-    for tap in range(len(blocks)):
-        _draw_strip(chart, strips, tap + offsets, values[:, tap])
-    chart.set_xlim(-0.5, len(blocks) - 0.5)
+    for tap in range(len(taps)):
+        _draw_strip(chart, dots, tap + offsets, values[:, tap])
+    chart.set_xlim(-0.5, len(taps) - 0.5)
     # All columns have the same scale, so that channels can be compared.
     # Room for the number above the highest dot. At least 0.1, or noise would fill the
     # chart where all are alike.
-    chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(strips.unlikeness, initial=0)))
-    _label_taps(chart, blocks, columns=strips.unlikeness.shape[1])
+    chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(dots.unlikeness, initial=0)))
+    _label_taps(chart, taps, columns=dots.unlikeness.shape[1])
     chart.tick_params(labelsize=7, labelleft=column == 0, pad=1)
     if column == 0:
         chart.set_ylabel("unlike the median", fontsize=8)
 
 
-def _draw_strip(chart: Axes, strips: Strips, x: np.ndarray, y: np.ndarray) -> None:
+def _draw_strip(chart: Axes, dots: Dots, x: np.ndarray, y: np.ndarray) -> None:
     """Draw the dots of one tap: all, the marked ones, and the number of the highest."""
     chart.plot(x, y, "o", color=OTHERS, markersize=3, markeredgewidth=0)
-    for rows, color, mark in strips.list_marked():
+    for rows, color, mark in dots.list_marked():
         chart.plot(
             x[rows], y[rows], mark, color=color, markersize=4, markeredgecolor="k"
         )
     if np.isfinite(y).any():
         highest = np.nanargmax(y)
         chart.annotate(
-            strips.numbers[highest],
+            dots.numbers[highest],
             (x[highest], y[highest]),
             xytext=(0, 3),
             textcoords="offset points",
@@ -228,13 +243,12 @@ def _draw_strip(chart: Axes, strips: Strips, x: np.ndarray, y: np.ndarray) -> No
         )
 
 
-def _label_taps(chart: Axes, blocks: Sequence[FeatureBlock], columns: int) -> None:
-    chart.set_xticks(range(len(blocks)))
-    labels = [block.label for block in blocks]
-    if len(blocks) * columns > MOST_LEVEL_LABELS:
-        chart.set_xticklabels(labels, rotation=30, ha="right")
+def _label_taps(chart: Axes, taps: Sequence[str], columns: int) -> None:
+    chart.set_xticks(range(len(taps)))
+    if len(taps) * columns > MOST_LEVEL_LABELS:
+        chart.set_xticklabels(taps, rotation=30, ha="right")
     else:
-        chart.set_xticklabels(labels)
+        chart.set_xticklabels(taps)
 
 
 def _draw_tiles(axes: Axes, pictures: ObjectPictures, column: int) -> None:
@@ -262,7 +276,7 @@ def _draw_tile_row(
     for across, (row, grey) in enumerate(zip(rows, crops)):
         if grey is not None:
             _draw_grey(axes, grey, (across, across + TILE, down + TILE, down))
-        _draw_frame(axes, across, down, TILE, color)
+        _draw_frame(axes, across, down, (TILE, TILE), color)
         axes.text(
             across + 0.03,
             down + 0.03,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 
-from stratonet.naming import PREFIX, metadata_columns
+from stratonet.naming import METADATA, PREFIX, metadata_columns
 from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
     from stratonet.projection import Projection
 
-ID_TYPE = "varchar(128)"
+# Several ids, each as long as its recipe.
+ID_TYPE = "varchar(1000)"
+# The plate of an image set.
+PLATE = f"{METADATA}Plate"
 # Measurements of the experiment, as CellProfiler declares them: which network, and
 # which projection, has measured.
 FEATURE_SET = (EXPERIMENT, f"{PREFIX}_FeatureSet", ID_TYPE)
@@ -95,7 +98,11 @@ def add_ids(workspace: Workspace) -> None:
         for module in workspace.pipeline.modules()
         if module.module_name == "MeasureStratoFeatures"
     ]
-    networks = {module.load_network().feature_set_id for module in modules}
+    networks = {
+        module.load_network(name).feature_set_id
+        for module in modules
+        for name in module.get_object_names()
+    }
     projections = {
         module.load_projection().id for module in modules if module.reduce.value
     }
@@ -103,6 +110,35 @@ def add_ids(workspace: Workspace) -> None:
         if ids:
             text = ", ".join(sorted(ids))
             workspace.measurements.add_experiment_measurement(feature, text)
+
+
+def read_plate(measurements: Measurements) -> str | None:
+    """Read the plate of the image set; None where it has none.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the image set.
+    """
+    if not measurements.has_feature(IMAGE, PLATE):
+        return None
+    # CellProfiler makes numbers of names that look like some.
+    return str(measurements.get_current_image_measurement(PLATE))
+
+
+def list_plates(measurements: Measurements) -> Sequence[str | None]:
+    """List the plates of all image sets, each once; None where they have none.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the run.
+    """
+    if not measurements.has_feature(IMAGE, PLATE):
+        return [None]
+    numbers = measurements.get_image_numbers()
+    values = measurements.get_measurement(IMAGE, PLATE, numbers)
+    return sorted({str(value) for value in values})
 
 
 def read_row_keys(

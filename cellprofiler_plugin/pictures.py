@@ -1,8 +1,10 @@
 """What the figure of MeasureStratoFeatures shows of an image set.
 
 How unlike the others an image set or object is: 1 - the Pearson correlation of its
-features at one tap with their median over all. `make_pictures` runs where images are
-measured, in a worker; `figure.draw_pictures` runs in the process of the window.
+features at one tap with their median over all; where the tap gives several blocks of
+features (views, mean and standard deviation), the average over them. `make_pictures`
+runs where images are measured, in a worker; `figure.draw_pictures` runs in the process
+of the window.
 """
 
 from __future__ import annotations
@@ -11,15 +13,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+from cellprofiler_core.constants.measurement import IMAGE
 
 from stratonet.crops import blank_outside
-from stratonet.preprocessing import to_grey
+from stratonet.views import Tiles, View, resize_image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cellprofiler_plugin.pixels import MaskedPlane, Regions
     from stratonet import StratoNet
-    from stratonet.card import Card
-    from stratonet.recipe import FeatureBlock
+    from stratonet.recipe import Limits, Recipe
+    from stratonet.tap import Tap
+
+# For each tap, by its label: where its blocks stand in a row of features.
+Strips = Mapping[str, Sequence[slice]]
 
 # Sides of what is sent to the window, in pixels.
 PLANE_SIDE, CROP_SIDE = 224, 96
@@ -28,11 +36,15 @@ EXAMPLES = 3
 
 
 class PlanePicture(TypedDict):
-    """A plane as the network sees it; ``grey`` is None without a pixel to measure."""
+    """A plane as the network sees it; ``grey`` is None without a pixel to measure.
+
+    ``tiles`` are those it is cut into: left, top, width and height, in pixels.
+    """
 
     name: str
     shape: Sequence[int]
     grey: np.ndarray | None
+    tiles: Sequence[Sequence[float]]
 
 
 class ObjectPictures(TypedDict):
@@ -59,40 +71,71 @@ class Pictures(TypedDict):
     objects: Sequence[ObjectPictures]
 
 
-def compute_unlikeness(
-    features: np.ndarray, blocks: Sequence[FeatureBlock]
-) -> np.ndarray:
+def list_strips(recipe: Recipe, taps: Iterable[Tap]) -> dict[str, list[slice]]:
+    """List where the features of each tap stand in a row.
+
+    Parameters
+    ----------
+    recipe : stratonet.recipe.Recipe
+        How a plane becomes features.
+    taps : iterable of stratonet.tap.Tap
+        That are measured.
+
+    Returns
+    -------
+    dict of str to list of slice
+        By label of the tap: one for each view and statistic.
+
+    Examples
+    --------
+    >>> from stratonet import Recipe, Tap
+    >>> taps = [Tap("conv3", 2, "low"), Tap("conv4", 3, "high")]
+    >>> list_strips(Recipe.parse("whole224/mean+sd"), taps)["High"]
+    [slice(4, 7, None), slice(7, 10, None)]
+    """
+    taps, places, start = list(taps), {}, 0
+    for block in recipe.list_blocks(taps):
+        places[block.label] = slice(start, start + block.width)
+        start += block.width
+    return {
+        tap.label: [places[block.label] for block in recipe.list_blocks([tap])]
+        for tap in taps
+    }
+
+
+def compute_unlikeness(features: np.ndarray, strips: Strips) -> np.ndarray:
     """Compute how unlike the median each row is, tap by tap.
 
     Parameters
     ----------
-    features : numpy.ndarray (n, width of the taps)
+    features : numpy.ndarray (n, width)
         A row per image set or object.
-    blocks : sequence of stratonet.recipe.FeatureBlock
-        In the order of their features.
+    strips : mapping of str to sequence of slice
+        From `list_strips`.
 
     Returns
     -------
-    numpy.ndarray (n, blocks), float
+    numpy.ndarray (n, taps), float
         0 where the features go up and down with the median; NaN for rows of NaN.
 
     Examples
     --------
-    >>> from stratonet import Tap
     >>> rows = np.array([[0, 1, 2], [0, 1, 2], [0, 10, 20], [2, 1, 0]])
-    >>> compute_unlikeness(rows, [Tap("layer", width=3)]).ravel().round(6).tolist()
+    >>> compute_unlikeness(rows, {"Low": [slice(0, 3)]}).ravel().round(6).tolist()
     [0.0, 0.0, 0.0, 2.0]
     """
-    edges = np.cumsum([block.width for block in blocks])[:-1]
-    unlikeness = np.full((len(features), len(blocks)), np.nan)
+    unlikeness = np.full((len(features), len(strips)), np.nan)
     # Rows without a pixel to measure are all NaN, and would make the median NaN.
     measured = np.isfinite(features).all(axis=1)
     if not measured.any():
         return unlikeness
-    by_tap = np.split(features[measured].astype(float), edges, axis=1)
-    for column, values in enumerate(by_tap):
-        median = np.median(values, axis=0)
-        unlikeness[measured, column] = 1 - _correlate_rows(values, median)
+    rows = features[measured].astype(float)
+    for column, places in enumerate(strips.values()):
+        of_blocks = [
+            1 - _correlate_rows(rows[:, place], np.median(rows[:, place], axis=0))
+            for place in places
+        ]
+        unlikeness[measured, column] = np.mean(of_blocks, axis=0)
     return unlikeness
 
 
@@ -106,74 +149,130 @@ def _correlate_rows(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
     return values[1:] @ values[0]
 
 
-def compute_image_unlikeness(
-    features: np.ndarray, blocks: Sequence[FeatureBlock]
-) -> np.ndarray:
+def compute_image_unlikeness(features: np.ndarray, strips: Strips) -> np.ndarray:
     """Compute how unlike the median each row is, by image and tap.
 
     Parameters
     ----------
-    features : numpy.ndarray (n, images, width of the taps)
+    features : numpy.ndarray (n, images, width)
         A row per image set or object.
-    blocks : sequence of stratonet.recipe.FeatureBlock
-        In the order of their features.
+    strips : mapping of str to sequence of slice
+        From `list_strips`.
 
     Returns
     -------
-    numpy.ndarray (n, images, blocks), float
+    numpy.ndarray (n, images, taps), float
     """
     by_image = np.moveaxis(features, 1, 0)
-    return np.stack([compute_unlikeness(rows, blocks) for rows in by_image], axis=1)
+    return np.stack([compute_unlikeness(rows, strips) for rows in by_image], axis=1)
 
 
 def make_pictures(
-    net: StratoNet,
     planes: Mapping[str, MaskedPlane],
     size: int,
-    measured: Sequence[tuple[Regions, np.ndarray]],
+    measured: Sequence[tuple[StratoNet, Regions, np.ndarray]],
+    limits: Limits,
 ) -> Pictures:
     """Make what `draw_pictures` needs.
 
     Parameters
     ----------
-    net : stratonet.StratoNet
-        Which has measured.
     planes : mapping of str to MaskedPlane
         Pixels and mask of each image.
     size : int
         Side of the crops of objects, in pixels.
-    measured : sequence of (Regions, numpy.ndarray)
-        The whole image, objects or both, with their features (n, images x width).
+    measured : sequence of (StratoNet, Regions, numpy.ndarray)
+        The whole image, objects or both: what has measured them, and their features (n,
+        images x width).
+    limits : mapping of str to (float, float)
+        Of grey values, by image; see `pixels.measure_regions`.
 
     Returns
     -------
     dict
     """
     shown: Pictures = {"planes": [], "size": size, "features": None, "objects": []}
+    # Where whole images are measured, they come first.
+    net, regions, _ = measured[0]
     shown["planes"] = [
-        {
-            "name": name,
-            "shape": pixels.shape,
-            "grey": _make_thumbnail(blank_outside(pixels, mask), PLANE_SIDE, net.card),
-        }
-        for name, (pixels, mask) in planes.items()
+        _make_plane_picture(net, name, plane, limits, regions.name == IMAGE)
+        for name, plane in planes.items()
     ]
     objects = []
-    for regions, flat in measured:
+    for net, regions, flat in measured:
         features = flat.reshape(len(flat), len(planes), net.width)
-        if regions.name == "Image":
+        if regions.name == IMAGE:
             shown["features"] = features[0]
         else:
-            unlikeness = compute_image_unlikeness(features, net.blocks)
+            strips = list_strips(net.recipe, net.taps)
+            unlikeness = compute_image_unlikeness(features, strips)
             objects.append(
-                _make_object_pictures(net.card, list(planes), regions, unlikeness)
+                _make_object_pictures(net, list(planes), regions, unlikeness, limits)
             )
     shown["objects"] = objects
     return shown
 
 
+def _make_plane_picture(
+    net: StratoNet, name: str, plane: MaskedPlane, limits: Limits, in_tiles: bool
+) -> PlanePicture:
+    pixels = blank_outside(plane.pixels, plane.mask)
+    # Of two views the last one shows more: the tiles.
+    view = net.recipe.views[-1]
+    tiles = []
+    if in_tiles and isinstance(view, Tiles):
+        tiles = list_tiles(view, plane.pixels.shape, fixed=not net.card.any_size)
+    return {
+        "name": name,
+        "shape": plane.pixels.shape,
+        "grey": _make_thumbnail(net, pixels, PLANE_SIDE, limits.get(name)),
+        "tiles": tiles,
+    }
+
+
+def list_tiles(view: View, shape: tuple[int, int], fixed: bool) -> list[list[float]]:
+    """List the tiles that a plane is cut into.
+
+    Parameters
+    ----------
+    view : stratonet.views.View
+        Which cuts.
+    shape : (int, int)
+        Height and width of the plane, in pixels.
+    fixed : bool
+        The network takes squares of one side only.
+
+    Returns
+    -------
+    list of [float, float, float, float]
+        Left, top, width and height of each, in pixels of the plane.
+
+    Examples
+    --------
+    >>> list_tiles(Tiles(224), (200, 300), fixed=False)
+    [[0.0, 0.0, 224.0, 200.0], [76.0, 0.0, 224.0, 200.0]]
+    """
+    height, width = view.choose_shape(shape, fixed)
+    rows = np.broadcast_to(np.arange(height)[:, None], (height, width))
+    columns = np.broadcast_to(np.arange(width), (height, width))
+    down, across = shape[0] / height, shape[1] / width
+    return [
+        [
+            float(across * left[0, 0]),
+            float(down * top[0, 0]),
+            across * left.shape[1],
+            down * left.shape[0],
+        ]
+        for top, left in zip(view.cut(rows), view.cut(columns))
+    ]
+
+
 def _make_object_pictures(
-    card: Card, names: Sequence[str], regions: Regions, unlikeness: np.ndarray
+    net: StratoNet,
+    names: Sequence[str],
+    regions: Regions,
+    unlikeness: np.ndarray,
+    limits: Limits,
 ) -> ObjectPictures:
     # One number per object, over all images and taps.
     score = unlikeness.mean(axis=(1, 2))
@@ -185,7 +284,9 @@ def _make_object_pictures(
     crops = []
     for name in names:
         rows = [regions.crop(name, row) for row in (*typical, *odd)]
-        crops.append([_make_thumbnail(pixels, CROP_SIDE, card) for pixels in rows])
+        crops.append(
+            [_make_thumbnail(net, row, CROP_SIDE, limits.get(name)) for row in rows]
+        )
     return {
         "name": regions.name,
         "unlikeness": unlikeness,
@@ -197,10 +298,18 @@ def _make_object_pictures(
 
 
 def _make_thumbnail(
-    pixels: np.ndarray | None, side: int, card: Card
+    net: StratoNet,
+    pixels: np.ndarray | None,
+    side: int,
+    limits: tuple[float, float] | None,
 ) -> np.ndarray | None:
-    """What the network sees of pixels, (side, side), uint8."""
+    """What the network sees of pixels, (side, side) or less, uint8."""
+    from PIL import Image
+
     if pixels is None:
         return None
+    grey = net.prepare(pixels, limits).greys[-1]
+    height, width = (min(length, side) for length in grey.shape)
+    small = resize_image(Image.fromarray(grey), (height, width), net.card.resize)
     # One byte per pixel: all of this is sent from a worker to the window.
-    return np.round(to_grey(pixels, card, (side, side)) * 255).astype(np.uint8)
+    return np.round(np.clip(small, 0, 1) * 255).astype(np.uint8)

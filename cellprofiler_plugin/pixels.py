@@ -13,20 +13,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from cellprofiler_core.constants.measurement import IMAGE
+from cellprofiler_core.image import FileImage
 
 from stratonet.crops import blank_outside, compute_centers, crop_square
 from stratonet.preprocessing import check_plane
 
 if TYPE_CHECKING:
+    from cellprofiler_core.image import Image
     from cellprofiler_core.object import Objects
     from cellprofiler_core.workspace import Workspace
 
     from stratonet import StratoNet
+    from stratonet.recipe import Limits
 
 NO_STACKS = (
     'Set "Process as 3D?" in NamesAndTypes to No. MakeProjection can turn a stack into'
     " one plane."
 )
+# What CellProfiler divides integers of 8, 16 and 32 bits by, so that they are 0 to 1.
+LARGEST_VALUES = (255, 65535, 2**32)
 # In label images of neighbours: a pixel of another object, in whichever layer.
 NEIGHBOR = -1
 
@@ -37,6 +42,7 @@ class MaskedPlane(NamedTuple):
     Attributes
     ----------
     pixels : numpy.ndarray (height, width)
+        In the units of the file.
     mask : numpy.ndarray (height, width), bool
     """
 
@@ -108,7 +114,38 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
         pixels = check_plane(image.pixel_data)
     except (TypeError, ValueError) as error:
         raise RuntimeError(f"{title}: {error}") from error
+    factor = _find_scale(workspace, image)
+    if factor != 1:
+        pixels = pixels * np.float32(factor)
     return MaskedPlane(pixels, image.mask)
+
+
+def _find_scale(workspace: Workspace, image: Image) -> float:
+    """What CellProfiler has divided the grey values of the file by.
+
+    An image that a module has made has the scale of the one that it was made from. One
+    without a scale is in CellProfiler's own units.
+    """
+    if image.scale is None:
+        return 1.0
+    for provider in workspace.image_set.providers:
+        is_source = isinstance(provider, FileImage) and (
+            provider.get_filename() == image.file_name
+        )
+        # By a number that the user has given.
+        if is_source and isinstance(provider.rescale, float):
+            return provider.rescale
+        # By the data type, whatever the file says of its largest value.
+        if is_source and not provider.rescale:
+            return _find_largest_value(image.scale)
+    return float(image.scale)
+
+
+def _find_largest_value(scale: float) -> float:
+    # Files of floating point numbers have scale 1, and stay as they are.
+    if scale <= 1:
+        return float(scale)
+    return float(min(value for value in LARGEST_VALUES if value >= scale))
 
 
 def _describe_image(workspace: Workspace, name: str) -> str:
@@ -236,7 +273,7 @@ def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
 
 
 def measure_regions(
-    net: StratoNet, names: Sequence[str], regions: Regions
+    net: StratoNet, names: Sequence[str], regions: Regions, limits: Limits
 ) -> np.ndarray:
     """Measure each region in each image.
 
@@ -248,6 +285,8 @@ def measure_regions(
         Of the images.
     regions : Regions
         The whole image, or the squares around objects.
+    limits : mapping of str to (float, float)
+        Of the grey values of each image; none where each region is scaled by itself.
 
     Returns
     -------
@@ -261,7 +300,7 @@ def measure_regions(
 
     # The network draws crops as it needs them: those of 5,000 objects would not all
     # fit into memory.
-    def crop_regions() -> Iterator[np.ndarray]:
+    def crop_regions() -> Iterator[tuple[str, np.ndarray]]:
         for number in range(len(regions)):
             for column, name in enumerate(names):
                 pixels = regions.crop(name, number)
@@ -269,9 +308,14 @@ def measure_regions(
                     _warn_of_nan(regions.name, number, name)
                 else:
                     measured.append((number, column))
-                    yield pixels
+                    yield name, pixels
 
-    for index, values in enumerate(net.stream(crop_regions())):
+    rows = net.stream(
+        crop_regions(),
+        read=lambda named: named[1],
+        choose_limits=lambda named: limits.get(named[0]),
+    )
+    for index, values in enumerate(rows):
         features[measured[index]] = values
     return features.reshape(len(regions), len(names) * net.width)
 

@@ -32,6 +32,7 @@ from cellprofiler_core.setting.text import Directory
 from cellprofiler_core.workspace import Workspace
 
 from cellprofiler_plugin.batch_plan import RunPlan
+from cellprofiler_plugin.measurements import list_plates
 from stratonet import __version__
 from stratonet.naming import METADATA, PREFIX
 
@@ -258,6 +259,12 @@ class PlanningPipeline(Pipeline):
         for module in self.modules():
             values = [setting.value for setting in module.settings()]
             yield [module.module_name, values]
+            if module.module_name == "MeasureStratoFeatures":
+                # The file of grey ranges may change under its name.
+                yield [
+                    [plate, module.choose_limits(plate)]
+                    for plate in list_plates(measurements)
+                ]
         # Ids of weights and projections, whose files may change under their names.
         for feature in sorted(measurements.get_feature_names(EXPERIMENT)):
             if feature.startswith(PREFIX):

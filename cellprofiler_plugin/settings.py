@@ -24,6 +24,7 @@ from cellprofiler_core.setting.subscriber import (
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
 from stratonet.naming import PREFIX
+from stratonet.tap import INTENSITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ SMALLEST_CROP, LARGEST_CROP = 8, 4096
 Names = TypeVar("Names", bound="Sequence[Any]")
 
 
-def read_or_empty(read: Callable[[], Names]) -> Names | list[Any]:
+def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[Any]:
     """Call ``read``, and return nothing where a file that it needs is missing.
 
     CellProfiler asks for choices and columns whenever it redraws, also while the path
@@ -53,7 +54,9 @@ def read_or_empty(read: Callable[[], Names]) -> Names | list[Any]:
     Parameters
     ----------
     read : callable
-        Takes nothing and returns a list.
+        Returns a list.
+    *arguments : object
+        What ``read`` takes.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def read_or_empty(read: Callable[[], Names]) -> Names | list[Any]:
     []
     """
     try:
-        return read()
+        return read(*arguments)
     except (OSError, ValueError):
         return []
 
@@ -108,7 +111,7 @@ class TapChoice(MultiChoice):
         """
         taps = read_or_empty(lambda: self.module.get_card().taps)
         names = [tap.alias or tap.layer for tap in taps]
-        return names or list(self.get_selections())
+        return [*names, INTENSITY] if names else list(self.get_selections())
 
 
 def make_image_list() -> ImageListSubscriber:
@@ -187,7 +190,8 @@ How deep in the network features are taken. *low* (512 features per image) sees 
 and textures, *medium* (1,024) parts of cells, *high* (1,024) whole cells and their
 arrangement. *low* alone is also the fastest. If in doubt, select all three. The list
 has every block of the network, from shallow to deep; hold Ctrl (Command on a Mac) to
-select several.""",
+select several. *intensity* is no tap of the network, but the brightness of the image in
+the units of its file (10 numbers): choose it where brightness matters.""",
     )
 
 
@@ -212,9 +216,9 @@ def make_projection_path() -> Pathname:
         doc="""\
 *(Used only when features are reduced)* The file that ``stratonet project`` has fitted
 to a table of features, for example of a pilot run. It is valid for the network, the
-taps and the images (by name) that it was fitted to. Its id is written to the Parquet
-file and to the table of the experiment: only components of the same projection can be
-compared.""",
+taps, the recipe and the images (by name) that it was fitted to, and so for whole images
+or for objects: use a module for each. Its id is written to the Parquet file and to the
+table of the experiment: only components of the same projection can be compared.""",
     )
 
 
@@ -286,7 +290,12 @@ StratoNet in it.""",
 
 
 def make_column_count() -> HTMLText:
-    """Make the text that says how many columns the run will write."""
+    """Make the text that says how many columns the run will write, and its cost."""
     return HTMLText(
-        "Columns", "", doc="How many columns the run will write.", size=(12, 2)
+        "Columns",
+        "",
+        doc="""\
+How many columns the run will write; how long the network takes on one processor core;
+and whether it recommends another recipe than the one that is set.""",
+        size=(12, 5),
     )

@@ -15,14 +15,25 @@ from typing import TYPE_CHECKING
 from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 from cellprofiler_core.setting import ValidationError
 
+from cellprofiler_plugin.forecast import describe_recommendations
+from cellprofiler_plugin.measurements import list_plates
+from cellprofiler_plugin.pixels import NO_STACKS
+from cellprofiler_plugin.recipes import (
+    FROM_EXTRACT,
+    GIVEN_NUMBERS,
+    check_limits_file,
+    parse_limits,
+)
 from cellprofiler_plugin.settings import FROM_FILE, PARQUET, TABLES
 
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.setting import Setting
+    from cellprofiler_core.workspace import Workspace
 
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
+    from stratonet.recipe import Recipe
 
 # What one table of a database can hold.
 DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
@@ -70,11 +81,14 @@ def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
     ):
         module.get_card()
     _check_selections(module)
+    _check_limits(module)
+    with blame_setting(module.statistics):
+        recipes = [module.get_recipe(name) for name in module.get_object_names()]
     if module.reduce.value:
-        with blame_setting(module.projection):
-            module.load_projection()
+        _check_projection(module, recipes)
     with blame_setting(module.images):
-        module.make_column_names()
+        for name in module.get_object_names():
+            module.make_column_names(name)
     if module.writes_parquet:
         _check_parquet(module)
     for other in pipeline.modules():
@@ -85,8 +99,8 @@ def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
             check_clash(module, pipeline, other)
 
 
-def check_amount(module: MeasureStratoFeatures) -> None:
-    """Warn of more columns than CellProfiler's tables take in a reasonable time.
+def check_choices(module: MeasureStratoFeatures) -> None:
+    """Warn of old recipes, and of more columns than tables take in a reasonable time.
 
     Parameters
     ----------
@@ -98,13 +112,74 @@ def check_amount(module: MeasureStratoFeatures) -> None:
     cellprofiler_core.setting.ValidationError
         CellProfiler shows it as a warning, and runs the pipeline.
     """
-    count = len(module.make_column_names()) * len(module.get_object_names())
+    # CellProfiler shows one warning at a time.
+    for sentence in describe_recommendations(module):
+        setting = module.view if module.measures_images else module.square_view
+        raise ValidationError(sentence, setting)
+    names = [module.make_column_names(name) for name in module.get_object_names()]
+    count = sum(map(len, names))
     if module.writes_tables and count > SLOW_COLUMNS:
         raise ValidationError(
             f"{count:,} columns in CellProfiler's tables take seconds per image set."
             f' "{PARQUET}" is faster, and components are fewer.',
             module.output,
         )
+
+
+def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
+    """Refuse what can only be seen once the image sets are known.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are checked.
+    workspace : cellprofiler_core.workspace.Workspace
+        Of the run.
+
+    Raises
+    ------
+    RuntimeError
+        The pipeline loads its images as 3D stacks.
+    cellprofiler_core.setting.ValidationError
+        A setting cannot be run, or there is no grey range for a plate.
+    """
+    pipeline = workspace.pipeline
+    # CellProfiler stops too, but without a window it does not say why.
+    if pipeline.volumetric():
+        raise RuntimeError(
+            f"{module.module_name} measures 2D images, but the pipeline loads its"
+            f" images as 3D stacks. {NO_STACKS}"
+        )
+    # Without a window nobody has validated the settings yet.
+    if not pipeline.in_batch_mode():
+        for setting in module.visible_settings():
+            setting.test_valid(pipeline)
+        module.validate_module(pipeline)
+    with blame_setting(module.limits_file):
+        for plate in list_plates(workspace.measurements):
+            module.choose_limits(plate)
+
+
+def _check_limits(module: MeasureStratoFeatures) -> None:
+    images = module.images.value
+    if module.grey_range.value == FROM_EXTRACT:
+        # Which plates there are is not known before the run.
+        with blame_setting(module.limits_file):
+            check_limits_file(module.limits_file.value, images)
+    if module.grey_range.value == GIVEN_NUMBERS:
+        with blame_setting(module.limits):
+            parse_limits(module.limits.value, images)
+
+
+def _check_projection(module: MeasureStratoFeatures, recipes: list[Recipe]) -> None:
+    # Features of images and those of squares are never of one feature set.
+    if len(set(recipes)) > 1:
+        raise ValidationError(
+            "A projection fits either whole images or objects. Use a module for each.",
+            module.where,
+        )
+    with blame_setting(module.projection):
+        module.load_projection()
 
 
 def _check_selections(module: MeasureStratoFeatures) -> None:

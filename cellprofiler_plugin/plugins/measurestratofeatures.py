@@ -7,23 +7,31 @@ helpers are elsewhere, because CellProfiler takes every file here for a module.
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, IMAGE
 from cellprofiler_core.module import Module
 
-from cellprofiler_plugin import measurements, parquet, pixels, settings, validation
+from cellprofiler_plugin import (
+    measurements,
+    output,
+    pixels,
+    recipe_settings,
+    recipes,
+    settings,
+    validation,
+)
 from cellprofiler_plugin.figure import draw_pictures
+from cellprofiler_plugin.forecast import describe_run
 from cellprofiler_plugin.help import MODULE
-from cellprofiler_plugin.pictures import make_pictures
+from cellprofiler_plugin.pictures import list_strips, make_pictures
 from stratonet import StratoNet
 from stratonet.naming import PREFIX, block_names, component_names, make_names
 from stratonet.network import read_card, read_feature_set_id
 from stratonet.projection import Projection
-from stratonet.tables import columns
+from stratonet.recipe import OF_PLATE
 
 if TYPE_CHECKING:
     from cellprofiler.gui.figure import Figure
@@ -32,7 +40,7 @@ if TYPE_CHECKING:
     from cellprofiler_core.workspace import Workspace
 
     from stratonet.card import Card, Tap
-    from stratonet.recipe import Recipe
+    from stratonet.recipe import FeatureBlock, Limits, Recipe
 
 
 class MeasureStratoFeatures(Module):
@@ -43,7 +51,7 @@ class MeasureStratoFeatures(Module):
 
     module_name = "MeasureStratoFeatures"
     category = "Measurement"
-    variable_revision_number = 2
+    variable_revision_number = 3
 
     # Settings, in the order in which the window shows them
 
@@ -51,10 +59,16 @@ class MeasureStratoFeatures(Module):
         """Make all settings, with their defaults."""
         self.images = settings.make_image_list()
         self.where = settings.make_where_choice()
+        self.view = recipe_settings.make_view_choice()
         self.objects = settings.make_object_list()
         self.crop_size = settings.make_crop_size()
+        self.square_view = recipe_settings.make_square_view_choice()
         self.hide_neighbors = settings.make_hide_neighbors()
         self.taps = settings.make_tap_choice(self)
+        self.statistics = recipe_settings.make_statistics_choice()
+        self.grey_range = recipe_settings.make_grey_range_choice()
+        self.limits_file = recipe_settings.make_limits_path()
+        self.limits = recipe_settings.make_limits_text()
         self.reduce = settings.make_reduce()
         self.projection = settings.make_projection_path()
         self.width = settings.make_column_count()
@@ -83,16 +97,30 @@ class MeasureStratoFeatures(Module):
             self.weights,
             self.reduce,
             self.projection,
+            self.view,
+            self.square_view,
+            self.statistics,
+            self.grey_range,
+            self.limits_file,
+            self.limits,
         ]
 
     def visible_settings(self) -> list[Setting]:
-        """List what the window shows; the number of columns is counted anew."""
+        """List what the window shows; columns and costs are counted anew."""
         # CellProfiler calls this after every change of a setting.
-        self.width.content = self.describe_columns()
+        self.width.content = describe_run(self)
         visible = [self.images, self.where]
+        if self.measures_images:
+            visible.append(self.view)
         if self.measures_objects:
-            visible += [self.objects, self.crop_size, self.hide_neighbors]
-        visible += [self.taps, self.reduce]
+            visible += [self.objects, self.crop_size, self.square_view]
+            visible.append(self.hide_neighbors)
+        visible += [self.taps, self.statistics, self.grey_range]
+        if self.grey_range.value == recipes.FROM_EXTRACT:
+            visible.append(self.limits_file)
+        if self.grey_range.value == recipes.GIVEN_NUMBERS:
+            visible.append(self.limits)
+        visible.append(self.reduce)
         if self.reduce.value:
             visible.append(self.projection)
         visible += [self.width, self.output]
@@ -122,19 +150,15 @@ class MeasureStratoFeatures(Module):
         tuple of (list of str, int)
             The settings and the revision that they now have.
         """
-        # Revision 1 could not reduce features to components.
-        if variable_revision_number == 1:
-            setting_values = [*setting_values, "No", ""]
-            variable_revision_number = 2
-        return setting_values, variable_revision_number
+        return recipe_settings.upgrade(setting_values, variable_revision_number)
 
     def validate_module(self, pipeline: Pipeline) -> None:
         """Refuse settings that cannot be run, see `validation.check_settings`."""
         validation.check_settings(self, pipeline)
 
     def validate_module_warnings(self, pipeline: Pipeline) -> None:
-        """Warn of what takes long, see `validation.check_amount`."""
-        validation.check_amount(self)
+        """Warn of what is old or takes long, see `validation.check_choices`."""
+        validation.check_choices(self)
 
     def volumetric(self) -> bool:
         """Tell CellProfiler that stacks are not measured."""
@@ -176,9 +200,45 @@ class MeasureStratoFeatures(Module):
         """The selected taps, in the order of the network."""
         return self.get_card().choose_taps(self.taps.get_selections())
 
-    def get_recipe(self) -> Recipe:
-        """How planes become features."""
-        return self.get_card().choose_recipe()
+    def get_recipe(self, object_name: str) -> Recipe:
+        """How whole images (``Image``), or squares around objects, become features.
+
+        Raises
+        ------
+        OSError, ValueError
+            What is set cannot be measured by.
+        """
+        if object_name == IMAGE:
+            kinds, crop = recipes.look_up(recipes.VIEWS, self.view.value), None
+        else:
+            kinds = recipes.look_up(recipes.SQUARE_VIEWS, self.square_view.value)
+            crop = self.crop_size.value
+        pooling = recipes.look_up(recipes.STATISTICS, self.statistics.value)
+        recipe = recipes.build_recipe(self.get_card(), kinds, pooling, crop)
+        if self.grey_range.value == recipes.FROM_EXTRACT:
+            return replace(recipe, grey_range=OF_PLATE)
+        if self.grey_range.value == recipes.GIVEN_NUMBERS:
+            return recipe.with_limits(self.choose_limits(None))
+        return recipe
+
+    def choose_limits(self, plate: str | None) -> Limits:
+        """Limits of grey values by image; none where each is scaled by itself.
+
+        Raises
+        ------
+        OSError, ValueError
+            There are none for the plate or an image; the message says where.
+        """
+        images = self.images.value
+        if self.grey_range.value == recipes.FROM_EXTRACT:
+            return recipes.read_plate_limits(self.limits_file.value, plate, images)
+        if self.grey_range.value == recipes.GIVEN_NUMBERS:
+            return recipes.parse_limits(self.limits.value, images)
+        return {}
+
+    def list_blocks(self, object_name: str) -> tuple[FeatureBlock, ...]:
+        """What the features of an image, or of an object, consist of."""
+        return self.get_recipe(object_name).list_blocks(self.get_taps())
 
     def get_object_names(self) -> list[str]:
         """List what gets rows: ``Image``, the selected objects, or both."""
@@ -194,13 +254,14 @@ class MeasureStratoFeatures(Module):
         prefix = self.prefix.value
         return [f"{prefix}_{name}.parquet" for name in self.get_object_names()]
 
-    def load_network(self) -> StratoNet:
+    def load_network(self, object_name: str) -> StratoNet:
         """Open the network; once per process for the same settings."""
+        recipe, taps = self.get_recipe(object_name), self.taps.get_selections()
         # Not kept in the module, of which CellProfiler makes copies.
-        return StratoNet.load(self.get_weights(), self.taps.get_selections())
+        return StratoNet.load(self.get_weights(), taps, recipe=recipe, crop=recipe.crop)
 
     def load_projection(self) -> Projection:
-        """Load the projection, if it fits the network, the taps and the images.
+        """Load the projection, if it fits all that is measured.
 
         Raises
         ------
@@ -208,38 +269,27 @@ class MeasureStratoFeatures(Module):
             What is missing, or does not fit.
         """
         projection = Projection.load(self.projection.value)
-        feature_set_id = read_feature_set_id(self.get_weights())
-        blocks = self.get_recipe().list_blocks(self.get_taps())
-        projection.check(feature_set_id, blocks, self.images.value)
+        for name in self.get_object_names():
+            recipe = self.get_recipe(name)
+            feature_set = read_feature_set_id(self.get_weights(), recipe, recipe.crop)
+            projection.check(feature_set, self.list_blocks(name), self.images.value)
         return projection
 
     # The columns, as CellProfiler and its pickers name them:
     # category (StratoFeatures), measurement (High0012), image (DNA)
 
-    def make_measurement_names(self) -> list[str]:
+    def make_measurement_names(self, object_name: str) -> list[str]:
         """Names of the columns of one image, without category and image."""
         if self.reduce.value:
             return component_names(self.load_projection().width)
         names: list[str] = []
-        for block in self.get_recipe().list_blocks(self.get_taps()):
+        for block in self.list_blocks(object_name):
             names += block_names(block)
         return names
 
-    def make_column_names(self) -> list[str]:
+    def make_column_names(self, object_name: str) -> list[str]:
         """Full names of the columns: all of the first image, then all of the next."""
-        return make_names(self.make_measurement_names(), self.images.value)
-
-    def describe_columns(self) -> str:
-        """How many columns the run will write; or, while it cannot run, why."""
-        try:
-            count = len(self.images.value) * len(self.make_measurement_names())
-            content = "features"
-            if self.reduce.value:
-                content = f"components ({self.load_projection().id})"
-        except (OSError, ValueError) as error:
-            return str(error)
-        objects = ", ".join(self.get_object_names()) or "nothing yet"
-        return f"{count:,} {content} for each of: {objects}."
+        return make_names(self.make_measurement_names(object_name), self.images.value)
 
     def get_measurement_columns(self, pipeline: Pipeline) -> list[tuple[str, str, str]]:
         """Declare the columns: object name, feature and type of each."""
@@ -248,8 +298,8 @@ class MeasureStratoFeatures(Module):
             declared.append(measurements.PROJECTION)
         if not self.writes_tables:
             return declared
-        names = settings.read_or_empty(self.make_column_names)
         for object_name in self.get_object_names():
+            names = settings.read_or_empty(self.make_column_names, object_name)
             declared += [(object_name, name, COLTYPE_FLOAT) for name in names]
         return declared
 
@@ -265,7 +315,7 @@ class MeasureStratoFeatures(Module):
         """Declare the measurements of a category, without the image's name."""
         if category not in self.get_categories(pipeline, object_name):
             return []
-        return settings.read_or_empty(self.make_measurement_names)
+        return settings.read_or_empty(self.make_measurement_names, object_name)
 
     def get_measurement_images(
         self, pipeline: Pipeline, object_name: str, category: str, measurement: str
@@ -287,20 +337,9 @@ class MeasureStratoFeatures(Module):
         cellprofiler_core.setting.ValidationError
             A setting cannot be run.
         """
-        pipeline = workspace.pipeline
-        # CellProfiler stops too, but without a window it does not say why.
-        if pipeline.volumetric():
-            raise RuntimeError(
-                f"{self.module_name} measures 2D images, but the pipeline loads its"
-                f" images as 3D stacks. {pixels.NO_STACKS}"
-            )
-        # Without a window nobody has validated the settings yet.
-        if not pipeline.in_batch_mode():
-            for setting in self.visible_settings():
-                setting.test_valid(pipeline)
-            self.validate_module(pipeline)
-        if not pipeline.test_mode:
-            logging.info("%s will write %s", self.module_name, self.describe_columns())
+        validation.check_run(self, workspace)
+        if not workspace.pipeline.test_mode:
+            logging.info("%s will write %s", self.module_name, describe_run(self))
         measurements.add_ids(workspace)
         return True
 
@@ -313,95 +352,42 @@ class MeasureStratoFeatures(Module):
             self.weights.value = fn_alter_path(self.weights.value)
         if self.reduce.value:
             self.projection.value = fn_alter_path(self.projection.value)
+        if self.grey_range.value == recipes.FROM_EXTRACT:
+            self.limits_file.value = fn_alter_path(self.limits_file.value)
         return True
 
     def run(self, workspace: Workspace) -> None:
         """Measure an image set."""
-        net = self.load_network()
         images, size = self.images.value, self.crop_size.value
         planes = {name: pixels.get_plane(workspace, name) for name in images}
+        limits = self.choose_limits(measurements.read_plate(workspace.measurements))
         measured = []
         for object_name in self.get_object_names():
+            net = self.load_network(object_name)
             regions = pixels.make_regions(
                 workspace, object_name, planes, size, self.hide_neighbors.value
             )
-            features = pixels.measure_regions(net, images, regions)
-            self.record_features(workspace, object_name, features)
-            measured.append((regions, features))
+            features = pixels.measure_regions(net, images, regions, limits)
+            output.record_features(self, workspace, object_name, features)
+            measured.append((net, regions, features))
         if self.show_window:
             # The window is drawn in another process, from what is kept here.
             shown = workspace.display_data
             recorded = workspace.measurements
             started = recorded.get_experiment_measurement("Run_Timestamp")
             # What image sets need to share for the figure to compare them.
-            taps = self.taps.get_selections()
-            shown.run = [started, net.feature_set_id, images, taps]
+            ids = [net.feature_set_id for net, *_ in measured]
+            shown.run = [started, ids, images, self.taps.get_selections()]
             shown.number = recorded.image_set_number
-            shown.pictures = make_pictures(net, planes, self.crop_size.value, measured)
+            shown.pictures = make_pictures(planes, size, measured, limits)
 
     def display(self, workspace: Workspace, figure: Figure) -> None:
         """Draw what `run` has kept for the window, in the window's process."""
         shown = workspace.display_data
-        blocks = self.get_recipe().list_blocks(self.get_taps())
-        draw_pictures(figure, shown.pictures, blocks, shown.run, shown.number)
-
-    def record_features(
-        self, workspace: Workspace, object_name: str, features: np.ndarray
-    ) -> None:
-        """Write the features of an image set to where the settings say.
-
-        Parameters
-        ----------
-        workspace : cellprofiler_core.workspace.Workspace
-            Of the image set.
-        object_name : str
-            ``Image`` or the name of the objects.
-        features : numpy.ndarray (n, images x width of the network)
-            A row per image or object.
-        """
-        recorded = workspace.measurements
-        if self.reduce.value:
-            projection = self.load_projection()
-            features = measurements.reduce_features(
-                projection, self.images.value, features
-            )
-        if self.writes_tables:
-            names = self.make_column_names()
-            measurements.add_features(recorded, object_name, names, features)
-        if self.writes_parquet and not workspace.pipeline.test_mode:
-            parquet.write_image_set(
-                self.get_unfinished_folder(workspace),
-                object_name,
-                recorded.image_set_number,
-                measurements.read_row_keys(recorded, object_name, len(features)),
-                features,
-            )
-
-    def get_unfinished_folder(self, workspace: Workspace) -> str:
-        """The folder of this run's image sets, the same in all of its processes."""
-        recorded = workspace.measurements
-        started = recorded.get_experiment_measurement("Run_Timestamp")
-        # A colon is not allowed in the names of files on Windows.
-        run = f"{self.prefix.value}-{started.replace(':', '-')}-{self.module_num}"
-        folder = self.folder.get_absolute_path(recorded)
-        return os.path.join(folder, f"{run}.unfinished")
+        strips = list_strips(self.get_recipe(IMAGE), self.get_taps())
+        draw_pictures(figure, shown.pictures, strips, shown.run, shown.number)
 
     def post_run(self, workspace: Workspace) -> None:
         """Gather the image sets of the run into Parquet files."""
-        if not self.writes_parquet or workspace.pipeline.test_mode:
-            return
-        unfinished = self.get_unfinished_folder(workspace)
-        # Each row says which network has measured it.
-        ids = {columns.FEATURE_SET: self.load_network().feature_set_id}
-        if self.reduce.value:
-            ids[columns.PROJECTION] = self.load_projection().id
-        names = self.make_column_names()
-        for object_name, file in zip(
-            self.get_object_names(), self.list_parquet_files()
-        ):
-            path = os.path.join(os.path.dirname(unfinished), file)
-            rows = parquet.gather_image_sets(unfinished, object_name, names, ids, path)
-            logging.info("%s wrote %d rows to %s", self.module_name, rows, path)
-        # A run without an image set has not made it.
-        if os.path.isdir(unfinished):
-            os.rmdir(unfinished)
+        if self.writes_parquet and not workspace.pipeline.test_mode:
+            output.gather_files(self, workspace)

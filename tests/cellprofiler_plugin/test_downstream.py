@@ -19,6 +19,7 @@ from cellprofiler_runs import (
     module,
     rows_of,
     run,
+    words_of_recipe,
 )  # before the others: no window
 from cellprofiler_server import quick_starts
 from pyarrow import parquet
@@ -27,7 +28,7 @@ from cellprofiler_plugin import headless
 from stratonet import StratoNet
 from stratonet.crops import crop_square
 
-SIZE, FEATURE = 32, "StratoFeatures_Low0007_DNA"
+SIZE, FEATURE, RECIPE = 32, "StratoFeatures_Low0007_DNA", "whole224/mean"
 CENTRES = [(20, 24), (20, 72), (60, 24), (60, 72), (60, 110)]
 WRITTEN = ["Image.csv", "Nuclei.csv", "Kept.csv", "DefaultDB.db"]
 
@@ -58,7 +59,7 @@ def fields(tmp_path_factory):
     for plane, well in zip(planes, ("A01", "A02")):
         made = rows_of(folder, **{f"{well}_DNA": plane, "objects_Nuclei": labels})
         rows.append({"Metadata_Plate": "P1", "Metadata_Well": well, **made})
-    net = StratoNet.load(taps="low")
+    net = StratoNet.load(taps="low", recipe=RECIPE)
     column = net.feature_names("DNA").index(FEATURE)
     of_images = net.features(planes)[:, column]
     of_objects = np.array(
@@ -83,7 +84,7 @@ def steps(limit, between):
         objects="Nuclei",
         crop_size=SIZE,
     )
-    measure.output.value = "Both"
+    words_of_recipe(measure, RECIPE, output="Both")
 
     kept = module(
         "FilterObjects", x_name="Nuclei", y_name="Kept", filter_choice="Limits"

@@ -21,7 +21,16 @@ NAMES = ["DNA", "ER", "RNA", "AGP", "Mito"]
 
 @pytest.fixture(scope="module")
 def net():
-    return StratoNet.load(taps=["low", "high"])
+    return StratoNet.load(taps=["low", "high"], recipe="whole224/mean")
+
+
+def strips_of(net):
+    return pictures.list_strips(net.recipe, net.taps)
+
+
+def pictures_of(net, planes, measured, limits=None):
+    made = [(net, *one) for one in measured]
+    return pictures.make_pictures(planes, 32, made, limits or {})
 
 
 def planes_of(names, shape=(60, 90)):
@@ -90,11 +99,11 @@ def test_unlike_is_one_minus_the_correlation_with_the_median(net):
     features[3] = np.nan
     low = features[[0, 1, 2, 4, 5, 6], : net.taps[0].width]
     expected = [1 - np.corrcoef(row, np.median(low, axis=0))[0, 1] for row in low]
-    unlike = pictures.compute_unlikeness(features, net.taps)
+    unlike = pictures.compute_unlikeness(features, strips_of(net))
     assert unlike.shape == (7, 2) and np.isnan(unlike[3]).all()
     np.testing.assert_allclose(np.delete(unlike[:, 0], 3), expected, atol=1e-6)
     np.testing.assert_allclose(
-        pictures.compute_unlikeness(features[:1], net.taps), 0, atol=1e-12
+        pictures.compute_unlikeness(features[:1], strips_of(net)), 0, atol=1e-12
     )
 
 
@@ -111,8 +120,8 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
     ]:  # 1 is measured again
         figure.draw_pictures(
             frame,
-            pictures.make_pictures(net, planes, 32, whole(row)),
-            net.taps,
+            pictures_of(net, planes, whole(row)),
+            strips_of(net),
             "run",
             number,
         )
@@ -126,7 +135,7 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
         )
         assert picture.get_xlim() == (-0.5, 89.5) and picture.get_ylim() == (59.5, -0.5)
         split = np.stack([row.reshape(len(names), -1)[column] for row in features[:3]])
-        expected = pictures.compute_unlikeness(split, net.taps)
+        expected = pictures.compute_unlikeness(split, strips_of(net))
         np.testing.assert_allclose(
             marks(chart, figure.OTHERS)[:, 1], expected.T.ravel(), atol=1e-6
         )
@@ -148,10 +157,8 @@ def test_image_sets_of_another_run_are_forgotten_and_the_oldest_too(net, monkeyp
     frame, planes = Window(), planes_of(["DNA"])
     monkeypatch.setattr(figure, "REMEMBERED", 2)
     for run, number in (("a", 1), ("b", 7), ("b", 8), ("b", 9)):
-        shown = pictures.make_pictures(
-            net, planes, 32, whole(features_of(1, ["DNA"], net))
-        )
-        figure.draw_pictures(frame, shown, net.taps, run, number)
+        shown = pictures_of(net, planes, whole(features_of(1, ["DNA"], net)))
+        figure.draw_pictures(frame, shown, strips_of(net), run, number)
     assert list(frame.strato_features) == [8, 9]
 
 
@@ -173,12 +180,12 @@ def test_objects_are_dots_and_the_oddest_are_shown(count, both, net):
         middle,
         lambda name, row: crop_square(planes[name].pixels, middle[row], 32),
     )
-    shown = pictures.make_pictures(net, planes, 32, [*measured, (nuclei, features)])
-    figure.draw_pictures(frame, sent(shown), net.taps, "run", 1)
+    shown = pictures_of(net, planes, [*measured, (nuclei, features)])
+    figure.draw_pictures(frame, sent(shown), strips_of(net), "run", 1)
     split = features.reshape(count, len(names), net.width)
     unlike = np.stack(
         [
-            pictures.compute_unlikeness(split[:, column], net.taps)
+            pictures.compute_unlikeness(split[:, column], strips_of(net))
             for column in range(len(names))
         ],
         axis=1,
@@ -216,9 +223,53 @@ def test_a_plane_without_a_pixel_to_measure(net):
     frame, planes = Window(), planes_of(["DNA"])
     planes["DNA"] = planes["DNA"]._replace(mask=np.zeros((60, 90), bool))
     for number in (1, 2):
-        shown = pictures.make_pictures(
-            net, planes, 32, whole(np.full((1, net.width), np.nan, np.float32))
+        shown = pictures_of(
+            net, planes, whole(np.full((1, net.width), np.nan, np.float32))
         )
-        figure.draw_pictures(frame, shown, net.taps, "run", number)
+        figure.draw_pictures(frame, shown, strips_of(net), "run", number)
     assert frame.subplot(0, 0).texts[0].get_text() == "no pixel to measure"
     assert_inside(frame)
+
+
+def test_all_blocks_of_a_tap_are_one_strip():
+    net = StratoNet.load(taps=["low", "high"], recipe="whole224+tiles224/mean+sd")
+    features = features_of(5, ["DNA"], net)
+    received = pictures.compute_unlikeness(features, strips_of(net))
+    start, of_taps = 0, {tap.label: [] for tap in net.taps}
+    for block in net.blocks:
+        rows = features[:, start : start + block.width].astype(float)
+        start += block.width
+        median = np.median(rows, axis=0)
+        unlike = [1 - np.corrcoef(row, median)[0, 1] for row in rows]
+        (label,) = [label for label in of_taps if label in block.label]
+        of_taps[label].append(unlike)
+    expected = [np.mean(blocks, axis=0) for blocks in of_taps.values()]
+    assert {len(blocks) for blocks in of_taps.values()} == {4}
+    np.testing.assert_allclose(received, np.transpose(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", ["tiles224/mean", "whole224+tiles224/mean"])
+def test_the_borders_of_tiles_are_drawn(recipe):
+    net = StratoNet.load(taps="low", recipe=recipe)
+    frame, planes = Window(), planes_of(["DNA"], shape=(300, 448))
+    shown = pictures_of(net, planes, whole(features_of(1, ["DNA"], net)))
+    figure.draw_pictures(frame, sent(shown), strips_of(net), "run", 1)
+    picture = frame.subplot(0, 0)
+    corners = [
+        (line.get_xdata().min() + 0.5, line.get_ydata().min() + 0.5)
+        for line in picture.lines
+    ]
+    assert corners == [(0, 0), (224, 0), (0, 76), (224, 76)]
+    assert picture.get_xlim() == (-0.5, 447.5)
+    # At the cells' own scale, as far as the window is sent so many pixels.
+    assert picture.images[0].get_array().shape == (224, 224)
+
+
+def test_pictures_have_the_grey_range_that_is_measured_by(net):
+    recipe = net.recipe.with_limits({"DNA": (0, 8000)})
+    ranged = StratoNet.load(taps="low", recipe=recipe)
+    planes = planes_of(["DNA"])
+    features = whole(features_of(1, ["DNA"], ranged))
+    shown = pictures_of(ranged, planes, features, {"DNA": (0, 8000)})
+    # The brightest pixel has 4,000 of 8,000.
+    assert 120 < shown["planes"][0]["grey"].max() < 129

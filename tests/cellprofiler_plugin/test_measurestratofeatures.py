@@ -28,21 +28,29 @@ from cellprofiler_runs import (
     pipeline_of,
     rows_of,
     run,
+    words_of_recipe,
 )  # before the others: no window
 from cellprofiler_server import quick_starts
 from figure_window import Window
 from pyarrow import parquet
 
 from cellprofiler_plugin import headless
+from cellprofiler_plugin.forecast import describe_run
 from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 from stratonet import StratoNet
-from stratonet.crops import blank_outside
+from stratonet.crops import blank_outside, crop_square
 from stratonet.files.images import read_plane
+from stratonet.network import read_feature_set_id
 from stratonet.projection import Projection
+from stratonet.recipe import Recipe
 
 pytestmark = pytest.mark.stock_cellprofiler
 
 PARQUET, BOTH = "A Parquet file", "Both"
+# Whatever is recommended: other recipes are tested in test_recipes.py.
+RECIPE = "whole224/mean"
+# Those in the pipeline of revision 3.
+LIMITS = {"DNA": (100, 4000), "GFP": (50, 900.5)}
 SAVED = Path(__file__).with_name("pipelines")
 CHANNELS = ["DNA", "ER", "RNA", "AGP", "Mito"]
 
@@ -53,7 +61,8 @@ def modules():
 
 
 def measure(images="DNA", **settings):
-    return module("MeasureStratoFeatures", images=images, **settings)
+    made = module("MeasureStratoFeatures", images=images)
+    return words_of_recipe(made, RECIPE, **settings)
 
 
 def features_of(path):
@@ -90,7 +99,7 @@ def test_same_features_as_from_python_on_a_real_plate(tmp_path, data):
         measure("DNA, GFP", output=PARQUET),
         expected=["StratoFeatures_Image.parquet"],
     )
-    net = StratoNet.load()
+    net = StratoNet.load(recipe=RECIPE)
     table, names, received = features_of(out / "StratoFeatures_Image.parquet")
     assert names == net.feature_names(["DNA", "GFP"])
     assert table["ImageNumber"] == [1, 2] and table["Metadata_Well"] == list(wells)
@@ -150,7 +159,7 @@ def test_objects_of_every_kind(tmp_path, field):
             "MyExpt_Experiment.csv",
         ],
     )
-    net = StratoNet.load(taps="low")
+    net = StratoNet.load(taps="low", recipe=RECIPE)
     table, names, received = features_of(out / "StratoFeatures_Cells.parquet")
     assert table["ImageNumber"] == [1, 1, 1, 1, 3] and table["ObjectNumber"] == [
         1,
@@ -194,7 +203,9 @@ def test_objects_of_every_kind(tmp_path, field):
         [[float(row[name]) for name in names] for row in images],
         features_of(out / kinds[0])[2],
     )
-    assert net.feature_set_id in (out / "MyExpt_Experiment.csv").read_text()
+    ids = {read_feature_set_id(recipe=RECIPE, crop=crop) for crop in (None, 32)}
+    assert ", ".join(sorted(ids)) in (out / "MyExpt_Experiment.csv").read_text()
+    assert set(table["Metadata_StratoFeatures"]) == ids - {net.feature_set_id}
 
 
 @pytest.mark.slow
@@ -236,7 +247,7 @@ def test_masked_and_cropped_images_and_a_database(tmp_path, field):
         ),
         expected=["StratoFeatures_Image.parquet", "DefaultDB.db"],
     )
-    net = StratoNet.load(taps="low")
+    net = StratoNet.load(taps="low", recipe=RECIPE)
     _, names, received = features_of(out / "StratoFeatures_Image.parquet")
     inside = blank_outside(field, masking > 0)
     assert inside.min() == field[20:100, 30:120].min()
@@ -350,9 +361,13 @@ def test_overlapping_objects_keep_what_they_share(field):
     ]
     measured = workspace.measurements
     received = np.array(
-        [measured.get_measurement("Cells", name) for name in step.make_column_names()]
+        [
+            measured.get_measurement("Cells", name)
+            for name in step.make_column_names("Cells")
+        ]
     ).T
-    agree(received, StratoNet.load(taps="low").features(expected))
+    net = StratoNet.load(taps="low", recipe=RECIPE)
+    agree(received, net.features(expected))
     assert measured.get_measurement("Cells", "ObjectNumber").tolist() == [1, 2]
     assert measured.get_measurement("Cells", "ImageNumber").tolist() == [1, 1]
 
@@ -507,10 +522,9 @@ def test_two_modules_do_not_write_over_each_other(settings, told):
 
 def test_columns_are_counted_before_the_run():
     step = measure("DNA, GFP", where="Both", objects="Nuclei", taps="low,high")
-    assert step.describe_columns() == "3,072 features for each of: Image, Nuclei."
-    assert (
-        step.width in step.visible_settings()
-        and step.width.content == step.describe_columns()
+    assert "3,072 features for each of: Image, Nuclei." in describe_run(step)
+    assert step.width in step.visible_settings() and step.width.content == describe_run(
+        step
     )
 
 
@@ -553,6 +567,8 @@ def test_the_shipped_pipeline_loads():
     assert (
         step.taps.get_selections() == ["low", "medium", "high"] and step.writes_parquet
     )
+    # When another one is recommended, the pipeline changes with it.
+    assert step.get_recipe("Image") == step.get_card().choose_recipe()
 
 
 @pytest.mark.parametrize(
@@ -580,12 +596,34 @@ def test_saved_pipelines_of_every_revision_load(revision):
     assert step.reduce.value == (revision > 1) and step.projection.value == (
         "pilot.npz" if revision > 1 else ""
     )
+    # Those saved before there were recipes keep theirs.
+    recipes = [step.get_recipe(name).id for name in ("Image", "Nuclei")]
+    if revision < 3:
+        assert recipes == ["whole224-mean", "whole224-mean-crop64"]
+    else:
+        digest = Recipe.parse("whole224/mean").with_limits(LIMITS).id.split("-", 2)[2]
+        assert recipes == [
+            f"whole224-tiles224-mean-sd-{digest}",
+            f"tiles224-mean-sd-{digest}-crop64",
+        ]
+
+
+def test_a_pipeline_from_before_there_were_recipes():
+    pipeline = Pipeline()
+    pipeline.load(str(SAVED / "revision2_whole.cppipe"))
+    step = pipeline.modules()[1]
+    assert step.get_recipe("Image").id == "whole224-mean"
+    assert step.images.value == ["DNA", "GFP"] and step.writes_parquet
+
+
+# What the projection of these tests fits.
+REDUCED = dict(images="DNA", taps="low", where="Objects", objects="Nuclei", reduce=True)
 
 
 @pytest.fixture(scope="module")
 def projection(tmp_path_factory):
-    """A projection of the low tap of five channels, fitted to 60 rows."""
-    names = StratoNet.load(taps="low").feature_names(CHANNELS)
+    """A projection of the low tap of five channels, fitted to 60 squares."""
+    names = StratoNet.load(taps="low", recipe=RECIPE).feature_names(CHANNELS)
     scales = np.linspace(0.1, 2, len(names), dtype=np.float32)
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("projection") / "pilot.npz"
@@ -603,9 +641,8 @@ def projection(tmp_path_factory):
     parts = (
         {channel: part[number] for channel, part in made.items()} for number in range(3)
     )
-    Projection(StratoNet.load().feature_set_id, (("Low", 512),), *parts, rows=60).save(
-        path
-    )
+    measured = read_feature_set_id(recipe=RECIPE, crop=96)
+    Projection(measured, (("Low", 512),), *parts, rows=60).save(path)
     return path
 
 
@@ -624,7 +661,7 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
     )
     step = measure(
         ", ".join(CHANNELS),
-        where="Both",
+        where="Objects",
         objects="Nuclei",
         taps="low",
         output=BOTH,
@@ -638,44 +675,31 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
         module("ExportToSpreadsheet", wants_prefix=False),
         module("ExportToDatabase", db_type="SQLite", location_object="Nuclei"),
         expected=[
-            "StratoFeatures_Image.parquet",
             "StratoFeatures_Nuclei.parquet",
             "DefaultDB.db",
             "Experiment.csv",
         ],
     )
-    table, names, received = features_of(out / "StratoFeatures_Image.parquet")
+    table, names, received = features_of(out / "StratoFeatures_Nuclei.parquet")
     assert names == [
         f"StratoFeatures_PC{n:04d}_{channel}"
         for channel in CHANNELS
         for n in range(1, 21)
     ]
-    loaded, net = Projection.load(projection), StratoNet.load(taps="low")
-    expected = np.hstack(
-        [
-            loaded.transform(net.features(planes[channel]), channel)
-            for channel in CHANNELS
-        ]
-    )
-    np.testing.assert_allclose(received, expected, rtol=1e-4, atol=1e-4)
-    assert table["Metadata_StratoProjection"] == [loaded.id] and table[
-        "Metadata_StratoFeatures"
-    ] == [net.feature_set_id]
+    loaded = Projection.load(projection)
+    net = StratoNet.load(taps="low", recipe=RECIPE, crop=96)
+    expected = [
+        loaded.transform(net.features(crop_square(plane, (29.5, 39.5), 96)), channel)
+        for channel, plane in planes.items()
+    ]
+    np.testing.assert_allclose(received[:1], np.hstack(expected), rtol=1e-4, atol=1e-4)
+    assert table["Metadata_StratoProjection"] == [loaded.id] * 2
+    assert table["Metadata_StratoFeatures"] == [net.feature_set_id] * 2
     assert loaded.id in (out / "Experiment.csv").read_text()
     with closing(sqlite3.connect(out / "DefaultDB.db")) as database:
-        columns = ", ".join(f"Image_{name}" for name in names)
-        (stored,) = database.execute(
-            f"SELECT {columns} FROM MyExpt_Per_Image"
-        ).fetchall()
-        np.testing.assert_allclose(stored, received[0], rtol=1e-5, atol=1e-5)
         columns = ", ".join(f"Nuclei_{name}" for name in names)
         stored = database.execute(f"SELECT {columns} FROM MyExpt_Per_Object").fetchall()
-    np.testing.assert_allclose(
-        stored,
-        features_of(out / "StratoFeatures_Nuclei.parquet")[2],
-        rtol=1e-5,
-        atol=1e-5,
-    )
+    np.testing.assert_allclose(stored, received, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -689,6 +713,8 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
             {"taps": "low,high"},
             r"taps Low \(512\). Received: Low \(512\), High \(1024\)",
         ),
+        ({"where": "Whole images"}, "fitted to features of .*-crop96, and the network"),
+        ({"crop_size": 64}, "the network makes .*-crop64"),
         ({"projection": "none.npz"}, "No projection file 'none.npz'"),
         ({"projection": __file__}, "is not a projection"),
     ],
@@ -696,9 +722,7 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
 def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
     step = measure(
         **{
-            "images": "DNA",
-            "taps": "low",
-            "reduce": True,
+            **REDUCED,
             "projection": projection,
             **settings,
         }
@@ -706,7 +730,7 @@ def test_a_projection_that_does_not_fit_is_refused(settings, told, projection):
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module(loading(step))
     assert caught.value.setting is step.projection
-    assert "column" not in step.describe_columns() and step.describe_columns() in str(
+    assert "column" not in describe_run(step) and describe_run(step) in str(
         caught.value
     )
 
@@ -715,14 +739,21 @@ def test_a_projection_of_another_network_is_refused(projection, tmp_path):
     replace(Projection.load(projection), feature_set_id="other-1-abc").save(
         tmp_path / "other.npz"
     )
-    step = measure("DNA", taps="low", reduce=True, projection=tmp_path / "other.npz")
+    step = measure(**REDUCED, projection=tmp_path / "other.npz")
     told = (
         "features of other-1-abc, and the network makes"
-        f" {StratoNet.load().feature_set_id}. Choose that network"
+        f" {read_feature_set_id(recipe=RECIPE, crop=96)}. Choose that network"
     )
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module(loading(step))
     assert caught.value.setting is step.projection
+
+
+def test_images_and_objects_are_not_reduced_by_one_projection(projection):
+    step = measure(**{**REDUCED, "where": "Both"}, projection=projection)
+    with pytest.raises(ValidationError, match="Use a module for each") as caught:
+        step.validate_module(loading(step))
+    assert caught.value.setting is step.where
 
 
 def test_a_batch_file_has_the_paths_of_the_cluster():
@@ -732,11 +763,14 @@ def test_a_batch_file_has_the_paths_of_the_cluster():
         projection="/here/p.npz",
         network="From a file",
         weights="/here/w.onnx",
+        grey_range="From a file of stratonet extract",
+        limits_file="/here/l.json",
     )
     step.prepare_to_create_batch(None, lambda path: path.replace("/here", "/cluster"))
-    assert (step.projection.value, step.weights.value) == (
+    assert (step.projection.value, step.weights.value, step.limits_file.value) == (
         "/cluster/p.npz",
         "/cluster/w.onnx",
+        "/cluster/l.json",
     )
 
 
@@ -754,20 +788,20 @@ def test_a_missing_file_leaves_the_pickers_of_other_modules_alone(missing):
 
 
 def test_components_are_what_the_pickers_show(projection):
-    step = measure("DNA, ER", taps="low", reduce=True, projection=projection)
+    step = measure(**{**REDUCED, "images": "DNA, ER"}, projection=projection)
     pipeline = loading(step)
     declared = [
         name
         for kind, name, _ in step.get_measurement_columns(pipeline)
-        if kind == "Image"
+        if kind == "Nuclei"
     ]
     assert declared == [
         f"StratoFeatures_PC{n:04d}_{channel}"
         for channel in ("DNA", "ER")
         for n in range(1, 21)
     ]
-    assert step.get_measurements(pipeline, "Image", "StratoFeatures")[0] == "PC0001"
+    assert step.get_measurements(pipeline, "Nuclei", "StratoFeatures")[0] == "PC0001"
     assert step.get_measurement_images(
-        pipeline, "Image", "StratoFeatures", "PC0020"
+        pipeline, "Nuclei", "StratoFeatures", "PC0020"
     ) == ["DNA", "ER"]
-    assert Projection.load(projection).id in step.describe_columns()
+    assert Projection.load(projection).id in describe_run(step)

@@ -20,7 +20,14 @@ import pytest
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 
 import pyarrow as pa
-from cellprofiler_runs import load_modules, module, rows_of, save, write
+from cellprofiler_runs import (
+    load_modules,
+    module,
+    rows_of,
+    save,
+    words_of_recipe,
+    write,
+)
 from cellprofiler_server import quick_starts
 from pyarrow import parquet
 
@@ -36,6 +43,7 @@ from cellprofiler_plugin.batches import Batches
 from cellprofiler_plugin.headless import CellProfilerOptions
 from cellprofiler_plugin.merge import merge_parts
 from stratonet.files.atomic import FolderInUse, lock_folder
+from stratonet.limits import PlateLimits
 from stratonet.network import read_feature_set_id
 from stratonet.projection import Projection
 
@@ -342,8 +350,13 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
 @pytest.mark.slow
 def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     folder, modules = screen
-    reduced = deepcopy(modules["stratonet"])
-    reduced.reduce.value, reduced.projection.value = True, str(tmp_path / "pilot.npz")
+    reduced = words_of_recipe(
+        deepcopy(modules["stratonet"]),
+        "whole224/mean",
+        where="Whole images",
+        reduce=True,
+        projection=str(tmp_path / "pilot.npz"),
+    )
     save(
         folder / "reduced.cppipe",
         module("LoadData", wants_images=True),
@@ -354,11 +367,35 @@ def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     works = set()
     for axes in (np.eye(2, 512, dtype=np.float32), np.eye(2, 512, 1, dtype=np.float32)):
         parts = ({"DNA": values} for values in (means, axes, shares))
-        Projection(read_feature_set_id(), (("Low", 512),), *parts, rows=9).save(
+        measured = read_feature_set_id(recipe="whole224/mean")
+        Projection(measured, (("Low", 512),), *parts, rows=9).save(
             tmp_path / "pilot.npz"
         )
         works.add(batches(folder, tmp_path, pipeline="reduced.cppipe").plan.folder)
     assert len(works) == 2
+
+
+@pytest.mark.slow
+def test_parts_of_other_grey_ranges_do_not_count(screen, tmp_path):
+    folder, modules = screen
+    ranged = deepcopy(modules["stratonet"])
+    ranged.grey_range.value = "From a file of stratonet extract"
+    ranged.limits_file.value = str(tmp_path / "limits.json")
+    save(
+        folder / "ranged.cppipe",
+        module("LoadData", wants_images=True),
+        modules["nuclei"],
+        ranged,
+    )
+    works = set()
+    for highest in (4000.0, 5000.0):
+        limits = {plate: {"DNA": (100.0, highest)} for plate in ("1", "2")}
+        (tmp_path / "limits.json").write_text(PlateLimits(limits).to_json())
+        works.add(batches(folder, tmp_path, pipeline="ranged.cppipe").plan.folder)
+    assert len(works) == 2
+    (tmp_path / "limits.json").write_text(PlateLimits({"1": limits["1"]}).to_json())
+    with pytest.raises(ValueError, match=r"limits\.json: .*plates 1. Received: 2"):
+        batches(folder, tmp_path, pipeline="ranged.cppipe")
 
 
 def plan(groups, whole=()):

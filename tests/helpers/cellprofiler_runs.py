@@ -13,6 +13,7 @@ from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_m
 from cellprofiler_server import quick_starts
 
 from cellprofiler_plugin import headless
+from stratonet.recipe import Recipe
 
 
 def load_modules():
@@ -42,10 +43,24 @@ def save(path, *modules):
         pipeline_of(*modules).dump(file)
 
 
-def write(folder, rows, *modules):
+def words_of_recipe(step, recipe, **settings):
+    """Set the recipe in the words of MeasureStratoFeatures, then other settings."""
+    from cellprofiler_plugin import recipes
+
+    recipe = Recipe.parse(recipe)
+    step.view.value = recipes.find_view_words(recipes.VIEWS, recipe)
+    step.square_view.value = recipes.find_view_words(recipes.SQUARE_VIEWS, recipe)
+    step.statistics.value = recipes.find_words(recipes.STATISTICS, recipe.pooling)
+    for setting, value in settings.items():
+        getattr(step, setting).value = value
+    return step
+
+
+def write(folder, rows, *modules, **loading):
     """Write run.cppipe and load_data.csv.
 
-    ``rows`` are image sets: ``[{"FileName_DNA": ..., "Metadata_Well": ...}]``.
+    ``rows`` are image sets: ``[{"FileName_DNA": ..., "Metadata_Well": ...}]``;
+    ``loading`` are settings of LoadData.
     """
 
     def name_column(name):
@@ -56,12 +71,13 @@ def write(folder, rows, *modules):
         writer.writeheader()
         for row in rows:
             writer.writerow({name_column(name): row[name] for name in row})
-    save(folder / "run.cppipe", module("LoadData", wants_images=True), *modules)
+    load = module("LoadData", wants_images=True, **loading)
+    save(folder / "run.cppipe", load, *modules)
 
 
-def run(folder, rows, *modules, expected):
+def run(folder, rows, *modules, expected, **loading):
     """Run CellProfiler on image sets, see `write`."""
-    write(folder, rows, *modules)
+    write(folder, rows, *modules, **loading)
     data = f"--data-file={folder / 'load_data.csv'}"
     with quick_starts():
         headless.run_pipeline(folder / "run.cppipe", folder / "out", expected, data)

@@ -1,0 +1,138 @@
+"""What a run of MeasureStratoFeatures will write, and how long that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from cellprofiler_core.constants.measurement import IMAGE
+
+from cellprofiler_plugin.recipes import describe_better_recipe
+from cellprofiler_plugin.settings import FROM_FILE
+from stratonet.card import Card
+from stratonet.recipe import Recipe
+
+if TYPE_CHECKING:
+    from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
+
+# Seconds of one core for 224 x 224 pixels of one channel, all taps of the network that
+# ships: what benchmarks/speed.py prints on a quiet machine.
+SECONDS_PER_TILE = 0.04
+TILE_PIXELS = 224 * 224
+# The size of images is not known before the run.
+SIDE = 1000
+OBJECTS = 100
+
+
+def describe_run(module: MeasureStratoFeatures) -> str:
+    """Say how many columns a run will write, how long it takes, and what is better.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+
+    Returns
+    -------
+    str
+        Why it cannot run, while it cannot.
+    """
+    try:
+        sentences = [
+            _describe_columns(module),
+            *_describe_costs(module),
+            *describe_recommendations(module),
+        ]
+    except (OSError, ValueError) as error:
+        return str(error)
+    return " ".join(sentences)
+
+
+def _describe_columns(module: MeasureStratoFeatures) -> str:
+    content = "features"
+    if module.reduce.value:
+        content = f"components ({module.load_projection().id})"
+    names: dict[int, list[str]] = {}
+    for name in module.get_object_names():
+        count = len(module.images.value) * len(module.make_measurement_names(name))
+        names.setdefault(count, []).append(name)
+    parts = [
+        f"{count:,} {content} for each of: {', '.join(names[count])}" for count in names
+    ]
+    return f"{'; '.join(parts) or 'Nothing yet'}."
+
+
+def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:
+    # Nothing is known of how fast other networks are.
+    if module.network.value == FROM_FILE:
+        return
+    card, channels = module.get_card(), len(module.images.value)
+    for name in module.get_object_names():
+        recipe = module.get_recipe(name)
+        if recipe.crop:
+            seconds = OBJECTS * estimate_seconds(card, recipe, recipe.crop)
+            what = f"{OBJECTS} {name}"
+        else:
+            seconds = estimate_seconds(card, recipe, SIDE)
+            what = f"an image set of {SIDE:,} x {SIDE:,} pixels"
+        yield f"About {channels * seconds:.2g} s of one core for {what}."
+
+
+def estimate_seconds(card: Card, recipe: Recipe, side: int) -> float:
+    """Estimate how long one core takes for a square plane.
+
+    Parameters
+    ----------
+    card : stratonet.card.Card
+        Of the network that ships.
+    recipe : stratonet.recipe.Recipe
+        How the plane is shown.
+    side : int
+        Of the plane, in pixels.
+
+    Returns
+    -------
+    float
+        Seconds.
+
+    Examples
+    --------
+    >>> from stratonet.network import read_card
+    >>> card, tiles = read_card(), Recipe.parse("tiles224/mean")
+    >>> round(estimate_seconds(card, tiles, 448) / estimate_seconds(card, tiles, 224))
+    4
+    """
+    pixels = 0
+    for view in recipe.views:
+        shape = view.choose_shape((side, side), fixed=not card.any_size)
+        # No pixels are needed to count them.
+        plane = np.broadcast_to(np.float32(0), shape)
+        pixels += sum(tile.size for tile in view.cut(plane))
+    return SECONDS_PER_TILE * pixels / TILE_PIXELS
+
+
+def describe_recommendations(module: MeasureStratoFeatures) -> list[str]:
+    """Say where the network recommends another recipe than the one that is set.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+
+    Returns
+    -------
+    list of str
+        A sentence for whole images, and one for objects; none where all is well.
+    """
+    card = module.get_card()
+    better = {}
+    for name in module.get_object_names():
+        kind = "whole images" if name == IMAGE else "objects"
+        better[kind] = describe_better_recipe(card, module.get_recipe(name))
+    return [
+        f"For {kind}, {card.name} now recommends: {words}. It gives other features than"
+        " those measured so far."
+        for kind, words in better.items()
+        if words
+    ]

@@ -1,0 +1,144 @@
+"""The settings of MeasureStratoFeatures that make up the recipe, and their upgrade.
+
+New modules start with what the network recommends; pipelines that were saved earlier
+keep what they had.
+"""
+
+from __future__ import annotations
+
+from cellprofiler_core.setting.choice import Choice
+from cellprofiler_core.setting.text import Pathname, Text
+
+from cellprofiler_plugin.recipes import (
+    FROM_EXTRACT,
+    GIVEN_NUMBERS,
+    OF_EACH_IMAGE,
+    SQUARE_VIEWS,
+    STATISTICS,
+    VIEWS,
+    find_view_words,
+    find_words,
+)
+from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
+from stratonet.network import read_card
+
+
+def make_view_choice() -> Choice:
+    """Make the setting of how whole images are shown, as the network recommends."""
+    whole, tiles, both = VIEWS
+    return Choice(
+        "How images are shown to the network",
+        list(VIEWS),
+        value=find_view_words(VIEWS, read_card(SHIPPED).choose_recipe()),
+        doc=f"""\
+*(Used only when whole images are measured)* The network knows textures and shapes of
+some pixels: how large a cell is on its way decides what of it is seen.
+
+-  *{whole}:* resized to 224 x 224 pixels. Fast; single cells become small.
+-  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. The features are
+   averaged over the tiles. Sees single cells; takes as much longer as there are tiles.
+-  *{both}:* each of the two gives features of its own, twice as many columns.""",
+    )
+
+
+def make_square_view_choice() -> Choice:
+    """Make the setting of how squares are shown, as the network recommends."""
+    own_scale, enlarged = SQUARE_VIEWS
+    recommended = read_card(SHIPPED).choose_recipe(crop=CROP_SIZE)
+    return Choice(
+        "How squares are shown to the network",
+        list(SQUARE_VIEWS),
+        value=find_view_words(SQUARE_VIEWS, recommended),
+        doc=f"""\
+*(Used only when objects are measured)*
+
+-  *{own_scale}:* the pixels as they are; only squares of less than 96 pixels are
+   enlarged. Several times as fast.
+-  *{enlarged}:* resized to 224 x 224 pixels.""",
+    )
+
+
+def make_statistics_choice() -> Choice:
+    """Make the setting of what is kept of the network's maps, as it recommends."""
+    mean, both = STATISTICS
+    recommended = read_card(SHIPPED).choose_recipe()
+    return Choice(
+        "Statistics",
+        list(STATISTICS),
+        value=find_words(STATISTICS, recommended.pooling),
+        doc=f"""\
+Each output of the network is a map of the image. *{mean}* keeps how strong it is on
+average, *{both}* also how much it varies from place to place, which tells a few bright
+cells from many dim ones. That makes twice as many columns (*..._HighSD0012_DNA*).""",
+    )
+
+
+def make_grey_range_choice() -> Choice:
+    """Make the setting of which grey values become black and white."""
+    return Choice(
+        "Grey range",
+        [OF_EACH_IMAGE, FROM_EXTRACT, GIVEN_NUMBERS],
+        doc=f"""\
+Which grey values the network sees as black and as white.
+
+-  *{OF_EACH_IMAGE}:* between the darkest and brightest percentiles of each image, or of
+   each square. Exposure and bit depth do not matter.
+-  *{FROM_EXTRACT}:* the same for all images of a plate, so that a dim image stays dim.
+   ``stratonet extract --grey-range plate`` measures the plate and writes the file.
+-  *{GIVEN_NUMBERS}:* the same for all images, from you.""",
+    )
+
+
+def make_limits_path() -> Pathname:
+    """Make the setting of the file with the limits of plates."""
+    return Pathname(
+        "File of grey ranges",
+        "",
+        wildcard="Grey ranges (*.json)|*.json",
+        doc="""\
+*(Used only for grey ranges from a file)* It names plates and channels: the plate is the
+image set's *Metadata_Plate*, and the channels have the names of your images. A file of
+one plate does for image sets without a plate.""",
+    )
+
+
+def make_limits_text() -> Text:
+    """Make the setting of the limits that the user types."""
+    return Text(
+        "Grey ranges",
+        "",
+        doc="""\
+*(Used only for given numbers)* Black and white of each image, for example
+*DNA: 100-4000, ER: 50-900*, in the units of the files: 0 to 255 or to 65535 for images
+of 8 or 16 bits. What lies outside is black or white, too. An image that a module has
+made from a loaded one is taken to be in the units of that one; one from elsewhere is in
+CellProfiler's own units, 0 to 1.""",
+    )
+
+
+def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
+    """Turn the values of settings that were saved earlier into today's.
+
+    Parameters
+    ----------
+    values : list of str
+        In the order in which they were saved.
+    revision : int
+        Of the module that saved them.
+
+    Returns
+    -------
+    tuple of (list of str, int)
+        The values, and the revision that they now have.
+    """
+    # Revision 1 could not reduce features to components.
+    if revision == 1:
+        values, revision = [*values, "No", ""], 2
+    # Revision 2 knew one recipe.
+    if revision == 2:
+        whole, *_ = VIEWS
+        _, enlarged = SQUARE_VIEWS
+        mean, _ = STATISTICS
+        values = [*values, whole, enlarged, mean, OF_EACH_IMAGE, "", ""]
+        revision = 3
+    return values, revision
