@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 # Order of the axes of a network's input: n planes in a batch, channels, height, width.
@@ -136,6 +136,10 @@ class Card:
         Order of the axes of the network's input.
     input_sizes : tuple of int
         All sides that the network takes. Empty: ``input_size`` only.
+    trained_wells : mapping of str to tuple of str
+        The wells that the network was fine-tuned on, by plate: its features of them
+        are no test of it. Not in the JSON where there are none, since the bytes of a
+        card are part of the feature set id.
 
     Raises
     ------
@@ -160,6 +164,7 @@ class Card:
     # the feature set id.
     layout: str = "NHWC"
     input_sizes: tuple[int, ...] = ()
+    trained_wells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no network can be run by."""
@@ -184,7 +189,10 @@ class Card:
 
     def to_json(self) -> str:
         """Return the card as a JSON text."""
-        return json.dumps(asdict(self), indent=1)
+        values = asdict(self)
+        if not self.trained_wells:
+            del values["trained_wells"]
+        return json.dumps(values, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Card:
@@ -207,6 +215,8 @@ class Card:
             values["scaling"] = Scaling(**values["scaling"])
             values["planes"] = _read_planes(values["planes"])
             values["input_sizes"] = tuple(values.get("input_sizes", ()))
+            wells = values.get("trained_wells", {})
+            values["trained_wells"] = {name: tuple(wells[name]) for name in wells}
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"A card's taps, scaling or planes are not as they should be: {error}"
@@ -269,8 +279,12 @@ class Card:
 
 
 def _check_field_names(values: Mapping[str, Any]) -> None:
-    expected = {field.name for field in fields(Card)}
-    required = {field.name for field in fields(Card) if field.default is MISSING}
+    expected = {each.name for each in fields(Card)}
+    required = {
+        each.name
+        for each in fields(Card)
+        if each.default is MISSING and each.default_factory is MISSING
+    }
     missing = sorted(required - set(values))
     unknown = sorted(set(values) - expected)
     if missing or unknown:

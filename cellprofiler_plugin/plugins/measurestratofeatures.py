@@ -389,11 +389,14 @@ class MeasureStratoFeatures(Module):
         if self.reduce.value:
             ids[columns.PROJECTION] = self.load_projection().id
         names = self.make_column_names()
+        trained_wells = self.load_network().card.trained_wells
         for object_name, file in zip(
             self.get_object_names(), self.list_parquet_files()
         ):
             path = os.path.join(os.path.dirname(unfinished), file)
-            rows = parquet.gather_image_sets(unfinished, object_name, names, ids, path)
+            rows = parquet.gather_image_sets(
+                unfinished, object_name, names, ids, path, trained_wells
+            )
             logging.info("%s wrote %d rows to %s", self.module_name, rows, path)
         # A run without an image set has not made it.
         if os.path.isdir(unfinished):

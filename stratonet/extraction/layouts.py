@@ -108,7 +108,11 @@ class PlateLayout:
         file = f"{digest}.parquet"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "plate.parquet")
-            write_wide_table(path, (_spread_features(group, names) for group in groups))
+            write_wide_table(
+                path,
+                (_spread_features(group, names) for group in groups),
+                trained_wells=recipe.card.trained_wells,
+            )
             keep_file(path, plate, file)
         return WrittenTables(plate, [file])
 
@@ -173,7 +177,11 @@ class GalleryLayout:
                     rows = table.filter(pc.equal(table[SITE], site))
                     well = rows[WELL][0].as_py()
                     file = f"{quote_name(f'{well}-{site}')}/embedding.parquet"
-                    write_wide_table(path, [_nest_features(rows, recipe)])
+                    write_wide_table(
+                        path,
+                        [_nest_features(rows, recipe)],
+                        trained_wells=recipe.card.trained_wells,
+                    )
                     # The local file is moved away: the next has its name again.
                     keep_file(path, target, file)
                     files.append(file)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FLAGS = {
     "images": "--images",
     "label": "--label",
+    "leave_out_trained": "--leave-out-trained",
     "pattern": "--pattern",
     "replace": "--replace-path OLD=NEW",
     "tables": "TABLE",
@@ -106,6 +107,14 @@ def _add_split(command: argparse.ArgumentParser) -> None:
         help="classes to leave out of the classification",
     )
     group.add_argument(
+        "--leave-out-trained",
+        action="store_true",
+        help=(
+            "leave out the wells that a network was fine-tuned on (default: refuse"
+            " them)"
+        ),
+    )
+    group.add_argument(
         "--folds",
         dest="n_folds",
         type=int,
@@ -153,6 +162,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             n_folds=options.n_folds,
             seed=options.seed,
             leave_out=options.leave_out,
+            leave_out_trained=options.leave_out_trained,
         ),
         metadata=options.metadata,
         images=_choose_images(options),
