@@ -47,7 +47,7 @@ def drop_trained_rows(
         wells = sorted(set(name_wells(rows)[seen]))
         said = (
             f"{table.name}: its network was fine-tuned on {len(wells):,} of these wells"
-            f" ({shorten_list(wells)})"
+            f" ({shorten_list(wells, most=5)})"
         )
         if not leave_out:
             raise ValueError(
