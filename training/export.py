@@ -130,17 +130,17 @@ def export_run(
     source, output = Path(source), Path(output)
     read = _read_start if source.is_file() else _read_best
     trained = read(source, input_size)
-    model = tap_network(trained.model, _choose_layers(trained.config))
+    model = tap_network(trained.model, choose_layers(trained.config))
     licence = licence or trained.origin.licence or "not stated: give export --licence"
-    card = _make_card(trained, model, name or output.stem, version, licence)
+    card = make_card(trained, model, name or output.stem, version, licence)
     output.parent.mkdir(parents=True, exist_ok=True)
     export_model(model, card, output)
     return card
 
 
 @dataclasses.dataclass(frozen=True)
-class _Trained:
-    """What is exported.
+class Trained:
+    """A network before it becomes a weights file.
 
     Attributes
     ----------
@@ -160,9 +160,24 @@ class _Trained:
     result: dict | None
 
 
-def _make_card(
-    trained: _Trained, model: keras.Model, name: str, version: str, licence: str
+def make_card(
+    trained: Trained, model: keras.Model, name: str, version: str, licence: str
 ) -> Card:
+    """Make the card of a network that was trained here.
+
+    Parameters
+    ----------
+    trained : Trained
+        What it was trained by.
+    model : keras.Model
+        The network with its taps, as `export_model` takes it.
+    name, version, licence : str
+        Of the weights.
+
+    Returns
+    -------
+    Card
+    """
     config = trained.config
     aliases = {layer: alias for alias, layer in choose_taps(config).items()}
     reductions = compute_reductions(model, model.output)
@@ -189,16 +204,16 @@ def _make_card(
     )
 
 
-def _read_start(path: Path, input_size: int | None) -> _Trained:
+def _read_start(path: Path, input_size: int | None) -> Trained:
     config = _set_size(Config.read(path), input_size)
     keras.utils.set_random_seed(config.seed)
     model = build_classifier(config, IMAGENET_CLASSES)
     # Without images, batch normalisation stays folded: nobody trains this network.
     origin = load_start_weights(model, config, lambda: ())
-    return _Trained(config, model, origin, None)
+    return Trained(config, model, origin, None)
 
 
-def _read_best(run: Path, input_size: int | None) -> _Trained:
+def _read_best(run: Path, input_size: int | None) -> Trained:
     config, result = read_run(run)
     config = _set_size(config, input_size)
     # Its weights replace those it started from, which need not be fetched again.
@@ -206,14 +221,15 @@ def _read_best(run: Path, input_size: int | None) -> _Trained:
     model = build_classifier(blank, len(result["classes"]))
     load_variables(model, run / BEST)
     origin = Origin(result["start"], result["start_licence"])
-    return _Trained(config, model, origin, result)
+    return Trained(config, model, origin, result)
 
 
 def _set_size(config: Config, size: int | None) -> Config:
     return config if size is None else dataclasses.replace(config, image_size=size)
 
 
-def _choose_layers(config: Config) -> set[str]:
+def choose_layers(config: Config) -> set[str]:
+    """Choose the layers whose outputs a weights file has, by name."""
     layers = set(choose_taps(config).values())
     if config.architecture == "resnet":
         # Every block on the way is a tap too, without an alias: that costs nothing
