@@ -130,7 +130,7 @@ def export_run(
     source, output = Path(source), Path(output)
     read = _read_start if source.is_file() else _read_best
     trained = read(source, input_size)
-    model = tap_network(trained.model, choose_layers(trained.config))
+    model = tap_trained(trained)
     licence = licence or trained.origin.licence or "not stated: give export --licence"
     card = make_card(trained, model, name or output.stem, version, licence)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +160,22 @@ class Trained:
     result: dict | None
 
 
+def tap_trained(trained: Trained) -> keras.Model:
+    """Make the network that is exported: with its taps, and without a classifier.
+
+    Parameters
+    ----------
+    trained : Trained
+        It shares its layers.
+
+    Returns
+    -------
+    keras.Model
+        As `export_model` takes it.
+    """
+    return tap_network(trained.model, _choose_layers(trained.config))
+
+
 def make_card(
     trained: Trained, model: keras.Model, name: str, version: str, licence: str
 ) -> Card:
@@ -170,7 +186,7 @@ def make_card(
     trained : Trained
         What it was trained by.
     model : keras.Model
-        The network with its taps, as `export_model` takes it.
+        From `tap_trained`.
     name, version, licence : str
         Of the weights.
 
@@ -228,8 +244,7 @@ def _set_size(config: Config, size: int | None) -> Config:
     return config if size is None else dataclasses.replace(config, image_size=size)
 
 
-def choose_layers(config: Config) -> set[str]:
-    """Choose the layers whose outputs a weights file has, by name."""
+def _choose_layers(config: Config) -> set[str]:
     layers = set(choose_taps(config).values())
     if config.architecture == "resnet":
         # Every block on the way is a tap too, without an alias: that costs nothing

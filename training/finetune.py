@@ -53,8 +53,6 @@ class Tuning:
         What is held out. Default: see `finetune_split.choose_groups`.
     tested : tuple of str
         Plates, or wells as ``"plate well"``, to test on. Default: a fifth of them.
-    illumination : {"divide", "subtract"}, optional
-        See `stratonet.extraction.extract`.
     schedule : Schedule
         How long is trained.
 
@@ -68,7 +66,6 @@ class Tuning:
     input_size: int = 96
     group: str | None = None
     tested: tuple[str, ...] = ()
-    illumination: str | None = None
     schedule: Schedule = field(default_factory=Schedule)
 
 
@@ -197,9 +194,8 @@ def _prepare_tasks(
     chosen = []
     first_head = 0
     for assay in assays:
-        examples = prepare_planes(
-            assay, folder / assay.name, folder / UNTUNED, tuning.illumination, seed
-        )
+        card = read_card(folder / UNTUNED)
+        examples = prepare_planes(assay, folder / assay.name, card, seed)
         group, groups = choose_groups(examples.rows, tuning.group)
         labels = examples.rows["label"]
         of_assay = _choose_tested(tuning.tested, groups)
@@ -243,7 +239,7 @@ def _write_output(
     if gained:
         return f"{output} is the tuned network, {read_feature_set_id(output)}."
     return (
-        f"Nothing was gained beyond chance: {output} is {outcome.start.card.name}"
+        f"Nothing was gained beyond chance: {output} is {outcome.start.source.name}"
         f" unchanged, for planes of {card.input_size} pixels. The tuned network is kept"
         f" as {folder / TUNED}."
     )

@@ -92,7 +92,7 @@ def describe_untuned(card: Card, outcome: Outcome) -> Card:
     return replace(
         card,
         trained_on=(
-            f"{outcome.start.card.trained_on} Fine-tuning on {_join_assays(outcome)}"
+            f"{outcome.start.source.trained_on} Fine-tuning on {_join_assays(outcome)}"
             " gained nothing: the network is unchanged."
         ),
         trained_from=outcome.start.trained.origin.description,

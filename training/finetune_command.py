@@ -106,11 +106,6 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         metavar="OLD=NEW",
         help="replace the beginning of the paths in a table",
     )
-    group.add_argument(
-        "--illumination",
-        choices=["divide", "subtract"],
-        help="correct images by the table's illumination functions (Illum...)",
-    )
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -169,7 +164,6 @@ def _run_finetune(options: argparse.Namespace) -> None:
         input_size=options.input_size,
         group=options.group,
         tested=options.tested,
-        illumination=options.illumination,
         schedule=Schedule(steps=options.steps, seed=options.seed),
     )
     finetune(assays, options.output, tuning, options.name, options.licence)

@@ -16,7 +16,7 @@ from stratonet import Card
 from stratonet.network import WEIGHTS, read_card
 from training.architecture import list_blocks, tap_network
 from training.config import Config
-from training.export import Trained, choose_layers, export_model, make_card
+from training.export import Trained, export_model, make_card, tap_trained
 from training.start import build_classifier, choose_taps, load_start_weights
 
 # Learning rates by the beginning of layers' names. All other layers stay as they are:
@@ -35,12 +35,15 @@ class Start:
 
     Attributes
     ----------
+    source : Card
+        Of the weights file.
     card : Card
-        Of the weights file, for planes of the side that was asked for.
+        Of the network, for planes of the side that was asked for.
     trained : Trained
         The network in Keras, as `training.export` takes it.
     """
 
+    source: Card
     card: Card
     trained: Trained
 
@@ -49,7 +52,7 @@ class Start:
         """The layers whose means are features, in the order of the network."""
         return list(choose_taps(self.trained.config).values())
 
-    def export(self, path: Path, name: str) -> Card:
+    def export(self, path: Path, name: str) -> None:
         """Write the network as it is now as a weights file.
 
         Parameters
@@ -58,22 +61,9 @@ class Start:
             The ``.onnx`` file.
         name : str
             Of the weights.
-
-        Returns
-        -------
-        Card
         """
-        model = tap_network(self.trained.model, choose_layers(self.trained.config))
-        card = make_card(self.trained, model, name, "1.0.0", self.card.licence)
-        # Planes are shown to the network as they always were.
-        card = replace(
-            card,
-            resize=self.card.resize,
-            scaling=self.card.scaling,
-            planes=self.card.planes,
-        )
-        export_model(model, card, path)
-        return card
+        card = replace(self.card, name=name)
+        export_model(tap_trained(self.trained), card, path)
 
 
 def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
@@ -95,22 +85,22 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
     FileNotFoundError, ValueError
         No such weights, or another architecture.
     """
-    card = read_card(weights)
+    source = read_card(weights)
     shipped = WEIGHTS / f"{weights}.onnx"
     path = shipped if shipped.exists() else Path(weights)
-    match = re.match(r"(?:StratoNet|ECANet|ResNet)-(\d+)", card.architecture)
+    match = re.match(r"(?:StratoNet|ECANet|ResNet)-(\d+)", source.architecture)
     if not match:
         raise ValueError(
             f"Networks that can be fine-tuned are StratoNet and ResNet. {weights} is"
-            f" {card.architecture!r}."
+            f" {source.architecture!r}."
         )
     depth = int(match[1])
     blocks = list_blocks(depth)
-    aliases = {tap.layer: tap.alias for tap in card.taps if tap.alias}
+    aliases = {tap.layer: tap.alias for tap in source.taps if tap.alias}
     config = Config(
         recipe="Fine-tuned on an assay.",
         depth=depth,
-        attention="none" if card.architecture.startswith("ResNet") else "eca",
+        attention="none" if source.architecture.startswith("ResNet") else "eca",
         taps={aliases[block]: block for block in blocks if block in aliases},
         image_size=input_size,
         start=str(path),
@@ -119,8 +109,17 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
     model = build_classifier(config, 1)
     # Without images, batch normalisation stays folded into the convolutions.
     origin = load_start_weights(model, config, lambda: ())
-    own_size = replace(card, input_size=input_size, input_sizes=())
-    return Start(own_size, Trained(config, model, origin, None))
+    trained = Trained(config, model, origin, None)
+    return Start(source, _make_own_card(source, trained), trained)
+
+
+def _make_own_card(source: Card, trained: Trained) -> Card:
+    model = tap_trained(trained)
+    card = make_card(trained, model, source.name, "1.0.0", source.licence)
+    # Planes are shown to the network as they always were.
+    return replace(
+        card, resize=source.resize, scaling=source.scaling, planes=source.planes
+    )
 
 
 class Tuner:

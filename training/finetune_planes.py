@@ -6,27 +6,27 @@ and read from the disk as they are needed: there may be more than fit into memor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stratonet.extraction.measure import (
-    READERS_PER_CORE,
-    Failure,
-    ReadImageSet,
-    prepare_unit,
-    read_unit,
+from stratonet import Card
+from stratonet.extraction.measure import FILE_ERRORS
+from stratonet.extraction.objects import (
+    SegmentedObjects,
+    read_label_image,
+    take_centers,
 )
-from stratonet.extraction.objects import SegmentedObjects
-from stratonet.extraction.recipe import Recipe
+from stratonet.extraction.recipe import ObjectsFromLabels
+from stratonet.extraction.sources.imagesets import read_image
 from stratonet.files.atomic import write_atomically
-from stratonet.parallel import count_cores
+from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 from stratonet.preprocessing import to_grey
 from stratonet.tables.columns import PLATE, WELL
 from training.finetune_table import Assay
@@ -60,11 +60,7 @@ class LabelledPlanes:
 
 
 def prepare_planes(
-    assay: Assay,
-    folder: Path,
-    weights: Path,
-    illumination: str | None = None,
-    seed: int = 0,
+    assay: Assay, folder: Path, card: Card, seed: int = 0
 ) -> LabelledPlanes:
     """Read the images of an assay, unless they have been read into the folder before.
 
@@ -74,10 +70,8 @@ def prepare_planes(
         What to read.
     folder : pathlib.Path
         Where planes are kept; made if missing.
-    weights : pathlib.Path
-        The weights file whose card says how planes are resized and scaled.
-    illumination : {"divide", "subtract"}, optional
-        See `stratonet.extraction.extract`.
+    card : Card
+        Says how planes are resized and scaled.
     seed : int
         Of the objects that are drawn from images with many.
 
@@ -90,38 +84,64 @@ def prepare_planes(
     ValueError
         No image could be read; the message says why.
     """
-    recipe = Recipe(
-        assay.source.storage,
-        assay.channels,
-        weights=str(weights),
-        objects=assay.objects,
-        illumination=illumination,
-    )
     # Written last: what it counts is there.
     if not (folder / ROWS).exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _write_examples(assay, recipe, folder, seed)
+        _write_planes(assay, folder, card, seed)
     rows = pd.read_csv(folder / ROWS, dtype=str, keep_default_na=False)
-    side = recipe.card.input_size
-    shape = (len(rows), len(assay.channels), side, side)
+    shape = (len(rows), len(assay.channels), card.input_size, card.input_size)
     planes = np.memmap(folder / PLANES, np.float16, "r", shape=shape)
     return LabelledPlanes(assay.name, assay.channels, rows, planes)
 
 
-def _write_examples(assay: Assay, recipe: Recipe, folder: Path, seed: int) -> None:
+class _ImageSet(NamedTuple):
+    """An image set to read."""
+
+    number: int
+    row: dict[str, Any]
+    centers: pd.DataFrame | None
+
+
+class _Read(NamedTuple):
+    """The examples of an image set, or why there are none."""
+
+    labels: list[str]
+    planes: list[np.ndarray]  # (n channels, side, side), float16, of each example
+    failure: str
+
+
+def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
+    image_sets = list(_list_image_sets(assay))
+
+    def read(image_set: _ImageSet) -> _Read:
+        return _read_image_set(assay, image_set, card, seed)
+
+    cores = count_cores()
+    pool = get_worker_pool(os.getpid(), cores)
+    results = map_ahead(pool, read, image_sets, 2 * cores)
+    bar = tqdm(
+        results, desc=f"reading {assay.name}", total=len(image_sets), unit=" image sets"
+    )
     rows: list[dict[str, str]] = []
     failures: list[str] = []
     with write_atomically(folder / PLANES) as unfinished, unfinished.open("wb") as file:
-        for row, image_set in _read_image_sets(assay, recipe):
-            failed = [part for part in image_set.planes if isinstance(part, Failure)]
-            if isinstance(image_set.objects, Failure):
-                failed.append(image_set.objects)
-            if failed:
-                failures.append(failed[0].reason)
-                continue
-            rng = np.random.default_rng((seed, len(rows)))
-            rows += _write_image_set(assay, recipe, row, image_set, file, rng)
-    if not rows:
+        for image_set, result in zip(image_sets, bar):
+            place = {
+                "plate": str(image_set.row[PLATE]),
+                "well": str(image_set.row[WELL]),
+            }
+            rows += [{"label": label, **place} for label in result.labels]
+            for planes in result.planes:
+                file.write(planes.tobytes())
+            if result.failure:
+                failures.append(result.failure)
+    _report_failures(assay, failures, len(rows))
+    with write_atomically(folder / ROWS) as unfinished:
+        pd.DataFrame(rows).to_csv(unfinished, index=False)
+
+
+def _report_failures(assay: Assay, failures: list[str], n_read: int) -> None:
+    if not n_read:
         raise ValueError(
             f"{assay.source.location}: no image could be read, or none has an object."
             f" {'; '.join(failures[:1])}"
@@ -131,57 +151,64 @@ def _write_examples(assay: Assay, recipe: Recipe, folder: Path, seed: int) -> No
             f"{assay.name}: {len(failures):,} image sets could not be read and are left"
             f" out. The first: {failures[0]}"
         )
-    with write_atomically(folder / ROWS) as unfinished:
-        pd.DataFrame(rows).to_csv(unfinished, index=False)
 
 
-def _read_image_sets(
-    assay: Assay, recipe: Recipe
-) -> Iterator[tuple[dict[str, str], ReadImageSet]]:
-    """Yield image sets with decoded planes: whole ones as the network sees them."""
-    total = sum(len(unit.rows) for unit in assay.units)
-    with (
-        ThreadPoolExecutor(READERS_PER_CORE * count_cores()) as readers,
-        tqdm(total=total, desc=f"reading {assay.name}", unit=" image sets") as bar,
-    ):
-        for unit in assay.units:
-            image_sets = prepare_unit(recipe, unit, read_unit(recipe, unit, readers))
-            for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
-                yield row, image_set
-                bar.update()
+def _list_image_sets(assay: Assay) -> Iterator[_ImageSet]:
+    number = 0
+    for unit in assay.units:
+        for index, row in enumerate(unit.rows.to_dict("records")):
+            centers = None if unit.centers is None else unit.centers[index]
+            yield _ImageSet(number, row, centers)
+            number += 1
 
 
-def _write_image_set(
+def _read_image_set(assay: Assay, image_set: _ImageSet, card: Card, seed: int) -> _Read:
+    """Read the images of an image set, and cut its objects out."""
+    storage = assay.source.storage
+    try:
+        planes = [
+            read_image(image_set.row, channel, storage) for channel in assay.channels
+        ]
+        objects = _read_objects(assay, image_set)
+        if objects is None:
+            label = image_set.row[assay.label]
+            return _Read([label], [_show_planes(planes, card)], "")
+        rng = np.random.default_rng((seed, image_set.number))
+        return _cut_objects(assay, image_set, planes, objects, card, rng)
+    except FILE_ERRORS as error:
+        return _Read([], [], str(error))
+
+
+def _read_objects(assay: Assay, image_set: _ImageSet) -> SegmentedObjects | None:
+    if isinstance(assay.objects, ObjectsFromLabels):
+        storage = assay.source.storage
+        return read_label_image(image_set.row, assay.objects.label, storage)
+    return None if image_set.centers is None else take_centers(image_set.centers)
+
+
+def _cut_objects(
     assay: Assay,
-    recipe: Recipe,
-    row: dict[str, str],
-    image_set: ReadImageSet,
-    file: BinaryIO,
+    image_set: _ImageSet,
+    planes: list[np.ndarray],
+    objects: SegmentedObjects,
+    card: Card,
     rng: np.random.Generator,
-) -> list[dict[str, str]]:
-    """Write the planes of an image set; the rows of its examples."""
-    place = {"plate": str(row[PLATE]), "well": str(row[WELL])}
-    if image_set.objects is None:
-        _write_planes(image_set.planes, file)
-        return [{"label": row[assay.label], **place}]
-    size = recipe.objects.size
-    assert isinstance(image_set.objects, SegmentedObjects) and size is not None
-    rows = []
-    for index in _draw_objects(assay, len(image_set.objects.numbers), rng):
+) -> _Read:
+    size = assay.objects.size
+    assert size is not None
+    read = _Read([], [], "")
+    for index in _draw_objects(assay, len(objects.numbers), rng):
         try:
-            crops = [
-                image_set.objects.crop_plane(plane, index, size)
-                for plane in image_set.planes
-            ]
+            crops = [objects.crop_plane(plane, index, size) for plane in planes]
         except ValueError:
             # A centre outside of the image: there is nothing to learn from.
             continue
-        _write_planes([to_grey(crop, recipe.card) for crop in crops], file)
-        label = row[assay.label]
+        label = image_set.row[assay.label]
         if assay.object_labels is not None:
-            label = assay.object_labels[image_set.objects.numbers[index]]
-        rows.append({"label": label, **place})
-    return rows
+            label = assay.object_labels[objects.numbers[index]]
+        read.labels.append(label)
+        read.planes.append(_show_planes(crops, card))
+    return read
 
 
 def _draw_objects(assay: Assay, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -191,6 +218,6 @@ def _draw_objects(assay: Assay, count: int, rng: np.random.Generator) -> np.ndar
     return np.sort(rng.permutation(count)[:MOST_OBJECTS])
 
 
-def _write_planes(planes: list[np.ndarray], file: BinaryIO) -> None:
-    for plane in planes:
-        file.write(plane.astype(np.float16).tobytes())
+def _show_planes(planes: list[np.ndarray], card: Card) -> np.ndarray:
+    """Planes of all channels as the network sees them."""
+    return np.stack([to_grey(plane, card) for plane in planes]).astype(np.float16)

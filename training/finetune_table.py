@@ -14,6 +14,7 @@ from stratonet.extraction.recipe import (
     SIZE,
     Objects,
     ObjectsFromCenters,
+    ObjectsFromLabels,
     WholeImages,
 )
 from stratonet.extraction.sources.filepaths import FileLocator
@@ -22,7 +23,14 @@ from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.sources.tablefiles import FILE_COLUMN, read_image_set_table
 from stratonet.extraction.units import Unit, read_centers, split_units
 from stratonet.messages import shorten_list
-from stratonet.naming import METADATA, URL, check_channel, image_column
+from stratonet.naming import (
+    LABELS,
+    METADATA,
+    URL,
+    check_channel,
+    image_column,
+    list_image_channels,
+)
 from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE, WELL
 from stratonet_sklearn.evaluation.columns import find_column, get_column
 
@@ -105,7 +113,7 @@ def read_assay(
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "mitosis.csv")
-    >>> _ = path.write_text("file,plate,well,phase\\n1.png,P1,A01,metaphase\\n")
+    >>> _ = path.write_text("file,plate,well,phase\n1.png,P1,A01,metaphase\n")
     >>> assay = read_assay(ImageSource(path), "phase")
     >>> assay.name, assay.channels, assay.units[0].rows["Metadata_phase"].tolist()
     ('mitosis', ('Image',), ['metaphase'])
@@ -130,6 +138,8 @@ def read_assay(
                 " `labels` and `centres` are for tables with a row per image."
             )
         return _make_assay_of_objects(name, source, taken, frame, column, size)
+    if isinstance(objects, ObjectsFromLabels):
+        _check_label_image(frame, objects.label, source)
     centers = None
     if isinstance(objects, ObjectsFromCenters):
         centers = read_centers(objects.table, source.storage)
@@ -217,6 +227,15 @@ def _keep_labelled(
     if frame.empty:
         raise ValueError(f"{source.location}: {column} is empty in every row.")
     return frame
+
+
+def _check_label_image(frame: pd.DataFrame, label: str, source: ImageSource) -> None:
+    known = list_image_channels(frame, LABELS)
+    if label not in known:
+        raise ValueError(
+            f"{source.location} has the label images {', '.join(known) or '(none)'}."
+            f" Received: {label}"
+        )
 
 
 def _make_assay_of_objects(

@@ -16,6 +16,7 @@ from training_runs import kill_in_epoch, training  # noqa: E402
 from stratonet import StratoNet  # noqa: E402
 from stratonet.checks import check_network  # noqa: E402
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
+from stratonet.network import read_card  # noqa: E402
 from training.export import export_model  # noqa: E402
 from training.finetune import REPORT, Tuning, finetune  # noqa: E402
 from training.finetune_card import (  # noqa: E402
@@ -54,7 +55,7 @@ def untuned(weights, tmp_path_factory):
 
 def make_task(table, folder, weights, first_head=0):
     assay = read_assay(ImageSource(table), "kind")
-    examples = prepare_planes(assay, folder, weights)
+    examples = prepare_planes(assay, folder, read_card(weights))
     _, groups = choose_groups(examples.rows)
     roles = assign_roles(examples.rows["label"], groups)
     return Task(examples, roles.to_numpy(str), first_head)

@@ -13,12 +13,12 @@ from stratonet.extraction.recipe import (  # noqa: E402
     ObjectsFromLabels,
 )
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
-from stratonet.network import WEIGHTS, read_card  # noqa: E402
+from stratonet.network import read_card  # noqa: E402
 from stratonet.preprocessing import to_grey  # noqa: E402
 from training.finetune_planes import MOST_OBJECTS, prepare_planes  # noqa: E402
 from training.finetune_table import read_assay  # noqa: E402
 
-WEIGHTS_FILE = WEIGHTS / "stratonet50.onnx"
+CARD = read_card()
 
 
 def write_image(folder, name, shape=(60, 80), seed=0):
@@ -34,7 +34,7 @@ def write_table(folder, rows, name="labels.csv"):
 
 def shown(plane):
     """A plane as the network is shown it, as it is kept."""
-    return to_grey(plane, read_card()).astype(np.float16)
+    return to_grey(plane, CARD).astype(np.float16)
 
 
 def test_plain_table_of_two_channels(tmp_path):
@@ -51,7 +51,7 @@ def test_plain_table_of_two_channels(tmp_path):
     ]
     assay = read_assay(write_table(tmp_path, rows), "drug")
     assert assay.channels == ("DNA", "ER") and assay.label == "Metadata_Drug"
-    kept = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
     assert kept.rows.to_dict("list") == {
         "label": ["taxol", "none"],
         "plate": ["1", "1"],
@@ -67,9 +67,9 @@ def test_planes_are_read_once(tmp_path):
     write_image(tmp_path, "0.tif")
     row = {"plate": "1", "well": "A01", "file": "0.tif", "drug": "taxol"}
     assay = read_assay(write_table(tmp_path, [row]), "drug")
-    first = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    first = prepare_planes(assay, tmp_path / "kept", CARD)
     (tmp_path / "0.tif").unlink()
-    again = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    again = prepare_planes(assay, tmp_path / "kept", CARD)
     np.testing.assert_array_equal(first.planes, again.planes)
     assert again.rows.equals(first.rows)
 
@@ -96,7 +96,7 @@ def test_a_row_per_object_is_a_square_around_it(tmp_path):
     ]
     assay = read_assay(write_table(tmp_path, rows), "phase", size=16)
     assert len(assay.units) == 1 and len(assay.units[0].rows) == 2
-    kept = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
     # By image; what has no class or lies outside is left out.
     assert kept.rows["label"].tolist() == ["mitosis", "interphase", "interphase"]
     expected = [planes[0][12:28, 22:38], planes[0][32:48, 42:58]]
@@ -130,14 +130,16 @@ def test_objects_of_label_images_have_the_class_of_their_image(tmp_path):
     source, count = write_load_data(tmp_path)
     assert count > MOST_OBJECTS
     assay = read_assay(source, "treatment", objects=ObjectsFromLabels("Nuclei", 16))
-    kept = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
     counts = kept.rows.groupby(["label", "well"]).size().to_dict()
     assert counts == {
         ("drugA01", "A01"): MOST_OBJECTS,
         ("drugA02", "A02"): MOST_OBJECTS,
     }
-    again = prepare_planes(assay, tmp_path / "again", WEIGHTS_FILE)
+    again = prepare_planes(assay, tmp_path / "again", CARD)
     np.testing.assert_array_equal(kept.planes, again.planes)
+    with pytest.raises(ValueError, match="label images Nuclei. Received: Cells"):
+        read_assay(source, "treatment", objects=ObjectsFromLabels("Cells"))
 
 
 def test_objects_of_a_table_of_centres(tmp_path):
@@ -153,7 +155,7 @@ def test_objects_of_a_table_of_centres(tmp_path):
     centers.to_csv(tmp_path / "centres.csv", index=False)
     objects = ObjectsFromCenters(str(tmp_path / "centres.csv"), 16)
     assay = read_assay(source, "treatment", objects=objects)
-    kept = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
     assert kept.rows["label"].tolist() == ["drugA01", "drugA02", "drugA02"]
 
 
@@ -162,12 +164,12 @@ def test_images_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys):
     row = {"plate": "1", "well": "A01", "file": "0.tif", "drug": "taxol"}
     source = write_table(tmp_path, [row, {**row, "file": "lost.tif"}])
     assay = read_assay(source, "drug")
-    kept = prepare_planes(assay, tmp_path / "kept", WEIGHTS_FILE)
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
     assert len(kept.rows) == 1
     assert "1 image sets could not be read" in capsys.readouterr().out
     (tmp_path / "0.tif").unlink()
     with pytest.raises(ValueError, match="no image could be read.*lost.tif|0.tif"):
-        prepare_planes(assay, tmp_path / "other", WEIGHTS_FILE)
+        prepare_planes(assay, tmp_path / "other", CARD)
 
 
 @pytest.mark.parametrize(
