@@ -119,7 +119,7 @@ def _measure(examples: LabelledPlanes, weights: Path, name: str) -> np.ndarray:
     n_channels = len(examples.channels)
     total = len(examples.rows) * n_channels
     features = np.empty((total, network.width), np.float32)
-    rows = network.stream(_list_planes(examples))
+    rows = network.stream(_list_planes(examples), prepared=True)
     bar = tqdm(rows, total=total, desc=f"{examples.name}, {name}", unit=" planes")
     for number, values in enumerate(bar):
         features[number] = values
