@@ -26,7 +26,6 @@ import tifffile
 from stratonet import StratoNet
 from stratonet.extraction import extract
 from stratonet.files.images import read_plane
-from stratonet.preprocessing import to_grey
 
 ROUNDS, SITES, WELLS = 2, 9, 96
 # Copies of BBBC022's 12 image sets: together as many as of the generated plate.
@@ -73,14 +72,14 @@ def time_network(network: StratoNet, table: pd.DataFrame) -> float:
     row = table.iloc[0]
     prefix = "FileName_"
     channels = [name[len(prefix) :] for name in table if name.startswith(prefix)]
-    greys = []
+    prepared = []
     for channel in channels:
         path = Path(row[f"PathName_{channel}"], row[f"FileName_{channel}"])
-        greys.append(to_grey(read_plane(path), network.card))
+        prepared.append(network.prepare(read_plane(path)))
     n_planes = len(table) * len(channels)
-    planes = (greys[number % len(greys)] for number in range(n_planes))
+    planes = (prepared[number % len(prepared)] for number in range(n_planes))
     began = time.perf_counter()
-    for _ in network.stream(planes, prepared=True):
+    for _ in network.stream(planes):
         pass
     return time.perf_counter() - began
 

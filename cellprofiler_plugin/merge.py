@@ -189,11 +189,17 @@ def _merge_database_table(
 def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
     from pyarrow import parquet
 
+    from stratonet.tables.trained import read_trained_wells
     from stratonet.tables.writing import write_wide_table
 
     # Columns of a part without rows have no type.
     filled = [path for path in paths if parquet.read_metadata(path).num_rows]
-    write_wide_table(target, _read_row_groups(filled or paths[:1]))
+    footers = [parquet.read_metadata(path) for path in paths]
+    write_wide_table(
+        target,
+        _read_row_groups(filled or paths[:1]),
+        trained_wells=read_trained_wells(footer.metadata for footer in footers),
+    )
 
 
 def _read_row_groups(paths: Sequence[Path]) -> Iterator[pa.Table]:

@@ -70,12 +70,15 @@ def gather_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:
         module.get_object_names(), module.list_parquet_files()
     ):
         # Each row says which network has measured it, and how.
-        ids = {columns.FEATURE_SET: module.load_network(object_name).feature_set_id}
+        net = module.load_network(object_name)
+        ids = {columns.FEATURE_SET: net.feature_set_id}
         if module.reduce.value:
             ids[columns.PROJECTION] = module.load_projection().id
         names = module.make_column_names(object_name)
         path = os.path.join(os.path.dirname(unfinished), file)
-        rows = parquet.gather_image_sets(unfinished, object_name, names, ids, path)
+        rows = parquet.gather_image_sets(
+            unfinished, object_name, names, ids, path, net.card.trained_wells
+        )
         logging.info("%s wrote %d rows to %s", module.module_name, rows, path)
     # A run without an image set has not made it.
     if os.path.isdir(unfinished):

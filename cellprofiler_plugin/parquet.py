@@ -22,6 +22,8 @@ from stratonet.tables.columns import IMAGE_NUMBER
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from stratonet.tables.trained import Wells
+
 # Rows that are held in memory and written together.
 ROWS = 4096
 FEATURES = "features"
@@ -64,6 +66,7 @@ def gather_image_sets(
     names: Sequence[str],
     ids: Mapping[str, str],
     path: str | os.PathLike[str],
+    trained_wells: Wells | None = None,
 ) -> int:
     """Write all image sets to one Parquet file, by ImageNumber, and remove them.
 
@@ -80,6 +83,8 @@ def gather_image_sets(
         with the feature set id.
     path : path
         Written whole or not at all, over an older file.
+    trained_wells : mapping of str to collection of str, optional
+        The wells that the network was fine-tuned on, by plate.
 
     Returns
     -------
@@ -115,7 +120,8 @@ def gather_image_sets(
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
     keys.update({name: [value] * count for name, value in ids.items()})
-    write_wide_table(path, _make_tables(image_sets, keys, names))
+    tables = _make_tables(image_sets, keys, names)
+    write_wide_table(path, tables, trained_wells=trained_wells)
     shutil.rmtree(Path(folder) / object_name)
     return count
 

@@ -110,6 +110,10 @@ class Card:
         The recipes (`stratonet.recipe.Recipe`) that are recommended, as text: the first
         for whole images, and the one named ``objects`` for squares around objects.
         Others are kept for features that were made before.
+    trained_wells : mapping of str to tuple of str
+        The wells that the network was fine-tuned on, by plate: its features of them
+        are no test of it. Not in the JSON where there are none, since the bytes of a
+        card are part of the feature set id.
 
     Raises
     ------
@@ -136,6 +140,7 @@ class Card:
     input_sizes: tuple[int, ...] = ()
     any_size: bool = False
     recipes: Mapping[str, str] = field(default_factory=dict)
+    trained_wells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no network can be run by."""
@@ -162,7 +167,10 @@ class Card:
 
     def to_json(self) -> str:
         """Return the card as a JSON text."""
-        return json.dumps(asdict(self), indent=1)
+        values = asdict(self)
+        if not self.trained_wells:
+            del values["trained_wells"]
+        return json.dumps(values, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Card:
@@ -185,6 +193,8 @@ class Card:
             values["scaling"] = Scaling(**values["scaling"])
             values["planes"] = _read_planes(values["planes"])
             values["input_sizes"] = tuple(values.get("input_sizes", ()))
+            wells = values.get("trained_wells", {})
+            values["trained_wells"] = {name: tuple(wells[name]) for name in wells}
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"A card's taps, scaling or planes are not as they should be: {error}"
@@ -296,11 +306,11 @@ class Card:
 
 
 def _check_field_names(values: Mapping[str, Any]) -> None:
-    expected = {field.name for field in fields(Card)}
+    expected = {each.name for each in fields(Card)}
     required = {
-        field.name
-        for field in fields(Card)
-        if field.default is MISSING and field.default_factory is MISSING
+        each.name
+        for each in fields(Card)
+        if each.default is MISSING and each.default_factory is MISSING
     }
     missing = sorted(required - set(values))
     unknown = sorted(set(values) - expected)

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.finetune_command import add_finetune
+
 if TYPE_CHECKING:
     from training.config import Config
 
@@ -56,7 +58,8 @@ def _make_parser() -> argparse.ArgumentParser:
         description=(
             "Train a network on ImageNet and make a weights file of it, which both"
             " MeasureStratoFeatures and StratoFeatureTransformer load. In this order:"
-            " records (faster input), train, evaluate, export."
+            " records (faster input), train, evaluate, export. Or let a network that"
+            " is trained learn an assay of your own: finetune."
         ),
         epilog=(
             f"Configurations that are ready: {', '.join(_list_configs())} (in"
@@ -71,6 +74,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_export(commands)
     _add_taps(commands)
+    add_finetune(commands)
     return parser
 
 

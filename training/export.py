@@ -169,21 +169,17 @@ def export_run(
     source, output = Path(source), Path(output)
     read = _read_start if source.is_file() else _read_best
     trained = read(source, input_size)
-    layers = _choose_layers(trained.config)
-    model = trained.model
-    if trained.config.architecture == "resnet":
-        model = build_trunk(model, trained.config.depth, layers)
-    model = tap_network(model, layers, deviations=True)
+    model = tap_trained(trained)
     licence = licence or trained.origin.licence or "not stated: give export --licence"
-    card = _make_card(trained, model, name or output.stem, version, licence)
+    card = make_card(trained, model, name or output.stem, version, licence)
     output.parent.mkdir(parents=True, exist_ok=True)
     export_model(model, card, output)
     return card
 
 
 @dataclasses.dataclass(frozen=True)
-class _Trained:
-    """What is exported.
+class Trained:
+    """A network before it becomes a weights file.
 
     Attributes
     ----------
@@ -203,9 +199,45 @@ class _Trained:
     result: dict | None
 
 
-def _make_card(
-    trained: _Trained, model: keras.Model, name: str, version: str, licence: str
+def tap_trained(trained: Trained) -> keras.Model:
+    """Make the network that is exported: with its taps, and without a classifier.
+
+    Parameters
+    ----------
+    trained : Trained
+        Of an architecture of our own, the network is built anew for planes of any size;
+        others share its layers.
+
+    Returns
+    -------
+    keras.Model
+        As `export_model` takes it.
+    """
+    layers = _choose_layers(trained.config)
+    model = trained.model
+    if trained.config.architecture == "resnet":
+        model = build_trunk(model, trained.config.depth, layers)
+    return tap_network(model, layers, deviations=True)
+
+
+def make_card(
+    trained: Trained, model: keras.Model, name: str, version: str, licence: str
 ) -> Card:
+    """Make the card of a network that was trained here.
+
+    Parameters
+    ----------
+    trained : Trained
+        What it was trained by.
+    model : keras.Model
+        From `tap_trained`.
+    name, version, licence : str
+        Of the weights.
+
+    Returns
+    -------
+    Card
+    """
     config = trained.config
     aliases = {layer: alias for alias, layer in choose_taps(config).items()}
     layers = [layer for layer in model.output if name_deviation(layer) in model.output]
@@ -246,22 +278,19 @@ def _make_card(
 
 def _recommend_recipes(side: int) -> dict[str, str]:
     """Name recipes for a network of any size; the first is that of its training."""
-    return {
-        f"whole{side}": f"whole{side}/mean",
-        "cells": f"tiles{side}-across2/mean+sd",
-    }
+    return {f"whole{side}": f"whole{side}/mean", "cells": f"tiles{side}/mean+sd"}
 
 
-def _read_start(path: Path, input_size: int | None) -> _Trained:
+def _read_start(path: Path, input_size: int | None) -> Trained:
     config = _set_size(Config.read(path), input_size)
     keras.utils.set_random_seed(config.seed)
     model = build_classifier(config, IMAGENET_CLASSES)
     # Without images, batch normalisation stays folded: nobody trains this network.
     origin = load_start_weights(model, config, lambda: ())
-    return _Trained(config, model, origin, None)
+    return Trained(config, model, origin, None)
 
 
-def _read_best(run: Path, input_size: int | None) -> _Trained:
+def _read_best(run: Path, input_size: int | None) -> Trained:
     config, result = read_run(run)
     config = _set_size(config, input_size)
     # Its weights replace those it started from, which need not be fetched again.
@@ -269,7 +298,7 @@ def _read_best(run: Path, input_size: int | None) -> _Trained:
     model = build_classifier(blank, len(result["classes"]))
     load_variables(model, run / BEST)
     origin = Origin(result["start"], result["start_licence"])
-    return _Trained(config, model, origin, result)
+    return Trained(config, model, origin, result)
 
 
 def _set_size(config: Config, size: int | None) -> Config:

@@ -76,7 +76,7 @@ def _add_image_set_flags(group: argparse._ArgumentGroup) -> None:
     add_file_name_flags(group)
     group.add_argument(
         "--channels",
-        type=_parse_channels,
+        type=parse_channels,
         metavar="A,B,...",
         help="channels to measure, NEW=OLD to rename one (default: all)",
     )
@@ -277,7 +277,7 @@ def _check_shard(shard: tuple[int, int]) -> None:
         raise ValueError(f"--shard K/N needs 1 ≤ K ≤ N. Received: {number}/{count}")
 
 
-def _parse_channels(text: str) -> dict[str, str]:
+def parse_channels(text: str) -> dict[str, str]:
     """``DNA=OrigDNA,ER`` as a dict of names in the features to names in the source."""
     channels = {}
     for channel in text.split(","):

@@ -109,7 +109,11 @@ class PlateLayout:
         file = f"{digest}.parquet"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "plate.parquet")
-            write_wide_table(path, (_spread_features(group, names) for group in groups))
+            write_wide_table(
+                path,
+                (_spread_features(group, names) for group in groups),
+                trained_wells=job.card.trained_wells,
+            )
             keep_file(path, plate, file)
         return WrittenTables(plate, [file])
 
@@ -177,7 +181,11 @@ class GalleryLayout:
                     rows = table.filter(pc.equal(table[SITE], site))
                     well = rows[WELL][0].as_py()
                     file = f"{quote_name(f'{well}-{site}')}/embedding.parquet"
-                    write_wide_table(path, [_nest_features(rows, job)])
+                    write_wide_table(
+                        path,
+                        [_nest_features(rows, job)],
+                        trained_wells=job.card.trained_wells,
+                    )
                     # The local file is moved away: the next has its name again.
                     keep_file(path, target, file)
                     files.append(file)

@@ -16,6 +16,7 @@ from stratonet.files.storage import Storage
 from stratonet.files.urls import Unreachable, redact_url
 from stratonet.naming import feature_columns, parse_feature_name
 from stratonet.parallel import count_cores
+from stratonet.tables import trained
 from stratonet.tables.columns import FEATURE_SET, PROJECTION
 
 with name_missing_extra("Parquet", "extract", "sklearn"):
@@ -109,6 +110,38 @@ def read_features(
     if lacking:
         raise ValueError(f"{redact_url(location)} has no column {', '.join(lacking)}.")
     return frame[list(columns)]
+
+
+def read_trained_wells(
+    location: str | os.PathLike[str], storage: Storage | None = None
+) -> dict[str, set[str]]:
+    """Read which wells the network of feature tables was fine-tuned on.
+
+    Parameters
+    ----------
+    location, storage
+        As `read_features` takes them.
+
+    Returns
+    -------
+    dict of str to set of str
+        Wells by plate; empty where the network was not fine-tuned.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no feature table.
+    """
+    location = os.fspath(location)
+    storage = storage or Storage()
+
+    def read_footer(url: str) -> trained.Metadata:
+        with storage.open(url) as file:
+            return parquet.ParquetFile(file).metadata.metadata
+
+    with ThreadPoolExecutor(count_cores()) as pool:
+        footers = pool.map(read_footer, _list_tables(location, storage))
+        return trained.read_trained_wells(footers)
 
 
 def feature_parts(names: Iterable[str]) -> pd.DataFrame:

@@ -24,7 +24,12 @@ from stratonet.tables.columns import (
     WELL,
     find_object_column,
 )
-from stratonet.tables.parquet import feature_parts, get_feature_set_id, read_features
+from stratonet.tables.parquet import (
+    feature_parts,
+    get_feature_set_id,
+    read_features,
+    read_trained_wells,
+)
 from stratonet.tables.plain import list_measurements, read_plain_table
 
 __all__ = [
@@ -62,6 +67,9 @@ class FeatureTable:
         What was left out, and what was made of objects.
     resources : pandas.DataFrame, optional
         Time and resources of the extraction.
+    trained_wells : dict of str to set of str
+        The wells that the network was fine-tuned on, by plate, as far as the file
+        tells: CSV files and databases do not.
     """
 
     name: str
@@ -71,6 +79,7 @@ class FeatureTable:
     feature_set_id: str = ""
     notes: list[str] = field(default_factory=list)
     resources: pd.DataFrame | None = None
+    trained_wells: dict[str, set[str]] = field(default_factory=dict)
 
 
 def read_feature_table(
@@ -179,7 +188,14 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
         frame = read_features(source)
         features = feature_columns(frame)
         resources = _read_resources(path)
-        return FeatureTable(name, str(source), frame, features, resources=resources)
+        return FeatureTable(
+            name,
+            str(source),
+            frame,
+            features,
+            resources=resources,
+            trained_wells=read_trained_wells(source),
+        )
     if not path.exists():
         raise FileNotFoundError(
             f"{source} is not there: give a table of features, or a folder of them."

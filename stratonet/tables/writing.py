@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stratonet.extras import name_missing_extra
 from stratonet.files.atomic import write_atomically
 from stratonet.naming import PREFIX
+from stratonet.tables.trained import Wells, write_trained_wells
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,7 @@ def write_wide_table(
     path: str | os.PathLike[str],
     tables: Iterable[pa.Table],
     schema: pa.Schema | None = None,
+    trained_wells: Wells | None = None,
 ) -> None:
     """Write tables one below the other into one Parquet file, whole or not at all.
 
@@ -34,6 +36,9 @@ def write_wide_table(
     schema : pyarrow.Schema, optional
         Default: that of the first table. With it, the file is also written where there
         are no tables at all.
+    trained_wells : mapping of str to collection of str, optional
+        The wells that the network was fine-tuned on, by plate: they go into the
+        metadata of the file, where `stratonet evaluate` finds them.
 
     Raises
     ------
@@ -82,3 +87,5 @@ def write_wide_table(
     ):
         for table in rest:
             writer.write_table(table)
+        if trained_wells:
+            writer.add_key_value_metadata(write_trained_wells(trained_wells))

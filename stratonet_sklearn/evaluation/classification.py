@@ -315,7 +315,7 @@ def _test_model(
 ) -> _Answer:
     """Fit a model to the rows that are not tested, and ask it about those that are."""
     trained = ~tested
-    model = _build_model(labels[trained], classifier, seed)
+    model = build_model(labels[trained], classifier, seed)
     with warnings.catch_warnings():
         # The perceptron stops after a fixed number of iterations.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -335,10 +335,23 @@ def _test_model(
     return _Answer(model.predict(values[tested]), votes, importance)
 
 
-def _build_model(
-    labels: np.ndarray, classifier: ClassifierMixin, seed: int
-) -> Pipeline:
-    """Build the steps from features to classes, for training rows of these labels."""
+def build_model(labels: np.ndarray, classifier: ClassifierMixin, seed: int) -> Pipeline:
+    """Build the steps from features to classes, for training rows of these labels.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray (n,), str
+        Classes of the training rows.
+    classifier : scikit-learn classifier
+        One of `CLASSIFIERS`.
+    seed : int
+        Of the balanced training set.
+
+    Returns
+    -------
+    imblearn.pipeline.Pipeline
+        Not fitted: balances, scales to unit variance, classifies.
+    """
     _, counts = np.unique(labels, return_counts=True)
     # Small training sets are not blown up: each class becomes as large as the largest.
     n_samples = min(BALANCED_SET, len(counts) * counts.max())

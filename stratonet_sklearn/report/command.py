@@ -27,6 +27,7 @@ FLAGS = {
     "harmonize": "--harmonize",
     "images": "--images",
     "label": "--label",
+    "leave_out_trained": "--leave-out-trained",
     "pattern": "--pattern",
     "recipe": "A choice of profiles",
     "region": "--region",
@@ -116,6 +117,14 @@ def _add_split(command: argparse.ArgumentParser) -> None:
         default=(),
         metavar="A,B,...",
         help="classes to leave out of the classification",
+    )
+    group.add_argument(
+        "--leave-out-trained",
+        action="store_true",
+        help=(
+            "leave out the wells that a network was fine-tuned on (default: refuse"
+            " them)"
+        ),
     )
     group.add_argument(
         "--folds",
@@ -209,6 +218,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             n_folds=options.n_folds,
             seed=options.seed,
             leave_out=options.leave_out,
+            leave_out_trained=options.leave_out_trained,
         ),
         metadata=options.metadata,
         images=_choose_images(options),

@@ -25,6 +25,7 @@ from stratonet_sklearn.evaluation.components import Components, compute_componen
 from stratonet_sklearn.evaluation.correction import import_harmonypy
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 from stratonet_sklearn.evaluation.scores import Evaluation
+from stratonet_sklearn.report.trained import drop_trained_rows
 
 if TYPE_CHECKING:
     from stratonet.extraction.sources.imagesets import ImageSource
@@ -76,12 +77,16 @@ class Split:
         Of the folds, the intervals and the map.
     leave_out : sequence of str
         Classes to leave out of the classification.
+    leave_out_trained : bool
+        Leave out the rows of wells that a network was fine-tuned on, instead of
+        refusing them.
     """
 
     group: str = "well"
     n_folds: int = 10
     seed: int = 0
     leave_out: Sequence[str] = ()
+    leave_out_trained: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,8 @@ def read_data(
     Raises
     ------
     FileNotFoundError, ValueError
-        A table, a column or a value is missing.
+        A table, a column or a value is missing, or rows are of wells that a network was
+        fine-tuned on.
     ImportError
         The recipe asks for Harmony, and harmonypy is missing.
     """
@@ -204,6 +210,7 @@ def read_data(
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)
     aligned, rows = align_tables(read, more)
+    aligned, rows = drop_trained_rows(aligned, rows, split.leave_out_trained)
     # One row has neither a variance nor a neighbour.
     if len(rows) < 2:
         raise ValueError("There is nothing to compare: the tables have one row.")

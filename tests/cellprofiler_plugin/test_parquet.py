@@ -1,9 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
 from cellprofiler_plugin import parquet as plugin_parquet  # noqa: E402
+from cellprofiler_plugin.merge import merge_parts  # noqa: E402
+from stratonet.tables.trained import read_trained_wells  # noqa: E402
 
 pytestmark = pytest.mark.stock_cellprofiler
 
@@ -58,6 +62,23 @@ def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeyp
     )
     assert sorted(item.name for item in folder.iterdir()) == ["cells.parquet", "run"]
     assert not list((folder / "run").iterdir())
+
+
+def test_wells_of_fine_tuning_are_in_the_file_and_in_what_is_merged(parts):
+    folder, _ = parts
+    path = folder / "0" / "cells.parquet"
+    path.parent.mkdir()
+    names = ["f0", "f1", "f2"]
+    wells = {"P1": ("A01",)}
+    plugin_parquet.gather_image_sets(
+        folder / "run", "Cells", names, IDS, path, trained_wells=wells
+    )
+    (folder / "1").mkdir()
+    shutil.copy(path, folder / "1")
+    merge_parts([folder / "0", folder / "1"], folder)
+    for written in (path, folder / "cells.parquet"):
+        metadata = parquet.read_metadata(written).metadata
+        assert read_trained_wells([metadata]) == {"P1": {"A01"}}
 
 
 def test_keys_that_only_some_image_sets_have(tmp_path):

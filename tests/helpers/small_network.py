@@ -1,6 +1,7 @@
 """A StratoNet-18 of random weights, small enough to be made in every test run."""
 
 import keras
+import numpy as np
 
 from stratonet import Card, Planes, Scaling, Tap
 from training.architecture import build_network
@@ -27,3 +28,15 @@ def build_small_network():
     return build_network(
         18, "eca", taps=[tap.layer for tap in CARD.taps], input_size=64
     )
+
+
+def shake_norms(model):
+    """Take batch normalisation off its start, where nothing of it could be folded."""
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.gamma.shape
+            gamma, beta = rng.uniform(0.5, 1.5, shape), rng.normal(size=shape)
+            mean, variance = rng.normal(size=shape), rng.uniform(0.5, 2, shape)
+            layer.set_weights([gamma, beta, mean, variance])
+    return model

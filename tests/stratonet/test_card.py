@@ -36,6 +36,13 @@ def test_json_round_trip():
     assert Card.from_json(CARD.to_json()) == CARD
 
 
+def test_wells_of_fine_tuning_are_in_the_json_only_where_there_are_any():
+    assert "trained_wells" not in json.loads(CARD.to_json())
+    tuned = replace(CARD, trained_wells={"P1": ("A01", "A02")})
+    assert json.loads(tuned.to_json())["trained_wells"] == {"P1": ["A01", "A02"]}
+    assert Card.from_json(tuned.to_json()) == tuned
+
+
 def test_from_json_names_missing_and_unknown_fields():
     values = json.loads(CARD.to_json())
     del values["licence"], values["taps"]

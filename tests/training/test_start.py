@@ -6,7 +6,7 @@ keras = pytest.importorskip(
 )
 pytest.importorskip("onnx", reason="onnx comes with the training extra")
 
-from small_network import CARD, build_small_network  # noqa: E402
+from small_network import CARD, build_small_network, shake_norms  # noqa: E402
 from training_runs import SMALL, make_images  # noqa: E402
 
 from training.architecture import build_network, tap_network  # noqa: E402
@@ -33,19 +33,7 @@ def small():
 @pytest.fixture(scope="module")
 def weights_file(small, tmp_path_factory):
     """A weights file of depth 18 whose batch normalisation is not at its start."""
-    rng = np.random.default_rng(0)
-    for layer in small.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            gamma, beta, mean, variance = layer.get_weights()
-            shape = gamma.shape
-            layer.set_weights(
-                [
-                    rng.uniform(0.5, 1.5, shape),
-                    rng.normal(size=shape),
-                    rng.normal(size=shape),
-                    rng.uniform(0.5, 2, shape),
-                ]
-            )
+    shake_norms(small)
     path = tmp_path_factory.mktemp("weights") / "small.onnx"
     export_model(small, CARD, path)
     return path

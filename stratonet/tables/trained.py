@@ -1,0 +1,61 @@
+"""The wells that a network was fine-tuned on, in the metadata of Parquet files.
+
+Features of these wells are no test of the network: it has seen their classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import Optional
+
+# In the key-value metadata of a Parquet file.
+_KEY = b"stratonet trained wells"
+# Wells by plate, as in a card.
+Wells = Mapping[str, Collection[str]]
+Metadata = Optional[Mapping[bytes, bytes]]
+
+
+def write_trained_wells(wells: Wells) -> dict[bytes, bytes]:
+    """Make the metadata of a file.
+
+    Parameters
+    ----------
+    wells : mapping of str to collection of str
+        Wells by plate, see `stratonet.Card`.
+
+    Returns
+    -------
+    dict of bytes to bytes
+        Empty where there are no wells.
+
+    Examples
+    --------
+    >>> read_trained_wells([write_trained_wells({"P1": ("A01",)})])
+    {'P1': {'A01'}}
+    """
+    if not wells:
+        return {}
+    text = json.dumps({plate: sorted(wells[plate]) for plate in sorted(wells)})
+    return {_KEY: text.encode()}
+
+
+def read_trained_wells(metadata: Iterable[Metadata]) -> dict[str, set[str]]:
+    """Read the metadata of files.
+
+    Parameters
+    ----------
+    metadata : iterable of mapping of bytes to bytes, or None
+        The key-value metadata of each file.
+
+    Returns
+    -------
+    dict of str to set of str
+        Wells by plate, those of all files together.
+    """
+    wells: dict[str, set[str]] = {}
+    for entries in metadata:
+        text = (entries or {}).get(_KEY, b"{}")
+        for plate, of_plate in json.loads(text).items():
+            wells.setdefault(plate, set()).update(of_plate)
+    return wells

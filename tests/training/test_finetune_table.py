@@ -1,0 +1,213 @@
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+pytest.importorskip(
+    "tensorflow",
+    reason="training needs TensorFlow, which CellProfiler's own environment has not",
+)
+
+from stratonet.extraction.job import (  # noqa: E402
+    ObjectsFromCenters,
+    ObjectsFromLabels,
+)
+from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
+from stratonet.network import read_card  # noqa: E402
+from stratonet.preprocessing import to_grey  # noqa: E402
+from training.finetune_planes import MOST_OBJECTS, prepare_planes  # noqa: E402
+from training.finetune_table import read_assay  # noqa: E402
+
+CARD = read_card()
+
+
+def write_image(folder, name, shape=(60, 80), seed=0):
+    plane = np.random.default_rng(seed).integers(0, 4000, shape).astype(np.uint16)
+    tifffile.imwrite(folder / name, plane)
+    return plane
+
+
+def write_table(folder, rows, name="labels.csv"):
+    pd.DataFrame(rows).to_csv(folder / name, index=False)
+    return ImageSource(folder / name)
+
+
+def shown(plane):
+    """A plane as the network is shown it, as it is kept."""
+    return to_grey(plane, CARD).astype(np.float16)
+
+
+def test_plain_table_of_two_channels(tmp_path):
+    planes = [write_image(tmp_path, f"{seed}.tif", seed=seed) for seed in range(4)]
+    rows = [
+        {
+            "Plate": "1",
+            "Well": f"A0{well}",
+            "file_DNA": f"{2 * well - 2}.tif",
+            "file_ER": f"{2 * well - 1}.tif",
+            "Drug": drug,
+        }
+        for well, drug in ((1, "taxol"), (2, "none"))
+    ]
+    assay = read_assay(write_table(tmp_path, rows), "drug")
+    assert assay.channels == ("DNA", "ER") and assay.label == "Metadata_Drug"
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
+    assert kept.rows.to_dict("list") == {
+        "label": ["taxol", "none"],
+        "plate": ["1", "1"],
+        "well": ["A01", "A02"],
+    }
+    assert kept.planes.shape == (2, 2, 224, 224)
+    for number, plane in enumerate(planes):
+        received = kept.planes[number // 2, number % 2]
+        np.testing.assert_array_equal(received, shown(plane))
+
+
+def test_planes_are_read_once(tmp_path):
+    write_image(tmp_path, "0.tif")
+    row = {"plate": "1", "well": "A01", "file": "0.tif", "drug": "taxol"}
+    assay = read_assay(write_table(tmp_path, [row]), "drug")
+    first = prepare_planes(assay, tmp_path / "kept", CARD)
+    (tmp_path / "0.tif").unlink()
+    again = prepare_planes(assay, tmp_path / "kept", CARD)
+    np.testing.assert_array_equal(first.planes, again.planes)
+    assert again.rows.equals(first.rows)
+
+
+def test_a_row_per_object_is_a_square_around_it(tmp_path):
+    planes = [write_image(tmp_path, f"{seed}.tif", seed=seed) for seed in range(2)]
+    objects = [
+        ("0.tif", 30, 20, "mitosis"),
+        ("1.tif", 40, 33, "interphase"),
+        ("0.tif", 50, 40, "interphase"),
+        ("0.tif", 500, 40, "outside"),
+        ("1.tif", 20, 20, ""),
+    ]
+    rows = [
+        {
+            "plate": "P1",
+            "well": "A01",
+            "file": file,
+            "Location_Center_X": x,
+            "Location_Center_Y": y,
+            "phase": phase,
+        }
+        for file, x, y, phase in objects
+    ]
+    assay = read_assay(write_table(tmp_path, rows), "phase", size=16)
+    assert len(assay.units) == 1 and len(assay.units[0].rows) == 2
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
+    # By image; what has no class or lies outside is left out.
+    assert kept.rows["label"].tolist() == ["mitosis", "interphase", "interphase"]
+    expected = [planes[0][12:28, 22:38], planes[0][32:48, 42:58]]
+    expected.append(planes[1][25:41, 32:48])
+    for received, crop in zip(kept.planes[:, 0], expected):
+        np.testing.assert_array_equal(received, shown(crop))
+
+
+def write_load_data(folder):
+    """Two wells of one image, whose 120 objects are single pixels."""
+    labels = np.zeros((60, 80), np.uint16)
+    rows, columns = np.mgrid[5:55:5, 4:76:6]
+    labels[rows.ravel(), columns.ravel()] = np.arange(rows.size) + 1
+    tifffile.imwrite(folder / "labels.tif", labels)
+    table = []
+    for well in ("A01", "A02"):
+        write_image(folder, f"{well}.tif", seed=int(well[1:]))
+        table.append(
+            {
+                "Image_FileName_DNA": f"{well}.tif",
+                "Image_ObjectsFileName_Nuclei": "labels.tif",
+                "Metadata_Plate": "P1",
+                "Metadata_Well": well,
+                "treatment": f"drug{well}",
+            }
+        )
+    return write_table(folder, table, "load_data.csv"), rows.size
+
+
+def test_objects_of_label_images_have_the_class_of_their_image(tmp_path):
+    source, count = write_load_data(tmp_path)
+    assert count > MOST_OBJECTS
+    assay = read_assay(source, "treatment", objects=ObjectsFromLabels("Nuclei", 16))
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
+    counts = kept.rows.groupby(["label", "well"]).size().to_dict()
+    assert counts == {
+        ("drugA01", "A01"): MOST_OBJECTS,
+        ("drugA02", "A02"): MOST_OBJECTS,
+    }
+    again = prepare_planes(assay, tmp_path / "again", CARD)
+    np.testing.assert_array_equal(kept.planes, again.planes)
+    with pytest.raises(ValueError, match="label images Nuclei. Received: Cells"):
+        read_assay(source, "treatment", objects=ObjectsFromLabels("Cells"))
+
+
+def test_objects_of_a_table_of_centres(tmp_path):
+    source, _ = write_load_data(tmp_path)
+    centers = pd.DataFrame(
+        {
+            "Metadata_Plate": "P1",
+            "Metadata_Well": ["A01", "A02", "A02"],
+            "Location_Center_X": [20, 30, 40],
+            "Location_Center_Y": [20, 30, 40],
+        }
+    )
+    centers.to_csv(tmp_path / "centres.csv", index=False)
+    objects = ObjectsFromCenters(str(tmp_path / "centres.csv"), 16)
+    assay = read_assay(source, "treatment", objects=objects)
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
+    assert kept.rows["label"].tolist() == ["drugA01", "drugA02", "drugA02"]
+
+
+def test_images_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys):
+    write_image(tmp_path, "0.tif")
+    row = {"plate": "1", "well": "A01", "file": "0.tif", "drug": "taxol"}
+    source = write_table(tmp_path, [row, {**row, "file": "lost.tif"}])
+    assay = read_assay(source, "drug")
+    kept = prepare_planes(assay, tmp_path / "kept", CARD)
+    assert len(kept.rows) == 1
+    assert "1 image sets could not be read" in capsys.readouterr().out
+    (tmp_path / "0.tif").unlink()
+    with pytest.raises(ValueError, match="no image could be read.*lost.tif|0.tif"):
+        prepare_planes(assay, tmp_path / "other", CARD)
+
+
+@pytest.mark.parametrize(
+    "rows, label, message",
+    [
+        ([{"plate": 1, "file": "a", "drug": "x"}], "drug", "lacks Metadata_Well"),
+        ([{"plate": 1, "well": "A01", "drug": "x"}], "drug", "names no images"),
+        (
+            [{"plate": 1, "well": "A01", "file": "a", "drug": "x"}],
+            "compound",
+            "no column compound",
+        ),
+        (
+            [{"plate": 1, "well": "A01", "file": "a", "drug": None}],
+            "drug",
+            "empty in every row",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_learnt_from(tmp_path, rows, label, message):
+    with pytest.raises(ValueError, match=message):
+        read_assay(write_table(tmp_path, rows), label)
+
+
+def test_channels_are_chosen_by_channel_or_column(tmp_path):
+    row = {"plate": 1, "well": "A01", "dna": "a.tif", "file_ER": "b.tif", "drug": "x"}
+    source = write_table(tmp_path, [row])
+    assay = read_assay(source, "drug", {"DNA": "dna", "Other": "ER"})
+    assert assay.channels == ("DNA", "Other")
+    assert assay.units[0].rows["URL_DNA"].tolist() == [str(tmp_path / "a.tif")]
+    with pytest.raises(ValueError, match="no column or channel Golgi"):
+        read_assay(source, "drug", {"DNA": "Golgi"})
+
+
+def test_objects_and_label_images_do_not_go_together(tmp_path):
+    row = {"plate": 1, "well": "A01", "file": "a.tif", "drug": "x"}
+    row.update({"Location_Center_X": 3, "Location_Center_Y": 4})
+    with pytest.raises(ValueError, match="has a row per object"):
+        read_assay(
+            write_table(tmp_path, [row]), "drug", objects=ObjectsFromLabels("Nuclei")
+        )

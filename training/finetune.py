@@ -1,0 +1,245 @@
+"""Fine-tuning: a network that learns a laboratory's own assay.
+
+`finetune_table` reads what is labelled, `finetune_planes` its images, `finetune_split`
+holds plates or wells out, `finetune_loop` trains what `finetune_network` builds on the
+views of `finetune_views`, and `finetune_report` measures what was gained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from stratonet.card_writer import write_card
+from stratonet.files.atomic import lock_folder, remove_unfinished, write_atomically
+from stratonet.network import read_card, read_feature_set_id
+from training.finetune_card import Outcome, describe_tuned, describe_untuned
+from training.finetune_loop import Schedule, Task, tune
+from training.finetune_network import load_start
+from training.finetune_planes import prepare_planes
+from training.finetune_report import (
+    Comparison,
+    compare,
+    describe_comparisons,
+    is_gain,
+    write_comparisons,
+)
+from training.finetune_split import STOP, TEST, TRAIN, assign_roles, choose_groups
+from training.finetune_table import Assay
+
+REQUEST, REPORT = "request.json", "report.csv"
+UNTUNED, TUNED = "untuned.onnx", "tuned.onnx"
+WORDS = {TRAIN: "train on", STOP: "stop by", TEST: "test on"}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What is tuned, and how.
+
+    Attributes
+    ----------
+    weights : str
+        The weights file that is started from, by name or path.
+    input_size : int
+        Side of the planes that the network takes, in pixels: about that of the crops.
+    group : {"plate", "well"}, optional
+        What is held out. Default: see `finetune_split.choose_groups`.
+    tested : tuple of str
+        Plates, or wells as ``"plate well"``, to test on. Default: a fifth of them.
+    schedule : Schedule
+        How long is trained.
+
+    Examples
+    --------
+    >>> Tuning(schedule=Schedule(steps=100)).input_size
+    96
+    """
+
+    weights: str = "stratonet50"
+    input_size: int = 96
+    group: str | None = None
+    tested: tuple[str, ...] = ()
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+def finetune(
+    assays: Sequence[Assay],
+    output: str | os.PathLike[str],
+    tuning: Tuning | None = None,
+    name: str | None = None,
+    licence: str | None = None,
+) -> list[Comparison]:
+    """Fine-tune a network on labelled images, and measure what it gains.
+
+    If interrupted, the same call resumes and ends with the same weights.
+
+    Parameters
+    ----------
+    assays : sequence of Assay
+        From `finetune_table.read_assay`; each gets heads of its own.
+    output : str or path
+        The ``.onnx`` weights file. If nothing is gained it is the untuned network. A
+        folder beside it, ``.run`` in place of ``.onnx``, keeps everything else.
+    tuning : Tuning, optional
+        Default: ``Tuning()``.
+    name : str, optional
+        Of the weights. Default: that of the file.
+    licence : str, optional
+        Of the weights. Default: that of the weights that are started from.
+
+    Returns
+    -------
+    list of Comparison
+        One per assay.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No such weights, too few plates or wells, or the folder holds another run.
+    stratonet.files.atomic.FolderInUse
+        Another process works in the folder.
+    """
+    output = Path(output)
+    tuning = tuning or Tuning()
+    name = name or output.stem
+    _check_names(assays, output, tuning, name)
+    start = load_start(tuning.weights, tuning.input_size)
+    folder = output.with_suffix(".run")
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_folder(folder):
+        remove_unfinished(folder)
+        _keep_request(_describe_request(assays, tuning), folder)
+        if not (folder / UNTUNED).exists():
+            start.export(folder / UNTUNED, name)
+        tasks, groups = _prepare_tasks(assays, tuning, folder)
+        history = tune(start, tasks, tuning.schedule, folder)
+        start.export(folder / TUNED, name)
+        comparisons = [
+            compare(task, group, folder / UNTUNED, folder / TUNED, tuning.schedule.seed)
+            for task, group in zip(tasks, groups)
+        ]
+        write_comparisons(comparisons, folder / REPORT)
+        tqdm.write(describe_comparisons(comparisons))
+        outcome = Outcome(start, tasks, tuning.schedule, history, comparisons)
+        tqdm.write(_write_output(outcome, folder, output, licence))
+    return comparisons
+
+
+def _check_names(
+    assays: Sequence[Assay], output: Path, tuning: Tuning, name: str
+) -> None:
+    if output.suffix != ".onnx":
+        raise ValueError(f"output is a file that ends in .onnx. Received: {output}")
+    names = [assay.name for assay in assays]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Tables need different names. Received: {', '.join(names)}")
+    # Features of two networks of one name would be told apart by a digest only.
+    if name == read_card(tuning.weights).name:
+        raise ValueError(
+            f"name: {name} is the network that is started from. Choose another."
+        )
+
+
+def _describe_request(assays: Sequence[Assay], tuning: Tuning) -> dict[str, object]:
+    tables = {}
+    for assay in assays:
+        digest = hashlib.sha256()
+        for unit in assay.units:
+            digest.update(f"{unit.plate} {unit.name}".encode())
+        if assay.object_labels is not None:
+            digest.update(assay.object_labels.to_csv().encode())
+        objects = [assay.objects.label, assay.objects.size]
+        tables[assay.name] = [
+            *assay.channels,
+            assay.label,
+            *objects,
+            digest.hexdigest(),
+        ]
+    # A file that was replaced is another one.
+    weights = read_feature_set_id(tuning.weights)
+    return {"tables": tables, **asdict(tuning), "weights": weights}
+
+
+def _keep_request(request: Mapping[str, object], folder: Path) -> None:
+    """Refuse to go on in a folder of another run."""
+    # As it will be read: JSON has no tuples.
+    text = json.dumps(request, indent=1)
+    path = folder / REQUEST
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        now = json.loads(text)
+        differing = [key for key in now if held.get(key) != now[key]]
+        if differing:
+            raise ValueError(
+                f"{folder} holds a run with other {', '.join(differing)}. Choose"
+                " another output, or remove that folder."
+            )
+    with write_atomically(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def _prepare_tasks(
+    assays: Sequence[Assay], tuning: Tuning, folder: Path
+) -> tuple[list[Task], list[str]]:
+    """The examples of all assays with their roles, and what is held out of each."""
+    seed = tuning.schedule.seed
+    tasks: list[Task] = []
+    chosen = []
+    first_head = 0
+    for assay in assays:
+        card = read_card(folder / UNTUNED)
+        examples = prepare_planes(assay, folder / assay.name, card, seed)
+        group, groups = choose_groups(examples.rows, tuning.group)
+        labels = examples.rows["label"]
+        of_assay = _choose_tested(tuning.tested, groups)
+        roles = assign_roles(labels, groups, of_assay, seed)
+        tasks.append(Task(examples, roles.to_numpy(str), first_head))
+        chosen.append(group)
+        first_head += len(examples.channels)
+        tqdm.write(_describe_roles(assay.name, group, labels, groups, roles))
+    return tasks, chosen
+
+
+def _choose_tested(tested: Collection[str], groups: pd.Series) -> list[str]:
+    """Those of an assay; of a single assay all, so that misspelt ones are refused."""
+    known = [name for name in tested if name in set(groups)]
+    return known or list(tested)
+
+
+def _describe_roles(
+    name: str, group: str, labels: pd.Series, groups: pd.Series, roles: pd.Series
+) -> str:
+    counts = groups.groupby(roles).nunique()
+    parts = [f"{counts[role]} to {word}" for role, word in WORDS.items()]
+    text = f"{name}: {group}s: {', '.join(parts)}."
+    left_out = sorted(set(labels[roles == ""]))
+    if left_out:
+        text += f" In too few {group}s, left out: {', '.join(left_out)}."
+    return text
+
+
+def _write_output(
+    outcome: Outcome, folder: Path, output: Path, licence: str | None
+) -> str:
+    """Write the weights file, and say what it is."""
+    gained = is_gain(outcome.comparisons)
+    source = folder / (TUNED if gained else UNTUNED)
+    describe = describe_tuned if gained else describe_untuned
+    card = describe(read_card(source), outcome)
+    if licence:
+        card = replace(card, licence=licence)
+    write_card(source, card, output)
+    if gained:
+        return f"{output} is the tuned network, {read_feature_set_id(output)}."
+    return (
+        f"Nothing was gained beyond chance: {output} is {outcome.start.source.name}"
+        f" unchanged, for planes of {card.input_size} pixels. The tuned network is kept"
+        f" as {folder / TUNED}."
+    )

@@ -1,0 +1,269 @@
+"""The network that is fine-tuned: a weights file in Keras, with a head per assay."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stratonet import Card
+from stratonet.network import WEIGHTS, read_card
+from training.architecture import list_blocks, tap_network
+from training.config import Config
+from training.export import Trained, export_model, make_card, tap_trained
+from training.start import build_classifier, choose_taps, load_start_weights
+
+# Learning rates by the beginning of layers' names. All other layers stay as they are:
+# conv1 and conv2 see edges, which are the same in every assay, and gates and batch
+# normalisation have too few images to learn from.
+RATES = {"conv3": 3e-5, "conv4": 1e-4, "conv5": 1e-4}
+HEAD_RATE = 1e-3
+HEADS = "heads"
+# Classes of other heads are taken out of the softmax.
+EXCLUDED = -1e9
+
+
+@dataclass(frozen=True)
+class Start:
+    """What is fine-tuned.
+
+    Attributes
+    ----------
+    source : Card
+        Of the weights file.
+    card : Card
+        Of the network, for planes of the side that was asked for.
+    trained : Trained
+        The network in Keras, as `training.export` takes it.
+    """
+
+    source: Card
+    card: Card
+    trained: Trained
+
+    @property
+    def taps(self) -> list[str]:
+        """The layers whose means are features, in the order of the network."""
+        return list(choose_taps(self.trained.config).values())
+
+    def export(self, path: Path, name: str) -> None:
+        """Write the network as it is now as a weights file.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            The ``.onnx`` file.
+        name : str
+            Of the weights.
+        """
+        card = replace(self.card, name=name)
+        export_model(tap_trained(self.trained), card, path)
+
+
+def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
+    """Read a weights file into Keras.
+
+    Parameters
+    ----------
+    weights : str or path
+        As `stratonet.StratoNet.load` takes them; of a StratoNet or ResNet.
+    input_size : int
+        Side of the planes that it is to take, in pixels.
+
+    Returns
+    -------
+    Start
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        No such weights, or another architecture.
+    """
+    source = read_card(weights)
+    shipped = WEIGHTS / f"{weights}.onnx"
+    path = shipped if shipped.exists() else Path(weights)
+    match = re.match(r"(?:StratoNet|ECANet|ResNet)-(\d+)", source.architecture)
+    if not match:
+        raise ValueError(
+            f"Networks that can be fine-tuned are StratoNet and ResNet. {weights} is"
+            f" {source.architecture!r}."
+        )
+    depth = int(match[1])
+    blocks = list_blocks(depth)
+    aliases = {tap.layer: tap.alias for tap in source.taps if tap.alias}
+    config = Config(
+        recipe="Fine-tuned on an assay.",
+        depth=depth,
+        attention="none" if source.architecture.startswith("ResNet") else "eca",
+        taps={aliases[block]: block for block in blocks if block in aliases},
+        image_size=input_size,
+        start=str(path),
+    )
+    # Its classifier is not used: heads follow.
+    model = build_classifier(config, 1)
+    # Without images, batch normalisation stays folded into the convolutions.
+    origin = load_start_weights(model, config, lambda: ())
+    trained = Trained(config, model, origin, None)
+    return Start(source, _make_own_card(source, trained), trained)
+
+
+def _make_own_card(source: Card, trained: Trained) -> Card:
+    model = tap_trained(trained)
+    card = make_card(trained, model, source.name, "1.0.0", source.licence)
+    # Planes are shown to the network as they always were.
+    return replace(
+        card, resize=source.resize, scaling=source.scaling, planes=source.planes
+    )
+
+
+class Tuner:
+    """A network with heads, and its optimisers; one batch at a time.
+
+    A head is a linear classifier on the means of the taps: one for each channel of each
+    assay, since what a nuclear stain says about a class another stain does not.
+
+    Parameters
+    ----------
+    start : Start
+        Its network is trained in place.
+    classes : sequence of int
+        Number of classes of each head.
+
+    Attributes
+    ----------
+    model : keras.Model
+        Planes (n, side, side, 3) to logits of all heads, (n, sum of classes).
+    """
+
+    def __init__(self, start: Start, classes: Sequence[int]) -> None:
+        self._planes = start.card.planes
+        self._masks = tf.constant(_make_masks(classes))
+        self._offsets = np.concatenate([[0], np.cumsum(classes)[:-1]])
+        trunk = tap_network(start.trained.model, start.taps)
+        for layer in trunk.layers:
+            layer.trainable = layer.name.endswith("_conv") and _has_rate(layer.name)
+        taps = keras.layers.Concatenate()(list(trunk.output.values()))
+        head = keras.layers.Dense(sum(classes), name=HEADS)
+        self.model = keras.Model(trunk.input, head(taps))
+        self._optimizers = dict(self._make_optimizers())
+
+    def _make_optimizers(self) -> Iterator[tuple[str, keras.Optimizer]]:
+        """One for each learning rate: Keras's know one rate each."""
+        for name, rate in {**RATES, HEADS: HEAD_RATE}.items():
+            variables = self._list_variables(name)
+            if variables:
+                optimizer = keras.optimizers.Adam(rate)
+                optimizer.build(variables)
+                yield name, optimizer
+
+    def _list_variables(self, name: str) -> list[keras.Variable]:
+        return [
+            variable
+            for variable in self.model.trainable_variables
+            if variable.path.startswith(name)
+        ]
+
+    def train(
+        self, greys: np.ndarray, heads: np.ndarray, classes: np.ndarray, factor: float
+    ) -> float:
+        """Take one step.
+
+        Parameters
+        ----------
+        greys : numpy.ndarray (n, side, side), float32
+            Views, in [0, 1].
+        heads, classes : numpy.ndarray (n,), int
+            Head of each view, and its class among those of the head.
+        factor : float
+            On all learning rates.
+
+        Returns
+        -------
+        float
+            Cross-entropy, mean over views.
+        """
+        rates = {**RATES, HEADS: HEAD_RATE}
+        for name, optimizer in self._optimizers.items():
+            optimizer.learning_rate = rates[name] * factor
+        targets = self._offsets[heads] + classes
+        return float(self._train(greys, heads.astype(np.int32), targets))
+
+    @tf.function(reduce_retracing=True)
+    def _train(
+        self, greys: tf.Tensor, heads: tf.Tensor, targets: tf.Tensor
+    ) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = self._compute_logits(greys, heads)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+            loss = tf.reduce_mean(losses)
+        groups = [self._list_variables(name) for name in self._optimizers]
+        # The tape watches TensorFlow's variables, not Keras's around them.
+        values = [[variable.value for variable in group] for group in groups]
+        gradients = tape.gradient(loss, values)
+        for optimizer, own, group in zip(self._optimizers.values(), gradients, groups):
+            optimizer.apply(own, group)
+        return loss
+
+    def predict(self, greys: np.ndarray, head: int) -> np.ndarray:
+        """Compute log probabilities of the classes of one head.
+
+        Parameters
+        ----------
+        greys : numpy.ndarray (n, side, side), float32
+            Planes, in [0, 1].
+        head : int
+            Number of the head.
+
+        Returns
+        -------
+        numpy.ndarray (n, n classes), float32
+        """
+        heads = np.full(len(greys), head, np.int32)
+        own = np.flatnonzero(self._masks[head].numpy() == 0)
+        return self._predict(greys, heads).numpy()[:, own]
+
+    @tf.function(reduce_retracing=True)
+    def _predict(self, greys: tf.Tensor, heads: tf.Tensor) -> tf.Tensor:
+        return tf.nn.log_softmax(self._compute_logits(greys, heads))
+
+    def _compute_logits(self, greys: tf.Tensor, heads: tf.Tensor) -> tf.Tensor:
+        multiply = tf.constant(self._planes.multiply, tf.float32)
+        subtract = tf.constant(self._planes.subtract, tf.float32)
+        planes = greys[..., None] * multiply - subtract
+        return self.model(planes, training=False) + tf.gather(self._masks, heads)
+
+    def copy_state(self) -> dict[str, np.ndarray]:
+        """Copy network and optimisers, as `load_state` takes them."""
+        return {
+            name: keras.ops.convert_to_numpy(variable)
+            for name, variable in self._name_variables()
+        }
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put network and optimisers back to a state."""
+        for name, variable in self._name_variables():
+            variable.assign(state[name])
+
+    def _name_variables(self) -> Iterator[tuple[str, keras.Variable]]:
+        # By number: Keras numbers the names of some layers anew in each process.
+        parts = {"network": self.model, **self._optimizers}
+        for part, owner in parts.items():
+            for number, variable in enumerate(owner.variables):
+                yield f"{part}/{number}", variable
+
+
+def _has_rate(layer: str) -> bool:
+    return layer.startswith(tuple(RATES))
+
+
+def _make_masks(classes: Sequence[int]) -> np.ndarray:
+    """For each head, what is added to the logits of all: (n heads, sum of classes)."""
+    owners = np.repeat(np.arange(len(classes)), classes)
+    is_own = owners == np.arange(len(classes))[:, None]
+    return np.where(is_own, 0, EXCLUDED).astype(np.float32)
