@@ -169,7 +169,7 @@ def apply_grey_range(
     >>> apply_grey_range(recipe, "plate", ["DNA"]).id
     'tiles224-mean-grey-plate'
     >>> apply_grey_range(recipe, {"DNA": (100, 4000)}, ["DNA"]).id
-    'tiles224-mean-grey-given-94041764'
+    'tiles224-mean-grey-given-aa922bc3'
     """
     if isinstance(grey_range, PlateLimits):
         chosen = replace(recipe, grey_range=OF_PLATE)

@@ -5,7 +5,7 @@ import io
 
 import pandas as pd
 import pytest
-from screens import screen, write
+from screen_images import screen, write
 
 from stratonet.extraction import LocalEngine
 from stratonet.extraction.checks import check_engine, check_normal_form, check_source

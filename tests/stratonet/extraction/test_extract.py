@@ -17,7 +17,7 @@ import pytest
 import tifffile
 from pandas.testing import assert_frame_equal
 from PIL import Image
-from screens import CHANNELS, TAP, image, screen, values, write
+from screen_images import CHANNELS, TAP, image, screen, values, write
 
 import stratonet_cli
 from stratonet import StratoNet, __version__

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 from s3_server import DENIED, RESET, SECRETS, SLOW_DOWN, S3Server
-from screens import TAP, screen, values, write
+from screen_images import TAP, screen, values, write
 
 import stratonet_cli
 from stratonet.extraction import ImageSource, extract

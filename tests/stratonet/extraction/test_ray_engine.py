@@ -6,7 +6,7 @@ import time
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
-from screens import TAP, screen, values, write
+from screen_images import TAP, screen, values, write
 
 ray = pytest.importorskip("ray", reason="the engine needs stratonet[ray]")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from screens import TAP, screen, write
+from screen_images import TAP, screen, write
 
 import stratonet_cli
 from stratonet import Recipe, StratoNet

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 from pyarrow import parquet
-from screens import TAP, screen, write
+from screen_images import TAP, screen, write
 
 from stratonet import StratoNet
 from stratonet.card_writer import write_card

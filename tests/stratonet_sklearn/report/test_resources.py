@@ -71,7 +71,7 @@ def test_resources_of_runs():
 
 
 def test_resources_as_extract_writes_them(tmp_path):
-    from screens import TAP, screen, write
+    from screen_images import TAP, screen, write
 
     from stratonet.extraction.run import extract
 
