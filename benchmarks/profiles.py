@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,6 +55,8 @@ from stratonet_sklearn.evaluation.scores import DRAWS, Estimate, Evaluation
 
 # The rows that are left out, (n rows,) bool, and the profiles of all, (n rows, width).
 Fold = tuple[np.ndarray, np.ndarray]
+# Predicts the classes of rows from others: values and labels, then values.
+Judge = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 DEFAULT = "standardize, select"
 HARMONY = "Metadata_Plate"
 JUMP = ProfileRecipe("mad_robustize", "rank")
@@ -116,10 +118,14 @@ def predict_nearest(
     return nearest.fit(trained, labels).predict(tested)
 
 
-def predict_classes(screen: Screen, folds: Sequence[Fold]) -> dict[str, np.ndarray]:
+JUDGES = {"svm": predict_svm, "nearest": predict_nearest}
+
+
+def predict_classes(
+    rows: pd.DataFrame, folds: Sequence[Fold], judges: Mapping[str, Judge]
+) -> dict[str, np.ndarray]:
     """Predict the class of each row from the rows of other folds, by measure."""
-    labels = screen.rows.Metadata_Class.to_numpy(str)
-    judges = {"svm": predict_svm, "nearest": predict_nearest}
+    labels = rows.Metadata_Class.to_numpy(str)
     predicted = {name: np.full(len(labels), "", object) for name in judges}
     for left_out, profiles in folds:
         train = ~left_out & (labels != "")
@@ -188,19 +194,19 @@ def rename_difference(described: dict[str, float]) -> dict[str, float]:
 
 
 def judge_classes(
-    screen: Screen, predicted: dict[str, dict[str, np.ndarray]]
+    rows: pd.DataFrame, predicted: dict[str, dict[str, np.ndarray]], default: str
 ) -> pd.DataFrame:
     """Score recipes on the same rows, with the same draws of groups."""
-    labels = screen.rows.Metadata_Class.to_numpy(str)
+    labels = rows.Metadata_Class.to_numpy(str)
     numbers = np.flatnonzero(labels != "")
     # The default last: differences are those of the others to it.
-    in_order = sorted(predicted, key=lambda recipe: recipe == DEFAULT)
+    in_order = sorted(predicted, key=lambda recipe: recipe == default)
     evaluation = Evaluation(
         classes=sorted(set(labels) - {""}),
         labels=labels[numbers],
-        groups=screen.groups[numbers],
+        groups=rows.Metadata_Group.to_numpy(str)[numbers],
         rows=numbers,
-        folds=screen.folds[numbers],
+        folds=rows.Metadata_Fold.to_numpy()[numbers],
         predicted={
             (recipe, measure): values[numbers]
             for recipe in in_order
@@ -213,16 +219,16 @@ def judge_classes(
     wanted = (scores.metric == "accuracy") & (scores.test == "balanced")
     scores = scores[wanted].set_index(["features", "classifier"])
     differences = evaluation.differences("accuracy", "")
-    differences = differences[differences.second == DEFAULT]
+    differences = differences[differences.second == default]
     differences = differences.set_index(["first", "classifier"])
-    rows = []
+    table = []
     for recipe, measure in scores.index:
         # Its own difference to itself is 0.
         difference = {"value": 0.0, "low": 0.0, "high": 0.0}
-        if recipe != DEFAULT:
+        if recipe != default:
             difference = differences.loc[(recipe, measure)].to_dict()
         score = scores.loc[(recipe, measure), ["value", "low", "high"]]
-        rows.append(
+        table.append(
             {
                 "recipe": recipe,
                 "measure": measure,
@@ -230,7 +236,7 @@ def judge_classes(
                 **rename_difference(difference),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(table)
 
 
 def choose_recipes(screen: Screen) -> dict[str, ProfileRecipe]:
@@ -250,11 +256,11 @@ def compare_recipes(screen: Screen) -> pd.DataFrame:
     for name, recipe in choose_recipes(screen).items():
         began = time.monotonic()
         folds = make_folds(screen, recipe)
-        predicted[name] = predict_classes(screen, folds)
+        predicted[name] = predict_classes(screen.rows, folds, JUDGES)
         if screen.control is not None:
             precisions[name] = find_replicates(screen, folds)
         print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
-    tables = [judge_classes(screen, predicted)]
+    tables = [judge_classes(screen.rows, predicted, DEFAULT)]
     if precisions:
         tables.append(judge_replicates(precisions))
     return pd.concat(tables)

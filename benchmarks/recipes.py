@@ -31,7 +31,7 @@ import pandas as pd
 from copairs.map import average_precision
 from gates import Planes, embed_planes
 from heldout import LISTS, measure_intensity
-from profiles import predict_svm
+from profiles import judge_classes, predict_classes, predict_svm
 from screens import list_channels, read_bbbc022
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
@@ -40,7 +40,6 @@ from stratonet import StratoNet
 from stratonet.files.images import read_plane
 from stratonet_sklearn.evaluation import make_profiles, score_retrieval
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
-from stratonet_sklearn.evaluation.scores import Evaluation
 
 TODAY = "whole224/mean"
 RECIPES = (
@@ -133,59 +132,7 @@ def predict_forest(
     return forest.fit(trained, labels).predict(tested)
 
 
-def predict_rows(rows: pd.DataFrame, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Predict the class of each row from the rows of other folds, by classifier."""
-    labels = rows.Metadata_Class.to_numpy(str)
-    judges = {"SVM": predict_svm, "RF": predict_forest}
-    predicted = {name: np.full(len(labels), "", object) for name in judges}
-    for fold in np.unique(rows.Metadata_Fold):
-        left_out = (rows.Metadata_Fold == fold).to_numpy()
-        train = ~left_out & (labels != "")
-        test = left_out & (labels != "")
-        for name, judge in judges.items():
-            predicted[name][test] = judge(values[train], labels[train], values[test])
-    return predicted
-
-
-def judge_classes(
-    rows: pd.DataFrame, predicted: dict[str, dict[str, np.ndarray]]
-) -> pd.DataFrame:
-    """Score candidates on the same rows, with the same draws of groups."""
-    labels = rows.Metadata_Class.to_numpy(str)
-    numbers = np.flatnonzero(labels != "")
-    # Today's last: differences are those of the others to it.
-    in_order = sorted(predicted, key=lambda name: name == TODAY)
-    evaluation = Evaluation(
-        classes=sorted(set(labels) - {""}),
-        labels=labels[numbers],
-        groups=rows.Metadata_Group.to_numpy(str)[numbers],
-        rows=numbers,
-        folds=rows.Metadata_Fold.to_numpy()[numbers],
-        predicted={
-            (name, classifier): values[numbers]
-            for name in in_order
-            for classifier, values in predicted[name].items()
-        },
-        probabilities={},
-        importance={},
-    )
-    scores = evaluation.scores()
-    wanted = (scores.metric == "accuracy") & (scores.test == "balanced")
-    columns = ["features", "classifier", "value", "low", "high"]
-    scores = scores.loc[wanted, columns]
-    differences = evaluation.differences("accuracy", "")
-    differences = differences[differences.second == TODAY]
-    differences = differences.rename(
-        columns={
-            "first": "features",
-            "value": "difference",
-            "low": "difference_low",
-            "high": "difference_high",
-        }
-    )
-    kept = ["features", "classifier", "difference", "difference_low", "difference_high"]
-    table = scores.merge(differences[kept], how="left", on=kept[:2])
-    return table.rename(columns={"features": "candidate", "classifier": "measure"})
+JUDGES = {"SVM": predict_svm, "RF": predict_forest}
 
 
 def find_replicates(rows: pd.DataFrame, values: np.ndarray) -> float:
@@ -225,15 +172,19 @@ def compare_candidates(
         if name == "bbbc022":
             measured["sites"] = find_sites(rows, candidate.values)
         else:
-            predicted[title] = predict_rows(rows, candidate.values)
+            folds = [
+                ((rows.Metadata_Fold == fold).to_numpy(), candidate.values)
+                for fold in np.unique(rows.Metadata_Fold)
+            ]
+            predicted[title] = predict_classes(rows, folds, JUDGES)
         if name == "bbbc013":
             measured["replicates"] = find_replicates(rows, candidate.values)
         for measure_name, value in measured.items():
             others.append((title, measure_name, value))
         print(f"  {name}, {title}: {measured}", flush=True)
-    table = pd.DataFrame(others, columns=["candidate", "measure", "value"])
+    table = pd.DataFrame(others, columns=["recipe", "measure", "value"])
     if predicted:
-        table = pd.concat([judge_classes(rows, predicted), table])
+        table = pd.concat([judge_classes(rows, predicted, TODAY), table])
     table.insert(0, "data", name)
     return table
 

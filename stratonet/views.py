@@ -1,8 +1,8 @@
 """Views: how a plane is shown to the network.
 
-A view brings a plane to its scale (`resize`), and cuts it into what the network takes
-at once (`cut`). A network that was trained on photographs knows textures and shapes of
-some pixels: how many pixels a cell has on its way decides what of it is seen.
+A view says to what shape a plane is resized (`choose_shape`), and cuts it into what the
+network takes at once (`cut`). A network that was trained on photographs knows textures
+and shapes of some pixels: how many pixels a cell has decides what of it is seen.
 """
 
 from __future__ import annotations
