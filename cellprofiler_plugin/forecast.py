@@ -98,7 +98,7 @@ def estimate_seconds(card: Card, recipe: Recipe, side: int) -> float:
 
     Examples
     --------
-    >>> from stratonet.network import read_card
+    >>> from stratonet.weights_file import read_card
     >>> card, tiles = read_card(), Recipe.parse("tiles224/mean")
     >>> round(estimate_seconds(card, tiles, 448) / estimate_seconds(card, tiles, 224))
     4

@@ -20,7 +20,7 @@ from cellprofiler_plugin.recipes import (
     find_words,
 )
 from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
-from stratonet.network import read_card
+from stratonet.weights_file import read_card
 
 
 def make_view_choice() -> Choice:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from stratonet.card import Card
-from stratonet.limits import PlateLimits, check_limits
+from stratonet.limits import PlateLimits, check_limits, take_channels
 from stratonet.recipe import Limits, Recipe
 from stratonet.views import Tiles, View, WholePlane
 
@@ -101,7 +101,7 @@ def build_recipe(
 
     Examples
     --------
-    >>> from stratonet.network import read_card
+    >>> from stratonet.weights_file import read_card
     >>> build_recipe(read_card(), (WholePlane, Tiles), ("mean",)).text
     'whole224+tiles224/mean'
     """
@@ -139,7 +139,7 @@ def describe_better_recipe(card: Card, recipe: Recipe) -> str:
 
     Examples
     --------
-    >>> from stratonet.network import read_card
+    >>> from stratonet.weights_file import read_card
     >>> card = read_card()
     >>> describe_better_recipe(card, card.choose_recipe())
     ''
@@ -192,7 +192,7 @@ def parse_limits(text: str, images: Sequence[str]) -> Limits:
             f"There are grey ranges for {', '.join(unknown)}, which is not among the"
             f" images: {', '.join(images)}"
         )
-    return _pick_limits(limits, images, "The given numbers")
+    return take_channels(limits, images)
 
 
 def read_plate_limits(path: str, plate: str | None, images: Sequence[str]) -> Limits:
@@ -223,7 +223,10 @@ def read_plate_limits(path: str, plate: str | None, images: Sequence[str]) -> Li
         raise ValueError(
             f"{path}: {error}. The plate of an image set is its Metadata_Plate"
         ) from None
-    return _pick_limits(limits, images, f"{path}, plate {plate or 'without name'}")
+    try:
+        return take_channels(limits, images)
+    except ValueError as error:
+        raise ValueError(f"{path}, plate {plate or 'without name'}: {error}") from None
 
 
 def check_limits_file(path: str, images: Sequence[str]) -> None:
@@ -249,14 +252,3 @@ def _read_file(path: str) -> PlateLimits:
     if not path.strip():
         raise ValueError("Choose the file of limits that stratonet extract has written")
     return PlateLimits.read(path)
-
-
-def _pick_limits(limits: Limits, images: Sequence[str], where: str) -> Limits:
-    missing = [name for name in images if name not in limits]
-    if missing:
-        raise ValueError(
-            f"{where}: no grey range for {', '.join(missing)}. There are those of:"
-            f" {', '.join(limits) or 'none'}"
-        )
-    # Those of other images do not count: the same limits have the same id.
-    return {name: limits[name] for name in images}

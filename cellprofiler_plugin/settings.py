@@ -65,7 +65,7 @@ def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[A
 
     Examples
     --------
-    >>> from stratonet.network import read_card
+    >>> from stratonet.weights_file import read_card
     >>> read_or_empty(lambda: read_card("nowhere.onnx").taps)
     []
     """

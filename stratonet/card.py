@@ -213,7 +213,8 @@ class Card:
             recipe. Default: what the card recommends; where it recommends nothing, the
             mean of the whole plane at ``input_size``.
         crop : int, optional
-            Side in pixels of the squares around objects; None for whole images.
+            Side in pixels of the squares around objects. Default: that of ``recipe``,
+            if it is a `Recipe`; else there are whole images.
 
         Returns
         -------
@@ -229,7 +230,7 @@ class Card:
         if isinstance(recipe, str):
             recipe = self._read_recipe(recipe)
         self.check_recipe(recipe)
-        return recipe.with_crop(crop)
+        return recipe if crop is None else recipe.with_crop(crop)
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Refuse a recipe that asks for what the network does not have.

@@ -93,7 +93,7 @@ def _write_card(options: argparse.Namespace) -> None:
     from stratonet.card import Planes
     from stratonet.card_writer import describe_network, write_card
     from stratonet.checks import check_card
-    from stratonet.network import read_card, read_feature_set_id
+    from stratonet.weights_file import read_card, read_feature_set_id
 
     planes = None
     if options.multiply or options.subtract:

@@ -13,8 +13,8 @@ import numpy as np
 from stratonet import _onnx
 from stratonet.card import Card, Planes, Tap
 from stratonet.files.atomic import write_atomically
-from stratonet.network import read_card
 from stratonet.preprocessing import to_planes
+from stratonet.weights_file import read_card
 
 if TYPE_CHECKING:
     import onnxruntime

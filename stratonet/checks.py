@@ -22,8 +22,9 @@ import numpy as np
 from stratonet import preprocessing
 from stratonet.card import Card
 from stratonet.naming import LONGEST, PREFIX, block_names, parse_feature_name
-from stratonet.network import StratoNet, read_card, read_feature_set_id
+from stratonet.network import StratoNet
 from stratonet.recipe import FeatureBlock
+from stratonet.weights_file import read_card, read_feature_set_id
 
 # Databases hold the id in a column of 128 characters (CellProfiler's ExportToDatabase).
 LONGEST_ID = 128

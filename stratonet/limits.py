@@ -216,8 +216,8 @@ def take_channels(
     missing = [name for name in channels if name not in limits]
     if missing:
         raise ValueError(
-            "Limits of grey values are needed for each channel. Missing:"
-            f" {shorten_list(missing)}. Received: {shorten_list(list(limits))}"
+            f"There is no grey range for {shorten_list(missing)}. There are those of:"
+            f" {shorten_list(list(limits)) or 'none'}"
         )
     return {name: check_limits(name, limits[name]) for name in channels}
 

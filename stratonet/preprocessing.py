@@ -102,7 +102,8 @@ def prepare_plane(
     recipe : Recipe
         The views, and whose range of grey values is taken.
     limits : (float, float), optional
-        See `to_grey`.
+        The grey values that become 0 and 1, in the units of the plane. Default: the
+        percentiles of the plane itself.
     intensity : bool
         Measure the brightness, too.
 
@@ -121,7 +122,9 @@ def prepare_plane(
             "This recipe scales grey values between the limits of a plate, or limits"
             " that are given for each channel. Received none for this plane"
         )
-    image = _to_image(plane)
+    image, unit = _to_image(plane)
+    if limits:
+        limits = limits[0] / unit, limits[1] / unit
     size = (image.height, image.width)
     greys = []
     for view in recipe.views:
@@ -135,28 +138,23 @@ def to_grey(
     plane: ArrayLike,
     card: Card,
     shape: tuple[int, int] | None = None,
-    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """Resize a plane, then scale it to [0, 1].
+    """Resize a plane, then scale it to [0, 1] between percentiles of its own.
 
     Parameters
     ----------
     plane : array (height, width)
-        bool, integer or float, in any unit: without limits, a factor on the grey values
-        does not change the result, nor does an offset that is not far larger than their
-        span.
+        bool, integer or float, in any unit: a factor on the grey values does not change
+        the result, nor does an offset that is not far larger than their span.
     card : Card
         Filter and percentiles.
     shape : (int, int), optional
         Height and width. Default: the square of the card's ``input_size``.
-    limits : (float, float), optional
-        The grey values that become 0 and 1, in the units of the plane. Default: the
-        percentiles of the plane itself.
 
     Returns
     -------
     numpy.ndarray (height, width), float32
-        A constant plane gives zeros, where it is scaled by itself.
+        A constant plane gives zeros.
 
     Raises
     ------
@@ -166,21 +164,22 @@ def to_grey(
     Examples
     --------
     >>> import numpy as np
-    >>> from stratonet.network import read_card
+    >>> from stratonet.weights_file import read_card
     >>> grey = to_grey(np.arange(12).reshape(3, 4), read_card("stratonet50"))
     >>> grey.shape, float(grey.min()), float(grey.max())
     ((224, 224), 0.0, 1.0)
     """
     if shape is None:
         shape = (card.input_size, card.input_size)
-    return _scale_image(_to_image(check_plane(plane)), card, shape, limits)
+    image, _ = _to_image(check_plane(plane))
+    return _scale_image(image, card, shape)
 
 
 def _scale_image(
     image: Image.Image,
     card: Card,
     shape: tuple[int, int],
-    limits: tuple[float, float] | None,
+    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     pixels = np.asarray(resize_image(image, shape, card.resize))
     percents = (card.scaling.low, card.scaling.high)
@@ -219,15 +218,16 @@ def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
     return grey[None, :, :, None] * multiply - subtract
 
 
-def _to_image(plane: np.ndarray) -> Image.Image:
-    """Return a plane as a Pillow image of float32."""
+def _to_image(plane: np.ndarray) -> tuple[Image.Image, float]:
+    """Return a plane as a Pillow image of float32, and what 1 is in it."""
     from PIL import Image
 
+    unit = 1.0
     if plane.dtype.kind == "f":
         largest = float(np.abs(plane).max())
         if largest > 0 and not SMALLEST <= largest <= LARGEST:
-            plane = plane / largest
+            plane, unit = plane / largest, largest
     # Pillow converts these without a copy in between.
     if plane.dtype in (np.uint8, np.uint16):
-        return Image.fromarray(plane).convert("F")
-    return Image.fromarray(plane.astype(np.float32, copy=False))
+        return Image.fromarray(plane).convert("F"), unit
+    return Image.fromarray(plane.astype(np.float32, copy=False)), unit

@@ -34,10 +34,13 @@ class FeatureBlock:
         Part of their names, such as ``Low`` or ``TilesLowSD``.
     width : int
         How many there are.
+    output : str, optional
+        The network's output that they are; None for brightness, which is none.
     """
 
     label: str
     width: int
+    output: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ class Recipe:
                     continue
                 for statistic in self.pooling:
                     label = f"{prefix}{tap.label}{STATISTICS[statistic]}"
-                    blocks.append(FeatureBlock(label, tap.width))
+                    output = tap.outputs[statistic]
+                    blocks.append(FeatureBlock(label, tap.width, output))
         # Brightness is that of the plane, however it is shown.
         blocks += [
             FeatureBlock(tap.label, tap.width) for tap in taps if tap.alias == INTENSITY

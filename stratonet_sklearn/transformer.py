@@ -29,8 +29,8 @@ from stratonet.limits import (
     take_channels,
 )
 from stratonet.naming import feature_names
-from stratonet.network import read_card
 from stratonet.recipe import OF_PLANE, OF_PLATE
+from stratonet.weights_file import read_card
 
 
 class StratoFeatureTransformer(TransformerMixin, BaseEstimator):

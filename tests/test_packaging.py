@@ -51,7 +51,7 @@ def test_the_page_of_the_package_index_has_no_links_into_the_repository():
 
 
 def test_the_changelog_has_the_feature_set_that_ships():
-    from stratonet.network import read_feature_set_id
+    from stratonet.weights_file import read_feature_set_id
 
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     numbers = changelog.partition("### Numbers that changed")[2].partition("###")[0]

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from stratonet.card_writer import write_card
 from stratonet.files.atomic import lock_folder, remove_unfinished, write_atomically
-from stratonet.network import read_card, read_feature_set_id
+from stratonet.weights_file import read_card, read_feature_set_id
 from training.finetune_card import Outcome, describe_tuned, describe_untuned
 from training.finetune_loop import Schedule, Task, tune
 from training.finetune_network import load_start

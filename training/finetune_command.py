@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stratonet.arguments import parse_count, parse_names, parse_replacement
+from stratonet.arguments import (
+    add_file_name_flags,
+    add_storage_flags,
+    parse_count,
+    parse_names,
+    read_image_flags,
+)
 from stratonet.extraction.command import parse_channels
 
 if TYPE_CHECKING:
@@ -97,15 +103,8 @@ def _add_images(group: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="folder where relative paths start (default: the table's folder)",
     )
-    group.add_argument(
-        "--replace-path",
-        dest="replace",
-        type=parse_replacement,
-        action="append",
-        default=[],
-        metavar="OLD=NEW",
-        help="replace the beginning of the paths in a table",
-    )
+    add_file_name_flags(group)
+    add_storage_flags(group)
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -183,7 +182,7 @@ def _read_assays(options: argparse.Namespace) -> list[Assay]:
         )
     assays = []
     for table, label in zip(options.tables, labels):
-        source = ImageSource(table, base=options.images, replace=options.replace)
+        source = ImageSource(table, base=options.images, **read_image_flags(options))
         objects = _choose_objects(options)
         assay = read_assay(source, label, options.channels, objects, options.size)
         assays.append(assay)

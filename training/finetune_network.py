@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from stratonet import Card
-from stratonet.network import WEIGHTS, read_card
+from stratonet.weights_file import WEIGHTS, read_card
 from training.architecture import list_blocks, tap_network
 from training.config import Config
 from training.export import Trained, export_model, make_card, tap_trained

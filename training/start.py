@@ -12,7 +12,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from stratonet.network import read_card
+from stratonet.weights_file import read_card
 from training.architecture import (
     BN_EPSILON,
     build_network,

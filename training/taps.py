@@ -16,8 +16,8 @@ from sklearn.model_selection import StratifiedKFold
 from stratonet import StratoNet
 from stratonet.files.atomic import write_atomically
 from stratonet.files.images import read_plane
-from stratonet.network import read_card
 from stratonet.tables.wells import split_well_names
+from stratonet.weights_file import read_card
 from stratonet_sklearn.datasets import read_plate
 from stratonet_sklearn.evaluation.separation import NEGATIVE, POSITIVE, leave_rows_out
 from training.tap_report import describe_table, draw_table

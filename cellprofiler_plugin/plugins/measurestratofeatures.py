@@ -29,9 +29,9 @@ from cellprofiler_plugin.help import MODULE
 from cellprofiler_plugin.pictures import list_strips, make_pictures
 from stratonet import StratoNet
 from stratonet.naming import PREFIX, block_names, component_names, make_names
-from stratonet.network import read_card, read_feature_set_id
 from stratonet.projection import Projection
 from stratonet.recipe import OF_PLATE
+from stratonet.weights_file import read_card, read_feature_set_id
 
 if TYPE_CHECKING:
     from cellprofiler.gui.figure import Figure

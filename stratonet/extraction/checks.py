@@ -42,9 +42,9 @@ from stratonet.naming import (
     list_image_channels,
     metadata_columns,
 )
-from stratonet.network import read_card
 from stratonet.tables.columns import ERROR, PLATE, WELL
 from stratonet.tables.reading import read_features
+from stratonet.weights_file import read_card
 
 # What `stratonet.resources.Monitor.report` gives.
 RESOURCES = {

@@ -12,10 +12,11 @@ from stratonet.card import Card
 from stratonet.files.storage import Storage
 from stratonet.limits import PlateLimits
 from stratonet.naming import feature_names
-from stratonet.network import StratoNet, read_card
+from stratonet.network import StratoNet
 from stratonet.preprocessing import PreparedPlane, prepare_plane
 from stratonet.recipe import FeatureBlock, Limits, Recipe
 from stratonet.tap import INTENSITY_TAP
+from stratonet.weights_file import read_card
 
 # The default and the limits of MeasureStratoFeatures in CellProfiler, too.
 SIZE = 96

@@ -28,9 +28,9 @@ from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary
 from stratonet.extraction.units import read_centers
 from stratonet.limits import GreyRange, PlateLimits, apply_grey_range, take_channels
-from stratonet.network import read_card
 from stratonet.recipe import OF_PLANE, Limits, Recipe
 from stratonet.resources import format_resources_csv, summarize_resources
+from stratonet.weights_file import read_card
 
 AnySource = Union[ImageSource, str, "os.PathLike[str]"]
 

@@ -40,9 +40,9 @@ from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatu
 from stratonet import StratoNet
 from stratonet.crops import blank_outside, crop_square
 from stratonet.files.images import read_plane
-from stratonet.network import read_feature_set_id
 from stratonet.projection import Projection
 from stratonet.recipe import Recipe
+from stratonet.weights_file import read_feature_set_id
 
 pytestmark = pytest.mark.stock_cellprofiler
 

@@ -44,8 +44,8 @@ from cellprofiler_plugin.headless import CellProfilerOptions
 from cellprofiler_plugin.merge import merge_parts
 from stratonet.files.atomic import FolderInUse, lock_folder
 from stratonet.limits import PlateLimits
-from stratonet.network import read_feature_set_id
 from stratonet.projection import Projection
+from stratonet.weights_file import read_feature_set_id
 
 TIMES = re.compile("ExecutionTime|Timestamp")
 SETS = 5

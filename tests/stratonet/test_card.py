@@ -153,6 +153,9 @@ def test_recipes_of_a_card():
     assert card.choose_recipe() == Recipe((Tiles(64),))
     assert card.choose_recipe(crop=40) == Recipe((WholePlane(48),), crop=40)
     assert card.choose_recipe("fields", crop=40) == Recipe((Tiles(64),), crop=40)
+    of_crops = Recipe((Tiles(64),), crop=48)
+    assert card.choose_recipe(of_crops) == of_crops
+    assert card.choose_recipe(of_crops, crop=40).crop == 40
     assert card.choose_recipe(Recipe((WholePlane(32),))).text == "whole32/mean"
     words = r"Received: 'cells'. Names that tiny knows: fields \(tiles64/mean\), obj"
     with pytest.raises(ValueError, match=words):

@@ -13,7 +13,7 @@ from small_transformer import SIDE, WIDTH, build_transformer
 from stratonet import Planes, Scaling, StratoNet, Tap, _onnx
 from stratonet.card_writer import describe_network, write_card
 from stratonet.checks import check_network, make_planes
-from stratonet.network import read_card, read_feature_set_id
+from stratonet.weights_file import read_card, read_feature_set_id
 from stratonet_cli import main
 
 pytest.importorskip("onnx", reason="onnx comes with the training extra")

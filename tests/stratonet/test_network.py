@@ -13,8 +13,8 @@ import onnxruntime
 import pytest
 
 from stratonet import Recipe, StratoNet, _onnx, preprocessing
-from stratonet.network import WEIGHTS, read_card
 from stratonet.parallel import count_cores
+from stratonet.weights_file import WEIGHTS, read_card
 
 pytestmark = pytest.mark.stock_cellprofiler
 
@@ -223,7 +223,7 @@ def test_import_is_light():
 def test_read_card(net):
     assert read_card() == net.card
     code = (
-        "import sys; from stratonet.network import read_card; read_card();"
+        "import sys; from stratonet.weights_file import read_card; read_card();"
         " print('onnxruntime' in sys.modules)"
     )
     assert python(code).strip() == b"False"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stratonet import Planes, Scaling
-from stratonet.preprocessing import to_grey, to_planes
+from stratonet import Planes, Recipe, Scaling
+from stratonet.preprocessing import prepare_plane, to_grey, to_planes
 
 pytestmark = pytest.mark.stock_cellprofiler
 
@@ -166,6 +166,15 @@ def test_values_beyond_float32_keep_their_grey(plane, card, factor):
     np.testing.assert_allclose(
         to_grey(plane * factor, card), to_grey(plane, card), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e300])
+def test_limits_beyond_float32_are_those_of_the_plane(plane, card, factor):
+    recipe = Recipe.parse("whole224/mean").with_limits({"DNA": (9000, 30_000)})
+    given = prepare_plane(plane * factor, card, recipe, (9000 * factor, 3e4 * factor))
+    (expected,) = prepare_plane(plane, card, recipe, (9000, 30_000)).greys
+    np.testing.assert_allclose(given.greys[0], expected, atol=1e-5)
+    assert expected.min() == 0 and expected.max() == 1
 
 
 @pytest.mark.parametrize(

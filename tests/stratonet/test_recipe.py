@@ -3,9 +3,9 @@ import pytest
 
 from stratonet import Recipe, StratoNet, Tap, Tiles, WholePlane
 from stratonet.intensity import MEASURES, measure_intensity
-from stratonet.network import read_feature_set_id
 from stratonet.preprocessing import to_grey
 from stratonet.tap import INTENSITY_TAP
+from stratonet.weights_file import read_feature_set_id
 
 pytestmark = pytest.mark.stock_cellprofiler
 

@@ -9,10 +9,10 @@ from sklearn.preprocessing import StandardScaler
 import stratonet_cli
 from stratonet import StratoNet
 from stratonet.naming import feature_columns
-from stratonet.network import read_feature_set_id
 from stratonet.projection import Projection
 from stratonet.tables import read_features
 from stratonet.tables.reading import feature_parts
+from stratonet.weights_file import read_feature_set_id
 from stratonet_sklearn import fit_projection
 
 ID = "net-1-abc"

@@ -13,8 +13,8 @@ from small_network import CARD, build_small_network  # noqa: E402
 
 from stratonet import StratoNet, Tap  # noqa: E402
 from stratonet.files.images import read_plane  # noqa: E402
-from stratonet.network import read_card  # noqa: E402
 from stratonet.preprocessing import to_grey, to_planes  # noqa: E402
+from stratonet.weights_file import read_card  # noqa: E402
 from training.architecture import build_network, tap_network  # noqa: E402
 from training.export import export_model  # noqa: E402
 from training.transfer import transfer_weights  # noqa: E402

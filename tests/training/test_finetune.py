@@ -16,7 +16,7 @@ from training_runs import kill_in_epoch, training  # noqa: E402
 from stratonet import StratoNet  # noqa: E402
 from stratonet.checks import check_network  # noqa: E402
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
-from stratonet.network import read_card  # noqa: E402
+from stratonet.weights_file import read_card  # noqa: E402
 from training.export import export_model  # noqa: E402
 from training.finetune import REPORT, Tuning, finetune  # noqa: E402
 from training.finetune_card import (  # noqa: E402

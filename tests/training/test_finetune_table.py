@@ -13,8 +13,8 @@ from stratonet.extraction.job import (  # noqa: E402
     ObjectsFromLabels,
 )
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
-from stratonet.network import read_card  # noqa: E402
 from stratonet.preprocessing import to_grey  # noqa: E402
+from stratonet.weights_file import read_card  # noqa: E402
 from training.finetune_planes import MOST_OBJECTS, prepare_planes  # noqa: E402
 from training.finetune_table import read_assay  # noqa: E402
 

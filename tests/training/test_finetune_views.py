@@ -8,7 +8,7 @@ pytest.importorskip(
 
 from dataclasses import replace  # noqa: E402
 
-from stratonet.network import read_card  # noqa: E402
+from stratonet.weights_file import read_card  # noqa: E402
 from training.finetune_views import Views  # noqa: E402
 
 CARD = replace(read_card(), input_size=32)

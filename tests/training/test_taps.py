@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.spatial.distance import pdist, squareform
 
 from stratonet import StratoNet
-from stratonet.network import read_card
+from stratonet.weights_file import read_card
 from stratonet_sklearn.datasets import simulate_plate
 from stratonet_sklearn.evaluation.separation import compute_z_prime
 from training import tap_statistics

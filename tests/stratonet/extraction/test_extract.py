@@ -31,9 +31,9 @@ from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import split_units
 from stratonet.files.images import read_plane
 from stratonet.files.storage import Storage
-from stratonet.network import read_card, read_feature_set_id
 from stratonet.recipe import Recipe
 from stratonet.tables import feature_columns, read_features
+from stratonet.weights_file import read_card, read_feature_set_id
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from stratonet.extraction.job import Job
 from stratonet.files.images import read_plane
 from stratonet.files.storage import Storage
 from stratonet.limits import PlateLimits
-from stratonet.network import read_card
 from stratonet.tables import feature_columns, read_features
+from stratonet.weights_file import read_card
 
 DNA, ER = CHANNELS = ("OrigDNA", "OrigER")
 # Small sides: what is tested is the road, not the network.
@@ -327,7 +327,10 @@ def test_the_command_takes_recipes_and_grey_ranges(plates, capsys):
     [
         (["--recipe", "large"], "A recipe is views and statistics"),
         (["--recipe", "large/mean"], "A view is whole or tiles"),
-        (["--grey-range", "OrigDNA=1:2"], "Missing: OrigER. Received: OrigDNA"),
+        (
+            ["--grey-range", "OrigDNA=1:2"],
+            "no grey range for OrigER. There are those of: OrigDNA",
+        ),
         (["--grey-range", "OrigDNA=2:1,OrigER=1:2"], "the smaller first"),
         (["--grey-range", "DNA=1:2,OrigER=1:2"], "in --grey-range: DNA"),
         (["--grey-range", "none.json"], "none.json"),

@@ -10,9 +10,9 @@ from screen_images import TAP, screen, write
 from stratonet import StratoNet
 from stratonet.card_writer import write_card
 from stratonet.extraction import GalleryLayout, PlateLayout, extract
-from stratonet.network import WEIGHTS, read_card, read_feature_set_id
 from stratonet.tables.parquet import read_trained_wells
 from stratonet.tables.reading import read_feature_table
+from stratonet.weights_file import WEIGHTS, read_card, read_feature_set_id
 
 WELLS = {"P1": ("A01", "B01"), "P9": ("C03",)}
 SHIPPED = WEIGHTS / "stratonet50.onnx"
