@@ -27,8 +27,9 @@ from stratonet_sklearn.evaluation import split
 
 TAPS = ["low", "medium", "high"]
 SMALLEST_PLATE = 4  # rows, below which nothing is scaled by plate
-CELLS = 3  # every third of HEp-2's
-RANGES, GAP = 4, 100  # of IDs in each pattern, and IDs left out between them
+CELLS = 2  # every second of HEp-2's
+RANGES = 6  # of IDs in each pattern
+GAP = 0.45  # of a range, left out at its end: about a specimen
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def divide_ids(ids: pd.Series, patterns: pd.Series) -> pd.Series:
     numbers = (place // width).astype(int)
     # The end of each range but the last is left out.
     left = (numbers + 1) * width - place
-    return numbers.where((left > GAP) | (numbers == RANGES - 1), -1)
+    return numbers.where((left > GAP * width) | (numbers == RANGES - 1), -1)
 
 
 def list_randtag(data: Path) -> tuple[pd.DataFrame, list[Planes]]:

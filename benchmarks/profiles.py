@@ -12,8 +12,8 @@ users install themselves; without it its recipes are left out.
   profiles are made with.
 - mitocheck: 16 phenotypes of single nuclei, each a row, 5 folds by plate, scaled on all
   rows of its plate. Plates are the batches of Harmony.
-- hep2: 6 patterns, every third cell, scaled on all. Neighbouring IDs are of one
-  specimen, so that the IDs of a pattern are divided into 4 ranges with a gap between
+- hep2: 6 patterns, every second cell, scaled on all. Neighbouring IDs are of one
+  specimen, so that the IDs of a pattern are divided into 6 ranges with a gap between
   them, each left out in turn. A range stands for the specimens in it.
 - randtag: nuclear or cytoplasmic, 8 proteins, each left out in turn as if it were a
   compound, scaled on all. JPEG images: a check only, not for results.

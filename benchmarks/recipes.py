@@ -1,11 +1,13 @@
 """Which recipe should be the default? Recipes compared on what was left out.
 
     python benchmarks/recipes.py DATA [--untrained FILE.onnx] [--cache FOLDER]
-    [--output benchmarks/recipes.csv]
+    [--unseen RECIPE...] [--output benchmarks/recipes.csv]
 
 DATA holds bbbc013, mitocheck, hep2, randtag and bbbc022; `heldout.py` says what is left
-out of the first four. FILE is a network with random weights, as a floor:
-``python -m training export stratonet50 --output FILE.onnx``.
+out of the first four. Half of MitoCheck's plates and a third of HEp-2's ranges are kept
+unseen: they are tested, by classifiers that learn from the others, for the recipes
+after --unseen alone, once the choice is made. FILE is a network with random weights, as
+a floor: ``python -m training export training/configs/stratonet50.toml --output FILE``.
 
 Measures, with 95 % intervals over draws of groups (rows of the plate, plates, ranges of
 IDs, proteins); differences to the recipe of version 1 are paired:
@@ -15,60 +17,101 @@ IDs, proteins); differences to the recipe of version 1 are paired:
   negative controls, as the report has it;
 - sites (bbbc022): mean average precision with which the sites of a well find each other
   among other wells;
-- planes: planes per second, on this machine.
+- planes: planes per second, on this machine, reading not included;
+- columns: how many features of a plane there are.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from copairs.map import average_precision
-from gates import Planes, embed_planes
-from heldout import LISTS, measure_intensity
+from gates import Planes, embed_planes, is_in_first_half
+from heldout import LISTS, measure_grey, measure_intensity
 from profiles import judge_classes, predict_classes, predict_svm
 from screens import list_channels, read_bbbc022
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from stratonet import StratoNet
+from stratonet import Recipe, StratoNet
+from stratonet.card_writer import write_card
 from stratonet.files.images import read_plane
+from stratonet.weights_file import WEIGHTS, read_card
 from stratonet_sklearn.evaluation import make_profiles, score_retrieval
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 
 TODAY = "whole224/mean"
-RECIPES = (
+# Of fields of many cells.
+FIELDS = (
     TODAY,
     "whole224/mean+sd",
     "whole448/mean+sd",
-    "whole96/mean+sd",
+    "tiles224/mean",
     "tiles224/mean+sd",
     "tiles224-across2/mean",
     "tiles224-across2/mean+sd",
     "tiles224-across3/mean+sd",
+    "whole224+tiles224/mean",
+    "whole224+tiles224/mean+sd",
+    "whole224+tiles224-across2/mean",
     "whole224+tiles224-across2/mean+sd",
 )
-# The recipes of single cells, whose planes are small: tiles are the whole plane.
+# Of single cells, whose planes are small: tiles are the whole plane.
+CELLS = (
+    TODAY,
+    "whole224/mean+sd",
+    "tiles224/mean",
+    "tiles224/mean+sd",
+    "tiles224-smallest64/mean+sd",
+    "tiles224-smallest128/mean+sd",
+    "whole224+tiles224/mean+sd",
+)
 SINGLE_CELLS = ("mitocheck", "hep2")
+# Every third of HEp-2's ranges.
+UNSEEN_RANGES = (2, 5)
 TAPS = {
-    "three taps": ("low", "medium", "high"),
-    "with conv2": ("conv2_block3_out", "low", "medium", "high"),
+    "": ("low", "medium", "high"),
+    ", with conv2": ("conv2_block3_out", "low", "medium", "high"),
+    ", conv2 and low": ("conv2_block3_out", "low"),
 }
+ALL_TAPS = list(TAPS[", with conv2"])
+UNTRAINED_RECIPE = "tiles224/mean+sd"
+# Other filters for resizing, on the recipe of version 1 and on crops that are enlarged.
+FILTERS = ("BOX", "HAMMING", "BICUBIC", "LANCZOS")
+N_TIMED = 32  # planes
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A feature table of a data set, by what made it."""
 
-    recipe: str
-    taps: str
+    title: str
     values: np.ndarray
     planes_per_second: float
+
+
+@dataclass(frozen=True)
+class ShownView:
+    """All that a view gives: each tap, the mean and the standard deviation.
+
+    Attributes
+    ----------
+    channels : list of numpy.ndarray (n, width)
+        By channel.
+    seconds : float
+        Per plane.
+    """
+
+    channels: list[np.ndarray]
+    seconds: float
 
 
 def list_bbbc022(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
@@ -81,48 +124,100 @@ def list_bbbc022(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
 
 
 def choose_recipes(name: str) -> Sequence[str]:
-    if name in SINGLE_CELLS:
-        return [recipe for recipe in RECIPES if "across" not in recipe]
-    return [recipe for recipe in RECIPES if recipe != "whole96/mean+sd"]
+    return CELLS if name in SINGLE_CELLS else FIELDS
 
 
-def measure_candidates(
-    name: str, channels: Sequence[Planes], untrained: Path | None, cache: Path | None
-) -> Iterator[Candidate]:
-    for recipe in choose_recipes(name):
-        for title, taps in TAPS.items():
-            yield measure(name, channels, "stratonet50", title, taps, recipe, cache)
-    if untrained:
-        taps = TAPS["three taps"]
-        yield measure(
-            name, channels, untrained, "untrained", taps, "tiles224/mean+sd", cache
-        )
-    began = time.monotonic()
-    values = measure_intensity(channels).to_numpy(np.float32)
-    yield Candidate("intensity", "", values, count_planes(channels, began))
-
-
-def measure(
+def measure_view(
     name: str,
     channels: Sequence[Planes],
     weights: str | Path,
-    title: str,
-    taps: Sequence[str],
     recipe: str,
     cache: Path | None,
-) -> Candidate:
-    net = StratoNet.load(weights, list(taps), recipe=recipe)
-    began = time.monotonic()
+) -> ShownView:
+    net = StratoNet.load(weights, ALL_TAPS, recipe=recipe)
     values = [
-        embed_planes(net, f"{name}-{number}-{title}", planes, cache)
+        embed_planes(net, f"{name}-{number}", planes, cache)
         for number, planes in enumerate(channels)
     ]
-    return Candidate(recipe, title, np.hstack(values), count_planes(channels, began))
+    return ShownView(values, time_planes(net.features, channels))
 
 
-def count_planes(channels: Sequence[Planes], began: float) -> float:
-    n_planes = sum(len(planes.paths) for planes in channels)
-    return n_planes / (time.monotonic() - began)
+def time_planes(
+    measure: Callable[[list[np.ndarray]], object], channels: Sequence[Planes]
+) -> float:
+    """Seconds for a plane, of planes that are in memory; the second time they are."""
+    first = channels[0]
+    planes = [first.read(path) for path in first.paths[:N_TIMED]]
+    measure(planes[:4])
+    began = time.monotonic()
+    measure(planes)
+    return (time.monotonic() - began) / len(planes)
+
+
+def choose_columns(recipe: Recipe, taps: Sequence[str]) -> np.ndarray:
+    """Choose the columns of a view for the statistics of a recipe, and for taps."""
+    net = StratoNet.load(taps=ALL_TAPS, recipe=TODAY)
+    chosen = StratoNet.load(taps=list(taps), recipe=TODAY).taps
+    kept = [
+        np.full(tap.width, tap in chosen and statistic in recipe.pooling)
+        for tap in net.taps
+        for statistic in ("mean", "sd")
+    ]
+    return np.concatenate(kept)
+
+
+def combine_views(
+    shown: Mapping[str, ShownView], text: str, taps: Sequence[str]
+) -> tuple[np.ndarray, float]:
+    """Return the features of a recipe, and its planes per second."""
+    recipe = Recipe.parse(text)
+    columns = choose_columns(recipe, taps)
+    views = [shown[view.text] for view in recipe.views]
+    parts = [
+        channel[:, columns]
+        for number in range(len(views[0].channels))
+        for channel in (view.channels[number] for view in views)
+    ]
+    return np.hstack(parts), 1 / sum(view.seconds for view in views)
+
+
+def measure_candidates(
+    name: str,
+    channels: Sequence[Planes],
+    recipes: Sequence[str],
+    untrained: Path | None,
+    cache: Path | None,
+) -> Iterator[Candidate]:
+    shown = {}
+    texts = {view.text for text in recipes for view in Recipe.parse(text).views}
+    for view in sorted(texts):
+        both = f"{view}/mean+sd"
+        shown[view] = measure_view(name, channels, "stratonet50", both, cache)
+    for text in recipes:
+        for suffix, taps in TAPS.items():
+            yield Candidate(text + suffix, *combine_views(shown, text, taps))
+    for title, weights, text in list_other_weights(name, untrained):
+        view, _ = text.split("/")
+        other = measure_view(name, channels, weights, f"{view}/mean+sd", cache)
+        yield Candidate(title, *combine_views({view: other}, text, TAPS[""]))
+    values = measure_intensity(channels).to_numpy(np.float32)
+    seconds = time_planes(lambda planes: list(map(measure_grey, planes)), channels)
+    yield Candidate("intensity", values, 1 / seconds)
+
+
+def list_other_weights(
+    name: str, untrained: Path | None
+) -> Iterator[tuple[str, Path, str]]:
+    """Give other files by title, and the recipe that each is tried with."""
+    if untrained:
+        yield f"untrained, {UNTRAINED_RECIPE}", untrained, UNTRAINED_RECIPE
+    text = UNTRAINED_RECIPE if name in SINGLE_CELLS else TODAY
+    with tempfile.TemporaryDirectory() as folder:
+        for resample in FILTERS:
+            card = dataclasses.replace(read_card(), resize=resample)
+            path = Path(folder) / f"{resample}.onnx"
+            write_card(WEIGHTS / "stratonet50.onnx", card, path)
+            yield f"{text}, {resample.title()}", path, text
 
 
 def predict_forest(
@@ -157,25 +252,42 @@ def find_sites(rows: pd.DataFrame, values: np.ndarray) -> float:
     return float(found.average_precision.mean())
 
 
+def is_unseen(name: str, rows: pd.DataFrame) -> np.ndarray:
+    """Whether each row is kept until the recipe is chosen."""
+    if name == "hep2":
+        return rows.Metadata_Fold.isin(UNSEEN_RANGES).to_numpy()
+    if name == "mitocheck":
+        labels = rows[["Metadata_Plate", "Metadata_Class"]]
+        return ~is_in_first_half(labels.set_axis(["plate", "phenotype"], axis=1))
+    return np.zeros(len(rows), bool)
+
+
 def compare_candidates(
-    name: str, data: Path, untrained: Path | None, cache: Path | None
+    name: str, rows: pd.DataFrame, candidates: Iterator[Candidate], unseen: bool
 ) -> pd.DataFrame:
-    list_rows = {**LISTS, "bbbc022": list_bbbc022}[name]
-    rows, channels = list_rows(data / name)
+    """Judge candidates on what they may be chosen by, or on what was kept unseen."""
+    kept = is_unseen(name, rows)
+    classes = rows.get("Metadata_Class")
+    if unseen:
+        left_out = [kept]
+    elif classes is not None:
+        rows = rows.assign(Metadata_Class=classes.mask(kept, ""))
+        left_out = [
+            (rows.Metadata_Fold == fold).to_numpy()
+            for fold in np.unique(rows.Metadata_Fold[~kept])
+        ]
     predicted = {}
     others = []
-    for candidate in measure_candidates(name, channels, untrained, cache):
-        title = candidate.recipe
-        if candidate.taps not in ("", "three taps"):
-            title = f"{candidate.recipe}, {candidate.taps}"
-        measured = {"planes": candidate.planes_per_second}
+    for candidate in candidates:
+        title = candidate.title
+        measured = {
+            "planes": candidate.planes_per_second,
+            "columns": candidate.values.shape[1] / rows.attrs["channels"],
+        }
         if name == "bbbc022":
             measured["sites"] = find_sites(rows, candidate.values)
         else:
-            folds = [
-                ((rows.Metadata_Fold == fold).to_numpy(), candidate.values)
-                for fold in np.unique(rows.Metadata_Fold)
-            ]
+            folds = [(held, candidate.values) for held in left_out]
             predicted[title] = predict_classes(rows, folds, JUDGES)
         if name == "bbbc013":
             measured["replicates"] = find_replicates(rows, candidate.values)
@@ -184,8 +296,11 @@ def compare_candidates(
         print(f"  {name}, {title}: {measured}", flush=True)
     table = pd.DataFrame(others, columns=["recipe", "measure", "value"])
     if predicted:
-        table = pd.concat([judge_classes(rows, predicted, TODAY), table])
-    table.insert(0, "data", name)
+        judged = rows
+        if unseen:
+            judged = rows.assign(Metadata_Class=classes.where(kept, ""))
+        table = pd.concat([judge_classes(judged, predicted, TODAY), table])
+    table.insert(0, "data", f"{name}, unseen" if unseen else name)
     return table
 
 
@@ -195,16 +310,26 @@ def main() -> None:
     parser.add_argument("--untrained", type=Path, help="a network of random weights")
     parser.add_argument("--cache", type=Path, help="keeps features")
     parser.add_argument(
+        "--unseen", nargs="+", default=(), help="recipes, once they are chosen"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "recipes.csv"
     )
     options = parser.parse_args()
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
     tables: list[pd.DataFrame] = []
-    for name in (*LISTS, "bbbc022"):
-        tables.append(
-            compare_candidates(name, options.data, options.untrained, options.cache)
+    lists = {**LISTS, "bbbc022": list_bbbc022}
+    for name, list_rows in lists.items():
+        if options.unseen and name not in SINGLE_CELLS:
+            continue
+        rows, channels = list_rows(options.data / name)
+        rows.attrs["channels"] = len(channels)
+        recipes = (TODAY, *options.unseen) if options.unseen else choose_recipes(name)
+        candidates = measure_candidates(
+            name, channels, recipes, options.untrained, options.cache
         )
+        tables.append(compare_candidates(name, rows, candidates, bool(options.unseen)))
         # Written anew after each: what is interrupted has the first ones.
         pd.concat(tables).to_csv(
             options.output, index=False, float_format="%.4f", lineterminator="\n"
