@@ -104,11 +104,8 @@ def predict_svm(
 ) -> np.ndarray:
     scaler = StandardScaler().fit(trained)
     trained, tested = scaler.transform(trained), scaler.transform(tested)
-    # The products at once: the same as a linear kernel, ten times as fast.
-    svm = clone(CLASSIFIERS["SVM"])
-    svm.set_params(kernel="precomputed", class_weight="balanced")
-    svm.fit(trained @ trained.T, labels)
-    return svm.predict(tested @ trained.T)
+    svm = clone(CLASSIFIERS["SVM"]).set_params(class_weight="balanced")
+    return svm.fit(trained, labels).predict(tested)
 
 
 def predict_nearest(

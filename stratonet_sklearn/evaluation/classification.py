@@ -21,9 +21,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
+from stratonet_sklearn.evaluation.linear_svm import LinearSVM
 from stratonet_sklearn.evaluation.scores import Evaluation
 from stratonet_sklearn.evaluation.splits import split
 from stratonet_sklearn.resampling import StratifiedResampler
@@ -31,7 +31,7 @@ from stratonet_sklearn.resampling import StratifiedResampler
 # Their settings are fixed: tuned on the data that they are to judge, they would favour
 # the feature table for which more was tried.
 CLASSIFIERS = {
-    "SVM": SVC(kernel="linear", C=0.01, random_state=0),
+    "SVM": LinearSVM(C=0.01, random_state=0),
     "RF": RandomForestClassifier(200, random_state=0),
     "MLP": MLPClassifier((128,), max_iter=100, random_state=0),
 }
