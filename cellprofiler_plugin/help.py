@@ -35,9 +35,10 @@ decides what of it is seen.
 
 -  A *whole image* is resized to 224 x 224 pixels: the arrangement of cells is seen,
    single cells become small.
--  *Tiles at the cells' scale* are squares of 224 x 224 pixels of the image, without
-   resizing. They cover the image; where it is no multiple of 224, they overlap. The
-   features are averaged over the tiles.
+-  *Tiles* are squares of 224 x 224 pixels that cover the image; where it is no multiple
+   of 224, they overlap. The features are averaged over the tiles. *Two across*: the
+   image is resized until two of them fit into its shorter side. *At the cells' scale*:
+   it is not resized.
 -  The square around an object is shown *at its own scale*, or enlarged to 224 x 224
    pixels.
 

@@ -16,7 +16,6 @@ from cellprofiler_plugin.recipes import (
     SQUARE_VIEWS,
     STATISTICS,
     VIEWS,
-    find_view_words,
     find_words,
 )
 from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
@@ -25,30 +24,37 @@ from stratonet.weights_file import read_card
 
 def make_view_choice() -> Choice:
     """Make the setting of how whole images are shown, as the network recommends."""
-    whole, tiles, both = VIEWS
+    whole, across, tiles, both = VIEWS
+    card = read_card(SHIPPED)
+    views, _ = card.choose_recipe().text.split("/")
     return Choice(
         "How images are shown to the network",
         list(VIEWS),
-        value=find_view_words(VIEWS, read_card(SHIPPED).choose_recipe()),
+        value=find_words(VIEWS, views, card),
         doc=f"""\
 *(Used only when whole images are measured)* The network knows textures and shapes of
 some pixels: how large a cell is on its way decides what of it is seen.
 
 -  *{whole}:* resized to 224 x 224 pixels. Fast; single cells become small.
--  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. The features are
-   averaged over the tiles. Sees single cells; takes as much longer as there are tiles.
--  *{both}:* each of the two gives features of its own, twice as many columns.""",
+-  *{across}:* resized until two tiles of 224 x 224 pixels fit into the shorter side,
+   and cut into tiles; the features are averaged over them. Cells are twice as large as
+   in a whole image; a square image takes four times as long.
+-  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. Sees most of single
+   cells; takes as much longer as there are tiles.
+-  *{both}:* the whole image and tiles at the cells' scale; each gives features of its
+   own, twice as many columns.""",
     )
 
 
 def make_square_view_choice() -> Choice:
     """Make the setting of how squares are shown, as the network recommends."""
     own_scale, enlarged = SQUARE_VIEWS
-    recommended = read_card(SHIPPED).choose_recipe(crop=CROP_SIZE)
+    card = read_card(SHIPPED)
+    views, _ = card.choose_recipe(crop=CROP_SIZE).text.split("/")
     return Choice(
         "How squares are shown to the network",
         list(SQUARE_VIEWS),
-        value=find_view_words(SQUARE_VIEWS, recommended),
+        value=find_words(SQUARE_VIEWS, views, card),
         doc=f"""\
 *(Used only when objects are measured)*
 
@@ -61,11 +67,12 @@ def make_square_view_choice() -> Choice:
 def make_statistics_choice() -> Choice:
     """Make the setting of what is kept of the network's maps, as it recommends."""
     mean, both = STATISTICS
-    recommended = read_card(SHIPPED).choose_recipe()
+    card = read_card(SHIPPED)
+    _, statistics = card.choose_recipe().text.split("/")
     return Choice(
         "Statistics",
         list(STATISTICS),
-        value=find_words(STATISTICS, recommended.pooling),
+        value=find_words(STATISTICS, statistics, card),
         doc=f"""\
 Each output of the network is a map of the image. *{mean}* keeps how strong it is on
 average, *{both}* also how much it varies from place to place, which tells a few bright

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 from stratonet.card import Card
 from stratonet.limits import PlateLimits, check_limits, take_channels
 from stratonet.recipe import Limits, Recipe
-from stratonet.views import Tiles, View, WholePlane
 
 # Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
-VIEWS: dict[str, tuple[type[View], ...]] = {
-    "Whole image": (WholePlane,),
-    "Tiles at the cells' scale": (Tiles,),
-    "Both": (WholePlane, Tiles),
+VIEWS = {
+    "Whole image": "whole{side}",
+    "Tiles, two across": "tiles{side}-across2",
+    "Tiles at the cells' scale": "tiles{side}",
+    "Both": "whole{side}+tiles{side}",
 }
-SQUARE_VIEWS: dict[str, tuple[type[View], ...]] = {
-    "At their own scale": (Tiles,),
-    "Enlarged to the network's size": (WholePlane,),
+SQUARE_VIEWS = {
+    "At their own scale": "tiles{side}",
+    "Enlarged to the network's size": "whole{side}",
 }
-STATISTICS = {
-    "Mean": ("mean",),
-    "Mean and standard deviation": ("mean", "sd"),
-}
+STATISTICS = {"Mean": "mean", "Mean and standard deviation": "mean+sd"}
 OF_EACH_IMAGE, FROM_EXTRACT = "Of each image", "From a file of stratonet extract"
 GIVEN_NUMBERS = "Given numbers"
 
@@ -34,11 +30,9 @@ _PAIR = re.compile(
     rf"\s*(?P<name>\w+)\s*:\s*(?P<low>{_NUMBER})\s*-\s*(?P<high>{_NUMBER})\s*"
 )
 
-Meaning = TypeVar("Meaning")
 
-
-def look_up(table: Mapping[str, Meaning], words: str) -> Meaning:
-    """Return what the words of a choice mean.
+def look_up(table: Mapping[str, str], words: str) -> str:
+    """Return what the words of a choice mean in a recipe.
 
     Raises
     ------
@@ -50,36 +44,34 @@ def look_up(table: Mapping[str, Meaning], words: str) -> Meaning:
     return table[words]
 
 
-def find_words(table: Mapping[str, Sequence[object]], meaning: Sequence[object]) -> str:
-    """Return the words of a choice; the first, where none has the meaning.
+def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
+    """Return the words for a part of a recipe; the part itself, if there are none.
+
+    Parameters
+    ----------
+    table : mapping of str to str
+        ``VIEWS``, ``SQUARE_VIEWS`` or ``STATISTICS``.
+    part : str
+        The views or the statistics of a recipe.
+    card : Card
+        Of the network.
 
     Examples
     --------
-    >>> find_words(STATISTICS, ("mean", "sd"))
+    >>> from stratonet.weights_file import read_card
+    >>> find_words(STATISTICS, "mean+sd", read_card())
     'Mean and standard deviation'
-    """
-    for words, known in table.items():
-        if set(known) == set(meaning):
-            return words
-    return next(iter(table))
-
-
-def find_view_words(table: Mapping[str, Sequence[object]], recipe: Recipe) -> str:
-    """Return the words for the views of a recipe, see `find_words`.
-
-    Examples
-    --------
-    >>> find_view_words(VIEWS, Recipe.parse("tiles224/mean"))
+    >>> find_words(VIEWS, "tiles224", read_card())
     "Tiles at the cells' scale"
     """
-    return find_words(table, [type(view) for view in recipe.views])
+    for words, known in table.items():
+        if known.format(side=card.input_size) == part:
+            return words
+    return part
 
 
 def build_recipe(
-    card: Card,
-    kinds: Sequence[type[View]],
-    pooling: tuple[str, ...],
-    crop: int | None = None,
+    card: Card, views: str, statistics: str, crop: int | None = None
 ) -> Recipe:
     """Build the recipe that the words of the settings stand for.
 
@@ -87,10 +79,8 @@ def build_recipe(
     ----------
     card : Card
         Of the network.
-    kinds : sequence of type
-        Of the views, from ``VIEWS`` or ``SQUARE_VIEWS``.
-    pooling : tuple of str
-        From ``STATISTICS``.
+    views, statistics : str
+        From the tables of words.
     crop : int, optional
         Side of the squares around objects, in pixels.
 
@@ -102,23 +92,11 @@ def build_recipe(
     Examples
     --------
     >>> from stratonet.weights_file import read_card
-    >>> build_recipe(read_card(), (WholePlane, Tiles), ("mean",)).text
+    >>> build_recipe(read_card(), VIEWS["Both"], "mean").text
     'whole224+tiles224/mean'
     """
-    views = tuple(_choose_view(card, kind, crop) for kind in kinds)
-    return card.choose_recipe(Recipe(views, pooling), crop)
-
-
-def _choose_view(card: Card, kind: type[View], crop: int | None) -> View:
-    # A whole plane is always shown at the network's size, as it has always been.
-    if kind is Tiles:
-        # Tiles may have another side or overlap where the card recommends them.
-        named = [card.choose_recipe(name) for name in card.recipes]
-        for recipe in (card.choose_recipe(crop=crop), *named):
-            for view in recipe.views:
-                if isinstance(view, Tiles):
-                    return view
-    return kind(card.input_size)
+    text = f"{views}/{statistics}".format(side=card.input_size)
+    return card.choose_recipe(text, crop)
 
 
 def describe_better_recipe(card: Card, recipe: Recipe) -> str:
@@ -145,11 +123,12 @@ def describe_better_recipe(card: Card, recipe: Recipe) -> str:
     ''
     """
     better = card.choose_recipe(crop=recipe.crop)
-    if (better.views, better.pooling) == (recipe.views, recipe.pooling):
+    if better.text == recipe.text:
         return ""
     table = SQUARE_VIEWS if recipe.crop else VIEWS
-    views = find_view_words(table, better)
-    return f"{views}, {find_words(STATISTICS, better.pooling)}"
+    views, statistics = better.text.split("/")
+    words = find_words(table, views, card), find_words(STATISTICS, statistics, card)
+    return ", ".join(words)
 
 
 def parse_limits(text: str, images: Sequence[str]) -> Limits:

@@ -213,7 +213,9 @@ def _draw_cell(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndar
 
 def _draw_edge(distance: np.ndarray, edge: float) -> np.ndarray:
     """Fall from 1 to 0 around the edge, softly as optics do."""
-    outside = np.exp(8 * (distance - edge))
+    # Far away, in large images, it is infinite, and 0 remains.
+    with np.errstate(over="ignore"):
+        outside = np.exp(8 * (distance - edge))
     return 1 / (1 + outside)
 
 

@@ -209,12 +209,12 @@ class MeasureStratoFeatures(Module):
             What is set cannot be measured by.
         """
         if object_name == IMAGE:
-            kinds, crop = recipes.look_up(recipes.VIEWS, self.view.value), None
+            views, crop = recipes.look_up(recipes.VIEWS, self.view.value), None
         else:
-            kinds = recipes.look_up(recipes.SQUARE_VIEWS, self.square_view.value)
+            views = recipes.look_up(recipes.SQUARE_VIEWS, self.square_view.value)
             crop = self.crop_size.value
-        pooling = recipes.look_up(recipes.STATISTICS, self.statistics.value)
-        recipe = recipes.build_recipe(self.get_card(), kinds, pooling, crop)
+        statistics = recipes.look_up(recipes.STATISTICS, self.statistics.value)
+        recipe = recipes.build_recipe(self.get_card(), views, statistics, crop)
         if self.grey_range.value == recipes.FROM_EXTRACT:
             return replace(recipe, grey_range=OF_PLATE)
         if self.grey_range.value == recipes.GIVEN_NUMBERS:

@@ -49,6 +49,7 @@ PLATES = {
 }
 WAYS = [
     ("whole224/mean", "plane"),
+    ("tiles224-across2/mean+sd", "plane"),
     ("tiles224/mean", "plane"),
     ("whole224+tiles224/mean+sd", "plane"),
     ("whole224/mean", "given"),
@@ -154,7 +155,8 @@ def squares_of(plane):
 
 def squares_recipe(recipe):
     """Squares are shown in one way, also where images are shown in two."""
-    return recipe.replace("whole224+tiles224", "tiles224")
+    views, statistics = recipe.split("/")
+    return f"{'whole224' if views == 'whole224' else 'tiles224'}/{statistics}"
 
 
 @pytest.mark.slow
@@ -343,7 +345,7 @@ def test_another_recipe_than_the_recommended_is_said(monkeypatch):
     step = measure("whole224/mean", where="Both", objects="Nuclei", taps="low")
     card = replace(
         step.get_card(),
-        recipes={"cells": "tiles224-overlap50/mean+sd", "objects": "whole224/mean"},
+        recipes={"cells": "tiles224/mean+sd", "objects": "whole224/mean"},
     )
     monkeypatch.setattr(type(step), "get_card", lambda self: card)
     told = (
@@ -354,10 +356,17 @@ def test_another_recipe_than_the_recommended_is_said(monkeypatch):
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module_warnings(loading(step))
     assert caught.value.setting is step.view
-    # The words lead to the card's own tiles.
     words_of_recipe(step, "tiles224/mean+sd")
     assert step.get_recipe("Image") == card.choose_recipe()
     assert "For whole images" not in describe_run(step)
+
+
+def test_a_recommended_recipe_without_words_is_named(monkeypatch):
+    step = measure("whole224/mean")
+    card = replace(step.get_card(), recipes={"cells": "tiles224-overlap50/mean"})
+    monkeypatch.setattr(type(step), "get_card", lambda self: card)
+    told = "For whole images, stratonet50 now recommends: tiles224-overlap50, Mean."
+    assert told in describe_run(step)
 
 
 def test_columns_and_seconds_are_said_before_the_run():

@@ -13,7 +13,6 @@ from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_m
 from cellprofiler_server import quick_starts
 
 from cellprofiler_plugin import headless
-from stratonet.recipe import Recipe
 
 
 def load_modules():
@@ -47,10 +46,16 @@ def words_of_recipe(step, recipe, **settings):
     """Set the recipe in the words of MeasureStratoFeatures, then other settings."""
     from cellprofiler_plugin import recipes
 
-    recipe = Recipe.parse(recipe)
-    step.view.value = recipes.find_view_words(recipes.VIEWS, recipe)
-    step.square_view.value = recipes.find_view_words(recipes.SQUARE_VIEWS, recipe)
-    step.statistics.value = recipes.find_words(recipes.STATISTICS, recipe.pooling)
+    views, statistics = recipe.split("/")
+    card = step.get_card()
+    for setting, table, part in (
+        (step.view, recipes.VIEWS, views),
+        (step.square_view, recipes.SQUARE_VIEWS, views),
+        (step.statistics, recipes.STATISTICS, statistics),
+    ):
+        words = recipes.find_words(table, part, card)
+        # Not every view of images is one of squares.
+        setting.value = words if words in table else next(iter(table))
     for setting, value in settings.items():
         getattr(step, setting).value = value
     return step
