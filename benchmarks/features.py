@@ -1,11 +1,13 @@
-"""Feature tables of three real data sets, which docs/results.md compares.
+"""Feature tables of four real data sets, which docs/results.md compares.
 
     python benchmarks/features.py DATA OUTPUT
 
-DATA holds bbbc013, mitocheck and bbbc022 (see screens.py). OUTPUT gets a folder for
-each, with one table per set of features, as ``stratonet evaluate`` takes them:
-- stratonet: by ``stratonet extract`` (BBBC022: by MeasureStratoFeatures, in the same
-  run as CellProfiler's features);
+DATA holds bbbc013, mitocheck, hep2 and bbbc022 (see screens.py). OUTPUT gets a folder
+for each, with one table per set of features, as ``stratonet evaluate`` takes them:
+- stratonet: by ``stratonet extract``, as it measures when nothing is asked for
+  (BBBC022: by MeasureStratoFeatures, in the same run as CellProfiler's features);
+- whole224: the same by the recipe of version 1, each plane at 224 x 224 pixels;
+- untrained: as stratonet, from the same network with random weights;
 - resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features per
   channel, by ``stratonet extract``;
 - cellprofiler: by bbbc013.cppipe and mitocheck.cppipe beside this file, and by the
@@ -15,8 +17,8 @@ each, with one table per set of features, as ``stratonet evaluate`` takes them:
 - noise.parquet: random numbers, as many as StratoNet has features.
 
 BBBC022's images are corrected by its illumination functions, as the pipeline does, for
-all but intensity.parquet. Tables that exist are not made again. About half an hour on 2
-cores.
+all but intensity.parquet. Of HEp-2's cells there are crops, which CellProfiler does not
+segment. Tables that exist are not made again. About an hour on 2 cores.
 """
 
 from __future__ import annotations
@@ -30,16 +32,24 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from screens import SCREENS, link_bbbc022_plate, list_channels, write_load_data
+from screens import (
+    SCREENS,
+    link_bbbc022_plate,
+    list_channels,
+    read_hep2,
+    write_load_data,
+)
 
 from cellprofiler_plugin import headless
 from cellprofiler_plugin.batch_plan import plan_batches
 from cellprofiler_plugin.batches import Batches
 from cellprofiler_plugin.headless import CellProfilerOptions
+from cellprofiler_plugin.recipes import SQUARE_VIEWS, STATISTICS, VIEWS
 from stratonet.card import Tap
 from stratonet.extraction import extract
 from stratonet.files.images import read_plane
@@ -56,6 +66,8 @@ MEASUREMENTS = (
     "Granularity",
     "RadialDistribution",
 )
+OLD_RECIPE = "whole224/mean"  # that of version 1
+EXTRACTED = ("stratonet", "whole224", "resnet50", "untrained")
 MITOCHECK_CENTER = 31.5  # of images of 64 x 64 pixels
 
 Step = Callable[[Path], None]
@@ -86,6 +98,14 @@ def write_resnet50(path: Path) -> None:
         ),
     )
     export_model(model, card, path)
+
+
+def write_untrained(path: Path) -> None:
+    """Write our network with random weights: what the architecture alone can do."""
+    sys.path.append(str(HERE.parent))
+    from training.export import export_run
+
+    export_run(HERE.parent / "training" / "configs" / "stratonet50.toml", path)
 
 
 def write_intensity(rows: pd.DataFrame, path: Path) -> None:
@@ -122,13 +142,18 @@ def write_table(rows: pd.DataFrame, features: pd.DataFrame, path: Path) -> None:
 
 
 def run_extract(
-    table: Path, output: Path, weights: str = "stratonet50", illumination: str = ""
+    table: Path,
+    output: Path,
+    weights: str | Path = "stratonet50",
+    recipe: str | None = None,
+    illumination: str = "",
 ) -> None:
     """Run ``stratonet extract`` on a table; it resumes by itself."""
     extract(
         str(table),
         str(output),
-        weights=weights,
+        weights=str(weights),
+        recipe=recipe,
         illumination=illumination or None,
         progress=False,
     )
@@ -149,10 +174,16 @@ def run_cellprofiler(pipeline: Path, images: Path, output: Path) -> None:
     partial_output.rename(output)
 
 
-def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> None:
+def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> list[str]:
     """Write a pipeline with MeasureStratoFeatures in place of its exports.
 
-    ExportToSpreadsheet comes last, for the measurements of all other modules.
+    Images and nuclei are measured by the recipe of a new module, and by that of
+    version 1. ExportToSpreadsheet comes last, for the measurements of all others.
+
+    Returns
+    -------
+    list of str
+        What each MeasureStratoFeatures measures, and by which recipe.
     """
     from cellprofiler_core import preferences
 
@@ -171,44 +202,61 @@ def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> None
     for module in list(pipeline.modules()):
         if module.module_name.startswith("Export"):
             pipeline.remove_module(module.module_num)
-    stratonet = instantiate_module("MeasureStratoFeatures")
-    stratonet.images.value = ", ".join(channels)
-    stratonet.output.value = "A Parquet file"
+    modules = []
+    titles = []
+    for where, old in product(("Whole images", "Objects"), (False, True)):
+        stratonet = instantiate_module("MeasureStratoFeatures")
+        stratonet.images.value = ", ".join(channels)
+        stratonet.output.value = "A Parquet file"
+        stratonet.where.value = where
+        stratonet.objects.value = "Nuclei"
+        if old:
+            stratonet.prefix.value = OLD_RECIPE
+            stratonet.view.value = next(iter(VIEWS))
+            stratonet.square_view.value = list(SQUARE_VIEWS)[-1]
+            stratonet.statistics.value = next(iter(STATISTICS))
+        (measured,) = stratonet.get_object_names()
+        modules.append(stratonet)
+        titles.append(f"{measured}, {stratonet.get_recipe(measured).text}")
     export = instantiate_module("ExportToSpreadsheet")
     export.wants_prefix.value = False
-    for module in (stratonet, export):
+    for module in (*modules, export):
         module.set_module_num(len(pipeline.modules()) + 1)
         pipeline.add_module(module)
     with open(path, "w") as file:
         pipeline.dump(file)
+    return titles
 
 
 def run_bbbc022(data: Path, rows: pd.DataFrame, output: Path) -> None:
     """Run the published pipeline with our module; keep the time of both."""
     pipeline = output.with_name("with_stratonet.cppipe")
     published = data / "BBBC022_Analysis_Final.cppipe"
-    write_pipeline(published, list_channels(rows), pipeline)
+    titles = write_pipeline(published, list_channels(rows), pipeline)
     run_cellprofiler(pipeline, link_bbbc022_plate(data, output.parent), output)
     features = output / "StratoFeatures_Image.parquet"
     features.rename(output.with_name("stratonet.parquet"))
-    read_seconds(output).to_csv(output.with_name("seconds.csv"), index=False)
+    seconds = read_seconds(output, titles)
+    seconds.to_csv(output.with_name("seconds.csv"), index=False)
 
 
-def read_seconds(output: Path) -> pd.DataFrame:
-    """Read seconds of the processor for each site, by what they were spent on."""
+def read_seconds(output: Path, titles: Sequence[str]) -> pd.DataFrame:
+    """Read seconds of the processor for each site, by what they were spent on.
+
+    ``titles`` are those of the MeasureStratoFeatures modules, in their order.
+    """
     images = pd.read_csv(output / "Image.csv")
     times = images.filter(regex="^ExecutionTime_")
-    # Names are such as ExecutionTime_07MeasureTexture; a module may stand twice.
-    times.columns = times.columns.str.replace(r"^ExecutionTime_\d\d", "", regex=True)
-    times = times.T.groupby(level=0, sort=False).sum().T
-    stratonet = times.pop("MeasureStratoFeatures")
-    measures = times.filter(regex="^Measure").sum(axis=1)
-    rest = times.sum(axis=1) - measures
-    return pd.DataFrame(
-        {
-            "StratoNet": stratonet,
-            "CellProfiler: measurements": measures,
-            "CellProfiler: reading, segmentation": rest,
+    # Names are such as ExecutionTime_07MeasureTexture.
+    ours = sorted(column for column in times if column.endswith("StratoFeatures"))
+    measures = times.filter(regex=r"_\d\dMeasure").drop(columns=ours)
+    rest = times.drop(columns=[*ours, *measures])
+    table = times[ours].set_axis([f"StratoNet: {title}" for title in titles], axis=1)
+    return table.assign(
+        **{
+            "CellProfiler: measurements": measures.sum(axis=1),
+            "CellProfiler: reading, segmentation": rest.sum(axis=1),
+            "Nuclei": images.Count_Nuclei,
         }
     )
 
@@ -239,23 +287,30 @@ def choose_measurements(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def list_steps(
-    name: str, data: Path, rows: pd.DataFrame, folder: Path, network: Path
+    name: str, data: Path, rows: pd.DataFrame, folder: Path
 ) -> dict[str, Step]:
     """List the tables of a data set, and what makes each."""
-    table = folder / "images.csv"
+    networks = folder.parent
     illumination = "divide" if name == "bbbc022" else ""
+    measure = partial(run_extract, folder / "images.csv", illumination=illumination)
     steps: dict[str, Step] = {
         "intensity.parquet": partial(write_intensity, rows),
         "noise.parquet": partial(write_noise, rows),
         "resnet50": partial(
-            run_extract, table, weights=str(network), illumination=illumination
+            measure, weights=networks / "resnet50.onnx", recipe=OLD_RECIPE
         ),
     }
     if name == "bbbc022":
         steps["cellprofiler"] = partial(run_bbbc022, data, rows)
         return steps
-    steps["stratonet"] = partial(run_extract, table)
+    steps["stratonet"] = measure
+    steps["whole224"] = partial(measure, recipe=OLD_RECIPE)
+    steps["untrained"] = partial(measure, weights=networks / "untrained.onnx")
+    # Of HEp-2's cells there are crops only, cut out by others.
+    if name == "hep2":
+        return steps
     pipeline = HERE / f"{name}.cppipe"
+    table = folder / "images.csv"
     steps["cellprofiler"] = partial(run_cellprofiler, pipeline, table)
     if name == "mitocheck":
         measured = folder / "cellprofiler"
@@ -270,17 +325,19 @@ def main() -> None:
     options = parser.parse_args()
     output = options.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    network = output / "resnet50.onnx"
-    if not network.exists():
-        write_resnet50(network)
-    for name, read_screen in SCREENS.items():
+    for write in (write_resnet50, write_untrained):
+        network = output / f"{write.__name__.removeprefix('write_')}.onnx"
+        if not network.exists():
+            write(network)
+    read_cells = partial(read_hep2, cells=output / "hep2" / "cells")
+    for name, read_screen in {**SCREENS, "hep2": read_cells}.items():
         data, folder = options.data.resolve() / name, output / name
         folder.mkdir(exist_ok=True)
         rows = read_screen(data)
         write_load_data(rows, folder / "images.csv")
-        for step, make in list_steps(name, data, rows, folder, network).items():
+        for step, make in list_steps(name, data, rows, folder).items():
             # What extract has begun, it finishes by itself.
-            if (folder / step).exists() and step not in ("stratonet", "resnet50"):
+            if (folder / step).exists() and step not in EXTRACTED:
                 continue
             began = time.monotonic()
             make(folder / step)

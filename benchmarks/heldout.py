@@ -17,7 +17,7 @@ import pandas as pd
 from features import PERCENTILES
 from gates import Planes, embed_planes
 from PIL import Image
-from screens import read_bbbc013, read_mitocheck
+from screens import divide_ids, read_bbbc013, read_mitocheck
 
 from stratonet import StratoNet
 from stratonet.files.images import read_plane
@@ -28,8 +28,6 @@ from stratonet_sklearn.evaluation import split
 TAPS = ["low", "medium", "high"]
 SMALLEST_PLATE = 4  # rows, below which nothing is scaled by plate
 CELLS = 2  # every second of HEp-2's
-RANGES = 6  # of IDs in each pattern
-GAP = 0.45  # of a range, left out at its end: about a specimen
 
 
 @dataclass(frozen=True)
@@ -102,18 +100,6 @@ def list_hep2(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
     groups = cells.pattern + " " + ranges.astype(str)
     rows = make_split_rows(rows, cells.pattern, groups, ranges.to_numpy())
     return rows, [Planes(read_cell, list(map(Path, cells.file)), rows)]
-
-
-def divide_ids(ids: pd.Series, patterns: pd.Series) -> pd.Series:
-    """Number the range of IDs of each cell within its pattern; -1 in a gap."""
-    first = ids.groupby(patterns).transform("min")
-    last = ids.groupby(patterns).transform("max")
-    width = (last - first + 1) / RANGES
-    place = ids - first
-    numbers = (place // width).astype(int)
-    # The end of each range but the last is left out.
-    left = (numbers + 1) * width - place
-    return numbers.where((left > GAP * width) | (numbers == RANGES - 1), -1)
 
 
 def list_randtag(data: Path) -> tuple[pd.DataFrame, list[Planes]]:

@@ -1,10 +1,12 @@
-"""How good are the features? The tables, three reports, and the numbers of the docs.
+"""How good are the features? The tables, four reports, and the numbers of the docs.
 
     python benchmarks/results.py DATA OUTPUT      (make results DATA=...)
 
-DATA holds bbbc013, mitocheck and bbbc022. OUTPUT gets features/ (see features.py; half
+DATA holds bbbc013, mitocheck, hep2 and bbbc022. OUTPUT gets features/ (see features.py;
 an hour on 2 cores, once) and reports/<data>/report.html. The numbers that
-docs/results.md speaks of are copied to docs/results/<data>/.
+docs/results.md speaks of are copied to docs/results/<data>/, and its tables are written
+anew from them, and from recipes.csv and finetune.csv, which recipes.py and finetune.py
+make.
 """
 
 from __future__ import annotations
@@ -15,16 +17,24 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
+from pages import format_estimate, format_table, write_tables
+
 ROOT = Path(__file__).parents[1]
+BENCHMARKS = ROOT / "benchmarks"
 DOCS = ROOT / "docs" / "results"
 # What the reports call each set of features, and its table in the folder of a data set.
 FEATURE_TABLES = {
     "StratoNet": "stratonet",
+    "Version 1": "whole224",
     "CellProfiler": "cellprofiler",
     "ResNet-50": "resnet50",
     "Intensity": "intensity.parquet",
+    "Untrained": "untrained",
     "Random": "noise.parquet",
 }
 # Those that are elsewhere: see features.py.
@@ -40,7 +50,24 @@ REPORTS = {
     "mitocheck": (
         "--label phenotype --group plate --images features/mitocheck/images.csv"
     ),
+    "hep2": "--label pattern --group range --images features/hep2/images.csv",
     "bbbc022": "--compound compound",
+}
+CLASSIFIERS = ("SVM", "RF", "MLP")
+# The data sets and measures of recipes.csv that the page shows.
+FIELD_MEASURES = {
+    ("bbbc013", "SVM"): "BBBC013, SVM",
+    ("bbbc013", "RF"): "random forest",
+    ("bbbc013", "replicates"): "replicates, mAP",
+    ("bbbc022", "sites"): "BBBC022, sites, mAP",
+    ("bbbc013", "planes"): "planes/s",
+}
+CELL_MEASURES = {
+    ("mitocheck", "SVM"): "MitoCheck, SVM",
+    ("mitocheck", "RF"): "random forest",
+    ("hep2", "SVM"): "HEp-2, SVM",
+    ("hep2", "RF"): "random forest",
+    ("mitocheck", "planes"): "planes/s",
 }
 # Tables of numbers that the docs keep, where a report has them.
 KEPT = (
@@ -56,7 +83,7 @@ KEPT = (
 
 
 def make_features(data: Path, output: Path) -> None:
-    program = ROOT / "benchmarks" / "features.py"
+    program = BENCHMARKS / "features.py"
     subprocess.run([sys.executable, program, data, output], check=True)
 
 
@@ -65,6 +92,8 @@ def make_report(name: str, flags: str, output: Path) -> None:
     tables = []
     for title, file in FEATURE_TABLES.items():
         file = EXCEPTIONS.get((name, title), file)
+        if not (output / "features" / name / file).exists():
+            continue
         tables.append(f"{title}=features/{name}/{file}")
     command = ["stratonet", "evaluate", *tables, *shlex.split(flags)]
     command += ["--output", f"reports/{name}"]
@@ -84,6 +113,99 @@ def keep_numbers(name: str, output: Path) -> None:
             shutil.copy(numbers, folder)
 
 
+def tabulate_scores(name: str) -> str:
+    """Balanced accuracy of each set of features by each classifier."""
+    scores = pd.read_csv(DOCS / name / "scores.csv")
+    scores = scores[(scores.metric == "accuracy") & (scores.test == "balanced")]
+    found = scores.set_index(["features", "classifier"])
+    rows = []
+    for features in scores.features.unique():
+        cells = [format_estimate(found.loc[features, key]) for key in CLASSIFIERS]
+        rows.append([features, *cells])
+    return format_table(["Features", "SVM", "Random forest", "Perceptron"], rows)
+
+
+def tabulate_differences(name: str) -> str:
+    """Differences of StratoNet to the other sets of features."""
+    table = pd.read_csv(DOCS / name / "differences.csv")
+    table = table[table["first"] == "StratoNet"]
+    found = table.set_index(["second", "classifier"])
+    rows = []
+    for features in table.second.unique():
+        cells = [format_estimate(found.loc[features, key]) for key in CLASSIFIERS]
+        rows.append([f"StratoNet - {features}", *cells])
+    return format_table(["Difference", "SVM", "Random forest", "Perceptron"], rows)
+
+
+def tabulate_recipes(measures: Mapping[tuple[str, str], str]) -> str:
+    """What each recipe gives, and how many planes a second."""
+    table = pd.read_csv(BENCHMARKS / "recipes.csv").set_index(["data", "measure"])
+    columns = {}
+    for key in measures:
+        columns[key] = table.loc[key].set_index("recipe")
+    rows = []
+    for recipe in next(iter(columns.values())).index:
+        cells = []
+        for (_, measure), column in columns.items():
+            digits = 1 if measure == "planes" else 3
+            cells.append(format_estimate(column.loc[recipe], digits=digits))
+        rows.append([recipe, *cells])
+    return format_table(["Recipe", *measures.values()], rows)
+
+
+def tabulate_unseen() -> str:
+    """The chosen recipe and that of version 1 on what was kept unseen."""
+    table = pd.read_csv(BENCHMARKS / "unseen.csv")
+    table = table[table.measure.isin(["SVM", "RF"])]
+    rows = [
+        [
+            row.data.removesuffix(", unseen"),
+            row.recipe,
+            row.measure,
+            format_estimate(row),
+            format_estimate(row, "difference_"),
+        ]
+        for _, row in table.rename(
+            columns={"difference": "difference_value"}
+        ).iterrows()
+    ]
+    head = ["Unseen half", "Recipe", "Classifier", "Accuracy", "Difference"]
+    return format_table(head, rows)
+
+
+def tabulate_tuned() -> str:
+    """What fine-tuning gains, by data set and seed."""
+    table = pd.read_csv(BENCHMARKS / "finetune.csv")
+    rows = []
+    for _, row in table.iterrows():
+        gain = f"{row.gain:+.3f} ({row.low:+.3f} to {row.high:+.3f})"
+        numbers = [f"{row.untuned:.3f}", f"{row.tuned:.3f}", gain]
+        rows.append([row.assay, str(row.seed), str(row.tested), *numbers])
+    head = ["Assay", "Seed", "Tested", "Untuned", "Tuned", "Gain"]
+    return format_table(head, rows)
+
+
+def tabulate_seconds() -> str:
+    """Seconds of the processor for a site, mean of all."""
+    seconds = pd.read_csv(DOCS / "bbbc022" / "seconds.csv").mean()
+    rows = [[name, f"{value:.2f}"] for name, value in seconds.items()]
+    return format_table(["What", "Seconds per site"], rows)
+
+
+def write_page() -> None:
+    tables: dict[str, Callable[[], str]] = {
+        "recipes of fields": partial(tabulate_recipes, FIELD_MEASURES),
+        "recipes of cells": partial(tabulate_recipes, CELL_MEASURES),
+        "unseen": tabulate_unseen,
+        "tuned": tabulate_tuned,
+        "seconds": tabulate_seconds,
+    }
+    for name in ("bbbc013", "mitocheck", "hep2"):
+        tables[f"scores {name}"] = partial(tabulate_scores, name)
+        tables[f"differences {name}"] = partial(tabulate_differences, name)
+    write_tables(DOCS.with_suffix(".md"), tables)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -95,6 +217,7 @@ def main() -> None:
         make_report(name, flags, output)
         keep_numbers(name, output)
     shutil.copy(output / "features" / "bbbc022" / "seconds.csv", DOCS / "bbbc022")
+    write_page()
 
 
 if __name__ == "__main__":

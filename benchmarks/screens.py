@@ -1,12 +1,14 @@
 """The data sets of the benchmarks, as tables of images.
 
-A folder DATA holds bbbc013, mitocheck and bbbc022, each with its images and a table
-labels.csv. Every function here gives a table with one row per image set and the columns
-of CellProfiler's LoadData: Metadata_*, and FileName_<channel> and PathName_<channel>.
+A folder DATA holds bbbc013, mitocheck, hep2 and bbbc022, each with its images and a
+table labels.csv. Every reader here gives a table with one row per image set and the
+columns of CellProfiler's LoadData: Metadata_*, and FileName_<channel> and
+PathName_<channel>.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +19,8 @@ import pandas as pd
 WORTMANNIN_WORKS, LY294002_WORKS = 31, 10
 # BBBC022's pipeline takes the plate's name from that of the folder.
 BBBC022_PLATE = "20585"
+RANGES = 6  # of HEp-2's IDs in each pattern
+GAP = 0.45  # of a range, left out at its end: about a specimen
 
 
 def read_bbbc013(data: Path) -> pd.DataFrame:
@@ -76,6 +80,44 @@ def read_bbbc022(data: Path) -> pd.DataFrame:
     for channel in list(files):
         files[f"Illum{channel}"] = labels.plate + f"_Illum{channel}.mat"
     return add_images(rows, data, files)
+
+
+def read_hep2(data: Path, cells: Path) -> pd.DataFrame:
+    """Read cells of six staining patterns, whose images are unpacked into ``cells``.
+
+    Neighbouring IDs are of one specimen. The IDs of a pattern are divided into ranges
+    with a gap between them, and the cells in gaps are left out: a range stands for the
+    specimens in it.
+    """
+    if not cells.exists():
+        unfinished = cells.with_suffix(".partial")
+        with zipfile.ZipFile(data / "cells.zip") as archive:
+            archive.extractall(unfinished)
+        unfinished.rename(cells)
+    labels = pd.read_csv(data / "labels.csv")
+    ranges = divide_ids(labels.id, labels.pattern)
+    labels, ranges = labels[ranges >= 0], ranges[ranges >= 0]
+    rows = pd.DataFrame(
+        {
+            "Metadata_Plate": "hep2",
+            "Metadata_Site": labels.id.astype(str),
+            "Metadata_Pattern": labels.pattern,
+            "Metadata_Range": labels.pattern + " " + ranges.astype(str),
+        }
+    )
+    return add_images(rows.reset_index(drop=True), cells, {"FITC": labels.file})
+
+
+def divide_ids(ids: pd.Series, patterns: pd.Series) -> pd.Series:
+    """Number the range of IDs of each cell within its pattern; -1 in a gap."""
+    first = ids.groupby(patterns).transform("min")
+    last = ids.groupby(patterns).transform("max")
+    width = (last - first + 1) / RANGES
+    place = ids - first
+    numbers = (place // width).astype(int)
+    # The end of each range but the last is left out.
+    left = (numbers + 1) * width - place
+    return numbers.where((left > GAP * width) | (numbers == RANGES - 1), -1)
 
 
 SCREENS = {
