@@ -76,13 +76,13 @@ How many columns?
 =================== ========= ========== ========== ==========
 Taps                1 channel 2 channels 3 channels 5 channels
 =================== ========= ========== ========== ==========
-low                 512       1,024      1,536      2,560
-medium              1,024     2,048      3,072      5,120
-high                1,024     2,048      3,072      5,120
-low, medium, high   2,560     5,120      7,680      12,800
+low                 1,024     2,048      3,072      5,120
+medium              2,048     4,096      6,144      10,240
+high                2,048     4,096      6,144      10,240
+low, medium, high   5,120     10,240     15,360     25,600
 =================== ========= ========== ========== ==========
 
-Twice as many with *Mean and standard deviation*, and for images that are shown in both
+Half as many with *Mean* alone, and twice as many for images that are shown in both
 ways. *intensity* adds 10 per channel. And the same again for each type of object, which
 is shown in one way. In SQLite, **ExportToDatabase** holds
 at most 2,000 columns per table, including the per-image means of objects. Where that is

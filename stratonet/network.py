@@ -61,7 +61,7 @@ class StratoNet:
     >>> net = StratoNet.load(taps="low")
     >>> plane = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80)
     >>> net.features(plane).shape
-    (1, 512)
+    (1, 1024)
     >>> net.feature_names("DNA")[0]
     'StratoFeatures_Low0000_DNA'
     """

@@ -118,7 +118,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     ... )
     >>> features = transformer.fit_transform(images)
     >>> features.shape, features.dtype
-    ((2, 256), dtype('float32'))
+    ((2, 512), dtype('float32'))
     >>> transformer.get_feature_names_out()[0]
     'StratoFeatures_Conv2Block10000_DNA'
     """

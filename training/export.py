@@ -277,8 +277,12 @@ def make_card(
 
 
 def _recommend_recipes(side: int) -> dict[str, str]:
-    """Name recipes for a network of any size; the first is that of its training."""
-    return {f"whole{side}": f"whole{side}/mean", "cells": f"tiles{side}/mean+sd"}
+    """Name recipes for a network of any size; benchmarks/recipes.py chose them."""
+    return {
+        "fields": f"tiles{side}-across2/mean+sd",
+        "objects": f"tiles{side}/mean+sd",
+        f"whole{side}": f"whole{side}/mean",
+    }
 
 
 def _read_start(path: Path, input_size: int | None) -> Trained:

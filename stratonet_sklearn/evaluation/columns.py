@@ -156,8 +156,8 @@ def name_feature_groups(features: Iterable[str]) -> pd.Series:
 
     Examples
     --------
-    >>> name_feature_groups(["StratoFeatures_High0012_DNA"]).tolist()
-    ['DNA high']
+    >>> name_feature_groups(["StratoFeatures_HighSD0012_DNA"]).tolist()
+    ['DNA high sd']
     >>> name_feature_groups(["Cells_AreaShape_Area", "noise_12"]).tolist()
     ['Cells AreaShape', 'noise']
     """
@@ -167,7 +167,9 @@ def name_feature_groups(features: Iterable[str]) -> pd.Series:
     except ValueError:
         words = [_join_first_words(name) for name in features]
         return pd.Series(words, features)
-    return parts.channel + " " + parts.tap.str.lower()
+    # TilesLowSD becomes: tiles low sd.
+    words = parts.tap.str.replace(r"(?<=[a-z\d])(?=[A-Z])", " ", regex=True)
+    return parts.channel + " " + words.str.lower()
 
 
 def _join_first_words(name: object) -> str:

@@ -29,11 +29,12 @@ def test_ranges_of_ids_are_apart(heldout):
     ranges = heldout.divide_ids(ids, patterns)
     for _, of_pattern in ranges.groupby(patterns):
         kept = of_pattern[of_pattern >= 0]
-        assert list(kept.unique()) == [0, 1, 2, 3]
-        for number in range(3):
+        assert list(kept.unique()) == [0, 1, 2, 3, 4, 5]
+        width = len(of_pattern) / 6
+        for number in range(5):
             last = ids[kept.index[kept == number]].max()
             first = ids[kept.index[kept == number + 1]].min()
-            assert first - last > heldout.GAP
+            assert first - last > 0.45 * width
 
 
 @pytest.mark.parametrize("name", ["bbbc013", "mitocheck", "hep2", "randtag"])

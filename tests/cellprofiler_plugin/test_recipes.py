@@ -333,7 +333,13 @@ def test_a_network_without_deviations_is_refused(tmp_path, monkeypatch):
 
 
 def test_new_modules_start_with_what_the_network_recommends():
-    step = module("MeasureStratoFeatures", images="DNA", objects="Nuclei")
+    step = module(
+        "MeasureStratoFeatures",
+        images="DNA",
+        where="Both",
+        objects="Nuclei",
+        output="A Parquet file",
+    )
     card = step.get_card()
     assert step.get_recipe("Image") == card.choose_recipe()
     assert step.get_recipe("Nuclei") == card.choose_recipe(crop=96)

@@ -43,7 +43,7 @@ read = read_plane({str(tmp_path / "a.tif")!r})
 crop = crop_square(read, (40, 40), 32)
 print(net.features([plane, read, crop]).shape, net.feature_names("DNA")[0])
 """
-    assert run(code, *OPTIONAL) == "(3, 512) StratoFeatures_Low0000_DNA"
+    assert run(code, *OPTIONAL) == "(3, 1024) StratoFeatures_Low0000_DNA"
 
 
 def test_local_files(tmp_path):

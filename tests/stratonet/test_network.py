@@ -58,7 +58,7 @@ def with_metadata(path, **entries):
 
 
 def test_shapes_and_dtype(net, planes):
-    assert net.width == 2560
+    assert net.width == 5120
     assert len(net.feature_names(["DNA", "ER"])) == 2 * net.width
     for given, number in (
         (planes[0], 1),
@@ -67,14 +67,15 @@ def test_shapes_and_dtype(net, planes):
         (np.stack([planes[0]] * 2), 2),
     ):
         features = net.features(given)
-        assert features.shape == (number, 2560)
+        assert features.shape == (number, 5120)
         assert features.dtype == np.float32
         assert np.isfinite(features).all()
-    assert net.features([]).shape == (0, 2560)
+    assert net.features([]).shape == (0, 5120)
 
 
-def test_features_are_those_of_the_file_run_plainly(net, planes):
+def test_features_are_those_of_the_file_run_plainly(planes):
     """The whole file, uncut, fed by hand."""
+    net = StratoNet.load(recipe=WHOLE)
     session = onnxruntime.InferenceSession(
         str(SHIPPED), providers=["CPUExecutionProvider"]
     )
@@ -90,7 +91,8 @@ def test_features_are_those_of_the_file_run_plainly(net, planes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "alias, first, last", [("low", 0, 512), ("medium", 512, 1536), ("high", 1536, 2560)]
+    "alias, first, last",
+    [("low", 0, 1024), ("medium", 1024, 3072), ("high", 3072, 5120)],
 )
 def test_one_tap_alone_equals_its_columns_of_all(net, planes, alias, first, last):
     alone = StratoNet.load(taps=alias)
@@ -285,7 +287,7 @@ def test_empty_arrays_are_refused(low, shape):
 
 def test_constant_planes_are_finite_and_the_same(net):
     dark, bright = net.features(
-        [np.zeros((50, 60), np.uint8), np.full((9, 8), 40_000, np.uint16)]
+        [np.zeros((50, 60), np.uint8), np.full((50, 60), 40_000, np.uint16)]
     )
     assert np.isfinite(dark).all()
     np.testing.assert_array_equal(dark, bright)
@@ -305,7 +307,7 @@ def test_stream_draws_only_a_little_ahead(low, rng, monkeypatch):
     rows = low.stream(planes())
     assert drawn == 0
     for number, row in enumerate(rows, start=1):
-        assert row.shape == (512,)
+        assert row.shape == (1024,)
         assert drawn <= number + 8
     assert number == drawn == 40
 

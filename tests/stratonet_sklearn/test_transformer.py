@@ -36,10 +36,9 @@ from stratonet.tables import feature_columns, read_features
 from stratonet_sklearn import StratoFeatureTransformer
 from stratonet_sklearn.datasets import read_plate
 
-FIRST, WIDTH = (
-    "conv2_block1_out",
-    256,
-)  # the earliest layer: the network is cut behind it, a third of the time of low
+FIRST = "conv2_block1_out"
+# Of one channel: means and standard deviations of 256 maps.
+WIDTH = 512
 CHANNELS = ["DNA", "Actin"]
 LABELS = np.array([0, 1] * 4)
 strato = functools.partial(StratoFeatureTransformer, taps=FIRST)
@@ -141,8 +140,9 @@ def test_names_and_their_order(plate, taps):
     fitted = StratoFeatureTransformer(taps=taps).fit(plate.png)
     widths = {"Low": 512, "Medium": 1024, "High": 1024}
     of_taps = [
-        f"StratoFeatures_{tap}{number:04d}"
+        f"StratoFeatures_{tap}{statistic}{number:04d}"
         for tap, width in widths.items()
+        for statistic in ("", "SD")
         for number in range(width)
     ]
     names = [f"{name}_{channel}" for channel in CHANNELS for name in of_taps]

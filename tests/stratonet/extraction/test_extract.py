@@ -539,8 +539,9 @@ def test_the_layout_of_the_gallery(plates, tmp_path, small):
     assert frame.loc[
         0, ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
     ].tolist() == ["P2", "A02", "1"]
+    of_blocks = [f"StratoFeatures_{block.label}_OrigER" for block in small.blocks]
     assert np.array_equal(
-        frame["StratoFeatures_Conv2Block1_OrigER"][0],
+        np.concatenate([frame[name][0] for name in of_blocks]),
         small.features(_plane(1, 1, 1, 1))[0],
     )
     assert call(plates, "--output", out, "--gallery") == 0

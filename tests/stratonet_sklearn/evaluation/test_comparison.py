@@ -107,7 +107,7 @@ def test_cellprofilers_sheets_by_well(measured, sheets):
     assert sheets.notes == [
         f"{len(nuclei):,} Nuclei: their median by well.",
         (
-            "512 features of StratoNet beside them: give their Parquet file as another"
+            "1,024 features of StratoNet beside them: give their Parquet file as another"
             " table."
         ),
     ]
@@ -143,8 +143,9 @@ def test_cellprofilers_database_says_the_same(measured, sheets):
 def test_the_plug_ins_table(measured):
     table = read_feature_table(measured / "StratoFeatures_Image.parquet", "StratoNet")
     assert table.feature_set_id == StratoNet.load().feature_set_id
-    assert (len(table.frame), len(table.features)) == (12, 512)
-    assert name_feature_groups(table.features).unique().tolist() == ["DNA low"]
+    assert (len(table.frame), len(table.features)) == (12, 1024)
+    groups = name_feature_groups(table.features).unique().tolist()
+    assert groups == ["DNA low", "DNA low sd"]
     assert table.notes == []
 
 
