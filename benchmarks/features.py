@@ -82,7 +82,9 @@ def write_resnet50(path: Path) -> None:
     from training.start import CACHE
 
     layer = architecture.list_blocks(50)[-1]
-    model = architecture.build_network(50, attention=None, taps=[layer])
+    model = architecture.build_network(
+        50, attention=None, taps=[layer], input_size=None
+    )
     published = transfer.read_published(transfer.fetch_archive(CACHE))
     transfer.transfer_weights(model, published)
     card = dataclasses.replace(
@@ -92,6 +94,7 @@ def write_resnet50(path: Path) -> None:
         architecture="ResNet-50",
         taps=(Tap(layer, 2048, "final", 32),),
         metrics={},
+        recipes={},
         trained_on="ImageNet-1k (ILSVRC 2012)",
         citation=(
             "He et al. (2016). Deep residual learning for image recognition. CVPR."

@@ -1,7 +1,7 @@
 """Which recipe should be the default? Recipes compared on what was left out.
 
     python benchmarks/recipes.py DATA [--untrained FILE.onnx] [--cache FOLDER]
-    [--unseen RECIPE...] [--output benchmarks/recipes.csv]
+    [--unseen RECIPE...] [--times] [--output benchmarks/recipes.csv]
 
 DATA holds bbbc013, mitocheck, hep2, randtag and bbbc022; `heldout.py` says what is left
 out of the first four. Half of MitoCheck's plates and a third of HEp-2's ranges are kept
@@ -17,7 +17,8 @@ IDs, proteins); differences to the recipe of version 1 are paired:
   negative controls, as the report has it;
 - sites (bbbc022): mean average precision with which the sites of a well find each other
   among other wells;
-- planes: planes per second, on this machine, reading not included;
+- planes: planes per second, on this machine, reading not included; --times measures
+  them anew, on a machine that does nothing else, and leaves all others in the output;
 - columns: how many features of a plane there are.
 """
 
@@ -27,7 +28,7 @@ import argparse
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ import numpy as np
 import pandas as pd
 from copairs.map import average_precision
 from gates import Planes, embed_planes, is_in_first_half
-from heldout import LISTS, measure_grey, measure_intensity
+from heldout import LISTS, measure_intensity
 from profiles import judge_classes, predict_classes, predict_svm
 from screens import list_channels, read_bbbc022
 from sklearn.base import clone
@@ -95,23 +96,6 @@ class Candidate:
 
     title: str
     values: np.ndarray
-    planes_per_second: float
-
-
-@dataclass(frozen=True)
-class ShownView:
-    """All that a view gives: each tap, the mean and the standard deviation.
-
-    Attributes
-    ----------
-    channels : list of numpy.ndarray (n, width)
-        By channel.
-    seconds : float
-        Per plane.
-    """
-
-    channels: list[np.ndarray]
-    seconds: float
 
 
 def list_bbbc022(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
@@ -131,27 +115,30 @@ def measure_view(
     name: str,
     channels: Sequence[Planes],
     weights: str | Path,
-    recipe: str,
+    view: str,
     cache: Path | None,
-) -> ShownView:
-    net = StratoNet.load(weights, ALL_TAPS, recipe=recipe)
-    values = [
+) -> list[np.ndarray]:
+    """Measure all that a view gives, of each channel: all taps, mean and sd."""
+    net = StratoNet.load(weights, ALL_TAPS, recipe=f"{view}/mean+sd")
+    return [
         embed_planes(net, f"{name}-{number}", planes, cache)
         for number, planes in enumerate(channels)
     ]
-    return ShownView(values, time_planes(net.features, channels))
 
 
-def time_planes(
-    measure: Callable[[list[np.ndarray]], object], channels: Sequence[Planes]
-) -> float:
-    """Seconds for a plane, of planes that are in memory; the second time they are."""
+def time_recipes(name: str, channels: Sequence[Planes]) -> pd.DataFrame:
+    """Measure planes per second of each recipe, of planes that are in memory."""
     first = channels[0]
     planes = [first.read(path) for path in first.paths[:N_TIMED]]
-    measure(planes[:4])
-    began = time.monotonic()
-    measure(planes)
-    return (time.monotonic() - began) / len(planes)
+    rows = []
+    for text in choose_recipes(name):
+        net = StratoNet.load(recipe=text)
+        net.features(planes[:4])
+        began = time.monotonic()
+        net.features(planes)
+        rows.append((name, text, "planes", N_TIMED / (time.monotonic() - began)))
+        print(f"  {name}, {text}: {rows[-1][-1]:.1f} planes/s", flush=True)
+    return pd.DataFrame(rows, columns=["data", "recipe", "measure", "value"])
 
 
 def choose_columns(recipe: Recipe, taps: Sequence[str]) -> np.ndarray:
@@ -167,18 +154,15 @@ def choose_columns(recipe: Recipe, taps: Sequence[str]) -> np.ndarray:
 
 
 def combine_views(
-    shown: Mapping[str, ShownView], text: str, taps: Sequence[str]
-) -> tuple[np.ndarray, float]:
-    """Return the features of a recipe, and its planes per second."""
+    shown: Mapping[str, list[np.ndarray]], text: str, taps: Sequence[str]
+) -> np.ndarray:
+    """Return the features of a recipe, channel by channel, view by view."""
     recipe = Recipe.parse(text)
     columns = choose_columns(recipe, taps)
     views = [shown[view.text] for view in recipe.views]
-    parts = [
-        channel[:, columns]
-        for number in range(len(views[0].channels))
-        for channel in (view.channels[number] for view in views)
-    ]
-    return np.hstack(parts), 1 / sum(view.seconds for view in views)
+    return np.hstack(
+        [of_view[:, columns] for channel in zip(*views) for of_view in channel]
+    )
 
 
 def measure_candidates(
@@ -187,22 +171,24 @@ def measure_candidates(
     recipes: Sequence[str],
     untrained: Path | None,
     cache: Path | None,
+    unseen: bool,
 ) -> Iterator[Candidate]:
     shown = {}
     texts = {view.text for text in recipes for view in Recipe.parse(text).views}
     for view in sorted(texts):
-        both = f"{view}/mean+sd"
-        shown[view] = measure_view(name, channels, "stratonet50", both, cache)
+        shown[view] = measure_view(name, channels, "stratonet50", view, cache)
+    if unseen:
+        for text in recipes:
+            yield Candidate(text, combine_views(shown, text, TAPS[""]))
+        return
     for text in recipes:
         for suffix, taps in TAPS.items():
-            yield Candidate(text + suffix, *combine_views(shown, text, taps))
+            yield Candidate(text + suffix, combine_views(shown, text, taps))
     for title, weights, text in list_other_weights(name, untrained):
         view, _ = text.split("/")
-        other = measure_view(name, channels, weights, f"{view}/mean+sd", cache)
-        yield Candidate(title, *combine_views({view: other}, text, TAPS[""]))
-    values = measure_intensity(channels).to_numpy(np.float32)
-    seconds = time_planes(lambda planes: list(map(measure_grey, planes)), channels)
-    yield Candidate("intensity", values, 1 / seconds)
+        other = measure_view(name, channels, weights, view, cache)
+        yield Candidate(title, combine_views({view: other}, text, TAPS[""]))
+    yield Candidate("intensity", measure_intensity(channels).to_numpy(np.float32))
 
 
 def list_other_weights(
@@ -280,10 +266,7 @@ def compare_candidates(
     others = []
     for candidate in candidates:
         title = candidate.title
-        measured = {
-            "planes": candidate.planes_per_second,
-            "columns": candidate.values.shape[1] / rows.attrs["channels"],
-        }
+        measured = {"columns": candidate.values.shape[1] / rows.attrs["channels"]}
         if name == "bbbc022":
             measured["sites"] = find_sites(rows, candidate.values)
         else:
@@ -304,6 +287,12 @@ def compare_candidates(
     return table
 
 
+def write_tables(tables: Sequence[pd.DataFrame], path: Path) -> None:
+    pd.concat(tables).to_csv(
+        path, index=False, float_format="%.4f", lineterminator="\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -313,27 +302,41 @@ def main() -> None:
         "--unseen", nargs="+", default=(), help="recipes, once they are chosen"
     )
     parser.add_argument(
+        "--times", action="store_true", help="measure planes per second alone"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "recipes.csv"
     )
     options = parser.parse_args()
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
     tables: list[pd.DataFrame] = []
+    if options.times:
+        table = pd.read_csv(options.output)
+        tables.append(table[table.measure != "planes"])
     lists = {**LISTS, "bbbc022": list_bbbc022}
     for name, list_rows in lists.items():
         if options.unseen and name not in SINGLE_CELLS:
             continue
         rows, channels = list_rows(options.data / name)
+        if not options.unseen:
+            tables.append(time_recipes(name, channels))
+        if options.times:
+            continue
         rows.attrs["channels"] = len(channels)
         recipes = (TODAY, *options.unseen) if options.unseen else choose_recipes(name)
         candidates = measure_candidates(
-            name, channels, recipes, options.untrained, options.cache
+            name,
+            channels,
+            recipes,
+            options.untrained,
+            options.cache,
+            bool(options.unseen),
         )
         tables.append(compare_candidates(name, rows, candidates, bool(options.unseen)))
         # Written anew after each: what is interrupted has the first ones.
-        pd.concat(tables).to_csv(
-            options.output, index=False, float_format="%.4f", lineterminator="\n"
-        )
+        write_tables(tables, options.output)
+    write_tables(tables, options.output)
 
 
 if __name__ == "__main__":
