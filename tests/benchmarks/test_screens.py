@@ -41,6 +41,19 @@ def test_tables_of_the_data_sets(screens, data, tmp_path, name, rows, channels):
     assert all(column.startswith(prefixes) for column in written)
 
 
+def test_ranges_of_hep2(screens, data, tmp_path):
+    rows = screens.read_hep2(data / "hep2", tmp_path / "cells")
+    again = screens.read_hep2(data / "hep2", tmp_path / "cells")
+    pd.testing.assert_frame_equal(rows, again)
+    assert Path(rows.PathName_FITC[0], rows.FileName_FITC[0]).is_file()
+    ranges = rows.groupby("Metadata_Range")
+    assert ranges.ngroups == 36
+    assert (ranges.Metadata_Pattern.nunique() == 1).all()
+    ids = rows.Metadata_Site.astype(int)
+    spans = ids.groupby(rows.Metadata_Range).agg(["min", "max"]).sort_values("min")
+    assert (spans["min"].iloc[1:].to_numpy() - spans["max"].iloc[:-1] > 30).all()
+
+
 def test_classes_of_bbbc013_are_the_untreated_and_the_doses_that_work(screens, data):
     table = screens.read_bbbc013(data / "bbbc013")
     untreated = table[table.Metadata_Role == "negcon"]
