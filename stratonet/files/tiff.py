@@ -28,9 +28,9 @@ OTHER_MARKS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP", b"GIF8": "G
 REDUCED = 1
 # A page that is no wider is no plane, but a row of pixels with their channels.
 MOST_CHANNELS = 5
-WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE = 0, 1, 3
-JPEG = 7
-ORIENTATION, PHOTOMETRIC = 274, 262
+WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, CMYK, YCBCR = 0, 1, 3, 5, 6
+RAW, JPEG = 1, 7
+WIDTH, PHOTOMETRIC, ORIENTATION = 256, 262, 274
 # CCITT, LZW, JPEG, deflate, PackBits: Pillow decompresses them, tifffile leaves some to
 # a package that CellProfiler does not have.
 OF_PILLOW = (2, 3, 4, 5, 7, 8, 32773, 32946)
@@ -76,7 +76,7 @@ def decode_tiff(content: bytes, frame: int | None, series: int | None) -> np.nda
         number = _choose_number(pages, planes, frame, series)
         page = pages[number if len(pages) > 1 else 0]
         _check_page(page)
-        if page.is_final:
+        if _lies_plain(page):
             hidden = number if len(pages) == 1 else 0
             pixels = _view_plane(content, page, hidden)
         else:
@@ -90,6 +90,8 @@ def _list_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     for page in tiff.pages:
         pages.append(page)
         pages.extend(page.pages or ())
+    # Some programs keep words in pages without pixels.
+    pages = [page for page in pages if WIDTH in page.tags]
     if not pages:
         raise ValueError("it holds no image")
     whole = [page for page in pages if page.subfiletype != REDUCED]
@@ -105,18 +107,18 @@ def _count_hidden_planes(
     a stack often still has the words of the stack: what counts is what is there.
     """
     page = pages[0]
-    if len(pages) > 1 or page.dtype is None or not page.is_final or not page.nbytes:
+    if len(pages) > 1 or page.dtype is None or not _lies_plain(page):
         return 1
-    room = (len(content) - page.dataoffsets[0]) // page.nbytes
+    room = (len(content) - page.dataoffsets[0]) // max(page.nbytes, 1)
     if room < 2:
         return 1
     claimed = 1
-    if tiff.is_imagej:
+    if tiff.is_imagej and tiff.imagej_metadata:
         claimed = int(tiff.imagej_metadata.get("images", 1))
-    elif tiff.is_shaped:
+    elif tiff.is_shaped and tiff.shaped_metadata:
         shape = tiff.shaped_metadata[0]["shape"]
         claimed = math.prod(shape) // math.prod(page.shape)
-    elif tiff.is_stk:
+    elif tiff.is_stk and tiff.stk_metadata:
         claimed = int(tiff.stk_metadata["NumberPlanes"])
     return min(claimed, room)
 
@@ -160,7 +162,7 @@ def _check_likeness(pages: list[tifffile.TiffPage], frame: int) -> None:
 def _has_only_previews(pages: list[tifffile.TiffPage]) -> bool:
     """Whether all pages behind the first are small coloured pictures of it."""
     first, *others = pages
-    return bool(others and len(first.shape) == 2) and all(
+    return bool(others and first.samplesperpixel == 1) and all(
         page.samplesperpixel > 1
         and page.imagewidth < first.imagewidth
         and page.imagelength < first.imagelength
@@ -196,11 +198,18 @@ def _describe_page(page: tifffile.TiffPage) -> str:
 
 def _check_page(page: tifffile.TiffPage) -> None:
     """Refuse what is no grey plane, and what Bio-Formats shows otherwise."""
-    if len(page.shape) != 2:
-        what = "a colour image" if page.samplesperpixel > 1 else "a stack"
+    if page.samplesperpixel > 1 or page.photometric in (CMYK, YCBCR):
         raise Refused(
-            f"{what} was received (shape {page.shape}, {page.samplesperpixel} values"
-            f" per pixel). {ONE_CHANNEL}"
+            f"a colour image was received (shape {page.shape}, {page.samplesperpixel}"
+            f" values per pixel). {ONE_CHANNEL}"
+        )
+    if page.imagedepth > 1:
+        raise Refused(f"a stack was received (shape {page.shape}). Give one plane.")
+    if page.dtype is None:
+        raise Refused(
+            "pixels of an unknown type were received (sample format"
+            f" {page.sampleformat}, {page.bitspersample} bits). Save them as uint8,"
+            " uint16 or float32."
         )
     if page.photometric == PALETTE and not _is_grey_ramp(page):
         raise Refused(
@@ -218,10 +227,13 @@ def _check_page(page: tifffile.TiffPage) -> None:
 
 def _is_grey_ramp(page: tifffile.TiffPage) -> bool:
     """Whether the colour of each number is the grey of this number."""
-    colors = page.colormap
-    ramp = np.arange(256)
-    # Shades have 16 bits, of which the upper 8 count.
-    return colors.shape == (3, 256) and bool(np.all(colors >> 8 == ramp))
+    colors, ramp = page.colormap, np.arange(2**page.bitspersample)
+    if colors is None:
+        return True
+    if page.bitspersample > 8 or colors.shape != (3, len(ramp)):
+        return False
+    # Shades have 16 bits, of which the upper 8 count; some programs write these alone.
+    return bool(np.all(colors >> 8 == ramp) or np.all(colors == ramp))
 
 
 def _has_odd_integers(page: tifffile.TiffPage) -> bool:
@@ -238,21 +250,41 @@ def _is_white_float(page: tifffile.TiffPage) -> bool:
     return _has_white_zero(page) and page.dtype.kind == "f"
 
 
-def _is_deep_jpeg(page: tifffile.TiffPage) -> bool:
-    return page.compression == JPEG and page.dtype.itemsize > 1
+def _is_odd_jpeg(page: tifffile.TiffPage) -> bool:
+    is_odd = page.dtype.itemsize > 1 or _has_white_zero(page)
+    return page.compression == JPEG and is_odd
+
+
+def _has_packed_tiles(page: tifffile.TiffPage) -> bool:
+    is_packed = page.bitspersample not in (1, 8, 16, 32, 64)
+    tile = (page.tilelength, page.tilewidth)
+    return page.is_tiled and is_packed and tile != page.shape
+
+
+def _has_needless_predictor(page: tifffile.TiffPage) -> bool:
+    is_needless = page.compression == RAW and page.predictor != 1
+    # In a single strip, it is passed over.
+    return is_needless and len(page.dataoffsets) > 1
 
 
 def _lacks_bytes(page: tifffile.TiffPage) -> bool:
-    return page.is_final and sum(page.databytecounts) < page.nbytes
+    return _lies_plain(page) and sum(page.databytecounts) < page.nbytes
+
+
+def _lies_plain(page: tifffile.TiffPage) -> bool:
+    """Whether the pixels lie in the file as in memory, but perhaps for byte order."""
+    # A predictor is one of compression: without it there is none.
+    return bool(page.is_contiguous and page.fillorder == 1)
 
 
 # What a page may hold, in words.
 SHOWN_OTHERWISE: tuple[tuple[Callable[[tifffile.TiffPage], bool], str], ...] = (
-    (lambda page: page.dtype is None, "pixels of an unknown type, {} bits each,"),
     (lambda page: page.dtype.kind not in "buif", "complex numbers"),
     (_has_odd_integers, "integers of {} bits"),
     (_is_white_float, "floating point numbers whose zero is white"),
-    (_is_deep_jpeg, "{} bits per pixel, compressed as JPEG,"),
+    (_is_odd_jpeg, "{} bits per pixel as JPEG, or such whose zero is white,"),
+    (_has_packed_tiles, "tiles of {} bits per pixel"),
+    (_has_needless_predictor, "a predictor and no compression, {} bits per pixel,"),
     (_lacks_bytes, "too few bytes for a page of {} bits per pixel"),
 )
 
@@ -261,15 +293,16 @@ def _view_plane(content: bytes, page: tifffile.TiffPage, number: int) -> np.ndar
     """Return the pixels where they lie in the file: no copy, if they need none."""
     dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
     offset = page.dataoffsets[0] + number * page.nbytes
-    pixels = np.frombuffer(content, dtype, math.prod(page.shape), offset)
-    return pixels.reshape(page.shape).astype(page.dtype, copy=False)
+    shape = (page.imagelength, page.imagewidth)
+    pixels = np.frombuffer(content, dtype, math.prod(shape), offset)
+    return pixels.reshape(shape).astype(page.dtype, copy=False)
 
 
 def _decompress(
     content: bytes, tiff: tifffile.TiffFile, page: tifffile.TiffPage
 ) -> np.ndarray:
     try:
-        return page.asarray()
+        return page.asarray().reshape(page.imagelength, page.imagewidth)
     except (ValueError, NotImplementedError) as error:
         if not _lacks_package(error):
             raise

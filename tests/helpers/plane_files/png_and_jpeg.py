@@ -30,6 +30,7 @@ def vary_png():
     for bits in (1, 8, 16):
         content = make_png(take_bits(bits), bits, interlaced=True)
         yield PlaneFile(f"interlaced{bits}.png", content, take_bits(bits), "interlaced")
+    yield PlaneFile("filters.png", save(DEEP, "PNG"), DEEP)
     gamma, camera = (b"gAMA", struct.pack(">I", 45455)), (b"sBIT", b"\x0c")
     for name, chunk in (("gamma", gamma), ("12-bits", camera)):
         yield PlaneFile(f"{name}.png", make_png(DEEP, 16, [chunk]), DEEP)

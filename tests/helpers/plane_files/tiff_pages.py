@@ -18,6 +18,8 @@ def vary_pages():
     yield PlaneFile("all-reduced.tif", build_tiff(same), DEEP)
     yield PlaneFile("one-of-two-reduced.tif", build_tiff(page, same), DEEP)
     yield PlaneFile("two-reduced.tif", build_tiff(same, same), DEEP, "a stack")
+    words = make_page(DEEP, tags={256: None, 257: None})
+    yield PlaneFile("page-without-pixels.tif", build_tiff(page, words), DEEP)
     below = make_page(DEEP, below=[make_page(DEEP)])
     yield PlaneFile("page-below.tif", build_tiff(below), DEEP, "a stack")
 

@@ -19,7 +19,7 @@ from .plane_file import (
     take_bits,
     write,
 )
-from .writer import build_tiff, make_page
+from .writer import build_tiff, make_page, pack
 
 SIGNED, FLOAT, COMPLEX = 2, 3, 6
 DEFLATE = 8
@@ -128,6 +128,11 @@ def vary_strips_and_tiles():
     yield PlaneFile("strips-backwards.tif", backwards, DEEP)
     packed = one_page(take_bits(12), 12, rows=5)
     yield PlaneFile("strips-of-12-bits.tif", packed, take_bits(12), package=True)
+    for bits in (1, 4, 12):
+        pixels = take_bits(bits)
+        content = make_tiles(pixels, bits)
+        refused = "tiles of" if bits > 1 else ""
+        yield PlaneFile(f"tiles-of-{bits}-bits.tif", content, pixels, refused)
     yield PlaneFile("one-tile.tif", write(DEEP, tile=(64, 64)), DEEP)
     whole = 2**32 - 1
     for name, rows in (("none", None), ("all", ("I", whole))):
@@ -144,6 +149,21 @@ def vary_strips_and_tiles():
         yield PlaneFile(f"orientation{turn}-lzw.tif", content, DEEP)
 
 
+def make_tiles(samples, bits, side=16):
+    """Square tiles, which reach beyond the image."""
+    height, width = (-(-size // side) * side for size in samples.shape)
+    whole = np.zeros((height, width), samples.dtype)
+    whole[: len(samples), : samples.shape[1]] = samples
+    tags = {278: None, 322: ("H", side), 323: ("H", side)}
+    page = make_page(samples, bits, tags=tags, tiled=True)
+    page.blocks = [
+        pack(whole[top : top + side, left : left + side], bits)
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+    return build_tiff(page)
+
+
 def vary_compression():
     for kind in (np.uint8, np.uint16, np.float32):
         pixels = (DEEP % 251).astype(kind)
@@ -156,6 +176,8 @@ def vary_compression():
         yield PlaneFile(f"bits-{how}.tif", content, bits)
     content = save(SMOOTH, "TIFF", compression="jpeg")
     yield PlaneFile("jpeg.tif", content, SMOOTH, close=8)
+    content = save(SMOOTH, "TIFF", compression="jpeg", tiffinfo={262: 0})
+    yield PlaneFile("jpeg-white.tif", content, SMOOTH, "as JPEG", close=8)
     try:
         import imagecodecs  # noqa: F401
     except ImportError:
@@ -179,6 +201,10 @@ def vary_predictors():
     for samples in (BYTES, DEEP):
         content = save(samples, "TIFF", compression="tiff_lzw", tiffinfo=tags)
         yield PlaneFile(f"predictor-lzw{samples.itemsize}.tif", content, samples)
+    # There is no predictor where there is no compression.
+    for rows, refused in ((None, ""), (5, "no compression")):
+        content = one_page(DEEP, rows=rows, tags={317: ("H", 2)})
+        yield PlaneFile(f"predictor-raw-{rows}.tif", content, DEEP, refused)
     floats = DEEP.astype(np.float32) / 7
     page = make_page(_shuffle(floats), 8, encode=zlib.compress)
     page.tags.update({256: ("H", WIDTH), 258: ("H", 32), 259: ("H", DEFLATE)})
@@ -206,21 +232,33 @@ def vary_colors():
     yield PlaneFile("grey-alpha.tif", with_alpha, DEEP, "2 values per pixel")
     ink = one_page(np.dstack([BYTES] * 4), 8, tags={262: ("H", 5)})
     yield PlaneFile("cmyk.tif", ink, BYTES, seen)
-    ramp = np.arange(256) * 257
-    none = np.zeros(256, int)
+    ramp = np.arange(256)
+    none = 0 * ramp
     palettes = {
-        "grey": [ramp] * 3,
-        "white": [ramp[::-1]] * 3,
-        "green": [none, ramp, none],
+        "grey": [ramp * 257] * 3,
+        "low": [ramp] * 3,
+        "white": [ramp[::-1] * 257] * 3,
+        "green": [none, ramp * 257, none],
     }
     for name, palette in palettes.items():
         tags = {262: ("H", 3), 320: ("H", np.concatenate(palette))}
-        refused = "" if name == "grey" else "palette"
+        refused = "palette" if name in ("white", "green") else ""
         content = one_page(BYTES, 8, tags=tags)
         yield PlaneFile(f"palette-{name}.tif", content, BYTES, refused)
-    tags = {262: ("H", 3), 320: ("H", np.tile(np.arange(16) * 4369, 3))}
-    content = one_page(take_bits(4), 4, tags=tags)
-    yield PlaneFile("palette4.tif", content, take_bits(4), "palette")
+    for bits, step, refused in ((1, 257, ""), (2, 257, ""), (4, 4369, "palette")):
+        tags = {262: ("H", 3), 320: ("H", np.tile(np.arange(2**bits) * step, 3))}
+        content, pixels = one_page(take_bits(bits), bits, tags=tags), take_bits(bits)
+        file = f"palette{bits}.tif"
+        yield PlaneFile(file, content, pixels, refused, package=bits == 2)
+    content = one_page(BYTES, 8, tags={262: ("H", 3)})
+    yield PlaneFile("palette-none.tif", content, BYTES)
+    for name, number, refused in (
+        ("rgb", 2, ""),
+        ("cmyk", 5, seen),
+        ("ycbcr", 6, seen),
+    ):
+        content = one_page(BYTES, 8, tags={262: ("H", number)})
+        yield PlaneFile(f"one-of-{name}.tif", content, BYTES, refused)
     # ImageJ keeps the colour in which a channel is shown so.
     tags = {320: ("H", np.concatenate(palettes["green"]))}
     yield PlaneFile("lookup-table.tif", one_page(BYTES, 8, tags=tags), BYTES)
