@@ -193,10 +193,13 @@ def vary_compression():
 def vary_predictors():
     for kind in (np.uint8, np.uint16, np.uint32):
         pixels = DEEP.astype(kind)
+        differences = np.diff(pixels, axis=1, prepend=kind(0))
+        tags = {259: ("H", DEFLATE), 317: ("H", 2)}
+        bits = 8 * pixels.itemsize
         for name, order in ORDERS.items():
-            options = {"compression": "zlib", "predictor": True, "byteorder": order}
-            file = f"predictor-{kind.__name__}-{name}.tif"
-            yield PlaneFile(file, write(pixels, **options), pixels)
+            how = {"encode": zlib.compress, "tags": tags}
+            content = one_page(differences, bits, order, **how)
+            yield PlaneFile(f"predictor-{bits}-{name}.tif", content, pixels)
     tags = {317: 2}
     for samples in (BYTES, DEEP):
         content = save(samples, "TIFF", compression="tiff_lzw", tiffinfo=tags)
@@ -209,7 +212,7 @@ def vary_predictors():
     page = make_page(_shuffle(floats), 8, encode=zlib.compress)
     page.tags.update({256: ("H", WIDTH), 258: ("H", 32), 259: ("H", DEFLATE)})
     page.tags.update({317: ("H", 3), 339: ("H", FLOAT)})
-    yield PlaneFile("predictor-float.tif", build_tiff(page), floats, package=True)
+    yield PlaneFile("predictor-float.tif", build_tiff(page), floats)
 
 
 def _shuffle(floats):
