@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from stratonet import naming, preprocessing, signature
+from stratonet.axes import check_axes
 from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 from stratonet.preprocessing import PreparedPlane
 from stratonet.recipe import Recipe
@@ -212,7 +213,7 @@ class StratoNet:
         ------
         TypeError, ValueError
             A plane is not 2-D, is empty, or has NaN or infinite pixels; the message
-            says which plane.
+            says which plane. Or an array looks like one image of several channels.
         """
         if isinstance(planes, np.ndarray):
             if planes.size == 0:
@@ -221,6 +222,8 @@ class StratoNet:
                 )
             if planes.ndim < 3:
                 planes = [planes]
+            elif planes.ndim == 3:
+                check_axes(planes.shape[1:], "Plane 0")
         rows = list(self.stream(planes, choose_limits=lambda plane: limits))
         if not rows:
             return np.empty((0, self.width), np.float32)

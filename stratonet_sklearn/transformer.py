@@ -20,6 +20,7 @@ from sklearn.utils.validation import (
 from tqdm.auto import tqdm
 
 from stratonet import Recipe, StratoNet
+from stratonet.axes import check_axes
 from stratonet.files.images import read_plane
 from stratonet.limits import (
     GreyRange,
@@ -368,6 +369,8 @@ def _count_channels(images: Sequence[np.ndarray], received: str) -> int:
                 f"{_EXPECTED} Received: {received}, image {number} of shape"
                 f" {image.shape} and dtype {image.dtype}."
             )
+        if image.size:
+            check_axes(image.shape, f"Image {number}")
     # An image (height, width) is one of one channel.
     counts = set()
     for image in images:

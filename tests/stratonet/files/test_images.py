@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from stratonet.files.images import read_plane
+from stratonet.files.images import decode_plane, read_plane
 from stratonet.files.urls import is_url
 
 pytestmark = pytest.mark.stock_cellprofiler
@@ -21,8 +21,11 @@ def pixels(rng):
     return rng.integers(0, 65536, (37, 53), np.uint16)
 
 
-def save(path, pixels, **options):
-    Image.fromarray(pixels).save(path, **options)
+def save(path, pixels, quantize=None, **options):
+    image = Image.fromarray(pixels)
+    if quantize:
+        image = image.quantize(quantize)
+    image.save(path, **options)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +33,8 @@ def save(path, pixels, **options):
 )
 def test_tiff_keeps_dtype(tmp_path, pixels, dtype):
     expected = (pixels % 200).astype(dtype) if dtype is not bool else pixels > 30_000
-    tifffile.imwrite(tmp_path / "plane.tif", expected)
+    # Of bits, tifffile makes a file whose zero is white, unless it is told not to.
+    tifffile.imwrite(tmp_path / "plane.tif", expected, photometric="minisblack")
     plane = read_plane(tmp_path / "plane.tif")
     assert plane.dtype == dtype
     np.testing.assert_array_equal(plane, expected)
@@ -115,7 +119,7 @@ def test_real_plane(data):
             lambda path, grey: tifffile.imwrite(
                 path, np.stack([grey] * 5), photometric="minisblack"
             ),
-            r"a stack .*\(5, 37, 53\).*5 pages",
+            r"a stack .*\(5, 37, 53\), 5 planes",
         ),
         (
             "imagej.tif",
@@ -130,7 +134,7 @@ def test_real_plane(data):
                 tifffile.imwrite(path, part, append=True)
                 for part in (grey, grey[:9, :9])
             ],
-            "a stack .*2 pages",
+            r"2 images .*\(37, 53\), uint8 of shape \(9, 9\)",
         ),
         (
             "rgb.png",
@@ -144,8 +148,8 @@ def test_real_plane(data):
         ),
         (
             "palette.png",
-            lambda path, grey: Image.fromarray(grey).convert("P").save(path),
-            "colour.*mode P",
+            lambda path, grey: save(path, np.dstack([grey] * 3), quantize=8),
+            "colour.*mode P: numbers of colours in a palette",
         ),
         (
             "rgb.jpg",
@@ -167,6 +171,27 @@ def test_colours_and_stacks_are_refused(tmp_path, pixels, name, write, received)
     write(path, (pixels >> 8).astype(np.uint8))
     with pytest.raises(ValueError, match=f"{path}: .*{received}.* Give one"):
         read_plane(path)
+
+
+@pytest.mark.parametrize("frame", [None, 0, 1])
+def test_an_axis_of_one_is_no_stack(tmp_path, pixels, frame):
+    for number, image in enumerate((pixels[..., None], pixels[None], pixels)):
+        path = tmp_path / f"{number}.tif"
+        tifffile.imwrite(path, image)
+        if frame == 1:
+            with pytest.raises(ValueError, match=rf"{path}: frame 1 .* it holds 1"):
+                decode_plane(path.read_bytes(), str(path), frame)
+            continue
+        plane = decode_plane(path.read_bytes(), str(path), frame)
+        np.testing.assert_array_equal(plane, pixels)
+
+
+def test_series_of_a_tiff_file(tmp_path, pixels):
+    tifffile.imwrite(tmp_path / "x.tif", pixels)
+    content = (tmp_path / "x.tif").read_bytes()
+    np.testing.assert_array_equal(decode_plane(content, "x.tif", 0, 0), pixels)
+    with pytest.raises(ValueError, match=r"x\.tif: series 1 .* it holds 1"):
+        decode_plane(content, "x.tif", 0, 1)
 
 
 @pytest.mark.parametrize("part", [0.2, 0.98])
