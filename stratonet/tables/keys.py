@@ -242,7 +242,7 @@ def check_plates(frame: pd.DataFrame, source: str) -> None:
     wider = [key for key in (SOURCE, BATCH) if key in frame]
     if PLATE not in frame or not wider:
         return
-    places = frame[[*wider, *keys]].drop_duplicates()
+    places = frame[[*wider, *keys]].dropna().drop_duplicates()
     repeated = places.duplicated(keys, keep=False)
     if repeated.any():
         first = places.loc[repeated.idxmax()]

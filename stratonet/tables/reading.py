@@ -282,9 +282,10 @@ def _drop_missing(table: FeatureTable) -> None:
     sparse &= [name not in ours for name in table.features]
     rows = missing[:, ~sparse].any(axis=1)
     if rows.all() or sparse.all():
+        worst = int(missing.mean(axis=0).argmax())
         raise ValueError(
-            f"{table.name}: each row lacks features, and each feature is missing in"
-            f" some rows; {table.features[int(missing.mean(axis=0).argmax())]} in most."
+            f"{table.name}: each of {len(rows):,} rows lacks some features;"
+            f" {table.features[worst]} is missing in {missing[:, worst].sum():,}."
         )
     if sparse.any():
         first = table.features[int(sparse.argmax())]
