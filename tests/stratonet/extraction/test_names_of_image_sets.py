@@ -1,9 +1,11 @@
 """Image sets are named, and name each plane once."""
 
+import pandas as pd
 import pytest
 
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
+from stratonet.extraction.units import split_units
 
 HEAD = "Metadata_Plate,Metadata_Well"
 
@@ -69,3 +71,43 @@ def test_planes_of_one_file_are_two(read, kind):
     assert frame[f"{kind}_ER"].tolist() == [1]
     with pytest.raises(ValueError, match="one plane"):
         read(f"{HEAD},FileName_A,FileName_B,{kind}_A,{kind}_B\nP,A01,a.tif,a.tif,,0\n")
+
+
+IMAGE_SETS = pd.DataFrame(
+    {
+        "Metadata_Plate": "00149",
+        "Metadata_Well": ["A01", "A02"],
+        "URL_DNA": ["/a.tif", "/b.tif"],
+    }
+)
+
+
+def make_centers(wells, numbers):
+    return pd.DataFrame(
+        {
+            "Metadata_Plate": "149",
+            "Metadata_Well": wells,
+            "ObjectNumber": numbers,
+            "Location_Center_Y": 3.0,
+            "Location_Center_X": 4.0,
+        }
+    )
+
+
+def test_objects_are_in_their_image_sets_however_wells_are_written():
+    centers = make_centers(["a1", "r01c02", "a1"], [1, 1, 2])
+    units = split_units(IMAGE_SETS, centers)
+    assert [len(unit.centers[0]) for unit in units] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "wells, numbers, told",
+    [
+        (["A1", "A2", "A1"], [1, 1, 1], "1 twice in 149 A01, row 3"),
+        (["A1", "A2", "A2"], [1, 1, None], "none in 149 A02, row 3"),
+        (["A1", "A2", "A02"], [1, 1, 2], "'A2' and 'A02'"),
+    ],
+)
+def test_objects_that_cannot_be_told_apart_are_refused(wells, numbers, told):
+    with pytest.raises(ValueError, match=f"The table of centres.*{told}"):
+        split_units(IMAGE_SETS, make_centers(wells, numbers))
