@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from stratonet.tables.csvfiles import decode_csv
 from stratonet.tables.wells import format_well
 
 FILE = "file_"
@@ -55,7 +56,9 @@ def read_plate(
             f"{table} is missing: a plate is a folder of images with a table"
             " labels.csv."
         )
-    labels = pd.read_csv(table)
+    # A treatment called None is a treatment.
+    texts = decode_csv(table.read_bytes(), str(table))
+    labels = pd.DataFrame({name: _read_numbers(texts[name]) for name in texts})
     columns = _find_file_columns(labels, table)
     images = pd.DataFrame(index=labels.index)
     for column in columns:
@@ -69,6 +72,12 @@ def read_plate(
             f" {absent[0]}"
         )
     return images, labels.drop(columns=columns)
+
+
+def _read_numbers(texts: pd.Series) -> pd.Series:
+    """Read texts as numbers, where all of them are."""
+    numbers = pd.to_numeric(texts, errors="coerce")
+    return texts if (numbers.isna() & texts.notna()).any() else numbers
 
 
 def _find_file_columns(labels: pd.DataFrame, table: Path) -> list[str]:

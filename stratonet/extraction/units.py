@@ -23,6 +23,7 @@ from stratonet.naming import (
 )
 from stratonet.recipe import Limits
 from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE_KEYS, WELL
+from stratonet.tables.keys import check_names, normalize_keys
 
 # Columns of the normal form of these kinds name files.
 FILE_KINDS = (URL, ILLUMINATION, LABELS)
@@ -201,17 +202,19 @@ def _group_objects(
 ) -> dict[Hashable, pd.DataFrame]:
     """The objects of each image set, by the index of its row."""
     keys = [name for name in metadata_columns(centers) if name in frame]
-    image_sets = frame[keys].astype(str)
+    # A site is 1 in one table and "1" in the other, and a well A01 or A1.
+    image_sets = normalize_keys(frame, keys)
     if WELL not in keys or image_sets.duplicated().any():
         raise ValueError(
             "The table of centres needs the columns that tell image sets apart, such"
             " as Metadata_Plate, Metadata_Well and Metadata_Site. Both tables have:"
             f" {', '.join(keys) or 'none'}"
         )
-    # As text: a site is 1 in one table and "1" in the other.
-    texts = [centers[key].astype(str) for key in keys]
-    groups = dict(tuple(centers.groupby(texts, sort=False)))
-    n_groups = centers.groupby(keys).ngroups
+    check_names(centers, "The table of centres")
+    forms = normalize_keys(centers, keys)
+    _check_numbers(forms, centers)
+    groups = dict(tuple(centers.groupby([forms[key] for key in keys], sort=False)))
+    n_groups = len(groups)
     tables = {}
     for index, *values in image_sets.itertuples():
         # An image set without objects has no rows; it is not an error.
@@ -224,6 +227,23 @@ def _group_objects(
             f" {dict(frame[keys].iloc[0])}."
         )
     return tables
+
+
+def _check_numbers(image_sets: pd.DataFrame, centers: pd.DataFrame) -> None:
+    """Refuse objects without a number, and two of one number in an image set."""
+    if OBJECT_NUMBER not in centers:
+        return
+    numbers = centers[OBJECT_NUMBER]
+    named = image_sets.assign(**{OBJECT_NUMBER: numbers})
+    bad = numbers.isna() | named.duplicated()
+    if bad.any():
+        first = bad.idxmax()
+        where = " ".join(image_sets.loc[first])
+        told = "none" if pd.isna(numbers[first]) else f"{numbers[first]:g} twice"
+        raise ValueError(
+            f"The table of centres needs an {OBJECT_NUMBER} for each object of an image"
+            f" set. Received: {told} in {where}, row {first + 1} (counted from 1)."
+        )
 
 
 def _make_center_table(group: pd.DataFrame) -> pd.DataFrame:

@@ -4,22 +4,64 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from stratonet.files.storage import Storage
 from stratonet.messages import shorten_list
 from stratonet.naming import PREFIX, metadata_columns
-from stratonet.tables.columns import IMAGE_NUMBER, PLATE, WELL
-from stratonet.tables.plain import aggregate_rows, list_measurements, read_plain_table
+from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER, PLATE, WELL
+from stratonet.tables.csvfiles import has_two_headers
+from stratonet.tables.folders import (
+    list_image_tables,
+    list_object_tables,
+    list_other_tables,
+)
+from stratonet.tables.keys import (
+    check_names,
+    check_plates,
+    check_unique,
+    drop_unnamed,
+    write_texts,
+)
+from stratonet.tables.plain import (
+    aggregate_rows,
+    list_measurements,
+    note_unused_columns,
+    read_plain_table,
+)
 
 # The table of image sets; all others are of objects.
 IMAGES = "Image"
 # The one table of all objects that a database may have.
 ALL_OBJECTS = "Object"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Tables of one experiment, as CellProfiler wrote them.
+
+    Attributes
+    ----------
+    images : pandas.DataFrame
+        The table of image sets.
+    objects : dict of str to pandas.DataFrame
+        The tables of objects, by their names. Their measurements begin with the kind
+        of the object: ``Nuclei_AreaShape_Area``.
+    source : str
+        What errors call the table of image sets.
+    notes : list of str
+        What was passed over.
+    """
+
+    images: pd.DataFrame
+    objects: dict[str, pd.DataFrame]
+    source: str
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -33,50 +75,81 @@ class Wells:
     features : list of str
         The columns of features.
     notes : list of str
-        What was made of objects.
+        What was made of objects, and what was passed over.
+    losses : list of str
+        What had no partner when tables were joined.
     """
 
     frame: pd.DataFrame
     features: list[str]
     notes: list[str]
+    losses: list[str]
 
 
-def read_csv_folder(folder: Path) -> dict[str, pd.DataFrame]:
+def read_csv_folder(path: Path) -> Tables:
     """Read the tables of CellProfiler's ExportToSpreadsheet.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        With ``Image.csv``, ``Nuclei.csv``, ..., perhaps all with the same prefix.
-
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        By their names without the prefix, ``Image`` first.
+    path : pathlib.Path
+        A folder with ``Image.csv``, ``Nuclei.csv``, ..., perhaps all with the same
+        prefix; or its ``Image.csv``.
 
     Raises
     ------
     ValueError
         There is not one table of images, or a table is damaged.
     """
-    images = sorted(folder.glob(f"*{IMAGES}.csv"))
-    if len(images) != 1:
+    images = _find_image_table(path) if path.is_dir() else path
+    objects, unused = {}, [other.name for other in list_other_tables(images)]
+    for name, table in list_object_tables(images).items():
+        frame = read_plain_table(table)
+        if IMAGE_NUMBER not in frame:
+            unused.append(f"{table.name} (no {IMAGE_NUMBER})")
+        elif has_two_headers(Storage().read(table), str(table)):
+            objects[name] = frame
+        else:
+            objects[name] = _name_measurements(name, frame)
+    notes = _word_unused(unused)
+    return Tables(read_plain_table(images), objects, str(images), notes)
+
+
+def _find_image_table(folder: Path) -> Path:
+    images = list_image_tables(folder)
+    if len(images) == 1:
+        return images[0]
+    if images:
         raise ValueError(
-            f"{folder} holds neither tables of features (Parquet) nor one Image.csv of"
-            " CellProfiler. Received:"
-            f" {shorten_list(sorted(path.name for path in folder.iterdir()))}"
+            f"{folder} holds several experiments of CellProfiler:"
+            f" {shorten_list([path.name for path in images], most=5)}. Give one of"
+            f" them, such as {images[0]}; the tables of objects beside it are read too."
         )
-    prefix = images[0].name[: -len(f"{IMAGES}.csv")]
-    paths = [
-        path for path in sorted(folder.glob(f"{prefix}*.csv")) if path != images[0]
-    ]
-    tables = {}
-    for path in (*images, *paths):
-        tables[path.stem[len(prefix) :]] = read_plain_table(path)
-    return _keep_numbered(tables)
+    deeper = sorted(path.parent for path in folder.rglob(f"*{IMAGES}.csv"))
+    hint = f" Is {deeper[0]} meant?" if deeper else ""
+    names = sorted(path.name for path in folder.iterdir())
+    raise ValueError(
+        f"{folder} holds neither tables of features (Parquet) nor one Image.csv of"
+        f" CellProfiler. Received: {shorten_list(names)}.{hint}"
+    )
 
 
-def read_sqlite(path: Path) -> dict[str, pd.DataFrame]:
+def _name_measurements(name: str, objects: pd.DataFrame) -> pd.DataFrame:
+    """Begin the names of measurements with the kind of the objects."""
+    prefix = f"{name}_"
+    renamed = {}
+    for measurement in list_measurements(objects):
+        renamed[measurement] = prefix + measurement.removeprefix(prefix)
+    return objects.rename(columns=renamed)
+
+
+def _word_unused(tables: Sequence[str]) -> list[str]:
+    if not tables:
+        return []
+    words = "1 table was" if len(tables) == 1 else f"{len(tables)} tables were"
+    return [f"{words} not used: {shorten_list(tables, most=5)}."]
+
+
+def read_sqlite(path: Path) -> Tables:
     """Read the tables of CellProfiler's ExportToDatabase.
 
     Parameters
@@ -84,42 +157,66 @@ def read_sqlite(path: Path) -> dict[str, pd.DataFrame]:
     path : pathlib.Path
         An SQLite database.
 
-    Returns
-    -------
-    dict of str to pandas.DataFrame
-        By what stands behind ``Per_`` in their names: ``Image``, ``Nuclei``, ...
-
     Raises
     ------
     ValueError
-        No database, or none with a table of images.
+        No database, none with a table of images, or one with several.
     """
-    tables = {}
+    tables, unused = {}, []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         names = _list_database_tables(path, database)
+        images = _find_database_images(path, names)
+        # Per_Image and Per_Nuclei of one experiment begin alike.
+        prefix = images[: -len(IMAGES)]
         for name in names:
-            if re.search(r"Per_\w+$", name):
-                table = pd.read_sql_query(f'select * from "{name}"', database)
-                short = name.rpartition("Per_")[2]
-                # A database says Image_Metadata_Well where CSV files say Metadata_Well.
-                tables[short] = table.rename(
-                    columns=lambda column: column.removeprefix("Image_")
-                )
-    if IMAGES not in tables:
+            if not name.startswith(prefix):
+                unused.append(name)
+                continue
+            table = pd.read_sql_query(f'select * from "{name}"', database)
+            if IMAGE_NUMBER in table:
+                tables[name[len(prefix) :]] = table
+            else:
+                unused.append(f"{name} (no {IMAGE_NUMBER})")
+    # A database says Image_Metadata_Well where CSV files say Metadata_Well.
+    of_images = tables.pop(IMAGES)
+    of_images.columns = [name.removeprefix(f"{IMAGES}_") for name in of_images]
+    objects = {}
+    for name, table in tables.items():
+        # The one table of all objects has their kinds in its names.
+        is_one = name == ALL_OBJECTS
+        objects[name] = table if is_one else _name_measurements(name, table)
+    return Tables(of_images, objects, f"{path} ({images})", _word_unused(unused))
+
+
+def _find_database_images(path: Path, names: Sequence[str]) -> str:
+    """Find the one table of image sets."""
+    images = [name for name in names if re.search(rf"(^|_)Per_{IMAGES}$", name)]
+    if not images:
         raise ValueError(
             f"{path} has no table Per_Image. Received: {shorten_list(names)}"
         )
-    return _keep_numbered(tables)
+    if len(images) > 1:
+        raise ValueError(
+            f"{path} holds several experiments of CellProfiler:"
+            f" {shorten_list(images, most=5)}. Give a database of one experiment."
+        )
+    return images[0]
 
 
-def aggregate_wells(path: Path, tables: Mapping[str, pd.DataFrame]) -> Wells:
+def _list_database_tables(path: Path, database: sqlite3.Connection) -> list[str]:
+    query = "select name from sqlite_master where type = 'table'"
+    try:
+        return [name for (name,) in database.execute(query)]
+    except sqlite3.DatabaseError as error:
+        raise ValueError(f"{path} is not an SQLite database: {error}") from None
+
+
+def aggregate_wells(tables: Tables) -> Wells:
     """Make wells of the tables of images and of objects.
 
     Parameters
     ----------
-    path : pathlib.Path
-        What errors name.
-    tables : mapping of str to pandas.DataFrame
+    tables : Tables
         From `read_csv_folder` or `read_sqlite`.
 
     Returns
@@ -131,32 +228,84 @@ def aggregate_wells(path: Path, tables: Mapping[str, pd.DataFrame]) -> Wells:
     Raises
     ------
     ValueError
-        The table of images does not name wells.
+        The table of images does not name wells, or an image set or an object has the
+        number of another.
     """
-    images = tables[IMAGES]
-    if WELL not in images:
-        raise ValueError(
-            f"{path}: the image table has no {WELL}. Received:"
-            f" {shorten_list(metadata_columns(images)) or 'no Metadata_*'}"
-        )
+    images, notes = _name_wells(tables)
     keys = [key for key in (PLATE, WELL) if key in images]
-    metadata = images[[IMAGE_NUMBER, *metadata_columns(images)]]
     wells = _aggregate_images(images, keys)
-    notes = []
-    for name, objects in tables.items():
-        if name != IMAGES:
-            values = _aggregate_objects(name, objects, metadata, keys)
+    notes += [*tables.notes, *note_unused_columns(images, list_measurements(images))]
+    losses: list[str] = []
+    if tables.objects:
+        numbers = _number_images(tables, images)
+        for name, objects in tables.objects.items():
+            _check_object_numbers(name, objects, tables.source)
+            features = list_measurements(objects)
+            _check_new(name, features, list(wells), tables.source)
+            values, lost = _aggregate_objects(objects, features, numbers, keys)
             wells = wells.merge(values, on=keys, how="left")
             notes.append(f"{len(objects):,} {name}: their median by well.")
-    ours = [name for name in wells if f"{PREFIX}_" in name]
-    if ours:
-        notes.append(
-            f"{len(ours):,} features of StratoNet beside them: give their Parquet file"
-            " as another table."
+            passed = note_unused_columns(objects, features)
+            notes += [f"{name}: {text}" for text in passed]
+            losses += [f"{name}: {text}" for text in lost]
+    return _drop_our_features(wells, notes, losses)
+
+
+def _name_wells(tables: Tables) -> tuple[pd.DataFrame, list[str]]:
+    """Return the image sets that have a well, and what was left out."""
+    images = tables.images
+    if WELL not in images:
+        raise ValueError(
+            f"{tables.source}: the image table has no {WELL}. Received:"
+            f" {shorten_list(metadata_columns(images)) or 'no Metadata_*'}"
         )
-    frame = wells.drop(columns=ours)
-    features = [name for name in frame if name not in metadata_columns(wells)]
-    return Wells(frame, features, notes)
+    images, notes = drop_unnamed(images, tables.source)
+    check_names(images, tables.source)
+    check_plates(images, tables.source)
+    return images, notes
+
+
+def _number_images(tables: Tables, images: pd.DataFrame) -> pd.DataFrame:
+    """Return number, plate and well of image sets, by which objects are in wells."""
+    names = ", ".join(tables.objects)
+    if IMAGE_NUMBER not in images:
+        raise ValueError(
+            f"{tables.source} has no {IMAGE_NUMBER}, by which {names} belong to its"
+            f" image sets. Received: {shorten_list(list(images), most=5)}"
+        )
+    # Of all image sets: one without a well has a number, too.
+    try:
+        check_unique(tables.images, [IMAGE_NUMBER], tables.source)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} It cannot be told to which of them {names} belong. Give the"
+            " output of one run of CellProfiler at a time."
+        ) from None
+    numbers = images[[key for key in (IMAGE_NUMBER, PLATE, WELL) if key in images]]
+    return numbers.assign(**{IMAGE_NUMBER: _read_numbers(images[IMAGE_NUMBER])})
+
+
+def _read_numbers(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").astype("Float64")
+
+
+def _check_object_numbers(name: str, objects: pd.DataFrame, source: str) -> None:
+    """Refuse a table in which an object has the number of another."""
+    keys = [IMAGE_NUMBER, OBJECT_NUMBER]
+    # Numbers as they are, first: there may be millions.
+    if OBJECT_NUMBER in objects and objects.duplicated(keys).any():
+        check_unique(objects, keys, f"{name} (beside {source})")
+
+
+def _check_new(
+    name: str, features: Sequence[str], known: Sequence[str], source: str
+) -> None:
+    repeated = sorted(set(features).intersection(known))
+    if repeated:
+        raise ValueError(
+            f"{name} (beside {source}) has {shorten_list(repeated, most=3)}, as another"
+            " table of objects has. Remove one of them."
+        )
 
 
 def _aggregate_images(images: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -168,27 +317,37 @@ def _aggregate_images(images: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 def _aggregate_objects(
-    name: str, objects: pd.DataFrame, metadata: pd.DataFrame, keys: list[str]
-) -> pd.DataFrame:
-    # A database has all objects in one table, whose columns begin with their names.
-    prefix = "" if name == ALL_OBJECTS else f"{name}_"
-    renamed = {}
-    for measurement in list_measurements(objects):
-        renamed[measurement] = prefix + measurement.removeprefix(prefix)
-    named = objects.rename(columns=renamed).merge(metadata, on=IMAGE_NUMBER)
-    features = list_measurements(objects.rename(columns=renamed))
-    values = aggregate_rows(named, keys, features, "median")
-    return values[[*keys, *features]]
+    objects: pd.DataFrame, features: list[str], numbers: pd.DataFrame, keys: list[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the median of each well, and what has no partner."""
+    rows = objects[[IMAGE_NUMBER, *features]].copy()
+    rows[IMAGE_NUMBER] = _read_numbers(rows[IMAGE_NUMBER])
+    # A missing number is no partner of another missing number.
+    named = rows.dropna(subset=[IMAGE_NUMBER])
+    joined = named.merge(numbers.dropna(subset=[IMAGE_NUMBER]), on=IMAGE_NUMBER)
+    losses = []
+    alone = ~rows[IMAGE_NUMBER].isin(joined[IMAGE_NUMBER])
+    if alone.any():
+        (example,) = write_texts(objects.loc[[alone.idxmax()], IMAGE_NUMBER])
+        losses.append(
+            f"{alone.sum():,} of {len(rows):,} rows belong to no image set that has a"
+            f" well, such as {IMAGE_NUMBER} {example}, and are left out."
+        )
+    if joined.empty or not features:
+        return pd.DataFrame(columns=[*keys, *features], dtype=object), losses
+    values = aggregate_rows(joined, keys, features, "median")
+    return values[[*keys, *features]], losses
 
 
-def _keep_numbered(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Leave out tables of the experiment and of relationships."""
-    return {name: table for name, table in tables.items() if IMAGE_NUMBER in table}
-
-
-def _list_database_tables(path: Path, database: sqlite3.Connection) -> list[str]:
-    query = "select name from sqlite_master where type = 'table'"
-    try:
-        return [name for (name,) in database.execute(query)]
-    except sqlite3.DatabaseError as error:
-        raise ValueError(f"{path} is not an SQLite database: {error}") from None
+def _drop_our_features(
+    wells: pd.DataFrame, notes: list[str], losses: list[str]
+) -> Wells:
+    ours = [name for name in wells if f"{PREFIX}_" in name]
+    if ours:
+        notes.append(
+            f"{len(ours):,} features of StratoNet beside them: give their Parquet file"
+            " as another table."
+        )
+    frame = wells.drop(columns=ours)
+    features = [name for name in frame if name not in metadata_columns(wells)]
+    return Wells(frame, features, notes, losses)

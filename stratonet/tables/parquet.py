@@ -17,11 +17,25 @@ from stratonet.files.urls import Unreachable, redact_url
 from stratonet.naming import feature_columns, parse_feature_name
 from stratonet.parallel import count_cores
 from stratonet.tables import trained
-from stratonet.tables.columns import FEATURE_SET, PROJECTION
+from stratonet.tables.columns import (
+    FEATURE_SET,
+    IMAGE,
+    IMAGE_NUMBER,
+    OBJECT,
+    OBJECT_NUMBER,
+    PLATE_KEYS,
+    PROJECTION,
+    SITE,
+    WELL,
+    find_object_column,
+)
 
 with name_missing_extra("Parquet", "extract", "sklearn"):
     import pyarrow as pa
     from pyarrow import parquet
+
+# What tells one row from another, whoever has written it.
+_ROW_KEYS = (*PLATE_KEYS, WELL, SITE, IMAGE, IMAGE_NUMBER, OBJECT, OBJECT_NUMBER)
 
 
 @dataclass
@@ -64,8 +78,8 @@ def read_features(
         There is no feature table.
     ValueError
         A file is damaged or not a feature table, files hold different features,
-        features of different feature sets, which cannot be compared, or there is no
-        such column.
+        features of different feature sets, which cannot be compared, some of image
+        sets and some of objects, two hold the same rows, or there is no such column.
     Unreachable
         The folder or bucket cannot be reached.
 
@@ -94,8 +108,10 @@ def read_features(
     with ThreadPoolExecutor(count_cores()) as pool:
         files = list(pool.map(read_file, urls))
     _check_same_features(urls, files)
+    _check_same_rows(urls, files)
     names = files[0].names
     metadata = _join_metadata(location, files)
+    _check_apart(urls, files, metadata)
     features = np.concatenate([file.features for file in files])
     # Their memory is needed for the frame.
     files.clear()
@@ -237,8 +253,9 @@ def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _Fi
             opened = parquet.ParquetFile(file, pre_buffer=True)
             names = opened.schema_arrow.names
             if columns is not None:
-                # Ids are read in any case: rows of different ones are refused.
-                wanted = {FEATURE_SET, PROJECTION, *columns}
+                # Ids and keys are read in any case: rows of different ids are refused,
+                # and rows that are there twice.
+                wanted = {FEATURE_SET, PROJECTION, *_ROW_KEYS, *columns}
                 names = [name for name in names if name in wanted]
             features = feature_columns(names)
             metadata = opened.read([name for name in names if name not in features])
@@ -281,6 +298,49 @@ def _check_same_features(urls: Sequence[str], files: Sequence[_File]) -> None:
             f" in another order: {len(first)} and {len(file.names)}; not in both:"
             f" {', '.join(differing[:3]) or 'none'}. Read tables of the same channels"
             " and taps, or name the columns that both have."
+        )
+
+
+def _check_same_rows(urls: Sequence[str], files: Sequence[_File]) -> None:
+    """Refuse a table of image sets beside one of objects."""
+    kinds: dict[bool, str] = {}
+    for url, file in zip(urls, files):
+        of_objects = find_object_column(file.metadata.column_names) is not None
+        kinds.setdefault(of_objects, redact_url(url))
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{kinds[False]} holds image sets, and {kinds[True]} objects: they are no"
+            " one table. Give one of them."
+        )
+
+
+def _check_apart(
+    urls: Sequence[str], files: Sequence[_File], metadata: pd.DataFrame
+) -> None:
+    """Refuse files of which two hold the same row, such as object 1 of an image set."""
+    keys = [key for key in _ROW_KEYS if key in metadata]
+    places = [key for key in keys if key in (*PLATE_KEYS, WELL)]
+    if len(files) < 2 or not places:
+        return
+    numbers = np.repeat(np.arange(len(files)), [len(file.metadata) for file in files])
+    rows = metadata[keys].assign(file=numbers)
+    # Most wells are in one file: the others alone are looked at row by row.
+    of_wells = rows[[*places, "file"]].drop_duplicates()
+    shared = of_wells[of_wells.duplicated(places, keep=False)]
+    if shared.empty:
+        return
+    wells = pd.MultiIndex.from_frame(shared[places])
+    suspects = rows[pd.MultiIndex.from_frame(rows[places]).isin(wells)]
+    suspects = suspects.drop_duplicates()
+    repeated = suspects.duplicated(keys, keep=False)
+    if repeated.any():
+        first = suspects[repeated].iloc[0]
+        same = suspects[repeated][keys].eq(first[keys]) | first[keys].isna()
+        one, other = suspects[repeated][same.all(axis=1)]["file"].iloc[:2]
+        words = ", ".join(f"{key} {first[key]}" for key in keys)
+        raise ValueError(
+            f"{redact_url(urls[one])} and {redact_url(urls[other])} both hold {words}:"
+            " they are no one table. Give one of them."
         )
 
 

@@ -6,13 +6,19 @@ Parquet and CSV files, which of their columns are features, and rows joined to o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from stratonet.files.storage import Storage
 from stratonet.naming import METADATA, metadata_columns
+from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
+from stratonet.tables.csvfiles import decode_csv, is_csv_name
+from stratonet.tables.keys import name_key_columns
 
+# Plates and wells are text, whatever their columns are called.
+_KEY_NAMES = r"^(source|batch|(assay_)?plate(_barcode)?|well([ _]?position)?|site)$"
 # What CellProfiler writes beside measurements, and where in the image an object lies.
 BOOKKEEPING = re.compile(
     r"([^_]+_)?"
@@ -30,42 +36,49 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
     Parameters
     ----------
     path : pathlib.Path
-        Ends in ``.parquet``, ``.csv`` or ``.gz``.
+        Ends in ``.parquet``, ``.csv``, ``.tsv`` or ``.txt``; text perhaps gzipped.
     text : str
         Columns of a CSV file whose names hold this are kept as they are written: well
-        00149 is not 149.
+        00149 is not 149, and a class called NA is a class.
 
     Returns
     -------
     pandas.DataFrame
-        ``Image_Metadata_Well`` of CellProfiler is called ``Metadata_Well``.
+        ``Image_Metadata_Well`` of CellProfiler, ``Well`` and ``well_position`` are
+        called ``Metadata_Well``; likewise plates and sites.
 
     Raises
     ------
     ValueError
-        Another kind of file, or a damaged one.
+        Another kind of file, a damaged one, or one whose meaning is not plain.
     """
-    if path.suffix not in (".parquet", ".csv", ".gz"):
+    lower = path.name.lower()
+    if lower.endswith(".parquet"):
+        frame = _read_parquet(path)
+    elif is_csv_name(lower):
+        names = re.compile(f"(?i){text}|{_KEY_NAMES}")
+        frame = decode_csv(
+            Storage().read(path), str(path), lambda name: bool(names.search(name))
+        )
+    else:
         raise ValueError(
             f"{path}: tables are Parquet, CSV and SQLite files, and folders of them."
         )
+    of_images = f"Image_{METADATA}"
+    renamed = {
+        name: name[len("Image_") :] for name in frame if name.startswith(of_images)
+    }
+    return name_key_columns(frame.rename(columns=renamed))
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            names = pd.read_csv(path, nrows=0).columns
-            types = {name: str for name in names if text in name}
-            frame = pd.read_csv(path, dtype=types)
+        return pd.read_parquet(path)
     except Exception as error:  # pandas and pyarrow raise what they meet
         raise ValueError(
             f"{path} cannot be read as a table ({type(error).__name__}: {error}). Is it"
             " damaged?"
         ) from None
-    of_images = f"Image_{METADATA}"
-    renamed = {
-        name: name[len("Image_") :] for name in frame if name.startswith(of_images)
-    }
-    return frame.rename(columns=renamed)
 
 
 def list_measurements(frame: pd.DataFrame) -> list[str]:
@@ -88,6 +101,64 @@ def list_measurements(frame: pd.DataFrame) -> list[str]:
         if is_number and not is_metadata and not BOOKKEEPING.fullmatch(name):
             measurements.append(name)
     return measurements
+
+
+def note_unused_columns(frame: pd.DataFrame, features: Collection[str]) -> list[str]:
+    """Say which columns of a table are neither metadata nor features, and why.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Of CellProfiler or any other program.
+    features : collection of str
+        The columns that are used.
+
+    Returns
+    -------
+    list of str
+        A sentence for each reason, with a count and an example.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"Area": ["1,5", "2,5"], "Drug": ["taxol", "DMSO"]})
+    >>> for note in note_unused_columns(frame, []):
+    ...     print(note)
+    1 column with decimal commas is not used, such as Area ('1,5'): write 1.5.
+    1 column of text is not used, such as Drug ('taxol'): call it Metadata_Drug.
+    """
+    examples: dict[str, list[str]] = {}
+    used = {*features, *metadata_columns(frame), IMAGE_NUMBER, OBJECT_NUMBER}
+    for name in frame:
+        if name not in used:
+            reason, example = _explain_unused(name, frame[name])
+            examples.setdefault(reason, []).append(example)
+    notes = []
+    for reason, of_reason in examples.items():
+        verb = "column {} is" if len(of_reason) == 1 else "columns {} are"
+        words = verb.format(reason)
+        notes.append(f"{len(of_reason):,} {words} not used, such as {of_reason[0]}.")
+    return notes
+
+
+def _explain_unused(name: str, column: pd.Series) -> tuple[str, str]:
+    """Say why a column is no feature, and what is in it."""
+    values = column.dropna()
+    if BOOKKEEPING.fullmatch(name):
+        return "of accounts (files, times, places)", name
+    if values.empty:
+        return "without values", name
+    # What is no number is why the column is none of numbers.
+    bad = values[pd.to_numeric(values, errors="coerce").isna()].astype(str)
+    if bad.empty:
+        return "of other numbers", name
+    example = bad.iloc[0]
+    if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", example):
+        point = example.replace(",", ".")
+        return "with decimal commas", f"{name} ({example!r}): write {point}"
+    if len(bad) < len(values):
+        n_bad = f"{len(bad):,} of {len(column):,} rows"
+        return "of numbers with text among them", f"{name} ({example!r} in {n_bad})"
+    return "of text", f"{name} ({example!r}): call it {METADATA}{name}"
 
 
 def aggregate_rows(

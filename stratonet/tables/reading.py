@@ -9,11 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stratonet.extras import name_missing_extra
 from stratonet.messages import shorten_list
 from stratonet.naming import METADATA, feature_columns, metadata_columns
-from stratonet.tables.cellprofiler import aggregate_wells, read_csv_folder, read_sqlite
+from stratonet.tables.cellprofiler import (
+    Tables,
+    aggregate_wells,
+    read_csv_folder,
+    read_sqlite,
+)
 from stratonet.tables.columns import (
+    ERROR,
     FEATURE_SET,
     IMAGE,
     IMAGE_NUMBER,
@@ -24,13 +29,19 @@ from stratonet.tables.columns import (
     WELL,
     find_object_column,
 )
+from stratonet.tables.folders import DATABASES, is_from_stratonet, is_image_table
+from stratonet.tables.keys import check_names, check_plates, drop_unnamed, write_texts
 from stratonet.tables.parquet import (
     feature_parts,
     get_feature_set_id,
     read_features,
     read_trained_wells,
 )
-from stratonet.tables.plain import list_measurements, read_plain_table
+from stratonet.tables.plain import (
+    list_measurements,
+    note_unused_columns,
+    read_plain_table,
+)
 
 __all__ = [
     "FeatureTable",
@@ -44,7 +55,6 @@ __all__ = [
 # Share of rows in which a feature may be missing; pycytominer's `drop_na_columns` has
 # the same.
 MOST_MISSING = 0.05
-DATABASES = (".db", ".sqlite", ".sqlite3")
 
 
 @dataclass
@@ -65,6 +75,8 @@ class FeatureTable:
         Of StratoNet's features, else ``""``.
     notes : list of str
         What was left out, and what was made of objects.
+    losses : list of str
+        What had no partner when tables were joined: the page says it first.
     resources : pandas.DataFrame, optional
         Time and resources of the extraction.
     trained_wells : dict of str to set of str
@@ -78,6 +90,7 @@ class FeatureTable:
     features: list[str]
     feature_set_id: str = ""
     notes: list[str] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
     resources: pd.DataFrame | None = None
     trained_wells: dict[str, set[str]] = field(default_factory=dict)
 
@@ -125,7 +138,7 @@ def read_feature_table(
     if not table.features:
         raise ValueError(
             f"{source} has no features. Received the columns"
-            f" {shorten_list(list(table.frame))}"
+            f" {shorten_list(list(table.frame))}. {' '.join(table.notes)}".rstrip()
         )
     if WELL not in table.frame:
         raise ValueError(
@@ -139,10 +152,12 @@ def read_feature_table(
         table.notes.append(
             f"There is no {PLATE}: all wells are taken as those of one plate."
         )
-    # Tables are joined by these, and one file has numbers where another has texts.
-    for key in (PLATE, WELL, SITE):
-        if key in table.frame:
-            table.frame[key] = table.frame[key].astype(str)
+    table.frame, unnamed = drop_unnamed(table.frame, str(source))
+    table.notes += unnamed
+    if SITE in table.frame:
+        table.frame[SITE] = write_texts(table.frame[SITE]).fillna("")
+    check_names(table.frame, str(source))
+    check_plates(table.frame, str(source))
     if FEATURE_SET in table.frame:
         table.feature_set_id = table.frame[FEATURE_SET].iloc[0]
     _drop_missing(table)
@@ -160,7 +175,8 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        All its columns, as ``Metadata_*``; those of a CSV file as text.
+        All its columns, as ``Metadata_*``; those of a CSV file as text. ``plate``,
+        ``well_position``, ... are ``Metadata_Plate`` and ``Metadata_Well``.
 
     Raises
     ------
@@ -177,56 +193,62 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     names = {}
     for name in frame:
         names[name] = name if name.startswith(METADATA) else f"{METADATA}{name}"
-    return frame.rename(columns=names)
+    frame = frame.rename(columns=names)
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise ValueError(
+            f"{source} has two columns {repeated[0]} (one without {METADATA}). Remove"
+            " one of them."
+        )
+    return frame
 
 
 def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
     """Read a table as it is written."""
     path = Path(source)
     name = name or path.stem
-    if str(source).startswith("s3://") or _is_from_stratonet(path):
-        frame = read_features(source)
-        features = feature_columns(frame)
-        resources = _read_resources(path)
-        return FeatureTable(
-            name,
-            str(source),
-            frame,
-            features,
-            resources=resources,
-            trained_wells=read_trained_wells(source),
-        )
+    if str(source).startswith("s3://") or is_from_stratonet(path):
+        return _read_stratonet(source, name)
     if not path.exists():
         raise FileNotFoundError(
             f"{source} is not there: give a table of features, or a folder of them."
         )
-    if path.is_dir():
-        wells = aggregate_wells(path, read_csv_folder(path))
-        return FeatureTable(
-            name, str(source), wells.frame, wells.features, notes=wells.notes
-        )
-    if path.suffix in DATABASES:
-        wells = aggregate_wells(path, read_sqlite(path))
-        return FeatureTable(
-            name, str(source), wells.frame, wells.features, notes=wells.notes
-        )
+    if path.is_dir() or is_image_table(path):
+        return _make_wells(source, name, read_csv_folder(path))
+    if path.suffix.lower() in DATABASES:
+        return _make_wells(source, name, read_sqlite(path))
     frame = read_plain_table(path)
-    return FeatureTable(name, str(source), frame, list_measurements(frame))
+    features = list_measurements(frame)
+    notes = note_unused_columns(frame, features)
+    return FeatureTable(name, str(source), frame, features, notes=notes)
 
 
-def _is_from_stratonet(path: Path) -> bool:
-    """Whether `stratonet extract` or the CellProfiler module wrote it."""
-    if path.is_dir():
-        return any(path.rglob("*.parquet"))
-    if path.suffix != ".parquet" or not path.is_file():
-        return False
-    with name_missing_extra("Parquet", "extract", "sklearn"):
-        import pyarrow as pa
-        from pyarrow import parquet
-    try:
-        return FEATURE_SET in parquet.read_schema(path).names
-    except (pa.ArrowInvalid, OSError):
-        return False  # said when it is read
+def _read_stratonet(source: str | os.PathLike[str], name: str) -> FeatureTable:
+    frame = read_features(source)
+    features = feature_columns(frame)
+    return FeatureTable(
+        name,
+        str(source),
+        frame,
+        features,
+        notes=note_unused_columns(frame, features),
+        resources=_read_resources(Path(source)),
+        trained_wells=read_trained_wells(source),
+    )
+
+
+def _make_wells(
+    source: str | os.PathLike[str], name: str, tables: Tables
+) -> FeatureTable:
+    wells = aggregate_wells(tables)
+    return FeatureTable(
+        name,
+        str(source),
+        wells.frame,
+        wells.features,
+        notes=wells.notes,
+        losses=wells.losses,
+    )
 
 
 def _read_resources(path: Path) -> pd.DataFrame | None:
@@ -251,25 +273,41 @@ def _drop_missing(table: FeatureTable) -> None:
     Never features of StratoNet: a row has all of them, or could not be measured.
     """
     missing = ~np.isfinite(table.frame[table.features].to_numpy(float))
-    sparse = missing.mean(axis=0) > MOST_MISSING
-    if table.feature_set_id:
-        sparse[:] = False
+    # A row that was not measured at all says nothing of the features.
+    measured = missing[~missing.all(axis=1)]
+    if not len(measured):
+        raise ValueError(f"{table.name}: features are missing in every row.")
+    sparse = measured.mean(axis=0) > MOST_MISSING
+    ours = set(feature_columns(table.features))
+    sparse &= [name not in ours for name in table.features]
     rows = missing[:, ~sparse].any(axis=1)
+    if rows.all() or sparse.all():
+        worst = int(missing.mean(axis=0).argmax())
+        raise ValueError(
+            f"{table.name}: each of {len(rows):,} rows lacks some features;"
+            f" {table.features[worst]} is missing in {missing[:, worst].sum():,}."
+        )
     if sparse.any():
+        first = table.features[int(sparse.argmax())]
         table.notes.append(
             f"{sparse.sum():,} of {len(sparse):,} features are missing in many rows and"
-            " are left out."
+            f" are left out, such as {first}."
         )
     if rows.any():
         table.notes.append(
             f"{rows.sum():,} of {len(rows):,} rows have features that are missing, and"
-            " are left out."
+            f" are left out, such as {_name_row(table.frame[rows].iloc[0])}."
         )
     table.features = [
         name for name, is_sparse in zip(table.features, sparse) if not is_sparse
     ]
-    if rows.all() or not table.features:
-        raise ValueError(f"{table.name}: features are missing in every row.")
     # All else is left out, such as CellProfiler's accounts of files and times.
     columns = [*metadata_columns(table.frame), *table.features]
     table.frame = table.frame.loc[~rows, columns].reset_index(drop=True)
+
+
+def _name_row(row: pd.Series) -> str:
+    """Name a row by plate and well, and say why it could not be measured."""
+    reason = row.get(ERROR)
+    text = f"{row[PLATE]} {row[WELL]}"
+    return f"{text} ({reason})" if isinstance(reason, str) and reason else text

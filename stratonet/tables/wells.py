@@ -19,27 +19,35 @@ ROW_LETTERS = (
     *ascii_uppercase,
     *(first + second for first in ascii_uppercase for second in ascii_uppercase),
 )
-_WELL = re.compile(r"([A-Z]{1,2})(0*[1-9]\d*)")
+# A01, and as people and instruments write it: A1, a01, A-01, r01c01.
+_WELL = re.compile(
+    r"(?P<letters>[A-Za-z]{1,2})[ _-]?0*(?P<column>[1-9]\d*)"
+    r"|[Rr]0*(?P<row>[1-9]\d*)[ _-]?[Cc]0*(?P<column_number>[1-9]\d*)"
+)
 
 
-def parse_well(name: str) -> tuple[int, int] | None:
+def parse_well(name: object) -> tuple[int, int] | None:
     """Row and column of a well, from 0; None where the name is not such as A01.
 
     Parameters
     ----------
     name : str
-        One or two letters and a number.
+        One or two letters and a number, or both numbers: A01, A1, a01, A-01, r01c01.
 
     Examples
     --------
-    >>> parse_well("B03")
-    (1, 2)
+    >>> parse_well("B03"), parse_well("b-3"), parse_well("r02c03")
+    ((1, 2), (1, 2), (1, 2))
     >>> parse_well("control")
     """
-    match = _WELL.fullmatch(name)
+    match = _WELL.fullmatch(name.strip()) if isinstance(name, str) else None
     if not match:
         return None
-    return ROW_LETTERS.index(match[1]), int(match[2]) - 1
+    if match["letters"]:
+        row = ROW_LETTERS.index(match["letters"].upper())
+        return row, int(match["column"]) - 1
+    row = int(match["row"]) - 1
+    return (row, int(match["column_number"]) - 1) if row < len(ROW_LETTERS) else None
 
 
 def format_well(row: int, column: int) -> str:
@@ -104,7 +112,7 @@ def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
     Parameters
     ----------
     wells : pandas.Series of str
-        Names of wells.
+        Names of wells, as `parse_well` takes them.
 
     Returns
     -------
@@ -112,8 +120,9 @@ def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
         Columns count from 1, as in the names. Both are missing for names not such as
         A01.
     """
-    parts = wells.str.extract(rf"^{_WELL.pattern}$")
-    return parts[0], parts[1].astype("Int64")
+    rows, columns = locate_wells(wells)
+    letters = rows.map(dict(enumerate(ROW_LETTERS)), na_action="ignore")
+    return letters.astype(object), columns + 1
 
 
 def locate_wells(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -122,16 +131,18 @@ def locate_wells(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
     Parameters
     ----------
     wells : pandas.Series of str
-        Names of wells.
+        Names of wells, as `parse_well` takes them.
 
     Returns
     -------
     rows, columns : pandas.Series of Int64
         From 0. Both are missing for names not such as A01.
     """
-    letters, columns = split_well_names(wells)
-    numbers = {letter: number for number, letter in enumerate(ROW_LETTERS)}
-    return letters.map(numbers).astype("Int64"), columns - 1
+    # Each name once: a table of objects has thousands of rows per well.
+    places = {name: parse_well(name) or (None, None) for name in wells.unique()}
+    rows = wells.map({name: row for name, (row, _) in places.items()})
+    columns = wells.map({name: column for name, (_, column) in places.items()})
+    return rows.astype("Int64"), columns.astype("Int64")
 
 
 def choose_plate_format(last_row: int, last_column: int) -> tuple[int, int]:

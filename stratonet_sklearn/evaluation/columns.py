@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from stratonet.naming import metadata_columns
+from stratonet.naming import METADATA, metadata_columns
 from stratonet.tables.columns import PLATE, SITE, WELL, find_object_column
+from stratonet.tables.keys import write_texts
 from stratonet.tables.reading import feature_parts
 
 
@@ -28,7 +29,7 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     Raises
     ------
     ValueError
-        There is no such column.
+        There is no such column, or several of that name.
 
     Examples
     --------
@@ -39,9 +40,15 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     # Users write `dose` or `DOSE`; instruments and labs spell columns in every case.
     wanted = _shorten_column(name)
     columns = metadata_columns(metadata)
-    for column in columns:
-        if _shorten_column(column) == wanted:
-            return column
+    found = [column for column in columns if _shorten_column(column) == wanted]
+    exact = [column for column in found if column in (name, f"{METADATA}{name}")]
+    if len(exact or found) > 1:
+        raise ValueError(
+            f"The metadata have several columns {name}: {', '.join(found)}. Write one"
+            " as it is there."
+        )
+    if found:
+        return (exact or found)[0]
     raise ValueError(
         f"There is no column {name} in the metadata. Received: {list_columns(columns)}"
     )
@@ -67,11 +74,7 @@ def get_column(metadata: pd.DataFrame, name: str) -> pd.Series:
     ValueError
         There is no such column.
     """
-    # pandas holds whole numbers as floats where a row lacks one; their text would be
-    # 3.0 in one table and 3 in another.
-    values = metadata[find_column(metadata, name)]
-    values = values.convert_dtypes().astype("string")
-    return values.fillna("").astype(object)
+    return write_texts(metadata[find_column(metadata, name)]).fillna("")
 
 
 def list_columns(columns: Iterable[str]) -> str:

@@ -5,18 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from stratonet.messages import shorten_list
 from stratonet.naming import metadata_columns
-from stratonet.tables.columns import KEYS
+from stratonet.tables.columns import (
+    ERROR,
+    FEATURE_SET,
+    KEYS,
+    OBJECT,
+    PLATE,
+    PROJECTION,
+    SITE,
+    VERSION,
+    WELL,
+)
+from stratonet.tables.keys import (
+    check_names,
+    check_unique,
+    drop_unnamed,
+    normalize_keys,
+    write_texts,
+)
 from stratonet.tables.plain import aggregate_rows
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.columns import list_columns
 
+# What differs between tables by its nature.
+_OF_A_TABLE = (*KEYS, FEATURE_SET, PROJECTION, VERSION, ERROR)
+
 
 def align_tables(
-    tables: Sequence[FeatureTable], metadata: pd.DataFrame | None = None
+    tables: Sequence[FeatureTable],
 ) -> tuple[list[FeatureTable], pd.DataFrame]:
     """Bring feature tables to the rows that they share, in one order.
 
@@ -24,37 +45,139 @@ def align_tables(
     ----------
     tables : sequence of FeatureTable
         They are not changed.
-    metadata : pandas.DataFrame, optional
-        More ``Metadata_*``, joined by those columns of `KEYS` that it has.
 
     Returns
     -------
     aligned : list of FeatureTable
         New tables, each with the same rows in the same order. Tables of objects or
         sites are brought to wells (by their mean) where another table knows wells only.
-        Their ``notes`` also say what was averaged and left out.
+        Their ``notes`` also say what was averaged, and ``losses`` what was left out.
     rows : pandas.DataFrame
-        ``Metadata_*`` of the rows, from all tables and ``metadata``.
+        ``Metadata_*`` of the rows, from all tables. Names are those of the first.
 
     Raises
     ------
     ValueError
-        The tables share no row, or ``metadata`` cannot be joined.
+        The tables share no row, or an object has the number of another.
     """
     aligned = list(tables)
     if len(aligned) > 1:
         aligned = _keep_shared_rows(aligned)
-    parts = []
-    for table in aligned:
-        columns = metadata_columns(table.frame)
-        parts.append(table.frame[columns])
-    rows = pd.concat(parts, axis=1)
+    rows = aligned[0].frame[metadata_columns(aligned[0].frame)]
     # A column that several tables have is that of the first.
-    repeated = rows.columns.duplicated()
-    rows = rows.loc[:, ~repeated]
-    if metadata is not None:
-        rows = _join_metadata(rows, metadata)
+    for number, table in enumerate(aligned[1:], start=1):
+        rows, notes = _add_columns(rows, table.frame, table.name)
+        aligned[number] = replace(table, notes=[*table.notes, *notes])
     return aligned, rows
+
+
+def join_metadata(
+    rows: pd.DataFrame, metadata: pd.DataFrame, source: str
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Add the columns of a table that has one row for each plate and well, or site.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame (n rows)
+        ``Metadata_*``.
+    metadata : pandas.DataFrame
+        More ``Metadata_*``, joined by those columns of `KEYS` that both have: A1 and
+        A01 are one well, 149 and 00149 one plate.
+    source : str
+        What errors and notes call it.
+
+    Returns
+    -------
+    rows : pandas.DataFrame (n rows)
+        With the columns that they did not have.
+    notes, losses : list of str
+        What of the metadata was not used, and which rows have no partner.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to join by, a row of the metadata is not the only one of its
+        name, or no row has a partner.
+    """
+    keys = [key for key in KEYS if key in metadata and key in rows]
+    if not keys:
+        raise ValueError(
+            f"{source} needs a column {PLATE} or {WELL} (or plate, well, well_position)"
+            f" to be joined by. Received: {shorten_list(list(metadata))}"
+        )
+    metadata, notes = _drop_unnamed(metadata.reset_index(drop=True), keys, source)
+    check_names(metadata, source)
+    check_unique(metadata, keys, source)
+    partners = _index_rows(metadata, keys).get_indexer(_index_rows(rows, keys))
+    names = list_columns(keys)
+    alone = partners < 0
+    if alone.all():
+        raise ValueError(
+            f"No row has a partner in {source}. By {names}, the tables begin with"
+            f" {_word_row(rows.iloc[0], keys)}, and {source} with"
+            f" {_word_row(metadata.iloc[0], keys)}."
+        )
+    losses = []
+    if alone.any():
+        place = [key for key in (PLATE, WELL, SITE) if key in rows]
+        first = _word_row(rows[alone].iloc[0], place)
+        losses.append(
+            f"{alone.sum():,} of {len(rows):,} rows have no partner in {source} by"
+            f" {names}, such as {first}."
+        )
+    unused = ~np.isin(np.arange(len(metadata)), partners)
+    if unused.any():
+        first = _word_row(metadata[unused].iloc[0], keys)
+        notes.append(
+            f"{unused.sum():,} of its {len(metadata):,} rows are of no row that was"
+            f" measured, such as {first}."
+        )
+    # No row has the number -1: a row without a partner gets missing values.
+    found = metadata.reindex(partners).set_index(rows.index)
+    joined, repeated = _add_columns(rows, found, source)
+    notes = [f"{source}: {note}" for note in [*notes, *repeated]]
+    return joined, notes, losses
+
+
+def _drop_unnamed(
+    metadata: pd.DataFrame, keys: list[str], source: str
+) -> tuple[pd.DataFrame, list[str]]:
+    if WELL in keys:
+        return drop_unnamed(metadata, source)
+    named = metadata[keys].notna().all(axis=1)
+    notes = []
+    if not named.all():
+        notes.append(
+            f"{(~named).sum():,} of its rows have no {list_columns(keys)}, and are not"
+            " used."
+        )
+    return metadata[named].reset_index(drop=True), notes
+
+
+def _word_row(row: pd.Series, keys: list[str]) -> str:
+    return " ".join(str(row[key]) for key in keys)
+
+
+def _add_columns(
+    rows: pd.DataFrame, others: pd.DataFrame, source: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Add the metadata that rows do not have, and say where they have others."""
+    new, notes = [], []
+    for name in metadata_columns(others):
+        if name not in rows:
+            new.append(name)
+        elif name not in _OF_A_TABLE:
+            ours = write_texts(rows[name]).fillna("")
+            theirs = write_texts(others[name]).fillna("")
+            differ = (ours != theirs) & (theirs != "")
+            if differ.any():
+                first = differ.idxmax()
+                notes.append(
+                    f"{name} is that of the first table; {differ.sum():,} rows of"
+                    f" {source} have another, such as {theirs[first]!r} for"
+                    f" {ours[first]!r}."
+                )
+    return pd.concat([rows, others[new]], axis=1), notes
 
 
 def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
@@ -64,6 +187,9 @@ def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
     for table in tables:
         shared_columns.intersection_update(table.frame)
     keys = [key for key in KEYS if key in shared_columns]
+    if OBJECT in keys:
+        for table in tables:
+            check_unique(table.frame, keys, table.name)
     tables = [_average_duplicates(table, keys) for table in tables]
     indices = [_index_rows(table.frame, keys) for table in tables]
     # The order of the first table, so that naming another first reorders all.
@@ -96,8 +222,8 @@ def _average_duplicates(table: FeatureTable, keys: list[str]) -> FeatureTable:
 
 
 def _index_rows(frame: pd.DataFrame, keys: list[str]) -> pd.MultiIndex:
-    # As text: a site is a number in one table and text in another.
-    return pd.MultiIndex.from_frame(frame[keys].astype(str))
+    # A site is a number in one table and text in another, and a well A01 or A1.
+    return pd.MultiIndex.from_frame(normalize_keys(frame, keys))
 
 
 def _select_rows(
@@ -105,24 +231,12 @@ def _select_rows(
 ) -> FeatureTable:
     frame = table.frame.set_index(index).loc[shared]
     frame = frame.reset_index(drop=True)
-    notes = list(table.notes)
-    left_out = len(table.frame) - len(shared)
-    if left_out:
-        notes.append(
-            f"{left_out:,} of {len(table.frame):,} rows are not in all tables."
+    losses = list(table.losses)
+    alone = ~index.isin(shared)
+    if alone.any():
+        first = " ".join(index[alone][0])
+        losses.append(
+            f"{alone.sum():,} of {len(table.frame):,} rows are not in all tables, such"
+            f" as {first}, and are left out."
         )
-    return replace(table, frame=frame, notes=notes)
-
-
-def _join_metadata(rows: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns of a table that has one row for each plate and well, or site."""
-    keys = [key for key in KEYS if key in metadata and key in rows]
-    if not keys or metadata.duplicated(keys).any():
-        raise ValueError(
-            "The table of metadata needs one row for each of"
-            f" {list_columns(KEYS[:2])}. Received: {shorten_list(list(metadata))}"
-        )
-    new = [name for name in metadata_columns(metadata) if name not in rows]
-    # Plates and wells of feature tables are text.
-    as_text = metadata.astype(dict.fromkeys(keys, str))
-    return rows.join(as_text.set_index(keys)[new], on=keys)
+    return replace(table, frame=frame, losses=losses)

@@ -35,6 +35,8 @@ FLAGS = {
     "sphere": "--sphere",
     "tables": "TABLE",
 }
+# What was left out that is said on the screen, too.
+SHOWN = 3
 SPHERE: dict[str, Literal["auto"] | bool] = {"auto": "auto", "yes": True, "no": False}
 
 
@@ -198,15 +200,16 @@ def _add_images(command: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     with name_missing_extra("stratonet evaluate", "evaluate"):
-        from stratonet_sklearn.report.data import Split, Treatments
-        from stratonet_sklearn.report.report import write_report
+        from stratonet_sklearn.report.data import Split, Treatments, read_data
+        from stratonet_sklearn.report.provenance import list_left_out
+        from stratonet_sklearn.report.report import write_data
 
     named = [_parse_table(text) for text in options.tables]
     if len(dict(named)) < len(named):
         raise ValueError("Two tables have the same name. Give them names: NAME=TABLE.")
-    page = write_report(
+    data = read_data(
         dict(named),
-        options.output,
+        metadata=options.metadata,
         treatments=Treatments(
             label=options.label,
             compound=options.compound,
@@ -220,13 +223,15 @@ def _evaluate(options: argparse.Namespace) -> None:
             leave_out=options.leave_out,
             leave_out_trained=options.leave_out_trained,
         ),
-        metadata=options.metadata,
         images=_choose_images(options),
         recipe=_choose_recipe(options),
-        command=options.command,
-        progress=not options.quiet,
     )
-    print(page)
+    print(write_data(data, options.output, options.command, not options.quiet))
+    left_out = list_left_out(data)
+    if left_out:
+        more = len(left_out) - SHOWN
+        rest = f" {more} more on the page." if more > 0 else ""
+        print(f"Left out: {' '.join(left_out[:SHOWN])}{rest}")
 
 
 def _choose_recipe(options: argparse.Namespace) -> ProfileRecipe | None:

@@ -20,7 +20,7 @@ from stratonet_sklearn.evaluation.columns import (
     name_rows,
     name_wells,
 )
-from stratonet_sklearn.evaluation.comparison import align_tables
+from stratonet_sklearn.evaluation.comparison import align_tables, join_metadata
 from stratonet_sklearn.evaluation.components import Components, compute_components
 from stratonet_sklearn.evaluation.correction import import_harmonypy
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
@@ -114,6 +114,8 @@ class ReportData:
         Where the images of the rows are.
     recipe : ProfileRecipe
         How profiles are made for retrieval, with the full name of its column.
+    notes, losses : sequence of str
+        What of the metadata was not used, and which rows they say nothing of.
     """
 
     tables: Sequence[FeatureTable]
@@ -125,6 +127,8 @@ class ReportData:
     evaluation: Evaluation | None = None
     images: ImageSource | None = None
     recipe: ProfileRecipe = field(default_factory=ProfileRecipe)
+    notes: Sequence[str] = ()
+    losses: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:
@@ -209,7 +213,11 @@ def read_data(
         _check_recipe(recipe, treatments)
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)
-    aligned, rows = align_tables(read, more)
+    aligned, rows = align_tables(read)
+    notes: list[str] = []
+    losses: list[str] = []
+    if more is not None:
+        rows, notes, losses = join_metadata(rows, more, str(metadata))
     aligned, rows = drop_trained_rows(aligned, rows, split.leave_out_trained)
     # One row has neither a variance nor a neighbour.
     if len(rows) < 2:
@@ -231,6 +239,8 @@ def read_data(
         controls=controls,
         images=images,
         recipe=replace(recipe, harmonize=_find_optional_column(rows, recipe.harmonize)),
+        notes=notes,
+        losses=losses,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from stratonet.drawing import get_grey_range
 from stratonet.extraction.sources.imagesets import list_channels, read_image
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import PLATE, SITE, WELL
+from stratonet.tables.keys import normalize_keys
 
 # The longer side of a picture, in pixels.
 SIDE = 200
@@ -71,15 +73,16 @@ def read_planes(
     # A single plate may have no name in one of the tables.
     if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
         keys.remove(PLATE)
-    # A site is the number 1 in some tables, and the text 1 in others.
-    texts = image_sets.astype({key: str for key in keys}).drop_duplicates(keys)
-    by_key = {
-        tuple(image_set[key] for key in keys): image_set
-        for image_set in texts.to_dict("records")
-    }
+    # A site is the number 1 in some tables and text in others, a well A01 or A1.
+    forms = normalize_keys(image_sets, keys)
+    by_key: dict[tuple[str, ...], dict[str, Any]] = {}
+    for place, image_set in zip(
+        forms.itertuples(index=False, name=None), image_sets.to_dict("records")
+    ):
+        by_key.setdefault(place, image_set)
     planes = {}
-    for row, metadata in rows.iterrows():
-        wanted = tuple(str(metadata[key]) for key in keys)
+    wanted_places = normalize_keys(rows, keys).itertuples(index=False, name=None)
+    for row, wanted in zip(rows.index, wanted_places):
         if wanted not in by_key:
             raise ValueError(
                 f"There is no image of {', '.join(wanted)}, which is in a feature"

@@ -15,6 +15,7 @@ from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
     Answer,
     Block,
+    Caution,
     Content,
     Fact,
     Paragraph,
@@ -53,6 +54,7 @@ def build_provenance(data: ReportData) -> Content:
                 " and compared, but nothing is classified."
             )
         )
+    blocks += [Caution(text) for text in list_losses(data)]
     blocks.append(Fact("Data", _word_rows(data)))
     blocks += [Fact(table.name, _word_table(table)) for table in data.tables]
     if data.evaluation is not None:
@@ -124,9 +126,43 @@ def build_left_out(data: ReportData) -> Content:
     -------
     Content
     """
-    notes = [
-        Paragraph(f"{table.name}: {note}")
-        for table in data.tables
-        for note in table.notes
-    ]
+    notes = [Paragraph(text) for text in list_left_out(data)]
     return Content("What was left out", notes or [Paragraph("Nothing.")])
+
+
+def list_losses(data: ReportData) -> list[str]:
+    """List what had no partner when tables were joined, in sentences.
+
+    Parameters
+    ----------
+    data : ReportData
+        Any.
+    """
+    of_tables = [
+        f"{table.name}: {loss}" for table in data.tables for loss in table.losses
+    ]
+    return [*of_tables, *data.losses]
+
+
+def list_left_out(data: ReportData) -> list[str]:
+    """List all that was left out or passed over, in sentences; losses first.
+
+    Parameters
+    ----------
+    data : ReportData
+        Any.
+    """
+    of_tables = [
+        f"{table.name}: {note}" for table in data.tables for note in table.notes
+    ]
+    notes = [*list_losses(data), *of_tables, *data.notes]
+    if data.labels is None:
+        return notes
+    wells = name_wells(data.rows)[data.labels.to_numpy() == ""]
+    if len(wells):
+        notes.append(
+            f"{len(wells):,} of {len(data.rows):,} rows have no"
+            f" {data.treatments.label}, such as {wells.iloc[0]}: they are not"
+            " classified."
+        )
+    return notes

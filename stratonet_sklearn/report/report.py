@@ -127,8 +127,32 @@ def write_report(
     data = read_data(
         tables, metadata, treatments or Treatments(), split or Split(), images, recipe
     )
+    return write_data(data, Path(output), command, progress)
+
+
+def write_data(
+    data: ReportData, output: Path, command: str = "", progress: bool = True
+) -> Path:
+    """Evaluate data that were read, and write the page.
+
+    Parameters
+    ----------
+    data : ReportData
+        From `stratonet_sklearn.report.data.read_data`.
+    output, command, progress
+        As `write_report` takes them.
+
+    Returns
+    -------
+    pathlib.Path
+        The page.
+
+    Raises
+    ------
+    ValueError
+        The split would leak.
+    """
     # A folder that cannot be made is said before the hour of computing.
-    output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     if data.labels is not None:
         data = replace(data, evaluation=classify_rows(data, progress))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from stratonet.messages import shorten_list
 from stratonet.tables.columns import PLATE, WELL
+from stratonet.tables.keys import normalize_key, normalize_keys
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.columns import name_wells
 
@@ -71,9 +72,12 @@ def drop_trained_rows(
 
 def _find_trained_rows(table: FeatureTable, rows: pd.DataFrame) -> np.ndarray:
     known = {
-        (plate, well) for plate, wells in table.trained_wells.items() for well in wells
+        (normalize_key(PLATE, plate), normalize_key(WELL, well))
+        for plate, wells in table.trained_wells.items()
+        for well in wells
     }
-    pairs = zip(rows[PLATE], rows[WELL])
+    # One file may say A01 where another says A1.
+    pairs = normalize_keys(rows, [PLATE, WELL]).itertuples(index=False, name=None)
     return np.array([pair in known for pair in pairs], bool)
 
 

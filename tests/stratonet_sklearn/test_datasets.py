@@ -72,6 +72,17 @@ def test_a_folder_that_is_no_plate_is_refused(content, error, told, tmp_path):
         read_plate(tmp_path)
 
 
+def test_text_of_a_plate_is_text(tmp_path):
+    (tmp_path / "a.tif").touch()
+    (tmp_path / "labels.csv").write_text(
+        "well;treatment;dose;site;file_DNA\nA01;None;;1;a.tif\nA02;NA;0.5;2;a.tif\n"
+    )
+    _, labels = read_plate(tmp_path)
+    assert labels.treatment.tolist() == ["None", "NA"]
+    assert labels.dose.isna().tolist() == [True, False] and labels.dose[1] == 0.5
+    assert labels.site.tolist() == [1, 2]
+
+
 def test_real_plates_are_read(data):
     images, labels = read_plate(data / "bbbc013")
     assert list(images) == ["GFP_FKHR", "DNA_DRAQ"] and len(labels) == 96

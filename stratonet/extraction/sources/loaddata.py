@@ -27,6 +27,7 @@ from stratonet.naming import (
     metadata_columns,
 )
 from stratonet.tables.columns import PLATE, WELL
+from stratonet.tables.keys import check_names
 
 # What LoadData's names of illumination functions begin with.
 FUNCTION_PREFIX = "Illum"
@@ -181,8 +182,10 @@ def _check_table(
     if empty.any():
         row = _name_row(empty.idxmax())
         raise ValueError(
-            f"{location}: row {row} has no {PLATE} or {WELL}. Fill them in."
+            f"{location}: row {row} has no {PLATE} or {WELL}: it is empty, or nan. Fill"
+            " them in."
         )
+    check_names(table, location)
 
 
 def _build_frame(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
+
+import pandas as pd
 
 from stratonet.extraction.sources.folders import FolderSource
 from stratonet.extraction.sources.gallery import PREFIX, GallerySource
@@ -12,9 +15,11 @@ from stratonet.extraction.sources.imagesets import (
     NotMine,
     Source,
     choose_channels,
+    list_channels,
 )
 from stratonet.extraction.sources.loaddata import TableSource
 from stratonet.files.urls import redact_url
+from stratonet.naming import FRAME, SERIES, URL, image_column
 
 # The sources there are, in the order in which they are asked. A name such as
 # jump:... is no path: its source comes first.
@@ -46,8 +51,8 @@ def read_source(
     Unreachable
         The place of the source cannot be reached.
     ValueError
-        The source cannot be understood, names no image sets, names one twice, or lacks
-        a channel that was asked for.
+        The source cannot be understood, names no image sets, names one twice, lacks a
+        channel that was asked for, or names one plane for two channels.
 
     Examples
     --------
@@ -61,6 +66,8 @@ def read_source(
     [{'Metadata_Plate': 'P1', 'Metadata_Well': 'A01', 'URL_DNA': '/data/1.tif'}]
     """
     image_sets = _ask_sources(source)
+    chosen = None if channels is None else set(channels.values())
+    _check_planes(image_sets.frame, chosen, source.path)
     if channels is None:
         return image_sets
     frame = choose_channels(image_sets.frame, channels, source.path)
@@ -78,3 +85,30 @@ def _ask_sources(source: ImageSource) -> ImageSets:
         f"{redact_url(source.path)} is not there: give a table, a folder of images, or"
         f" {PREFIX}<source>/<batch>/<plate>."
     )
+
+
+def _check_planes(frame: pd.DataFrame, chosen: set[str] | None, path: str) -> None:
+    """Refuse image sets in which two channels are one plane.
+
+    Who names one channel of the source twice has asked for it.
+    """
+    channels = list_channels(frame)
+    if chosen is not None:
+        channels = [name for name in channels if name in chosen]
+    for first, second in combinations(channels, 2):
+        urls = frame[image_column(URL, first)]
+        same = urls.notna() & (urls == frame[image_column(URL, second)])
+        for kind in (FRAME, SERIES):
+            numbers = [
+                frame.get(image_column(kind, name), pd.Series(0, frame.index))
+                for name in (first, second)
+            ]
+            same &= numbers[0] == numbers[1]
+        if same.any():
+            row = int(same.to_numpy().argmax())
+            raise ValueError(
+                f"{redact_url(path)}: {first} and {second} are one plane in"
+                f" {same.sum():,} of {len(frame):,} image sets, such as"
+                f" {redact_url(urls.iloc[row])} in row {row + 1} (counted from 1)."
+                " Correct the table, or name the `channels` to measure."
+            )

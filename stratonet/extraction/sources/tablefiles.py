@@ -1,4 +1,4 @@
-"""Files of tables, as they are: CSV, gzipped CSV and Parquet."""
+"""Files of tables of image sets, as they are: CSV, gzipped CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pandas as pd
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url
 from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
+from stratonet.tables.csvfiles import EXTENSIONS, decode_csv, is_csv_name
+from stratonet.tables.keys import write_keys, write_texts
 
-TABLE_EXTENSIONS = (".csv", ".csv.gz", ".parquet")
 # What names an image set is text in every table: plate 0012 keeps its zeros.
 TEXT_COLUMNS = (SOURCE, BATCH, PLATE, WELL, SITE)
 # Columns about the file of a channel or of a label image, as LoadData names them.
@@ -27,7 +28,8 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
     Parameters
     ----------
     path : str
-        Path or URL of a CSV (also gzipped) or Parquet file.
+        Path or URL of a CSV (also gzipped, see `stratonet.tables.csvfiles`) or Parquet
+        file.
     storage : Storage
         What reads the file.
 
@@ -36,7 +38,8 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
     pandas.DataFrame
         Of a CSV all columns are text exactly as written. A Parquet table keeps its
         types, but what names an image set (source, batch, plate, well, site) becomes
-        text. None where a field is empty.
+        text. None where a field is empty, and where CellProfiler wrote ``nan`` for a
+        plate or well.
 
     Raises
     ------
@@ -46,11 +49,10 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
         Another kind of file, damaged, or with two columns of one name.
     """
     file_name = path.partition("?")[0] if is_url(path) else path
-    file_name = file_name.lower()
-    if not file_name.endswith(TABLE_EXTENSIONS):
+    if not (is_csv_name(file_name) or file_name.lower().endswith(".parquet")):
         raise ValueError(
-            f"{redact_url(path)}: tables are {', '.join(TABLE_EXTENSIONS)} files."
-            f" Received: {posixpath.basename(file_name)!r}"
+            f"{redact_url(path)}: tables are {', '.join(EXTENSIONS)}, .csv.gz and"
+            f" .parquet files. Received: {posixpath.basename(file_name)!r}"
         )
     table = _decode_table(path, file_name, storage.read(path))
     # ExportToSpreadsheet writes Image_Metadata_Well where LoadData reads Metadata_Well.
@@ -63,37 +65,24 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
         )
     for name in TEXT_COLUMNS:
         if name in table:
-            table[name] = _convert_to_text(table[name])
+            write = write_keys if name in (PLATE, WELL) else write_texts
+            table[name] = write(table[name])
     return table
 
 
 def _decode_table(path: str, file_name: str, content: bytes) -> pd.DataFrame:
+    if is_csv_name(file_name):
+        return decode_csv(content, redact_url(path))
     try:
-        if file_name.endswith(".parquet"):
-            return _decode_parquet(content)
-        return _decode_csv(content, file_name.endswith(".gz"))
+        return _decode_parquet(content)
     except MemoryError:
         raise
-    except Exception as error:  # pandas, pyarrow and zlib raise what they meet
+    except Exception as error:  # pandas and pyarrow raise what they meet
         raise ValueError(
             f"{redact_url(path)} cannot be read as a table ({type(error).__name__}:"
             f" {error}). Received: {len(content)} bytes. Is the file damaged, or only"
             " partly copied?"
         ) from error
-
-
-def _decode_csv(content: bytes, gzipped: bool) -> pd.DataFrame:
-    table = pd.read_csv(
-        io.BytesIO(content),
-        dtype=object,
-        # A compound called NA is a name, not a gap.
-        keep_default_na=False,
-        compression="gzip" if gzipped else None,
-    )
-    # pandas takes surplus fields at the start of rows for an index, in silence.
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ValueError("its rows have more fields than its header")
-    return table.where(table != "", None)
 
 
 def _decode_parquet(content: bytes) -> pd.DataFrame:
@@ -108,10 +97,3 @@ def _decode_parquet(content: bytes) -> pd.DataFrame:
             values = range(index["start"], index["stop"], index["step"])
             frame.insert(0, index["name"], values)
     return frame
-
-
-def _convert_to_text(values: pd.Series) -> pd.Series:
-    # Whole numbers with gaps come as 1.0 and NaN: convert_dtypes makes them 1 again.
-    values = values.convert_dtypes().astype(object)
-    texts = values.map(str, na_action="ignore").astype(object)
-    return texts.where(values.notna(), None)

@@ -18,7 +18,7 @@ from stratonet_sklearn.evaluation.columns import (
     name_rows,
     name_wells,
 )
-from stratonet_sklearn.evaluation.comparison import align_tables
+from stratonet_sklearn.evaluation.comparison import align_tables, join_metadata
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,9 @@ def test_cellprofilers_sheets_by_well(measured, sheets):
         sheets.frame.Metadata_Treatment.tolist()
         == image.groupby("Metadata_Well").Metadata_Treatment.first().tolist()
     )
-    assert sheets.notes == [
+    assert sheets.notes[-1].startswith("Nuclei: ")
+    assert [sheets.notes[0], *sheets.notes[2:-1]] == [
+        "1 table was not used: Experiment.csv (no ImageNumber).",
         f"{len(nuclei):,} Nuclei: their median by well.",
         (
             "1,024 features of StratoNet beside them: give their Parquet file as another"
@@ -159,9 +161,9 @@ def test_tables_are_brought_to_the_rows_they_share(measured, sheets):
         aligned.frame[ours.features], before.loc[rows.Metadata_Well], rtol=1e-6
     )
     assert theirs.frame.Metadata_Well.tolist() == rows.Metadata_Well.tolist()
-    assert aligned.notes == [
-        "12 rows became 6, the mean by plate, well.",
-        "1 of 6 rows are not in all tables.",
+    assert aligned.notes == ["12 rows became 6, the mean by plate, well."]
+    assert aligned.losses == [
+        "1 of 6 rows are not in all tables, such as 7 A01, and are left out."
     ]
     assert "Metadata_Treatment" in rows
     # What was given is as it was.
@@ -172,7 +174,8 @@ def test_tables_are_brought_to_the_rows_they_share(measured, sheets):
 def test_metadata_are_joined_by_well(tmp_path, sheets):
     more = pd.DataFrame({"Plate": 7, "Well": ["A01", "A02"], "Dose": [0.5, 2]})
     more.to_csv(tmp_path / "more.csv", index=False)
-    _, rows = align_tables([sheets], read_metadata(tmp_path / "more.csv"))
+    _, rows = align_tables([sheets])
+    rows, _, _ = join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
     assert find_column(rows, "dose") == "Metadata_Dose"
     assert get_column(rows, "metadata_DOSE").tolist() == ["0.5", "2.0", "", "", "", ""]
     with pytest.raises(
@@ -181,8 +184,9 @@ def test_metadata_are_joined_by_well(tmp_path, sheets):
         get_column(rows, "MoA")
     twice = pd.concat([more, more])
     twice.to_csv(tmp_path / "more.csv", index=False)
-    with pytest.raises(ValueError, match="one row for each of plate, well"):
-        align_tables([sheets], read_metadata(tmp_path / "more.csv"))
+    told = "more.csv must have one row for each .*, and has 2 for Metadata_Plate 7"
+    with pytest.raises(ValueError, match=told):
+        join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
 
 
 @pytest.fixture
@@ -210,7 +214,11 @@ def test_other_tables(profiles):
     assert table.features == ["Cells_Area", "Cells_Texture"]
     assert table.frame.Metadata_Plate.unique().tolist() == ["plate"]
     assert table.notes == [
-        "There is no Metadata_Plate: all wells are taken as those of one plate."
+        (
+            "1 column of accounts (files, times, places) is not used, such as"
+            " Cells_Number_Object_Number."
+        ),
+        "There is no Metadata_Plate: all wells are taken as those of one plate.",
     ]
 
 
@@ -221,7 +229,8 @@ def test_names_stay_as_they_are_written(tmp_path):
         "Plate,Well,Batch\n0012,00149,007\n0012,00150,008\n"
     )
     table = read_feature_table(tmp_path / "profiles.csv")
-    _, rows = align_tables([table], read_metadata(tmp_path / "more.csv"))
+    _, rows = align_tables([table])
+    rows, _, _ = join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
     assert name_wells(rows).tolist() == ["0012 00149", "0012 00150"]
     assert get_column(rows, "batch").tolist() == ["007", "008"]
 
@@ -235,8 +244,14 @@ def test_missing_values_are_left_out_and_counted(profiles):
     assert table.features == ["Cells_Area", "Cells_One"]
     assert "A03" not in table.frame.Metadata_Well.tolist() and len(table.frame) == 39
     assert table.notes == [
-        "1 of 3 features are missing in many rows and are left out.",
-        "1 of 40 rows have features that are missing, and are left out.",
+        (
+            "1 of 3 features are missing in many rows and are left out, such as"
+            " Cells_Many."
+        ),
+        (
+            "1 of 40 rows have features that are missing, and are left out, such as"
+            " x A03."
+        ),
     ]
 
 

@@ -1,0 +1,133 @@
+"""What a folder of tables is: StratoNet's features, or CellProfiler's output."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stratonet.extras import name_missing_extra
+from stratonet.messages import shorten_list
+from stratonet.tables.columns import FEATURE_SET
+from stratonet.tables.csvfiles import is_csv_name
+
+PARQUET = ".parquet"
+DATABASES = (".db", ".sqlite", ".sqlite3")
+# CellProfiler's table of image sets, perhaps with the name of an experiment in front.
+_IMAGES = re.compile(r"(?P<prefix>.*)Image\.(csv|tsv|txt)(\.gz)?", re.IGNORECASE)
+
+
+def is_from_stratonet(path: Path) -> bool:
+    """Whether `stratonet extract` or the CellProfiler module wrote a path.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file, or a folder, of which all that it holds is looked at.
+
+    Raises
+    ------
+    ValueError
+        The folder holds tables of CellProfiler, too. The message names both, and how
+        to give one.
+    """
+    if not path.is_dir():
+        return _has_mark(path)
+    tables = sorted(path.rglob(f"*{PARQUET}"))
+    ours = [table for table in tables if _is_visible(table, path) and _has_mark(table)]
+    theirs = list_image_tables(path)
+    if ours and theirs:
+        raise ValueError(
+            f"{path} holds features of StratoNet ({_name_files(ours, path)}) and tables"
+            f" of CellProfiler ({_name_files(theirs, path)}). Give the one that is"
+            f" meant: {ours[0]}, or {theirs[0]}, with which the tables of objects"
+            " beside it are read."
+        )
+    return bool(tables) and not theirs
+
+
+def list_image_tables(folder: Path) -> list[Path]:
+    """List CellProfiler's tables of image sets in a folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        ``Image.csv``, ``P1_Image.csv``, ... in it.
+    """
+    return [path for path in sorted(folder.iterdir()) if _IMAGES.fullmatch(path.name)]
+
+
+def is_image_table(path: Path) -> bool:
+    """Whether a file is CellProfiler's table of image sets.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Whose name ends in ``Image.csv``.
+    """
+    return bool(_IMAGES.fullmatch(path.name))
+
+
+def list_object_tables(images: Path) -> dict[str, Path]:
+    """List the tables that lie beside a table of image sets, of the same experiment.
+
+    Parameters
+    ----------
+    images : pathlib.Path
+        Such as ``P1_Image.csv``, beside ``P1_Nuclei.csv``.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        By what stands behind the name of the experiment: ``Nuclei``.
+    """
+    match = _IMAGES.fullmatch(images.name)
+    assert match is not None
+    tables = {}
+    for path in sorted(images.parent.iterdir()):
+        is_other = is_csv_name(path.name) and path != images
+        if is_other and path.name.startswith(match["prefix"]):
+            name = path.name[len(match["prefix"]) :]
+            tables[re.sub(r"(?i)\.\w{3}(\.gz)?$", "", name)] = path
+    return tables
+
+
+def list_other_tables(images: Path) -> list[Path]:
+    """List what lies beside a table of image sets and is not read with it.
+
+    Parameters
+    ----------
+    images : pathlib.Path
+        Such as ``P1_Image.csv``.
+    """
+    read = {images, *list_object_tables(images).values()}
+    endings = (PARQUET, *DATABASES)
+    return [
+        path
+        for path in sorted(images.parent.iterdir())
+        if path not in read
+        and (is_csv_name(path.name) or path.name.lower().endswith(endings))
+    ]
+
+
+def _is_visible(path: Path, folder: Path) -> bool:
+    # What a run keeps for itself is no result of it.
+    return not any(
+        part.startswith(("_", ".")) for part in path.relative_to(folder).parts
+    )
+
+
+def _has_mark(path: Path) -> bool:
+    """Whether a Parquet file names a feature set."""
+    if path.suffix.lower() != PARQUET or not path.is_file():
+        return False
+    with name_missing_extra("Parquet", "extract", "sklearn"):
+        import pyarrow as pa
+        from pyarrow import parquet
+    try:
+        return FEATURE_SET in parquet.read_schema(path).names
+    except (pa.ArrowInvalid, OSError):
+        return False  # said when it is read
+
+
+def _name_files(paths: list[Path], folder: Path) -> str:
+    return shorten_list([path.relative_to(folder) for path in paths], most=3)

@@ -1,0 +1,282 @@
+"""What names a row, in one form: by plate, well, site and number rows are joined.
+
+People and instruments write well A01 as A1, a01, A-01 or r01c01, and plate 00149 as
+149. Tables are joined by one form of these, and show them as they are given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from stratonet.naming import METADATA
+from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
+from stratonet.tables.wells import format_well, parse_well
+
+# CellProfiler writes this into a plate or well that is not known.
+UNKNOWN = "nan"
+# Other names of the columns by which tables are joined, without case and underscores.
+_OTHER_NAMES = {
+    "source": SOURCE,
+    "batch": BATCH,
+    "plate": PLATE,
+    "assayplatebarcode": PLATE,
+    "well": WELL,
+    "wellposition": WELL,
+    "site": SITE,
+}
+_NUMBER = re.compile(r"0*(\d+)(\.0*)?")
+
+
+def write_texts(values: pd.Series) -> pd.Series:
+    """Write values as text; None where there is none.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        Of any type.
+
+    Returns
+    -------
+    pandas.Series of object
+
+    Examples
+    --------
+    >>> write_texts(pd.Series([3.0, None])).tolist()
+    ['3', None]
+    """
+    # pandas holds whole numbers as floats where a row lacks one; their text would be
+    # 3.0 in one table and 3 in another.
+    texts = values.convert_dtypes().astype("string").astype(object)
+    return texts.where(texts.notna(), None)
+
+
+def write_keys(values: pd.Series) -> pd.Series:
+    """Write plates or wells as text; None where they are empty or ``nan``.
+
+    Parameters
+    ----------
+    values : pandas.Series
+        Of any type.
+
+    Returns
+    -------
+    pandas.Series of object
+
+    Examples
+    --------
+    >>> write_keys(pd.Series(["A01", "nan", ""])).tolist()
+    ['A01', None, None]
+    """
+    texts = write_texts(values)
+    return texts.where(~texts.isin([UNKNOWN, ""]), None)
+
+
+def normalize_key(column: str, name: object) -> str:
+    """Bring the name of a plate, well or site, or a number, to the one form.
+
+    Parameters
+    ----------
+    column : str
+        What is named: ``Metadata_Well``, ``Metadata_Plate``, ...
+    name : str
+        As it is given.
+
+    Examples
+    --------
+    >>> normalize_key("Metadata_Well", "a-1"), normalize_key("Metadata_Plate", "00149")
+    ('A01', '149')
+    """
+    text = "" if name is None else str(name).strip()
+    place = parse_well(text) if column == WELL else None
+    if place is not None:
+        return format_well(*place)
+    number = _NUMBER.fullmatch(text)
+    return number[1] if number else text
+
+
+def normalize_keys(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Bring what names the rows of a table to the one form.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame (n rows)
+        With the columns ``keys``.
+    keys : sequence of str
+        Such as ``Metadata_Plate`` and ``Metadata_Well``.
+
+    Returns
+    -------
+    pandas.DataFrame (n rows)
+        The keys alone, as text.
+    """
+    columns: dict[str, list[str]] = {}
+    for key in keys:
+        texts = write_texts(frame[key])
+        forms = {text: normalize_key(key, text) for text in texts.unique()}
+        columns[key] = [forms[text] for text in texts]
+    return pd.DataFrame(columns, frame.index)
+
+
+def check_names(frame: pd.DataFrame, source: str) -> None:
+    """Refuse a table in which one plate, well or site has two names.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Any of ``Metadata_Plate``, ``Metadata_Well`` and ``Metadata_Site``.
+    source : str
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        Such as A1 beside A01 on one plate. The message shows both.
+    """
+    keys = [key for key in (PLATE, WELL, SITE) if key in frame]
+    given = frame[keys].drop_duplicates(ignore_index=True)
+    forms = normalize_keys(given, keys)
+    for number, key in enumerate(keys, start=1):
+        names = write_texts(given[key])
+        place = [forms[earlier] for earlier in keys[:number]]
+        n_names = names.groupby(place, dropna=False).transform("nunique")
+        if (n_names > 1).any():
+            first = (n_names > 1).idxmax()
+            same = (forms[keys[:number]] == forms.loc[first, keys[:number]]).all(axis=1)
+            one, other = names[same].unique()[:2]
+            raise ValueError(
+                f"{source}: {key} has {one!r} and {other!r}, two names of one"
+                f" {key.removeprefix(METADATA).lower()}. Write it in one way."
+            )
+
+
+def check_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
+    """Refuse a table in which the keys name two rows.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With the columns ``keys``.
+    keys : sequence of str
+        What must tell one row from another.
+    source : str
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        The message has an example.
+    """
+    forms = normalize_keys(frame, keys).reset_index(drop=True)
+    repeated = forms.duplicated(keep=False)
+    if repeated.any():
+        first = int(repeated.to_numpy().argmax())
+        example = frame[list(keys)].iloc[first]
+        n_rows = int((forms == forms.loc[first]).all(axis=1).sum())
+        words = ", ".join(f"{key} {value}" for key, value in example.items())
+        raise ValueError(
+            f"{source} must have one row for each {' and '.join(keys)}, and has"
+            f" {n_rows:,} for {words}."
+        )
+
+
+def drop_unnamed(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
+    """Write plates and wells as text, and leave out rows that lack one.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame (n rows)
+        With ``Metadata_Well``, and with ``Metadata_Plate`` or without.
+    source : str
+        What errors call it.
+
+    Returns
+    -------
+    frame : pandas.DataFrame
+        The rows that are named.
+    notes : list of str
+        How many were left out, and an example.
+
+    Raises
+    ------
+    ValueError
+        No row is named.
+    """
+    keys = [key for key in (PLATE, WELL) if key in frame]
+    named = frame.assign(**{key: write_keys(frame[key]) for key in keys})
+    lacking = named[keys].isna()
+    bad = lacking.any(axis=1)
+    if not bad.any():
+        return named, []
+    words = " or ".join(key for key in keys if lacking[key].any())
+    if bad.all():
+        raise ValueError(
+            f"{source} has no {words} in any row: it is empty, or nan. Fill it in."
+        )
+    row = int(bad.to_numpy().argmax()) + 1
+    note = (
+        f"{bad.sum():,} of {len(frame):,} rows have no {words} (empty, or nan), such as"
+        f" row {row} (counted from 1), and are left out."
+    )
+    return named[~bad].reset_index(drop=True), [note]
+
+
+def check_plates(frame: pd.DataFrame, source: str) -> None:
+    """Refuse a table in which a well is on plates of one name in two batches.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        With ``Metadata_Well`` and what else names its plate.
+    source : str
+        What errors call it.
+
+    Raises
+    ------
+    ValueError
+        The message has an example.
+    """
+    keys = [PLATE, WELL]
+    wider = [key for key in (SOURCE, BATCH) if key in frame]
+    if PLATE not in frame or not wider:
+        return
+    places = frame[[*wider, *keys]].dropna().drop_duplicates()
+    repeated = places.duplicated(keys, keep=False)
+    if repeated.any():
+        first = places.loc[repeated.idxmax()]
+        same = (places[keys] == first[keys]).all(axis=1)
+        where = [", ".join(map(str, row)) for row in places.loc[same, wider].to_numpy()]
+        raise ValueError(
+            f"{source}: {PLATE} {first[PLATE]}, well {first[WELL]} is in"
+            f" {' and in '.join(where[:2])} ({', '.join(wider)}): plates of one name"
+            " would be mixed. Give each plate a name of its own."
+        )
+
+
+def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Call plate, well and site ``Metadata_Plate``, ... where a table does not.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Its columns may be called ``Well``, ``well_position``, ``Metadata_well``, ...
+
+    Returns
+    -------
+    pandas.DataFrame
+        A column that already has its name keeps it, and others stay what they are.
+
+    Examples
+    --------
+    >>> list(name_key_columns(pd.DataFrame(columns=["plate", "well_position", "dose"])))
+    ['Metadata_Plate', 'Metadata_Well', 'dose']
+    """
+    renamed: dict[str, str] = {}
+    for name in map(str, frame):
+        short = re.sub(r"^metadata_|[_ -]", "", name.lower())
+        full = _OTHER_NAMES.get(short)
+        if full and full not in frame and full not in renamed.values():
+            renamed[name] = full
+    return frame.rename(columns=renamed)
