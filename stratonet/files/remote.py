@@ -28,6 +28,7 @@ from stratonet.files.clients import (
     open_s3,
     open_web,
 )
+from stratonet.files.listing import is_hidden_folder
 from stratonet.files.urls import Unreachable, redact_url
 
 if TYPE_CHECKING:
@@ -231,9 +232,13 @@ class S3Url(_RemoteUrl):
 
     def list(self) -> builtins.list[str]:
         """List the URLs of all files under it."""
-        # Keys that end in a slash are folders, as S3's own web page makes them.
-        files = (key for key in self._keys() if not key.endswith("/"))
-        return sorted(self.root + key for key in files)
+        files = []
+        for key in self._keys():
+            folders = key[len(self.folder) :].split("/")[:-1]
+            # Keys that end in a slash are folders, as S3's own web page makes them.
+            if not key.endswith("/") and not any(map(is_hidden_folder, folders)):
+                files.append(self.root + key)
+        return sorted(files)
 
     def remove(self) -> None:
         """Remove it, and all under it."""

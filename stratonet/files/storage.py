@@ -23,6 +23,7 @@ from stratonet.files.atomic import (
     remove_unfinished,
     write_atomically,
 )
+from stratonet.files.listing import list_folder
 from stratonet.files.urls import Unreachable, redact_url
 
 # Attempts at a file whose folder vanishes: another process may remove an empty folder
@@ -149,12 +150,14 @@ class Storage:
         return self._at(url).is_folder()
 
     def list(self, url: str | os.PathLike[str]) -> Paths:
-        """List all files in a folder and in the folders in it.
+        """List the files in a folder and in the folders in it.
 
         Returns
         -------
         list of str
-            Sorted, as paths or URLs like ``url``; [] if there are none.
+            Sorted, as paths or URLs like ``url``; [] if there are none. Hidden folders
+            and those of the system are passed over, and no file comes twice, see
+            `stratonet.files.listing`.
         """
         return self._at(url).list()
 
@@ -248,16 +251,11 @@ class _LocalPath:
         return os.path.isdir(self.path)
 
     def list(self) -> Paths:
-        def refuse(error: OSError) -> None:
-            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                raise error
-
-        paths = []
-        for folder, _, names in os.walk(self.path, onerror=refuse, followlinks=True):
-            for name in names:
-                if not name.startswith(TEMPORARY):
-                    paths.append(os.path.join(folder, name))
-        return sorted(paths)
+        with _name_path(self.path, "cannot be listed"):
+            paths = list_folder(self.path)
+        return [
+            path for path in paths if not os.path.basename(path).startswith(TEMPORARY)
+        ]
 
     def remove(self) -> None:
         with _name_path(self.path, "cannot be removed"):

@@ -109,13 +109,13 @@ class ImageSets:
     ----------
     frame : pandas.DataFrame
         In normal form, see `stratonet.extraction.sources.imagesets`.
-    n_skipped : int
-        Number of images that belong to no image set, because their names do not match
-        the pattern.
+    skipped : tuple of str
+        Images that belong to no image set, because their names do not match the
+        pattern or they are of a kind that is not read.
     """
 
     frame: pd.DataFrame
-    n_skipped: int = 0
+    skipped: tuple[str, ...] = ()
 
 
 class Source(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from stratonet.extraction.sources.folders import FolderSource
 from stratonet.extraction.sources.gallery import PREFIX, GallerySource
@@ -64,7 +65,7 @@ def read_source(
     if channels is None:
         return image_sets
     frame = choose_channels(image_sets.frame, channels, source.path)
-    return ImageSets(frame, image_sets.n_skipped)
+    return replace(image_sets, frame=frame)
 
 
 def _ask_sources(source: ImageSource) -> ImageSets:
