@@ -29,6 +29,7 @@ from stratonet.extraction.sources.imagesets import (
 )
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import Unit, split_units
+from stratonet.files.spelling import find_file
 from stratonet.files.urls import is_url
 from stratonet.naming import (
     FRAME,
@@ -241,7 +242,7 @@ def _check_different(frame: pd.DataFrame, channels: list[str]) -> None:
 def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
     for channel in list_channels(frame):
         for url in frame[image_column(URL, channel)].dropna():
-            if source.storage.exists(url):
+            if find_file(url, source.storage):
                 return
     raise AssertionError("at least one of the images is where the table says")
 

@@ -90,7 +90,7 @@ class Plan:
         self._lock = threading.Lock()
         self._first = first
         self._check(first.frame, sources[0])
-        probe_images(first.frame, self._job.channels[0], self._job.storage)
+        probe_images(first.frame, self._job.channels[0], sources[0])
 
     def __enter__(self) -> Plan:
         self._bar = tqdm(

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
-from stratonet.files.urls import get_extension, to_local_path
+from stratonet.files.urls import get_extension, is_web_url, redact_url, to_local_path
 
 if TYPE_CHECKING:
     import tifffile
@@ -66,10 +67,10 @@ def read_plane(path: str | os.PathLike[str]) -> np.ndarray:
         raise TypeError(
             f"An image's path is a string. Received: {path!r} ({type(path).__name__})"
         )
-    path = os.fspath(path)
+    path = to_local_path(os.fspath(path))
     # Before anything is fetched.
     _check_extension(path)
-    return decode_plane(Storage().read(to_local_path(path)), path)
+    return decode_plane(read_file(path, Storage()), path)
 
 
 def decode_plane(
@@ -101,6 +102,7 @@ def decode_plane(
         and what to do.
     """
     extension = _check_extension(name)
+    name = redact_url(name)
     with name_damaged_file(name, content, "an image"):
         if extension in TIFF:
             plane = _decode_tiff(content, frame, series)
@@ -156,9 +158,12 @@ class _Refused(Exception):
 def _check_extension(path: str) -> str:
     extension = get_extension(path)
     if extension not in TIFF + PILLOW:
+        advice = ""
+        if is_web_url(path) and "?" in path:
+            advice = ". A ? begins the query of a URL: in a name it is written %3F"
         raise ValueError(
-            f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received:"
-            f" {extension!r}"
+            f"{redact_url(path)}: images are read from {', '.join(TIFF + PILLOW)}"
+            f" files. Received: {extension!r}{advice}"
         )
     return extension
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from urllib.parse import quote
 from uuid import uuid4
 
 import tenacity
@@ -332,6 +333,21 @@ class S3Url(_RemoteUrl):
         return call_once(open_s3, self.endpoint, self.storage.region, anonymous)
 
 
+def _encode_url(url: str) -> str:
+    """A web URL with all that no URL may hold percent-encoded, and no more.
+
+    What is encoded already stays as it is, and so does a signature.
+    """
+    address, mark, query = url.partition("?")
+    server, slash, path = address.partition("://")[2].partition("/")
+    scheme = address.partition("://")[0]
+    # A # would end the address: no file has a fragment, but its name may hold a #.
+    path = re.sub("%(?![0-9A-Fa-f]{2})", "%25", path)
+    path = quote(path, safe="/%:@!$&'()*+,;=~")
+    query = quote(query, safe="/%:@!$&'()*+,;=~?[]")
+    return f"{scheme}://{server}{slash}{path}{mark}{query}"
+
+
 class WebUrl(_RemoteUrl):
     """A file on a web server, which can only be read."""
 
@@ -346,7 +362,7 @@ class WebUrl(_RemoteUrl):
     def __init__(self, url: str, storage: Storage) -> None:
         super().__init__(url, storage)
         self.host = "/".join(redact_url(url).split("/")[:3])
-        self.encoded_url = url.replace(" ", "%20")
+        self.encoded_url = _encode_url(url)
 
     def read(self) -> bytes:
         """Return the whole content."""

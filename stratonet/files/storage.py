@@ -24,7 +24,7 @@ from stratonet.files.atomic import (
     write_atomically,
 )
 from stratonet.files.listing import list_folder
-from stratonet.files.urls import Unreachable, redact_url
+from stratonet.files.urls import Unreachable, redact_url, to_local_path
 
 # Attempts at a file whose folder vanishes: another process may remove an empty folder
 # before a file is in it.
@@ -203,7 +203,7 @@ class Storage:
         self._at(url).check(writing)
 
     def _at(self, url: str | os.PathLike[str]) -> _Location:
-        url = os.fspath(url)
+        url = to_local_path(os.fspath(url))
         scheme = url.partition("://")[0].lower() if "://" in url else ""
         if not scheme:
             return _LocalPath(url)

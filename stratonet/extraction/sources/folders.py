@@ -17,6 +17,7 @@ from stratonet.extraction.sources.filenames import (
 )
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.files.images import PILLOW, TIFF
+from stratonet.files.spelling import find_folder
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.messages import shorten_list
@@ -53,9 +54,10 @@ class FolderSource:
         source : ImageSource
             A folder or S3 prefix, perhaps with a pattern.
         """
-        if not source.storage.is_folder(source.path):
+        folder = find_folder(source.path, source.storage)
+        if folder is None:
             raise NotMine
-        return read_folder(source.path, source.storage, source.pattern)
+        return read_folder(folder, source.storage, source.pattern)
 
 
 def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> ImageSets:

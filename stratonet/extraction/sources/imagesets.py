@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stratonet.files.images import decode_plane
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet.naming import (
@@ -77,6 +78,9 @@ class ImageSource:
     endpoint: str | None = None
     region: str | None = None
     anonymous: bool = False
+
+    def __repr__(self) -> str:
+        return f"ImageSource({redact_url(self.location)!r})"
 
     def __post_init__(self) -> None:
         # Paths of any type are accepted and kept as text: equal sources are equal.
@@ -262,7 +266,7 @@ def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> 
     # A row without one of its files is still an image set.
     if url is None:
         raise ValueError("the table names no file")
-    return storage.read(url)
+    return read_file(url, storage)
 
 
 def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.ndarray:

@@ -73,6 +73,42 @@ def folder(tmp_path):
     return read_names
 
 
+@pytest.mark.parametrize(
+    "old, path, url",
+    [
+        (r"C:\Data", r"C:\Data\p", ""),
+        (r"C:\Data", "c:/Data/p", ""),
+        ("C:/Data/", r"c:\DATA\p", ""),
+        (r"C:\Data", "", "file:///C:/Data/p/a.tif"),
+        ("file:///C:/Data", "", r"C:\Data\p\a.tif"),
+        (r"\\server\share", r"\\SERVER\share\p", ""),
+        (r"\\server\share", "", "file://server/share/p/a.tif"),
+        (r"raw\data", r"raw\data\p", ""),
+        ("/mnt/data", "/mnt/data/p", ""),
+    ],
+)
+def test_the_beginning_of_a_path_of_windows_is_replaced(table, old, path, url):
+    frame = table(
+        f"{HEAD}PathName_DNA,FileName_DNA,URL_DNA\nP,A01,{path},a.tif,{url}\n",
+        replace=[(old, "s3://bucket")],
+    )
+    assert frame.URL_DNA.tolist() == ["s3://bucket/p/a.tif"]
+
+
+def test_small_letters_of_other_systems_are_not_capitals(table):
+    text = f"{HEAD}PathName_DNA,FileName_DNA\nP,A01,/DATA/p,a.tif\n"
+    assert table(text, replace=[("/data", "/new")]).URL_DNA[0] == "/DATA/p/a.tif"
+
+
+def test_metadata_keep_no_signature(table):
+    frame = table(
+        f"{HEAD}Metadata_FileLocation,URL_DNA\n"
+        "P,A01,https://me:word@host/a.tif?X-Amz-Signature=1,/a.tif\n"
+        "P,A02,,/b.tif\n"
+    )
+    assert frame.Metadata_FileLocation.tolist() == ["https://host/a.tif", None]
+
+
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
 def test_text_of_a_csv_stays_as_written(table, name):
     text = (
@@ -146,6 +182,15 @@ def test_an_index_of_evenly_spaced_numbers_is_read(tmp_path):
         ),
         ("/data/p", "a.tif", "file:///data/my%20p/%231.tif", "/data/my p/#1.tif"),
         ("", "", "file:/data/b.tif", "/data/b.tif"),
+        # Paths of Windows, which are absolute on every system.
+        ("", "", "file:///C:/My%20Data/b.tif", "C:/My Data/b.tif"),
+        ("", "", "file://server/share/b.tif", "//server/share/b.tif"),
+        ("c:/Data/p", "a.tif", "", "c:/Data/p/a.tif"),
+        (r"C:\Data\p", "a.tif", "", "C:/Data/p/a.tif"),
+        (r"\\server\share\p", "a.tif", "", "//server/share/p/a.tif"),
+        (r"\\?\C:\Data\p", "a.tif", "", "C:/Data/p/a.tif"),
+        ("", "", r"C:\Data\p\a.tif", "C:/Data/p/a.tif"),
+        ("https://host/p", "a?#.tif", "", "https://host/p/a%3F#.tif"),
         ("/data/p", "", "", None),
     ],
 )

@@ -786,6 +786,15 @@ def test_local_files_need_no_library_for_remote_ones(tmp_path):
         ("s3://key:secret@bucket/a", "s3://bucket/a"),
         ("/data/a?b#c@d.tif", "/data/a?b#c@d.tif"),
         (Path("/data/a"), "/data/a"),
+        ("s3://bucket/a.tif?X-Amz-Signature=1", "s3://bucket/a.tif"),
+        (Path("https://me:word@host/a?key=1"), "https:/host/a"),
+        ("s3a://key:secret@bucket/a", "s3a://bucket/a"),
+        ("git+https://me:word@host/a?key=1", "git+https://host/a"),
+        ("https://me:wo/rd@host/a", "https://host/a"),
+        ("https://me:wo#rd@host/a", "https://host/a"),
+        ("https://host/plate#1/a@b.tif?key=1", "https://host/plate#1/a@b.tif"),
+        ("https://host/a.tif#token=1", "https://host/a.tif"),
+        ("C:/Data/me@home/a?b.tif", "C:/Data/me@home/a?b.tif"),
     ],
 )
 def test_shown(url, text):
