@@ -94,7 +94,12 @@ def get_extension(path: str) -> str:
     >>> get_extension("https://host/A01.TIF?token=a.b")
     '.tif'
     """
-    return os.path.splitext(drop_query(path))[1].lower()
+    # Without query, and without a token in place of it.
+    name = os.path.basename(redact_url(path))
+    # A key of S3 may hold a ?, but where .tif comes before it, that is the extension.
+    before = name.partition("?")[0] if is_url(path) else name
+    extension = os.path.splitext(before)[1] or os.path.splitext(name)[1]
+    return extension.lower()
 
 
 def to_local_path(path: str) -> str:
