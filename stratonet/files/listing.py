@@ -38,6 +38,24 @@ def is_hidden_folder(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
+def is_listed(path: str) -> bool:
+    """Whether a key of S3 is a file, and in no hidden folder.
+
+    Parameters
+    ----------
+    path : str
+        What follows the folder that is listed.
+
+    Examples
+    --------
+    >>> is_listed("P/a.tif"), is_listed("P/.snapshot/a.tif"), is_listed("P/")
+    (True, False, False)
+    """
+    *folders, name = path.split("/")
+    # Keys that end in a slash are folders, as S3's own web page makes them.
+    return name != "" and not any(map(is_hidden_folder, folders))
+
+
 def list_folder(root: str) -> list[str]:
     """List the files of a folder and of the folders in it, each once.
 

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
-from urllib.parse import quote
 from uuid import uuid4
 
 import tenacity
@@ -29,8 +28,8 @@ from stratonet.files.clients import (
     open_s3,
     open_web,
 )
-from stratonet.files.listing import is_hidden_folder
-from stratonet.files.urls import Unreachable, redact_url
+from stratonet.files.listing import is_listed
+from stratonet.files.urls import Unreachable, encode_url, redact_url
 
 if TYPE_CHECKING:
     from stratonet.files.storage import Storage
@@ -233,13 +232,9 @@ class S3Url(_RemoteUrl):
 
     def list(self) -> builtins.list[str]:
         """List the URLs of all files under it."""
-        files = []
-        for key in self._keys():
-            folders = key[len(self.folder) :].split("/")[:-1]
-            # Keys that end in a slash are folders, as S3's own web page makes them.
-            if not key.endswith("/") and not any(map(is_hidden_folder, folders)):
-                files.append(self.root + key)
-        return sorted(files)
+        below = len(self.folder)
+        keys = [key for key in self._keys() if is_listed(key[below:])]
+        return sorted(self.root + key for key in keys)
 
     def remove(self) -> None:
         """Remove it, and all under it."""
@@ -333,21 +328,6 @@ class S3Url(_RemoteUrl):
         return call_once(open_s3, self.endpoint, self.storage.region, anonymous)
 
 
-def _encode_url(url: str) -> str:
-    """A web URL with all that no URL may hold percent-encoded, and no more.
-
-    What is encoded already stays as it is, and so does a signature.
-    """
-    address, mark, query = url.partition("?")
-    server, slash, path = address.partition("://")[2].partition("/")
-    scheme = address.partition("://")[0]
-    # A # would end the address: no file has a fragment, but its name may hold a #.
-    path = re.sub("%(?![0-9A-Fa-f]{2})", "%25", path)
-    path = quote(path, safe="/%:@!$&'()*+,;=~")
-    query = quote(query, safe="/%:@!$&'()*+,;=~?[]")
-    return f"{scheme}://{server}{slash}{path}{mark}{query}"
-
-
 class WebUrl(_RemoteUrl):
     """A file on a web server, which can only be read."""
 
@@ -362,7 +342,7 @@ class WebUrl(_RemoteUrl):
     def __init__(self, url: str, storage: Storage) -> None:
         super().__init__(url, storage)
         self.host = "/".join(redact_url(url).split("/")[:3])
-        self.encoded_url = _encode_url(url)
+        self.encoded_url = encode_url(url)
 
     def read(self) -> bytes:
         """Return the whole content."""

@@ -11,6 +11,7 @@ from stratonet.messages import redact_text, redact_url
 __all__ = [
     "Unreachable",
     "drop_query",
+    "encode_url",
     "get_extension",
     "is_url",
     "is_web_url",
@@ -100,6 +101,31 @@ def get_extension(path: str) -> str:
     before = name.partition("?")[0] if is_url(path) else name
     extension = os.path.splitext(before)[1] or os.path.splitext(name)[1]
     return extension.lower()
+
+
+def encode_url(url: str) -> str:
+    """Return a web URL with all that no URL may hold percent-encoded, and no more.
+
+    What is encoded already stays as it is, and so does a signature.
+
+    Parameters
+    ----------
+    url : str
+        Of a web server.
+
+    Examples
+    --------
+    >>> encode_url("https://host/plate #1/ü.tif?signature=a%2Fb+c")
+    'https://host/plate%20%231/%C3%BC.tif?signature=a%2Fb+c'
+    """
+    address, mark, query = url.partition("?")
+    server, slash, path = address.partition("://")[2].partition("/")
+    scheme = address.partition("://")[0]
+    # A # would end the address: no file has a fragment, but its name may hold a #.
+    path = re.sub("%(?![0-9A-Fa-f]{2})", "%25", path)
+    path = quote(path, safe="/%:@!$&'()*+,;=~")
+    query = quote(query, safe="/%:@!$&'()*+,;=~?[]")
+    return f"{scheme}://{server}{slash}{path}{mark}{query}"
 
 
 def to_local_path(path: str) -> str:

@@ -90,4 +90,6 @@ def _name_url(path: str, shown: str) -> Iterator[None]:
         text = str(error).replace(path, shown)
         if text == str(error) or type(error).__module__ != "builtins":
             raise
-        raise type(error)(text) from None
+        # A UnicodeDecodeError takes more than a text.
+        kind = ValueError if isinstance(error, ValueError) else type(error)
+        raise kind(text) from None
