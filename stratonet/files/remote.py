@@ -282,10 +282,8 @@ class S3Url(_RemoteUrl):
 
         That needs the permission to write, and leaves nothing.
         """
-        target = {
-            "Bucket": self.bucket,
-            "Key": f"{self.folder}{TEMPORARY}{uuid4().hex}",
-        }
+        key = f"{self.folder}{TEMPORARY}{uuid4().hex}"
+        target = {"Bucket": self.bucket, "Key": key}
         upload = files.call_s3("create_multipart_upload", **target)["UploadId"]
         with suppress(PermissionError):
             files.call_s3("abort_multipart_upload", UploadId=upload, **target)
