@@ -16,6 +16,7 @@ from cellprofiler_plugin.command import add_plugins_directory, add_run_cellprofi
 from stratonet import __version__
 from stratonet.card_command import add_card
 from stratonet.extraction.command import add_extract
+from stratonet.files.urls import is_url, redact_text
 from stratonet_sklearn.command import add_project
 from stratonet_sklearn.report.command import add_evaluate
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
     options = _build_parser().parse_args(arguments)
-    options.command = shlex.join(["stratonet", *arguments])
+    options.command = _show_command(arguments)
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
@@ -50,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         message = _name_flags(str(error), getattr(options, "flags", {}))
-        print(f"stratonet: {message}", file=sys.stderr)
+        # Once more: libraries below may have named a URL in their own way.
+        print(f"stratonet: {redact_text(message)}", file=sys.stderr)
         return FAILED
 
 
@@ -107,6 +109,15 @@ def _demo(options: argparse.Namespace) -> None:
     from stratonet_demo import run_demo
 
     run_demo(options.plate, options.output)
+
+
+def _show_command(arguments: Sequence[str]) -> str:
+    """Return the command as pages show it: without the secrets of URLs."""
+    shown = [
+        redact_text(text.replace(" ", "%20")) if is_url(text) else text
+        for text in arguments
+    ]
+    return shlex.join(["stratonet", *shown])
 
 
 def _name_flags(message: str, flags: Mapping[str, str]) -> str:

@@ -42,9 +42,10 @@ def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
         "--pattern",
         metavar="NAME|REGEX",
         help=(
-            "how files of a folder are named: imagexpress, phenix, cellvoyager, jump,"
-            " or a regular expression with the named groups Channel, Well (or Row and"
-            " Column), Plate, Site, ... (default: the named one that fits best)"
+            "how files of a folder are named: imagexpress, phenix, cellvoyager, incell,"
+            " incucyte, incucyte-archive, cellomics, jump, or a regular expression with"
+            " the named groups Channel, Well (or Row and Column), Plate, Site, ..."
+            " (default: the named one that fits best)"
         ),
     )
     group.add_argument(

@@ -19,7 +19,7 @@ from typing import Union
 
 import numpy as np
 
-from stratonet.messages import shorten_list
+from stratonet.messages import redact_url, shorten_list
 from stratonet.recipe import OF_PLANE, OF_PLATE, Limits, Recipe
 
 
@@ -88,6 +88,9 @@ class PlateLimits:
             return cls.from_json(Path(path).read_text())
         except UnicodeDecodeError:
             raise ValueError(f"{path} is no text file with limits.") from None
+        except OSError as error:
+            name = redact_url(path)
+            raise type(error)(f"{name} cannot be read: {error.strerror}.") from None
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 

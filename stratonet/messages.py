@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
+
+_S3 = re.compile("s3[an]?:", re.IGNORECASE)
+# pathlib makes one slash of two.
+_URL = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)(?P<slashes>:/{1,2})(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_IN_TEXT = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]+:/[^\s'\"<>]+", re.IGNORECASE)
+_SIGNED = re.compile(
+    r"\?(?=.*(?:X-Amz-|Signature=|AccessKey|Credential=|token=|sig=))", re.IGNORECASE
+)
 
 
 def shorten_list(names: Sequence[object], most: int = 20) -> str:
@@ -24,3 +37,68 @@ def shorten_list(names: Sequence[object], most: int = 20) -> str:
     if len(names) > most:
         words.append(f"and {len(names) - most} more")
     return ", ".join(words)
+
+
+def redact_url(url: str | os.PathLike[str]) -> str:
+    """Return a path or URL as messages show it, without secrets.
+
+    Parameters
+    ----------
+    url : str or path
+        Path or URL.
+
+    Returns
+    -------
+    str
+        Without ``user:password@``, and without the query of a web address, which may
+        sign it. A key of S3 may hold ``?`` and ``#``, and is shown whole, unless it
+        ends as a signed URL does.
+
+    Examples
+    --------
+    >>> redact_url("https://me:word@host/a.tif?X-Amz-Signature=1")
+    'https://host/a.tif'
+    """
+    text = os.fspath(url)
+    match = _URL.match(text)
+    # A path of Windows begins with the letter of a drive.
+    if match is None or len(match["scheme"]) == 1:
+        return text
+    rest = _drop_user(match["rest"])
+    if _S3.match(text):
+        signed = _SIGNED.search(rest)
+        rest = rest[: signed.start()] if signed else rest
+    else:
+        rest = rest.partition("?")[0]
+        # A # may belong to a name, and a token may stand behind it.
+        name, _, fragment = rest.partition("#")
+        rest = rest if re.search(r"^[^=]*\.\w{2,7}$", fragment) else name
+    return match["scheme"] + match["slashes"] + rest
+
+
+def redact_text(text: str) -> str:
+    """Return a text with all URLs in it as `redact_url` shows them.
+
+    Parameters
+    ----------
+    text : str
+        Such as a message of a library.
+
+    Examples
+    --------
+    >>> redact_text("Cannot open http://me:word@host/a?key=1 now")
+    'Cannot open http://host/a now'
+    """
+    return _IN_TEXT.sub(lambda match: redact_url(match[0]), text)
+
+
+def _drop_user(rest: str) -> str:
+    """What follows the slashes of a URL, without user and password."""
+    authority = re.split("[/?#]", rest)[0]
+    if "@" in authority:
+        return rest[authority.rindex("@") + 1 :]
+    # A user or password that holds a slash, ? or # itself: no host has such a port.
+    has_port = re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", authority)
+    if "@" in rest and (not has_port or re.search(":[^/]*@", rest)):
+        return rest[rest.rindex("@") + 1 :]
+    return rest

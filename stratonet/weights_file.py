@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stratonet.card import Card
+from stratonet.messages import redact_url
 from stratonet.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def find_weights(weights: PathLike) -> WeightsFile:
     if not path.is_file():
         shipped = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.onnx")))
         raise FileNotFoundError(
-            f"No weights {str(weights)!r}: give the path of an .onnx weights file, or"
-            f" one of: {shipped}."
+            f"No weights {redact_url(weights)!r}: give the path of an .onnx weights"
+            f" file, or one of: {shipped}."
         )
     path = path.resolve()
     stat = path.stat()

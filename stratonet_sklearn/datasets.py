@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from stratonet.files.spelling import find_file
+from stratonet.files.storage import Storage
 from stratonet.tables.csvfiles import decode_csv
 from stratonet.tables.wells import format_well
 
@@ -63,7 +65,7 @@ def read_plate(
     images = pd.DataFrame(index=labels.index)
     for column in columns:
         channel = column.removeprefix(FILE)
-        images[channel] = [str(folder / name) for name in labels[column]]
+        images[channel] = [_find_image(folder, name) for name in labels[column]]
     paths = images.to_numpy().ravel()
     absent = [path for path in paths if not Path(path).is_file()]
     if absent:
@@ -78,6 +80,11 @@ def _read_numbers(texts: pd.Series) -> pd.Series:
     """Read texts as numbers, where all of them are."""
     numbers = pd.to_numeric(texts, errors="coerce")
     return texts if (numbers.isna() & texts.notna()).any() else numbers
+
+
+def _find_image(folder: Path, name: str) -> str:
+    path = str(folder / name)
+    return find_file(path, Storage()) or path
 
 
 def _find_file_columns(labels: pd.DataFrame, table: Path) -> list[str]:

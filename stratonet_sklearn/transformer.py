@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from stratonet import Recipe, StratoNet
 from stratonet.axes import check_axes
 from stratonet.files.images import read_plane
+from stratonet.files.urls import redact_url
 from stratonet.limits import (
     GreyRange,
     PlateLimits,
@@ -399,5 +400,5 @@ def _read_pixels(plane: _Plane) -> np.ndarray:
 
 def _name_plane(plane: _Plane) -> str:
     if plane.is_path:
-        return plane.image[plane.channel]
+        return redact_url(plane.image[plane.channel])
     return f"Image {plane.number}, channel {plane.channel}"

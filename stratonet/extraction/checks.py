@@ -29,6 +29,7 @@ from stratonet.extraction.sources.imagesets import (
 )
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.units import Unit, split_units
+from stratonet.files.spelling import find_file
 from stratonet.files.urls import is_url
 from stratonet.naming import (
     FRAME,
@@ -91,13 +92,12 @@ def check_source(
     """
     image_sets = reader.read(mine)
     _require(isinstance(image_sets, ImageSets), "read returns ImageSets")
-    _require(image_sets.n_skipped >= 0, "n_skipped is a count")
+    _require(isinstance(image_sets.skipped, tuple), "skipped is a tuple of names")
     check_normal_form(image_sets.frame)
     _check_some_image(image_sets.frame, mine)
     again = reader.read(mine)
     _require(
-        again.frame.equals(image_sets.frame)
-        and again.n_skipped == image_sets.n_skipped,
+        again.frame.equals(image_sets.frame) and again.skipped == image_sets.skipped,
         "the same files give the same table again",
     )
     # Ray sends rows to other machines.
@@ -242,7 +242,7 @@ def _check_different(frame: pd.DataFrame, channels: list[str]) -> None:
 def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
     for channel in list_channels(frame):
         for url in frame[image_column(URL, channel)].dropna():
-            if source.storage.exists(url):
+            if find_file(url, source.storage):
                 return
     raise AssertionError("at least one of the images is where the table says")
 
@@ -274,7 +274,7 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         _require(gathered.result() is True, "submit calls the function")
         _check_error(engine.submit(_fail, "no limits"))
         reports = engine.report_resources()
-    measured = {unit.name: n_incomplete for unit, n_incomplete in finished}
+    measured = {unit.name: outcome.n_incomplete for unit, outcome in finished}
     expected = {unit.name: int(unit.well == "A01") for unit in units}
     _require(
         measured == expected and len(finished) == len(units),

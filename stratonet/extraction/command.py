@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.job import Objects
 
-# Exit status of a run that has finished, but not all images could be measured.
+# Exit status of a run that has finished, but has not measured all images.
 INCOMPLETE = 3
 # What the library calls a parameter, between backticks, and what the flag is called.
 FLAGS = {
@@ -44,8 +44,9 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         ),
         epilog=(
             "Exit status: 0 all image sets measured completely; 3 finished, but some"
-            " images could not be measured (see Metadata_Error); 1 stopped by an error;"
-            " 2 wrong usage; 130 interrupted. What was measured is kept."
+            " images could not be measured (see Metadata_Error), or image files were"
+            " skipped because of their names; 1 stopped by an error; 2 wrong usage; 130"
+            " interrupted. What was measured is kept."
         ),
     )
     command.add_argument(
@@ -234,7 +235,7 @@ def _extract(options: argparse.Namespace) -> int:
         progress=not options.quiet,
     )
     print(summary)
-    return INCOMPLETE if summary.incomplete else 0
+    return INCOMPLETE if summary.incomplete or summary.skipped_files else 0
 
 
 def _choose_objects(options: argparse.Namespace) -> Objects:

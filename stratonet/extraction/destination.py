@@ -37,6 +37,7 @@ from stratonet.extraction.layouts import (
     PlateLayout,
 )
 from stratonet.extraction.measure import Measured
+from stratonet.extraction.outcome import Outcome
 from stratonet.extraction.units import Unit
 from stratonet.extraction.unittables import UnitTables
 from stratonet.files.storage import Storage
@@ -47,8 +48,9 @@ from stratonet.recipe import Limits
 
 MANIFEST, UNITS, DONE, RUNS = "_stratonet.json", "_units", "_done", "_runs"
 GREY_LIMITS = "_grey_limits"
-# In the footer of a unit's file: how many image sets could not be measured whole.
-N_INCOMPLETE = b"stratonet failed"
+# In the footer of a unit's file: how many image sets could not be measured whole, and
+# why.
+N_INCOMPLETE, REASONS = b"stratonet failed", b"stratonet reasons"
 # Small files read or removed at once: S3 takes its time for each.
 FILES_AT_ONCE = 16
 
@@ -57,7 +59,7 @@ FILES_AT_ONCE = 16
 class _Footer:
     """What the footer of a unit's file says."""
 
-    n_incomplete: int
+    outcome: Outcome
     schema: pa.Schema
 
 
@@ -119,7 +121,7 @@ class Destination:
                 " another destination."
             )
 
-    def read_held_units(self, plate: str) -> dict[str, int]:
+    def read_held_units(self, plate: str) -> dict[str, Outcome]:
         """Read which units of a plate are measured already.
 
         Parameters
@@ -129,15 +131,15 @@ class Destination:
 
         Returns
         -------
-        dict of str to int
-            For the name of each unit, how many image sets could not be measured whole.
+        dict of str to Outcome
+            For the name of each unit, what became of it.
         """
         try:
             footers = self._read_footers(self._list_units(plate))
         except FileNotFoundError:  # another run has gathered them meanwhile
             return self.read_held_units(plate)
         # A unit may be in both for a moment: it is gathered, and not yet removed.
-        held = {name: footer.n_incomplete for name, footer in footers.items()}
+        held = {name: footer.outcome for name, footer in footers.items()}
         return {**held, **self._read_done(plate)}
 
     def read_limits(self, plate: str) -> Limits | None:
@@ -191,7 +193,7 @@ class Destination:
     def _locate_limits(self, plate: str) -> str:
         return self.join_url(GREY_LIMITS, f"{plate}.json")
 
-    def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> int:
+    def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> Outcome:
         """Write the features of a unit.
 
         Parameters
@@ -203,11 +205,13 @@ class Destination:
 
         Returns
         -------
-        int
-            Number of image sets that could not be measured whole.
+        Outcome
+            How many image sets could not be measured whole, and why.
         """
         tables = UnitTables(unit, self.job)
-        n_incomplete = n_numbers = 0
+        image_sets = unit.rows.to_dict("records")
+        outcome = Outcome()
+        n_numbers = 0
         pending: list[pa.Table] = []
         # A local file first: it is uploaded as a whole, or not at all.
         with tempfile.TemporaryDirectory() as folder:
@@ -217,16 +221,18 @@ class Destination:
             ) as writer:
                 for index, image_set in enumerate(measured):
                     pending.append(tables.make_table(index, image_set))
-                    n_incomplete += any(image_set.errors)
+                    outcome.add(image_sets[index], image_set)
                     n_numbers += image_set.features.size
                     is_last = index + 1 == len(unit.rows)
                     # Wells of many objects are written in pieces.
                     if n_numbers > NUMBERS_PER_GROUP or is_last:
                         writer.write_table(pa.concat_tables(pending))
                         pending, n_numbers = [], 0
-                writer.add_key_value_metadata({N_INCOMPLETE: str(n_incomplete)})
+                count = str(outcome.n_incomplete)
+                reasons = json.dumps(outcome.reasons)
+                writer.add_key_value_metadata({N_INCOMPLETE: count, REASONS: reasons})
             self._keep_file(path, UNITS, unit.plate, f"{unit.name}.parquet")
-        return n_incomplete
+        return outcome
 
     def gather_plate(self, plate: str, names: Sequence[str]) -> bool:
         """Make the feature tables of a plate from its units, once all are measured.
@@ -279,12 +285,12 @@ class Destination:
         """
         self.storage.write(self.join_url(RUNS, name), content)
 
-    def _read_done(self, plate: str) -> dict[str, int]:
+    def _read_done(self, plate: str) -> dict[str, Outcome]:
         """What the feature tables of a plate hold, as `read_held_units` gives it.
 
         A table that somebody has removed does not count.
         """
-        done: dict[str, int] = {}
+        done: dict[str, Outcome] = {}
         for url in self.storage.list(self.join_url(DONE, plate)):
             record = json.loads(self.storage.read(url))
             folder = record["folder"]
@@ -292,7 +298,10 @@ class Destination:
             present = set(self.storage.list(self.join_url(folder)))
             tables = [self.join_url(folder, file) for file in record["files"]]
             if present.issuperset(tables):
-                done.update(record["units"])
+                # Destinations of earlier versions have no reasons.
+                reasons = record.get("reasons", {})
+                for name, count in record["units"].items():
+                    done[name] = Outcome(count, reasons.get(name, {}))
         return done
 
     def _list_units(self, plate: str) -> dict[str, str]:
@@ -312,8 +321,10 @@ class Destination:
     def _read_footer(self, url: str) -> _Footer:
         with self.storage.open(url) as file:
             opened = parquet.ParquetFile(file)
-            n_incomplete = int(opened.metadata.metadata[N_INCOMPLETE])
-            return _Footer(n_incomplete, opened.schema_arrow)
+            metadata = opened.metadata.metadata
+            reasons = json.loads(metadata.get(REASONS, b"{}"))
+            outcome = Outcome(int(metadata[N_INCOMPLETE]), reasons)
+            return _Footer(outcome, opened.schema_arrow)
 
     def _write_tables(self, plate: str, files: Mapping[str, str]) -> None:
         """Write the feature tables of units, and which units they hold."""
@@ -326,10 +337,14 @@ class Destination:
         tables = self.layout.write_tables(
             self.job, plate, digest, units, self._keep_file
         )
+        outcomes = {name: footer.outcome for name, footer in footers.items()}
         record = {
             "folder": tables.folder,
             "files": tables.files,
-            "units": {name: footer.n_incomplete for name, footer in footers.items()},
+            "units": {name: one.n_incomplete for name, one in outcomes.items()},
+            "reasons": {
+                name: one.reasons for name, one in outcomes.items() if one.reasons
+            },
         }
         # Written last: what it names is there.
         url = self.join_url(DONE, plate, f"{digest}.json")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from stratonet.extraction.destination import Destination
+    from stratonet.extraction.outcome import Outcome
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class Engine(Protocol):
         destination: Destination,
         units: Iterable[Unit],
         advance: Callable[[int], None],
-    ) -> Iterator[tuple[Unit, int]]:
+    ) -> Iterator[tuple[Unit, Outcome]]:
         """Measure units and write them to the destination.
 
         Parameters
@@ -108,9 +109,9 @@ class Engine(Protocol):
 
         Yields
         ------
-        (Unit, int)
+        (Unit, Outcome)
             Each unit once it is at the destination, in any order, and how many of its
-            image sets could not be measured whole.
+            image sets could not be measured whole, and why.
 
         Raises
         ------

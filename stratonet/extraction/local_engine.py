@@ -18,6 +18,7 @@ from stratonet.resources import Monitor
 
 if TYPE_CHECKING:
     from stratonet.extraction.destination import Destination
+    from stratonet.extraction.outcome import Outcome
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
@@ -72,11 +73,11 @@ class LocalEngine:
         destination: Destination,
         units: Iterable[Unit],
         advance: Callable[[int], None],
-    ) -> Iterator[tuple[Unit, int]]:
+    ) -> Iterator[tuple[Unit, Outcome]]:
         """Measure units and write them, see `Engine.measure_units`."""
         job = destination.job
 
-        def measure_and_write(unit: Unit) -> tuple[Unit, int]:
+        def measure_and_write(unit: Unit) -> tuple[Unit, Outcome]:
             image_sets = read_unit(job, unit, readers)
             measured = measure_unit(job, unit, image_sets)
             return unit, destination.write_unit(unit, count(measured))

@@ -10,6 +10,7 @@ import numpy as np
 
 from stratonet.crops import compute_centers, crop_square
 from stratonet.files.images import decode_plane
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.naming import LABELS, image_column
@@ -99,7 +100,7 @@ def read_label_image(
     if url is None:
         raise ValueError("the table names no label image")
     name = redact_url(url)
-    labels = decode_plane(storage.read(url), name)
+    labels = decode_plane(read_file(url, storage), name)
     if labels.dtype.kind not in "bui":
         raise TypeError(
             f"{name}: a label image holds whole numbers. Received: dtype {labels.dtype}"

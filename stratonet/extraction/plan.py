@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine, Shard
 from stratonet.extraction.grey_limits import find_limits
+from stratonet.extraction.outcome import Outcome
 from stratonet.extraction.preflight import check_columns, check_reachable, probe_images
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
@@ -89,7 +90,7 @@ class Plan:
         self._lock = threading.Lock()
         self._first = first
         self._check(first.frame, sources[0])
-        probe_images(first.frame, self._job.channels[0], self._job.storage)
+        probe_images(first.frame, self._job.channels[0], sources[0])
 
     def __enter__(self) -> Plan:
         self._bar = tqdm(
@@ -138,20 +139,20 @@ class Plan:
         with self._lock:
             self._bar.update(count)
 
-    def finish_unit(self, unit: Unit, n_incomplete: int) -> None:
+    def finish_unit(self, unit: Unit, outcome: Outcome) -> None:
         """Note that a unit is at the destination.
 
         Parameters
         ----------
         unit : Unit
             One of `list_units`.
-        n_incomplete : int
-            How many of its image sets could not be measured whole.
+        outcome : Outcome
+            How many of its image sets could not be measured whole, and why.
         """
         self.summary.image_sets += len(unit.rows)
         # Those that could not be read count too: they took their time.
         self.summary.images += len(unit.rows) * len(self._job.channels)
-        self.summary.incomplete += n_incomplete
+        self._count_incomplete(outcome)
         unmeasured = self._unmeasured[unit.plate]
         unmeasured.discard(unit.name)
         if not unmeasured:
@@ -175,7 +176,7 @@ class Plan:
         if not is_first:
             image_sets = read_source(source, self._channels)
             self._check(image_sets.frame, source)
-        self.summary.skipped_files += image_sets.n_skipped
+        self.summary.skipped_files += image_sets.skipped
         plates: dict[str, list[Unit]] = {}
         of_shard = set()
         for unit in split_units(image_sets.frame, self._centers):
@@ -204,7 +205,8 @@ class Plan:
         measured = [unit for unit in mine if unit.name in held]
         to_measure = [unit for unit in mine if unit.name not in held]
         self.summary.wells_before += len(measured)
-        self.summary.incomplete += sum(held[unit.name] for unit in measured)
+        for unit in measured:
+            self._count_incomplete(held[unit.name])
         unmeasured = self._unmeasured.setdefault(plate, set())
         unmeasured.update(unit.name for unit in to_measure)
         if to_measure:
@@ -214,6 +216,11 @@ class Plan:
         if not unmeasured:
             self._gather_plate(plate)
         return to_measure
+
+    def _count_incomplete(self, outcome: Outcome) -> None:
+        self.summary.incomplete += outcome.n_incomplete
+        for kind, reason in outcome.reasons.items():
+            self.summary.reasons.setdefault(kind, reason)
 
     def _find_limits(self, plate: str, units: Sequence[Unit]) -> None:
         """Have the limits of a plate found, where they are the plate's."""

@@ -15,6 +15,7 @@ import numpy as np
 from stratonet.extraction.illumination import correct_plane, decode_function
 from stratonet.extraction.job import Job
 from stratonet.extraction.sources.imagesets import decode_image
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.naming import ILLUMINATION, URL, image_column
@@ -116,4 +117,4 @@ def decode_plane(
 # One function serves all images of a channel of a plate.
 @lru_cache(maxsize=16)
 def _read_function(storage: Storage, url: str) -> np.ndarray:
-    return decode_function(storage.read(url), redact_url(url))
+    return decode_function(read_file(url, storage), redact_url(url))

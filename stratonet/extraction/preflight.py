@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from stratonet.extraction.job import Job, ObjectsFromLabels
 from stratonet.extraction.layouts import Layout
 from stratonet.extraction.sources.imagesets import ImageSource, list_channels
 from stratonet.extraction.unittables import RESERVED_COLUMNS
-from stratonet.files.storage import Storage
-from stratonet.files.urls import is_url, redact_url
+from stratonet.files.spelling import find_file
+from stratonet.files.urls import is_url, is_web_url, redact_url
 from stratonet.naming import ILLUMINATION, LABELS, URL, image_column
 
 # How many image sets are tried.
@@ -94,7 +96,7 @@ def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
             reached.add(server)
 
 
-def probe_images(frame: pd.DataFrame, channel: str, storage: Storage) -> None:
+def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None:
     """Refuse a screen if no image is where the table says.
 
     Without this, a wrong folder would give thousands of rows of NaN.
@@ -105,8 +107,8 @@ def probe_images(frame: pd.DataFrame, channel: str, storage: Storage) -> None:
         In normal form.
     channel : str
         Its images are tried, a few spread over the table.
-    storage : Storage
-        With which they are tried.
+    source : ImageSource
+        Where the frame was read.
 
     Raises
     ------
@@ -117,11 +119,27 @@ def probe_images(frame: pd.DataFrame, channel: str, storage: Storage) -> None:
     urls = frame.iloc[::step][image_column(URL, channel)]
     urls = [url for url in urls if url is not None]
     # One is enough: single images may be missing, and each try costs a request.
-    if any(storage.exists(url) for url in urls):
+    if any(find_file(url, source.storage) for url in urls):
         return
     first = redact_url(urls[0]) if urls else "no name"
     raise FileNotFoundError(
         f"None of the {len(urls)} images that were tried exists; the first is {first}."
-        " Say where the images are with `base` (where relative paths start) or"
-        " `replace`."
+        f" {_advise_on_paths(urls, source)}"
     )
+
+
+def _advise_on_paths(urls: Sequence[str], source: ImageSource) -> str:
+    advice = [
+        "Say where the images are with `base` (where relative paths start) or"
+        " `replace`."
+    ]
+    for old, new in source.replace:
+        if not any(url.startswith(new.rstrip("/\\")) for url in urls):
+            advice.append(
+                f"None begins with {redact_url(old)}, which is to be replaced."
+            )
+    if any("\\" in url for url in urls):
+        advice.append("A backslash was tried as a slash, too.")
+    if any("+" in url and is_url(url) and not is_web_url(url) for url in urls):
+        advice.append("A + was tried as a space, too.")
+    return " ".join(advice)

@@ -28,6 +28,7 @@ from stratonet.resources import Monitor
 if TYPE_CHECKING:
     from stratonet.extraction.destination import Destination
     from stratonet.extraction.job import Job
+    from stratonet.extraction.outcome import Outcome
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class RayEngine:
         destination: Destination,
         units: Iterable[Unit],
         advance: Callable[[int], None],
-    ) -> Iterator[tuple[Unit, int]]:
+    ) -> Iterator[tuple[Unit, Outcome]]:
         """Measure units and write them, see `Engine.measure_units`."""
         waiting = iter(units)
         chunk = list(itertools.islice(waiting, UNITS_AT_ONCE))
@@ -112,7 +113,7 @@ class RayEngine:
                     raise pickle.loads(row["error"])
                 unit = chunk[row["number"]]
                 advance(len(unit.rows))
-                yield unit, row["n_incomplete"]
+                yield unit, pickle.loads(row["outcome"])
             chunk = list(itertools.islice(waiting, UNITS_AT_ONCE))
 
 
@@ -201,20 +202,19 @@ class _UnitMeasurer:
         self.destination = dataclasses.replace(destination, job=job)
 
     def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        n_incomplete = 0
-        error = item["error"]
+        outcome = error = item["error"]
         if not error:
             try:
-                n_incomplete = self._measure(item)
+                outcome = pickle.dumps(self._measure(item))
             except STOPPING_ERRORS as stopping:
                 error = pickle.dumps(stopping)
         return {
             "number": item["number"],
-            "n_incomplete": n_incomplete,
+            "outcome": outcome,
             "error": error,
         }
 
-    def _measure(self, item: dict[str, Any]) -> int:
+    def _measure(self, item: dict[str, Any]) -> Outcome:
         unit = pickle.loads(item["unit"])
         image_sets = pickle.loads(item["image_sets"])
         measured = measure_unit(self.destination.job, unit, image_sets)

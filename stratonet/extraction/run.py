@@ -240,8 +240,8 @@ def _run_plan(
     began = datetime.now(timezone.utc)
     with engine, plan:
         finished = engine.measure_units(destination, plan.list_units(), plan.advance)
-        for unit, n_incomplete in finished:
-            plan.finish_unit(unit, n_incomplete)
+        for unit, outcome in finished:
+            plan.finish_unit(unit, outcome)
         # Within the engine: tables are gathered by it.
         plan.wait_for_tables()
         reports = engine.report_resources()

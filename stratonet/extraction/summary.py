@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from stratonet.messages import shorten_list
+
+# Names of files, and reasons, that are shown of many.
+N_NAMED = 5
+# Where texts begin in a line.
+INDENT = 13
+
 
 @dataclass
 class Summary:
@@ -22,8 +29,11 @@ class Summary:
         Wells that were already measured.
     incomplete : int
         Image sets of which something could not be measured, in this run or before.
-    skipped_files : int
-        Images in folders whose names the pattern does not match.
+    reasons : dict of str to str
+        Why image sets are incomplete: one reason of each kind, by its kind.
+    skipped_files : list of str
+        Images in folders whose names the pattern does not match, or of a kind that is
+        not read.
     complete_plates, waiting_plates : list of str
         Plates that have their feature tables, and those that still lack wells of other
         shards.
@@ -39,7 +49,8 @@ class Summary:
     images: int = 0
     wells_before: int = 0
     incomplete: int = 0
-    skipped_files: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+    skipped_files: list[str] = field(default_factory=list)
     complete_plates: list[str] = field(default_factory=list)
     waiting_plates: list[str] = field(default_factory=list)
     seconds: float = 0
@@ -54,13 +65,15 @@ class Summary:
         lines["Incomplete"] = count_things(self.incomplete, "image set")
         if self.incomplete:
             lines["Incomplete"] += " (see Metadata_Error)"
+        if self.reasons:
+            lines["Reasons"] = self._describe_reasons()
         if self.skipped_files:
             lines["Skipped"] = self._describe_skipped_files()
         lines["Time"] = self._describe_time()
         lines["Feature set"] = self.feature_set_id
         lines["Features"] = self.destination
         # Names in a column of their own, as in a table.
-        texts = [f"{name:<13}{text}" for name, text in lines.items()]
+        texts = [f"{name:<{INDENT}}{text}" for name, text in lines.items()]
         return "\n".join([*texts, self.resources])
 
     def _describe_plates(self) -> str:
@@ -69,11 +82,17 @@ class Summary:
             text += f", {len(self.waiting_plates):,} waiting for other shards"
         return text
 
+    def _describe_reasons(self) -> str:
+        reasons = list(self.reasons.values())
+        lines = reasons[:N_NAMED]
+        if len(reasons) > N_NAMED:
+            lines.append(f"and {len(reasons) - N_NAMED} of other kinds")
+        return f"\n{'':<{INDENT}}".join(lines)
+
     def _describe_skipped_files(self) -> str:
-        files = count_things(self.skipped_files, "file")
-        if self.skipped_files == 1:
-            return f"{files} whose name does not match the pattern"
-        return f"{files} whose names do not match the pattern"
+        files = count_things(len(self.skipped_files), "image file")
+        names = shorten_list(self.skipped_files, most=N_NAMED)
+        return f"{files}, by name or kind: {names}"
 
     def _describe_time(self) -> str:
         # Of what this run measured: what was measured before took no time.

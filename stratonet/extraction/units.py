@@ -11,7 +11,7 @@ import pandas as pd
 
 from stratonet.extraction.sources.tablefiles import read_image_set_table
 from stratonet.files.storage import Storage
-from stratonet.files.urls import quote_name, redact_url
+from stratonet.files.urls import drop_query, is_url, quote_name, redact_url
 from stratonet.messages import shorten_list
 from stratonet.naming import (
     ILLUMINATION,
@@ -193,8 +193,11 @@ def _digest_rows(frame: pd.DataFrame) -> pd.Series:
 
 
 def _get_file_name(url: str) -> str:
-    # A query may sign a URL: it is another one tomorrow.
-    return posixpath.basename(url.partition("?")[0])
+    # A query may sign a URL: it is another one tomorrow. A ? may belong to a name, too.
+    name = posixpath.basename(url.partition("?")[0])
+    if is_url(url) and posixpath.splitext(name)[1]:
+        return name
+    return posixpath.basename(drop_query(url))
 
 
 def _group_objects(

@@ -13,9 +13,10 @@ import numpy as np
 
 from stratonet.files.raster import decode_raster
 from stratonet.files.refusal import Refused
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.tiff import MARKS, decode_tiff
-from stratonet.files.urls import get_extension, to_local_path
+from stratonet.files.urls import get_extension, is_web_url, redact_url, to_local_path
 
 TIFF = (".tif", ".tiff")
 PILLOW = (".png", ".jpg", ".jpeg")
@@ -57,10 +58,10 @@ def read_plane(path: str | os.PathLike[str]) -> np.ndarray:
         raise TypeError(
             f"An image's path is a string. Received: {path!r} ({type(path).__name__})"
         )
-    path = os.fspath(path)
+    path = to_local_path(os.fspath(path))
     # Before anything is fetched.
     _check_extension(path)
-    return decode_plane(Storage().read(to_local_path(path)), path)
+    return decode_plane(read_file(path, Storage()), path)
 
 
 def decode_plane(
@@ -92,6 +93,7 @@ def decode_plane(
         and what to do.
     """
     extension = _check_extension(name)
+    name = redact_url(name)
     with name_damaged_file(name, content, "an image"):
         if extension in TIFF or content.startswith(MARKS):
             plane = decode_tiff(content, frame, series)
@@ -143,8 +145,11 @@ def name_damaged_file(name: str, content: Sized, expected: str) -> Iterator[None
 def _check_extension(path: str) -> str:
     extension = get_extension(path)
     if extension not in TIFF + PILLOW:
+        advice = ""
+        if is_web_url(path) and "?" in path:
+            advice = ". A ? begins the query of a URL: in a name it is written %3F"
         raise ValueError(
-            f"{path}: images are read from {', '.join(TIFF + PILLOW)} files. Received:"
-            f" {extension!r}"
+            f"{redact_url(path)}: images are read from {', '.join(TIFF + PILLOW)}"
+            f" files. Received: {extension!r}{advice}"
         )
     return extension

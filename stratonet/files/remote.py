@@ -28,7 +28,8 @@ from stratonet.files.clients import (
     open_s3,
     open_web,
 )
-from stratonet.files.urls import Unreachable, redact_url
+from stratonet.files.listing import is_listed
+from stratonet.files.urls import Unreachable, encode_url, redact_url
 
 if TYPE_CHECKING:
     from stratonet.files.storage import Storage
@@ -231,9 +232,9 @@ class S3Url(_RemoteUrl):
 
     def list(self) -> builtins.list[str]:
         """List the URLs of all files under it."""
-        # Keys that end in a slash are folders, as S3's own web page makes them.
-        files = (key for key in self._keys() if not key.endswith("/"))
-        return sorted(self.root + key for key in files)
+        below = len(self.folder)
+        keys = [key for key in self._keys() if is_listed(key[below:])]
+        return sorted(self.root + key for key in keys)
 
     def remove(self) -> None:
         """Remove it, and all under it."""
@@ -281,10 +282,8 @@ class S3Url(_RemoteUrl):
 
         That needs the permission to write, and leaves nothing.
         """
-        target = {
-            "Bucket": self.bucket,
-            "Key": f"{self.folder}{TEMPORARY}{uuid4().hex}",
-        }
+        key = f"{self.folder}{TEMPORARY}{uuid4().hex}"
+        target = {"Bucket": self.bucket, "Key": key}
         upload = files.call_s3("create_multipart_upload", **target)["UploadId"]
         with suppress(PermissionError):
             files.call_s3("abort_multipart_upload", UploadId=upload, **target)
@@ -341,7 +340,7 @@ class WebUrl(_RemoteUrl):
     def __init__(self, url: str, storage: Storage) -> None:
         super().__init__(url, storage)
         self.host = "/".join(redact_url(url).split("/")[:3])
-        self.encoded_url = url.replace(" ", "%20")
+        self.encoded_url = encode_url(url)
 
     def read(self) -> bytes:
         """Return the whole content."""

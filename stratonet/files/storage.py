@@ -23,7 +23,8 @@ from stratonet.files.atomic import (
     remove_unfinished,
     write_atomically,
 )
-from stratonet.files.urls import Unreachable, redact_url
+from stratonet.files.listing import list_folder
+from stratonet.files.urls import Unreachable, redact_url, to_local_path
 
 # Attempts at a file whose folder vanishes: another process may remove an empty folder
 # before a file is in it.
@@ -149,12 +150,14 @@ class Storage:
         return self._at(url).is_folder()
 
     def list(self, url: str | os.PathLike[str]) -> Paths:
-        """List all files in a folder and in the folders in it.
+        """List the files in a folder and in the folders in it.
 
         Returns
         -------
         list of str
-            Sorted, as paths or URLs like ``url``; [] if there are none.
+            Sorted, as paths or URLs like ``url``; [] if there are none. Hidden folders
+            and those of the system are passed over, and no file comes twice, see
+            `stratonet.files.listing`.
         """
         return self._at(url).list()
 
@@ -200,7 +203,7 @@ class Storage:
         self._at(url).check(writing)
 
     def _at(self, url: str | os.PathLike[str]) -> _Location:
-        url = os.fspath(url)
+        url = to_local_path(os.fspath(url))
         scheme = url.partition("://")[0].lower() if "://" in url else ""
         if not scheme:
             return _LocalPath(url)
@@ -248,16 +251,11 @@ class _LocalPath:
         return os.path.isdir(self.path)
 
     def list(self) -> Paths:
-        def refuse(error: OSError) -> None:
-            if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-                raise error
-
-        paths = []
-        for folder, _, names in os.walk(self.path, onerror=refuse, followlinks=True):
-            for name in names:
-                if not name.startswith(TEMPORARY):
-                    paths.append(os.path.join(folder, name))
-        return sorted(paths)
+        with _name_path(self.path, "cannot be listed"):
+            paths = list_folder(self.path)
+        return [
+            path for path in paths if not os.path.basename(path).startswith(TEMPORARY)
+        ]
 
     def remove(self) -> None:
         with _name_path(self.path, "cannot be removed"):

@@ -6,6 +6,24 @@ import os
 import re
 from urllib.parse import quote, unquote
 
+from stratonet.messages import redact_text, redact_url
+
+__all__ = [
+    "Unreachable",
+    "drop_query",
+    "encode_url",
+    "get_extension",
+    "is_url",
+    "is_web_url",
+    "quote_name",
+    "redact_text",
+    "redact_url",
+    "to_local_path",
+]
+
+
+_S3 = re.compile("s3[an]?:", re.IGNORECASE)
+
 
 class Unreachable(OSError):
     """A folder, bucket or server cannot be reached, or refuses.
@@ -30,6 +48,40 @@ def is_url(path: str | os.PathLike[str]) -> bool:
     return "://" in str(path)
 
 
+def is_web_url(path: str) -> bool:
+    """Whether a path is the URL of a web server, whose query is no part of a name.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL.
+
+    Examples
+    --------
+    >>> is_web_url("https://host/a.tif"), is_web_url("s3://bucket/a.tif")
+    (True, False)
+    """
+    return is_url(path) and not _S3.match(path)
+
+
+def drop_query(path: str) -> str:
+    """Return a URL without its query; a key of S3 may hold a ``?``.
+
+    Parameters
+    ----------
+    path : str
+        Path or URL.
+
+    Examples
+    --------
+    >>> drop_query("https://host/a.tif?token=1"), drop_query("s3://bucket/a?.tif")
+    ('https://host/a.tif', 's3://bucket/a?.tif')
+    """
+    if is_web_url(path):
+        return path.partition("?")[0]
+    return redact_url(path)
+
+
 def get_extension(path: str) -> str:
     """Extension of a path, or of a URL without its query, in small letters.
 
@@ -43,33 +95,37 @@ def get_extension(path: str) -> str:
     >>> get_extension("https://host/A01.TIF?token=a.b")
     '.tif'
     """
-    name = path.partition("?")[0] if is_url(path) else path
-    return os.path.splitext(name)[1].lower()
+    # Without query, and without a token in place of it.
+    name = os.path.basename(redact_url(path))
+    # A key of S3 may hold a ?, but where .tif comes before it, that is the extension.
+    before = name.partition("?")[0] if is_url(path) else name
+    extension = os.path.splitext(before)[1] or os.path.splitext(name)[1]
+    return extension.lower()
 
 
-def redact_url(url: str | os.PathLike[str]) -> str:
-    """Return a path or URL as messages show it, without secrets.
+def encode_url(url: str) -> str:
+    """Return a web URL with all that no URL may hold percent-encoded, and no more.
+
+    What is encoded already stays as it is, and so does a signature.
 
     Parameters
     ----------
-    url : str or path
-        Path or URL.
-
-    Returns
-    -------
-    str
-        Without ``user:password@``, and without the query of a web address, which may
-        sign it. A key of S3 may hold ``?`` and ``#``, and is shown whole.
+    url : str
+        Of a web server.
 
     Examples
     --------
-    >>> redact_url("https://me:word@host/a.tif?X-Amz-Signature=1")
-    'https://host/a.tif'
+    >>> encode_url("https://host/plate #1/ü.tif?signature=a%2Fb+c")
+    'https://host/plate%20%231/%C3%BC.tif?signature=a%2Fb+c'
     """
-    shown = re.sub("://[^/?#]*@", "://", os.fspath(url))
-    if re.match("(?!s3:)[a-z]+://", shown, re.IGNORECASE):
-        return re.split("[?#]", shown)[0]
-    return shown
+    address, mark, query = url.partition("?")
+    server, slash, path = address.partition("://")[2].partition("/")
+    scheme = address.partition("://")[0]
+    # A # would end the address: no file has a fragment, but its name may hold a #.
+    path = re.sub("%(?![0-9A-Fa-f]{2})", "%25", path)
+    path = quote(path, safe="/%:@!$&'()*+,;=~")
+    query = quote(query, safe="/%:@!$&'()*+,;=~?[]")
+    return f"{scheme}://{server}{slash}{path}{mark}{query}"
 
 
 def to_local_path(path: str) -> str:
@@ -80,14 +136,29 @@ def to_local_path(path: str) -> str:
     path : str
         Path or URL.
 
+    Returns
+    -------
+    str
+        Of a URL from which pathlib has taken a slash, the URL.
+
     Examples
     --------
     >>> to_local_path("file:///data/plate%201/a.tif")
     '/data/plate 1/a.tif'
+    >>> to_local_path("file:///C:/Data/a.tif"), to_local_path("file://server/share/a")
+    ('C:/Data/a.tif', '//server/share/a')
     """
-    if not path.startswith("file:"):
-        return path
-    return unquote(re.sub("^file:(//[^/]*)?", "", path))
+    match = re.match("file:(?://(?P<host>[^/]*))?(?P<path>.*)", path, re.I | re.S)
+    if not match:
+        return re.sub("^(s3|https?):/(?!/)", r"\1://", path, flags=re.IGNORECASE)
+    local = unquote(match["path"])
+    # Windows writes file:///C:/Data, and file://server/share for a share.
+    if re.match(r"/[A-Za-z][:|]", local):
+        return f"{local[1]}:{local[3:]}"
+    host = (match["host"] or "").rpartition("@")[2]
+    if host and host.lower() != "localhost":
+        return f"//{host}{local}"
+    return re.sub("^//+", "//", local)
 
 
 def quote_name(text: str) -> str:

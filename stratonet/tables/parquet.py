@@ -13,7 +13,7 @@ import pandas as pd
 
 from stratonet.extras import name_missing_extra
 from stratonet.files.storage import Storage
-from stratonet.files.urls import Unreachable, redact_url
+from stratonet.files.urls import Unreachable, get_extension, redact_url
 from stratonet.naming import feature_columns, parse_feature_name
 from stratonet.parallel import count_cores
 from stratonet.tables import trained
@@ -230,7 +230,8 @@ def get_feature_set_id(frame: pd.DataFrame, source: str) -> str:
 
 def _list_tables(location: str, storage: Storage) -> list[str]:
     """List the URLs of the feature tables at a location."""
-    if location.endswith(".parquet") and not storage.is_folder(location):
+    is_parquet = get_extension(location) == ".parquet"
+    if is_parquet and not storage.is_folder(location):
         return [location]
     below = len(location.rstrip("/")) + 1
     urls = []

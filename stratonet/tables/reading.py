@@ -29,6 +29,7 @@ from stratonet.tables.columns import (
     WELL,
     find_object_column,
 )
+from stratonet.tables.fetching import take_urls
 from stratonet.tables.folders import DATABASES, is_from_stratonet, is_image_table
 from stratonet.tables.keys import check_names, check_plates, drop_unnamed, write_texts
 from stratonet.tables.parquet import (
@@ -95,6 +96,7 @@ class FeatureTable:
     trained_wells: dict[str, set[str]] = field(default_factory=dict)
 
 
+@take_urls
 def read_feature_table(
     source: str | os.PathLike[str], name: str | None = None
 ) -> FeatureTable:
@@ -106,7 +108,8 @@ def read_feature_table(
         What ``stratonet extract`` or the CellProfiler module wrote (a folder or a
         Parquet file); any other Parquet or CSV file with ``Metadata_Well`` and
         features; a folder of CellProfiler's ``Image.csv``, ``Nuclei.csv``, ...; or the
-        SQLite database (``.db``, ``.sqlite``) of CellProfiler's ExportToDatabase.
+        SQLite database (``.db``, ``.sqlite``) of CellProfiler's ExportToDatabase. Local
+        or a URL; folders are local, or those of ``stratonet extract`` on S3.
     name : str, optional
         Default: that of the file or folder.
 
@@ -164,6 +167,7 @@ def read_feature_table(
     return table
 
 
+@take_urls
 def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a table of metadata.
 

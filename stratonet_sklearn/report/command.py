@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from stratonet.arguments import (
@@ -14,6 +15,7 @@ from stratonet.arguments import (
     read_image_flags,
 )
 from stratonet.extras import name_missing_extra
+from stratonet.files.urls import drop_query, redact_url
 
 if TYPE_CHECKING:
     from stratonet.extraction import ImageSource
@@ -96,7 +98,6 @@ def _add_treatments(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--metadata",
-        type=Path,
         metavar="TABLE",
         help="CSV or Parquet file with more columns for each plate and well",
     )
@@ -264,6 +265,7 @@ def _choose_images(options: argparse.Namespace) -> ImageSource | None:
 def _parse_table(text: str) -> tuple[str, str]:
     """Return name and location of ``NAME=TABLE``, or of a location alone."""
     name, separator, location = text.partition("=")
-    if separator and not Path(text).exists():
+    # A path or URL may hold = itself, and no name holds a slash.
+    if separator and not re.search(r"[/\\]", name) and not Path(text).exists():
         return name, location
-    return Path(text).stem, text
+    return PurePath(drop_query(redact_url(text))).stem, text

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stratonet.extraction.sources.imagesets import ImageSource
+from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 from stratonet_sklearn.report.accuracy import build_accuracy
 from stratonet_sklearn.report.confounding import build_confounding
@@ -122,6 +123,11 @@ def write_report(
     >>> sorted(path.name for path in (folder / "report" / "numbers").iterdir())
     ['map.csv', 'variance.csv']
     """
+    if is_url(to_local_path(os.fspath(output))):
+        raise ValueError(
+            "`output` is a folder of this machine. Received:"
+            f" {redact_url(to_local_path(os.fspath(output)))}"
+        )
     if images is not None and not isinstance(images, ImageSource):
         images = ImageSource(os.fspath(images))
     data = read_data(

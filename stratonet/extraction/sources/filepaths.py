@@ -10,7 +10,7 @@ from functools import cache
 
 import pandas as pd
 
-from stratonet.files.urls import is_url, to_local_path
+from stratonet.files.urls import is_url, is_web_url, to_local_path
 
 
 class FileLocator:
@@ -28,8 +28,8 @@ class FileLocator:
         self.base = base if is_url(base) else os.path.abspath(base)
         self.replace = []
         for old, new in replace:
-            old_folder = _normalize_slashes(to_local_path(old)).rstrip("/")
-            self.replace.append((old_folder, new.rstrip("/")))
+            old_folder = _make_slashes(to_local_path(old)).rstrip("/")
+            self.replace.append((old_folder, new.rstrip("/\\")))
         # Computed once per folder: a table names thousands of files in a few folders.
         self._find_folder = cache(self._compute_folder)
 
@@ -62,18 +62,29 @@ class FileLocator:
             return None
         # The fast way, taken by nearly all rows: thousands of files in one folder.
         if not url and "/" not in file:
-            return self._find_folder(folder) + file
+            return self._join_name(self._find_folder(folder), file)
         # A URL counts where it is filled in, as in LoadData.
-        path = to_local_path(url) if url else posixpath.join(folder, file)
+        if url:
+            path = _normalize_slashes(to_local_path(url))
+        else:
+            path = posixpath.join(folder, file)
         head, slash, name = path.rpartition("/")
-        return self._find_folder(head + slash) + name
+        found = self._find_folder(head + slash)
+        return found + name if url else self._join_name(found, name)
+
+    def _join_name(self, folder: str, name: str) -> str:
+        # A file's name has no query.
+        if "?" in name and is_web_url(folder):
+            name = name.replace("?", "%3F")
+        return folder + name
 
     def _compute_folder(self, text: str) -> str:
         """The absolute path or URL of a folder, with a slash at its end."""
         # Joined with nothing, a path gets its slash at the end.
         folder = posixpath.join(_normalize_slashes(to_local_path(text)), "")
         folder = self._replace_beginning(folder)
-        if is_url(folder):
+        # A path of Windows is absolute on every system.
+        if is_url(folder) or _WINDOWS.match(folder):
             return folder
         if is_url(self.base) and not os.path.isabs(folder):
             # normpath would make one slash of the two after the scheme.
@@ -84,10 +95,17 @@ class FileLocator:
         return os.path.join(absolute, "")
 
     def _replace_beginning(self, folder: str) -> str:
+        path = _make_slashes(folder)
         for old, new in self.replace:
             # With the slash: /home/b is no beginning of /home/b2.
-            if folder.startswith(f"{old}/"):
-                return new + folder[len(old) :]
+            beginning = path[: len(old) + 1]
+            if _WINDOWS.match(f"{old}/"):
+                # Windows takes capital and small letters for the same.
+                is_same = beginning.lower() == f"{old}/".lower()
+            else:
+                is_same = beginning == f"{old}/"
+            if is_same:
+                return new + path[len(old) :]
         return folder
 
 
@@ -98,8 +116,24 @@ def _read_texts(table: pd.DataFrame, column: str | None) -> list[str]:
     return [text if isinstance(text, str) else "" for text in table[column]]
 
 
+# C:\Data, c:/Data, and \\server\share.
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|//[^/]")
+
+
 def _normalize_slashes(path: str) -> str:
-    """A Windows path with the slashes that every system takes; others as they are."""
-    if re.match(r"[A-Za-z]:\\|\\\\", path):
-        return re.sub(r"\\/?", "/", path)
-    return path
+    """A Windows path with the slashes that every system takes; others as they are.
+
+    A backslash of a relative path may belong to a name: where there is no such file,
+    `stratonet.files.spelling` takes it for a slash.
+    """
+    return _make_slashes(path) if _WINDOWS.match(path) else path
+
+
+def _make_slashes(path: str) -> str:
+    """A path with slashes in place of backslashes."""
+    # Windows begins long paths so.
+    path = re.sub(r"^\\\\\?\\(UNC(?=\\))?", lambda m: "\\" if m[1] else "", path)
+    if "\\" not in path:
+        return path
+    # Two stand for one where a program has written them for another, but in front.
+    return re.sub(r"(?<=.)/{2,}", "/", path.replace("\\", "/"))

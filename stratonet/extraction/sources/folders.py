@@ -6,48 +6,41 @@ import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import NoReturn, Union
 
 import pandas as pd
 
+from stratonet.extraction.sources.filenames import (
+    ONLY_CHANNEL,
+    READY_PATTERNS,
+    is_beside_images,
+)
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.files.images import PILLOW, TIFF
+from stratonet.files.spelling import find_folder
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.messages import shorten_list
 from stratonet.naming import METADATA, URL, image_column
-from stratonet.tables.wells import make_well_name
+from stratonet.tables.wells import make_well_name, parse_well
 
-_GUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-_WELL = r"(?P<Well>[A-Z]{1,2}\d{2})"
-# <any>_A01_s1_w1<GUID>.tif, all but the well and w1 optional
-_METAXPRESS = (
-    rf"(?:[^/]*_)?{_WELL}(?:_s(?P<Site>\d+))?_(?P<Channel>w\d{{1,2}})(?:{_GUID})?\.\w+$"
+# What microscopes write that is not read here: it is missed where it lies in a folder.
+OTHER_IMAGES = (
+    ".bmp",
+    ".c01",
+    ".czi",
+    ".dib",
+    ".flex",
+    ".gif",
+    ".jp2",
+    ".lif",
+    ".lsm",
+    ".nd2",
+    ".oib",
+    ".oir",
+    ".stk",
+    ".vsi",
 )
-_PLATE_FOLDER = r"(?:^|/)(?P<Plate>[^/]+)/"
-# How instruments name files. A convention is added here: an example of a path, and a
-# regular expression with the groups that `read_folder` lists.
-READY_PATTERNS = {
-    # <plate>/Images/HTS_A01_s1_w1<GUID>.tif, as the cellpainting-gallery keeps JUMP
-    "jump": rf"{_PLATE_FOLDER}Images/{_METAXPRESS}",
-    # <plate>/TimePoint_1/ZStep_1/HTS_A01_s1_w1<GUID>.tif
-    "imagexpress": (
-        rf"{_PLATE_FOLDER}(?:TimePoint_(?P<Time>\d+)/)?(?:ZStep_(?P<Z>\d+)/)?"
-        rf"{_METAXPRESS}"
-    ),
-    # <plate>__2021-05-02T16_02_51-Measurement1/Images/r01c01f01p01-ch2sk1fk1fl1.tiff
-    "phenix": (
-        r"(?:^|/)(?P<Plate>[^/]+?)(?:__\d{4}-\d\d-\d\dT[^/]*)?/(?:Images/)?"
-        r"r(?P<Row>\d+)c(?P<Column>\d+)f(?P<Site>\d+)p(?P<Plane>\d+)"
-        r"-(?P<Channel>ch\d+)sk(?P<Time>\d+)\w*\.\w+$"
-    ),
-    # <plate>/AssayPlate_Greiner_#781896_A02_T0001F001L01A01Z01C01.tif: what comes
-    # before the well names the kind of plate
-    "cellvoyager": (
-        rf"{_PLATE_FOLDER}[^/]*_{_WELL}"
-        r"_T(?P<Time>\d+)F(?P<Site>\d+)L\d+A\d+Z(?P<Z>\d+)(?P<Channel>C\d+)\.\w+$"
-    ),
-}
 
 
 class FolderSource:
@@ -61,9 +54,10 @@ class FolderSource:
         source : ImageSource
             A folder or S3 prefix, perhaps with a pattern.
         """
-        if not source.storage.is_folder(source.path):
+        folder = find_folder(source.path, source.storage)
+        if folder is None:
             raise NotMine
-        return read_folder(source.path, source.storage, source.pattern)
+        return read_folder(folder, source.storage, source.pattern)
 
 
 def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> ImageSets:
@@ -96,15 +90,15 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
         image set and channel.
     """
     folder = folder.rstrip("/")
-    paths = [path for path in storage.list(folder) if _is_image(path)]
-    if not paths:
-        raise ValueError(
-            f"{redact_url(folder)} holds no images ({', '.join(TIFF + PILLOW)}). Is it"
-            " the right folder?"
-        )
     patterns = list(READY_PATTERNS) if pattern is None else [pattern]
+    # Said before the folder is listed, which takes its time.
+    regexes = {name: _compile_pattern(name) for name in patterns}
+    files = storage.list(folder)
+    paths = [path for path in files if _is_image(path, TIFF + PILLOW)]
+    if not paths:
+        _refuse_without_images(folder, files)
     # No pattern is tried on the first few names alone: folders hold thumbnails too.
-    matches = [_match_paths(folder, paths, name) for name in patterns]
+    matches = [_match_paths(folder, paths, *item) for item in regexes.items()]
     matched = max(matches, key=len)
     if not matched:
         expected = " or ".join(patterns)
@@ -114,14 +108,30 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
             f" Received: {len(paths)} images, such as {examples}. Give a `pattern`: one"
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
         )
-    return ImageSets(_build_frame(folder, matched), len(paths) - len(matched))
+    skipped = [
+        path
+        for path in files
+        if path not in matched
+        and _is_image(path, TIFF + PILLOW + OTHER_IMAGES)
+        and not is_beside_images(path)
+    ]
+    names = _make_relative(folder, skipped)
+    return ImageSets(_build_frame(folder, matched), tuple(names))
 
 
-def _is_image(path: str) -> bool:
+def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:
+    names = shorten_list(_make_relative(folder, files), most=3) or "nothing"
+    raise ValueError(
+        f"{redact_url(folder)} holds no images ({', '.join(TIFF + PILLOW)}). Received:"
+        f" {names}. Is it the right folder? Hidden folders are passed over."
+    )
+
+
+def _is_image(path: str, extensions: tuple[str, ...]) -> bool:
     # macOS leaves ._name.tif beside name.tif on foreign disks.
     if posixpath.basename(path).startswith("."):
         return False
-    return path.lower().endswith(TIFF + PILLOW)
+    return path.lower().endswith(extensions)
 
 
 def _make_relative(folder: str, paths: Sequence[str]) -> list[str]:
@@ -142,10 +152,9 @@ class _ParsedName:
 
 
 def _match_paths(
-    folder: str, paths: Sequence[str], pattern: str
+    folder: str, paths: Sequence[str], pattern: str, regex: re.Pattern[str]
 ) -> dict[str, _ParsedName]:
     """The parsed names of those paths that match."""
-    regex = _compile_pattern(pattern)
     # Ready patterns find the plate above the folder too, where somebody gives its
     # Images or TimePoint_1.
     is_ready = pattern in READY_PATTERNS
@@ -164,8 +173,8 @@ def _parse_name(
     match: re.Match[str], default_plate: str, pattern: str
 ) -> _ParsedName | None:
     """The parsed name; None where it lacks the channel or the well."""
-    groups = match.groupdict()
-    channel = groups.pop("Channel")
+    groups = _merge_groups(match.groupdict())
+    channel = groups.pop("Channel") or ONLY_CHANNEL.get(pattern)
     if not channel:
         return None
     plate = groups.pop("Plate", None) or default_plate
@@ -177,10 +186,19 @@ def _parse_name(
     if not well:
         return None
     # Channels become part of column names.
-    channel = re.sub(r"\W", "_", channel, flags=re.ASCII)
+    channel = re.sub(r"\W+", "_", channel, flags=re.ASCII)
     # A stable sort: the other groups stay in the order of the pattern.
     site_first = sorted(groups.items(), key=lambda group: group[0] != "Site")
     return _ParsedName(channel, (("Plate", plate), ("Well", well), *site_first))
+
+
+def _merge_groups(groups: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Groups that are written in two places of a path as one, such as Z and Z_."""
+    merged: dict[str, str | None] = {}
+    for name, text in groups.items():
+        name = name.rstrip("_")
+        merged[name] = merged.get(name) or text
+    return merged
 
 
 def _name_well(row: str, column: str, pattern: str) -> str:
@@ -235,10 +253,29 @@ def _group_channels(
             raise ValueError(
                 f"{redact_url(folder)} has two images for channel {parsed.channel} of"
                 f" one image set: {redact_url(other)} and {redact_url(path)}. Give a"
-                " `pattern` with a group for what tells them apart, such as (?P<Z>...)."
+                " `pattern` with a group for what tells them apart, such as (?P<Z>...),"
+                " or the folder of one plate."
             )
         images[parsed.channel] = path
+    _check_wells(folder, image_sets)
     return image_sets
+
+
+def _check_wells(
+    folder: str, image_sets: Mapping[_Metadata, Mapping[str, str]]
+) -> None:
+    """Refuse a well that has two names on one plate, such as A1 and A01."""
+    names: dict[tuple[str | None, object], str] = {}
+    for metadata in image_sets:
+        texts = dict(metadata)
+        plate, well = texts["Plate"], texts["Well"]
+        assert well is not None
+        name = names.setdefault((plate, parse_well(well) or well), well)
+        if name != well:
+            raise ValueError(
+                f"{redact_url(folder)}: plate {plate} has the well {name} also as"
+                f" {well}. Give its files one name for each well."
+            )
 
 
 def _make_sort_key(metadata: _Metadata) -> list[list[str | int]]:

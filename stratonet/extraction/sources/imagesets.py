@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stratonet.files.images import decode_plane
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet.naming import (
@@ -78,6 +79,9 @@ class ImageSource:
     region: str | None = None
     anonymous: bool = False
 
+    def __repr__(self) -> str:
+        return f"ImageSource({redact_url(self.location)!r})"
+
     def __post_init__(self) -> None:
         # Paths of any type are accepted and kept as text: equal sources are equal.
         object.__setattr__(self, "location", to_local_path(os.fspath(self.location)))
@@ -109,13 +113,13 @@ class ImageSets:
     ----------
     frame : pandas.DataFrame
         In normal form, see `stratonet.extraction.sources.imagesets`.
-    n_skipped : int
-        Number of images that belong to no image set, because their names do not match
-        the pattern.
+    skipped : tuple of str
+        Images that belong to no image set, because their names do not match the
+        pattern or they are of a kind that is not read.
     """
 
     frame: pd.DataFrame
-    n_skipped: int = 0
+    skipped: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -262,7 +266,7 @@ def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> 
     # A row without one of its files is still an image set.
     if url is None:
         raise ValueError("the table names no file")
-    return storage.read(url)
+    return read_file(url, storage)
 
 
 def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.ndarray:

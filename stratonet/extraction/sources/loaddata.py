@@ -13,8 +13,9 @@ from stratonet.extraction.sources.bbbc021 import convert_bbbc021, is_bbbc021
 from stratonet.extraction.sources.filepaths import FileLocator
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.extraction.sources.tablefiles import FILE_COLUMN, read_image_set_table
+from stratonet.files.spelling import find_file
 from stratonet.files.storage import Storage
-from stratonet.files.urls import is_url, redact_url
+from stratonet.files.urls import drop_query, is_url, redact_url
 from stratonet.messages import shorten_list
 from stratonet.naming import (
     FRAME,
@@ -52,9 +53,10 @@ class TableSource:
         source : ImageSource
             A table, perhaps with base and replacements of its paths.
         """
-        if not source.storage.exists(source.path):
+        path = find_file(source.path, source.storage)
+        if path is None:
             raise NotMine
-        frame = read_loaddata(source.path, source.storage, source.base, source.replace)
+        frame = read_loaddata(path, source.storage, source.base, source.replace)
         return ImageSets(frame)
 
 
@@ -117,7 +119,7 @@ class _FileColumns:
 
 def _find_folder(path: str) -> str:
     if is_url(path):
-        return posixpath.dirname(path.partition("?")[0])
+        return posixpath.dirname(drop_query(path))
     return os.path.dirname(path)
 
 
@@ -192,7 +194,7 @@ def _build_frame(
     path: str, table: pd.DataFrame, files: _FileColumns, locator: FileLocator
 ) -> pd.DataFrame:
     """The table in normal form."""
-    columns = {name: table[name] for name in metadata_columns(table)}
+    columns = {name: _redact_urls(table[name]) for name in metadata_columns(table)}
     for channel, of_channel in files.channels.items():
         urls = locator.locate_files(table, of_channel)
         columns[image_column(URL, channel)] = urls
@@ -207,6 +209,15 @@ def _build_frame(
         urls = locator.locate_files(table, of_labels)
         columns[image_column(LABELS, name)] = urls
     return pd.DataFrame(columns)
+
+
+def _redact_urls(values: pd.Series) -> pd.Series:
+    """Metadata without the signatures of URLs: they go into tables that are shared."""
+    if values.dtype != object:
+        return values
+    return values.map(
+        lambda value: redact_url(value) if isinstance(value, str) else value
+    ).astype(object)
 
 
 def _name_row(index: int) -> str:

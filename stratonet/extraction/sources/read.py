@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 
 import pandas as pd
@@ -71,7 +72,7 @@ def read_source(
     if channels is None:
         return image_sets
     frame = choose_channels(image_sets.frame, channels, source.path)
-    return ImageSets(frame, image_sets.n_skipped)
+    return replace(image_sets, frame=frame)
 
 
 def _ask_sources(source: ImageSource) -> ImageSets:

@@ -8,8 +8,9 @@ import re
 
 import pandas as pd
 
+from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
-from stratonet.files.urls import is_url, redact_url
+from stratonet.files.urls import drop_query, redact_url
 from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
 from stratonet.tables.csvfiles import EXTENSIONS, decode_csv, is_csv_name
 from stratonet.tables.keys import write_keys, write_texts
@@ -48,13 +49,13 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
     ValueError
         Another kind of file, damaged, or with two columns of one name.
     """
-    file_name = path.partition("?")[0] if is_url(path) else path
+    file_name = drop_query(path)
     if not (is_csv_name(file_name) or file_name.lower().endswith(".parquet")):
         raise ValueError(
             f"{redact_url(path)}: tables are {', '.join(EXTENSIONS)}, .csv.gz and"
             f" .parquet files. Received: {posixpath.basename(file_name)!r}"
         )
-    table = _decode_table(path, file_name, storage.read(path))
+    table = _decode_table(path, file_name, read_file(path, storage))
     # ExportToSpreadsheet writes Image_Metadata_Well where LoadData reads Metadata_Well.
     table.columns = pd.Index([str(name).removeprefix("Image_") for name in table])
     repeated = table.columns[table.columns.duplicated()]

@@ -81,24 +81,24 @@ def files(folder):
     }
 
 
-def test_images_that_a_folder_has_beside_are_counted(plates, tmp_path, capsys):
-    (plates.parent / "images" / "P1" / "Images" / "HTS_A01_thumbnail.tif").write_bytes(
-        image(0)
-    )
+def test_images_that_a_folder_has_beside_are_named(plates, tmp_path, capsys):
+    images = plates.parent / "images"
+    options = ("--output", tmp_path / "out", "--channels", "ER=w2")
+    # Nobody misses thumbnails and hidden folders.
+    (images / "P1" / "Images" / "HTS_A01_thumbnail.tif").write_bytes(image(0))
+    (images / ".snapshot").mkdir()
+    (images / ".snapshot" / "HTS_A01_s1_w2.tif").write_bytes(image(0))
+    assert call(images, *options) == 0
+    assert "Skipped" not in capsys.readouterr().out
+    for number in range(7):
+        name = f"HTS_A01_mask{number}.tif"
+        (images / "P1" / "Images" / name).write_bytes(image(0))
+    assert call(images, *options) == INCOMPLETE
     assert (
-        call(
-            plates.parent / "images",
-            "--output",
-            tmp_path / "out",
-            "--channels",
-            "ER=w2",
-        )
-        == 0
+        "Skipped      7 image files, by name or kind: P1/Images/HTS_A01_mask0.tif,"
+        in (said := capsys.readouterr().out)
     )
-    assert (
-        "Skipped      1 file whose name does not match the pattern"
-        in capsys.readouterr().out
-    )
+    assert "mask4.tif, and 2 more" in said and "mask5" not in said
     assert len(read_features(tmp_path / "out")) == 12
 
 
@@ -317,6 +317,27 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
     assert call(plates, "--output", strict, "--strict") == 1
     assert "HTS_A01_s1_w1.tif" in capsys.readouterr().err
     assert not list(strict.glob("source_8/**/*.parquet"))
+
+
+def test_the_summary_has_one_reason_of_each_kind(plates, tmp_path, capsys):
+    table = pd.read_csv(plates, dtype=str)
+    # All twelve images of a channel are of a kind that is not read; two are lost.
+    table["FileName_OrigER"] = table["FileName_OrigER"].str.replace(".tif", ".C01")
+    for folder, name in zip(table["PathName_OrigER"], table["FileName_OrigER"]):
+        (plates.parent / folder / name).write_bytes(b"Cellomics")
+    for folder, name in zip(table["PathName_OrigDNA"], table["FileName_OrigDNA"][:2]):
+        (plates.parent / folder / name).unlink()
+    table.to_csv(plates, index=False)
+    # Whoever runs the command again is told as well.
+    for said_before in ("12 measured", "6 wells already measured"):
+        assert call(plates, "--output", tmp_path / "out") == INCOMPLETE
+        summary = capsys.readouterr().out
+        assert said_before in summary
+        reasons = [line[13:] for line in summary.splitlines() if " Orig" in line]
+        assert len(reasons) == 2
+        lost, unread = sorted(reasons)
+        assert lost.startswith("OrigDNA: /") and "No such file" in lost
+        assert "images are read from" in unread and unread.endswith("'.c01'")
 
 
 def test_what_was_measured_in_another_way_is_refused_not_mixed(

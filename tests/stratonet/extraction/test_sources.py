@@ -73,6 +73,42 @@ def folder(tmp_path):
     return read_names
 
 
+@pytest.mark.parametrize(
+    "old, path, url",
+    [
+        (r"C:\Data", r"C:\Data\p", ""),
+        (r"C:\Data", "c:/Data/p", ""),
+        ("C:/Data/", r"c:\DATA\p", ""),
+        (r"C:\Data", "", "file:///C:/Data/p/a.tif"),
+        ("file:///C:/Data", "", r"C:\Data\p\a.tif"),
+        (r"\\server\share", r"\\SERVER\share\p", ""),
+        (r"\\server\share", "", "file://server/share/p/a.tif"),
+        (r"raw\data", r"raw\data\p", ""),
+        ("/mnt/data", "/mnt/data/p", ""),
+    ],
+)
+def test_the_beginning_of_a_path_of_windows_is_replaced(table, old, path, url):
+    frame = table(
+        f"{HEAD}PathName_DNA,FileName_DNA,URL_DNA\nP,A01,{path},a.tif,{url}\n",
+        replace=[(old, "s3://bucket")],
+    )
+    assert frame.URL_DNA.tolist() == ["s3://bucket/p/a.tif"]
+
+
+def test_small_letters_of_other_systems_are_not_capitals(table):
+    text = f"{HEAD}PathName_DNA,FileName_DNA\nP,A01,/DATA/p,a.tif\n"
+    assert table(text, replace=[("/data", "/new")]).URL_DNA[0] == "/DATA/p/a.tif"
+
+
+def test_metadata_keep_no_signature(table):
+    frame = table(
+        f"{HEAD}Metadata_FileLocation,URL_DNA\n"
+        "P,A01,https://me:word@host/a.tif?X-Amz-Signature=1,/a.tif\n"
+        "P,A02,,/b.tif\n"
+    )
+    assert frame.Metadata_FileLocation.tolist() == ["https://host/a.tif", None]
+
+
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
 def test_text_of_a_csv_stays_as_written(table, name):
     text = (
@@ -146,6 +182,15 @@ def test_an_index_of_evenly_spaced_numbers_is_read(tmp_path):
         ),
         ("/data/p", "a.tif", "file:///data/my%20p/%231.tif", "/data/my p/#1.tif"),
         ("", "", "file:/data/b.tif", "/data/b.tif"),
+        # Paths of Windows, which are absolute on every system.
+        ("", "", "file:///C:/My%20Data/b.tif", "C:/My Data/b.tif"),
+        ("", "", "file://server/share/b.tif", "//server/share/b.tif"),
+        ("c:/Data/p", "a.tif", "", "c:/Data/p/a.tif"),
+        (r"C:\Data\p", "a.tif", "", "C:/Data/p/a.tif"),
+        (r"\\server\share\p", "a.tif", "", "//server/share/p/a.tif"),
+        (r"\\?\C:\Data\p", "a.tif", "", "C:/Data/p/a.tif"),
+        ("", "", r"C:\Data\p\a.tif", "C:/Data/p/a.tif"),
+        ("https://host/p", "a?#.tif", "", "https://host/p/a%3F#.tif"),
         ("/data/p", "", "", None),
     ],
 )
@@ -477,7 +522,7 @@ def test_an_imagexpress_folder(data):
     assert (
         len(frame) == 12
         and frame.Metadata_Well.nunique() == 6
-        and image_sets.n_skipped == 0
+        and image_sets.skipped == ()
     )
     labels = pd.read_csv(data / "bbbc022" / "labels.csv")
     assert [Path(url).name for url in frame.URL_w4] == labels.file_Ph_golgi.tolist()
@@ -498,7 +543,7 @@ def test_a_folder_by_ones_own_pattern(data):
     assert frame.Metadata_Well.tolist() == labels.well.tolist()
     assert [
         Path(url).name for url in frame.URL_DNA
-    ] == labels.file_DNA_DRAQ.tolist() and image_sets.n_skipped == 0
+    ] == labels.file_DNA_DRAQ.tolist() and image_sets.skipped == ()
 
 
 @pytest.mark.parametrize(
@@ -513,6 +558,27 @@ def test_a_folder_by_ones_own_pattern(data):
         ("imagexpress", f"P/G10_s1_w12{GUID}.tif", "P G10 1 w12"),
         ("imagexpress", "P/plate_B2_A01_s1_w12.TIF", "P A01 1 w12"),
         ("imagexpress", "P/TimePoint_3/plate_AF48_w2.tif", "P AF48 3 w2"),
+        # As people write wells, and of one wavelength.
+        ("imagexpress", "P/TimePoint_1/plate_A1_s1_w1.tif", "P A01 1 1 w1"),
+        ("imagexpress", "P/plate_b-03_s1_w1.tif", "P B03 1 w1"),
+        ("imagexpress", f"P/TimePoint_1/P_B05_s2{GUID}.tif", "P B05 2 1 w1"),
+        ("imagexpress", f"P/TimePoint_1/P_B05{GUID}.tif", "P B05 1 w1"),
+        ("imagexpress", "P/TimePoint_1/P_S05.TIF", "P S05 1 w1"),
+        ("imagexpress", "P/any_B05_s2.tif", "P B05 2 w1"),
+        ("imagexpress", "P/any_B05_w2.ome.tif", "P B05 w2"),
+        ("imagexpress", "P/TimePoint_1/A01_s1_w1_z3.tif", "P A01 1 1 3 w1"),
+        ("imagexpress", "P/A01_s001_w2_z003_t004.tif", "P A01 001 004 003 w2"),
+        (
+            "imagexpress",
+            "P/experiment/timepoint1/n3_18T40670_t1_C05_s0_w0_z2.tif",
+            "P C05 0 1 2 w0",
+        ),
+        (
+            "imagexpress",
+            "P/experiment_z_stack/timepoint0/P_t0_C05_s0_w0_z2.tif",
+            "P C05 0 _z_stack 0 2 w0",
+        ),
+        ("imagexpress", "P/n3_t7_C05_s0_w0_z0.tif", "P C05 0 7 0 w0"),
         ("jump", f"A1170384/Images/HTS_P24_s9_w5{GUID}.tif", "A1170384 P24 9 w5"),
         (
             "phenix",
@@ -521,11 +587,59 @@ def test_a_folder_by_ones_own_pattern(data):
         ),
         ("phenix", "BR1__x/r16c24f01p01-ch10sk1fk1fl1.tiff", "BR1__x P24 01 01 1 ch10"),
         ("phenix", "P/Images/r27c48f01p01-ch1sk1.tiff", "P AA48 01 01 1 ch1"),
+        # From Harmony 5.3 on.
+        (
+            "phenix",
+            "P__2025-01-03T16_48_34-Measurement 1/Images/r01c03f02p01-ch01t02.tiff",
+            "P A03 02 01 02 ch01",
+        ),
+        ("phenix", "P/Images/r01c03/r01c03f02p01-ch01t01.tiff", "P A03 02 01 01 ch01"),
+        (
+            "phenix",
+            "P/hs/55195c81-c4c6-4327-b7fc-b0b50de675b2/images/r03c07/"
+            "r03c07f01p01-ch01t01.tiff",
+            "P C07 01 01 01 ch01",
+        ),
+        ("phenix", "P/r01c03f01p01-ch1.tiff", "P A03 01 01 ch1"),
         (
             "cellvoyager",
             "P/AssayPlate_Greiner_#781896_A02_T0001F003L01A01Z02C04.tif",
             "P A02 003 0001 02 C04",
         ),
+        (
+            "cellvoyager",
+            "P/X_A01.b2_T0001F001L01A01Z01C01.tif",
+            "P A01.b2 001 0001 01 C01",
+        ),
+        ("cellvoyager", "P/P_J14_T0001F001L01A01Z01C01.png", "P J14 001 0001 01 C01"),
+        ("incell", "P/A - 1(fld 2 wv 390 - Blue).tif", "P A01 2 390_Blue"),
+        ("incell", "P/P1_HA41_B - 01(fld 01 wv Cy3 - Cy3).tif", "P B01 01 Cy3_Cy3"),
+        ("incell", "P/C - 04(wv DAPI - DAPI).tif", "P C04 DAPI_DAPI"),
+        ("incell", "P/B - 2(fld 1 wv Cy3 - Cy3 wix 1).tif", "P B02 1 Cy3_Cy3"),
+        (
+            "incell",
+            "P/A - 01(fld 1 wv UV - DAPI z 3 time 2 - 2636ms).tif",
+            "P A01 1 3 2 UV_DAPI",
+        ),
+        (
+            "incell",
+            "P/B - 02(fld 01 wv Blue - FITC - time 01 - 0 ms).tif",
+            "P B02 01 01 Blue_FITC",
+        ),
+        ("incucyte", "P/VID1630_A1_1_00d00h00m.tif", "P A01 1 00d00h00m Image"),
+        ("incucyte", "P/VID95_Phase_B3_2_01d02h30m.tif", "P B03 2 01d02h30m Phase"),
+        ("incucyte", "P/green/VID95_B3_2_00d00h00m.tif", "P B03 2 00d00h00m green"),
+        (
+            "incucyte",
+            "P/Red_C04_2_2026y10m05d_14h30m.tif",
+            "P C04 2 2026y10m05d_14h30m Red",
+        ),
+        (
+            "incucyte-archive",
+            "ScanData/2401/15/1430/700/A1-1-Ph.tif",
+            "700 A01 1 2401/15/1430 Ph",
+        ),
+        ("cellomics", "P/MFGTMP_140206180002_A01f02d1.TIF", "P A01 02 d1"),
     ],
 )
 def test_ready_patterns(folder, ready, name, expected):
@@ -556,13 +670,64 @@ def test_what_is_no_image_of_a_plate_is_ignored(folder, tmp_path):
         *names[1:], "p_A01_s9_w9_thumb.tif", "notes.png", "._p_A01_s9_w9.tif", "p.HTD"
     )
     frame = image_sets.frame
-    assert image_sets.n_skipped == 2 and list(frame)[-2:] == ["URL_w9", "URL_w10"]
+    assert image_sets.skipped == ("notes.png",)
+    assert list(frame)[-2:] == ["URL_w9", "URL_w10"]
     assert (
         frame.Metadata_Site.tolist() == ["9", "10"] * 2
         and frame.Metadata_Well.tolist() == ["A01"] * 2 + ["A02"] * 2
     )
     assert frame.URL_w10[1] is None and frame.URL_w9[1] == str(
         tmp_path / "p_A01_s10_w9.tif"
+    )
+
+
+def test_a_row_of_wells_without_zeros_is_whole(folder):
+    names = [f"plate_A{well}_s1_w1.tif" for well in range(1, 13)]
+    image_sets = folder(*names)
+    wells = image_sets.frame.Metadata_Well.tolist()
+    assert wells == [f"A{well:02d}" for well in range(1, 13)]
+    assert image_sets.skipped == ()
+
+
+@pytest.mark.parametrize(
+    "names, pattern, told",
+    [
+        # The same well and site by two names of one instrument.
+        (["p_A1_s1_w1.tif", "p_A01_s1_w1.tif"], None, "p_A01_s1_w1.tif and .*p_A1_s1"),
+        # Two names of a well by one's own pattern.
+        (
+            ["A1_1_x.tif", "A01_2_x.tif"],
+            r"(?P<Well>A\d+)_(?P<Site>\d)_(?P<Channel>x)",
+            "has the well A01 also as A1",
+        ),
+    ],
+)
+def test_a_well_with_two_names_is_refused(folder, names, pattern, told):
+    with pytest.raises(ValueError, match=told):
+        folder(*names, pattern=pattern)
+
+
+def test_a_name_that_only_ends_as_a_well_does_is_no_image(folder):
+    with pytest.raises(ValueError, match="no image has a name that matches"):
+        folder("x/overview_B05.tif", "x/scan-A1.png")
+
+
+def test_what_is_missed_is_named_and_thumbnails_are_not_missed(folder):
+    image_sets = folder(
+        "P/p_A01_s1_w1.tif",
+        "P/p_A02_s1_w1_mask.tif",
+        "P/p_A03_s1_w1.nd2",
+        "P/p_A04_s1_w1.C01",
+        f"P/p_A01_s1_w1_thumb{GUID}.tif",
+        "P/Thumbs/p_A01_s1_w1_t.jpg",
+        "P/SC_BP445-45_40x_M10_CH01.tif",
+        "P/p.HTD",
+    )
+    assert len(image_sets.frame) == 1
+    assert image_sets.skipped == (
+        "P/p_A02_s1_w1_mask.tif",
+        "P/p_A03_s1_w1.nd2",
+        "P/p_A04_s1_w1.C01",
     )
 
 
@@ -581,7 +746,9 @@ def test_a_prefix_and_a_path_relative_to_it():
 @pytest.mark.parametrize(
     "names, pattern, told",
     [
-        (["a.txt"], None, r"holds no images \(.tif"),
+        (["a.txt"], None, r"holds no images \(.tif.*Received: a.txt"),
+        (["a.nd2"], None, r"holds no images \(.tif.*Received: a.nd2"),
+        ([".snapshot/P/p_A01_s1_w1.tif"], None, "Hidden folders are passed over"),
         (
             ["x/a.tif"],
             None,

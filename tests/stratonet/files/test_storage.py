@@ -257,6 +257,65 @@ def test_long_listings_are_whole(s3, monkeypatch):
     assert not Storage().is_folder("s3://plates/many")
 
 
+HIDDEN = (
+    ".AppleDouble",
+    ".snapshot/daily",
+    ".Trash-0/files/P",
+    "@eaDir",
+    "#recycle/P",
+    "$RECYCLE.BIN",
+    "__MACOSX",
+    "lost+found",
+)
+
+
+def test_hidden_folders_are_not_listed_unless_asked_for(s3, tmp_path):
+    names = ["P/a.tif", *(f"P/{folder}/a.tif" for folder in HIDDEN)]
+    s3.put("plates", dict.fromkeys([f"hidden/{name}" for name in names], b"x"))
+    for name in names:
+        path = tmp_path / "hidden" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    for root in ("s3://plates/hidden", str(tmp_path / "hidden")):
+        assert Storage().list(root) == [f"{root}/P/a.tif"]
+        # A backup is measured where somebody asks for it.
+        backup = f"{root}/P/.snapshot"
+        assert Storage().list(backup) == [f"{backup}/daily/a.tif"]
+
+
+def test_links_lead_to_no_file_twice(tmp_path):
+    root = tmp_path / "screen"
+    for name in ("screen/P/a.tif", "other/Q/b.tif", "other/c.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    links = {
+        "P/circle": "..",
+        "P/above": "../..",
+        "latest": "P",
+        "itself": "itself",
+        "P/same.tif": "a.tif",
+        "Q": "../other/Q",
+        "Q_again": "../other/Q",
+        "P/elsewhere.tif": "../../other/c.tif",
+        "P/gone.tif": "nothing.tif",
+    }
+    for link, target in links.items():
+        (root / link).symlink_to(target)
+    expected = ["P/a.tif", "P/elsewhere.tif", "P/gone.tif", "Q/b.tif", "itself"]
+    assert Storage().list(root) == [f"{root}/{name}" for name in expected]
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "P").mkdir()
+
+    def scan(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("stratonet.files.listing.os.scandir", scan)
+    with pytest.raises(PermissionError, match="P cannot be listed: Permission denied"):
+        Storage().list(tmp_path / "P")
+
+
 def test_names_are_literal(folder):
     place = Storage()
     for name in (
@@ -727,6 +786,15 @@ def test_local_files_need_no_library_for_remote_ones(tmp_path):
         ("s3://key:secret@bucket/a", "s3://bucket/a"),
         ("/data/a?b#c@d.tif", "/data/a?b#c@d.tif"),
         (Path("/data/a"), "/data/a"),
+        ("s3://bucket/a.tif?X-Amz-Signature=1", "s3://bucket/a.tif"),
+        (Path("https://me:word@host/a?key=1"), "https:/host/a"),
+        ("s3a://key:secret@bucket/a", "s3a://bucket/a"),
+        ("git+https://me:word@host/a?key=1", "git+https://host/a"),
+        ("https://me:wo/rd@host/a", "https://host/a"),
+        ("https://me:wo#rd@host/a", "https://host/a"),
+        ("https://host/plate#1/a@b.tif?key=1", "https://host/plate#1/a@b.tif"),
+        ("https://host/a.tif#token=1", "https://host/a.tif"),
+        ("C:/Data/me@home/a?b.tif", "C:/Data/me@home/a?b.tif"),
     ],
 )
 def test_shown(url, text):

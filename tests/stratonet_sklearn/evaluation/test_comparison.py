@@ -109,8 +109,8 @@ def test_cellprofilers_sheets_by_well(measured, sheets):
         "1 table was not used: Experiment.csv (no ImageNumber).",
         f"{len(nuclei):,} Nuclei: their median by well.",
         (
-            "1,024 features of StratoNet beside them: give their Parquet file as another"
-            " table."
+            "1,024 features of StratoNet beside them: give their Parquet file as"
+            " another table."
         ),
     ]
 

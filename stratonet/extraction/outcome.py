@@ -1,0 +1,59 @@
+"""What became of a unit: how much of it could not be measured, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stratonet.extraction.measure import Measured
+from stratonet.extraction.units import FILE_KINDS
+from stratonet.files.urls import redact_url
+from stratonet.naming import parse_image_column
+
+
+@dataclass
+class Outcome:
+    """What became of the image sets of a unit.
+
+    Attributes
+    ----------
+    n_incomplete : int
+        How many image sets could not be measured whole.
+    reasons : dict of str to str
+        Why: one reason of each kind, by its kind.
+
+    Examples
+    --------
+    >>> Outcome(1, {"is damaged": "DNA: /data/a.tif is damaged"}).n_incomplete
+    1
+    """
+
+    n_incomplete: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def add(self, image_set: Mapping[str, Any], measured: Measured) -> None:
+        """Add an image set that was measured.
+
+        Parameters
+        ----------
+        image_set : mapping
+            In normal form.
+        measured : Measured
+            Its features, and what went wrong.
+        """
+        self.n_incomplete += any(measured.errors)
+        for errors in measured.errors:
+            for _, reason in errors:
+                self.reasons.setdefault(_find_kind(reason, image_set), reason)
+
+
+def _find_kind(reason: str, image_set: Mapping[str, Any]) -> str:
+    """What a reason says, whatever the channel, the file and the numbers in it."""
+    kind = reason.partition(": ")[2]
+    for name, value in image_set.items():
+        column = parse_image_column(name)
+        if column and column[0] in FILE_KINDS and value is not None:
+            kind = kind.replace(redact_url(value), "")
+    return re.sub(r"\d+", "0", kind)

@@ -1,0 +1,95 @@
+"""Tables behind URLs, for readers of local files."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import posixpath
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from stratonet.files.spelling import find_file, read_file
+from stratonet.files.storage import Storage
+from stratonet.files.urls import (
+    drop_query,
+    get_extension,
+    is_url,
+    is_web_url,
+    redact_url,
+    to_local_path,
+)
+
+Reader = TypeVar("Reader", bound=Callable[..., Any])
+
+# Files on S3 that are fetched whole: a prefix has no such end.
+EXTENSIONS = (".csv", ".db", ".gz", ".parquet", ".sqlite", ".sqlite3", ".tsv", ".txt")
+
+
+def take_urls(read: Reader) -> Reader:
+    """Let a function that reads a local table take a URL, too.
+
+    Parameters
+    ----------
+    read : callable
+        Its first argument is the path of a table. If it returns a dataclass, that has
+        a field ``source``: where it was read.
+
+    Returns
+    -------
+    callable
+        Takes ``s3://``, ``https://``, ``http://`` and ``file:`` as well. Errors name
+        the URL, without its secrets, and so does ``source``.
+    """
+
+    @functools.wraps(read)
+    def read_any(
+        source: str | os.PathLike[str], *arguments: Any, **options: Any
+    ) -> Any:
+        location = to_local_path(os.fspath(source))
+        shown = redact_url(location)
+        with _fetch(location) as path, _name_url(path, shown):
+            result = read(path, *arguments, **options)
+        if dataclasses.is_dataclass(result) and not isinstance(result, type):
+            return dataclasses.replace(result, source=shown)
+        return result
+
+    return cast(Reader, read_any)
+
+
+@contextmanager
+def _fetch(location: str) -> Iterator[str]:
+    """Yield the path of a copy of a file behind a URL; all else as it is."""
+    storage = Storage()
+    if not _is_file(location, storage):
+        yield location
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, posixpath.basename(drop_query(location)) or "table")
+        path.write_bytes(read_file(location, storage))
+        yield str(path)
+
+
+def _is_file(location: str, storage: Storage) -> bool:
+    if is_web_url(location):
+        return True
+    if not is_url(location) or get_extension(location) not in EXTENSIONS:
+        return False
+    return find_file(location, storage) is not None
+
+
+@contextmanager
+def _name_url(path: str, shown: str) -> Iterator[None]:
+    """Name the URL in errors that name the copy."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        text = str(error).replace(path, shown)
+        if text == str(error) or type(error).__module__ != "builtins":
+            raise
+        # A UnicodeDecodeError takes more than a text.
+        kind = ValueError if isinstance(error, ValueError) else type(error)
+        raise kind(text) from None
