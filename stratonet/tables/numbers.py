@@ -43,16 +43,14 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
     """
     if isinstance(frame, np.ma.MaskedArray):
         frame = frame.astype(dtype).filled(np.nan)
+    # Without a copy where all columns are of one type already.
     if isinstance(frame, pd.DataFrame):
-        kinds = {
-            kind.kind if isinstance(kind, np.dtype) else "O" for kind in frame.dtypes
-        }
+        if all(_is_of_numpy(kind) for kind in frame.dtypes):
+            return frame.to_numpy(dtype)
     else:
         frame = np.asarray(frame)
-        kinds = {frame.dtype.kind}
-    # Without a copy where all columns are of one type already.
-    if kinds <= set("buif"):
-        return pd.DataFrame(frame).to_numpy(dtype)
+        if _is_of_numpy(frame.dtype):
+            return frame.astype(dtype, copy=False)
     columns = pd.DataFrame(frame)
     values = np.empty(columns.shape, dtype)
     for position, name in enumerate(columns):
@@ -60,26 +58,9 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
     return values
 
 
-def is_number(column: pd.Series) -> bool:
-    """Whether a column holds numbers, Decimals among them.
-
-    Parameters
-    ----------
-    column : pandas.Series
-        Of any type.
-
-    Examples
-    --------
-    >>> is_number(pd.Series([Decimal("0.5"), None])), is_number(pd.Series(["0.5"]))
-    (True, False)
-    """
-    if pd.api.types.is_numeric_dtype(column):
-        return True
-    if column.dtype != object:
-        return False
-    present = column[column.notna()]
-    # A column in which all is missing says nothing of its kind.
-    return bool(len(present)) and all(isinstance(one, Decimal) for one in present)
+def _is_of_numpy(kind: Any) -> bool:
+    """Whether numbers of this type are numpy's own: bool, whole or float."""
+    return isinstance(kind, np.dtype) and kind.kind in "buif"
 
 
 def _read_column(column: pd.Series, name: object, dtype: DTypeLike) -> np.ndarray:

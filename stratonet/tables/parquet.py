@@ -18,6 +18,7 @@ from stratonet.naming import feature_columns, parse_feature_name
 from stratonet.parallel import count_cores
 from stratonet.tables import trained
 from stratonet.tables.columns import FEATURE_SET, PROJECTION
+from stratonet.tables.index import UNNAMED, add_partitions, restore_index
 
 with name_missing_extra("Parquet", "extract", "sklearn"):
     import pyarrow as pa
@@ -56,7 +57,8 @@ def read_features(
     pandas.DataFrame
         The rows of all files, sorted by file, with a new index. Features are float32,
         in one block of memory; NaN where an image could not be measured. Metadata that
-        only some files have are missing in the rows of the others.
+        only some files have are missing in the rows of the others. An index that has a
+        name, and folders such as ``Metadata_Plate=P1``, are columns.
 
     Raises
     ------
@@ -242,6 +244,7 @@ def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _Fi
                 names = [name for name in names if name in wanted]
             features = feature_columns(names)
             metadata = opened.read([name for name in names if name not in features])
+            metadata = add_partitions(restore_index(metadata), url)
             return _File(metadata, features, _read_values(opened, features))
         except Unreachable:
             raise
@@ -294,4 +297,5 @@ def _join_metadata(location: str, files: Sequence[_File]) -> pd.DataFrame:
             f" them apart. {error}"
         ) from None
     # pandas keeps an index in the file, such as that of rows that were chosen.
-    return joined.to_pandas().reset_index(drop=True)
+    unnamed = [name for name in joined.column_names if UNNAMED.fullmatch(name)]
+    return joined.drop_columns(unnamed).to_pandas()

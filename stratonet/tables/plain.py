@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from stratonet.naming import METADATA, metadata_columns
+from stratonet.tables.counters import find_row_counters
+from stratonet.tables.index import read_parquet_frame
 
 # What CellProfiler writes beside measurements, and where in the image an object lies.
 BOOKKEEPING = re.compile(
@@ -51,7 +53,7 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
         )
     try:
         if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
+            frame = read_parquet_frame(path)
         else:
             names = pd.read_csv(path, nrows=0).columns
             types = {name: str for name in names if text in name}
@@ -69,7 +71,7 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
 
 
 def list_measurements(frame: pd.DataFrame) -> list[str]:
-    """List the columns of measurements: numbers, and none of CellProfiler's accounts.
+    """List the columns of measurements: numbers, but neither accounts nor row numbers.
 
     Parameters
     ----------
@@ -82,10 +84,12 @@ def list_measurements(frame: pd.DataFrame) -> list[str]:
     ['Intensity_Mean']
     """
     measurements = []
+    counters = find_row_counters(frame)
     for name in frame:
         is_number = pd.api.types.is_numeric_dtype(frame[name])
         is_metadata = name.startswith(METADATA)
-        if is_number and not is_metadata and not BOOKKEEPING.fullmatch(name):
+        is_bookkeeping = name in counters or BOOKKEEPING.fullmatch(name)
+        if is_number and not is_metadata and not is_bookkeeping:
             measurements.append(name)
     return measurements
 

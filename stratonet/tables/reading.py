@@ -24,6 +24,7 @@ from stratonet.tables.columns import (
     WELL,
     find_object_column,
 )
+from stratonet.tables.counters import note_row_counters
 from stratonet.tables.parquet import (
     feature_parts,
     get_feature_set_id,
@@ -211,7 +212,13 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
             name, str(source), wells.frame, wells.features, notes=wells.notes
         )
     frame = read_plain_table(path)
-    return FeatureTable(name, str(source), frame, list_measurements(frame))
+    return FeatureTable(
+        name,
+        str(source),
+        frame,
+        list_measurements(frame),
+        notes=note_row_counters(frame),
+    )
 
 
 def _is_from_stratonet(path: Path) -> bool:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from stratonet.tables.numbers import is_number, read_numbers
+from stratonet.tables.numbers import read_numbers
 
 KINDS = {
     "numpy": lambda: pd.Series([0.5, np.nan]),
@@ -58,4 +58,3 @@ def test_no_copy_of_features():
 def test_what_is_no_number_is_named(column):
     with pytest.raises(ValueError, match="The column gene is no feature"):
         read_numbers(pd.DataFrame({"area": [1.0, 2.0], "gene": column}))
-    assert not is_number(pd.Series(column))
