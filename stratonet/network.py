@@ -78,12 +78,7 @@ class StratoNet:
 
         from stratonet import _onnx
 
-        providers = onnxruntime.get_available_providers()
-        if provider not in providers:
-            raise ValueError(
-                f"This ONNX Runtime has the providers {', '.join(providers)}. Received:"
-                f" {provider!r}"
-            )
+        check_provider(provider)
         content = path.read_bytes()
         model, self.card = parse_weights(content, path)
         self.taps = self.card.choose_taps(taps)
@@ -310,6 +305,29 @@ class StratoNet:
         inputs = {self._input: preprocessing.to_planes(grey, self.card)}
         outputs = self._session.run(list(self._outputs), inputs)
         return np.concatenate(outputs, axis=1)[0]
+
+
+def check_provider(provider: str) -> None:
+    """Refuse an execution provider that the installed ONNX Runtime does not have.
+
+    Parameters
+    ----------
+    provider : str
+        Such as ``"CPUExecutionProvider"``.
+
+    Raises
+    ------
+    ValueError
+        There is no such provider; the message lists those that there are.
+    """
+    import onnxruntime
+
+    providers = onnxruntime.get_available_providers()
+    if provider not in providers:
+        raise ValueError(
+            f"This ONNX Runtime has the providers {', '.join(providers)}. Received:"
+            f" {provider!r}"
+        )
 
 
 _loading = threading.Lock()

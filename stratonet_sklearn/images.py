@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.utils.validation import check_array
 
 from stratonet.files.images import read_plane
+from stratonet.files.urls import redact_url
 from stratonet.preprocessing import PreparedPlane
 from stratonet_sklearn.rows import find_missing, read_frame
 
@@ -51,9 +52,14 @@ class Plane:
 
     @property
     def path(self) -> str:
-        """Where it is, or how it is called."""
+        """Where it is."""
+        return os.fspath(self.image[self.channel])
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
         if self.is_path:
-            return os.fspath(self.image[self.channel])
+            return redact_url(self.path)
         return f"Image {self.number}, channel {self.channel}"
 
 
@@ -283,7 +289,7 @@ def prepare_image(
     try:
         return prepare(pixels)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{plane.path}: {error}") from None
+        raise type(error)(f"{plane.name}: {error}") from None
 
 
 def word_reasons(reasons: np.ndarray, channels: Sequence[str]) -> str:

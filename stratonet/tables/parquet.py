@@ -14,6 +14,7 @@ import pandas as pd
 from stratonet.extras import name_missing_extra
 from stratonet.files.storage import Storage
 from stratonet.files.urls import Unreachable, redact_url
+from stratonet.messages import suggest_name
 from stratonet.naming import feature_columns, parse_feature_name
 from stratonet.parallel import count_cores
 from stratonet.tables import trained
@@ -37,7 +38,7 @@ class _File:
 def read_features(
     location: str | os.PathLike[str],
     storage: Storage | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Read the feature tables of a whole destination, of one plate, or of one file.
 
@@ -49,7 +50,7 @@ def read_features(
         passed over.
     storage : Storage, optional
         How to reach it, see `stratonet.files.storage.Storage`.
-    columns : sequence of str, optional
+    columns : str or sequence of str, optional
         Columns to read, in this order. Default: all; metadata first, then features.
 
     Returns
@@ -88,6 +89,8 @@ def read_features(
     """
     location = os.fspath(location)
     storage = storage or Storage()
+    # One name is one column, not its letters.
+    columns = [columns] if isinstance(columns, str) else columns
     urls = _list_tables(location, storage)
 
     def read_file(url: str) -> _File:
@@ -110,7 +113,10 @@ def read_features(
         return frame
     lacking = [name for name in columns if name not in frame]
     if lacking:
-        raise ValueError(f"{redact_url(location)} has no column {', '.join(lacking)}.")
+        raise ValueError(
+            f"{redact_url(location)} has no column {', '.join(lacking)}."
+            f"{suggest_name(lacking[0], frame)}"
+        )
     return frame[list(columns)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from stratonet.messages import suggest_name
 from stratonet.naming import metadata_columns
 from stratonet.tables.columns import PLATE, SITE, WELL, find_object_column
 from stratonet.tables.reading import feature_parts
@@ -42,8 +43,10 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     for column in columns:
         if _shorten_column(column) == wanted:
             return column
+    short = [_shorten_column(column) for column in columns]
     raise ValueError(
-        f"There is no column {name} in the metadata. Received: {list_columns(columns)}"
+        f"There is no column {name} in the metadata.{suggest_name(wanted, short)}"
+        f" Received: {list_columns(columns)}"
     )
 
 
