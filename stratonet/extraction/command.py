@@ -255,13 +255,12 @@ def _extract(options: argparse.Namespace) -> int:
 def _check_measurement(options: argparse.Namespace, size: int | None) -> GreyRange:
     """Refuse what the weights cannot measure; return the grey range."""
     from stratonet.limits import read_grey_range
-    from stratonet.network import check_provider
-    from stratonet.weights_file import read_card
+    from stratonet.network import StratoNet
 
-    card = read_card(options.weights)
-    card.choose_taps(options.taps)
-    card.choose_recipe(options.recipe, size)
-    check_provider(options.provider)
+    # A layer is known to the network alone, not to its card.
+    StratoNet.load(
+        options.weights, options.taps, options.provider, options.recipe, size
+    )
     return read_grey_range(options.grey_range)
 
 

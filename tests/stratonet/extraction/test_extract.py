@@ -591,7 +591,6 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
         "Received both": ["--labels", "Nuclei", "--centres", plates],
         "No weights 'other'": ["--weights", "other"],
         "A recipe is views": ["--recipe", "large"],
-        "taps with an alias are": ["--taps", "lo"],
         "This ONNX Runtime has": ["--provider", "Abacus"],
         "gone.json": ["--grey-range", "gone.json"],
     }
