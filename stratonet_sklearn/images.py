@@ -232,7 +232,9 @@ def advise(X: Any) -> str:
         return ""
     if isinstance(X, Iterator):
         return " Make a list of it: list(X)."
-    n_axes = np.ndim(X)
+    n_axes = np.asarray(X).ndim
+    if n_axes == 1:
+        return " Reshape your data: an image has a height and a width."
     if n_axes == 2:
         return (
             " Reshape your data with X[np.newaxis] if it is one sample, a single image."
