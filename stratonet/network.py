@@ -5,96 +5,32 @@ A weights file, opened once per process, that turns planes into features.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from stratonet import naming, preprocessing, signature
-from stratonet.card import Card
 from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 from stratonet.preprocessing import PreparedPlane
 from stratonet.recipe import Recipe
-from stratonet.tap import INTENSITY_TAP, Tap
+from stratonet.tap import INTENSITY_TAP
+from stratonet.weights_file import (
+    WeightsFile,
+    find_weights,
+    make_weights_id,
+    parse_weights,
+    read_card,
+)
 
 if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 Item = TypeVar("Item")
-
-WEIGHTS = Path(__file__).parent / "weights"
-
-
-class WeightsFile(NamedTuple):
-    """A weights file in one state: another content has another time or size."""
-
-    path: Path
-    modified: int  # ns
-    size: int  # bytes
-
-
-def read_card(weights: PathLike = "stratonet50") -> Card:
-    """Read the card of weights without opening the network.
-
-    Parameters
-    ----------
-    weights : str or path
-        A name or path, as in `StratoNet.load`.
-
-    Returns
-    -------
-    Card
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `StratoNet.load`.
-
-    Examples
-    --------
-    >>> read_card("stratonet50").input_size
-    224
-    """
-    return _read_card(_find_weights(weights))
-
-
-def read_feature_set_id(
-    weights: PathLike = "stratonet50",
-    recipe: str | Recipe | None = None,
-    crop: int | None = None,
-) -> str:
-    """Read the feature set id of weights and a recipe without opening the network.
-
-    Parameters
-    ----------
-    weights : str or path
-        A name or path, as in `StratoNet.load`.
-    recipe, crop
-        As in `StratoNet.load`.
-
-    Returns
-    -------
-    str
-        See `StratoNet`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `StratoNet.load`.
-
-    Examples
-    --------
-    >>> read_feature_set_id("stratonet50", "whole224/mean").split("-", 3)[3]
-    'whole224-mean'
-    """
-    file = _find_weights(weights)
-    chosen = _read_card(file).choose_recipe(recipe, crop)
-    return f"{_read_weights_id(file)}-{chosen.id}"
 
 
 class StratoNet:
@@ -149,16 +85,17 @@ class StratoNet:
                 f" {provider!r}"
             )
         content = path.read_bytes()
-        model, self.card = _parse_weights(content, path)
+        model, self.card = parse_weights(content, path)
         self.taps = self.card.choose_taps(taps)
         self.recipe = recipe
         self.blocks = recipe.list_blocks(self.taps)
         self.provider = provider
-        self.feature_set_id = f"{_make_weights_id(self.card, content)}-{recipe.id}"
-        # Brightness is no output of the network.
-        network_taps = [tap for tap in self.taps if tap != INTENSITY_TAP]
+        self.feature_set_id = f"{make_weights_id(self.card, content)}-{recipe.id}"
         self._measures_intensity = INTENSITY_TAP in self.taps
-        self._outputs = _choose_outputs(network_taps, recipe)
+        # In the order of the features. Each view asks for the same ones.
+        self._outputs = {
+            block.output: block.width for block in self.blocks if block.output
+        }
         signature.check_layers(self._outputs, _onnx.list_outputs(model), path)
 
         options = onnxruntime.SessionOptions()
@@ -228,7 +165,7 @@ class StratoNet:
             card = read_card(weights)
             layers = tuple(tap.layer for tap in card.choose_taps(taps))
             chosen = card.choose_recipe(recipe, crop)
-            return _open_network(_find_weights(weights), layers, provider, chosen)
+            return _open_network(find_weights(weights), layers, provider, chosen)
 
     def feature_names(self, channels: str | Sequence[str]) -> list[str]:
         """Names of the features of channels: all of the first, then all of the next.
@@ -375,48 +312,6 @@ class StratoNet:
         return np.concatenate(outputs, axis=1)[0]
 
 
-def _choose_outputs(taps: Sequence[Tap], recipe: Recipe) -> dict[str, int]:
-    """Choose the outputs of the network in the order of the features, with widths."""
-    outputs = {}
-    for tap in taps:
-        for statistic in recipe.pooling:
-            # The card has checked that there is one.
-            outputs[str(tap.outputs[statistic])] = tap.width
-    return outputs
-
-
-def _find_weights(weights: PathLike) -> WeightsFile:
-    """Find weights by name or path."""
-    path = WEIGHTS / f"{weights}.onnx"
-    if not path.exists():
-        path = Path(weights)
-    if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in WEIGHTS.glob("*.onnx")))
-        raise FileNotFoundError(
-            f"No weights {str(weights)!r}: give the path of an .onnx weights file, or"
-            f" one of: {shipped}."
-        )
-    path = path.resolve()
-    stat = path.stat()
-    return WeightsFile(path, stat.st_mtime_ns, stat.st_size)
-
-
-def _parse_weights(content: bytes, path: Path) -> tuple[Any, Card]:
-    """Return the model of `stratonet._onnx`, and its card."""
-    from google.protobuf.message import DecodeError
-
-    from stratonet import _onnx
-
-    try:
-        model = _onnx.read_model(content)
-        text = _onnx.read_metadata(model)[_onnx.CARD]
-    except (DecodeError, KeyError):
-        raise ValueError(
-            f"{path} is not a StratoNet weights file (an .onnx file with a card in it)."
-        ) from None
-    return model, Card.from_json(text)
-
-
 _loading = threading.Lock()
 
 
@@ -428,21 +323,3 @@ def _open_network(
     recipe: Recipe,
 ) -> StratoNet:
     return StratoNet(file.path, layers, provider, recipe)
-
-
-def _make_weights_id(card: Card, content: bytes) -> str:
-    digest = hashlib.sha256(content).hexdigest()
-    return f"{card.name}-{card.version}-{digest[:12]}"
-
-
-@cache
-def _read_weights_id(file: WeightsFile) -> str:
-    content = file.path.read_bytes()
-    _, card = _parse_weights(content, file.path)
-    return _make_weights_id(card, content)
-
-
-@cache
-def _read_card(file: WeightsFile) -> Card:
-    _, card = _parse_weights(file.path.read_bytes(), file.path)
-    return card

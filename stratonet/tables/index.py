@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -16,6 +17,7 @@ import pandas as pd
 
 from stratonet.extras import name_missing_extra
 from stratonet.files.urls import redact_url
+from stratonet.tables.columns import FEATURE_SET
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -165,6 +167,67 @@ def add_partitions(table: pa.Table, location: str | os.PathLike[str]) -> pa.Tabl
                 " column."
             )
     return table
+
+
+def list_profiles(folder: Path) -> list[Path]:
+    """List the Parquet files of a folder, where they are all that is in it.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Such as pandas writes with ``partition_cols``.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Empty where one holds features of StratoNet, or CellProfiler's tables lie beside
+        them: those folders are read in ways of their own.
+    """
+    with name_missing_extra("Parquet", "extract", "sklearn"):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+    paths = []
+    for path in sorted(folder.rglob("*.parquet")):
+        if any(part[0] in "_." for part in path.relative_to(folder).parts):
+            continue
+        try:
+            names = parquet.read_schema(path).names
+        except (pa.ArrowInvalid, OSError):
+            return []
+        if FEATURE_SET in names:
+            return []
+        paths.append(path)
+    return [] if list(folder.glob("*[Ii]mage.*")) else paths
+
+
+def read_parquet_frames(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read Parquet files of the same columns, one below the other.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        One or more.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Numbered from 0; see `read_parquet_frame`.
+
+    Raises
+    ------
+    ValueError
+        Two have different columns; the message names both.
+    """
+    frames = [read_parquet_frame(path) for path in paths]
+    for path, frame in zip(paths, frames):
+        apart = sorted(set(frame) ^ set(frames[0]))
+        if apart:
+            raise ValueError(
+                f"{paths[0]} and {path} have different columns, such as {apart[0]}."
+                " Give one of them."
+            )
+    return pd.concat(frames, ignore_index=True)
 
 
 def read_parquet_frame(path: Path) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from stratonet.tables.columns import (
     find_object_column,
 )
 from stratonet.tables.counters import note_row_counters
+from stratonet.tables.index import list_profiles, read_parquet_frames
 from stratonet.tables.parquet import (
     feature_parts,
     get_feature_set_id,
@@ -185,6 +186,9 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
     """Read a table as it is written."""
     path = Path(source)
     name = name or path.stem
+    profiles = list_profiles(path) if path.is_dir() else []
+    if profiles:
+        return _take_measurements(name, source, read_parquet_frames(profiles))
     if str(source).startswith("s3://") or _is_from_stratonet(path):
         frame = read_features(source)
         features = feature_columns(frame)
@@ -211,14 +215,16 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
         return FeatureTable(
             name, str(source), wells.frame, wells.features, notes=wells.notes
         )
-    frame = read_plain_table(path)
-    return FeatureTable(
-        name,
-        str(source),
-        frame,
-        list_measurements(frame),
-        notes=note_row_counters(frame),
-    )
+    return _take_measurements(name, source, read_plain_table(path))
+
+
+def _take_measurements(
+    name: str, source: str | os.PathLike[str], frame: pd.DataFrame
+) -> FeatureTable:
+    """Return the features of any program."""
+    features = list_measurements(frame)
+    notes = note_row_counters(frame)
+    return FeatureTable(name, str(source), frame, features, notes=notes)
 
 
 def _is_from_stratonet(path: Path) -> bool:

@@ -79,6 +79,19 @@ def test_folders_of_partitions(below, tmp_path):
     assert list(chosen) == ["Metadata_Plate", NAMES[0]]
 
 
+def test_folders_of_partitions_of_any_program(tmp_path):
+    frame = make_features().drop(columns="Metadata_StratoFeatures")
+    frame.columns = [name.replace("StratoFeatures_", "Cells_") for name in frame]
+    frame.to_parquet(tmp_path / "set", partition_cols=["Metadata_Plate"])
+    table = read_feature_table(tmp_path / "set")
+    assert table.frame[KEYS].to_numpy().tolist() == frame[KEYS].to_numpy().tolist()
+    assert table.features == ["Cells_High0000_DNA", "Cells_High0001_DNA"]
+    other = frame.rename(columns={"Cells_High0001_DNA": "Cells_Area"})
+    other.to_parquet(tmp_path / "set" / "other.parquet")
+    with pytest.raises(ValueError, match="other.parquet have different columns, such"):
+        read_feature_table(tmp_path / "set")
+
+
 def test_a_single_file_of_a_partition(tmp_path):
     folder = tmp_path / "Metadata_Plate=P%201"
     folder.mkdir()
