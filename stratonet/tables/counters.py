@@ -18,7 +18,7 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 # Cells_Area: what is measured of an object says so, whatever its numbers are.
-_MEASUREMENT = re.compile(r"[A-Z][a-z]+_[A-Z][a-z]\w*")
+_MEASUREMENT = re.compile(r"[A-Z][A-Za-z]*_[A-Z]\w*")
 # So many whole numbers in a row, each one more than the last, are no measurements.
 FEWEST = 10
 # The share of rows that count on: where tables were put together, it begins anew.
