@@ -5,22 +5,19 @@ Their flags are set up here; what they do is imported when one of them is called
 
 from __future__ import annotations
 
-import argparse
-import shlex
+# Nothing that takes time is imported before Ctrl-C can be answered, see `_leave`.
+import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
-from cellprofiler_plugin.command import add_plugins_directory, add_run_cellprofiler
-from stratonet import __version__
-from stratonet.card_command import add_card
-from stratonet.extraction.command import add_extract
-from stratonet.files.urls import is_url, redact_text
-from stratonet_sklearn.command import add_project
-from stratonet_sklearn.report.command import add_evaluate
+# For type checkers, which take it for True: typing itself takes time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
-FAILED, INTERRUPTED = 1, 130
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,30 +31,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status.
+        The exit status: what the command returns (0, or 3 where something is not
+        whole); 1 for an error; 2 for an option or value that is refused before anything
+        is read; 130 for Ctrl-C.
     """
     if arguments is None:
         arguments = sys.argv[1:]
-    options = _build_parser().parse_args(arguments)
-    options.command = _show_command(arguments)
+    _begin()
+    try:
+        options = _parse_arguments(arguments)
+        from stratonet.arguments import RefusedOption
+        from stratonet.messages import redact_text
+    finally:
+        _end_beginning()
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
-        print(
-            "stratonet: interrupted. Finished work is kept; run the same command again"
-            " to resume.",
-            file=sys.stderr,
-        )
+        kept = getattr(options, "kept", "")
+        print(f"stratonet: interrupted. {kept}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         message = _name_flags(str(error), getattr(options, "flags", {}))
         # Once more: libraries below may have named a URL in their own way.
         print(f"stratonet: {redact_text(message)}", file=sys.stderr)
-        return FAILED
+        return REFUSED if isinstance(error, RefusedOption) else FAILED
+
+
+def _begin() -> None:
+    """Let Ctrl-C end the process at once, while nothing has been done yet."""
+    # Not where it is ignored, as under nohup.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        try:
+            signal.signal(signal.SIGINT, _leave)
+        except ValueError:
+            # Called in a thread, which gets no signals.
+            return
+
+
+def _end_beginning() -> None:
+    """Let Ctrl-C interrupt what is being done, which then tidies up."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: object) -> None:
+    # Packages that are being imported would make errors and tracebacks of it.
+    os.write(2, b"stratonet: interrupted before it began.\n")
+    os._exit(INTERRUPTED)
+
+
+def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return what a command is asked for, with all that it needs imported."""
+    options = _build_parser().parse_args(arguments)
+    options.command = _show_command(arguments)
+    _import_modules(getattr(options, "modules", ()))
+    return options
+
+
+def _import_modules(names: Sequence[str]) -> None:
+    """Import what a command needs, which takes most of the time until it begins."""
+    from importlib import import_module
+
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError:
+            # The command itself says what is missing, and what installs it.
+            return
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    from cellprofiler_plugin.command import add_plugins_directory, add_run_cellprofiler
+    from stratonet import __version__
+    from stratonet.arguments import CommandParser
+    from stratonet.card_command import add_card
+    from stratonet.extraction.command import add_extract
+    from stratonet_sklearn.command import add_project
+    from stratonet_sklearn.report.command import add_evaluate
+
+    parser = CommandParser(
         prog="stratonet", description="Deep features for high-content screening."
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -73,6 +125,8 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
+    from pathlib import Path
+
     command = commands.add_parser(
         "demo",
         help=(
@@ -102,7 +156,9 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         default=Path("stratonet-demo"),
         help="default: %(default)s",
     )
-    command.set_defaults(run=_demo)
+    command.set_defaults(
+        run=_demo, modules=("stratonet_demo",), kept="The demo was not finished."
+    )
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -113,6 +169,11 @@ def _demo(options: argparse.Namespace) -> None:
 
 def _show_command(arguments: Sequence[str]) -> str:
     """Return the command as pages show it: without the secrets of URLs."""
+    import shlex
+
+    from stratonet.files.urls import is_url
+    from stratonet.messages import redact_text
+
     shown = [
         redact_text(text.replace(" ", "%20")) if is_url(text) else text
         for text in arguments
@@ -127,5 +188,8 @@ def _name_flags(message: str, flags: Mapping[str, str]) -> str:
     return message
 
 
+_PROGRAM = os.path.basename(sys.argv[0]).partition(".")[0]
+if __name__ == "__main__" or _PROGRAM == "stratonet":
+    _begin()
 if __name__ == "__main__":
     sys.exit(main())

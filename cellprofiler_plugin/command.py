@@ -27,7 +27,14 @@ def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
             " have written. If interrupted, run the same command again; it resumes."
         ),
     )
-    command.set_defaults(run=_run_cellprofiler)
+    command.set_defaults(
+        run=_run_cellprofiler,
+        modules=("cellprofiler_plugin.batches",),
+        kept=(
+            "Parts that were finished are kept; the same command runs the rest. Tables"
+            " are merged when all parts are finished."
+        ),
+    )
     group = command.add_argument_group("as cellprofiler takes them")
     _add_cellprofiler_options(group)
     _add_image_set_options(group)

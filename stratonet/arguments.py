@@ -3,7 +3,59 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from stratonet.messages import suggest_name
+
+
+class RefusedOption(ValueError):
+    """An option or a value is refused before anything is read: exit status 2."""
+
+
+@contextmanager
+def refuse_early() -> Iterator[None]:
+    """Turn errors of options that are checked first into `RefusedOption`.
+
+    Raises
+    ------
+    RefusedOption
+        A value is refused, or a file that an option names is not there.
+
+    Examples
+    --------
+    >>> with refuse_early():
+    ...     raise ValueError("--size only works with --labels.")
+    Traceback (most recent call last):
+        ...
+    stratonet.arguments.RefusedOption: --size only works with --labels.
+    """
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise RefusedOption(str(error)) from None
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Asks whether another command or choice was meant where there is none such."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, and exit with status 2.
+
+        Parameters
+        ----------
+        message : str
+            As argparse writes it.
+        """
+        wrong = re.search(
+            r"invalid choice: '?([^'\s]+)'? \(choose from (.*)\)", message
+        )
+        if wrong:
+            known = [name.strip("' ") for name in wrong[2].split(",")]
+            message += f".{suggest_name(wrong[1], known)}"
+        super().error(message)
 
 
 def parse_count(text: str) -> int:

@@ -19,7 +19,12 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
             " that it does not say is taken from the card of other weights."
         ),
     )
-    command.set_defaults(run=_write_card, flags={"planes": "--multiply and --subtract"})
+    command.set_defaults(
+        run=_write_card,
+        flags={"planes": "--multiply and --subtract"},
+        modules=("stratonet.card_writer", "stratonet.checks"),
+        kept="No card was written.",
+    )
     command.add_argument(
         "network",
         type=Path,

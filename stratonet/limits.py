@@ -19,7 +19,7 @@ from typing import Union
 
 import numpy as np
 
-from stratonet.messages import redact_url, shorten_list
+from stratonet.messages import redact_url, shorten_list, suggest_name
 from stratonet.recipe import OF_PLANE, OF_PLATE, Limits, Recipe
 
 
@@ -181,7 +181,7 @@ def apply_grey_range(
         if unknown:
             raise ValueError(
                 f"The channels are {shorten_list(channels)}. Received in `grey_range`:"
-                f" {shorten_list(unknown)}"
+                f" {shorten_list(unknown)}.{suggest_name(unknown[0], channels)}"
             )
         chosen = recipe.with_limits(take_channels(grey_range, channels))
     elif grey_range in (OF_PLANE, OF_PLATE):
@@ -220,7 +220,8 @@ def take_channels(
     if missing:
         raise ValueError(
             f"There is no grey range for {shorten_list(missing)}. There are those of:"
-            f" {shorten_list(list(limits)) or 'none'}"
+            f" {shorten_list(list(limits)) or 'none'}."
+            f"{suggest_name(missing[0], limits)}"
         )
     return {name: check_limits(name, limits[name]) for name in channels}
 

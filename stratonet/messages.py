@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 _S3 = re.compile("s3[an]?:", re.IGNORECASE)
 # pathlib makes one slash of two.
@@ -102,3 +103,31 @@ def _drop_user(rest: str) -> str:
     if "@" in rest and (not has_port or re.search(":[^/]*@", rest)):
         return rest[rest.rindex("@") + 1 :]
     return rest
+
+
+def suggest_name(name: str, known: Iterable[object]) -> str:
+    """Ask whether a known name was meant, for the end of a message about another.
+
+    Parameters
+    ----------
+    name : str
+        What was received.
+    known : iterable
+        What could have been meant; each is shown as a text.
+
+    Returns
+    -------
+    str
+        Begins with a space; ``""`` where no name is close.
+
+    Examples
+    --------
+    >>> "There is no channel dan." + suggest_name("dan", ["DNA", "Actin"])
+    'There is no channel dan. Did you mean DNA?'
+    >>> suggest_name("mitochondria", ["DNA", "Actin"])
+    ''
+    """
+    # Names differ in case more often than in letters.
+    spelt = {str(one).lower(): str(one) for one in known}
+    close = get_close_matches(name.lower(), spelt, n=1)
+    return f" Did you mean {spelt[close[0]]}?" if close else ""

@@ -39,9 +39,16 @@ def check_plane(plane: ArrayLike) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        Not bool, integer or float; not two dimensions; empty; NaN or infinity. The
-        message says what was received.
+        Not bool, integer or float; not two dimensions; empty; NaN, infinity or hidden
+        by a mask. The message says what was received.
     """
+    if np.ma.is_masked(plane):
+        n_hidden = int(np.ma.getmaskarray(plane).sum())
+        raise ValueError(
+            f"A plane has pixels that can be seen. Received: {n_hidden} of"
+            f" {np.size(plane)} pixels masked. Give them a grey value (filled), or crop"
+            " the plane"
+        )
     plane = np.asarray(plane)
     if plane.dtype.kind not in "buif":
         raise TypeError(

@@ -40,7 +40,11 @@ def add_project(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="FILE",
         help="name of the file, ending in .npz",
     )
-    command.set_defaults(run=_project)
+    command.set_defaults(
+        run=_project,
+        modules=("stratonet_sklearn.projection",),
+        kept="No projection was written.",
+    )
 
 
 def _project(options: argparse.Namespace) -> None:

@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from stratonet.naming import feature_columns
 from stratonet.projection import Projection
 from stratonet.tables.columns import FEATURE_SET, PROJECTION
+from stratonet.tables.index import keep_index
+from stratonet.tables.numbers import read_numbers
 from stratonet.tables.reading import feature_parts, read_features
 
 # Share of the variance below which a component is the rounding of features: its
@@ -77,7 +79,7 @@ def fit_projection(
     1.0
     """
     if isinstance(features, pd.DataFrame):
-        return _fit_frame(features, "The frame", n_components)
+        return _fit_frame(keep_index(features), "The frame", n_components)
     return _fit_frame(read_features(features), os.fspath(features), n_components)
 
 
@@ -141,7 +143,7 @@ def _fit_frame(frame: pd.DataFrame, where: str, n_components: int) -> Projection
     channels = {}
     for channel, part in columns.items():
         # Channel by channel: a copy of all features may not fit into memory.
-        values = frame.loc[is_complete, part.index].to_numpy(np.float64)
+        values = read_numbers(frame.loc[is_complete, part.index], np.float64)
         channels[channel] = _fit_channel(values, n_components, channel, where)
     return Projection(
         feature_set_id,

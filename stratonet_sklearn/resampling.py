@@ -6,12 +6,15 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from imblearn.base import BaseSampler
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.under_sampling import RandomUnderSampler
 from numpy.typing import ArrayLike
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval
+
+from stratonet_sklearn.rows import find_missing
 
 
 class StratifiedResampler(BaseSampler):
@@ -83,6 +86,39 @@ class StratifiedResampler(BaseSampler):
     ) -> None:
         self.n_samples = n_samples
         self.random_state = random_state
+
+    def fit_resample(
+        self, X: ArrayLike, y: ArrayLike, **params: Any
+    ) -> tuple[ArrayLike, ArrayLike]:
+        """Draw rows.
+
+        Parameters
+        ----------
+        X : array-like (n rows, ...)
+            Anything that has rows.
+        y : array-like (n rows,)
+            The class of each row.
+        **params : dict
+            As the base class takes them.
+
+        Returns
+        -------
+        X, y : array-like (n_samples, ...), array-like (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            Rows have no class, or there are more classes than ``n_samples``.
+        """
+        # Before numpy makes text of them: missing classes would be balanced, too.
+        if isinstance(y, (list, tuple, pd.Series)):
+            n_missing = int(find_missing(pd.Series(y, dtype=object)).sum())
+            if n_missing:
+                raise ValueError(
+                    f"{n_missing} of {len(y)} rows have no class (`y` is None, NaN or"
+                    " empty there). Leave them out first."
+                )
+        return super().fit_resample(X, y, **params)
 
     def _fit_resample(self, X: ArrayLike, y: ArrayLike) -> tuple[ArrayLike, ArrayLike]:
         wanted, available = self._count_rows(y)

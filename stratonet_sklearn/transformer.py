@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils import Tags
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import (
     _check_feature_names_in,
-    check_array,
     check_is_fitted,
     validate_data,
 )
 from tqdm.auto import tqdm
 
 from stratonet import Recipe, StratoNet
-from stratonet.axes import check_axes
-from stratonet.files.images import read_plane
-from stratonet.files.urls import redact_url
 from stratonet.limits import (
     GreyRange,
     PlateLimits,
@@ -31,8 +28,19 @@ from stratonet.limits import (
     take_channels,
 )
 from stratonet.naming import feature_names
+from stratonet.preprocessing import PreparedPlane
 from stratonet.recipe import OF_PLANE, OF_PLATE
 from stratonet.weights_file import read_card
+from stratonet_sklearn.images import (
+    IMAGE_ERRORS,
+    Plane,
+    check_paths,
+    list_planes,
+    prepare_image,
+    read_images,
+    take_images,
+    word_reasons,
+)
 
 
 class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
@@ -73,6 +81,11 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     provider : str, default="CPUExecutionProvider"
         The ONNX Runtime execution provider.
 
+    on_error : {"raise", "nan"}, default="raise"
+        What becomes of an image that is missing or cannot be measured: the first one
+        stops `transform`; or its features are NaN, and a warning tells the first ten
+        with their causes. A disk or server that cannot be reached always stops it.
+
     verbose : bool, default=False
         Show a progress bar.
 
@@ -85,7 +98,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         Number of channels seen during `fit`.
 
     feature_names_in_ : ndarray of shape (n_channels,)
-        Names of the columns seen during `fit`, when it was given a DataFrame.
+        Names of the columns seen during `fit`, when it was given such.
 
     feature_set_id_ : str
         Which network and preprocessing the features come from, see
@@ -132,6 +145,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         "recipe": [str, Recipe, None],
         "grey_range": [str, os.PathLike, dict, PlateLimits],
         "provider": [str],
+        "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
     }
 
@@ -144,6 +158,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         recipe: str | Recipe | None = None,
         grey_range: GreyRange | os.PathLike[str] = OF_PLANE,
         provider: str = "CPUExecutionProvider",
+        on_error: str = "raise",
         verbose: bool = False,
     ) -> None:
         self.weights = weights
@@ -152,6 +167,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         self.recipe = recipe
         self.grey_range = grey_range
         self.provider = provider
+        self.on_error = on_error
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -174,7 +190,9 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         ValueError, FileNotFoundError
             X holds no images, or a parameter does not suit them.
         """
-        _, n_channels = self._image_sets(X)
+        X = take_images(X)
+        images, n_channels = self._image_sets(X)
+        self._check_paths(X, images)
         # It notes names of columns; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
         channels = self._name_channels(n_channels)
@@ -195,8 +213,9 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         X : array, list or DataFrame
             - array (n, height, width): one channel; array (n, height, width, channels);
             - list of n such images without the first axis, of any sizes;
-            - DataFrame or 2-D object array of paths or URLs, one row per image set, one
-              column per channel.
+            - paths or URLs: a list or column for one channel; a DataFrame (of pandas,
+              polars or Arrow) or 2-D array with one row per image set and one column
+              per channel.
 
         Returns
         -------
@@ -207,10 +226,54 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         ------
         ValueError, TypeError, OSError
             Images that are not what `fit` has seen or cannot be measured; the message
-            names the file, or the image by its number.
+            names the file, or the image by its number. The weights are not those of
+            `fit`.
         """
+        features, reasons = self._measure(X, self.on_error)
+        if (reasons != "").any():
+            warnings.warn(word_reasons(reasons, self.channels_), stacklevel=2)
+        return features
+
+    def transform_with_reasons(self, X: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Turn images into features, and say which could not be measured, and why.
+
+        Parameters
+        ----------
+        X : array, list or DataFrame
+            See `transform`.
+
+        Returns
+        -------
+        features : ndarray of shape (n, n_channels * features of one channel), float32
+            NaN where an image could not be measured, whatever ``on_error`` is.
+        reasons : ndarray of shape (n, n_channels), object
+            Why each image could not be measured, with its path or number; ``""`` where
+            it was.
+
+        Raises
+        ------
+        ValueError, OSError
+            Images that are not what `fit` has seen, a disk or server that cannot be
+            reached, or other weights than those of `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> images = np.random.default_rng(0).random((3, 32, 32))
+        >>> images[1, 5, 5] = np.nan
+        >>> transformer = StratoFeatureTransformer(taps="conv2_block1_out").fit(images)
+        >>> features, reasons = transformer.transform_with_reasons(images)
+        >>> features[(reasons == "").all(axis=1)].shape
+        (2, 256)
+        """
+        return self._measure(X, "nan")
+
+    def _measure(self, X: ArrayLike, on_error: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return features, and reasons where there are none."""
         check_is_fitted(self)
+        X = take_images(X)
         images, n_channels = self._image_sets(X)
+        self._check_paths(X, images, on_error)
         validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
         if n_channels != self.n_features_in_:
             # scikit-learn's own words, which its checks look for.
@@ -218,20 +281,40 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
                 f"X has {n_channels} features, but {type(self).__name__} is expecting"
                 f" {self.n_features_in_} features as input: one per channel."
             )
-        net = self._load_network()
+        net = self._load_fitted_network()
         n_planes = len(images) * n_channels
         # Filled as they come: stacked at the end, they would be in memory twice.
         features = np.empty((n_planes, net.width), np.float32)
-        rows = net.stream(
-            _list_planes(images, n_channels),
-            read=_read_pixels,
-            name=_name_plane,
-            choose_limits=self._choose_limits,
-        )
+        reasons = np.full((len(images), n_channels), "", object)
+
+        def read(plane: Plane) -> PreparedPlane | None:
+            try:
+                return self._prepare(net, plane)
+            except IMAGE_ERRORS as error:
+                if on_error == "raise":
+                    raise
+                reasons[plane.number, plane.channel] = str(error)
+                return None
+
+        rows = net.stream(list_planes(images, n_channels), read=read)
         progress = tqdm(rows, total=n_planes, disable=not self.verbose, unit="plane")
         for number, row in enumerate(progress):
-            features[number] = row
-        return features.reshape(len(images), n_channels * net.width)
+            features[number] = np.nan if row is None else row
+        return features.reshape(len(images), n_channels * net.width), reasons
+
+    def _prepare(self, net: StratoNet, plane: Plane) -> PreparedPlane:
+        channel = self.channels_[plane.channel]
+        limits = None if self.limits_ is None else self.limits_[channel]
+        return prepare_image(plane, lambda pixels: net.prepare(pixels, limits))
+
+    def _check_paths(
+        self,
+        X: ArrayLike,
+        images: Sequence[np.ndarray],
+        on_error: str | None = None,
+    ) -> None:
+        if isinstance(images, np.ndarray) and images.ndim == 2:
+            check_paths(X, images, (on_error or self.on_error) == "nan")
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -249,7 +332,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
-        names = self._load_network().feature_names(self.channels_)
+        names = self._load_fitted_network().feature_names(self.channels_)
         return np.asarray(names, dtype=object)
 
     def _name_channels(self, n_channels: int) -> list[str]:
@@ -281,45 +364,26 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         if not isinstance(grey_range, str):
             self.limits_ = take_channels(grey_range, channels)
 
-    def _choose_limits(self, plane: _Plane) -> tuple[float, float] | None:
-        channel = self.channels_[plane.channel]
-        return None if self.limits_ is None else self.limits_[channel]
-
     @staticmethod
     def _image_sets(X: ArrayLike) -> tuple[Sequence[np.ndarray], int]:
-        """Return the images of X, and how many channels they have.
-
-        Images are (height, width) or (height, width, channels) pixels, or (channels,)
-        paths.
-        """
-        received = type(X).__name__
-        if not isinstance(X, (list, tuple)):
-            # Of scikit-learn's checks only what holds for images too: no sparse
-            # matrix, no complex numbers.
-            X = check_array(
-                X,
-                dtype=None,
-                ensure_2d=False,
-                allow_nd=True,
-                ensure_all_finite=False,
-                ensure_min_samples=0,
-            )
-            received += f" of shape {X.shape} and dtype {X.dtype}"
-            X = np.atleast_1d(X)
-        if len(X) == 0:
-            raise ValueError(
-                "Found array with 0 sample(s) while a minimum of 1 is required."
-                f" Received: {received}."
-            )
-        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OU":
-            _check_paths(X)
-            return X, X.shape[1]
-        images = [np.asarray(image) for image in X]
-        return images, _count_channels(images, received)
+        return read_images(X)
 
     def _load_network(self) -> StratoNet:
         # Cached within a process, and not an attribute: dumps stay small.
         return StratoNet.load(self.weights, self.taps, self.provider, self.recipe_)
+
+    def _load_fitted_network(self) -> StratoNet:
+        """Open the network that was fitted, and no other that took its place."""
+        net = self._load_network()
+        if net.feature_set_id != self.feature_set_id_:
+            raise ValueError(
+                f"This {type(self).__name__} was fitted with the weights of"
+                f" {self.feature_set_id_}, and {str(self.weights)!r} now are those of"
+                f" {net.feature_set_id}, whose features cannot be compared with them."
+                " Put the weights back (those that ship: install that version of"
+                " stratonet), or fit it again, and all that was fitted to its features."
+            )
+        return net
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -328,77 +392,3 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         # Features are float32, whatever the pixels are.
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-_EXPECTED = (
-    "X is an array (n, height, width) or (n, height, width, channels), a list of images"
-    " (height, width) or (height, width, channels), or a DataFrame or 2-D object array"
-    " of image paths with one column per channel. Reshape your data with X[np.newaxis]"
-    " if it is one sample, a single image."
-)
-
-
-@dataclass(frozen=True)
-class _Plane:
-    """A channel of an image set: where its pixels are, and how a message names it."""
-
-    number: int
-    channel: int
-    image: np.ndarray
-
-    @property
-    def is_path(self) -> bool:
-        """Whether the image is a row of paths, not pixels."""
-        return self.image.ndim == 1
-
-
-def _check_paths(paths: np.ndarray) -> None:
-    # Before any image is read: an empty cell (NaN) may be in the last row, hours later.
-    for (row, column), path in np.ndenumerate(paths):
-        if not isinstance(path, (str, os.PathLike)):
-            raise ValueError(
-                f"Image paths are strings. Received in row {row}, column {column}:"
-                f" {path!r}"
-            )
-
-
-def _count_channels(images: Sequence[np.ndarray], received: str) -> int:
-    """Count the channels of pixels, which all images share."""
-    for number, image in enumerate(images):
-        if image.ndim not in (2, 3):
-            raise ValueError(
-                f"{_EXPECTED} Received: {received}, image {number} of shape"
-                f" {image.shape} and dtype {image.dtype}."
-            )
-        if image.size:
-            check_axes(image.shape, f"Image {number}")
-    # An image (height, width) is one of one channel.
-    counts = set()
-    for image in images:
-        counts.add(image.shape[2] if image.ndim == 3 else 1)
-    if len(counts) > 1 or 0 in counts:
-        raise ValueError(
-            "All images need the same channels. Received images with"
-            f" {sorted(counts)} channels."
-        )
-    return counts.pop()
-
-
-def _list_planes(images: Sequence[np.ndarray], n_channels: int) -> Iterator[_Plane]:
-    """List planes in the order of the features: the channels of an image together."""
-    for number, image in enumerate(images):
-        for channel in range(n_channels):
-            yield _Plane(number, channel, image)
-
-
-def _read_pixels(plane: _Plane) -> np.ndarray:
-    """Read the pixels, (height, width)."""
-    if plane.is_path:
-        return read_plane(plane.image[plane.channel])
-    return plane.image if plane.image.ndim == 2 else plane.image[..., plane.channel]
-
-
-def _name_plane(plane: _Plane) -> str:
-    if plane.is_path:
-        return redact_url(plane.image[plane.channel])
-    return f"Image {plane.number}, channel {plane.channel}"

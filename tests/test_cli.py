@@ -1,5 +1,8 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pandas as pd
 import pycytominer
 import pytest
 
+import stratonet_cli
 from stratonet import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +31,104 @@ def test_version_and_help():
 def test_plugins_directory_holds_the_module():
     folder = Path(stratonet("plugins-directory").stdout.strip())
     assert (folder / "measurestratofeatures.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("extrct", "extract"), ("Evaluate", "evaluate")]
+)
+def test_a_misspelt_command_is_told(typed, meant):
+    done = stratonet(typed, "plate.csv")
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"Did you mean {meant}?\n")
+    assert "Did you mean" not in stratonet("make-coffee").stderr
+
+
+def test_a_misspelt_column_is_told(tmp_path):
+    table = tmp_path / "profiles.csv"
+    table.write_text("Metadata_Well,Metadata_Mechanism,Area\nA01,x,1\nA02,y,2.5\n")
+    done = stratonet("evaluate", table, "--output", tmp_path, "--label", "mechanims")
+    assert done.returncode == 1
+    assert "There is no column mechanims" in done.stderr
+    assert "Did you mean mechanism?" in done.stderr
+
+
+@pytest.mark.parametrize("flag", [["--folds", "1"], ["--images", "x.csv"]])
+def test_what_is_refused_before_anything_is_read(flag, tmp_path):
+    done = stratonet("evaluate", tmp_path / "gone.csv", "--output", tmp_path, *flag)
+    assert done.returncode == 2
+    assert "gone.csv" not in done.stderr.splitlines()[-1]
+
+
+# The program as it is installed; the line says that Python itself has started.
+PROGRAM = """
+import sys
+sys.argv[0] = "stratonet"
+print(flush=True)
+from stratonet_cli import main
+sys.exit(main())
+"""
+
+
+def interrupt(arguments, seconds, folder):
+    """Start a command, press Ctrl-C after some seconds: its status and its words."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *map(str, arguments)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    started.stdout.readline()
+    time.sleep(seconds)
+    # As a terminal does: to all processes of the command.
+    os.killpg(started.pid, signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    return started.returncode, said
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3])
+@pytest.mark.parametrize("command", ["extract", "evaluate", "project"])
+def test_ctrl_c_at_the_start_is_no_traceback(command, seconds, tmp_path):
+    given = [command, "gone.csv", "--output", "out"]
+    status, said = interrupt(given, seconds, tmp_path)
+    assert (status, said) == (130, "stratonet: interrupted before it began.\n")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("evaluate", "No report was written; the same command begins anew."),
+        ("extract", "Wells that were measured before are kept; the same command"),
+        ("run-cellprofiler", "Parts that were finished are kept"),
+        ("card", "No card was written."),
+        ("project", "No projection was written."),
+        ("demo", "The demo was not finished."),
+    ],
+)
+def test_ctrl_c_says_what_is_true_of_the_command(command, kept, monkeypatch, capsys):
+    def press(options):
+        raise KeyboardInterrupt
+
+    given = {
+        "card": ["net.onnx"],
+        "demo": [],
+        "run-cellprofiler": ["-p", "a.cppipe", "-o", "out"],
+    }
+    arguments = given.get(command, ["table.csv", "--output", "out"])
+    parse = stratonet_cli._parse_arguments
+
+    def parse_and_press(arguments):
+        options = parse(arguments)
+        options.run = press
+        return options
+
+    monkeypatch.setattr(stratonet_cli, "_parse_arguments", parse_and_press)
+    usual = signal.getsignal(signal.SIGINT)
+    assert stratonet_cli.main([command, *arguments]) == 130
+    assert f"stratonet: interrupted. {kept}" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_commands_import_nothing_before_they_are_called():

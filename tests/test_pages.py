@@ -119,6 +119,13 @@ def prepare_readme(folder):
     return {}
 
 
+def prepare_transformer(folder):
+    """A plate of which an image is gone."""
+    names = prepare_readme(folder)
+    (folder / "Actin2.tif").unlink()
+    return names
+
+
 def make_features(rows=24, seed=0):
     import pandas as pd
 
@@ -174,6 +181,7 @@ PREPARATIONS = {
     "docs/cellprofiler.md": prepare_cellprofiler,
     "docs/extraction.md": prepare_extraction,
     "docs/evaluation.md": prepare_evaluation,
+    "docs/transformer.md": prepare_transformer,
 }
 
 

@@ -10,12 +10,14 @@ from stratonet.arguments import (
     add_storage_flags,
     parse_names,
     read_image_flags,
+    refuse_early,
 )
 from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
     from stratonet.extraction.engine import Engine
     from stratonet.extraction.job import Objects
+    from stratonet.limits import GreyRange
 
 # Exit status of a run that has finished, but has not measured all images.
 INCOMPLETE = 3
@@ -44,8 +46,9 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         ),
         epilog=(
             "Exit status: 0 all image sets measured completely; 3 finished, but some"
-            " images could not be measured (see Metadata_Error), or image files were"
-            " skipped because of their names; 1 stopped by an error; 2 wrong usage; 130"
+            " images could not be measured (see Metadata_Error), none were there to"
+            " measure, or image files were skipped because of their names; 1 stopped by"
+            " an error; 2 an option was refused before anything was read; 130"
             " interrupted. What was measured is kept."
         ),
     )
@@ -66,7 +69,15 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="DEST",
         help="folder or s3:// prefix of the features",
     )
-    command.set_defaults(run=_extract, flags=FLAGS)
+    command.set_defaults(
+        run=_extract,
+        flags=FLAGS,
+        modules=("stratonet.extraction.run", "onnxruntime"),
+        kept=(
+            "Wells that were measured before are kept; the same command measures the"
+            " rest."
+        ),
+    )
     _add_image_set_flags(command.add_argument_group("image sets"))
     _add_measure_flags(command.add_argument_group("what is measured"))
     _add_file_flags(command.add_argument_group("where files are"))
@@ -210,13 +221,16 @@ def _extract(options: argparse.Namespace) -> int:
             Shard,
             extract,
         )
-    from stratonet.limits import read_grey_range
 
-    _check_shard(options.shard)
     sources = [
         ImageSource(location, base=options.images, **read_image_flags(options))
         for location in options.sources
     ]
+    with refuse_early():
+        _check_shard(options.shard)
+        objects = _choose_objects(options)
+        engine = _choose_engine(options)
+        grey_range = _check_measurement(options, objects.size)
     summary = extract(
         sources,
         options.output,
@@ -224,18 +238,32 @@ def _extract(options: argparse.Namespace) -> int:
         taps=options.taps,
         weights=options.weights,
         provider=options.provider,
-        objects=_choose_objects(options),
+        objects=objects,
         recipe=options.recipe,
-        grey_range=read_grey_range(options.grey_range),
+        grey_range=grey_range,
         illumination=options.illumination,
         strict=options.strict,
         layout=GalleryLayout() if options.gallery else PlateLayout(),
         shard=Shard(*options.shard),
-        engine=_choose_engine(options),
+        engine=engine,
         progress=not options.quiet,
     )
     print(summary)
-    return INCOMPLETE if summary.incomplete or summary.skipped_files else 0
+    measured_nothing = not summary.image_sets and not summary.wells_before
+    is_incomplete = summary.incomplete or summary.skipped_files or measured_nothing
+    return INCOMPLETE if is_incomplete else 0
+
+
+def _check_measurement(options: argparse.Namespace, size: int | None) -> GreyRange:
+    """Refuse what the weights cannot measure; return the grey range."""
+    from stratonet.limits import read_grey_range
+    from stratonet.network import StratoNet
+
+    # A layer is known to the network alone, not to its card.
+    StratoNet.load(
+        options.weights, options.taps, options.provider, options.recipe, size
+    )
+    return read_grey_range(options.grey_range)
 
 
 def _choose_objects(options: argparse.Namespace) -> Objects:

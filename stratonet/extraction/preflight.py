@@ -12,6 +12,7 @@ from stratonet.extraction.sources.imagesets import ImageSource, list_channels
 from stratonet.extraction.unittables import RESERVED_COLUMNS
 from stratonet.files.spelling import find_file
 from stratonet.files.urls import is_url, is_web_url, redact_url
+from stratonet.messages import suggest_name
 from stratonet.naming import ILLUMINATION, LABELS, URL, image_column
 
 # How many image sets are tried.
@@ -43,7 +44,8 @@ def check_columns(
     lacking = [name for name in _list_needed(job, layout) if name not in frame]
     if lacking:
         raise ValueError(
-            f"{location} lacks {', '.join(lacking)}. It has: {', '.join(frame)}"
+            f"{location} lacks {', '.join(lacking)}. It has: {', '.join(frame)}."
+            f"{suggest_name(lacking[0], frame)}"
         )
     # A table of six channels and one of five would not fit together.
     channels = list_channels(frame)

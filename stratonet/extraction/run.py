@@ -39,7 +39,7 @@ def extract(
     sources: AnySource | Sequence[AnySource],
     output: str | os.PathLike[str],
     *,
-    channels: Sequence[str] | Mapping[str, str] | None = None,
+    channels: str | Sequence[str] | Mapping[str, str] | None = None,
     taps: str | Sequence[str] | None = None,
     weights: str | os.PathLike[str] = "stratonet50",
     provider: str = "CPUExecutionProvider",
@@ -66,7 +66,7 @@ def extract(
         for the destination.
     output : str or path
         Folder or S3 prefix, see `stratonet.extraction.destination`.
-    channels : list of str or mapping of str to str, optional
+    channels : str, list of str or mapping of str to str, optional
         Channels to measure, or their names in the features to their names in the
         source. Default: all.
     taps, weights, provider
@@ -194,13 +194,15 @@ def _list_sources(sources: AnySource | Sequence[AnySource]) -> list[ImageSource]
 
 
 def _name_channels(
-    channels: Sequence[str] | Mapping[str, str] | None,
+    channels: str | Sequence[str] | Mapping[str, str] | None,
 ) -> dict[str, str] | None:
     """Names in the features to names in the source; None for all."""
     if channels is None:
         return None
     if isinstance(channels, Mapping):
         return dict(channels)
+    # One name is one channel, not its letters.
+    channels = [channels] if isinstance(channels, str) else channels
     return {name: name for name in channels}
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from stratonet.naming import feature_columns
+from stratonet.tables.index import keep_index
+from stratonet.tables.numbers import read_numbers
 from stratonet.tables.parquet import feature_parts, get_feature_set_id, read_features
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
     Parameters
     ----------
     features : pandas.DataFrame, str or path
-        A frame of `read_features`, or where to read one.
+        A frame of `read_features`, or where to read one. An index that has a name is
+        kept in ``obs``.
 
     Returns
     -------
@@ -56,10 +59,13 @@ def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
         raise ImportError(
             "AnnData needs the package anndata: pip install anndata"
         ) from None
-    frame = features if isinstance(features, pd.DataFrame) else read_features(features)
+    if isinstance(features, pd.DataFrame):
+        frame = keep_index(features)
+    else:
+        frame = read_features(features)
     feature_set_id = get_feature_set_id(frame, "The frame")
     names = feature_columns(frame)
-    values = np.require(frame[names], np.float32, ["C", "W"])
+    values = np.require(read_numbers(frame[names]), np.float32, ["C", "W"])
     observations = _make_observations(frame.drop(columns=names))
     return AnnData(
         values,
@@ -75,7 +81,16 @@ def _make_observations(metadata: pd.DataFrame) -> pd.DataFrame:
     for name in observations:
         column = observations[name]
         # .h5ad files hold no dates, and no text beside missing text.
-        if not pd.api.types.is_numeric_dtype(column):
+        if pd.api.types.is_numeric_dtype(column):
+            observations[name] = _simplify_numbers(column)
+        else:
             texts = column.map(str, na_action="ignore").astype(object)
             observations[name] = pd.Categorical(texts)
     return observations
+
+
+def _simplify_numbers(column: pd.Series) -> np.ndarray:
+    """Return numbers in a type of numpy, which .h5ad files hold."""
+    if column.isna().any():
+        return column.to_numpy(float, na_value=np.nan)
+    return column.to_numpy()

@@ -14,6 +14,7 @@ import pandas as pd
 from stratonet.extras import name_missing_extra
 from stratonet.files.storage import Storage
 from stratonet.files.urls import Unreachable, get_extension, redact_url
+from stratonet.messages import suggest_name
 from stratonet.naming import feature_columns, parse_feature_name
 from stratonet.parallel import count_cores
 from stratonet.tables import trained
@@ -29,6 +30,7 @@ from stratonet.tables.columns import (
     WELL,
     find_object_column,
 )
+from stratonet.tables.index import UNNAMED, add_partitions, restore_index
 
 with name_missing_extra("Parquet", "extract", "sklearn"):
     import pyarrow as pa
@@ -50,7 +52,7 @@ class _File:
 def read_features(
     location: str | os.PathLike[str],
     storage: Storage | None = None,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Read the feature tables of a whole destination, of one plate, or of one file.
 
@@ -62,7 +64,7 @@ def read_features(
         passed over.
     storage : Storage, optional
         How to reach it, see `stratonet.files.storage.Storage`.
-    columns : sequence of str, optional
+    columns : str or sequence of str, optional
         Columns to read, in this order. Default: all; metadata first, then features.
 
     Returns
@@ -70,7 +72,8 @@ def read_features(
     pandas.DataFrame
         The rows of all files, sorted by file, with a new index. Features are float32,
         in one block of memory; NaN where an image could not be measured. Metadata that
-        only some files have are missing in the rows of the others.
+        only some files have are missing in the rows of the others. An index that has a
+        name, and folders such as ``Metadata_Plate=P1``, are columns.
 
     Raises
     ------
@@ -100,6 +103,8 @@ def read_features(
     """
     location = os.fspath(location)
     storage = storage or Storage()
+    # One name is one column, not its letters.
+    columns = [columns] if isinstance(columns, str) else columns
     urls = _list_tables(location, storage)
 
     def read_file(url: str) -> _File:
@@ -124,7 +129,10 @@ def read_features(
         return frame
     lacking = [name for name in columns if name not in frame]
     if lacking:
-        raise ValueError(f"{redact_url(location)} has no column {', '.join(lacking)}.")
+        raise ValueError(
+            f"{redact_url(location)} has no column {', '.join(lacking)}."
+            f"{suggest_name(lacking[0], frame)}"
+        )
     return frame[list(columns)]
 
 
@@ -260,6 +268,7 @@ def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _Fi
                 names = [name for name in names if name in wanted]
             features = feature_columns(names)
             metadata = opened.read([name for name in names if name not in features])
+            metadata = add_partitions(restore_index(metadata), url)
             return _File(metadata, features, _read_values(opened, features))
         except Unreachable:
             raise
@@ -355,4 +364,5 @@ def _join_metadata(location: str, files: Sequence[_File]) -> pd.DataFrame:
             f" them apart. {error}"
         ) from None
     # pandas keeps an index in the file, such as that of rows that were chosen.
-    return joined.to_pandas().reset_index(drop=True)
+    unnamed = [name for name in joined.column_names if UNNAMED.fullmatch(name)]
+    return joined.drop_columns(unnamed).to_pandas()

@@ -14,7 +14,9 @@ import pandas as pd
 from stratonet.files.storage import Storage
 from stratonet.naming import METADATA, metadata_columns
 from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
+from stratonet.tables.counters import find_row_counters
 from stratonet.tables.csvfiles import decode_csv, is_csv_name
+from stratonet.tables.index import read_parquet_frame
 from stratonet.tables.keys import name_key_columns
 
 # Plates and wells are text, whatever their columns are called.
@@ -73,7 +75,7 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        return read_parquet_frame(path)
     except Exception as error:  # pandas and pyarrow raise what they meet
         raise ValueError(
             f"{path} cannot be read as a table ({type(error).__name__}: {error}). Is it"
@@ -82,7 +84,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def list_measurements(frame: pd.DataFrame) -> list[str]:
-    """List the columns of measurements: numbers, and none of CellProfiler's accounts.
+    """List the columns of measurements: numbers, but neither accounts nor row numbers.
 
     Parameters
     ----------
@@ -95,10 +97,12 @@ def list_measurements(frame: pd.DataFrame) -> list[str]:
     ['Intensity_Mean']
     """
     measurements = []
+    counters = find_row_counters(frame)
     for name in frame:
         is_number = pd.api.types.is_numeric_dtype(frame[name])
         is_metadata = name.startswith(METADATA)
-        if is_number and not is_metadata and not BOOKKEEPING.fullmatch(name):
+        is_bookkeeping = name in counters or BOOKKEEPING.fullmatch(name)
+        if is_number and not is_metadata and not is_bookkeeping:
             measurements.append(name)
     return measurements
 

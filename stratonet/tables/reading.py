@@ -29,8 +29,10 @@ from stratonet.tables.columns import (
     WELL,
     find_object_column,
 )
+from stratonet.tables.counters import find_row_counters, note_row_counters
 from stratonet.tables.fetching import take_urls
 from stratonet.tables.folders import DATABASES, is_from_stratonet, is_image_table
+from stratonet.tables.index import list_profiles, read_parquet_frames
 from stratonet.tables.keys import check_names, check_plates, drop_unnamed, write_texts
 from stratonet.tables.parquet import (
     feature_parts,
@@ -211,6 +213,9 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
     """Read a table as it is written."""
     path = Path(source)
     name = name or path.stem
+    profiles = list_profiles(path) if path.is_dir() else []
+    if profiles:
+        return _take_measurements(name, source, read_parquet_frames(profiles))
     if str(source).startswith("s3://") or is_from_stratonet(path):
         return _read_stratonet(source, name)
     if not path.exists():
@@ -221,9 +226,16 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
         return _make_wells(source, name, read_csv_folder(path))
     if path.suffix.lower() in DATABASES:
         return _make_wells(source, name, read_sqlite(path))
-    frame = read_plain_table(path)
+    return _take_measurements(name, source, read_plain_table(path))
+
+
+def _take_measurements(
+    name: str, source: str | os.PathLike[str], frame: pd.DataFrame
+) -> FeatureTable:
+    """Return the features of any program."""
     features = list_measurements(frame)
-    notes = note_unused_columns(frame, features)
+    explained = [*features, *find_row_counters(frame)]
+    notes = [*note_row_counters(frame), *note_unused_columns(frame, explained)]
     return FeatureTable(name, str(source), frame, features, notes=notes)
 
 

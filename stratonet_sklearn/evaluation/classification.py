@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Union
 
 import joblib
 import numpy as np
@@ -23,10 +22,20 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
+from stratonet.messages import suggest_name
+from stratonet_sklearn.evaluation.inputs import (
+    Features,
+    Matrix,
+    Rows,
+    check_copies,
+    name_tables,
+    select_features,
+    select_rows,
+)
 from stratonet_sklearn.evaluation.linear_svm import LinearSVM
 from stratonet_sklearn.evaluation.scores import Evaluation
-from stratonet_sklearn.evaluation.splits import split
 from stratonet_sklearn.resampling import StratifiedResampler
+from stratonet_sklearn.rows import list_values, read_rows
 
 # Their settings are fixed: tuned on the data that they are to judge, they would favour
 # the feature table for which more was tried.
@@ -37,29 +46,6 @@ CLASSIFIERS = {
 }
 # Rows of a balanced training set (thesis, section 5.3).
 BALANCED_SET = 3000
-# Rows of fewer features may be the same by chance: they are not searched for copies.
-FEWEST_TO_COMPARE = 10
-
-Features = Union[pd.DataFrame, np.ndarray]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The rows that are evaluated; all arrays are (n rows,)."""
-
-    numbers: np.ndarray  # among the rows given, from 0
-    labels: np.ndarray  # str
-    groups: np.ndarray  # str
-    wells: np.ndarray | None
-    folds: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Matrix:
-    """The features of the rows that are evaluated."""
-
-    names: list[str]
-    values: np.ndarray  # (n rows, n features), float32
 
 
 @dataclass(frozen=True)
@@ -86,8 +72,8 @@ def evaluate(
     *,
     groups: ArrayLike,
     wells: ArrayLike | None = None,
-    leave_out: Sequence[str] = (),
-    classifiers: Sequence[str] | None = None,
+    leave_out: ArrayLike = (),
+    classifiers: str | Sequence[str] | None = None,
     n_folds: int = 10,
     seed: int = 0,
     progress: bool = False,
@@ -101,16 +87,19 @@ def evaluate(
     Parameters
     ----------
     features : pandas.DataFrame or array (n rows, n features), or dict of them
-        Feature tables by name; all are evaluated on the same folds.
+        Feature tables by name; all are evaluated on the same folds. Frames of polars
+        and Arrow, too.
     labels : array (n rows,)
         The class of each row. Rows without one (None, NaN or ``""``) are left out.
+        Labels, groups and wells are lists, arrays or columns; where they and the
+        features are of pandas, their index must not be the same in another order.
     groups : array (n rows,)
         Rows of one group are never divided: wells, plates, batches or compounds.
     wells : array (n rows,), optional
         The well of each row, to refuse groups that divide wells.
-    leave_out : sequence of str
+    leave_out : str, number, or array of them
         Classes to leave out of training and test.
-    classifiers : sequence of str, optional
+    classifiers : str or sequence of str, optional
         Among `CLASSIFIERS`. Default: all.
     n_folds, seed : int
         See `stratonet_sklearn.split`; the seed also draws the training sets.
@@ -126,7 +115,8 @@ def evaluate(
     ------
     ValueError
         The split would leak, see `stratonet_sklearn.split`; features are NaN or
-        infinite; tables have different lengths; the same row is in two groups.
+        infinite; tables, labels, groups and wells are not of the same rows; the same
+        row is in two groups.
 
     References
     ----------
@@ -154,15 +144,17 @@ def evaluate(
     control       30        0
     treated        0       30
     """
-    tables = _name_tables(features)
+    tables = name_tables(features)
     classifiers = _check_classifiers(classifiers)
-    labels = np.asarray(labels)
-    _check_lengths(tables, len(labels))
-    rows = _select_rows(labels, np.asarray(groups), wells, leave_out, n_folds, seed)
+    given = {"labels": labels, "groups": groups}
+    if wells is not None:
+        given["wells"] = wells
+    columns = read_rows(given, tables)
+    rows = select_rows(columns, list_values(leave_out), n_folds, seed)
     matrices = {}
     for name, table in tables.items():
-        matrices[name] = _select_features(name, table, rows.numbers)
-        _check_copies(name, matrices[name].values, rows)
+        matrices[name] = select_features(name, table, rows.numbers)
+        check_copies(name, matrices[name].values, rows)
     used_folds = range(rows.folds.max() + 1)
     jobs = [_Job(*job) for job in product(classifiers, matrices, used_folds)]
     answers = _run_jobs(jobs, matrices, rows, seed)
@@ -170,124 +162,23 @@ def evaluate(
     return _collect_answers(zip(jobs, shown), matrices, rows)
 
 
-def _name_tables(features: Features | Mapping[str, Features]) -> dict[str, Features]:
-    if not isinstance(features, Mapping):
-        return {"features": features}
-    if not features:
-        raise ValueError("There is no feature table to evaluate.")
-    return dict(features)
-
-
-def _check_classifiers(classifiers: Sequence[str] | None) -> list[str]:
+def _check_classifiers(classifiers: str | Sequence[str] | None) -> list[str]:
     """Return the classifiers asked for, all by default."""
-    classifiers = list(classifiers or CLASSIFIERS)
+    classifiers = list_values(classifiers) or list(CLASSIFIERS)
     unknown = set(classifiers) - set(CLASSIFIERS)
     if unknown:
+        names = sorted(map(str, unknown))
         raise ValueError(
-            f"Classifiers are {', '.join(CLASSIFIERS)}. Received:"
-            f" {', '.join(sorted(unknown))}"
+            f"Classifiers are {', '.join(CLASSIFIERS)}. Received: {', '.join(names)}."
+            f"{suggest_name(names[0], CLASSIFIERS)}"
         )
     return classifiers
 
 
-def _write_labels(labels: np.ndarray) -> np.ndarray:
-    """Return labels as text, ``""`` where they are missing."""
-    # As text None and NaN would become classes of these names.
-    return np.where(pd.isna(labels), "", labels.astype(str))
-
-
-def _check_classes(labels: np.ndarray, leave_out: Sequence[str]) -> None:
-    """Refuse to leave out a class that is not there: it may be misspelt."""
-    classes = set(labels) - {""}
-    absent = set(map(str, leave_out)) - classes
-    if absent:
-        raise ValueError(
-            f"There is no class {', '.join(sorted(absent))}. Received:"
-            f" {', '.join(sorted(classes))}"
-        )
-
-
-def _select_rows(
-    labels: np.ndarray,
-    groups: np.ndarray,
-    wells: ArrayLike | None,
-    leave_out: Sequence[str],
-    n_folds: int,
-    seed: int,
-) -> _Rows:
-    """Return the rows that have a label and are not left out, divided into folds."""
-    names = _write_labels(labels)
-    _check_classes(names, leave_out)
-    left_out = np.isin(names, ["", *leave_out])
-    numbers = np.flatnonzero(~left_out)
-    if wells is not None:
-        wells = np.asarray(wells)[numbers]
-    # Not yet as text: where each group is a fold, folds are in the order of groups,
-    # and 10 comes after 2.
-    folds = split(labels[numbers], groups[numbers], n_folds, seed, wells)
-    groups_as_text = groups[numbers].astype(str)
-    return _Rows(numbers, names[numbers], groups_as_text, wells, folds)
-
-
-def _check_lengths(tables: Mapping[str, Features], n_rows: int) -> None:
-    lengths = {name: len(table) for name, table in tables.items()}
-    if set(lengths.values()) != {n_rows}:
-        raise ValueError(
-            f"Every feature table needs a row for each of {n_rows} labels."
-            f" Received: {lengths}"
-        )
-
-
-def _select_features(name: str, table: Features, numbers: np.ndarray) -> _Matrix:
-    """Return the features of the rows of these numbers, all finite."""
-    values = np.asarray(table)
-    if values.ndim != 2:
-        raise ValueError(
-            f"{name}: a feature table has one row per label and one column per feature."
-            f" Received: shape {values.shape}"
-        )
-    # StratoNet's own precision, and half the memory of what pandas reads from CSV.
-    values = np.ascontiguousarray(values[numbers], np.float32)
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise ValueError(
-            f"{name}: {bad.any(axis=1).sum()} rows and {bad.any(axis=0).sum()} features"
-            " have NaN or infinite values. Leave out the rows that could not be"
-            " measured, or the features."
-        )
-    if isinstance(table, pd.DataFrame):
-        return _Matrix(list(map(str, table)), values)
-    n_features = values.shape[1]
-    names = [f"{name}{number}" for number in range(n_features)]
-    return _Matrix(names, values)
-
-
-def _check_copies(name: str, values: np.ndarray, rows: _Rows) -> None:
-    """Refuse rows that are copies of each other in different groups."""
-    if values.shape[1] < FEWEST_TO_COMPARE:
-        return
-    # The same image measured twice has the same bytes: to compare all pairs of rows
-    # would take too long.
-    contents = [row.tobytes() for row in values]
-    groups_of_copies = pd.Series(rows.groups).groupby(contents, sort=False)
-    in_several = groups_of_copies.transform("nunique") > 1
-    if not in_several.any():
-        return
-    row = int(in_several.idxmax())
-    where = f"row {rows.numbers[row]} (counted from 0)"
-    if rows.wells is not None:
-        where = f"a row of well {rows.wells[row]}"
-    raise ValueError(
-        f"{name}: this split would leak: {where} is in another group once more, with"
-        " the same features. Is it the same image, or an empty one? Leave such rows out"
-        " (give them no label)."
-    )
-
-
 def _run_jobs(
     jobs: Sequence[_Job],
-    matrices: Mapping[str, _Matrix],
-    rows: _Rows,
+    matrices: Mapping[str, Matrix],
+    rows: Rows,
     seed: int,
 ) -> Iterator[_Answer]:
     """Fit the models on all cores, and give their answers in the order of the jobs."""
@@ -368,8 +259,8 @@ def build_model(labels: np.ndarray, classifier: ClassifierMixin, seed: int) -> P
 
 def _collect_answers(
     answers: Iterator[tuple[_Job, _Answer]],
-    matrices: Mapping[str, _Matrix],
-    rows: _Rows,
+    matrices: Mapping[str, Matrix],
+    rows: Rows,
 ) -> Evaluation:
     """Put the answers of all folds together."""
     n_rows = len(rows.labels)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from stratonet.messages import suggest_name
 from stratonet.naming import METADATA, metadata_columns
 from stratonet.tables.columns import PLATE, SITE, WELL, find_object_column
 from stratonet.tables.keys import write_texts
@@ -49,8 +50,10 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
         )
     if found:
         return (exact or found)[0]
+    short = [_shorten_column(column) for column in columns]
     raise ValueError(
-        f"There is no column {name} in the metadata. Received: {list_columns(columns)}"
+        f"There is no column {name} in the metadata.{suggest_name(wanted, short)}"
+        f" Received: {list_columns(columns)}"
     )
 
 

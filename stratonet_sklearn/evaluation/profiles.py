@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike
 
 from stratonet.messages import shorten_list
 from stratonet.tables.columns import PLATE, WELL
+from stratonet.tables.numbers import read_numbers
 from stratonet_sklearn.evaluation.correction import harmonize_profiles, sphere_profiles
 from stratonet_sklearn.evaluation.normalization import normalize_plates, rank_profiles
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 from stratonet_sklearn.evaluation.selection import select_features
 from stratonet_sklearn.evaluation.steps import CONTROL, Step, keep_present
+from stratonet_sklearn.rows import read_rows
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def make_profiles(
     '12 rows became 6 wells, their median, on 1 plates.'
     """
     recipe = recipe or ProfileRecipe()
-    _check_rows(metadata, features, control)
+    features, control = _check_rows(metadata, features, control)
     frame, steps = _aggregate_wells(metadata, features, control)
     frame, followed = _follow_recipe(frame, list(features), recipe)
     is_control = frame.pop(CONTROL).to_numpy()
@@ -156,43 +158,54 @@ def _is_of_pycytominer(recipe: ProfileRecipe) -> bool:
 
 def _check_rows(
     metadata: pd.DataFrame, features: pd.DataFrame, control: ArrayLike | None
-) -> None:
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """Return features as float64, and which rows are controls, if all is sound."""
     absent = [name for name in (PLATE, WELL) if name not in metadata]
     if absent:
         raise ValueError(
             f"The metadata have no {' and no '.join(absent)}. Received:"
             f" {shorten_list(list(metadata))}"
         )
-    lengths = {len(metadata), len(features)}
-    if control is not None:
-        lengths.add(len(np.asarray(control)))
-    if len(lengths) > 1 or not len(metadata) or not features.shape[1]:
-        received = (
-            f"{len(metadata)} rows of metadata, {len(features)} of {features.shape[1]}"
-            " features"
-        )
-        if control is not None:
-            received += f", {len(np.asarray(control))} of controls"
+    if not len(metadata) or not features.shape[1]:
         raise ValueError(
-            "Metadata, features and controls must be of the same rows, one or more."
-            f" Received: {received}"
+            "Profiles need one row or more, and features. Received:"
+            f" {len(metadata)} rows of metadata, {features.shape[1]} features"
         )
-    bad = ~np.isfinite(features.to_numpy(float))
+    given = {} if control is None else {"control": control}
+    rows = read_rows(given, {"metadata": metadata, "features": features})
+    is_control = None
+    if "control" in rows:
+        is_control = _read_control(rows["control"])
+    values = read_numbers(features, float)
+    bad = ~np.isfinite(values)
     if bad.any():
         raise ValueError(
             f"{bad.any(axis=1).sum()} rows and {bad.any(axis=0).sum()} features have"
             " NaN or infinite values. Leave out the rows that could not be measured, or"
             " these."
         )
+    return pd.DataFrame(values, columns=list(features)), is_control
+
+
+def _read_control(control: pd.Series) -> np.ndarray:
+    """Return which rows are controls, as bool."""
+    is_known = control.isin([True, False]).to_numpy()
+    if not is_known.all():
+        raise ValueError(
+            "`control` is True or False for each row. Received in"
+            f" {int((~is_known).sum())} of {len(control)} rows others, the first:"
+            f" {control[~is_known].iloc[0]!r}"
+        )
+    return control.to_numpy(bool)
 
 
 def _aggregate_wells(
-    metadata: pd.DataFrame, features: pd.DataFrame, control: ArrayLike | None
+    metadata: pd.DataFrame, features: pd.DataFrame, control: np.ndarray | None
 ) -> Step:
     """Take the median of each well."""
     keys, columns = [PLATE, WELL], list(features)
     rows = metadata.reset_index(drop=True)
-    rows[CONTROL] = False if control is None else np.asarray(control, bool)
+    rows[CONTROL] = False if control is None else control
     n_different = rows.groupby(keys).nunique(dropna=False).max()
     differ = n_different > 1
     if differ[CONTROL]:

@@ -121,7 +121,9 @@ def _describe_wells(
         if column is None:
             wells[name] = ""
         else:
-            wells[name] = frame[column].fillna("").to_numpy()
+            # As objects: a categorical column takes no value of its own for missing.
+            values = frame[column].astype(object)
+            wells[name] = values.where(values.notna(), "").to_numpy()
     wells["control"] = False if profiles.control is None else profiles.control
     wells["treatment"] = wells.groupby(["compound", "dose"]).ngroup()
     return wells

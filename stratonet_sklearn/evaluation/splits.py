@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats.contingency import association
 from sklearn.model_selection import StratifiedGroupKFold
+
+from stratonet_sklearn.rows import find_missing, read_rows, write_texts
 
 # Draws of folds until every training set has every class.
 ATTEMPTS = 100
@@ -33,7 +36,7 @@ def split(
     Parameters
     ----------
     labels, groups : array (n,)
-        Class and group of each row.
+        Class and group of each row: lists, arrays, or columns of frames of any make.
     n_folds : int
         Where there are no more groups than that, each group is a fold. There are no
         more folds than groups of the class that has most.
@@ -52,7 +55,8 @@ def split(
     ------
     ValueError
         The split would leak, or cannot be made: rows of one well in different groups,
-        one class, a class in one group alone, classes that are the same as groups. The
+        one class, a class in one group alone, classes that are the same as groups; or
+        labels, groups and wells are not of the same rows, or some are missing. The
         message says which.
 
     Examples
@@ -68,12 +72,16 @@ def split(
     >>> folds.tolist()
     [0, 0, 2, 2, 1, 1, 2, 2, 0, 0, 1, 1]
     """
-    # Without an index: those of two series may differ.
-    labels = pd.Series(np.asarray(labels))
-    groups = pd.Series(np.asarray(groups))
-    _check_rows(labels, groups, n_folds)
+    if n_folds < 2:
+        raise ValueError(f"n_folds must be at least 2. Received: {n_folds}")
+    given = {"labels": labels, "groups": groups}
     if wells is not None:
-        _check_wells(groups, np.asarray(wells))
+        given["wells"] = wells
+    rows = read_rows(given)
+    _check_missing(rows)
+    labels, groups = rows["labels"], rows["groups"]
+    if wells is not None:
+        _check_wells(groups, rows["wells"])
     _check_classes(labels, groups)
     if n_folds >= groups.nunique():
         # Each group is left out once. Every class is in two groups or more: each
@@ -82,23 +90,17 @@ def split(
     return _draw_folds(labels, groups, n_folds, seed)
 
 
-def _check_rows(labels: pd.Series, groups: pd.Series, n_folds: int) -> None:
-    if n_folds < 2:
-        raise ValueError(f"n_folds must be at least 2. Received: {n_folds}")
-    if len(labels) != len(groups):
-        raise ValueError(
-            f"Each row needs a label and a group. Received: {len(labels)} labels,"
-            f" {len(groups)} groups"
-        )
-    for name, values in (("label", labels), ("group", groups)):
-        missing = values.isna().sum()
-        if missing:
+def _check_missing(rows: Mapping[str, pd.Series]) -> None:
+    for name, values in rows.items():
+        n_missing = int(find_missing(values).sum())
+        if n_missing:
             raise ValueError(
-                f"{missing} of {len(values)} rows have no {name}. Leave them out first."
+                f"{n_missing} of {len(values)} rows have no {name[:-1]} (`{name}` is"
+                " None, NaN or empty there). Fill it in, or leave these rows out first."
             )
 
 
-def _check_wells(groups: pd.Series, wells: np.ndarray) -> None:
+def _check_wells(groups: pd.Series, wells: pd.Series) -> None:
     """Refuse groups that divide a well: its sites are too much alike."""
     groups_of_wells = groups.groupby(wells).nunique()
     divided = groups_of_wells > 1
@@ -162,7 +164,10 @@ def _make_folds(labels: pd.Series, groups: np.ndarray, n_folds: int) -> np.ndarr
     with warnings.catch_warnings():
         # Fewer groups of a class than folds are no fault, if all training sets have it.
         warnings.filterwarnings("ignore", message="The least populated class")
-        divided = StratifiedGroupKFold(n_folds).split(labels, labels, groups)
+        # As numbers: of some types of labels scikit-learn cannot tell that they are
+        # classes.
+        classes = pd.factorize(labels, sort=True)[0]
+        divided = StratifiedGroupKFold(n_folds).split(classes, classes, groups)
         for number, (_, tested) in enumerate(divided):
             folds[tested] = number
     return folds
@@ -202,13 +207,15 @@ def measure_confounding(labels: ArrayLike, metadata: pd.DataFrame) -> pd.DataFra
     Cramér, H. (1946). Mathematical Methods of Statistics. Princeton. Cohen, J. (1988).
     Statistical Power Analysis for the Behavioral Sciences. Erlbaum.
     """
-    labels = np.asarray(labels)
+    labels = write_texts(
+        read_rows({"labels": labels}, {"metadata": metadata})["labels"]
+    )
     # One stream for all columns, whatever the seed of the evaluation: a warning must
     # not come and go with it.
     rng = np.random.default_rng(0)
     rows = []
     for name in metadata:
-        values = metadata[name].astype(str).to_numpy()
+        values = write_texts(metadata[name])
         n_values = len(np.unique(values))
         if n_values < 2 or len(np.unique(labels)) < 2:
             continue

@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from stratonet.arguments import (
+    RefusedOption,
     add_file_name_flags,
     add_storage_flags,
     parse_column_value,
@@ -66,7 +67,12 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
     command.add_argument(
         "--output", required=True, type=Path, metavar="DIR", help="folder of the report"
     )
-    command.set_defaults(run=_evaluate, flags=FLAGS)
+    command.set_defaults(
+        run=_evaluate,
+        flags=FLAGS,
+        modules=("stratonet_sklearn.report.report",),
+        kept="No report was written; the same command begins anew.",
+    )
     _add_treatments(command)
     _add_split(command)
     _add_profiles(command)
@@ -132,7 +138,7 @@ def _add_split(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--folds",
         dest="n_folds",
-        type=int,
+        type=_parse_folds,
         default=10,
         metavar="N",
         help="default: %(default)s",
@@ -207,7 +213,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     named = [_parse_table(text) for text in options.tables]
     if len(dict(named)) < len(named):
-        raise ValueError("Two tables have the same name. Give them names: NAME=TABLE.")
+        raise RefusedOption(
+            "Two tables have the same name. Give them names: NAME=TABLE."
+        )
     data = read_data(
         dict(named),
         metadata=options.metadata,
@@ -235,6 +243,15 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(f"Left out: {' '.join(left_out[:SHOWN])}{rest}")
 
 
+def _parse_folds(text: str) -> int:
+    """Return how many parts there are: at least one to train on, and one to test."""
+    if not (text.isdecimal() and int(text) > 1):
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 2 on. Received: {text}"
+        )
+    return int(text)
+
+
 def _choose_recipe(options: argparse.Namespace) -> ProfileRecipe | None:
     """Return the recipe of profiles, None if all choices are the defaults."""
     from stratonet_sklearn.evaluation.recipe import ProfileRecipe
@@ -255,7 +272,7 @@ def _choose_images(options: argparse.Namespace) -> ImageSource | None:
     if options.images is None:
         for name, value in found.items():
             if value:
-                raise ValueError(f"`{name}` only works with --images.")
+                raise RefusedOption(f"`{name}` only works with --images.")
         return None
     from stratonet.extraction import ImageSource
 

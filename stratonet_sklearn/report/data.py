@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from stratonet.messages import shorten_list
+from stratonet.arguments import RefusedOption
+from stratonet.messages import shorten_list, suggest_name
 from stratonet.tables.reading import FeatureTable, read_feature_table, read_metadata
 from stratonet_sklearn.evaluation.classification import evaluate
 from stratonet_sklearn.evaluation.columns import (
@@ -206,7 +207,7 @@ def read_data(
         raise ValueError("`tables` is empty: give one feature table or more.")
     # Said before tables are read, which takes minutes for large ones.
     if images is not None and treatments.label is None:
-        raise ValueError(
+        raise RefusedOption(
             "`images` only works with `label`: the wells to show are chosen by class."
         )
     if recipe is not None:
@@ -247,11 +248,11 @@ def read_data(
 def _check_recipe(recipe: ProfileRecipe, treatments: Treatments) -> None:
     """Refuse a recipe that could not be followed, or would change nothing."""
     if treatments.compound is None:
-        raise ValueError(
+        raise RefusedOption(
             "`recipe` only works with `compound`: profiles are made for retrieval."
         )
     if recipe.sphere is True and treatments.control is None:
-        raise ValueError(
+        raise RefusedOption(
             "`sphere` only works with `control`: profiles are sphered on negative"
             " controls."
         )
@@ -298,13 +299,15 @@ def find_controls(rows: pd.DataFrame, column: str, value: str) -> np.ndarray:
     >>> find_controls(frame, "compound", "DMSO")
     array([ True, False])
     """
-    # As text: the value may come from a command line.
+    # As text: the value may come from a command line, or be a number.
     values = get_column(rows, column)
+    value = str(value)
     controls = (values == value).to_numpy()
     if not controls.any():
         received = [repr(known) for known in sorted(values.unique())]
         raise ValueError(
-            f"No row has {value!r} as {column}. Received: {shorten_list(received)}"
+            f"No row has {value!r} as {column}.{suggest_name(value, values.unique())}"
+            f" Received: {shorten_list(received)}"
         )
     return controls
 

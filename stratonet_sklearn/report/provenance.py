@@ -20,6 +20,7 @@ from stratonet_sklearn.report.section import (
     Fact,
     Paragraph,
 )
+from stratonet_sklearn.rows import list_values
 
 # The packages whose versions decide about the numbers.
 PACKAGES = (
@@ -93,8 +94,9 @@ def _word_classes(data: ReportData) -> str:
     assert data.evaluation is not None and data.labels is not None
     counts = pd.Series(data.evaluation.labels).value_counts()
     text = ", ".join(f"{name} ({count:,})" for name, count in counts.items())
-    if data.split.leave_out:
-        text += f"; left out: {', '.join(data.split.leave_out)}"
+    left_out = list_values(data.split.leave_out)
+    if left_out:
+        text += f"; left out: {', '.join(map(str, left_out))}"
     # They are described, but neither trained on nor tested.
     n_without = int((data.labels == "").sum())
     if n_without:

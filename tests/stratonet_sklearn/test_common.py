@@ -165,4 +165,4 @@ def test_checks_of_names_and_output(check):
 
 
 def test_the_example_runs():
-    assert doctest.testmod(transformer) == (0, 8)
+    assert doctest.testmod(transformer) == (0, 14)

@@ -92,3 +92,9 @@ def test_in_a_pipeline_only_training_rows_are_drawn(rows):
 
 def test_the_example_runs():
     assert doctest.testmod(resampling) == (0, 14)
+
+
+def test_missing_classes_are_no_class():
+    for y in (["a", "b", np.nan, None], ["a", "b", "", "b"]):
+        with pytest.raises(ValueError, match=r"[12] of 4 rows have no class"):
+            StratifiedResampler(n_samples=4).fit_resample(np.zeros((4, 1)), y)

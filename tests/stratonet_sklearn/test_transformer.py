@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import tifffile
 from numpy.testing import assert_array_equal
@@ -102,6 +103,13 @@ ROUTES = {
     "one channel: 4-D array": lambda plate: plate.pixels[..., :1],
     "one channel: list of arrays": lambda plate: list(plate.pixels[..., 0]),
     "one channel: column of paths": lambda plate: plate.png[["DNA"]],
+    "one channel: Series of paths": lambda plate: plate.png["DNA"],
+    "one channel: list of paths": lambda plate: plate.png["DNA"].tolist(),
+    "one channel: array of paths": lambda plate: plate.tif["DNA"].map(Path).to_numpy(),
+    "list of rows of paths": lambda plate: plate.png.to_numpy().tolist(),
+    "Arrow table": lambda plate: pa.table(dict(plate.png)),
+    "nullable text": lambda plate: plate.png.convert_dtypes(),
+    "masked array that hides nothing": lambda plate: np.ma.array(plate.pixels),
 }
 
 
@@ -113,7 +121,8 @@ def test_every_route_gives_the_networks_own_features(plate, route):
     features = pipeline["features"].transform(X)
     assert_array_equal(features, plate.features[:, : count * WIDTH], strict=True)
     assert_array_equal(pipeline.predict(X), LABELS)
-    names = CHANNELS if isinstance(X, pd.DataFrame) else ["Channel1", "Channel2"]
+    is_named = isinstance(X, (pd.DataFrame, pd.Series, pa.Table))
+    names = CHANNELS if is_named else ["Channel1", "Channel2"]
     assert (pipeline["features"].channels_, pipeline["features"].n_features_in_) == (
         names[:count],
         count,
@@ -213,7 +222,12 @@ def test_parameters_clone_and_not_fitted(plate):
         weights="stratonet50", taps=["low"], channels=["A", "B"], verbose=0
     )
     copy = clone(StratoFeatureTransformer(**parameters).fit(plate.pixels))
-    defaults = dict(provider="CPUExecutionProvider", recipe=None, grey_range="plane")
+    defaults = dict(
+        provider="CPUExecutionProvider",
+        recipe=None,
+        grey_range="plane",
+        on_error="raise",
+    )
     assert copy.get_params() == {**parameters, **defaults}
     for method in (copy.get_feature_names_out, copy.transform):
         with pytest.raises(NotFittedError):
@@ -270,6 +284,7 @@ def test_parameters_clone_and_not_fitted(plate):
             "limits of the plates P1, P2. Received: none",
         ),
         ({"grey_range": 3}, ValueError, "'grey_range' parameter .*must be"),
+        ({"on_error": "skip"}, ValueError, "'on_error' parameter .*'skip'"),
         ({"weights": "resnet"}, FileNotFoundError, "'resnet'.*stratonet50"),
         ({"provider": "Abacus"}, ValueError, "CPUExecutionProvider.*'Abacus'"),
     ],
@@ -332,20 +347,19 @@ NUMBERS = "an array .n, height, width.*"
 NOT_IMAGES = {
     "table of numbers": (
         np.zeros((4, 5)),
-        NUMBERS + r"X\[np.newaxis\].*ndarray of shape \(4, 5\) and dtype float64",
+        NUMBERS + r"ndarray of shape \(4, 5\) and dtype float64.*X\[np.newaxis\]",
     ),
-    "one path": ("folder", NUMBERS + "Received: str"),
-    "list of paths": (
-        ["a.tif", "b.tif"],
-        NUMBERS + r"list, image 0 of shape \(\) and dtype <U5",
+    "one path": ("folder", NUMBERS + r"Received: str.*list of one: \['folder'\]"),
+    "table of features": (
+        pd.DataFrame(np.zeros((4, 5))),
+        NUMBERS + "DataFrame of shape .4, 5.*no column of paths",
     ),
-    "Series of paths": (
-        pd.Series(["a.tif", "b.tif"]),
-        NUMBERS + r"Series of shape \(2,\)",
-    ),
+    "dict": ({"DNA": ["a.tif"]}, NUMBERS + r"dict.*pandas.DataFrame\(X\)"),
+    "generator": ((image for image in np.zeros((2, 4, 4))), r"generator.*list\(X\)"),
+    "batches": ([np.zeros((2, 4, 4, 1))] * 2, r"numpy.concatenate\(X\)"),
     "5-D array": (
         np.zeros((1, 2, 3, 4, 5)),
-        NUMBERS + r"ndarray of shape \(1, 2, 3, 4, 5\)",
+        NUMBERS + r"ndarray of shape \(1, 2, 3, 4, 5\).*one plane of each stack",
     ),
     "empty list": ([], "0 sample.*Received: list"),
     "no images": (np.zeros((0, 8, 8)), r"0 sample.*\(0, 8, 8\)"),
@@ -358,7 +372,7 @@ NOT_IMAGES = {
     "None for a path": (np.array([["a.tif"], [None]]), "row 1, column 0: None"),
     "NaN for a path": (
         pd.DataFrame({"DNA": ["a.tif", "b.tif"], "Actin": ["a.tif", np.nan]}),
-        "row 1, column 1: nan",
+        "row 1, column 1 .Actin.: nan .1 of 4",
     ),
 }
 

@@ -23,6 +23,7 @@ from stratonet.files.images import decode_plane
 from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url, to_local_path
+from stratonet.messages import suggest_name
 from stratonet.naming import (
     FRAME,
     ILLUMINATION,
@@ -202,6 +203,7 @@ def choose_channels(
         raise ValueError(
             f"{redact_url(source)} has the channels {', '.join(known)}. Received:"
             f" {', '.join(unknown)}. Choose among them."
+            f"{suggest_name(unknown[0], known)}"
         )
     # The order of normal form, with channels in the order asked for.
     old_names = metadata_columns(frame)

@@ -603,22 +603,25 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
         "Rename the column": [taken],
         "Illumination_OrigDNA": [plates, "--illumination", "divide"],
         "Labels_Nuclei": [plates, "--labels", "Nuclei"],
-        "--shard K/N needs 1 ≤ K ≤ N. Received: 5/4": [plates, "--shard", "5/4"],
-        "--size only works with --labels or --centres": [plates, "--size", 40],
-        "--size is 8 to 4096 pixels. Received: 5": [
-            plates,
-            "--labels",
-            "Nuclei",
-            "--size",
-            5,
-        ],
-        "--address only works with --engine ray": [plates, "--address", "auto"],
-        "Received both": [plates, "--labels", "Nuclei", "--centres", plates],
         "can only be read": [plates, "--output", "https://localhost/out"],
-        "No weights 'other'": [plates, "--weights", "other"],
     }
+    refused_early = {
+        "--shard K/N needs 1 ≤ K ≤ N. Received: 5/4": ["--shard", "5/4"],
+        "--size only works with --labels or --centres": ["--size", 40],
+        "--size is 8 to 4096 pixels. Received: 5": ["--labels", "Nuclei", "--size", 5],
+        "--address only works with --engine ray": ["--address", "auto"],
+        "Received both": ["--labels", "Nuclei", "--centres", plates],
+        "No weights 'other'": ["--weights", "other"],
+        "A recipe is views": ["--recipe", "large"],
+        "This ONNX Runtime has": ["--provider", "Abacus"],
+        "gone.json": ["--grey-range", "gone.json"],
+    }
+    # No table is read: there is none.
+    for said, arguments in refused_early.items():
+        cases[said] = [tmp_path / "gone.csv", *arguments]
     for said, arguments in cases.items():
-        assert call("--output", tmp_path / "out", *arguments) == 1
+        status = call("--output", tmp_path / "out", *arguments)
+        assert status == (2 if said in refused_early else 1)
         message = capsys.readouterr().err
         assert said in message and len(message.splitlines()) == 1, message
     assert not (tmp_path / "out").exists()
@@ -659,3 +662,14 @@ def test_a_full_disk_ends_the_run_with_its_name(plates):
         and "/dev/full" in done.stderr
         and "Traceback" not in done.stderr
     )
+
+
+def test_a_part_that_measures_nothing_is_not_whole(plates, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(plates, "--output", out, "--shard", "40/40") == INCOMPLETE
+    assert "0 measured" in capsys.readouterr().out
+
+
+def test_a_misspelt_channel_is_told(plates, tmp_path, capsys):
+    assert call(plates, "--output", tmp_path / "out", "--channels", "origdna") == 1
+    assert "Did you mean OrigDNA?" in capsys.readouterr().err

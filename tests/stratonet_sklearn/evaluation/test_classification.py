@@ -286,19 +286,101 @@ def test_the_same_seed_finds_the_same(wells, sets):
         (
             np.zeros((3, 12)),
             {},
-            "a row for each of 240 labels. Received: {'features': 3}",
+            "`labels` has 240 rows, and `features` has 3",
         ),
-        (np.zeros(240), {}, r"Received: shape \(240,\)"),
+        (np.zeros(240), {}, r"Received: ndarray of shape \(240,\)"),
         (np.full((240, 2), np.nan), {}, "240 rows and 2 features have NaN"),
         (
             np.zeros((240, 2)),
             {"classifiers": ["KNN"]},
             "Classifiers are SVM, RF, MLP. Received: KNN",
         ),
-        (np.zeros((240, 2)), {"leave_out": ["d"]}, "no class d. Received: a, b, c"),
+        (
+            pd.DataFrame({"mean": 1.0, "gene": ["KRAS"] * 240}),
+            {},
+            "features: The column gene is no feature.*'KRAS'",
+        ),
+        (
+            {"wide": pd.DataFrame({"a": pd.array([None] * 240, "Float64")})},
+            {},
+            "wide: 240 rows and 1 features have NaN",
+        ),
+        (
+            np.ma.masked_equal(np.tile([0.0, 1.0], (240, 1)), 0),
+            {},
+            "240 rows and 1 features have NaN",
+        ),
+        (np.zeros((240, 2)), {"leave_out": ["d"]}, "no class d .*classes: a, b, c"),
         ({}, {}, "no feature table"),
     ],
 )
 def test_what_cannot_be_evaluated(wells, features, options, message):
     with pytest.raises(ValueError, match=message):
         evaluate(features, wells.label, groups=wells.well, **options)
+
+
+SVM = {"classifiers": "SVM", "n_folds": 3}
+
+
+@pytest.mark.parametrize("kind", ["numpy_nullable", "pyarrow"])
+def test_frames_of_every_make_give_the_same(wells, sets, kind):
+    frame = pd.DataFrame(sets["half"]).add_prefix("f")
+    known = evaluate(frame, wells.label, groups=wells.well, **SVM)
+    others = wells.convert_dtypes(dtype_backend=kind)
+    of_kind = evaluate(
+        frame.convert_dtypes(dtype_backend=kind),
+        others[["label"]],
+        groups=others[["well"]],
+        wells=others.well,
+        **SVM,
+    )
+    assert (
+        of_kind.predicted["features", "SVM"] == known.predicted["features", "SVM"]
+    ).all()
+    assert of_kind.folds.tolist() == known.folds.tolist()
+    assert list(of_kind.importance["features", "SVM"].index) == list(frame)
+
+
+def test_groups_that_are_missing_are_counted(wells, sets):
+    groups = wells.well.where(wells.well > 2).tolist()
+    with pytest.raises(ValueError, match="6 of 240 rows have no group"):
+        evaluate(sets["half"], wells.label, groups=groups)
+    with pytest.raises(ValueError, match="6 of 240 rows have no well"):
+        evaluate(sets["half"], wells.label, groups=wells.plate, wells=groups)
+    # Where there is no label, no group is needed.
+    labels = wells.label.where(wells.well > 2)
+    found = evaluate(sets["half"], labels, groups=groups, **SVM)
+    assert len(found.labels) == 234
+
+
+@pytest.mark.parametrize(
+    ("labels", "leave_out", "classes"),
+    [
+        ([0, 1, 2], [2], ["0", "1"]),
+        ([0, 1, 2], np.array([2, 1])[:1], ["0", "1"]),
+        ([0, 1, 2], 2.0, ["0", "1"]),
+        ([0.5, 1.0, 2.0], [1], ["0.5", "2.0"]),
+        (["DMSO", "x", "y"], "DMSO", ["x", "y"]),
+        (["DMSO", "x", "y"], pd.Series(["x"]), ["DMSO", "y"]),
+        ([True, False, "?"], [True], ["?", "False"]),
+    ],
+)
+def test_what_is_left_out_is_compared_as_what_it_is(
+    labels, leave_out, classes, wells, sets
+):
+    of_rows = np.array(labels, object)[wells.well % 3]
+    found = evaluate(
+        sets["half"], of_rows, groups=wells.well, leave_out=leave_out, **SVM
+    )
+    assert found.classes == classes
+    assert len(found.labels) == 160
+
+
+def test_a_misspelt_class_is_told(wells, sets):
+    with pytest.raises(ValueError, match="no class DMS0 .*Did you mean DMSO?"):
+        evaluate(
+            sets["half"],
+            wells.label.replace("a", "DMSO"),
+            groups=wells.well,
+            leave_out="DMS0",
+        )

@@ -140,10 +140,13 @@ def test_tables_that_are_no_profiles_are_refused():
         metadata.drop(columns="Metadata_Well"),
     )
     refused(
-        "120 rows of metadata, 119 of 6 features, 120 of controls",
+        "`features` has 119 rows, and `metadata` has 120",
         features=features[1:],
     )
-    refused("119 of controls", control=control[1:])
+    refused("`control` has 119 rows", control=control[1:])
+    refused("same index in another order", features=features[::-1])
+    refused("`control` is True or False.* in 120 of 120", control=["DMSO"] * 120)
+    refused("`control` is True or False.* in 1 of 120", control=[None, *control[1:]])
     refused(
         "1 rows and 2 features have NaN",
         features=features.assign(

@@ -101,7 +101,10 @@ def test_a_class_that_folds_would_leave_out_of_the_training():
         ([], [], 2, "nothing to classify"),
         (["a", None], [0, 1], 2, "1 of 2 rows have no label"),
         (["a", "b"], [0, np.nan], 2, "1 of 2 rows have no group"),
-        (["a", "b", "a"], [0, 1], 2, "3 labels, 2 groups"),
+        (["a", "b", "a"], [0, 1], 2, "`groups` has 2 rows, and `labels` has 3"),
+        (["a", "b", np.nan], [0, 1, 2], 2, "1 of 3 rows have no label"),
+        (["a", "b", " "], [0, 1, 2], 2, "1 of 3 rows have no label"),
+        (["a", "b"], None, 2, "`groups` takes one value .*None"),
         (
             ["a", "b", "a", "b"],
             [0, 0, 1, 1],

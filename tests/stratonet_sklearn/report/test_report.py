@@ -598,7 +598,7 @@ def test_the_command(folder, tables, capsys):
         stratonet_cli.main(
             ["evaluate", str(tables["Deep"]), str(tables["Deep"]), "--output", "x"]
         )
-        == 1
+        == 2
     )
     assert "the same name" in capsys.readouterr().err
 
@@ -614,7 +614,7 @@ def test_the_command(folder, tables, capsys):
 )
 def test_flags_that_need_others(tables, flags, message, capsys):
     given = ["evaluate", str(tables["Deep"]), "--output", "x", *flags]
-    assert stratonet_cli.main(given) == 1
+    assert stratonet_cli.main(given) == 2
     assert message in capsys.readouterr().err
 
 

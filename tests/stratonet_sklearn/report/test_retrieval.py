@@ -60,7 +60,7 @@ def test_the_command_hands_on_the_choices(monkeypatch):
     ],
 )
 def test_choices_that_need_others(flags, message, capsys):
-    assert stratonet_cli.main(["evaluate", "gone.csv", "--output", "x", *flags]) == 1
+    assert stratonet_cli.main(["evaluate", "gone.csv", "--output", "x", *flags]) == 2
     assert message in capsys.readouterr().err
 
 

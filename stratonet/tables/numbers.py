@@ -1,0 +1,74 @@
+"""One way from the columns of any frame to numbers, NaN where one is missing.
+
+pandas holds numbers in many types: those of numpy, its own with a mask, Arrow's, and
+Python's Decimal, which databases write. Each has a missing value of its own.
+"""
+
+from __future__ import annotations
+
+import numbers
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike
+
+
+def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
+    """Turn a frame or an array of any numbers into an array of one type.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame or array (n rows, n columns)
+        bool, integer, float or Decimal columns of any kind, masked arrays too.
+    dtype : dtype of floats
+        Of the result.
+
+    Returns
+    -------
+    numpy.ndarray (n rows, n columns)
+        NaN where a value is missing or masked. Perhaps the memory of the frame itself.
+
+    Raises
+    ------
+    ValueError
+        A column holds text, dates or anything else; the message names it.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"area": pd.array([1, None], "Int64"), "mean": [0.5, 2]})
+    >>> read_numbers(frame).tolist()
+    [[1.0, 0.5], [nan, 2.0]]
+    """
+    if isinstance(frame, np.ma.MaskedArray):
+        frame = frame.astype(dtype).filled(np.nan)
+    # Without a copy where all columns are of one type already.
+    if isinstance(frame, pd.DataFrame):
+        if all(_is_of_numpy(kind) for kind in frame.dtypes):
+            return frame.to_numpy(dtype)
+    else:
+        frame = np.asarray(frame)
+        if _is_of_numpy(frame.dtype):
+            return frame.astype(dtype, copy=False)
+    columns = pd.DataFrame(frame)
+    values = np.empty(columns.shape, dtype)
+    for position, name in enumerate(columns):
+        values[:, position] = _read_column(columns.iloc[:, position], name, dtype)
+    return values
+
+
+def _is_of_numpy(kind: Any) -> bool:
+    """Whether numbers of this type are numpy's own: bool, whole or float."""
+    return isinstance(kind, np.dtype) and kind.kind in "buif"
+
+
+def _read_column(column: pd.Series, name: object, dtype: DTypeLike) -> np.ndarray:
+    if not pd.api.types.is_numeric_dtype(column):
+        for value in column[column.notna()]:
+            if not isinstance(value, (numbers.Real, Decimal)):
+                raise ValueError(
+                    f"The column {name} is no feature: features are numbers. Received:"
+                    f" {value!r}. Leave it out, or turn it into numbers."
+                )
+    return column.to_numpy(dtype, na_value=np.nan)
