@@ -34,7 +34,7 @@ def decode(content):
         f"{TABLE},,\n\n,,\n".encode(),
         f"sep=;\n{TABLE.replace(',', ';')}".encode(),
         TABLE.replace("Metadata_Well", " Metadata_Well ").encode(),
-        gzip.compress(TABLE.encode()),
+        gzip.compress(TABLE.encode(), mtime=0),
     ],
 )
 def test_what_is_plain_is_read(content):
