@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import stratonet_cli
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.splits import measure_confounding
 from stratonet_sklearn.report.confounding import list_layout, word_confounding
@@ -89,3 +90,20 @@ def test_images_of_wells_are_found_by_any_name(tmp_path):
     rows = pd.DataFrame({"Metadata_Plate": ["00149"], "Metadata_Well": ["a1"]})
     planes = read_planes(image_sets, Storage(), pd.concat([rows, rows]).reset_index())
     assert planes[1][0].max() == 7
+
+
+@pytest.mark.slow
+def test_the_last_line_on_the_screen_says_what_was_left_out(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(12, 2)), columns=["Area", "Mean"])
+    frame.insert(0, "Metadata_Well", [f"A{number:02d}" for number in range(1, 13)])
+    frame.loc[2, "Area"] = np.nan
+    frame["Note"] = "x"
+    frame.to_csv(tmp_path / "profiles.csv", index=False)
+    output = tmp_path / "report"
+    given = [str(tmp_path / "profiles.csv"), "--output", str(output), "--quiet"]
+    assert stratonet_cli.main(["evaluate", *given]) == 0
+    page, last = capsys.readouterr().out.splitlines()
+    assert page == str(output / "report.html")
+    assert last.startswith("Left out: profiles: 1 column of text is not used")
+    assert last.count("profiles: ") == 3

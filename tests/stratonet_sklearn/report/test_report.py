@@ -18,8 +18,8 @@ import stratonet_cli
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
+from stratonet_sklearn.report import data, report
 from stratonet_sklearn.report import page as page_module
-from stratonet_sklearn.report import report
 from stratonet_sklearn.report.data import Split, Treatments
 from stratonet_sklearn.report.pictures import read_pictures
 from stratonet_sklearn.report.report import write_report
@@ -620,11 +620,16 @@ def test_flags_that_need_others(tables, flags, message, capsys):
 
 def test_images_are_found_as_extract_finds_them(folder, tables, monkeypatch):
     asked = {}
-    monkeypatch.setattr(report, "write_report", lambda *_, **rest: asked.update(rest))
+
+    def read(*_, **options):
+        asked.update(options)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(data, "read_data", read)
     given = ["evaluate", str(tables["Deep"]), "--output", "x", "--label", "mechanism"]
     given += ["--images", "s3://bucket/plates", "--pattern", "phenix", "--anonymous"]
     given += ["--endpoint", "http://localhost", "--region", "eu-west-1"]
-    assert stratonet_cli.main([*given, "--replace-path", "/old=/new"]) == 0
+    assert stratonet_cli.main([*given, "--replace-path", "/old=/new"]) == 1
     assert asked["images"] == ImageSource(
         "s3://bucket/plates",
         pattern="phenix",
