@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from pages import format_estimate, format_table, write_tables
+from page_tables import format_estimate, format_table, write_tables
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"

@@ -264,7 +264,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         >>> transformer = StratoFeatureTransformer(taps="conv2_block1_out").fit(images)
         >>> features, reasons = transformer.transform_with_reasons(images)
         >>> features[(reasons == "").all(axis=1)].shape
-        (2, 256)
+        (2, 512)
         """
         return self._measure(X, "nan")
 

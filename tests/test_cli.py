@@ -71,6 +71,11 @@ sys.exit(main())
 
 def interrupt(arguments, seconds, folder):
     """Start a command, press Ctrl-C after some seconds: its status and its words."""
+
+    def heed_ctrl_c():
+        # Tests may run in the background, where it is ignored.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     started = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)],
         cwd=folder,
@@ -78,6 +83,7 @@ def interrupt(arguments, seconds, folder):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_ctrl_c,
     )
     started.stdout.readline()
     time.sleep(seconds)

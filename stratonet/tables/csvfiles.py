@@ -126,6 +126,16 @@ class _Form:
     two_headers: bool
 
 
+def _name_columns(header: Sequence[str]) -> list[str]:
+    """Name the columns without a name, as pandas does."""
+    columns = []
+    for place, field in enumerate(header):
+        name = field or f"Unnamed: {place}"
+        # Saved twice by pandas, a table has a column that is called so already.
+        columns.append(name if field or name not in header else f"{name}.1")
+    return columns
+
+
 def _find_form(content: bytes, name: str) -> _Form:
     if not content.strip():
         raise _NotPlain("it is empty.")
@@ -143,7 +153,7 @@ def _find_form(content: bytes, name: str) -> _Form:
         header = _join_headers(header, rows[0])
         n_headers += 1
         rows = rows[1:]
-    columns = [field or f"Unnamed: {place}" for place, field in enumerate(header)]
+    columns = _name_columns(header)
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
         raise _NotPlain(

@@ -24,7 +24,7 @@ from stratonet_sklearn import StratoFeatureTransformer
 
 # The earliest layer: the network is cut behind it, a third of the time of low.
 TAPS = "conv2_block1_out"
-WIDTH = 256
+WIDTH = 512
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 import stratonet_cli
 from stratonet_sklearn.evaluation import ProfileRecipe
-from stratonet_sklearn.report import report
+from stratonet_sklearn.report import data as report_data
 from stratonet_sklearn.report.checks import make_examples
 from stratonet_sklearn.report.retrieval import build_retrieval
 from stratonet_sklearn.report.section import Numbers, Paragraph
@@ -37,13 +37,18 @@ def test_the_page_says_how_profiles_were_made(data):
 
 def test_the_command_hands_on_the_choices(monkeypatch):
     asked = {}
-    monkeypatch.setattr(report, "write_report", lambda *_, **rest: asked.update(rest))
+
+    def read(*_, **options):
+        asked.update(options)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(report_data, "read_data", read)
     given = ["evaluate", "table.csv", "--output", "x", "--compound", "compound"]
-    assert stratonet_cli.main(given) == 0
+    assert stratonet_cli.main(given) == 1
     assert asked["recipe"] is None
     given += ["--normalize", "mad_robustize", "--transform", "rank", "--no-select"]
     given += ["--sphere", "no", "--harmonize", "batch"]
-    assert stratonet_cli.main(given) == 0
+    assert stratonet_cli.main(given) == 1
     assert asked["recipe"] == ProfileRecipe(
         "mad_robustize", "rank", select=False, sphere=False, harmonize="batch"
     )

@@ -20,7 +20,7 @@ after
 def pages(monkeypatch):
     # Benchmarks are programs beside each other, not a package that is installed.
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return import_module("pages")
+    return import_module("page_tables")
 
 
 def test_a_table_is_written_in_its_place(pages, tmp_path):
