@@ -131,7 +131,7 @@ def extract(
     (1, ['P1'])
     >>> from stratonet.tables import feature_columns, read_features
     >>> len(feature_columns(read_features(output)))
-    512
+    1024
     """
     image_sources = _list_sources(sources)
     renamed_channels = _name_channels(channels)
