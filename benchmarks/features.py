@@ -214,7 +214,7 @@ def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> list
         stratonet.where.value = where
         stratonet.objects.value = "Nuclei"
         if old:
-            stratonet.prefix.value = OLD_RECIPE
+            stratonet.prefix.value = "Version1"
             stratonet.view.value = next(iter(VIEWS))
             stratonet.square_view.value = list(SQUARE_VIEWS)[-1]
             stratonet.statistics.value = next(iter(STATISTICS))

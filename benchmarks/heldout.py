@@ -121,7 +121,8 @@ LISTS: dict[str, Callable[[Path], tuple[pd.DataFrame, list[Planes]]]] = {
 def measure_deep(
     name: str, channels: Sequence[Planes], cache: Path | None
 ) -> pd.DataFrame:
-    net = StratoNet.load("stratonet50", TAPS)
+    # What profiles are made of was compared with one recipe throughout.
+    net = StratoNet.load("stratonet50", TAPS, recipe="whole224/mean")
     values = [
         embed_planes(net, f"{name}-{number}", planes, cache)
         for number, planes in enumerate(channels)

@@ -1,11 +1,12 @@
 """How should profiles be made? Recipes compared on what was left out of four data sets.
 
     python benchmarks/profiles.py DATA [--features FOLDER] [--cache FOLDER]
-    [--output benchmarks/profiles.csv]
+    [--set NAME] [--output benchmarks/profiles.csv]
 
 DATA holds bbbc013, mitocheck, hep2 and randtag. FOLDER is what features.py wrote: where
 it holds CellProfiler's tables, they are compared too. Harmony needs harmonypy, which
-users install themselves; without it its recipes are left out.
+users install themselves; without it its recipes are left out. With --set one data set
+is measured anew, and the others stay in the output as they are.
 
 - bbbc013: untreated wells and two drugs. Two rows of the plate are left out in turn, so
   that each drug is in one of them; their negative controls are not among those that
@@ -266,6 +267,7 @@ def compare_recipes(screen: Screen) -> pd.DataFrame:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
+    parser.add_argument("--set", choices=LISTS, dest="name")
     parser.add_argument("--features", type=Path, help="what features.py wrote")
     parser.add_argument(
         "--cache", type=Path, help="keeps StratoNet's features by feature set id"
@@ -281,7 +283,10 @@ def main() -> None:
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
     tables: list[pd.DataFrame] = []
-    for name in LISTS:
+    if options.name:
+        table = pd.read_csv(options.output)
+        tables.append(table[table.data != options.name])
+    for name in [options.name] if options.name else LISTS:
         screens = list_tables(name, options.data, options.features, options.cache)
         for features, screen in screens:
             print(f"{name}, {features}", flush=True)

@@ -15,6 +15,8 @@ IDs, proteins); differences to the recipe of version 1 are paired:
 - SVM, RF: balanced accuracy by the linear SVM and the random forest of `evaluate`;
 - replicates (bbbc013): mean average precision of the wells of a treatment among
   negative controls, as the report has it;
+- dose, Z (bbbc013): rank correlation of the doses with the scores of classifiers of the
+  controls, and the Z'-factor of the controls, both on rows of the plate left out;
 - sites (bbbc022): mean average precision with which the sites of a well find each other
   among other wells;
 - planes: planes per second, on this machine, reading not included; --times measures
@@ -28,14 +30,20 @@ import argparse
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from copairs.map import average_precision
-from gates import Planes, embed_planes, is_in_first_half
+from gates import (
+    Planes,
+    compute_difference,
+    embed_planes,
+    is_in_first_half,
+    judge_bbbc013,
+)
 from heldout import LISTS, measure_intensity
 from profiles import judge_classes, predict_classes, predict_svm
 from screens import list_channels, read_bbbc022
@@ -46,6 +54,7 @@ from stratonet import Recipe, StratoNet
 from stratonet.card_writer import write_card
 from stratonet.files.images import read_plane
 from stratonet.weights_file import WEIGHTS, read_card
+from stratonet_sklearn.datasets import read_plate
 from stratonet_sklearn.evaluation import make_profiles, score_retrieval
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 
@@ -224,6 +233,28 @@ def find_replicates(rows: pd.DataFrame, values: np.ndarray) -> float:
     return float(scores.set_index("measure").value["replicate mAP"])
 
 
+def judge_controls(data: Path, candidates: Sequence[Candidate]) -> pd.DataFrame:
+    """Order of doses and Z'-factor, with paired intervals over wells."""
+    _, wells = read_plate(data)
+    outcomes = {}
+    for candidate in candidates:
+        # The planes of one channel are behind those of the other.
+        stacked = np.vstack(np.hsplit(candidate.values, 2))
+        judged = dict(judge_bbbc013(stacked, wells))
+        outcomes[candidate.title] = {
+            "dose": judged["bbbc013_dose"],
+            "Z": judged["bbbc013_z"],
+        }
+    rows = []
+    for title, of_measures in outcomes.items():
+        for measure, outcome in of_measures.items():
+            difference = compute_difference(outcome, outcomes[TODAY][measure])
+            rows.append((title, measure, outcome.compute_value(), *difference))
+    differences = ["difference", "difference_low", "difference_high"]
+    table = pd.DataFrame(rows, columns=["recipe", "measure", "value", *differences])
+    return table.assign(data="bbbc013")
+
+
 def find_sites(rows: pd.DataFrame, values: np.ndarray) -> float:
     scaled = StandardScaler().fit_transform(values)
     found = average_precision(
@@ -249,7 +280,7 @@ def is_unseen(name: str, rows: pd.DataFrame) -> np.ndarray:
 
 
 def compare_candidates(
-    name: str, rows: pd.DataFrame, candidates: Iterator[Candidate], unseen: bool
+    name: str, rows: pd.DataFrame, candidates: Iterable[Candidate], unseen: bool
 ) -> pd.DataFrame:
     """Judge candidates on what they may be chosen by, or on what was kept unseen."""
     kept = is_unseen(name, rows)
@@ -325,7 +356,7 @@ def main() -> None:
             continue
         rows.attrs["channels"] = len(channels)
         recipes = (TODAY, *options.unseen) if options.unseen else choose_recipes(name)
-        candidates = measure_candidates(
+        candidates: Iterable[Candidate] = measure_candidates(
             name,
             channels,
             recipes,
@@ -333,6 +364,10 @@ def main() -> None:
             options.cache,
             bool(options.unseen),
         )
+        if name == "bbbc013":
+            # Few enough to be held at once.
+            candidates = list(candidates)
+            tables.append(judge_controls(options.data / name, candidates))
         tables.append(compare_candidates(name, rows, candidates, bool(options.unseen)))
         # Written anew after each: what is interrupted has the first ones.
         write_tables(tables, options.output)

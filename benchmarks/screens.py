@@ -97,12 +97,14 @@ def read_hep2(data: Path, cells: Path) -> pd.DataFrame:
     labels = pd.read_csv(data / "labels.csv")
     ranges = divide_ids(labels.id, labels.pattern)
     labels, ranges = labels[ranges >= 0], ranges[ranges >= 0]
+    of_pattern = labels.pattern + " " + ranges.astype(str)
     rows = pd.DataFrame(
         {
             "Metadata_Plate": "hep2",
+            "Metadata_Well": of_pattern,
             "Metadata_Site": labels.id.astype(str),
             "Metadata_Pattern": labels.pattern,
-            "Metadata_Range": labels.pattern + " " + ranges.astype(str),
+            "Metadata_Range": of_pattern,
         }
     )
     return add_images(rows.reset_index(drop=True), cells, {"FITC": labels.file})
