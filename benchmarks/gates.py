@@ -5,7 +5,7 @@
 
 DATA holds imagenet20, mitocheck and bbbc013. BASE and CANDIDATE are weights with the
 taps low, medium and high, by name or path; all images reach them as grey planes, by
-`StratoNet.features`. Measures:
+`StratoNet.features` and the recipe whole224/mean. Measures:
 - probe: 20 classes of ImageNet, logistic regression on the three taps, trained on
   train, top-1 on val;
 - probe_low, probe_medium, probe_high: the same on each tap alone;
@@ -323,7 +323,7 @@ def main() -> None:
         options.cache.mkdir(parents=True, exist_ok=True)
     # All are opened first: a wrong name fails before an hour of work.
     weights = [options.base, *options.candidates]
-    nets = [StratoNet.load(name, TAPS) for name in weights]
+    nets = [StratoNet.load(name, TAPS, recipe="whole224/mean") for name in weights]
     names = [Path(name).name.removesuffix(".onnx") for name in weights]
     data = read_data(options.data)
     tables: list[pd.DataFrame] = []

@@ -201,7 +201,7 @@ def main() -> None:
     bbbc013 = read_screen(options.data / "bbbc013")
     bbbc022 = read_screen(options.data / "bbbc022")
     nuclei = read_nuclei(options.data / "mitocheck")
-    net = StratoNet.load("stratonet50")
+    net = StratoNet.load("stratonet50", recipe="whole224/mean")
     with open(options.output, "w", newline="") as file:
         writer = None
         for rule in RULES:

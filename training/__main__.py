@@ -282,13 +282,17 @@ def _add_taps(commands: Commands) -> None:
     command.add_argument(
         "--output", type=Path, required=True, help="folder for the table and the figure"
     )
+    command.add_argument(
+        "--recipe",
+        help="how images become features (default: what the weights recommend)",
+    )
     command.set_defaults(run=_run_taps)
 
 
 def _run_taps(options: argparse.Namespace) -> None:
     from training.taps import compare_taps
 
-    compare_taps(options.plate, options.weights, options.output)
+    compare_taps(options.plate, options.weights, options.output, recipe=options.recipe)
 
 
 def _add_run_arguments(command: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ def compare_taps(
     weights: str | os.PathLike[str],
     output: str | os.PathLike[str],
     seed: int = 0,
+    recipe: str | None = None,
 ) -> pd.DataFrame:
     """Measure how far apart each tap of a network holds the controls of a plate.
 
@@ -49,6 +50,8 @@ def compare_taps(
         Made if missing.
     seed : int
         Of folds (where they are drawn), resampling and permutation.
+    recipe : str, optional
+        As `StratoNet.load` takes it.
 
     Returns
     -------
@@ -70,7 +73,7 @@ def compare_taps(
     output.mkdir(parents=True, exist_ok=True)
     # Not only those with an alias: the question is which should have one.
     layers = [tap.layer for tap in read_card(weights).taps]
-    net = StratoNet.load(weights, layers)
+    net = StratoNet.load(weights, layers, recipe=recipe)
     wells, features = read_controls(plate, net)
     positive = (wells.role == POSITIVE).to_numpy()
     folds, scheme = split_wells(wells, positive, seed)
