@@ -36,7 +36,7 @@ np.moveaxis(image, 0, -1)
     """
     small = min(shape)
     if len(shape) == 3:
-        is_turned = small <= MOST_CHANNELS and shape[-1] > 2 * small
+        is_turned = shape[-1] > MOST_CHANNELS >= small and shape[-1] > 2 * small
         if is_turned:
             raise ValueError(_describe_turned(tuple(shape), name))
     elif small <= NARROWEST and max(shape) > 2 * MOST_CHANNELS:

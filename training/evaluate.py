@@ -13,6 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from stratonet import StratoNet
+from stratonet.weights_file import read_card
 from stratonet_sklearn.evaluation.separation import fit_probe
 from training.input import open_images
 from training.runs import read_run
@@ -91,7 +92,9 @@ def evaluate_weights(
         ``top1`` and ``top5``, of all taps together and, as ``top1_<tap>``, of each
         alone.
     """
-    net = StratoNet.load(weights)
+    # Photographs are shown whole, as to the network in its training.
+    side = read_card(weights).input_size
+    net = StratoNet.load(weights, recipe=f"whole{side}/mean")
     images = open_images(data)
     files, labels = images.list_files("train")
     chosen = _choose_per_class(labels, per_class, seed)

@@ -116,9 +116,15 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
 def _make_own_card(source: Card, trained: Trained) -> Card:
     model = tap_trained(trained)
     card = make_card(trained, model, source.name, "1.0.0", source.licence)
-    # Planes are shown to the network as they always were.
+    side = card.input_size
+    # Planes are shown to the network as they always were, and at the side at which it
+    # learns.
     return replace(
-        card, resize=source.resize, scaling=source.scaling, planes=source.planes
+        card,
+        resize=source.resize,
+        scaling=source.scaling,
+        planes=source.planes,
+        recipes={f"whole{side}": f"whole{side}/mean"},
     )
 
 

@@ -153,11 +153,12 @@ def read_controls(
 def _split_taps(by_well: np.ndarray, net: StratoNet) -> dict[str, np.ndarray]:
     """Split features (wells, channels, width) by tap; add the named ones together."""
     features = {}
-    begin = 0
     for tap in net.taps:
-        columns = by_well[:, :, begin : begin + tap.width]
+        # Of several views and statistics, columns of a tap lie apart.
+        outputs = tap.outputs.values()
+        chosen = [np.full(block.width, block.output in outputs) for block in net.blocks]
+        columns = by_well[:, :, np.concatenate(chosen)]
         features[tap.layer] = columns.reshape(len(by_well), -1)
-        begin += tap.width
     named = [features[tap.layer] for tap in net.taps if tap.alias]
     if len(named) > 1:
         features[TOGETHER] = np.hstack(named)

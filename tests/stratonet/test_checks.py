@@ -195,6 +195,8 @@ def test_headless_cellprofiler_gives_the_same_features(vit, tmp_path):
         network="From a file",
         weights=str(vit),
         taps="early,late",
+        view="Whole image",
+        statistics="Mean",
         output="A Parquet file",
     )
     rows = [{**rows_of(tmp_path, i_DNA=plane), "Metadata_Well": "A01"}]

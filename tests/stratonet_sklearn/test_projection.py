@@ -193,7 +193,7 @@ def test_the_command_makes_a_file_that_fits_the_network(rng, tmp_path, capsys):
     said = capsys.readouterr().out
     assert made.id in said and "10 of each channel" in said
     assert f"28 rows of {net.feature_set_id}; 2 with NaN are left out" in said
-    made.check(read_feature_set_id(), net.taps, ["DNA"])
+    made.check(read_feature_set_id(), net.blocks, ["DNA"])
     with pytest.raises(ValueError, match="and the network makes other-1"):
         made.check("other-1", net.taps, ["DNA"])
     command[1] = str(tmp_path / "none.parquet")

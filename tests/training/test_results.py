@@ -72,7 +72,7 @@ def test_exported_run_is_its_best_checkpoint(run, weights, rng):
     model = build_classifier(config, 3)
     load_variables(model, run[0] / "best.npz")
     plane = rng.integers(0, 255, (40, 50)).astype(np.uint8)
-    net = StratoNet.load(path)
+    net = StratoNet.load(path, recipe="whole32/mean")
     expected = tap_network(model, config.taps.values())(
         # Keras has the channels last.
         to_planes(to_grey(plane, card), replace(card, layout="NHWC"))
@@ -128,6 +128,8 @@ def measure_in_both(weights, folder, rng):
         ("Network", "From a file"),
         ("Weights file", str(weights)),
         ("Select taps", "low,high"),
+        ("How images are shown to the network", "Whole image"),
+        ("Statistics", "Mean"),
     ):
         pipeline = set_setting(pipeline, name, value)
     (folder / "mine.cppipe").write_text(pipeline)
@@ -138,9 +140,10 @@ def measure_in_both(weights, folder, rng):
         [table],
         f"--data-file={folder / 'load_data.csv'}",
     )
-    transformer = StratoFeatureTransformer(weights=str(weights)).set_output(
-        transform="pandas"
-    )
+    side = StratoNet.load(weights).card.input_size
+    transformer = StratoFeatureTransformer(
+        weights=str(weights), recipe=f"whole{side}/mean"
+    ).set_output(transform="pandas")
     expected = transformer.fit_transform(
         pd.DataFrame({"DNA": [str(path) for path in paths]})
     )

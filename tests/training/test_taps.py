@@ -171,7 +171,8 @@ def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
     assert dict(table.alias.dropna()) == {
         tap.layer: tap.alias for tap in card.taps if tap.alias
     }
-    assert list(table.features) == [2 * tap.width for tap in card.taps] + [2 * 2560]
+    # Two channels, means and standard deviations.
+    assert list(table.features) == [4 * tap.width for tap in card.taps] + [4 * 2560]
     written = pd.read_csv(tmp_path / "new" / "folder" / "taps.csv", index_col="tap")
     pd.testing.assert_frame_equal(written, table, atol=1e-4, check_dtype=False)
     assert Image.open(tmp_path / "new" / "folder" / "taps.png").width == 1276
@@ -205,11 +206,14 @@ def test_sites_are_averaged_to_wells(plate, net):
     )
     by_hand = by_hand.reshape(2, 2, -1).mean(axis=0)
     np.testing.assert_allclose(
-        features["conv3_block4_out"][0], by_hand[:, :512].ravel(), rtol=1e-5, atol=1e-6
+        features["conv3_block4_out"][0],
+        by_hand[:, : 2 * 512].ravel(),
+        rtol=1e-5,
+        atol=1e-6,
     )
     np.testing.assert_allclose(
         features["conv4_block6_out"][0],
-        by_hand[:, -1024:].ravel(),
+        by_hand[:, -2 * 1024 :].ravel(),
         rtol=1e-5,
         atol=1e-6,
     )
@@ -217,7 +221,7 @@ def test_sites_are_averaged_to_wells(plate, net):
 
 def test_weights_with_one_tap(plate, tmp_path, monkeypatch, capsys):
     one = StratoNet.load("stratonet50", "conv2_block1_out")
-    monkeypatch.setattr(module.StratoNet, "load", lambda weights, layers: one)
+    monkeypatch.setattr(module.StratoNet, "load", lambda weights, layers, recipe: one)
     table = compare_taps(plate, "stratonet50", tmp_path)
     assert list(table.index) == ["conv2_block1_out"] and table.alias.isna().all()
     assert (
@@ -287,7 +291,9 @@ def test_a_file_that_cannot_be_written_is_named(plate, tmp_path):
 
 @pytest.mark.slow
 def test_a_real_plate(data, tmp_path):
-    table = compare_taps(data / "bbbc013", "stratonet50", tmp_path)
+    table = compare_taps(
+        data / "bbbc013", "stratonet50", tmp_path, recipe="whole224/mean"
+    )
     assert (table.balanced_accuracy >= 0.95).all() and (table.distance_p < 0.01).all()
     assert (
         table.z_prime.idxmax() == table.distance.idxmax() == "conv3_block4_out"
