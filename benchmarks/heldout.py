@@ -17,7 +17,7 @@ import pandas as pd
 from features import PERCENTILES
 from gates import Planes, embed_planes
 from PIL import Image
-from screens import divide_ids, read_bbbc013, read_mitocheck
+from screens import list_cells, read_bbbc013, read_mitocheck
 
 from stratonet import StratoNet
 from stratonet.files.images import read_plane
@@ -86,10 +86,9 @@ def list_mitocheck(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
 
 
 def list_hep2(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
-    cells = pd.read_csv(data / "labels.csv")[::CELLS].reset_index(drop=True)
-    ranges = divide_ids(cells.id, cells.pattern)
-    kept = ranges >= 0
-    cells, ranges = cells[kept], ranges[kept]
+    cells = list_cells(data)
+    cells = cells[cells.index % CELLS == 0].reset_index(drop=True)
+    ranges = cells.range
     archive = zipfile.ZipFile(data / "cells.zip")
 
     def read_cell(path: Path) -> np.ndarray:

@@ -8,12 +8,15 @@ PathName_<channel>.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 # From these doses on (micromolar; wortmannin: nanomolar) the drugs move the protein.
 WORTMANNIN_WORKS, LY294002_WORKS = 31, 10
@@ -85,19 +88,15 @@ def read_bbbc022(data: Path) -> pd.DataFrame:
 def read_hep2(data: Path, cells: Path) -> pd.DataFrame:
     """Read cells of six staining patterns, whose images are unpacked into ``cells``.
 
-    Neighbouring IDs are of one specimen. The IDs of a pattern are divided into ranges
-    with a gap between them, and the cells in gaps are left out: a range stands for the
-    specimens in it.
+    A range of IDs stands for the specimens in it, see `list_cells`.
     """
     if not cells.exists():
         unfinished = cells.with_suffix(".partial")
         with zipfile.ZipFile(data / "cells.zip") as archive:
             archive.extractall(unfinished)
         unfinished.rename(cells)
-    labels = pd.read_csv(data / "labels.csv")
-    ranges = divide_ids(labels.id, labels.pattern)
-    labels, ranges = labels[ranges >= 0], ranges[ranges >= 0]
-    of_pattern = labels.pattern + " " + ranges.astype(str)
+    labels = list_cells(data)
+    of_pattern = labels.pattern + " " + labels.range.astype(str)
     rows = pd.DataFrame(
         {
             "Metadata_Plate": "hep2",
@@ -108,6 +107,26 @@ def read_hep2(data: Path, cells: Path) -> pd.DataFrame:
         }
     )
     return add_images(rows.reset_index(drop=True), cells, {"FITC": labels.file})
+
+
+def list_cells(data: Path) -> pd.DataFrame:
+    """List HEp-2's cells, with the range of IDs within its pattern of each.
+
+    Neighbouring IDs are of one specimen. The IDs of a pattern are divided into ranges
+    with a gap between them, and the cells in gaps are left out. So are copies: 41 cells
+    of a specimen are there twice, in two ranges.
+    """
+    labels = pd.read_csv(data / "labels.csv")
+    labels["range"] = divide_ids(labels.id, labels.pattern)
+    labels = labels[labels.range >= 0]
+    with zipfile.ZipFile(data / "cells.zip") as archive:
+        pixels = labels.file.map(lambda name: hash_pixels(archive.read(name)))
+    return labels[~pixels.duplicated()]
+
+
+def hash_pixels(content: bytes) -> str:
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def divide_ids(ids: pd.Series, patterns: pd.Series) -> pd.Series:
