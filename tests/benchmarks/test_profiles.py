@@ -24,9 +24,10 @@ def profiles(heldout):
 
 
 def test_ranges_of_ids_are_apart(heldout):
+    screens = import_module("screens")
     ids = pd.Series(np.arange(1, 2001))
     patterns = pd.Series(np.where(ids <= 1200, "golgi", "nucleolar"))
-    ranges = heldout.divide_ids(ids, patterns)
+    ranges = screens.divide_ids(ids, patterns)
     for _, of_pattern in ranges.groupby(patterns):
         kept = of_pattern[of_pattern >= 0]
         assert list(kept.unique()) == [0, 1, 2, 3, 4, 5]
