@@ -5,6 +5,8 @@ import sqlite3
 import pandas as pd
 import pytest
 
+pytest.importorskip("pycytominer", reason="wells are made by pycytominer")
+
 from stratonet.tables.reading import read_feature_table
 
 IMAGES = "ImageNumber,Metadata_Plate,Metadata_Well,Intensity_Mean\n"

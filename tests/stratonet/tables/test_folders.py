@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+pytest.importorskip("pycytominer", reason="wells are made by pycytominer")
+
 from stratonet.tables.reading import read_feature_table, read_features
 
 IMAGE = "ImageNumber,Metadata_Plate,Metadata_Well,Mean\n1,P1,A01,1\n2,P1,A02,2\n"

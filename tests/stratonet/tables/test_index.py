@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 
-import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -121,6 +120,7 @@ def test_folders_that_are_no_partitions():
 )
 @pytest.mark.parametrize("drop", [True, False])
 def test_anndata_of_an_indexed_frame(index, drop, tmp_path):
+    anndata = pytest.importorskip("anndata", reason="AnnData is an extra")
     frame = make_features(Metadata_Dose=pd.array([1, None, 2, 3], "Int64"))
     made = to_anndata(frame.set_index(index, drop=drop))
     made.write_h5ad(tmp_path / "features.h5ad")
@@ -135,6 +135,7 @@ def test_anndata_of_an_indexed_frame(index, drop, tmp_path):
 
 @pytest.mark.parametrize("kind", ["numpy_nullable", "pyarrow"])
 def test_anndata_of_nullable_numbers(kind, tmp_path):
+    anndata = pytest.importorskip("anndata", reason="AnnData is an extra")
     frame = make_features(Metadata_Dose=[0.5, np.nan, 2, 3])
     frame.loc[1, NAMES[1]] = np.nan
     made = to_anndata(frame.convert_dtypes(dtype_backend=kind))
