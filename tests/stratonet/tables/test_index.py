@@ -150,6 +150,6 @@ def test_an_index_and_a_column_that_differ_are_refused():
     frame = make_features()
     wells = pd.Index(["B01", "B02", "B03", "B04"], name="Metadata_Well")
     with pytest.raises(ValueError, match="index Metadata_Well and the column"):
-        to_anndata(frame.set_index(wells))
+        keep_index(frame.set_index(wells))
     plain = frame.set_index(np.arange(4) + 7)
     assert keep_index(plain) is plain
