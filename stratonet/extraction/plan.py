@@ -19,9 +19,10 @@ from stratonet.extraction.preflight import check_columns, check_reachable, probe
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary, count_things
-from stratonet.extraction.units import Unit, split_units
+from stratonet.extraction.units import Unit, leave_out_placed, split_units
 from stratonet.files.urls import redact_url
 from stratonet.limits import PlateLimits
+from stratonet.naming import metadata_columns
 from stratonet.recipe import OF_PLATE, Limits
 
 
@@ -71,6 +72,8 @@ class Plan:
         self._destination = destination
         self._job = destination.job
         self._centers = centers
+        # Those of no source that has been read so far.
+        self._lost_centers = centers
         self._shard = shard
         self._engine = engine
         self._progress = progress
@@ -166,6 +169,14 @@ class Plan:
             else:
                 self.summary.waiting_plates.append(plate)
 
+    def count_lost_objects(self) -> None:
+        """Note how many objects of the table of centres no source has an image of."""
+        if self._lost_centers is None or self._lost_centers.empty:
+            return
+        self.summary.lost_objects = len(self._lost_centers)
+        names = self._lost_centers[metadata_columns(self._lost_centers)]
+        self.summary.lost_object = " ".join(names.iloc[0].astype(str))
+
     def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
         check_columns(frame, source, self._job, self._destination.layout)
         check_reachable(frame, self._job, self._reached)
@@ -185,6 +196,8 @@ class Plan:
             if self._shard.holds(self._n_units):
                 of_shard.add(unit)
             self._n_units += 1
+        if self._lost_centers is not None:
+            self._lost_centers = leave_out_placed(self._lost_centers, image_sets.frame)
         planned = []
         for plate, units in plates.items():
             planned += self._plan_plate(plate, units, of_shard)

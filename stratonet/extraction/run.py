@@ -246,6 +246,7 @@ def _run_plan(
             plan.finish_unit(unit, outcome)
         # Within the engine: tables are gathered by it.
         plan.wait_for_tables()
+        plan.count_lost_objects()
         reports = engine.report_resources()
     destination.tidy()
     seconds = (datetime.now(timezone.utc) - began).total_seconds()

@@ -34,6 +34,10 @@ class Summary:
     skipped_files : list of str
         Images in folders whose names the pattern does not match, or of a kind that is
         not read.
+    lost_objects : int
+        Objects of the table of centres that lie in no image set.
+    lost_object : str
+        The image set that the first of them names.
     complete_plates, waiting_plates : list of str
         Plates that have their feature tables, and those that still lack wells of other
         shards.
@@ -51,6 +55,8 @@ class Summary:
     incomplete: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
     skipped_files: list[str] = field(default_factory=list)
+    lost_objects: int = 0
+    lost_object: str = ""
     complete_plates: list[str] = field(default_factory=list)
     waiting_plates: list[str] = field(default_factory=list)
     seconds: float = 0
@@ -69,6 +75,9 @@ class Summary:
             lines["Reasons"] = self._describe_reasons()
         if self.skipped_files:
             lines["Skipped"] = self._describe_skipped_files()
+        if self.lost_objects:
+            objects = count_things(self.lost_objects, "object")
+            lines["Left out"] = f"{objects} of no image set, such as {self.lost_object}"
         lines["Time"] = self._describe_time()
         lines["Feature set"] = self.feature_set_id
         lines["Features"] = self.destination

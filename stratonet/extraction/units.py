@@ -160,6 +160,31 @@ def read_centers(path: str, storage: Storage) -> pd.DataFrame:
     return centers
 
 
+def leave_out_placed(centers: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The objects of a table of centres that lie in none of some image sets.
+
+    Parameters
+    ----------
+    centers : pandas.DataFrame
+        See `read_centers`.
+    frame : pandas.DataFrame
+        Image sets in normal form.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of ``centers``.
+    """
+    keys = _list_shared_keys(frame, centers)
+    image_sets = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
+    named = pd.MultiIndex.from_frame(normalize_keys(centers, keys))
+    return centers[~named.isin(image_sets)]
+
+
+def _list_shared_keys(frame: pd.DataFrame, centers: pd.DataFrame) -> list[str]:
+    return [name for name in metadata_columns(centers) if name in frame]
+
+
 def _find_columns(table: pd.DataFrame, wanted: str) -> list[str]:
     """The columns of a name, or else those that end with it."""
     if wanted in table:
@@ -204,7 +229,7 @@ def _group_objects(
     frame: pd.DataFrame, centers: pd.DataFrame
 ) -> dict[Hashable, pd.DataFrame]:
     """The objects of each image set, by the index of its row."""
-    keys = [name for name in metadata_columns(centers) if name in frame]
+    keys = _list_shared_keys(frame, centers)
     # A site is 1 in one table and "1" in the other, and a well A01 or A1.
     image_sets = normalize_keys(frame, keys)
     if WELL not in keys or image_sets.duplicated().any():

@@ -447,7 +447,7 @@ def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["labels", "centres"])
-def test_one_row_an_object(kind, plates, tmp_path):
+def test_one_row_an_object(kind, plates, tmp_path, capsys):
     small = StratoNet.load(taps=TAP, crop=24)
     labels = np.zeros((80, 80), np.uint16)
     labels[10:20, 12:22], labels[50:60, 40:44], labels[70:80, 70:80] = 3, 5, 9
@@ -467,9 +467,9 @@ def test_one_row_an_object(kind, plates, tmp_path):
         given = ["--labels", "Nuclei"]
     else:
         keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
-        table[keys].drop([0, 1]).merge(centres, how="cross").to_csv(
-            tmp_path / "centres.csv", index=False
-        )
+        rows = table[keys].drop([0, 1]).merge(centres, how="cross")
+        elsewhere = rows.tail(1).assign(Metadata_Plate="P9", Metadata_Site="7")
+        pd.concat([rows, elsewhere]).to_csv(tmp_path / "centres.csv", index=False)
         given = ["--centres", tmp_path / "centres.csv"]
     table.to_csv(tmp_path / "objects.csv", index=False)
     status = call(
@@ -487,6 +487,9 @@ def test_one_row_an_object(kind, plates, tmp_path):
         frame = frame.drop(lost.index)
     else:
         assert status == 0
+        assert "Left out     1 object of no image set, such as P9" in (
+            capsys.readouterr().out
+        )
     assert frame.Metadata_ObjectNumber.tolist() == [3, 5, 9] * 10, (
         "an image set without objects has no rows"
     )
