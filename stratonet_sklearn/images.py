@@ -167,8 +167,8 @@ def check_paths(X: Any, paths: np.ndarray, may_lack: bool) -> None:
     Raises
     ------
     ValueError
-        One is of another type, or is missing and may not be; it is named by row and
-        column.
+        One is of another type, or is missing and may not be, or two channels of a row
+        are one file; it is named by row and column.
     """
     missing = find_missing_paths(paths)
     for row, column in np.ndindex(paths.shape):
@@ -184,6 +184,8 @@ def check_paths(X: Any, paths: np.ndarray, may_lack: bool) -> None:
                 f"Image paths are strings. Received in {_name_cell(X, row, column)}:"
                 f" {path!r}. Give the columns of paths only."
             )
+    for row, cells in enumerate(paths):
+        _check_one_file_each(X, row, list(map(str, cells[~missing[row]])))
 
 
 def find_missing_paths(paths: np.ndarray) -> np.ndarray:
@@ -341,13 +343,27 @@ def _holds_paths(X: Any) -> bool:
     return any(isinstance(cell, (str, os.PathLike)) for cell in cells)
 
 
+def _check_one_file_each(X: Any, row: int, paths: Sequence[str]) -> None:
+    """Refuse a plane that would be measured twice, under two names."""
+    if len(set(paths)) == len(paths):
+        return
+    twice = next(path for path in paths if paths.count(path) > 1)
+    raise ValueError(
+        f"Each channel is a file of its own. Received {redact_url(twice)} for two"
+        f" channels in {_name_row(X, row)}. Leave one of them out."
+    )
+
+
+def _name_row(X: Any, row: int) -> str:
+    """Name a row by its number, and by its index where that is another."""
+    label = X.index[row] if isinstance(X, pd.DataFrame) else row
+    return f"row {row}" + ("" if label == row else f" ({label})")
+
+
 def _name_cell(X: Any, row: int, column: int) -> str:
     """Name a cell by numbers, and by index and column where there are such."""
-    if not isinstance(X, pd.DataFrame):
-        return f"row {row}, column {column}"
-    label = X.index[row]
-    of_index = "" if label == row else f" ({label})"
-    return f"row {row}{of_index}, column {column} ({X.columns[column]})"
+    name = f" ({X.columns[column]})" if isinstance(X, pd.DataFrame) else ""
+    return f"{_name_row(X, row)}, column {column}{name}"
 
 
 def _count_channels(images: Sequence[np.ndarray], received: str, advice: str) -> int:

@@ -156,6 +156,17 @@ def test_in_a_pipeline_with_an_imputer(damaged):
         assert len(pipeline.predict(damaged)) == 6
 
 
+def test_one_file_in_two_channels_is_refused(paths):
+    table = paths.copy()
+    table.iloc[3, 1] = table.iloc[3, 0]
+    transformer = StratoFeatureTransformer(taps=TAPS, on_error="nan")
+    for given, row in ((table, r"row 3 \(s03\)"), (table.to_numpy(), "row 3")):
+        with pytest.raises(ValueError, match=rf"{row}\. Leave one of them out"):
+            transformer.fit(given)
+    # Of one channel, two image sets may be one image: resampling repeats rows.
+    assert transformer.fit_transform(table.iloc[[0, 0]]).shape[0] == 2
+
+
 def test_a_series_has_the_name_of_its_channel(paths):
     table = paths.assign(dose=1.0)
     transformer = make_column_transformer(
