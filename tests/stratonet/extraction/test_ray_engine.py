@@ -23,7 +23,15 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     memory = {"object_store_memory": 100_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    # A lost node is noticed within some ten seconds, not in half a minute.
+    quick = {
+        "health_check_initial_delay_ms": 1000,
+        "health_check_period_ms": 1000,
+        "health_check_timeout_ms": 3000,
+        "health_check_failure_threshold": 5,
+    }
+    head = {"num_cpus": 1, **memory, "_system_config": quick}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.lost = cluster.add_node(num_cpus=1, **memory)
     cluster.add_node(num_cpus=1, **memory)
     cluster.wait_for_nodes()
