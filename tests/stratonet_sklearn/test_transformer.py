@@ -204,7 +204,7 @@ def test_beside_other_columns_in_a_column_transformer(plate):
         ),
         (lambda X: X[["Actin", "DNA"]], "must be in the same order"),
         (lambda X: X[["DNA"]], "now missing:\n- Actin"),
-        (lambda X: X.assign(Mito=X["Actin"]), "unseen at fit time:\n- Mito"),
+        (lambda X: X.assign(Mito=X["Actin"] + ".copy"), "unseen at fit time:\n- Mito"),
         (
             lambda X: X.to_numpy()[:, :1],
             "X has 1 features, but StratoFeatureTransformer is expecting 2 features",
