@@ -14,10 +14,10 @@ import onnx
 from stratonet import Card, Planes, Scaling, Tap
 from training.architecture import (
     compute_reductions,
-    list_blocks,
     name_deviation,
     tap_network,
 )
+from training.blocks import list_blocks
 from training.config import Config
 from training.runs import read_run
 from training.start import (

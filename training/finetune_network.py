@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from stratonet import Card
 from stratonet.weights_file import WEIGHTS, read_card
-from training.architecture import list_blocks, tap_network
+from training.architecture import tap_network
+from training.blocks import list_blocks
 from training.config import Config
 from training.export import Trained, export_model, make_card, tap_trained
 from training.start import build_classifier, choose_taps, load_start_weights

@@ -16,9 +16,9 @@ from stratonet.weights_file import read_card
 from training.architecture import (
     BN_EPSILON,
     build_network,
-    get_default_taps,
     wrap_application,
 )
+from training.blocks import get_default_taps
 from training.config import Config
 from training.transfer import fetch_archive, read_published, transfer_weights
 
