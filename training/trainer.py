@@ -25,7 +25,9 @@ from stratonet.files.atomic import (
     write_atomically,
 )
 from training.config import Config
-from training.input import Images, measure_input_speed, open_images
+from training.images import Images
+from training.input import measure_input_speed, open_images
+from training.kept import refuse_output_in_data
 from training.runs import (
     CONFIG,
     Progress,
@@ -33,6 +35,7 @@ from training.runs import (
     copy_optimizer,
     describe_checkpoint,
     is_best,
+    read_config,
     read_progress,
     write_config,
     write_epoch,
@@ -89,13 +92,14 @@ def train(
     Raises
     ------
     ValueError
-        The folder holds a run of another configuration or other classes, or the
-        configuration does not fit the data.
+        The folder holds a run of another configuration, other classes or images, or
+        lies within the images; the configuration does not fit the data.
     TrainingStopped
         The loss became NaN, or the disk is full.
     stratonet.files.atomic.FolderInUse
         Another process trains in the folder.
     """
+    refuse_output_in_data(data, output)
     # That of several machines wants to be first to use TensorFlow.
     strategy = choose_strategy(devices)
     chief = devices != "machines" or strategy.cluster_resolver.task_id == 0
@@ -109,7 +113,8 @@ def train(
     with lock_folder(output) if chief else contextlib.nullcontext():
         try:
             run = _open_run(config, Path(data), output, strategy, chief)
-            return _finish_run(run, on_epoch)
+            with run.images.name_unreadable():
+                return _finish_run(run, on_epoch)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -195,7 +200,7 @@ def _open_run(
     chief: bool,
 ) -> _Run:
     if (output / CONFIG).exists():
-        config.refuse_other(Config.read(output / CONFIG), output, "a run")
+        config.refuse_other(read_config(output), output, "a run")
     images = open_images(
         data,
         checked=output / "images.json" if chief else None,
@@ -205,19 +210,20 @@ def _open_run(
     if chief:
         remove_unfinished(output)  # a checkpoint that a killed process left is large
         write_config(output, config)
-    progress = read_progress(output, steps.model, steps.optimizer, images.classes)
-    # Start weights are loaded once; later they are in the state.
-    if not progress.history:
-        progress = _start(config, images, steps)
-    # Before training: during it, input and network share the cores.
-    per_replica = config.batch // strategy.num_replicas_in_sync
-    epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
-    repeated = epoch.repeat(INPUT_EPOCHS)
-    input_speed = measure_input_speed(repeated, INPUT_SECONDS)
+    progress = read_progress(output, steps.model, steps.optimizer, images)
+    with images.name_unreadable():
+        # Start weights are loaded once; later they are in the state.
+        if not progress.history:
+            progress = _start(config, images, steps)
+        # Before training: during it, input and network share the cores.
+        per_replica = config.batch // strategy.num_replicas_in_sync
+        epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
+        repeated = epoch.repeat(INPUT_EPOCHS)
+        input_speed = measure_input_speed(repeated, INPUT_SECONDS)
     run = _Run(config, data, output, chief, images, steps, progress, input_speed)
     run.say(_describe_run(run))
     if run.history:
-        run.say(f"Resuming after epoch {len(run.history)}.")
+        run.say(f"Going on after epoch {len(run.history)}.")
     return run
 
 
@@ -320,7 +326,9 @@ def _keep_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
     optimizer = copy_optimizer(run.steps.optimizer)
     if board is None:
         return
-    write_epoch(run.output, model, optimizer, run.progress, _make_result(run))
+    result = _make_result(run)
+    identity = run.images.identity
+    write_epoch(run.output, model, optimizer, run.progress, result, identity)
     row = run.history[-1]
     with board.as_default():
         for name, value in row.items():
@@ -368,7 +376,8 @@ def _describe_run(run: _Run) -> str:
         f" trained. Start: {run.progress.origin.description}.\n"
         f"{images.count_images('train'):,} images to train and"
         f" {images.count_images('val'):,} to validate, {len(images.classes):,} classes;"
-        f" corrupt images left out: {len(images.corrupt)}.\n"
+        f" corrupt images left out: {len(images.corrupt)}."
+        f" {images.describe_classes()}\n"
         f"{run.replicas} x {config.batch // run.replicas} images = a batch of"
         f" {config.batch}; learning rate {config.learning_rate:g}. Input alone:"
         f" {run.input_speed:,.0f} images/s."
