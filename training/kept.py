@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from stratonet.arguments import RefusedOption
+
 # What numpy, zipfile and zlib raise of a file that is not whole.
 _DAMAGED = (
     ValueError,
@@ -130,12 +132,12 @@ def refuse_output_in_data(
 
     Raises
     ------
-    ValueError
+    RefusedOption
         ``output`` is ``data``, or lies in it, also by way of links.
     """
     images, folder = Path(data).resolve(), Path(output).resolve()
     if folder == images or images in folder.parents:
-        raise ValueError(
+        raise RefusedOption(
             f"output must be a folder outside of the images in {data}. Received:"
             f" {output}"
         )

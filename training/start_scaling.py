@@ -19,14 +19,15 @@ class InputScaling(NamedTuple):
 
     Attributes
     ----------
-    multiply : float
+    multiply : float, or tuple of float
+        One factor for all planes; weights files may have one for each.
     subtract : tuple of 3 floats
         In the order of the network's planes.
     bgr : bool or None
         Whether blue comes first; None where nobody knows.
     """
 
-    multiply: float
+    multiply: float | tuple[float, ...]
     subtract: tuple[float, ...]
     bgr: bool | None = None
 
@@ -89,7 +90,7 @@ def refuse_other_scaling(config: Config, scaling: InputScaling, source: str) -> 
         return
     lines = [f"{name} = {_write_toml(value)}" for name, value in wanted.items()]
     raise ValueError(
-        f"start: {source} has learnt from pixels that were scaled by {', '.join(lines)}."
+        f"start: {source} has learnt from pixels scaled by {', '.join(lines)}."
         f" Write these into the configuration. Received: multiply = {config.multiply},"
         f" subtract = {list(config.subtract)}, bgr = {_write_toml(config.bgr)}"
     )
