@@ -9,10 +9,9 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -24,7 +23,9 @@ from stratonet.files.atomic import (
     remove_unfinished,
     write_atomically,
 )
+from training.board import open_board, write_row
 from training.config import Config
+from training.curve import draw_curve
 from training.images import Images
 from training.input import measure_input_speed, open_images
 from training.kept import refuse_output_in_data
@@ -42,9 +43,6 @@ from training.runs import (
 )
 from training.start import copy_variables, load_start_weights
 from training.steps import Scores, Steps, choose_strategy, compute_learning_rate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Seconds between two looks at the loss while an epoch runs: each waits for the device.
 LOOK = 2
@@ -251,14 +249,14 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
     )
     board = None
     if run.chief:
-        board = tf.summary.create_file_writer(str(run.output / "tensorboard"))
+        board = open_board(run.output)
     with bar:
         for epoch in range(len(run.history), run.config.epochs):
             bar.set_description(f"epoch {epoch + 1}/{run.config.epochs}")
             row = _run_epoch(run, epoch, bar)
             run.history.append(row)
-            run.say(_describe_epoch(row, is_best(run.history)))
             _keep_epoch(run, board)
+            run.say(_describe_epoch(row, is_best(run.history)))
             # After everything is kept: it may end the training.
             if on_epoch:
                 on_epoch(row)
@@ -267,7 +265,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
         title = f"{run.steps.model.name} on {run.data.name},"
         title += f" {len(run.images.classes)} classes"
         with write_atomically(run.output / "curve.png") as unfinished:
-            _draw_curve(run.history, unfinished, title)
+            draw_curve(run.history, unfinished, title)
         run.say(_describe_result(run, result))
     return result
 
@@ -329,12 +327,7 @@ def _keep_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
     result = _make_result(run)
     identity = run.images.identity
     write_epoch(run.output, model, optimizer, run.progress, result, identity)
-    row = run.history[-1]
-    with board.as_default():
-        for name, value in row.items():
-            if name != "epoch":
-                tf.summary.scalar(name, value, step=int(row["epoch"]))
-    board.flush()
+    write_row(board, run.output, run.history[-1])
 
 
 def _make_result(run: _Run) -> dict:
@@ -405,40 +398,3 @@ def _describe_result(run: _Run, result: dict) -> str:
         f" limits the speed: {speed:,.0f} images/s, input alone"
         f" {run.input_speed:,.0f}. See {run.output}."
     )
-
-
-def _draw_curve(history: Sequence[Row], path: Path, title: str) -> None:
-    """Draw loss and accuracy by epoch, for training and validation, as a PNG."""
-    # A Figure of its own: pyplot would keep it, and wants a display.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_panel(left, history, "Loss", {"loss": ("-", "")})
-    accuracies = {"top1": ("-", ", top-1"), "top5": ("--", ", top-5")}
-    _draw_panel(right, history, "Accuracy", accuracies)
-    right.set_ylim(0, 1.02)
-    figure.suptitle(title)
-    figure.savefig(path, format="png", dpi=120)
-
-
-def _draw_panel(
-    axes: Axes, history: Sequence[Row], label: str, lines: dict[str, tuple[str, str]]
-) -> None:
-    epochs = [row["epoch"] for row in history]
-    marker = "." if len(epochs) < 40 else None
-    splits = (("val_", "validation", "#0072b2"), ("", "training", "#999999"))
-    for name, (style, suffix) in lines.items():
-        for prefix, split, color in splits:
-            axes.plot(
-                epochs,
-                [row[prefix + name] for row in history],
-                style,
-                color=color,
-                marker=marker,
-                label=split + suffix,
-            )
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)
