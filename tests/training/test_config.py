@@ -4,7 +4,7 @@ pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
 
-from training.__main__ import CONFIGS  # noqa: E402
+from training.__main__ import CONFIGS, main  # noqa: E402
 from training.config import Config  # noqa: E402
 
 
@@ -157,3 +157,20 @@ def test_files_as_editors_and_programs_write_them(tmp_path):
     (tmp_path / "run.json").write_text("[1]")
     with pytest.raises(ValueError, match=r"run.json: fields .*Received: \[1\]"):
         Config.read(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["records", "a", "b", "--image-size", "0"],
+        ["search", "stratonet18", "--data", "a", "--output", "b", "--trials", "0"],
+        ["search", "stratonet18", "--data", "a", "--output", "b", "--workers", "-1"],
+        ["evaluate", "stratonet50", "--data", "a", "--per-class", "0"],
+        ["export", "stratonet18", "--output", "a.onnx", "--input-size", "0"],
+    ],
+)
+def test_counts_below_one_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2
+    assert "expected a whole number from 1 on" in capsys.readouterr().err
