@@ -145,4 +145,4 @@ def _read_shard(source: Shards, path: Path) -> str:
 
 def _shorten_message(message: str) -> str:
     """Take out the names of TensorFlow's own operations."""
-    return re.sub(r"{{.*?}}|\[Op:.*?\]", "", message).strip()
+    return re.sub(r"{{.*?}}|\[Op:.*?\]( name:\s*\w*)?", "", message).strip()

@@ -119,7 +119,7 @@ def finetune(
     with lock_folder(folder):
         remove_unfinished(folder)
         _keep_request(_describe_request(assays, tuning), folder)
-        if not (folder / UNTUNED).exists():
+        if not _is_weights_file(folder / UNTUNED):
             start.export(folder / UNTUNED, name)
         tasks, groups = _prepare_tasks(assays, tuning, folder)
         history = tune(start, tasks, tuning.schedule, folder)
@@ -133,6 +133,15 @@ def finetune(
         outcome = Outcome(start, tasks, tuning.schedule, history, comparisons)
         tqdm.write(_write_output(outcome, folder, output, licence))
     return comparisons
+
+
+def _is_weights_file(path: Path) -> bool:
+    # One that was not copied whole has no card, and can be written anew.
+    try:
+        read_card(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def _check_names(

@@ -35,6 +35,7 @@ from training.shards import (
     UNFINISHED,
     count_records,
     name_shards,
+    read_index,
 )
 
 
@@ -185,7 +186,7 @@ def _begin(output: Path, index: Mapping[str, object]) -> None:
 
 def _remove_others(output: Path) -> None:
     """Remove shards that are not as long as they were written: they come anew."""
-    index = read_json(output / INDEX, FIELDS, ADVICE)
+    index = read_index(output)
     for split, entry in index["splits"].items():
         for path, size in zip(
             name_shards(output, split, entry["shards"]), entry["bytes"]

@@ -98,9 +98,15 @@ def read_config(run: Path) -> Config:
 
 def _read_kept(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     try:
-        return json.loads(str(arrays[KEPT]))
-    except (KeyError, ValueError):
-        raise DamagedFile(f"{path} is no checkpoint of a run. {ADVICE}") from None
+        kept = json.loads(str(arrays[KEPT]))
+        # Of an earlier version, or none of ours at all.
+        if not kept.keys() & {"images", "best_epoch"}:
+            raise KeyError
+    except (AttributeError, KeyError, ValueError):
+        raise DamagedFile(
+            f"{path} is no checkpoint of a run, or one of an earlier version. {ADVICE}"
+        ) from None
+    return kept
 
 
 def write_config(run: Path, config: Config) -> None:

@@ -18,6 +18,7 @@ from training.kept import DamagedFile, read_json
 # The index of shards appears when all of them are written, under its final name.
 INDEX, UNFINISHED = "images.json", "images.unfinished.json"
 FIELDS = ("image_size", "classes", "corrupt", "splits")
+OF_SPLIT = ("images", "shards", "by_class", "bytes")
 ADVICE = (
     "Run python -m training records with the same folders again, which writes what is"
     " not whole anew, or copy the shards again."
@@ -76,7 +77,16 @@ def read_index(folder: Path) -> dict[str, Any]:
             " python -m training records with the same folders again; it resumes."
         )
     # Written last: where it is, all shards were.
-    return read_json(folder / INDEX, FIELDS, ADVICE)
+    index = read_json(folder / INDEX, FIELDS, ADVICE)
+    for split, entry in index["splits"].items():
+        lacking = [name for name in OF_SPLIT if name not in entry]
+        if lacking:
+            raise DamagedFile(
+                f"{folder / INDEX} does not say {', '.join(lacking)} of {split}: it is"
+                " of an earlier version. Run python -m training records into another"
+                " folder."
+            )
+    return index
 
 
 def find_shards(folder: Path, index: Mapping[str, Any], split: str) -> list[Path]:

@@ -220,6 +220,11 @@ def test_nothing_gained_leaves_the_network_as_it_was(
     tuned = measure(tmp_path / "mine.run/tuned.onnx")
     assert not np.allclose(tuned, measure(output), rtol=1e-5, atol=1e-5)
     assert len((tmp_path / "mine.run" / REPORT).read_text().splitlines()) == 3
+    # What can be made again is not asked for.
+    for name in ("untuned.onnx", "tuned.onnx"):
+        (tmp_path / "mine.run" / name).write_bytes(b"")
+    finetune(assays, output, tuning)
+    np.testing.assert_allclose(measure(output), measure(untuned), rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="holds a run with other schedule"):
         finetune(assays, output, Tuning(str(weights), SIDE))
     with pytest.raises(ValueError, match="holds a run with other tables"):

@@ -359,6 +359,16 @@ def test_a_damaged_index_is_named(tree, output, content):
         write_records(tree, output, 28, per_shard=4, report=silent)
 
 
+def test_an_index_of_an_earlier_version_is_said(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    index = json.loads((output / "images.json").read_text())
+    del index["splits"]["val"]["bytes"]
+    (output / "images.json").write_text(json.dumps(index))
+    message = "images.json does not say bytes of val: .* earlier version. Run"
+    with pytest.raises(ValueError, match=message):
+        open_images(output)
+
+
 def test_sixteen_bits_stay_in_shards(tree, output, rng):
     for number, path in enumerate(sorted(tree.glob("val/*/*"))):
         pixels = np.full((32, 32), 20 + 40 * number, np.uint16)

@@ -491,6 +491,18 @@ def test_damaged_files_are_named(epochs, images, tmp_path, name, spoil):
             call()
 
 
+def test_checkpoints_of_an_earlier_version_are_said(epochs, images, tmp_path):
+    run = shutil.copytree(epochs / "3", tmp_path / "run")
+    for name in ("state.npz", "best.npz"):
+        with np.load(run / name) as arrays:
+            kept = {key: arrays[key] for key in arrays.files if key != "kept"}
+        np.savez(run / name, **kept)
+    with pytest.raises(ValueError, match="state.npz is no checkpoint.*earlier version"):
+        train(Config.from_values(HARD), images, run)
+    with pytest.raises(ValueError, match="best.npz is no checkpoint.*earlier version"):
+        evaluate_run(run, images)
+
+
 def test_what_is_for_people_is_done_without(epochs, images, tmp_path):
     run = shutil.copytree(epochs / "3", tmp_path / "run")
     for name in ("result.json", "log.csv", "images.json"):
