@@ -77,11 +77,11 @@ def write_resnet50(path: Path) -> None:
     """Write the published ResNet-50, whole, with our card's preprocessing."""
     # Not installed, but in the checkout; and TensorFlow only where it is needed.
     sys.path.append(str(HERE.parent))
-    from training import architecture, transfer
+    from training import architecture, blocks, transfer
     from training.export import export_model
     from training.start import CACHE
 
-    layer = architecture.list_blocks(50)[-1]
+    layer = blocks.list_blocks(50)[-1]
     model = architecture.build_network(
         50, attention=None, taps=[layer], input_size=None
     )

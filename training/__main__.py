@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stratonet.arguments import RefusedOption, parse_count
 from training.finetune_command import add_finetune
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ DATA = (
     "folder with train/<wnid>/*.JPEG and val/ (by folder, or flat with its ground-truth"
     " file), or of TFRecord shards"
 )
+# As of every command: what was typed cannot be, and the user ended it.
+REFUSED, INTERRUPTED = 2, 130
 RESUMES = "If interrupted, run the same command again; it resumes."
 
 
@@ -44,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options.run(options)
     except KeyboardInterrupt:
-        sys.exit("Interrupted. Run the same command again; it resumes.")
+        print("Interrupted. Run the same command again; it resumes.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except RefusedOption as error:
+        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
     except (OSError, ValueError, RuntimeError) as error:
         # TensorFlow's own are faults of the program, which a traceback helps to find.
         if type(error).__module__.startswith("tensorflow"):
@@ -88,7 +95,7 @@ def _add_records(commands: Commands) -> None:
     command.add_argument("output", type=Path, help="folder for the shards")
     command.add_argument(
         "--image-size",
-        type=int,
+        type=parse_count,
         default=224,
         help="input size of the networks to train, in pixels (default: 224)",
     )
@@ -151,11 +158,13 @@ def _add_search(commands: Commands) -> None:
     _add_run_arguments(command)
     command.add_argument(
         "--trials",
-        type=int,
+        type=parse_count,
         default=20,
         help="number of trials, those of earlier calls included (default: 20)",
     )
-    command.add_argument("--workers", type=int, help="processes (default: one per GPU)")
+    command.add_argument(
+        "--workers", type=parse_count, help="processes (default: one per GPU)"
+    )
     command.set_defaults(run=_run_search)
 
 
@@ -186,7 +195,7 @@ def _add_evaluate(commands: Commands) -> None:
     command.add_argument("--data", type=Path, required=True, help=DATA)
     command.add_argument(
         "--per-class",
-        type=int,
+        type=parse_count,
         default=200,
         help="training images per class for the probe (default: 200)",
     )
@@ -228,7 +237,7 @@ def _add_export(commands: Commands) -> None:
     )
     command.add_argument(
         "--input-size",
-        type=int,
+        type=parse_count,
         help="of the network, in pixels (default: the crops it was trained on)",
     )
     command.add_argument(

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from stratonet.files.atomic import write_atomically
+from training.kept import DamagedFile, read_json
 from training.pixels import decode_image
-from training.sources import ImageFiles
+from training.sources import ImageFiles, Shards, Source
 
 
 def find_corrupt_files(
-    folder: Path, names: np.ndarray, checked: Path | None
+    folder: Path, names: np.ndarray, sizes: np.ndarray, checked: Path | None
 ) -> dict[str, str]:
     """Find the image files that cannot be decoded.
 
@@ -28,6 +31,8 @@ def find_corrupt_files(
         To which the names are relative.
     names : numpy.ndarray of bytes
         File names.
+    sizes : numpy.ndarray of int
+        Their lengths in bytes.
     checked : pathlib.Path, optional
         JSON file that keeps the result. It holds as long as names and sizes are the
         same.
@@ -37,12 +42,12 @@ def find_corrupt_files(
     dict of str to str
         Name to the reason, in TensorFlow's words.
     """
-    digest = _digest_names(folder, names) if checked else ""
-    if checked and checked.exists():
-        kept = json.loads(checked.read_text(encoding="utf-8"))
+    digest = _digest_names(names, sizes) if checked else ""
+    if checked:
+        kept = _read_checked(checked)
         if kept.get("digest") == digest:
             return kept["corrupt"]
-    corrupt = _decode_all(ImageFiles(folder, names, np.arange(len(names))))
+    corrupt = find_undecodable(ImageFiles(folder, names, np.arange(len(names))))
     if checked:
         kept = {"images": len(names), "digest": digest, "corrupt": corrupt}
         with write_atomically(checked) as unfinished:
@@ -50,16 +55,37 @@ def find_corrupt_files(
     return corrupt
 
 
-def _digest_names(folder: Path, names: np.ndarray) -> str:
+def _read_checked(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path, ("digest", "corrupt"), "")
+    except (FileNotFoundError, DamagedFile):
+        # All files are read again, and it is written anew.
+        return {}
+
+
+def _digest_names(names: np.ndarray, sizes: np.ndarray) -> str:
     # Sizes, not times or contents: copies keep them, and a million are quickly read.
     digest = hashlib.sha256()
-    for name in names:
-        size = os.stat(os.path.join(os.fsencode(folder), name)).st_size
+    for name, size in zip(names, sizes):
         digest.update(b"%s %d\n" % (name, size))
     return digest.hexdigest()
 
 
-def _decode_all(source: ImageFiles) -> dict[str, str]:
+def find_undecodable(source: ImageFiles) -> dict[str, str]:
+    """Read and decode all files.
+
+    Parameters
+    ----------
+    source : ImageFiles
+        The files.
+
+    Returns
+    -------
+    dict of str to str
+        Name to the reason, in TensorFlow's words.
+    """
+    source = dataclasses.replace(source, labels=np.arange(len(source)))
+
     def decode_element(name: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         contents, number = source.read((name, number))
         # tf.data would not do a decoding whose result nobody uses.
@@ -84,6 +110,39 @@ def _decode_all(source: ImageFiles) -> dict[str, str]:
     return corrupt
 
 
+def find_damage(source: Source) -> str:
+    """Find the first file of a source that cannot be read to its end.
+
+    Parameters
+    ----------
+    source : Source
+        All of it is read.
+
+    Returns
+    -------
+    str
+        A sentence that names the file; empty where all can be read.
+    """
+    if isinstance(source, Shards):
+        found = ((path, _read_shard(source, path)) for path in source.paths)
+        path, reason = next((pair for pair in found if pair[1]), (None, ""))
+    else:
+        corrupt = find_undecodable(source)
+        name, reason = next(iter(corrupt.items()), ("", ""))
+        path = source.folder / name
+    return f"{path} cannot be read: {reason.rstrip('.')}." if reason else ""
+
+
+def _read_shard(source: Shards, path: Path) -> str:
+    """Read a shard; the reason why that cannot be done, or nothing."""
+    try:
+        for element in dataclasses.replace(source, paths=[path]).draw():
+            decode_image(source.read(element)[0])
+    except tf.errors.OpError as error:
+        return _shorten_message(error.message)
+    return ""
+
+
 def _shorten_message(message: str) -> str:
     """Take out the names of TensorFlow's own operations."""
-    return re.sub(r"{{.*?}}|\[Op:.*?\]", "", message).strip()
+    return re.sub(r"{{.*?}}|\[Op:.*?\]( name:\s*\w*)?", "", message).strip()

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 try:
     import tomllib
 except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
-CHOICES = {
-    "attention": ("eca", "none"),
-    "classifier_on": ("taps", "end"),
-    "optimizer": ("adam", "sgd"),
-    "schedule": ("constant", "cosine", "step"),
-    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
-}
-ABOVE_ZERO = (
-    "classifier_depth",
-    "image_size",
-    "batch",
-    "epochs",
-    "learning_rate",
-    "step_epochs",
+from stratonet.messages import suggest_name
+from training.blocks import list_blocks
+from training.config_checks import (
+    check_range,
+    check_taps,
+    check_value,
+    convert_value,
+    describe_range,
+    list_ends,
 )
-NOT_NEGATIVE = ("warmup_epochs", "plateau_epochs", "weight_decay", "seed")
-BELOW_ONE = ("momentum", "label_smoothing")
-FACTORS = ("step_factor", "plateau_factor")
-# Annotations are strings here; these are the types that TOML and JSON give.
-TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
 
 @dataclass(frozen=True)
@@ -158,34 +148,30 @@ class Config:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            expected = _get_type(str(each.type))
-            value = _convert(getattr(self, each.name), expected)
+            value = convert_value(getattr(self, each.name), str(each.type))
             # The class is frozen, but for this.
             object.__setattr__(self, each.name, value)
-            _check_value(each.name, value, expected)
-        self._check_numbers()
+            check_value(each.name, value, str(each.type))
         if len(self.subtract) != 3:
             raise ValueError(
                 "subtract holds one number for each of the three planes. Received:"
                 f" {self.subtract!r}"
             )
+        fields = [each.name for each in dataclasses.fields(self)]
+        blocks = list_blocks(self.depth) if self.architecture == "resnet" else None
+        check_taps(self.taps, fields, blocks)
+        for name, values in self.search.items():
+            self._check_range(name, values, fields)
 
-    def _check_numbers(self) -> None:
-        for name in ABOVE_ZERO:
-            self._require(getattr(self, name) > 0, name, "above 0")
-        for name in NOT_NEGATIVE:
-            self._require(getattr(self, name) >= 0, name, "at least 0")
-        for name in BELOW_ONE:
-            value = getattr(self, name)
-            self._require(0 <= value < 1, name, "at least 0 and below 1")
-        for name in FACTORS:
-            value = getattr(self, name)
-            self._require(0 < value <= 1, name, "above 0 and at most 1")
-
-    def _require(self, valid: bool, name: str, condition: str) -> None:
-        if not valid:
-            received = getattr(self, name)
-            raise ValueError(f"{name} must be {condition}. Received: {received!r}")
+    def _check_range(self, name: str, values: object, fields: Sequence[str]) -> None:
+        ends = list_ends(name, values, fields)
+        try:
+            check_range(getattr(self, name), values)
+            for end in ends:
+                # What a field refuses cannot be searched for either.
+                dataclasses.replace(self, search={}, **{name: end})
+        except ValueError as error:
+            raise describe_range(name, values, str(error)) from None
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Config:
@@ -210,10 +196,13 @@ class Config:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            # Editors of Windows begin a file with a mark that TOML does not know.
+            text = path.read_text(encoding="utf-8-sig")
             # Runs keep JSON: Python's own libraries read TOML, but write none.
-            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-            return cls.from_values(values)
+            is_json = path.suffix.lower() == ".json"
+            return cls.from_values(
+                _parse_json(text) if is_json else tomllib.loads(text)
+            )
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -226,13 +215,17 @@ class Config:
         ValueError
             A field is unknown, or ``recipe`` is missing.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"fields and their values are needed. Received: {values!r}"
+            )
         # A misspelt field would otherwise be a default, found out after days.
         known = {each.name for each in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(
                 f"there is no field {', '.join(unknown)}. Fields:"
-                f" {', '.join(sorted(known))}."
+                f" {', '.join(sorted(known))}.{suggest_name(unknown[0], known)}"
             )
         if "recipe" not in values:
             raise ValueError(
@@ -274,29 +267,13 @@ class Config:
         return json.dumps(dataclasses.asdict(self), indent=1)
 
 
-def _get_type(annotation: str) -> type:
-    if annotation in TYPES:
-        return TYPES[annotation]
-    return tuple if annotation.startswith("tuple") else dict
+def _parse_json(text: str) -> Any:
+    # Of a field that is there twice, Python's reader takes the last without a word.
+    def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is there twice.")
+        return dict(pairs)
 
-
-def _convert(value: object, expected: type) -> object:
-    """Take a list for a tuple and a whole number for a float: TOML has neither."""
-    if expected is tuple and isinstance(value, list):
-        return tuple(value)
-    # Not isinstance: True is an int.
-    if expected is float and type(value) is int:
-        return float(value)
-    return value
-
-
-def _check_value(name: str, value: object, expected: type) -> None:
-    # Not isinstance: True would pass for a number.
-    if type(value) is not expected:
-        raise ValueError(f"{name} is of type {expected.__name__}. Received: {value!r}")
-    # TOML can write nan and inf.
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} must be finite. Received: {value!r}")
-    if name in CHOICES and value not in CHOICES[name]:
-        choices = ", ".join(CHOICES[name])
-        raise ValueError(f"{name} is one of {choices}. Received: {value!r}")
+    return json.loads(text, object_pairs_hook=refuse_twice)

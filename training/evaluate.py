@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tqdm import tqdm
 
 from stratonet import StratoNet
 from stratonet.weights_file import read_card
 from stratonet_sklearn.evaluation.separation import fit_probe
 from training.input import open_images
+from training.pixels import compute_luminance, decode_image
 from training.runs import read_run
 from training.start import BEST, load_variables
 from training.steps import Scores, Steps
@@ -48,6 +48,7 @@ def evaluate_run(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> S
     config, result = read_run(run)
     # Training images, which take long to check, are not needed.
     images = open_images(data, splits=("val",))
+    print(images.describe_classes())
     if list(images.classes) != result["classes"]:
         raise ValueError(
             f"{run} was trained on {len(result['classes'])} classes, and {data} holds"
@@ -60,7 +61,8 @@ def evaluate_run(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> S
     def draw_images(shard: tuple[int, int], per_replica: int) -> tf.data.Dataset:
         return images.draw_validation(config, config.batch, shard, per_replica)
 
-    return steps.validate(draw_images)
+    with images.name_unreadable():
+        return steps.validate(draw_images)
 
 
 def evaluate_weights(
@@ -95,7 +97,10 @@ def evaluate_weights(
     # Photographs are shown whole, as to the network in its training.
     side = read_card(weights).input_size
     net = StratoNet.load(weights, recipe=f"whole{side}/mean")
+    if per_class < 1:
+        raise ValueError(f"per_class must be at least 1. Received: {per_class}")
     images = open_images(data)
+    print(images.describe_classes())
     files, labels = images.list_files("train")
     chosen = _choose_per_class(labels, per_class, seed)
     train = _embed(net, [files[position] for position in chosen], "train")
@@ -144,15 +149,16 @@ def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : str or path
-        Of any format that Pillow reads.
+        As `pixels.decode_image` takes it.
 
     Returns
     -------
-    numpy.ndarray (height, width), uint8
-        Its luminance.
+    numpy.ndarray (height, width), float32
+        Its luminance, in 0..255.
     """
-    with Image.open(path) as image:
-        return np.asarray(image.convert("L"))
+    # The reader that found it whole, and by which networks are trained.
+    contents = tf.io.read_file(os.fspath(path))
+    return compute_luminance(decode_image(contents)).numpy()
 
 
 def compute_accuracies(

@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 
 from stratonet import Card, Planes, Scaling, Tap
+from stratonet.files.atomic import explain_os_error
 from training.architecture import (
     compute_reductions,
-    list_blocks,
     name_deviation,
     tap_network,
 )
+from training.blocks import list_blocks
 from training.config import Config
 from training.runs import read_run
 from training.start import (
@@ -54,17 +55,23 @@ def export_model(model: keras.Model, card: Card, path: str | os.PathLike[str]) -
     ------
     ValueError
         The card does not describe the model: other taps, widths or input size.
+    OSError
+        The disk is full, or the folder cannot be written to; the message names the
+        file.
     """
     _check_card(model, card)
     path = Path(path)
     # Keras exports what has been called.
     model(np.zeros((1, card.input_size, card.input_size, 3), "float32"))
     # Beside the file: a rename across disks would be a copy, which can be cut short.
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        raw = os.path.join(folder, "raw.onnx")
-        model.export(raw, format="onnx", verbose=False)
-        _finish_file(raw, card)
-        os.replace(raw, path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            raw = os.path.join(folder, "raw.onnx")
+            model.export(raw, format="onnx", verbose=False)
+            _finish_file(raw, card)
+            os.replace(raw, path)
+    except OSError as error:
+        raise explain_os_error(error, path, "cannot be written") from error
 
 
 def _check_card(model: keras.Model, card: Card) -> None:

@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from stratonet.card_writer import write_card
 from stratonet.files.atomic import lock_folder, remove_unfinished, write_atomically
-from stratonet.weights_file import read_card, read_feature_set_id
+from stratonet.messages import shorten_list
+from stratonet.weights_file import find_weights, read_card, read_feature_set_id
 from training.finetune_card import Outcome, describe_tuned, describe_untuned
 from training.finetune_loop import Schedule, Task, tune
 from training.finetune_network import load_start
-from training.finetune_planes import prepare_planes
+from training.finetune_planes import list_lengths, prepare_planes
 from training.finetune_report import (
     Comparison,
     compare,
@@ -33,6 +34,8 @@ from training.finetune_report import (
 )
 from training.finetune_split import STOP, TEST, TRAIN, assign_roles, choose_groups
 from training.finetune_table import Assay
+from training.kept import read_json
+from training.start import ADVICE
 
 REQUEST, REPORT = "request.json", "report.csv"
 UNTUNED, TUNED = "untuned.onnx", "tuned.onnx"
@@ -116,7 +119,7 @@ def finetune(
     with lock_folder(folder):
         remove_unfinished(folder)
         _keep_request(_describe_request(assays, tuning), folder)
-        if not (folder / UNTUNED).exists():
+        if not _is_weights_file(folder / UNTUNED):
             start.export(folder / UNTUNED, name)
         tasks, groups = _prepare_tasks(assays, tuning, folder)
         history = tune(start, tasks, tuning.schedule, folder)
@@ -132,11 +135,25 @@ def finetune(
     return comparisons
 
 
+def _is_weights_file(path: Path) -> bool:
+    # One that was not copied whole has no card, and can be written anew.
+    try:
+        read_card(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
 def _check_names(
     assays: Sequence[Assay], output: Path, tuning: Tuning, name: str
 ) -> None:
     if output.suffix != ".onnx":
         raise ValueError(f"output is a file that ends in .onnx. Received: {output}")
+    # Of the file that is started from nothing would be left.
+    if output.resolve() == find_weights(tuning.weights).path.resolve():
+        raise ValueError(
+            f"output is the weights file that is started from. Received: {output}"
+        )
     names = [assay.name for assay in assays]
     if len(set(names)) < len(names):
         raise ValueError(f"Tables need different names. Received: {', '.join(names)}")
@@ -153,6 +170,9 @@ def _describe_request(assays: Sequence[Assay], tuning: Tuning) -> dict[str, obje
         digest = hashlib.sha256()
         for unit in assay.units:
             digest.update(f"{unit.plate} {unit.name}".encode())
+            # A copy elsewhere has the same lengths, and an image that was changed
+            # hardly ever.
+            digest.update(f"{list_lengths(unit.rows)}".encode())
         if assay.object_labels is not None:
             digest.update(assay.object_labels.to_csv().encode())
         objects = [assay.objects.label, assay.objects.size]
@@ -173,7 +193,7 @@ def _keep_request(request: Mapping[str, object], folder: Path) -> None:
     text = json.dumps(request, indent=1)
     path = folder / REQUEST
     if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path, (), ADVICE)
         now = json.loads(text)
         differing = [key for key in now if held.get(key) != now[key]]
         if differing:
@@ -219,10 +239,18 @@ def _describe_roles(
     counts = groups.groupby(roles).nunique()
     parts = [f"{counts[role]} to {word}" for role, word in WORDS.items()]
     text = f"{name}: {group}s: {', '.join(parts)}."
+    text += f" {_describe_classes(labels, roles)}"
     left_out = sorted(set(labels[roles == ""]))
     if left_out:
         text += f" In too few {group}s, left out: {', '.join(left_out)}."
     return text
+
+
+def _describe_classes(labels: pd.Series, roles: pd.Series) -> str:
+    counts = pd.crosstab(labels, roles).reindex(columns=list(WORDS), fill_value=0)
+    rows = counts[counts.sum(axis=1) > 0].itertuples(name=None)
+    each = [f"{label} {' + '.join(map(str, numbers))}" for label, *numbers in rows]
+    return f"Examples of each class ({' + '.join(WORDS)}): {shorten_list(each, 30)}."
 
 
 def _write_output(

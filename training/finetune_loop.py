@@ -24,6 +24,8 @@ from training.finetune_network import Start, Tuner
 from training.finetune_planes import LabelledPlanes
 from training.finetune_split import STOP, TRAIN
 from training.finetune_views import Views
+from training.kept import read_arrays
+from training.start import ADVICE
 
 STATE, BEST, LOG = "state.npz", "best.npz", "log.csv"
 
@@ -184,8 +186,7 @@ def tune(
                 f" is stopped {accuracy:.3f}"
             )
             _write_state(tuner, history, folder)
-    with np.load(folder / BEST) as best:
-        tuner.load_state(best)
+    tuner.load_state(_read_arrays(folder / BEST))
     return history
 
 
@@ -303,6 +304,10 @@ def _write_state(tuner: Tuner, history: History, folder: Path) -> None:
 def _read_state(tuner: Tuner, folder: Path) -> History:
     if not (folder / STATE).exists():
         return History()
-    with np.load(folder / STATE) as state:
-        tuner.load_state(state)
-        return History(json.loads(str(state["looks"])))
+    state = _read_arrays(folder / STATE)
+    tuner.load_state(state)
+    return History(json.loads(str(state["looks"])))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    return read_arrays(path, ADVICE)

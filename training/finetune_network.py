@@ -14,10 +14,12 @@ import tensorflow as tf
 
 from stratonet import Card
 from stratonet.weights_file import WEIGHTS, read_card
-from training.architecture import list_blocks, tap_network
+from training.architecture import tap_network
+from training.blocks import list_blocks
 from training.config import Config
 from training.export import Trained, export_model, make_card, tap_trained
-from training.start import build_classifier, choose_taps, load_start_weights
+from training.start import build_classifier, choose_taps, describe_card
+from training.start_file import load_weights_file
 
 # Learning rates by the beginning of layers' names. All other layers stay as they are:
 # conv1 and conv2 see edges, which are the same in every assay, and gates and batch
@@ -103,13 +105,12 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
         attention="none" if source.architecture.startswith("ResNet") else "eca",
         taps={aliases[block]: block for block in blocks if block in aliases},
         image_size=input_size,
-        start=str(path),
     )
     # Its classifier is not used: heads follow.
     model = build_classifier(config, 1)
-    # Without images, batch normalisation stays folded into the convolutions.
-    origin = load_start_weights(model, config, lambda: ())
-    trained = Trained(config, model, origin, None)
+    # Batch normalisation stays folded into the convolutions.
+    load_weights_file(model, path)
+    trained = Trained(config, model, describe_card(source), None)
     return Start(source, _make_own_card(source, trained), trained)
 
 

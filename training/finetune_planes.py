@@ -6,6 +6,7 @@ and read from the disk as they are needed: there may be more than fit into memor
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from stratonet.extraction.objects import (
 from stratonet.extraction.planes import FILE_ERRORS
 from stratonet.extraction.sources.imagesets import read_image
 from stratonet.files.atomic import write_atomically
+from stratonet.files.urls import to_local_path
+from stratonet.naming import LABELS, URL, parse_image_column
 from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 from stratonet.preprocessing import to_grey
 from stratonet.tables.columns import PLATE, WELL
@@ -35,6 +38,8 @@ PLANES, ROWS = "planes.f16", "examples.csv"
 # Of the objects of one image, which all have its class, so many are drawn: other images
 # teach more than more cells of the same.
 MOST_OBJECTS = 100
+# Columns of these kinds name files.
+KINDS = (URL, LABELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +87,56 @@ def prepare_planes(
     Raises
     ------
     ValueError
-        No image could be read; the message says why.
+        No image of a class could be read; the message says why.
     """
-    # Written last: what it counts is there.
-    if not (folder / ROWS).exists():
+    if not _is_whole(assay, folder, card):
         folder.mkdir(parents=True, exist_ok=True)
         _write_planes(assay, folder, card, seed)
-    rows = pd.read_csv(folder / ROWS, dtype=str, keep_default_na=False)
-    shape = (len(rows), len(assay.channels), card.input_size, card.input_size)
+    rows = _read_rows(folder)
+    shape = _compute_shape(assay, card, len(rows))
     planes = np.memmap(folder / PLANES, np.float16, "r", shape=shape)
     return LabelledPlanes(assay.name, assay.channels, rows, planes)
+
+
+def _is_whole(assay: Assay, folder: Path, card: Card) -> bool:
+    """Whether the planes are there; if not, the images are read again."""
+    # The rows are written last: what they count is there, unless it was copied badly.
+    try:
+        shape = _compute_shape(assay, card, len(_read_rows(folder)))
+        size = (folder / PLANES).stat().st_size
+    except (OSError, ValueError):
+        return False
+    return size == math.prod(shape) * np.dtype(np.float16).itemsize
+
+
+def _read_rows(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / ROWS, dtype=str, keep_default_na=False)
+
+
+def _compute_shape(assay: Assay, card: Card, count: int) -> tuple[int, int, int, int]:
+    return count, len(assay.channels), card.input_size, card.input_size
+
+
+def list_lengths(rows: pd.DataFrame) -> list[int]:
+    """List the lengths of the files that image sets name, in bytes; -1 of those on S3.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Image sets in normal form.
+
+    Returns
+    -------
+    list of int
+    """
+    columns = [name for name in rows if (parse_image_column(name) or ("",))[0] in KINDS]
+    lengths = []
+    for path in rows[columns].to_numpy().ravel():
+        try:
+            lengths.append(os.stat(to_local_path(str(path))).st_size)
+        except (OSError, ValueError):
+            lengths.append(-1)
+    return lengths
 
 
 class _ImageSet(NamedTuple):
@@ -108,6 +153,7 @@ class _Read(NamedTuple):
     labels: list[str]
     planes: list[np.ndarray]  # (n channels, side, side), float16, of each example
     failure: str
+    outside: int = 0  # objects whose centre lies outside of the image
 
 
 def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
@@ -124,6 +170,7 @@ def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
     )
     rows: list[dict[str, str]] = []
     failures: list[str] = []
+    outside = 0
     with write_atomically(folder / PLANES) as unfinished, unfinished.open("wb") as file:
         for image_set, result in zip(image_sets, bar):
             place = {
@@ -133,24 +180,40 @@ def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
             rows += [{"label": label, **place} for label in result.labels]
             for planes in result.planes:
                 file.write(planes.tobytes())
+            outside += result.outside
             if result.failure:
                 failures.append(result.failure)
-    _report_failures(assay, failures, len(rows))
+    _report_failures(assay, failures, {row["label"] for row in rows})
+    if outside:
+        tqdm.write(
+            f"{assay.name}: {outside:,} objects are left out, whose centre lies outside"
+            " of the image."
+        )
     with write_atomically(folder / ROWS) as unfinished:
         pd.DataFrame(rows).to_csv(unfinished, index=False)
 
 
-def _report_failures(assay: Assay, failures: list[str], n_read: int) -> None:
-    if not n_read:
+def _report_failures(assay: Assay, failures: list[str], read: set[str]) -> None:
+    lost = sorted(set(_list_classes(assay)) - read)
+    if lost:
+        classes = "" if not read else f" of the class {lost[0]}"
         raise ValueError(
-            f"{assay.source.location}: no image could be read, or none has an object."
-            f" {'; '.join(failures[:1])}"
+            f"{assay.source.location}: no image{classes} could be read, or none has an"
+            f" object. {'; '.join(failures[:1])}"
         )
     if failures:
         tqdm.write(
             f"{assay.name}: {len(failures):,} image sets could not be read and are left"
             f" out. The first: {failures[0]}"
         )
+
+
+def _list_classes(assay: Assay) -> Iterator[str]:
+    if assay.object_labels is not None:
+        yield from assay.object_labels
+        return
+    for unit in assay.units:
+        yield from unit.rows[assay.label]
 
 
 def _list_image_sets(assay: Assay) -> Iterator[_ImageSet]:
@@ -197,18 +260,20 @@ def _cut_objects(
     size = assay.objects.size
     assert size is not None
     read = _Read([], [], "")
+    outside = 0
     for index in _draw_objects(assay, len(objects.numbers), rng):
         try:
             crops = [objects.crop_plane(plane, index, size) for plane in planes]
         except ValueError:
             # A centre outside of the image: there is nothing to learn from.
+            outside += 1
             continue
         label = image_set.row[assay.label]
         if assay.object_labels is not None:
             label = assay.object_labels[objects.numbers[index]]
         read.labels.append(label)
         read.planes.append(_show_planes(crops, card))
-    return read
+    return read._replace(outside=outside)
 
 
 def _draw_objects(assay: Assay, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -5,24 +5,28 @@ In the layouts that people have; nothing but file names and ground truth is read
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
+from stratonet.messages import shorten_list
+from training.truth import KAGGLE_TRUTH, PLAIN_TRUTH, read_ground_truth
+
+SUFFIXES = (".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
+# What desktops leave in folders that somebody has looked at, and what says classes.
+NO_IMAGES = ("thumbs.db", "desktop.ini", PLAIN_TRUTH, KAGGLE_TRUTH.lower())
 LAYOUTS = (
     "Known layouts: train/<wnid>/*.JPEG with val/<wnid>/*.JPEG; the same with"
     " val/*.JPEG and a ground-truth file (LOC_val_solution.csv, val.txt, or"
     " ILSVRC2012_validation_ground_truth.txt with meta.mat); Kaggle's"
     " ILSVRC/Data/CLS-LOC; shards of python -m training records."
 )
-KAGGLE_TRUTH = "LOC_val_solution.csv"
-PLAIN_TRUTH = "val.txt"
-DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,40 @@ class Listing:
         Split to file names relative to ``root``.
     labels : dict of str to numpy.ndarray of int64
         Split to class numbers, in the order of ``names``.
+    sizes : dict of str to numpy.ndarray of int64
+        Split to lengths of the files in bytes, in the order of ``names``; -1 where
+        there is no such file, but a link to one.
+    passed_over : list of str
+        A line about each folder that holds what is not read.
     """
 
     root: Path
     classes: list[str]
     names: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
+    sizes: dict[str, np.ndarray]
+    passed_over: list[str]
+
+    def identify(self) -> str:
+        """Make a digest of names, classes and lengths; a copy elsewhere has the same.
+
+        Lengths, not times or contents: copies keep them, and a million are quickly
+        read.
+        """
+        digest = hashlib.sha256("\n".join(self.classes).encode(errors="replace"))
+        for split in sorted(self.names):
+            rows = zip(self.names[split], self.labels[split], self.sizes[split])
+            for name, label, size in rows:
+                digest.update(b"%s %d %d\n" % (name, label, size))
+        return digest.hexdigest()
+
+
+class _Content(NamedTuple):
+    """What is in a folder; hidden things are left out."""
+
+    folders: list[str]
+    images: list[str]
+    others: list[str]
 
 
 def list_files(data: Path, splits: Sequence[str]) -> Listing:
@@ -70,12 +102,21 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
     # Kaggle's archive is unpacked to this, with its ground truth beside ILSVRC.
     kaggle = data / "ILSVRC" / "Data" / "CLS-LOC"
     root = kaggle if kaggle.is_dir() else data
-    classes = _list_folders(root / "train")
-    listed = {split: _list_split(data, root, split, classes) for split in splits}
+    train = root / "train"
+    classes = _list_content(train).folders if train.is_dir() else []
+    passed_over: list[str] = []
+    listed = {
+        split: _list_split(data, root, split, classes, passed_over) for split in splits
+    }
     # Where only validation images were opened, there is no train.
     classes = classes or _collect_classes(listed)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{data} has only one class, {classes[0]}: at least two classes are needed,"
+            f" each a folder. {_describe_folder(root / splits[0] / classes[0])}"
+        )
     numbers = {wnid: number for number, wnid in enumerate(classes)}
-    names, labels = {}, {}
+    names, labels, sizes = {}, {}, {}
     for split, (files, wnids) in listed.items():
         unknown = sorted(set(wnids) - set(numbers))
         if unknown:
@@ -85,7 +126,18 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
             )
         names[split] = np.array([os.fsencode(name) for name in files])
         labels[split] = np.array([numbers[wnid] for wnid in wnids], np.int64)
-    return Listing(root, classes, names, labels)
+        sizes[split] = _measure_sizes(root, names[split])
+    return Listing(root, classes, names, labels, sizes, passed_over)
+
+
+def _measure_sizes(root: Path, names: np.ndarray) -> np.ndarray:
+    def measure(name: bytes) -> int:
+        try:
+            return os.stat(os.path.join(os.fsencode(root), name)).st_size
+        except OSError:
+            return -1
+
+    return np.array([measure(name) for name in names], np.int64)
 
 
 def _collect_classes(listed: Mapping[str, tuple[list[str], list[str]]]) -> list[str]:
@@ -95,67 +147,89 @@ def _collect_classes(listed: Mapping[str, tuple[list[str], list[str]]]) -> list[
     return sorted(classes)
 
 
-def _list_folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        # Tools leave .cache and the like.
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _list_images(folder: Path) -> list[str]:
-    names = (entry.name for entry in os.scandir(folder) if not entry.is_dir())
-    return sorted(
-        name
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    )
+def _list_content(folder: Path) -> _Content:
+    content = _Content([], [], [])
+    # Tools leave .cache and the like.
+    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if entry.is_dir():
+            content.folders.append(entry.name)
+        elif entry.name.lower().endswith(SUFFIXES):
+            content.images.append(entry.name)
+        elif entry.name.lower() not in NO_IMAGES:
+            content.others.append(entry.name)
+    return content
 
 
 def _list_split(
-    data: Path, root: Path, split: str, classes: list[str]
+    data: Path,
+    root: Path,
+    split: str,
+    classes: list[str],
+    passed_over: list[str],
 ) -> tuple[list[str], list[str]]:
     """List names relative to ``root``, and the wnid of each."""
     folder = root / split
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder. {_describe_folder(root)}")
     # Two kinds of layouts: a folder for each class, or all images in one.
-    wnids, flat = _list_folders(folder), _list_images(folder)
-    if wnids and flat:
+    content = _list_content(folder)
+    if content.folders and content.images:
         raise ValueError(
             f"{folder} has both folders of classes and images beside them."
             f" {_describe_folder(folder)}"
         )
+    passed_over += _describe_others(folder, [], content.others)
     # Training images are in folders in every layout; only validation images are flat.
-    if flat and split != "train":
-        truth = _read_ground_truth(data, folder, flat, classes)
-        return [f"{split}/{name}" for name in flat], truth
-    if not wnids:
+    if content.images and split != "train":
+        truth = read_ground_truth(data, folder, content.images, classes)
+        if truth is None:
+            raise FileNotFoundError(
+                f"{folder} has no folders of classes, and {data} holds no file that"
+                f" says the classes. {LAYOUTS}"
+            )
+        return [f"{split}/{name}" for name in content.images], truth
+    if not content.folders:
         raise ValueError(
             f"{folder} has no folders of classes with images."
             f" {_describe_folder(folder)}"
         )
-    return _list_class_folders(folder, split, wnids)
+    return _list_class_folders(folder, split, content.folders, passed_over)
 
 
 def _list_class_folders(
-    folder: Path, split: str, wnids: Sequence[str]
+    folder: Path, split: str, wnids: Sequence[str], passed_over: list[str]
 ) -> tuple[list[str], list[str]]:
     files: list[str] = []
     classes: list[str] = []
     for wnid in wnids:
-        names = _list_images(folder / wnid)
-        if not names:
+        folders, images, others = _list_content(folder / wnid)
+        if not images:
             raise ValueError(
                 f"{folder / wnid} has no images ({', '.join(SUFFIXES)})."
                 f" {_describe_folder(folder / wnid)}"
             )
-        files += [f"{split}/{wnid}/{name}" for name in names]
-        classes += [wnid] * len(names)
+        passed_over += _describe_others(folder / wnid, folders, others)
+        files += [f"{split}/{wnid}/{name}" for name in images]
+        classes += [wnid] * len(images)
     return files, classes
+
+
+def _describe_others(
+    folder: Path, folders: Sequence[str], others: Sequence[str]
+) -> Iterator[str]:
+    """Say what in a folder is not read, in one line; nothing where all is."""
+    parts = []
+    if folders:
+        parts.append(f"{len(folders)} folders ({shorten_list(folders, 3)})")
+    by_suffix: dict[str, list[str]] = defaultdict(list)
+    for name in others:
+        by_suffix[Path(name).suffix].append(name)
+    for suffix, names in by_suffix.items():
+        kind = suffix or "without suffix"
+        parts.append(f"{len(names)} files {kind} ({shorten_list(names, 2)})")
+    if parts:
+        yield f"Not read in {folder}: {'; '.join(parts)}."
 
 
 def _describe_folder(folder: Path) -> str:
@@ -166,101 +240,3 @@ def _describe_folder(folder: Path) -> str:
     if len(names) > 5:
         content += ", ..."
     return f"Found in {folder}: {content}. {LAYOUTS}"
-
-
-def _read_ground_truth(
-    data: Path, folder: Path, names: Sequence[str], classes: Sequence[str]
-) -> list[str]:
-    """Find the wnids of the images of a flat folder, in the order of ``names``."""
-    kaggle = _find_file(data, KAGGLE_TRUTH)
-    plain = _find_file(data, PLAIN_TRUTH)
-    devkit = _find_file(data, DEVKIT_TRUTH)
-    if kaggle:
-        return _look_up(kaggle, _read_kaggle_truth(kaggle), folder, names)
-    if plain:
-        return _look_up(plain, _read_plain_truth(plain, classes), folder, names)
-    if devkit is None:
-        raise FileNotFoundError(
-            f"{folder} has no folders of classes, and {data} holds no file that says"
-            f" the classes. {LAYOUTS}"
-        )
-    wnids = _read_devkit_truth(devkit, _find_file(data, "meta.mat"), data)
-    # The devkit's lines have no names: they are in the order of the images.
-    if len(wnids) != len(names):
-        raise ValueError(
-            f"{devkit} has {len(wnids)} lines, and {folder} has {len(names)} images."
-        )
-    return wnids
-
-
-def _find_file(data: Path, name: str) -> Path | None:
-    """Find a file in a folder or up to two levels below: archives unpack to these."""
-    # The nearest first.
-    for pattern in (name, f"*/{name}", f"*/*/{name}"):
-        paths = sorted(data.glob(pattern))
-        if paths:
-            return paths[0]
-    return None
-
-
-def _read_kaggle_truth(path: Path) -> dict[str, str]:
-    truth = {}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                # After the class come the corners of a box.
-                truth[row["ImageId"]] = row["PredictionString"].split()[0]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise _describe_bad_truth(path, error) from error
-    return truth
-
-
-def _read_plain_truth(path: Path, classes: Sequence[str]) -> dict[str, str]:
-    truth = {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                name, answer = line.split()
-                # Caffe's lists have class numbers, others have wnids.
-                wnid = classes[int(answer)] if answer.isdigit() else answer
-                truth[Path(name).stem] = wnid
-    except (IndexError, ValueError) as error:
-        raise _describe_bad_truth(path, error) from error
-    return truth
-
-
-def _read_devkit_truth(path: Path, meta: Path | None, data: Path) -> list[str]:
-    if meta is None:
-        raise FileNotFoundError(
-            f"{path} has numbers of the devkit's own order of classes, which is not"
-            " that of the wnids. The devkit's meta.mat says which class has which"
-            f" number: put it in {data} too."
-        )
-    from scipy.io import loadmat
-
-    try:
-        synsets = loadmat(meta, squeeze_me=True)["synsets"]
-        wnids = {
-            int(synset["ILSVRC2012_ID"]): str(synset["WNID"]) for synset in synsets
-        }
-        with open(path, encoding="utf-8") as file:
-            return [wnids[int(line)] for line in file]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise _describe_bad_truth(path, error) from error
-
-
-def _describe_bad_truth(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is not as expected: {type(error).__name__}: {error}")
-
-
-def _look_up(
-    path: Path, truth: Mapping[str, str], folder: Path, names: Sequence[str]
-) -> list[str]:
-    # Without the suffix: Kaggle's table has none.
-    missing = [name for name in names if Path(name).stem not in truth]
-    if missing:
-        raise ValueError(
-            f"{path} does not name {len(missing)} of {len(names)} images in {folder},"
-            f" the first {missing[0]}."
-        )
-    return [truth[Path(name).stem] for name in names]

@@ -36,14 +36,51 @@ def compute_resized_side(image_size: int) -> int:
 
 
 def decode_image(contents: tf.Tensor) -> tf.Tensor:
-    """Decode the contents of an image file as RGB, uint8 (height, width, 3).
+    """Decode the contents of an image file as RGB.
 
-    JPEG (grey and CMYK too), PNG, GIF, BMP or WebP.
+    The one reader of images: what it refuses is left out by name, wherever images are
+    read.
+
+    Parameters
+    ----------
+    contents : tf.Tensor of bytes
+        JPEG (grey and CMYK too), PNG, GIF (its first frame), BMP or WebP.
+
+    Returns
+    -------
+    tf.Tensor (height, width, 3), float32
+        In 0..255. PNG of 16 bits keeps its depth, in steps of 1/257.
     """
-    image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    image = tf.cond(
+        has_sixteen_bits(contents),
+        lambda: tf.cast(decode_sixteen_bits(contents), tf.float32) / 257,
+        lambda: tf.cast(_decode_eight_bits(contents), tf.float32),
+    )
     # decode_image leaves the number of dimensions open, because of GIFs.
     image.set_shape((None, None, 3))
     return image
+
+
+def has_sixteen_bits(contents: tf.Tensor) -> tf.Tensor:
+    """Tell whether the contents of a file are a PNG image of 16 bits per channel."""
+    # The signature, then the header: length, name, width, height and depth.
+    is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
+    return tf.logical_and(is_png, _read_byte(contents, 24) == b"\x10")
+
+
+def _read_byte(contents: tf.Tensor, position: int) -> tf.Tensor:
+    # substr refuses to begin behind the end.
+    begin = tf.minimum(position, tf.strings.length(contents))
+    return tf.strings.substr(contents, begin, 1)
+
+
+def decode_sixteen_bits(contents: tf.Tensor) -> tf.Tensor:
+    """Decode the contents of a PNG image of 16 bits as RGB, uint16."""
+    return tf.io.decode_png(contents, channels=3, dtype=tf.uint16)
+
+
+def _decode_eight_bits(contents: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(contents, channels=3, expand_animations=False)
 
 
 def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
@@ -69,11 +106,16 @@ def make_network_input(image: tf.Tensor, config: Config) -> tf.Tensor:
     # The card's multiply and subtract are for pixels in [0, 1].
     image = image / 255
     if config.grey:
-        plane = scale_grey(tf.tensordot(image, tf.constant(LUMINANCE), 1))
+        plane = scale_grey(compute_luminance(image))
         image = tf.stack([plane] * 3, axis=-1)
     if config.bgr:
         image = image[..., ::-1]
     return image * config.multiply - tf.constant(config.subtract, tf.float32)
+
+
+def compute_luminance(image: tf.Tensor) -> tf.Tensor:
+    """Make one plane (height, width) of red, green and blue (height, width, 3)."""
+    return tf.tensordot(image, tf.constant(LUMINANCE), 1)
 
 
 def scale_grey(plane: tf.Tensor) -> tf.Tensor:

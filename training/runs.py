@@ -2,8 +2,9 @@
 
 ``config.json`` (the configuration), ``images.json`` (which images were read, which are
 corrupt), ``state.npz`` (network, optimiser and history after the last epoch),
-``best.npz`` (the network when validation top-1 was highest), ``log.csv``,
-``tensorboard/``, ``curve.png`` and ``result.json``.
+``best.npz`` (the network when validation top-1 was highest, with its result),
+``log.csv``, ``tensorboard/``, ``curve.png`` and ``result.json``. Commands read the
+arrays and the configuration; all else is for people.
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from stratonet.files.atomic import write_arrays_atomically, write_atomically
 from training.config import Config
-from training.start import BEST, Origin, load_variables
+from training.images import Images
+from training.kept import DamagedFile, read_arrays, read_json
+from training.start import ADVICE, BEST, Origin, put_variables
 
 STATE = "state.npz"
 CONFIG = "config.json"
 RESULT = "result.json"
+# Beside the arrays of a checkpoint: what they are, as JSON.
+KEPT = "kept"
 
 # A row of the log: what log.csv has as a line.
 Row = dict[str, float]
@@ -59,20 +65,48 @@ def read_run(run: str | os.PathLike[str]) -> tuple[Config, dict]:
     config : Config
         Of the run.
     result : dict
-        What is in ``result.json``.
+        What was in ``result.json`` after the epoch of the checkpoint.
 
     Raises
     ------
     FileNotFoundError
         The folder holds no run with a checkpoint.
+    ValueError
+        A file of it is damaged.
     """
     run = Path(run)
     if not (run / BEST).is_file():
         raise FileNotFoundError(
             f"{run} holds no run with a checkpoint ({BEST}). Train first."
         )
-    result = json.loads((run / RESULT).read_text(encoding="utf-8"))
-    return Config.read(run / CONFIG), result
+    # Not from result.json: of a run that was killed it may be of another epoch.
+    result = _read_kept(run / BEST, read_arrays(run / BEST, ADVICE))
+    return read_config(run), result
+
+
+def read_config(run: Path) -> Config:
+    """Read the configuration that a run keeps.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or not as this version has it; the message names it.
+    """
+    read_json(run / CONFIG, ("recipe",), ADVICE)
+    return Config.read(run / CONFIG)
+
+
+def _read_kept(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    try:
+        kept = json.loads(str(arrays[KEPT]))
+        # Of an earlier version, or none of ours at all.
+        if not kept.keys() & {"images", "best_epoch"}:
+            raise KeyError
+    except (AttributeError, KeyError, ValueError):
+        raise DamagedFile(
+            f"{path} is no checkpoint of a run, or one of an earlier version. {ADVICE}"
+        ) from None
+    return kept
 
 
 def write_config(run: Path, config: Config) -> None:
@@ -87,6 +121,7 @@ def write_epoch(
     optimizer: Sequence[np.ndarray],
     progress: Progress,
     result: Mapping[str, object],
+    identity: str,
 ) -> None:
     """Keep a run after an epoch.
 
@@ -105,10 +140,14 @@ def write_epoch(
         With the row of this epoch.
     result : dict
         What goes into ``result.json``.
+    identity : str
+        Of the images.
     """
     history = progress.history
     if is_best(history):
-        write_arrays_atomically(run / BEST, model)
+        # One file: a number can never be that of other weights.
+        described = {KEPT: np.asarray(json.dumps(result)), **model}
+        write_arrays_atomically(run / BEST, described)
     with (
         write_atomically(run / "log.csv") as unfinished,
         unfinished.open("w", newline="") as file,
@@ -123,19 +162,25 @@ def write_epoch(
         "history": history,
         "origin": progress.origin,
         "classes": result["classes"],
+        "images": {"identity": identity, "counts": _count_images(result)},
     }
     # State and history in one file: they cannot be of different epochs.
-    arrays: dict[str, np.ndarray] = {"kept": np.asarray(json.dumps(kept)), **model}
+    arrays: dict[str, np.ndarray] = {KEPT: np.asarray(json.dumps(kept)), **model}
     for number, value in enumerate(optimizer):
         arrays[f"optimizer/{number}"] = value
     write_arrays_atomically(run / STATE, arrays)
+
+
+def _count_images(result: Mapping[str, object]) -> str:
+    train, val = result["train_images"], result["val_images"]
+    return f"{train:,} to train and {val:,} to validate"
 
 
 def read_progress(
     run: Path,
     model: keras.Model,
     optimizer: keras.Optimizer,
-    classes: Sequence[str],
+    images: Images,
 ) -> Progress:
     """Put a run's network and optimiser back to the end of its last epoch.
 
@@ -147,8 +192,8 @@ def read_progress(
         Of the run's configuration; changed in place.
     optimizer : keras.Optimizer
         Built for ``model``; changed in place.
-    classes : sequence of str
-        WordNet ids of the images.
+    images : Images
+        That the run is to go on with.
 
     Returns
     -------
@@ -158,22 +203,29 @@ def read_progress(
     Raises
     ------
     ValueError
-        The run has other classes.
+        The run has other classes or images, or its state is damaged.
     """
-    if not (run / STATE).exists():
+    path = run / STATE
+    if not path.exists():
         return Progress([], None)
-    with np.load(run / STATE) as state:
-        kept = json.loads(str(state["kept"]))
-        # Their order is that of the classifier's outputs.
-        if kept["classes"] != list(classes):
-            raise ValueError(
-                f"{run} holds a run of {len(kept['classes'])} other classes. Choose"
-                " another output folder."
-            )
-        # Momenta too: without them, the next epoch would be another one.
-        for number, variable in enumerate(optimizer.variables):
-            variable.assign(state[f"optimizer/{number}"])
-    load_variables(model, run / STATE)
+    state = read_arrays(path, ADVICE)
+    kept = _read_kept(path, state)
+    # Their order is that of the classifier's outputs.
+    if kept["classes"] != list(images.classes):
+        raise ValueError(
+            f"{run} holds a run of {len(kept['classes'])} other classes. Choose"
+            " another output folder."
+        )
+    if kept["images"]["identity"] != images.identity:
+        raise ValueError(
+            f"{run} holds a run on other images, {kept['images']['counts']}: their"
+            " names, lengths or classes differ from those now. Give it the same images"
+            " (a copy will do), or choose another output folder."
+        )
+    # Momenta too: without them, the next epoch would be another one.
+    for number, variable in enumerate(optimizer.variables):
+        variable.assign(state[f"optimizer/{number}"])
+    put_variables(model, state, path)
     return Progress(kept["history"], Origin(*kept["origin"]))
 
 
@@ -192,11 +244,13 @@ def copy_optimizer(optimizer: keras.Optimizer) -> list[np.ndarray]:
 def describe_checkpoint(run: Path) -> str:
     """Say what is left of a run that cannot go on."""
     try:
-        result = json.loads((run / RESULT).read_text(encoding="utf-8"))
-    except OSError:
+        state = read_arrays(run / STATE, ADVICE)
+        history = _read_kept(run / STATE, state)["history"]
+    except FileNotFoundError:
         return "No epoch was finished."
+    best = max(history, key=lambda row: row["val_top1"])
     return (
-        f"{run / BEST} is kept: validation top-1 {result['val_top1']:.4f} after epoch"
-        f" {result['best_epoch']}. Epochs finished: {result['epochs_done']}; the same"
+        f"{run / BEST} is kept: validation top-1 {best['val_top1']:.4f} after epoch"
+        f" {best['epoch']}. Epochs finished: {len(history)}; the same"
         " command resumes after them."
     )

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 import random
 from collections.abc import Iterator, Mapping
@@ -30,6 +29,8 @@ from typing import TYPE_CHECKING
 
 from stratonet.files.atomic import lock_folder, write_atomically
 from training.config import Config
+from training.identity import identify_images
+from training.kept import refuse_output_in_data
 from training.search_table import make_table, write_table
 from training.search_worker import Message, Worker, list_environments
 
@@ -79,8 +80,8 @@ def search(
     Raises
     ------
     ValueError
-        The table ``[search]`` is not as above, holds what `Config` refuses, or is not
-        that of the search in ``output``.
+        The table ``[search]`` is not as above, or ``output`` lies within the images, or
+        holds a search of another configuration or of other images.
     stratonet.files.atomic.FolderInUse
         Another search runs in ``output``.
     RuntimeError
@@ -92,11 +93,14 @@ def search(
     ranges = make_ranges(config)
     if trials < 1:
         raise ValueError(f"trials must be at least 1. Received: {trials}")
+    refuse_output_in_data(data, output)
+    identity = identify_images(data)
     staff = [Worker(environment) for environment in list_environments(workers)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     with lock_folder(output), _explain_storage_errors(output):
         study = open_study(config, output)
+        _refuse_other_images(study, identity, output)
         running = _Search(study, config, ranges, Path(data), output, staff)
         try:
             running.run(trials)
@@ -134,30 +138,19 @@ def make_ranges(config: Config) -> dict[str, BaseDistribution]:
     Raises
     ------
     ValueError
-        ``config.search`` is empty or not as this module has it, or holds values that
-        `Config` refuses.
+        ``config.search`` is empty.
     """
     if not config.search:
         raise ValueError(
             "[search] must name fields and what each may be. Received: nothing"
         )
-    ranges = {}
-    for name, values in config.search.items():
-        if not hasattr(config, name):
-            fields = ", ".join(sorted(dataclasses.asdict(config)))
-            raise ValueError(f"[search]: there is no field {name}. Fields: {fields}.")
-        try:
-            ranges[name] = _make_range(config, name, values)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"[search]: {name} must be {{low = NUMBER, high = NUMBER}}, with log ="
-                " true where its logarithm is to be drawn, or {choices = [VALUE,"
-                f" VALUE]}}. Received: {values!r} ({error})"
-            ) from None
-    return ranges
+    return {
+        name: _make_range(getattr(config, name), values)
+        for name, values in config.search.items()
+    }
 
 
-def _make_range(config: Config, name: str, values: Mapping) -> BaseDistribution:
+def _make_range(default: object, values: Mapping) -> BaseDistribution:
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
@@ -165,18 +158,10 @@ def _make_range(config: Config, name: str, values: Mapping) -> BaseDistribution:
     )
 
     if "choices" in values:
-        distribution = CategoricalDistribution(**values)
-        ends = values["choices"]
-    else:
-        # Not isinstance: True is an int.
-        whole = type(getattr(config, name)) is int
-        distribution = (IntDistribution if whole else FloatDistribution)(**values)
-        ends = (values["low"], values["high"])
-    for end in ends:
-        dataclasses.replace(config, **{name: end})  # Config refuses what cannot be
-    if "low" in values and not math.isfinite(sum(ends)):
-        raise ValueError("low and high must be finite.")
-    return distribution
+        return CategoricalDistribution(values["choices"])
+    # Not isinstance: True is an int.
+    whole = type(default) is int
+    return (IntDistribution if whole else FloatDistribution)(**values)
 
 
 def open_study(config: Config, output: Path) -> optuna.Study:
@@ -185,7 +170,7 @@ def open_study(config: Config, output: Path) -> optuna.Study:
     Raises
     ------
     ValueError
-        It is of another configuration.
+        It is of another configuration, or lost, though its trials are there.
     """
     import optuna
 
@@ -200,12 +185,30 @@ def open_study(config: Config, output: Path) -> optuna.Study:
             n_warmup_steps=max(config.warmup_epochs, config.epochs // 5)
         ),
     )
+    if not study.trials and any(output.glob("trial-*/config.json")):
+        raise ValueError(
+            f"{output / 'study.db'} knows none of the trials that are in the folder: it"
+            " was not written or copied whole. Copy the search again, or choose another"
+            " output folder."
+        )
     # Optuna keeps distributions, but not what is the same in all trials.
     if "config" not in study.user_attrs:
         study.set_user_attr("config", dataclasses.asdict(config))
     earlier = Config.from_values(study.user_attrs["config"])
     config.refuse_other(earlier, output, "a search")
     return study
+
+
+def _refuse_other_images(study: optuna.Study, identity: str, output: Path) -> None:
+    """Refuse to compare trials on some images with trials on others."""
+    known = study.user_attrs.get("images", identity)
+    if known != identity:
+        raise ValueError(
+            f"{output} holds a search on other images: their names, lengths or classes"
+            " differ from those now. Give it the same images (a copy will do), or"
+            " choose another output folder."
+        )
+    study.set_user_attr("images", identity)
 
 
 def open_trial(

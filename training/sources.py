@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-# The index of shards appears when all of them are written, under its final name.
-INDEX, UNFINISHED = "images.json", "images.unfinished.json"
 # Of the shards, so many images are shuffled at a time; two such blocks are in memory.
 BLOCK = 4096
 
@@ -41,6 +39,10 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def count_by_class(self, classes: int) -> list[int]:
+        """Count the images of each class."""
+        return np.bincount(self.labels, minlength=classes).tolist()
 
     def draw(self, key: tuple[int, int] | None = None) -> tf.data.Dataset:
         """Give names and class numbers: in order, or shuffled by ``key``."""
@@ -71,11 +73,14 @@ class Shards:
         In all of them together.
     image_size : int or None
         For which the images were resized; None where they went in as they were.
+    by_class : list of int
+        Images of each class.
     """
 
     paths: list[Path]
     images: int
     image_size: int | None
+    by_class: list[int]
 
     @property
     def folder(self) -> Path:
@@ -84,6 +89,10 @@ class Shards:
 
     def __len__(self) -> int:
         return self.images
+
+    def count_by_class(self, classes: int) -> list[int]:
+        """Count the images of each class."""
+        return self.by_class
 
     def draw(self, key: tuple[int, int] | None = None) -> tf.data.Dataset:
         """Give serialised examples: in order, or shuffled by ``key``."""
@@ -119,16 +128,3 @@ class Shards:
 
 
 Source = ImageFiles | Shards
-
-
-def name_shards(folder: Path, split: str, count: int) -> list[Path]:
-    """Give the paths of all ``count`` shards of a split."""
-    names = (f"{split}-{number:05}-of-{count:05}" for number in range(count))
-    return [folder / f"{name}.tfrecord" for name in names]
-
-
-def is_shard_folder(folder: Path) -> bool:
-    """Tell whether a folder holds shards, or some of them."""
-    indices = (folder / INDEX, folder / UNFINISHED)
-    # Shards alone are a folder whose index was lost, which is not one of images either.
-    return any(path.exists() for path in indices) or any(folder.glob("*.tfrecord"))

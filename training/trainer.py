@@ -9,10 +9,9 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -24,8 +23,12 @@ from stratonet.files.atomic import (
     remove_unfinished,
     write_atomically,
 )
+from training.board import open_board, write_row
 from training.config import Config
-from training.input import Images, measure_input_speed, open_images
+from training.curve import draw_curve
+from training.images import Images
+from training.input import measure_input_speed, open_images
+from training.kept import refuse_output_in_data
 from training.runs import (
     CONFIG,
     Progress,
@@ -33,15 +36,13 @@ from training.runs import (
     copy_optimizer,
     describe_checkpoint,
     is_best,
+    read_config,
     read_progress,
     write_config,
     write_epoch,
 )
 from training.start import copy_variables, load_start_weights
 from training.steps import Scores, Steps, choose_strategy, compute_learning_rate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Seconds between two looks at the loss while an epoch runs: each waits for the device.
 LOOK = 2
@@ -89,13 +90,14 @@ def train(
     Raises
     ------
     ValueError
-        The folder holds a run of another configuration or other classes, or the
-        configuration does not fit the data.
+        The folder holds a run of another configuration, other classes or images, or
+        lies within the images; the configuration does not fit the data.
     TrainingStopped
         The loss became NaN, or the disk is full.
     stratonet.files.atomic.FolderInUse
         Another process trains in the folder.
     """
+    refuse_output_in_data(data, output)
     # That of several machines wants to be first to use TensorFlow.
     strategy = choose_strategy(devices)
     chief = devices != "machines" or strategy.cluster_resolver.task_id == 0
@@ -109,7 +111,8 @@ def train(
     with lock_folder(output) if chief else contextlib.nullcontext():
         try:
             run = _open_run(config, Path(data), output, strategy, chief)
-            return _finish_run(run, on_epoch)
+            with run.images.name_unreadable():
+                return _finish_run(run, on_epoch)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -195,7 +198,7 @@ def _open_run(
     chief: bool,
 ) -> _Run:
     if (output / CONFIG).exists():
-        config.refuse_other(Config.read(output / CONFIG), output, "a run")
+        config.refuse_other(read_config(output), output, "a run")
     images = open_images(
         data,
         checked=output / "images.json" if chief else None,
@@ -205,19 +208,20 @@ def _open_run(
     if chief:
         remove_unfinished(output)  # a checkpoint that a killed process left is large
         write_config(output, config)
-    progress = read_progress(output, steps.model, steps.optimizer, images.classes)
-    # Start weights are loaded once; later they are in the state.
-    if not progress.history:
-        progress = _start(config, images, steps)
-    # Before training: during it, input and network share the cores.
-    per_replica = config.batch // strategy.num_replicas_in_sync
-    epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
-    repeated = epoch.repeat(INPUT_EPOCHS)
-    input_speed = measure_input_speed(repeated, INPUT_SECONDS)
+    progress = read_progress(output, steps.model, steps.optimizer, images)
+    with images.name_unreadable():
+        # Start weights are loaded once; later they are in the state.
+        if not progress.history:
+            progress = _start(config, images, steps)
+        # Before training: during it, input and network share the cores.
+        per_replica = config.batch // strategy.num_replicas_in_sync
+        epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
+        repeated = epoch.repeat(INPUT_EPOCHS)
+        input_speed = measure_input_speed(repeated, INPUT_SECONDS)
     run = _Run(config, data, output, chief, images, steps, progress, input_speed)
     run.say(_describe_run(run))
     if run.history:
-        run.say(f"Resuming after epoch {len(run.history)}.")
+        run.say(f"Going on after epoch {len(run.history)}.")
     return run
 
 
@@ -245,14 +249,14 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
     )
     board = None
     if run.chief:
-        board = tf.summary.create_file_writer(str(run.output / "tensorboard"))
+        board = open_board(run.output)
     with bar:
         for epoch in range(len(run.history), run.config.epochs):
             bar.set_description(f"epoch {epoch + 1}/{run.config.epochs}")
             row = _run_epoch(run, epoch, bar)
             run.history.append(row)
-            run.say(_describe_epoch(row, is_best(run.history)))
             _keep_epoch(run, board)
+            run.say(_describe_epoch(row, is_best(run.history)))
             # After everything is kept: it may end the training.
             if on_epoch:
                 on_epoch(row)
@@ -261,7 +265,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
         title = f"{run.steps.model.name} on {run.data.name},"
         title += f" {len(run.images.classes)} classes"
         with write_atomically(run.output / "curve.png") as unfinished:
-            _draw_curve(run.history, unfinished, title)
+            draw_curve(run.history, unfinished, title)
         run.say(_describe_result(run, result))
     return result
 
@@ -320,13 +324,10 @@ def _keep_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
     optimizer = copy_optimizer(run.steps.optimizer)
     if board is None:
         return
-    write_epoch(run.output, model, optimizer, run.progress, _make_result(run))
-    row = run.history[-1]
-    with board.as_default():
-        for name, value in row.items():
-            if name != "epoch":
-                tf.summary.scalar(name, value, step=int(row["epoch"]))
-    board.flush()
+    result = _make_result(run)
+    identity = run.images.identity
+    write_epoch(run.output, model, optimizer, run.progress, result, identity)
+    write_row(board, run.output, run.history[-1])
 
 
 def _make_result(run: _Run) -> dict:
@@ -368,7 +369,8 @@ def _describe_run(run: _Run) -> str:
         f" trained. Start: {run.progress.origin.description}.\n"
         f"{images.count_images('train'):,} images to train and"
         f" {images.count_images('val'):,} to validate, {len(images.classes):,} classes;"
-        f" corrupt images left out: {len(images.corrupt)}.\n"
+        f" corrupt images left out: {len(images.corrupt)}."
+        f" {images.describe_classes()}\n"
         f"{run.replicas} x {config.batch // run.replicas} images = a batch of"
         f" {config.batch}; learning rate {config.learning_rate:g}. Input alone:"
         f" {run.input_speed:,.0f} images/s."
@@ -396,40 +398,3 @@ def _describe_result(run: _Run, result: dict) -> str:
         f" limits the speed: {speed:,.0f} images/s, input alone"
         f" {run.input_speed:,.0f}. See {run.output}."
     )
-
-
-def _draw_curve(history: Sequence[Row], path: Path, title: str) -> None:
-    """Draw loss and accuracy by epoch, for training and validation, as a PNG."""
-    # A Figure of its own: pyplot would keep it, and wants a display.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_panel(left, history, "Loss", {"loss": ("-", "")})
-    accuracies = {"top1": ("-", ", top-1"), "top5": ("--", ", top-5")}
-    _draw_panel(right, history, "Accuracy", accuracies)
-    right.set_ylim(0, 1.02)
-    figure.suptitle(title)
-    figure.savefig(path, format="png", dpi=120)
-
-
-def _draw_panel(
-    axes: Axes, history: Sequence[Row], label: str, lines: dict[str, tuple[str, str]]
-) -> None:
-    epochs = [row["epoch"] for row in history]
-    marker = "." if len(epochs) < 40 else None
-    splits = (("val_", "validation", "#0072b2"), ("", "training", "#999999"))
-    for name, (style, suffix) in lines.items():
-        for prefix, split, color in splits:
-            axes.plot(
-                epochs,
-                [row[prefix + name] for row in history],
-                style,
-                color=color,
-                marker=marker,
-                label=split + suffix,
-            )
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9)

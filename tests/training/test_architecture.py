@@ -13,9 +13,8 @@ from training.architecture import (  # noqa: E402
     EfficientChannelAttention,
     build_network,
     compute_eca_kernel_size,
-    get_default_taps,
-    list_blocks,
 )
+from training.blocks import get_default_taps, list_blocks  # noqa: E402
 
 # Thesis, table 5.
 TABLE = {

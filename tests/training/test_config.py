@@ -4,7 +4,7 @@ pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
 
-from training.__main__ import CONFIGS  # noqa: E402
+from training.__main__ import CONFIGS, main  # noqa: E402
 from training.config import Config  # noqa: E402
 
 
@@ -84,3 +84,93 @@ def test_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as refused:
         Config.read(path)
     assert str(path) in str(refused.value)
+
+
+FIRST = 'recipe = "x"\ndepth = 18\n'
+TAPS = '[taps]\nlow = "conv2_block1_out"\n'
+SEARCH = "[search]\nlearning_rate = {low = 1e-4, high = 1e-2}\n"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        # In TOML, what stands below the line of a table belongs to that table.
+        (
+            SEARCH + "seed = 7",
+            r"seed must be .*Received: 7 .*above the line \[search\]",
+        ),
+        (SEARCH + 'optimizer = "sgd"', r"optimizer must be .*Received: 'sgd'"),
+        (
+            SEARCH + "seeds = {choices = [1, 2]}",
+            "there is no field seeds. Fields: arch",
+        ),
+        (TAPS + "epochs = 3", r"Received: epochs = 3. Write .*above the line \[taps\]"),
+        (TAPS + 'start = "published"', "Received: start = 'published'. Write other"),
+        (TAPS + "mid = 3", "Received: mid = 3"),
+        # What lists and tables hold.
+        (
+            'subtract = [1, "2", 3]',
+            "subtract holds values of type float. Received: '2'",
+        ),
+        ("subtract = [1, 2, inf]", "subtract must be finite. Received: inf"),
+        ("train_only = [true]", "train_only holds values of type str. Received: True"),
+        (TAPS + 'high = "conv2_block1_out"', "low and high are the same layer"),
+        (TAPS + 'high = "conv2_block9_out"', "high must be one of the blocks conv2_bl"),
+        ("[optimizer]\nname = 'sgd'", "optimizer is of type str. Received: {'name'"),
+        ("batchsize = 3", "Did you mean batch?"),
+        ("depth = 19", "overwrite"),
+        ("multiply = 0", "multiply must be above 0. Received: 0.0"),
+        ("classifier_depth = 0", "classifier_depth must be above 0"),
+        ("seed = 4294967296", "seed must be below 4294967296"),
+        # Ranges, though nobody has asked for a search yet.
+        ("[search]\nbatch = {low = 8, high = 4}", "low is above high"),
+        ("[search]\nbatch = {low = 0, high = 4}", "batch must be above 0. Received: 0"),
+        ("[search]\nbatch = {low = 4, hihg = 8}", "high is missing"),
+        ("[search]\nbatch = {low = 4, high = 8, base = 2}", "no base"),
+        ("[search]\nbatch = {low = 4, high = 8, log = 1}", "log is true or false"),
+        ("[search]\nbatch = {choices = [4, 4]}", "a choice is there twice"),
+        ("[search]\nbatch = {choices = 4}", "a list of one or more"),
+        ("[search]\ngrey = {low = 0, high = 1}", "low and high are numbers"),
+        ("[search]\nsubtract = {choices = [[1, 2, 3]]}", "only numbers, texts"),
+        (
+            "[search]\ndepth = {choices = [18, 19]}",
+            "depth must be one of .*Received: 19",
+        ),
+    ],
+)
+def test_everything_is_looked_at_when_the_file_is_read(tmp_path, text, message):
+    path = tmp_path / "run.toml"
+    path.write_text(FIRST + text)
+    with pytest.raises(ValueError, match=message) as refused:
+        Config.read(path)
+    assert str(path) in str(refused.value)
+
+
+def test_files_as_editors_and_programs_write_them(tmp_path):
+    (tmp_path / "run.toml").write_bytes(b"\xef\xbb\xbf" + FIRST.encode())
+    assert Config.read(tmp_path / "run.toml").depth == 18
+    (tmp_path / "run.JSON").write_text('{"recipe": "x", "depth": 34}')
+    assert Config.read(tmp_path / "run.JSON").depth == 34
+    (tmp_path / "run.json").write_text('{"recipe": "x", "seed": 1, "seed": 2}')
+    with pytest.raises(ValueError, match="run.json: seed is there twice"):
+        Config.read(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text("[1]")
+    with pytest.raises(ValueError, match=r"run.json: fields .*Received: \[1\]"):
+        Config.read(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["records", "a", "b", "--image-size", "0"],
+        ["search", "stratonet18", "--data", "a", "--output", "b", "--trials", "0"],
+        ["search", "stratonet18", "--data", "a", "--output", "b", "--workers", "-1"],
+        ["evaluate", "stratonet50", "--data", "a", "--per-class", "0"],
+        ["export", "stratonet18", "--output", "a.onnx", "--input-size", "0"],
+    ],
+)
+def test_counts_below_one_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2
+    assert "expected a whole number from 1 on" in capsys.readouterr().err

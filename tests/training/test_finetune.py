@@ -1,7 +1,9 @@
 import csv
 import json
+import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip(
@@ -18,7 +20,14 @@ from stratonet.checks import check_network  # noqa: E402
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
 from stratonet.weights_file import read_card  # noqa: E402
 from training.export import export_model  # noqa: E402
-from training.finetune import REPORT, Tuning, finetune  # noqa: E402
+from training.finetune import (  # noqa: E402
+    REPORT,
+    Tuning,
+    _describe_classes,
+    _describe_request,
+    _keep_request,
+    finetune,
+)
 from training.finetune_card import (  # noqa: E402
     Outcome,
     describe_tuned,
@@ -211,10 +220,67 @@ def test_nothing_gained_leaves_the_network_as_it_was(
     tuned = measure(tmp_path / "mine.run/tuned.onnx")
     assert not np.allclose(tuned, measure(output), rtol=1e-5, atol=1e-5)
     assert len((tmp_path / "mine.run" / REPORT).read_text().splitlines()) == 3
+    # What can be made again is not asked for.
+    for name in ("untuned.onnx", "tuned.onnx"):
+        (tmp_path / "mine.run" / name).write_bytes(b"")
+    finetune(assays, output, tuning)
+    np.testing.assert_allclose(measure(output), measure(untuned), rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="holds a run with other schedule"):
         finetune(assays, output, Tuning(str(weights), SIDE))
     with pytest.raises(ValueError, match="holds a run with other tables"):
         finetune(assays[:1], output, tuning)
+
+
+def test_damaged_files_of_a_run_are_named(weights, stripes, tmp_path):
+    tune(load_start(weights, SIDE), [stripes], QUICK, tmp_path)
+    for name in ("best.npz", "state.npz"):
+        whole = (tmp_path / name).read_bytes()
+        for content in (whole[:5000], b"", b"text"):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(ValueError, match=rf"{name} is damaged.*Copy the run"):
+                tune(load_start(weights, SIDE), [stripes], QUICK, tmp_path)
+        (tmp_path / name).write_bytes(whole)
+    (tmp_path / "request.json").write_text('{"tables": ')
+    with pytest.raises(ValueError, match="request.json is damaged.*Copy the run"):
+        _keep_request({}, tmp_path)
+
+
+def test_a_run_knows_its_table_and_images(tmp_path):
+    table = write_assay(tmp_path, DIFFERENT)
+
+    def describe(folder=tmp_path):
+        assay = read_assay(ImageSource(folder / "stripes.csv"), "kind")
+        return _describe_request([assay], Tuning())["tables"]
+
+    seen = [describe()]
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    assert describe(tmp_path / "copy") == seen[0]
+    image = next((tmp_path / "images").iterdir())
+    lines = table.read_text().splitlines()
+    changes = (
+        lambda: image.write_bytes(image.read_bytes() + b"more"),
+        lambda: table.write_text("\n".join(lines[:-1])),
+        lambda: table.write_text("\n".join([*lines[:-1], lines[-1][:-1] + "a"])),
+    )
+    for change in changes:
+        change()
+        assert describe() not in seen
+        seen.append(describe())
+
+
+def test_how_many_examples_each_class_has_is_said():
+    labels = pd.Series(["a", "a", "b", "b", "c"])
+    roles = pd.Series(["train", "test", "train", "stop", ""])
+    assert _describe_classes(labels, roles) == (
+        "Examples of each class (train + stop + test): a 1 + 0 + 1, b 1 + 1 + 0."
+    )
+
+
+def test_the_weights_that_are_started_from_are_not_replaced(weights, tmp_path):
+    path = tmp_path / "started.onnx"
+    shutil.copy(weights, path)
+    with pytest.raises(ValueError, match="is the weights file that is started from"):
+        finetune([], path, Tuning(str(path), SIDE))
 
 
 @pytest.mark.parametrize(

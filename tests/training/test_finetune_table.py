@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,11 @@ from stratonet.extraction.job import (  # noqa: E402
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
 from stratonet.preprocessing import to_grey  # noqa: E402
 from stratonet.weights_file import read_card  # noqa: E402
-from training.finetune_planes import MOST_OBJECTS, prepare_planes  # noqa: E402
+from training.finetune_planes import (  # noqa: E402
+    MOST_OBJECTS,
+    list_lengths,
+    prepare_planes,
+)
 from training.finetune_table import read_assay  # noqa: E402
 
 CARD = read_card()
@@ -74,13 +80,13 @@ def test_planes_are_read_once(tmp_path):
     assert again.rows.equals(first.rows)
 
 
-def test_a_row_per_object_is_a_square_around_it(tmp_path):
+def test_a_row_per_object_is_a_square_around_it(tmp_path, capsys):
     planes = [write_image(tmp_path, f"{seed}.tif", seed=seed) for seed in range(2)]
     objects = [
         ("0.tif", 30, 20, "mitosis"),
         ("1.tif", 40, 33, "interphase"),
         ("0.tif", 50, 40, "interphase"),
-        ("0.tif", 500, 40, "outside"),
+        ("0.tif", 500, 40, "mitosis"),
         ("1.tif", 20, 20, ""),
     ]
     rows = [
@@ -98,11 +104,60 @@ def test_a_row_per_object_is_a_square_around_it(tmp_path):
     assert len(assay.units) == 1 and len(assay.units[0].rows) == 2
     kept = prepare_planes(assay, tmp_path / "kept", CARD)
     # By image; what has no class or lies outside is left out.
+    assert "labels: 1 objects are left out, whose centre" in capsys.readouterr().out
     assert kept.rows["label"].tolist() == ["mitosis", "interphase", "interphase"]
     expected = [planes[0][12:28, 22:38], planes[0][32:48, 42:58]]
     expected.append(planes[1][25:41, 32:48])
     for received, crop in zip(kept.planes[:, 0], expected):
         np.testing.assert_array_equal(received, shown(crop))
+
+
+def test_a_class_of_which_nothing_can_be_read_is_refused(tmp_path):
+    write_image(tmp_path, "0.tif")
+    rows = [
+        {"plate": "P1", "well": "A01", "file": file, "phase": phase}
+        for file, phase in (("0.tif", "a"), ("lost.tif", "b"), ("lost.tif", "a"))
+    ]
+    assay = read_assay(write_table(tmp_path, rows), "phase")
+    with pytest.raises(ValueError, match="no image of the class b .*lost.tif"):
+        prepare_planes(assay, tmp_path / "kept", CARD)
+    assay = read_assay(write_table(tmp_path, rows[1:]), "phase")
+    with pytest.raises(ValueError, match="no image could be read.*lost.tif"):
+        prepare_planes(assay, tmp_path / "kept", CARD)
+
+
+@pytest.mark.parametrize("spoiled", ["planes.f16", "examples.csv"])
+@pytest.mark.parametrize("content", [0, 100, None])
+def test_planes_that_are_not_whole_are_read_again(tmp_path, spoiled, content):
+    write_image(tmp_path, "0.tif")
+    rows = [
+        {"plate": f"P{plate}", "well": "A01", "file": "0.tif", "phase": phase}
+        for plate in range(9)
+        for phase in "ab"
+    ]
+    assay = read_assay(write_table(tmp_path, rows), "phase")
+    whole = prepare_planes(assay, tmp_path / "kept", CARD)
+    expected = np.array(whole.planes)
+    path = tmp_path / "kept" / spoiled
+    if content is None:
+        path.unlink()
+    else:
+        os.truncate(path, content)
+    again = prepare_planes(assay, tmp_path / "kept", CARD)
+    pd.testing.assert_frame_equal(again.rows, whole.rows)
+    np.testing.assert_array_equal(again.planes, expected)
+
+
+def test_lengths_of_files(tmp_path):
+    (tmp_path / "a b.tif").write_bytes(b"123")
+    frame = pd.DataFrame(
+        {
+            "URL_DNA": [str(tmp_path / "a b.tif"), f"file://{tmp_path}/a%20b.tif"],
+            "Labels_Nuclei": ["s3://bucket/a.tif", str(tmp_path / "lost.tif")],
+            "Metadata_Well": "A01",
+        }
+    )
+    assert list_lengths(frame) == [3, -1, 3, -1]
 
 
 def write_load_data(folder):

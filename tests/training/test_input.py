@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from scipy.io import savemat
 
 tf = pytest.importorskip(
@@ -17,8 +17,9 @@ tf = pytest.importorskip(
 
 from stratonet.preprocessing import to_grey  # noqa: E402
 from training.config import Config  # noqa: E402
+from training.evaluate import read_grey  # noqa: E402
 from training.input import measure_input_speed, open_images  # noqa: E402
-from training.pixels import scale_grey  # noqa: E402
+from training.pixels import decode_image, scale_grey  # noqa: E402
 
 WNIDS = ["n01440764", "n02086240", "n03888257"]
 CONFIG = Config(
@@ -243,7 +244,7 @@ def both_kinds(tree, rng):
     [
         (without_meta, FileNotFoundError, "not that of the wnids.*meta.mat says which"),
         (one_line_less, ValueError, "has 11 lines, and .*val has 12 images"),
-        (number_too_high, ValueError, "val.txt is not as expected: IndexError"),
+        (number_too_high, ValueError, "val.txt has numbers of classes from 3 to 3"),
         (
             one_image_unknown,
             ValueError,
@@ -341,8 +342,98 @@ def test_cmyk_keeps_its_colours(tmp_path, rng):
 def test_all_corrupt(tree):
     for path in tree.glob("val/*/*"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="val: all 12 images are corrupt"):
+    with pytest.raises(ValueError, match=f"{WNIDS[0]} no image can be read: all 4"):
         open_images(tree, report=lambda line: None)
+
+
+def test_a_class_of_which_nothing_can_be_read(tree):
+    for path in (tree / "train" / WNIDS[1]).iterdir():
+        path.write_bytes(b"<html>")
+    said = []
+    with pytest.raises(ValueError, match=f"train: of the class {WNIDS[1]} no image"):
+        open_images(tree, report=said.append)
+    assert len(said) == 7
+
+
+def test_how_many_images_each_class_has_is_said(tree):
+    for path in list((tree / "val" / WNIDS[2]).iterdir()):
+        path.unlink()
+    (tree / "val" / WNIDS[2]).rmdir()
+    images = open_images(tree)
+    assert images.describe_classes() == (
+        f"Images of each class (train + val): {WNIDS[2]} 6 + 0, {WNIDS[0]} 6 + 4,"
+        f" {WNIDS[1]} 6 + 4."
+    )
+
+
+def sixteen_bits(rng, low, high, size=40):
+    return rng.integers(low, high, (size, size), np.uint16)
+
+
+@pytest.mark.parametrize("mode", ["grey", "colour", "alpha"])
+def test_sixteen_bits_keep_their_depth(tmp_path, rng, mode):
+    """A camera of 12 bits whose images are dim: in 8 bits all would be black."""
+    write_tree(tmp_path, rng, 1, 1, "png")
+    path = next(tmp_path.glob("val/*/*"))
+    pixels = sixteen_bits(rng, 20, 220)
+    written = {
+        "grey": pixels,
+        "colour": np.stack([pixels] * 3, -1),
+        "alpha": np.stack([pixels] * 3 + [np.full_like(pixels, 65535)], -1),
+    }
+    path.write_bytes(tf.io.encode_png(np.atleast_3d(written[mode])).numpy())
+    assert not open_images(tmp_path).corrupt
+    decoded = decode_image(path.read_bytes())
+    np.testing.assert_allclose(decoded[..., 1] * 257, pixels, rtol=1e-5)
+    np.testing.assert_allclose(read_grey(path) * 257, pixels, rtol=1e-3)
+
+
+def test_one_reader_for_all(tmp_path, rng):
+    """What evaluates weights files reads what training reads, and nothing else."""
+    write_tree(tmp_path, rng, 2, 1, "png")
+    paths = sorted(tmp_path.glob("train/*/*"))
+    # More text than Pillow takes, as in rendered images.
+    text = PngImagePlugin.PngInfo()
+    text.add_text("scene", "x" * 2_000_000, zip=True)
+    smooth(rng, 40, 50).save(paths[0], pnginfo=text)
+    # Colours of a palette, one of them transparent.
+    picture = smooth(rng, 40, 50).quantize(8)
+    picture.save(paths[1], transparency=0)
+    smooth(rng, 40, 50).convert("1").save(paths[2])
+    Image.fromarray(rng.integers(0, 255, (50, 40, 4), np.uint8)).save(paths[3])
+    assert not open_images(tmp_path).corrupt
+    for path in paths[:4]:
+        assert read_grey(path).shape == (50, 40)
+    expected = np.asarray(Image.open(paths[1]).convert("RGB"), float)
+    grey = expected @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(read_grey(paths[1]), grey, atol=1e-3)
+
+
+@pytest.mark.parametrize("change", ["damaged", "removed"])
+def test_a_file_that_was_whole_before_is_named(tree, change):
+    images = open_images(tree)
+    path = tree / os.fsdecode(images.sources["train"].names[7])
+    if change == "damaged":
+        path.write_bytes(path.read_bytes()[:300])
+    else:
+        path.unlink()
+    message = rf"{path} cannot be read: .*put it back"
+    with pytest.raises(OSError, match=message), images.name_unreadable():
+        together(images.draw_training(CONFIG, 0, 6))
+    # Whatever else goes wrong keeps its own error.
+    for error in (ValueError("x"), tf.errors.ResourceExhaustedError(None, None, "x")):
+        with pytest.raises(type(error)), images.name_unreadable():
+            raise error
+
+
+def test_a_damaged_result_of_checking_is_done_without(tree, tmp_path):
+    checked = tmp_path / "checked.json"
+    open_images(tree, checked=checked)
+    expected = checked.read_text()
+    for content in ("", expected[:50], "[]", '{"digest": "x"}'):
+        checked.write_text(content)
+        assert not open_images(tree, checked=checked).corrupt
+        assert checked.read_text() == expected
 
 
 def test_files_are_not_read_again_when_they_were_checked(tree, tmp_path):

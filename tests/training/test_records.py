@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import platform
+import shutil
+import struct
 import subprocess
 from uuid import uuid4
 
@@ -20,6 +22,7 @@ from training import records, sources  # noqa: E402
 from training.config import Config  # noqa: E402
 from training.input import open_images  # noqa: E402
 from training.records import write_records  # noqa: E402
+from training.shards import count_records  # noqa: E402
 
 WNIDS = ["n01440764", "n02086240", "n03888257"]
 CONFIG = Config(
@@ -214,14 +217,16 @@ def test_shards_of_another_size(tree, output):
 def test_corrupt_images_are_named_and_left_out(tree, output):
     path = next(tree.glob("train/*/*"))
     path.write_bytes(path.read_bytes()[:300])
+    others = [wnid for wnid in WNIDS if wnid != path.parent.name]
     said = []
     write_records(tree, output, 28, report=said.append)
     assert said[0].startswith(f"Left out: {path}: ")
-    assert said[1] == "1 of 21 images are corrupt and left out."
-    assert (
-        said[2]
-        == f"{output}: training images 14 in 1 shards, validation images 6 in 1."
-    )
+    assert said[1:] == [
+        "1 of 21 images are corrupt and left out.",
+        f"{output}: training images 14 in 1 shards, validation images 6 in 1.",
+        f"Images of each class (train + val): {path.parent.name} 4 + 2,"
+        f" {others[0]} 5 + 2, {others[1]} 5 + 2.",
+    ]
     images = open_images(output)
     assert list(images.corrupt) == [str(path.relative_to(tree))]
     assert images.count_images("train") == 14
@@ -282,6 +287,109 @@ def test_a_lost_shard_is_named_and_written_again(tree, output):
     assert contents(output) == before
 
 
+def cut_between(path):
+    """After the first record, as a copy that ended at a block of the disk may be."""
+    (length,) = struct.unpack("<Q", path.read_bytes()[:8])
+    os.truncate(path, 16 + length)
+
+
+def cut_within(path):
+    os.truncate(path, path.stat().st_size - 100)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def swap(path):
+    """Another shard of this folder, copied under its name."""
+    shutil.copy(path.with_name("train-00000-of-00004.tfrecord"), path)
+
+
+@pytest.mark.parametrize("spoil", [cut_between, cut_within, empty, swap])
+def test_a_damaged_shard_is_named_and_written_again(tree, output, spoil):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    before = contents(output)
+    path = output / "train-00002-of-00004.tfrecord"
+    spoil(path)
+    with pytest.raises(ValueError, match=f"{path} is damaged.* of .* bytes. Run"):
+        open_images(output)
+    # Validation alone needs it no more than it needs the images.
+    assert open_images(output, splits=("val",)).count_images("val") == 6
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    assert contents(output) == before
+
+
+def test_a_shard_of_an_unfinished_folder_is_counted(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    before = contents(output)
+    assert count_records(output / "train-00001-of-00004.tfrecord") == 4
+    index = json.loads((output / "images.json").read_text())
+    for entry in index["splits"].values():
+        del entry["bytes"]
+    (output / "images.json").unlink()
+    (output / "images.unfinished.json").write_text(json.dumps(index))
+    cut_between(output / "train-00001-of-00004.tfrecord")
+    cut_within(output / "val-00000-of-00002.tfrecord")
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    assert contents(output) == before
+
+
+def test_a_changed_byte_names_the_shard(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    path = output / "train-00002-of-00004.tfrecord"
+    spoilt = bytearray(path.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    path.write_bytes(spoilt)
+    images = open_images(output)
+    message = f"{path} cannot be read: corrupted record"
+    with pytest.raises(OSError, match=message), images.name_unreadable():
+        together(images.draw_training(CONFIG, 0, 15))
+
+
+@pytest.mark.parametrize("content", ["", '{"image_size": 28', "[]", "{}"])
+def test_a_damaged_index_is_named(tree, output, content):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    (output / "images.json").write_text(content)
+    with pytest.raises(ValueError, match="images.json is damaged"):
+        open_images(output)
+    with pytest.raises(
+        ValueError, match="images.json is damaged.*Remove it, then: Run"
+    ):
+        write_records(tree, output, 28, per_shard=4, report=silent)
+
+
+def test_an_index_of_an_earlier_version_is_said(tree, output):
+    write_records(tree, output, 28, per_shard=4, report=silent)
+    index = json.loads((output / "images.json").read_text())
+    del index["splits"]["val"]["bytes"]
+    (output / "images.json").write_text(json.dumps(index))
+    message = "images.json does not say bytes of val: .* earlier version. Run"
+    with pytest.raises(ValueError, match=message):
+        open_images(output)
+
+
+def test_sixteen_bits_stay_in_shards(tree, output, rng):
+    for number, path in enumerate(sorted(tree.glob("val/*/*"))):
+        pixels = np.full((32, 32), 20 + 40 * number, np.uint16)
+        pixels[::2] += 9
+        Image.fromarray(pixels).save(path, format="PNG")
+    write_records(tree, output, 28, report=silent)
+    folders, shards = open_images(tree), open_images(output)
+    one, other = (
+        together(images.draw_validation(CONFIG, 6))[0] for images in (folders, shards)
+    )
+    np.testing.assert_allclose(one * 65535, other * 65535, atol=0.6)
+    assert len(np.unique(other.mean((1, 2, 3)))) == 6
+
+
+def test_counts_below_one_are_refused(tree, output):
+    for settings in ({"image_size": 0}, {"per_shard": 0}):
+        with pytest.raises(ValueError, match="must be at least 1. Received: 0"):
+            write_records(tree, output, **settings)
+    assert not output.exists()
+
+
 def test_other_images_or_settings_are_not_mixed(tree, output):
     write_records(tree, output, 28, per_shard=4, report=silent)
     before = contents(output)
@@ -305,5 +413,5 @@ def test_other_images_or_settings_are_not_mixed(tree, output):
         for name, found in contents(output).items()
         if name != "checked.json"
     } == {name: found for name, found in before.items() if name != "checked.json"}
-    with pytest.raises(ValueError, match="Shards and images need two folders"):
+    with pytest.raises(ValueError, match="outside of the images"):
         write_records(tree, tree, 28)

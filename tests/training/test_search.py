@@ -23,6 +23,7 @@ from training_runs import (  # noqa: E402
 from stratonet.files.atomic import FolderInUse, lock_folder  # noqa: E402
 from training import search as searching  # noqa: E402
 from training.config import Config  # noqa: E402
+from training.identity import identify_images  # noqa: E402
 from training.search import search  # noqa: E402
 from training.search_worker import list_environments  # noqa: E402
 
@@ -85,7 +86,7 @@ def test_killed_search_goes_on_in_its_folders(killed):
     ]
     assert sorted(table["number"]) == [0, 1, 2] and set(table["state"]) == {"complete"}
     assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {15}
-    assert "Resuming after epoch" in (folder / "trial-0000" / "output.txt").read_text()
+    assert "Going on after epoch" in (folder / "trial-0000" / "output.txt").read_text()
 
 
 def test_search_keeps_everything(killed):
@@ -204,6 +205,29 @@ def test_other_search_in_the_folder_is_refused(images, tmp_path):
         RuntimeError, match="study.db cannot be used: file is not a database"
     ):
         search(CONFIG, images, tmp_path, trials=1)
+
+
+def test_a_search_knows_its_images_and_its_trials(images, tmp_path):
+    """Refused before any trial is begun: trials on other images are no comparison."""
+    folder = tmp_path / "search"
+    folder.mkdir()
+    study = searching.open_study(CONFIG, folder)
+    study.set_user_attr("images", identify_images(images))
+    others = make_images(tmp_path / "others", train=9)
+    with pytest.raises(ValueError, match="holds a search on other images"):
+        search(CONFIG, others, folder, trials=1)
+    with pytest.raises(ValueError, match="outside of the images"):
+        search(CONFIG, images, images / "search", trials=1)
+    assert not list(folder.glob("trial-*")) and not (images / "search").exists()
+    # A study that was lost would begin anew, in the folders of other trials.
+    (folder / "trial-0000").mkdir()
+    (folder / "trial-0000" / "config.json").write_text("{}")
+    for content in (None, b""):
+        (folder / "study.db").unlink()
+        if content is not None:
+            (folder / "study.db").write_bytes(content)
+        with pytest.raises(ValueError, match="study.db knows none of the trials"):
+            search(CONFIG, images, folder, trials=1)
 
 
 @pytest.mark.parametrize(

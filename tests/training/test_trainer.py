@@ -1,7 +1,9 @@
+import contextlib
 import csv
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,7 +29,10 @@ from training_runs import (  # noqa: E402
 from stratonet.files.atomic import FolderInUse, lock_folder  # noqa: E402
 from training import trainer  # noqa: E402
 from training.__main__ import main  # noqa: E402
+from training.board import open_board, write_row  # noqa: E402
 from training.config import Config  # noqa: E402
+from training.evaluate import evaluate_run  # noqa: E402
+from training.export import export_run  # noqa: E402
 from training.steps import choose_strategy, compute_learning_rate  # noqa: E402
 from training.trainer import TrainingStopped, train  # noqa: E402
 
@@ -148,11 +153,12 @@ def test_run_killed_in_the_middle_ends_with_the_same_numbers(
     kill_in_epoch(training(*command, wait=False), run, epoch=2)
     assert 1 <= len(log_of(run)) < 3
     main(list(map(str, command)))
-    assert "Resuming after epoch" in capsys.readouterr().out
+    assert "Going on after epoch" in capsys.readouterr().out
     assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
     for name in ("best.npz", "state.npz"):
         with np.load(run / name) as received, np.load(finished[0] / name) as expected:
             assert set(received.files) == set(expected.files)
+            # It has the speeds.
             for key in set(expected.files) - {"kept"}:
                 np.testing.assert_array_equal(received[key], expected[key], err_msg=key)
 
@@ -221,6 +227,48 @@ def test_two_replicas_give_the_loss_of_one(two_cpus):
     assert one[3] < one[1]
 
 
+MORE_DEVICES = """
+import sys, pathlib
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+halves = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, halves)
+from training.config import Config
+from training.trainer import train
+config, images, run = Config.read(sys.argv[1]), sys.argv[2], sys.argv[3]
+def stop(row):
+    raise KeyboardInterrupt
+for devices in ("one", "all"):
+    try:
+        train(config, images, run, devices, on_epoch=stop)
+    except KeyboardInterrupt:
+        print("stopped")
+train(config, images, run, "one")
+"""
+
+
+def test_another_number_of_devices_goes_on(images, finished, tmp_path):
+    config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-c", MORE_DEVICES, config, images, run],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 x 4 images = a batch of 8" in done.stdout
+    assert "Going on after epoch 1" in done.stdout
+    assert "Going on after epoch 2" in done.stdout
+    received, expected = log_of(run), log_of(finished[0])
+    assert [row["epoch"] for row in received] == [1, 2, 3]
+    first, other = without_speed(received)[0], without_speed(expected)[0]
+    assert first == other
+    for row, wanted in zip(received, expected):
+        assert row["loss"] == pytest.approx(wanted["loss"], rel=0.1, abs=0.02)
+    assert json.loads((run / "result.json").read_text())["devices"] == 1
+
+
 def test_two_machines_make_one_run(images, finished, tmp_path):
     ports = []
     for _ in range(2):
@@ -280,7 +328,8 @@ def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypat
             Config.from_values({**SMALL, "optimizer": "sgd"}), images, tmp_path / "run"
         )
     with np.load(tmp_path / "run" / "best.npz") as kept:
-        assert all(np.isfinite(kept[name]).all() for name in kept.files)
+        weights = set(kept.files) - {"kept"}
+        assert all(np.isfinite(kept[name]).all() for name in weights)
     assert len(log_of(tmp_path / "run")) == 1
 
 
@@ -292,6 +341,195 @@ def test_full_disk_keeps_the_checkpoint_before(images, tmp_path):
     assert "best.npz cannot be written: File too large" in message
     assert "No epoch was finished." in message
     assert not list(run.glob(".*")) and not (run / "best.npz").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a disk of so many kilobytes, which is really full after them."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(kilobytes):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk]
+        if subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("only root may mount a disk")
+        return disk
+
+    yield mount
+    subprocess.run(["umount", "-l", disk], capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("kilobytes", "named"), [(8, "config.json"), (60, "best.npz"), (6000, "state.npz")]
+)
+def test_a_disk_that_is_really_full(images, tmp_path, small_disk, kilobytes, named):
+    """Nothing is left half written, and the command is given again elsewhere."""
+    config, run = write_config(tmp_path / "small.json", epochs=1), small_disk(kilobytes)
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(config), "--data", str(images), "--output", str(run)])
+    message = f"{run / named} cannot be written: No space left on device"
+    assert message in str(stopped.value)
+    assert not list(run.glob(".*")) and not (run / "state.npz").exists()
+
+
+def test_files_of_tensorboard_on_a_full_disk(small_disk):
+    disk = small_disk(64)
+    board = open_board(disk)
+    with contextlib.suppress(OSError), (disk / "fill").open("wb", 0) as file:
+        while True:
+            file.write(bytes(4096))
+    row = {"epoch": 1, "loss": 0.5}
+    message = "tensorboard cannot be written: .*No space left on device"
+    with pytest.raises(OSError, match=message):
+        for _ in range(1000):
+            write_row(board, disk, row)
+
+
+def test_an_export_on_a_full_disk(finished, small_disk):
+    output = small_disk(800) / "mine.onnx"
+    with pytest.raises(OSError, match="mine.onnx cannot be written: No space left"):
+        export_run(finished[0], output)
+    assert not list(output.parent.iterdir())
+
+
+def test_two_trainings_begun_at_once_in_one_folder(images, finished, tmp_path):
+    config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
+    command = ["train", config, "--data", images, "--output", run]
+    both = [training(*command, wait=False) for _ in range(2)]
+    printed = [process.communicate(timeout=300)[0] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], printed
+    (refused,) = (text for text, one in zip(printed, both) if one.returncode)
+    assert "Another run" in refused and "Traceback" not in refused
+    assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
+
+
+@pytest.fixture(scope="module")
+def epochs(images, tmp_path_factory):
+    """The folder of a run as it was after each of three epochs."""
+    place = tmp_path_factory.mktemp("epochs")
+    run = place / "run"
+
+    def copy(row):
+        shutil.copytree(run, place / str(row["epoch"]))
+
+    train(Config.from_values(HARD), images, run, on_epoch=copy)
+    return place
+
+
+# Slow enough that a later epoch is better than the first.
+HARD = {**SMALL, "learning_rate": 3e-4, "seed": 2}
+
+
+def test_killed_while_a_checkpoint_was_written(epochs, images, tmp_path):
+    """The best checkpoint is of a later epoch than all else in the folder."""
+    history = [row["val_top1"] for row in log_of(epochs / "3")]
+    later = 1 + int(np.argmax(history))
+    assert later > 1, history
+    run = tmp_path / "run"
+    shutil.copytree(epochs / str(later - 1), run)
+    shutil.copy(epochs / str(later) / "best.npz", run)
+    assert json.loads((run / "result.json").read_text())["epochs_done"] == later - 1
+    card = export_run(run, tmp_path / "mine.onnx")
+    assert card.metrics["val_top1"] == round(history[later - 1], 4)
+    assert f"epoch {later} of 3" in card.trained_on
+    assert evaluate_run(run, images).top1 == pytest.approx(history[later - 1])
+    # It repeats the epoch, and ends as if nothing had happened.
+    train(Config.from_values(HARD), images, run)
+    assert without_speed(log_of(run)) == without_speed(log_of(epochs / "3"))
+
+
+def test_a_run_knows_its_images(epochs, images, tmp_path):
+    shutil.copytree(epochs / "2", tmp_path / "run")
+    others = make_images(tmp_path / "others", train=9, val=5)
+    message = "other images, 30 to train and 15 to validate.* or choose another output"
+    with pytest.raises(ValueError, match=message):
+        train(Config.from_values(HARD), others, tmp_path / "run")
+    # Another class of one image is another set, too.
+    copy = shutil.copytree(images, tmp_path / "copy")
+    moved = sorted(copy.glob("train/*/*"))[0]
+    moved.rename(copy / "train" / "n00000001" / "more.JPEG")
+    with pytest.raises(ValueError, match="a run on other images"):
+        train(Config.from_values(HARD), copy, tmp_path / "run")
+    (copy / "train" / "n00000001" / "more.JPEG").rename(moved)
+    train(Config.from_values(HARD), copy, tmp_path / "run")
+    ended = without_speed(log_of(tmp_path / "run"))
+    assert ended == without_speed(log_of(epochs / "3"))
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path):
+    os.truncate(path, 0)
+
+
+def change_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("state.npz", truncate),
+        ("state.npz", empty),
+        ("state.npz", change_a_byte),
+        ("best.npz", truncate),
+        ("best.npz", empty),
+        ("best.npz", change_a_byte),
+        ("config.json", truncate),
+        ("config.json", empty),
+    ],
+)
+def test_damaged_files_are_named(epochs, images, tmp_path, name, spoil):
+    run = shutil.copytree(epochs / "3", tmp_path / "run")
+    spoil(run / name)
+    message = f"{run / name} is damaged, not written or copied whole.* Copy the run"
+    calls = {
+        "state.npz": [lambda: train(Config.from_values(HARD), images, run)],
+        "best.npz": [
+            lambda: evaluate_run(run, images),
+            lambda: export_run(run, tmp_path / "mine.onnx"),
+        ],
+        "config.json": [lambda: evaluate_run(run, images)],
+    }
+    for call in calls[name]:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+def test_checkpoints_of_an_earlier_version_are_said(epochs, images, tmp_path):
+    run = shutil.copytree(epochs / "3", tmp_path / "run")
+    for name in ("state.npz", "best.npz"):
+        with np.load(run / name) as arrays:
+            kept = {key: arrays[key] for key in arrays.files if key != "kept"}
+        np.savez(run / name, **kept)
+    with pytest.raises(ValueError, match="state.npz is no checkpoint.*earlier version"):
+        train(Config.from_values(HARD), images, run)
+    with pytest.raises(ValueError, match="best.npz is no checkpoint.*earlier version"):
+        evaluate_run(run, images)
+
+
+def test_what_is_for_people_is_done_without(epochs, images, tmp_path):
+    run = shutil.copytree(epochs / "3", tmp_path / "run")
+    for name in ("result.json", "log.csv", "images.json"):
+        empty(run / name)
+    export_run(run, tmp_path / "mine.onnx")
+    result = train(Config.from_values(HARD), images, run)
+    assert result["epochs_done"] == 3
+
+
+def test_a_run_within_its_images(images, capsys):
+    config = write_config(images.parent / "small.json")
+    for output in (images, images / "run"):
+        with pytest.raises(SystemExit) as stopped:
+            command = ["train", config, "--data", images, "--output", output]
+            main(list(map(str, command)))
+        assert stopped.value.code == 2
+        assert "outside of the images" in capsys.readouterr().err
+    assert not (images / "run").exists() and not (images / "config.json").exists()
 
 
 def test_one_process_per_folder(images, tmp_path):

@@ -8,7 +8,8 @@ keras = pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
 
-from training.architecture import build_network, get_default_taps  # noqa: E402
+from training.architecture import build_network  # noqa: E402
+from training.blocks import get_default_taps  # noqa: E402
 from training.transfer import SHA256, fetch_archive, transfer_weights  # noqa: E402
 
 

@@ -1,0 +1,143 @@
+"""Files that commands keep for later ones: read here, and nowhere else.
+
+A disk that was full, a copy that was not finished or a power failure leaves files that
+are cut short. Whatever is wrong with one, the error is a line that names it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stratonet.arguments import RefusedOption
+
+# What numpy, zipfile and zlib raise of a file that is not whole.
+_DAMAGED = (
+    ValueError,
+    EOFError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+class DamagedFile(ValueError):
+    """A kept file is not as it was written; the message names it."""
+
+
+def read_json(path: Path, fields: tuple[str, ...], advice: str) -> dict[str, Any]:
+    """Read an object that was kept as JSON.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    fields : tuple of str
+        What it holds at least.
+    advice : str
+        What to do where it is damaged, for the message: a sentence.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        It is not JSON, or lacks a field.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "result.json")
+    >>> _ = path.write_text('{"epochs": 3}')
+    >>> read_json(path, ("epochs",), "Train again.")
+    {'epochs': 3}
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        reason = "it is empty" if not path.stat().st_size else str(error)
+        raise _describe(path, reason, advice) from None
+    lacking = [name for name in fields if not _has(values, name)]
+    if lacking or not isinstance(values, dict):
+        reason = f"it lacks {', '.join(lacking) or 'every field'}"
+        raise _describe(path, reason, advice)
+    return values
+
+
+def _has(values: object, name: str) -> bool:
+    return isinstance(values, dict) and name in values
+
+
+def read_arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
+    """Read all arrays that were kept as ``.npz``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    advice : str
+        What to do where it is damaged, for the message: a sentence.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    DamagedFile
+        It is no archive of arrays, or one of them is not as it was written.
+    """
+    try:
+        # Each is checked against its sum as it is read.
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except _DAMAGED as error:
+        # numpy's own words for what is no archive are about pickles.
+        is_archive = zipfile.is_zipfile(path)
+        reason = str(error) if is_archive else "its end is missing"
+        raise _describe(path, reason, advice) from None
+
+
+def _describe(path: Path, reason: str, advice: str) -> DamagedFile:
+    return DamagedFile(
+        f"{path} is damaged, not written or copied whole: {reason}. {advice}"
+    )
+
+
+def refuse_output_in_data(
+    data: str | os.PathLike[str], output: str | os.PathLike[str]
+) -> None:
+    """Refuse to write into the folder that images are read from.
+
+    What is written there could be taken for a part of the data.
+
+    Parameters
+    ----------
+    data, output : str or path
+        Folders.
+
+    Raises
+    ------
+    RefusedOption
+        ``output`` is ``data``, or lies in it, also by way of links.
+    """
+    images, folder = Path(data).resolve(), Path(output).resolve()
+    if folder == images or images in folder.parents:
+        raise RefusedOption(
+            f"output must be a folder outside of the images in {data}. Received:"
+            f" {output}"
+        )

@@ -1,0 +1,157 @@
+"""From a weights file back to a network that can be trained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from training.architecture import BN_EPSILON
+
+
+class _FileWeights(NamedTuple):
+    """What a weights file holds, by layer name.
+
+    Attributes
+    ----------
+    kernels, biases : dict of str to numpy.ndarray
+        Of convolutions, with batch normalisation folded in.
+    gates : dict of str to numpy.ndarray
+        Kernels of channel attention.
+    """
+
+    kernels: dict[str, np.ndarray]
+    biases: dict[str, np.ndarray]
+    gates: dict[str, np.ndarray]
+
+
+def load_weights_file(model: keras.Model, path: Path) -> None:
+    """Put the weights of a file into a model, in place.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Of the same architecture; its taps may be fewer.
+    path : pathlib.Path
+        The ``.onnx`` file.
+
+    Raises
+    ------
+    ValueError
+        It is of another architecture.
+    """
+    weights = _read_weights_file(path)
+    # By name, so that the file may have more taps than the network.
+    names = [layer.name for layer in model.layers]
+    gates = [name for name in names if name.endswith("_eca")]
+    # The last convolution of a block is before its gate: the third, or the second.
+    gated = set()
+    for gate in gates:
+        third = gate.replace("_eca", "_3_bn")
+        gated.add(third if third in names else gate.replace("_eca", "_2_bn"))
+    for layer in model.layers:
+        try:
+            values = _choose_values(layer.name, weights, gated)
+            if layer.name in gates and not values:
+                values = [np.zeros(layer.kernel.shape, "float32")]
+            if values:
+                layer.set_weights(values)
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"{path} does not hold {layer.name} as this network has it. A weights"
+                " file starts networks of its own architecture (resnet), up to its"
+                " last tap; for others give the folder of a run."
+            ) from None
+
+
+def _read_weights_file(path: Path) -> _FileWeights:
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    graph = onnx.load(path).graph
+    values = {value.name: value for value in graph.initializer}
+    weights = _FileWeights({}, {}, {})
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        # Keras's names are in those of the graph: on the kernel where batch
+        # normalisation was folded in, and on the node where it was not.
+        kernel = re.search(r"(\w+_conv)(_\d+)?/convolution", node.input[1])
+        gate = re.search(r"(\w+_eca)(_\d+)?/convolution", node.name)
+        folded = kernel and len(node.input) == 3
+        if not gate and not folded:
+            continue
+        # ONNX has (out, in, height, width), Keras (height, width, in, out).
+        array = to_array(values[node.input[1]]).transpose(2, 3, 1, 0)
+        if gate:
+            weights.gates[gate[1]] = array
+        elif kernel:
+            weights.kernels[kernel[1]] = array
+            weights.biases[kernel[1]] = to_array(values[node.input[2]])
+    return weights
+
+
+def _choose_values(
+    layer: str, weights: _FileWeights, gated: Collection[str]
+) -> list[np.ndarray]:
+    """Choose what a layer starts from; ``gated`` are those behind which a gate is."""
+    if layer.endswith("_conv"):
+        return [weights.kernels[layer]]
+    if layer.endswith("_eca"):
+        return [weights.gates[layer]] if weights.gates else []
+    if layer.endswith("_bn"):
+        bias = weights.biases[layer.replace("_bn", "_conv")]
+        ones = np.ones_like(bias)
+        # Only adds the bias: gain 1, mean 0, and variance with epsilon 1.
+        values = [ones, bias, 0 * ones, ones - np.float32(BN_EPSILON)]
+        if layer in gated and not weights.gates:
+            # Gates that the file left out, being idle, halve what passes them.
+            values[:2] = [2 * ones, 2 * bias]
+        return values
+    return []
+
+
+def unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
+    """Give batch normalisation that was folded away its statistics back.
+
+    What the model computes stays the same. Without images it stays folded, which only
+    training would notice.
+
+    Parameters
+    ----------
+    model : keras.Model
+        After `load_weights_file`.
+    images : iterable of numpy.ndarray (n, height, width, 3)
+        Preprocessed.
+    """
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    # One pass for all layers: what they compute does not change meanwhile.
+    inputs = keras.Model(model.input, [layer.input for layer in norms])
+    sums = [np.zeros(layer.gamma.shape) for layer in norms]
+    squares = [np.zeros(layer.gamma.shape) for layer in norms]
+    count = 0
+    for batch in images:
+        for position, maps in enumerate(inputs(batch)):
+            maps = keras.ops.convert_to_numpy(maps).astype(np.float64)
+            sums[position] += maps.mean((1, 2)).sum(0)
+            squares[position] += (maps**2).mean((1, 2)).sum(0)
+        count += len(batch)
+    if not count:
+        return
+    for layer, total, square in zip(norms, sums, squares):
+        mean = total / count
+        # In float64: the difference of two large numbers.
+        variance = square / count - mean**2
+        _, bias, _, _ = layer.get_weights()
+        # What the layer divides by, so that its output stays the same.
+        gain = np.sqrt(variance + layer.epsilon)
+        values = (gain, bias + mean, mean, variance)
+        layer.set_weights([value.astype(np.float32) for value in values])
