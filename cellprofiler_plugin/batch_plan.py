@@ -110,6 +110,11 @@ class BatchPlan:
         """The file that tells the processes of the parts what was planned."""
         return self.folder / "plan.json"
 
+    @property
+    def merging_path(self) -> Path:
+        """A file that is there once merging has begun."""
+        return self.folder / "merging"
+
     def save(self) -> None:
         """Keep the plan beside the parts."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +129,8 @@ class BatchPlan:
         ValueError
             With the settings to change.
         """
-        if self.run.refusals:
+        # A run that was killed while it merged has left files that are its own.
+        if self.run.refusals and not self.merging_path.exists():
             raise ValueError(f"{self.pipeline}: {' '.join(self.run.refusals)}")
 
 

@@ -89,11 +89,11 @@ class Batches:
             What several processes write cannot be merged.
         """
         plan = self.plan
-        plan.check_merging()
         earlier = finished.find(plan)
         if earlier is not None:
             self.lacking = earlier
             return self._describe_finished()
+        plan.check_merging()
         began = time.monotonic()
         plan.save()
         with ExitStack() as stack:
@@ -131,9 +131,9 @@ class Batches:
             What several processes write cannot be merged.
         """
         plan = self.plan
-        plan.check_merging()
         if finished.find(plan) is not None:
             return []
+        plan.check_merging()
         plan.save()
         most = plan.images_per_batch or IMAGES_PER_JOB
         missing = self._find_missing()
@@ -230,6 +230,7 @@ class Batches:
         self.lacking = list(self._list_lacking())
         folders = [part.folder for part in parts]
         files = finished.list_files(folders, plan.output)
+        plan.merging_path.touch()
         merge_parts(folders, plan.output)
         values = compute_statistics(part.report.thresholds for part in parts)
         write_statistics(values, files)
