@@ -4,7 +4,7 @@
 
 The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports,
 on its first SITES sites (default: 4). It is run by ``cellprofiler -c -r``, then by
-``stratonet run-cellprofiler -n 2``, which is killed, with SIGKILL, after 5 to 60 seconds
+``stratonet run-cellprofiler -n 2``, which is killed (SIGKILL) after 5 to 60 seconds
 and started again. A run that ends before it is killed is compared, and another begun,
 until ten were killed; the last is left to its end. Every table is compared with that of
 one process, cell for cell, without times and time stamps.
