@@ -3,6 +3,7 @@
 import csv
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -18,13 +19,20 @@ from cellprofiler_core.preferences import (
 from cellprofiler_runs import load_modules, module, pipeline_of, rows_of, write
 from cellprofiler_server import quick_starts
 
-from cellprofiler_plugin import headless, processes
+import stratonet_cli
+from cellprofiler_plugin import finished, headless, processes
 from cellprofiler_plugin.aggregates import compute_statistics, write_statistics
-from cellprofiler_plugin.batch_plan import plan_batches
+from cellprofiler_plugin.batch_plan import (
+    BatchPlan,
+    RunPlan,
+    divide_image_sets,
+    plan_batches,
+)
 from cellprofiler_plugin.batches import Batches
 from cellprofiler_plugin.folders import read_from_output
 from cellprofiler_plugin.headless import CellProfilerOptions
 from cellprofiler_plugin.sequence import list_group_reasons, list_run_reasons
+from stratonet.files.atomic import FolderInUse, lock_folder
 
 SETS = 6
 
@@ -224,7 +232,9 @@ def read_images(folder):
 
 
 @pytest.mark.slow
-def test_flags_errors_and_statistics_are_as_of_one_process(tmp_path, monkeypatch):
+def test_flags_errors_and_statistics_are_as_of_one_process(
+    tmp_path, monkeypatch, capsys
+):
     folder = tmp_path / "screen"
     folder.mkdir()
     make_screen(folder)
@@ -251,7 +261,79 @@ def test_flags_errors_and_statistics_are_as_of_one_process(tmp_path, monkeypatch
     assert "FlagImage (module 3) left out 1 image sets (5)" in said
     assert "1 image sets (6) had errors. 6: LoadData (module 1)" in said
     assert "Nothing was measured in whole parts: 5 to 5, 6 to 6" in said
-    again = Batches(plan)
-    assert "this run is finished" in again.run(progress=False)
-    assert again.lacking == runner.lacking
+    arguments = ["--quiet", "-n", "2", "--always-continue"]
+    arguments += ["-p", str(folder / "run.cppipe"), "-o", str(tmp_path / "two")]
+    arguments += ["--data-file", str(folder / "load_data.csv")]
+    with quick_starts():
+        assert stratonet_cli.main(["run-cellprofiler", *arguments]) == 3
+    told = capsys.readouterr().out
+    assert "this run is finished" in told and "FlagImage (module 3) left out" in told
     assert not list(Path(tmp_path / "two").glob("_parts-*"))
+    # Without the option, image sets with errors are not finished.
+    strict = replace(plan, options=replace(options, always_continue=False))
+    assert finished.find(strict) is None
+
+
+def make_run(numbers, **more):
+    image_sets = [[number, group, "", ""] for number, group in enumerate(numbers, 1)]
+    empty = {"whole": [], "sequential": [], "refusals": [], "writes": []}
+    facts = {"writes_tables": False, "last_module": 1, "searches_images": False}
+    return RunPlan(
+        image_sets=image_sets,
+        **{"groups": [{}], "digest": "digest", **empty, **facts, **more},
+    )
+
+
+def make_batches(output, run, processes=2, **more):
+    options = CellProfilerOptions()
+    return BatchPlan(output / "p.cppipe", output, options, run, processes, **more)
+
+
+def list_parts(plan, *measured):
+    """Which image sets processes get that each measure no more than so many."""
+    runner = processes.Processes(plan, bar=None)
+    runner.waiting = divide_image_sets(plan.run, plan.processes, plan.images_per_batch)
+    given = []
+    for most in measured:
+        part = runner._choose_next()
+        given.append((part.first, part.last))
+        last = min(part.last, part.first + most - 1)
+        if last < part.last:
+            runner._most = 2 * most
+            runner.waiting.insert(0, (last + 1, part.last))
+    return given
+
+
+def test_what_a_process_has_not_come_to_goes_to_the_next(tmp_path):
+    timed = make_batches(tmp_path, make_run([1] * 40))
+    # Both get half; then no more than twice what was measured in time.
+    assert list_parts(timed, 4, 4, 20) == [(1, 20), (5, 10), (9, 16)]
+    grouped = make_batches(tmp_path, make_run([1] * 3 + [2] * 3 + [3] * 3))
+    assert list_parts(grouped, 3, 6, 3) == [(1, 3), (4, 6), (7, 9)]
+    fixed = make_batches(tmp_path, make_run([1] * 8), images_per_batch=2)
+    assert list_parts(fixed, 2, 2) == [(1, 2), (3, 4)]
+    whole = make_batches(tmp_path, make_run([1] * 9, sequential=["Crop keeps."]))
+    assert list_parts(whole, 9) == [(1, 9)]
+    assert "Crop keeps" in Batches(whole).describe_division()
+
+
+def test_a_folder_is_for_one_run_at_a_time_also_of_another_pipeline(tmp_path):
+    first = make_batches(tmp_path, make_run([1]))
+    other = make_batches(tmp_path, make_run([1], digest="other"))
+    other.save()
+    told = f"{other.folder}.*Both would write to"
+    with lock_folder(other.folder), pytest.raises(FolderInUse, match=told):
+        Batches(first).run(progress=False)
+
+
+def test_jobs_of_groups_are_not_merged_and_so_not_refused(tmp_path):
+    groups = [{"Metadata_Well": "A01"}, {"Metadata_Well": "A02"}]
+    run = make_run([1, 2], groups=groups, refusals=["ExportToDatabase: MySQL."])
+    runner = Batches(make_batches(tmp_path, run))
+    jobs = runner.make_distributed_jobs()["groups"]
+    assert jobs == [
+        {"Metadata": "Metadata_Well=A01"},
+        {"Metadata": "Metadata_Well=A02"},
+    ]
+    with pytest.raises(ValueError, match="MySQL"):
+        runner.list_jobs()
