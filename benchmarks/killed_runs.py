@@ -5,9 +5,10 @@
 The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports,
 on its first SITES sites (default: 4). It is run by ``cellprofiler -c -r``, then by
 ``stratonet run-cellprofiler -n 2``, which is killed (SIGKILL) after 5 to 60 seconds
-and started again. A run that ends before it is killed is compared, and another begun,
-until ten were killed; the last is left to its end. Every table is compared with that of
-one process, cell for cell, without times and time stamps.
+and started again; parts are of one site, so that some are kept. A run that ends before
+it is killed is compared, and another begun, until ten were killed; the last is left to
+its end. Every table is compared with that of one process, cell for cell, without times
+and time stamps.
 """
 
 import random
@@ -35,7 +36,8 @@ def compare(one, two):
 
 def start(arguments, output):
     command = [sys.executable, "-m", "stratonet_cli", "run-cellprofiler", "--quiet"]
-    return subprocess.Popen([*command, "-n", "2", "-o", output, *arguments])
+    command += ["-n", "2", "--images-per-batch", "1", "-o", output]
+    return subprocess.Popen([*command, *arguments])
 
 
 def main(data, output, sites, seed):

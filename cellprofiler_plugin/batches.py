@@ -189,9 +189,10 @@ class Batches:
             if part.is_of_other_files(plan.run):
                 continue
             # Jobs and runs that were divided otherwise may have measured some twice.
-            if set(part.report.begun) <= set(missing):
+            begun = set(part.report.begun)
+            if begun <= set(missing):
                 self.parts.append(part)
-                missing = [n for n in missing if n not in set(part.report.begun)]
+                missing = [number for number in missing if number not in begun]
         return missing
 
     def _check_other_runs(self) -> None:
