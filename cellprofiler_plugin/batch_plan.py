@@ -11,13 +11,18 @@ import math
 import os
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from cellprofiler_plugin import headless
 from cellprofiler_plugin.headless import CellProfilerOptions
 from stratonet.files.atomic import write_atomically
 from stratonet.parallel import count_cores
+
+# How the names of folders with parts begin; the digest of the run follows.
+PARTS = "_parts-"
 
 
 @dataclass(frozen=True)
@@ -26,13 +31,18 @@ class RunPlan:
 
     Attributes
     ----------
-    image_sets : list of [int, int]
-        Number of each image set and of its group, in the order of the run.
+    image_sets : list of [int, int, str, str]
+        Number of each image set and of its group, and what `image_sets` tells of its
+        names and of its files; in the order of the run.
     groups : list of dict of str to str
         Keys and values of each group, as ``--group`` takes them. One empty dictionary
         where the pipeline does not group.
     whole : list of str
-        Names of modules that need all image sets of a group at once.
+        Why a process has to measure all image sets of a group; empty where it need not.
+    sequential : list of str
+        Why one process has to measure all image sets; empty where it need not.
+    refusals : list of str
+        Why what several processes write cannot be merged; empty where it can.
     writes : list of str
         Names of files that each process has to write.
     writes_tables : bool
@@ -45,14 +55,23 @@ class RunPlan:
         Of the pipeline, its weights and projections, and of what it measures.
     """
 
-    image_sets: list[list[int]]
+    image_sets: list[list[Any]]
     groups: list[dict[str, str]]
     whole: list[str]
+    sequential: list[str]
+    refusals: list[str]
     writes: list[str]
     writes_tables: bool
     last_module: int
     searches_images: bool
     digest: str
+
+    @property
+    def is_divisible(self) -> bool:
+        """Whether image sets of the same group may be measured by two processes."""
+        # A pipeline that does not group has one group of all.
+        has_one_group = len({group for _, group, *_ in self.image_sets}) == 1
+        return has_one_group and not self.whole and not self.sequential
 
 
 @dataclass(frozen=True)
@@ -67,35 +86,52 @@ class BatchPlan:
     options : CellProfilerOptions
     run : RunPlan
         What CellProfiler would do.
-    parts : tuple of (int, int)
-        First and last image set of each part.
     processes : int
         At most so many at once.
+    images_per_batch : int, optional
+        At most so many image sets per part, unless a group has more; None for as many
+        as are measured in about two minutes.
     """
 
     pipeline: Path
     output: Path
     options: CellProfilerOptions
     run: RunPlan
-    parts: tuple[tuple[int, int], ...]
     processes: int
+    images_per_batch: int | None = None
 
     @property
     def folder(self) -> Path:
         """Where the parts are kept until they are merged."""
-        return self.output / f"_parts-{self.run.digest}"
+        return self.output / f"{PARTS}{self.run.digest}"
 
     @property
     def path(self) -> Path:
-        """The file that keeps the plan for a run after an interruption."""
+        """The file that tells the processes of the parts what was planned."""
         return self.folder / "plan.json"
+
+    @property
+    def merging_path(self) -> Path:
+        """A file that is there once merging has begun."""
+        return self.folder / "merging"
 
     def save(self) -> None:
         """Keep the plan beside the parts."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"run": asdict(self.run), "parts": self.parts}
         with write_atomically(self.path) as unfinished:
-            unfinished.write_text(json.dumps(content))
+            unfinished.write_text(json.dumps(asdict(self.run)))
+
+    def check_merging(self) -> None:
+        """Refuse what cannot be put together from parts.
+
+        Raises
+        ------
+        ValueError
+            With the settings to change.
+        """
+        # A run that was killed while it merged has left files that are its own.
+        if self.run.refusals and not self.merging_path.exists():
+            raise ValueError(f"{self.pipeline}: {' '.join(self.run.refusals)}")
 
 
 def plan_batches(
@@ -103,12 +139,11 @@ def plan_batches(
     output: str | os.PathLike[str],
     options: CellProfilerOptions | None = None,
     processes: int | None = None,
-    images_per_batch: int = 96,
+    images_per_batch: int | None = None,
 ) -> BatchPlan:
-    """Ask CellProfiler what a pipeline would run, and divide it into parts.
+    """Ask CellProfiler what a pipeline would run, and how it may be divided.
 
-    This starts CellProfiler, which takes some seconds. Nothing is written. Where an
-    interrupted run has left parts of the same work, their division is kept.
+    This starts CellProfiler, which takes some seconds. Nothing is written.
 
     Parameters
     ----------
@@ -121,8 +156,9 @@ def plan_batches(
     processes : int, optional
         At most so many at once. Default: one per core. Fewer run where memory does not
         suffice.
-    images_per_batch : int
-        At most so many image sets per part, unless a group has more.
+    images_per_batch : int, optional
+        At most so many image sets per part, unless a group has more. Default: as many
+        as are measured in about two minutes.
 
     Returns
     -------
@@ -133,33 +169,28 @@ def plan_batches(
     RuntimeError
         CellProfiler does not read the pipeline.
     ValueError
-        CellProfiler cannot run the pipeline so, or not in parts.
+        CellProfiler cannot run the pipeline so.
     """
     options = options or CellProfilerOptions()
     processes = processes or count_cores()
     pipeline, output = Path(pipeline).resolve(), Path(output).resolve()
-    run = _ask_cellprofiler(pipeline, options)
+    run = _ask_cellprofiler(pipeline, output, options)
     if run.searches_images and options.image_directory:
         _check_output(output, Path(options.image_directory).resolve())
-    plan = BatchPlan(pipeline, output, options, run, (), processes)
-    if plan.path.exists():
-        # The same work as before has the same digest. Its parts count only if they are
-        # divided as they were, also where the number of processes is another now.
-        divided = json.loads(plan.path.read_text())["parts"]
-    else:
-        divided = divide_image_sets(run, processes, images_per_batch)
-    parts = tuple((first, last) for first, last in divided)
-    return replace(plan, parts=parts, processes=min(processes, len(parts)))
+    processes = min(processes, len(run.image_sets))
+    return BatchPlan(pipeline, output, options, run, processes, images_per_batch)
 
 
-def _ask_cellprofiler(pipeline: Path, options: CellProfilerOptions) -> RunPlan:
+def _ask_cellprofiler(
+    pipeline: Path, output: Path, options: CellProfilerOptions
+) -> RunPlan:
     """Start CellProfiler with `plan` in place of its own run."""
     # CellProfiler needs an output folder, although nothing is to be written to it.
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder, "plan.json"), Path(folder, "log")
         command = headless.build_command(pipeline, folder, *options.list_arguments())
         # python -m cellprofiler ... becomes python -m cellprofiler_plugin.plan ...
-        command[2:3] = ["cellprofiler_plugin.plan", str(answer)]
+        command[2:3] = ["cellprofiler_plugin.plan", str(answer), str(output)]
         with open(log, "w") as file:
             subprocess.run(
                 command,
@@ -189,7 +220,10 @@ def _check_output(output: Path, images: Path) -> None:
 
 
 def divide_image_sets(
-    plan: RunPlan, processes: int, images_per_batch: int
+    plan: RunPlan,
+    processes: int,
+    images_per_batch: int | None = None,
+    among: Collection[int] | None = None,
 ) -> list[tuple[int, int]]:
     """Divide the image sets into parts of about equal size that keep groups together.
 
@@ -199,8 +233,11 @@ def divide_image_sets(
         Its image sets, with their groups.
     processes : int
         How many run at once.
-    images_per_batch : int
-        At most so many image sets per part, unless a group has more.
+    images_per_batch : int, optional
+        At most so many image sets per part, unless a group has more. Default: a part
+        for each process.
+    among : collection of int, optional
+        Numbers of image sets: only these. Default: all.
 
     Returns
     -------
@@ -214,17 +251,43 @@ def divide_image_sets(
 
     Examples
     --------
-    >>> ungrouped = [[1, 1], [2, 1], [3, 1]]
-    >>> run = RunPlan(ungrouped, [{}], [], [], False, 2, False, "digest")
+    >>> ungrouped = [[number, 1, "", ""] for number in (1, 2, 3)]
+    >>> run = RunPlan(ungrouped, [{}], [], [], [], [], False, 2, False, "digest")
     >>> divide_image_sets(run, processes=2, images_per_batch=96)
     [(1, 2), (3, 3)]
     """
-    total = len(plan.image_sets)
+    spans = _list_indivisible(plan, among)
+    total = sum(last - first + 1 for first, last in spans)
     # Rounds of all processes, each with a part of the same size.
-    rounds = math.ceil(total / (processes * images_per_batch))
-    largest = math.ceil(total / (processes * rounds))
+    rounds = math.ceil(total / (processes * (images_per_batch or total or 1)))
+    largest = math.ceil(total / (processes * (rounds or 1)))
+    return join_spans(spans, largest)
+
+
+def join_spans(
+    spans: Sequence[tuple[int, int]], largest: float
+) -> list[tuple[int, int]]:
+    """Join spans of image sets that follow each other, into parts.
+
+    Parameters
+    ----------
+    spans : sequence of (int, int)
+        First and last image set of each, in their order.
+    largest : float
+        At most so many image sets in a part, unless a span has more.
+
+    Returns
+    -------
+    list of (int, int)
+        First and last image set of each part.
+
+    Examples
+    --------
+    >>> join_spans([(1, 1), (2, 2), (4, 4), (5, 5), (6, 6)], largest=2)
+    [(1, 2), (4, 5), (6, 6)]
+    """
     parts: list[tuple[int, int]] = []
-    for first, last in _list_indivisible(plan):
+    for first, last in spans:
         if parts:
             part_first, part_last = parts[-1]
             fits = last - part_first < largest
@@ -237,15 +300,24 @@ def divide_image_sets(
     return parts
 
 
-def _list_indivisible(plan: RunPlan) -> list[tuple[int, int]]:
+def _list_indivisible(
+    plan: RunPlan, among: Collection[int] | None = None
+) -> list[tuple[int, int]]:
     """First and last of image sets that one process has to run: each one, or groups."""
+    chosen = [
+        (number, group)
+        for number, group, *_ in plan.image_sets
+        if among is None or number in among
+    ]
+    if plan.is_divisible:
+        return [(number, number) for number, _ in chosen]
     groups: dict[int, list[int]] = {}
-    for number, group in plan.image_sets:
+    for number, group in chosen:
         groups.setdefault(group, []).append(number)
-    # A pipeline that does not group has one group of all, which may be divided unless
-    # a module needs it whole.
-    if len(groups) == 1 and not plan.whole:
-        return [(number, number) for number, _ in plan.image_sets]
+    if plan.sequential and chosen:
+        # Between them may lie image sets that were not asked for.
+        numbers = [number for number, _ in chosen]
+        return [(min(numbers), max(numbers))]
     spans = []
     for numbers in groups.values():
         first, last = numbers[0], numbers[-1]

@@ -3,10 +3,11 @@
 While it runs, there is in the output folder::
 
     OUTPUT/_parts-<digest>/   the digest is that of pipeline and image sets
-        plan.json             which image sets are in which part
+        plan.json             the image sets, and what they are told by
         lock, lock.process    held by the process that works here
         00001-00096/          what CellProfiler writes for a part; beside it its .log,
-                              its .pid and, when it has ended, its .done
+                              its .pid and, when CellProfiler has ended, its .report
+                              (which of its image sets it has measured) and its .done
 
 First `batch_plan.plan_batches` asks CellProfiler what there is to run; then `Batches`
 runs it.
@@ -17,36 +18,29 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import time
-from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
-import psutil
 from tqdm import tqdm
 
-from cellprofiler_plugin import headless
-from cellprofiler_plugin.batch_plan import BatchPlan
+from cellprofiler_plugin import finished, headless
+from cellprofiler_plugin.aggregates import compute_statistics, write_statistics
+from cellprofiler_plugin.batch_plan import PARTS, BatchPlan, divide_image_sets
 from cellprofiler_plugin.merge import merge_parts
-from cellprofiler_plugin.parts import Part
-from stratonet.files.atomic import lock_folder
-from stratonet.parallel import count_cores
-from stratonet.resources import get_resident_bytes
+from cellprofiler_plugin.parts import Part, find_parts
+from cellprofiler_plugin.processes import (
+    Processes,
+    build_command,
+    make_part,
+    stop_orphans,
+)
+from stratonet.files.atomic import FolderInUse, lock_folder
+from stratonet.messages import shorten_list
 
-# Share of the free memory that the processes may take.
-MEMORY_SHARE = 0.8
-# Bytes that a process is taken to need until one has needed more.
-LEAST_MEMORY = 2 * 2**30
-# Seconds between two looks at the processes.
-PAUSE = 0.3
-# An environment variable with the folder of a part tells its process from all others.
-# A file with the process number would not: a run may be killed before it is written.
-PART_VARIABLE = "STRATONET_PART"
-# A part is started again once: what fails twice is not chance.
-MOST_TRIES = 2
+# Image sets of a command for a scheduler, unless another number is asked for.
+IMAGES_PER_JOB = 96
 
 
 class Batches:
@@ -61,14 +55,15 @@ class Batches:
     ----------
     plan : BatchPlan
     parts : list of Part
+        Those that are complete, by their image sets.
+    lacking : list of str
+        Which image sets lack measurements, and why; known when the run has ended.
     """
 
     def __init__(self, plan: BatchPlan) -> None:
         self.plan = plan
-        self.parts = [
-            Part(first, last, plan.folder / f"{first:05d}-{last:05d}")
-            for first, last in plan.parts
-        ]
+        self.parts: list[Part] = []
+        self.lacking: list[str] = []
 
     def run(self, progress: bool = True) -> str:
         """Run what is missing, and merge.
@@ -86,30 +81,39 @@ class Batches:
         Raises
         ------
         stratonet.files.atomic.FolderInUse
-            Another process runs these parts.
+            Another process writes to the output folder.
         RuntimeError
             A part failed twice; the message holds CellProfiler's errors. Complete parts
             are kept: the same call again runs the others.
+        ValueError
+            What several processes write cannot be merged.
         """
+        plan = self.plan
+        earlier = finished.find(plan)
+        if earlier is not None:
+            self.lacking = earlier
+            return self._describe_finished()
+        plan.check_merging()
         began = time.monotonic()
-        total = sum(map(len, self.parts))
-        self.plan.save()
-        with lock_folder(self.plan.folder):
-            self._stop_orphans()
-            missing = self._list_missing()
-            kept = total - sum(map(len, missing))
-            with tqdm(
-                total=total,
-                initial=kept,
-                unit=" image sets",
-                disable=not progress,
-                dynamic_ncols=True,
-            ) as bar:
-                failed = self._run_parts(missing, bar)
+        plan.save()
+        with ExitStack() as stack:
+            stack.enter_context(lock_folder(plan.folder))
+            self._check_other_runs()
+            stop_orphans(str(plan.folder))
+            missing = self._find_missing()
+            kept = len(plan.run.image_sets) - len(missing)
+            failed = self._run_missing(missing, kept, progress)
             if failed:
                 raise RuntimeError(self._describe_failure(failed))
             self._merge_parts()
-        return self._describe_run(total - kept, kept, time.monotonic() - began)
+        return self._describe_run(len(missing), kept, time.monotonic() - began)
+
+    def describe_division(self) -> str:
+        """Say why a run that might be divided is not; empty where it is."""
+        reasons = self.plan.run.sequential
+        if not reasons:
+            return ""
+        return f"All image sets are run by one process: {' '.join(reasons)}"
 
     def list_jobs(self) -> list[str]:
         """List commands that run what is missing, for a scheduler.
@@ -120,13 +124,25 @@ class Batches:
         -------
         list of str
             One per part.
+
+        Raises
+        ------
+        ValueError
+            What several processes write cannot be merged.
         """
-        self.plan.save()
-        missing = self._list_missing()
-        for part in missing:
-            # It tells of an earlier try, and jobs print elsewhere.
-            part.get_path("log").unlink(missing_ok=True)
-        return [shlex.join(self._build_command(part)) for part in missing]
+        plan = self.plan
+        if finished.find(plan) is not None:
+            return []
+        plan.check_merging()
+        plan.save()
+        most = plan.images_per_batch or IMAGES_PER_JOB
+        missing = self._find_missing()
+        spans = divide_image_sets(plan.run, plan.processes, most, missing)
+        parts = [make_part(plan, first, last) for first, last in spans]
+        for part in parts:
+            # They tell of an earlier try.
+            part.forget_tries()
+        return [shlex.join(build_command(plan, part)) for part in parts]
 
     def make_distributed_jobs(self) -> dict[str, Any]:
         """Make the job file of Distributed-CellProfiler, with one job per group.
@@ -162,136 +178,149 @@ class Batches:
             "groups": jobs,
         }
 
-    def _list_missing(self) -> list[Part]:
-        return [part for part in self.parts if part.find_fault(self.plan.run)]
+    def _find_missing(self) -> list[int]:
+        """Find the complete parts, and list the image sets that are in none."""
+        plan = self.plan
+        missing = [number for number, *_ in plan.run.image_sets]
+        self.parts = []
+        for part in find_parts(plan.folder):
+            if part.find_fault(plan.run, plan.options.always_continue):
+                continue
+            if part.is_of_other_files(plan.run):
+                continue
+            # Jobs and runs that were divided otherwise may have measured some twice.
+            begun = set(part.report.begun)
+            if begun <= set(missing):
+                self.parts.append(part)
+                missing = [number for number in missing if number not in begun]
+        return missing
 
-    def _build_command(self, part: Part) -> list[str]:
-        options = replace(
-            self.plan.options,
-            first_image_set=part.first,
-            last_image_set=part.last,
-            done_file=part.get_path("done"),
-        )
-        arguments = options.list_arguments()
-        return headless.build_command(self.plan.pipeline, part.folder, *arguments)
+    def _check_other_runs(self) -> None:
+        """Refuse to write to a folder that another run will write to."""
+        for folder in self.plan.output.glob(f"{PARTS}*"):
+            if folder == self.plan.folder or not folder.is_dir():
+                continue
+            try:
+                with lock_folder(folder):
+                    pass
+            except FolderInUse as error:
+                raise FolderInUse(
+                    f"{error} Both would write to {self.plan.output}."
+                ) from None
 
-    def _stop_orphans(self) -> None:
-        """Stop what a run that was killed has left running."""
-        folders = {str(part.folder) for part in self.parts}
-        for process in psutil.process_iter():
-            # Processes of other users do not show their variables.
-            with suppress(psutil.Error):
-                if process.environ().get(PART_VARIABLE) in folders:
-                    _kill_tree(process)
-
-    def _run_parts(self, parts: Sequence[Part], bar: tqdm) -> list[Part]:
-        """Run parts, each a second time if the first fails; list those that failed."""
-        waiting = deque(parts)
-        running: list[Part] = []
-        failed: list[Part] = []
-        # Once: what is free later depends on the processes themselves.
-        memory = psutil.virtual_memory().available * MEMORY_SHARE
-        # What one process needs: the most that any of them has held so far.
-        need = LEAST_MEMORY
-        try:
-            while waiting or running:
-                while waiting and self._has_room(len(running), memory, need):
-                    running.append(self._start_part(waiting.popleft()))
-                time.sleep(PAUSE)
-                for part in list(running):
-                    need = max(need, get_resident_bytes(part.process))
-                    # Asked before the log is read: afterwards the log is complete.
-                    has_ended = part.has_ended()
-                    bar.update(part.count_new_image_sets(self.plan.run.last_module))
-                    if not has_ended:
-                        continue
-                    running.remove(part)
-                    if self._finish_part(part, bar):
-                        continue
-                    (waiting if part.tries < MOST_TRIES else failed).append(part)
-        finally:
-            for part in running:
-                _kill_tree(part.process)
-        return failed
-
-    def _has_room(self, running: int, memory: float, need: float) -> bool:
-        """Whether one more process fits. One always does, or nothing would be run."""
-        if running == 0:
-            return True
-        return running < self.plan.processes and (running + 1) * need <= memory
-
-    def _start_part(self, part: Part) -> Part:
-        # Files of the failed try would look like those of this one.
-        if part.folder.exists():
-            shutil.rmtree(part.folder)
-        part.folder.mkdir()
-        part.get_path("done").unlink(missing_ok=True)
-        part.tries += 1
-        part.read_bytes = part.finished = 0
-        # The network takes its share of the cores in each process.
-        threads = max(1, count_cores() // self.plan.processes)
-        environment = headless.build_environment(
-            OMP_NUM_THREADS=str(threads), **{PART_VARIABLE: str(part.folder)}
-        )
-        with open(part.get_path("log"), "w") as log:
-            part.process = psutil.Popen(
-                self._build_command(part),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-        part.get_path("pid").write_text(str(part.process.pid))
-        return part
-
-    def _finish_part(self, part: Part, bar: tqdm) -> bool:
-        """Whether a part that has ended is complete; the bar then counts all of it."""
-        if part.find_fault(self.plan.run):
-            bar.update(-part.finished)
-            return False
-        bar.update(len(part) - part.finished)
-        return True
+    def _run_missing(
+        self, missing: Sequence[int], kept: int, progress: bool
+    ) -> list[Part]:
+        """Run image sets; list the parts that failed."""
+        with tqdm(
+            total=kept + len(missing),
+            initial=kept,
+            unit=" image sets",
+            disable=not progress,
+            dynamic_ncols=True,
+        ) as bar:
+            processes = Processes(self.plan, bar)
+            processes.run(missing)
+        self.parts += processes.complete
+        self.parts.sort(key=lambda part: part.first)
+        return processes.failed
 
     def _merge_parts(self) -> None:
-        plan = self.plan
-        merge_parts([part.folder for part in self.parts], plan.output)
-        with open(plan.output / headless.LOG, "w") as merged:
-            for part in self.parts:
-                log = part.get_path("log")
-                if log.exists():
-                    merged.write(log.read_text(errors="replace"))
+        plan, parts = self.plan, self.parts
+        self._check_whole()
+        self.lacking = list(self._list_lacking())
+        folders = [part.folder for part in parts]
+        files = finished.list_files(folders, plan.output)
+        plan.merging_path.touch()
+        merge_parts(folders, plan.output)
+        values = compute_statistics(part.report.thresholds for part in parts)
+        write_statistics(values, files)
+        logs = [part.get_path("log") for part in parts]
+        finished.write_log(plan, logs, files, self.lacking)
         # Windows keeps the lock file, which is open.
         shutil.rmtree(plan.folder, ignore_errors=os.name == "nt")
+
+    def _check_whole(self) -> None:
+        """Refuse to merge anything but each image set once."""
+        begun = [number for part in self.parts for number in part.report.begun]
+        planned = [number for number, *_ in self.plan.run.image_sets]
+        if sorted(begun) != sorted(planned):
+            wrong = set(planned) ^ set(begun) or {
+                n for n in begun if begun.count(n) > 1
+            }
+            raise RuntimeError(
+                "The parts do not hold each image set once. Wrong are:"
+                f" {shorten_list(sorted(wrong))}. Remove {self.plan.folder} and run the"
+                " command again."
+            )
+
+    def _list_lacking(self) -> Iterator[str]:
+        """Sentences on image sets that did not come to the end of the pipeline."""
+        skipped: dict[str, list[int]] = {}
+        for part in self.parts:
+            for number, module in part.report.skipped:
+                skipped.setdefault(module, []).append(number)
+        for module, numbers in skipped.items():
+            yield f"{module} left out {_count(numbers)}."
+        failed = [entry for part in self.parts for entry in part.report.failed]
+        if failed:
+            numbers = [number for number, _ in failed]
+            words = [f"{number}: {reason}" for number, reason in failed]
+            yield f"{_count(numbers)} had errors. {shorten_list(words, 5)}."
+        empty = [
+            f"{part.report.begun[0]} to {part.report.begun[-1]}"
+            for part in self.parts
+            if not part.report.measured
+        ]
+        if empty and len(self.parts) > 1:
+            yield f"Nothing was measured in whole parts: {shorten_list(empty)}."
 
     def _describe_run(self, measured: int, kept: int, seconds: float) -> str:
         processes = self.plan.processes
         image_sets = f"{measured} run by up to {processes} processes"
         if kept:
             image_sets += f", {kept} already measured"
-        return (
-            f"Image sets   {image_sets}\n"
-            f"Time         {seconds:,.0f} s\n"
-            f"Output       {self.plan.output}"
-        )
+        lines = [
+            f"Image sets   {image_sets}",
+            f"Time         {seconds:,.0f} s",
+            f"Output       {self.plan.output}",
+        ]
+        left = sorted(self.plan.output.glob(f"{PARTS}*"))
+        if left:
+            # They are never taken up again unless that pipeline is run again.
+            names = shorten_list([path.name for path in left])
+            lines.append(f"Other runs   parts of runs that were not finished: {names}")
+        return "\n".join([*lines, *self.describe_lacking()])
+
+    def describe_lacking(self) -> list[str]:
+        """Say which image sets lack measurements; nothing where all have them."""
+        if not self.lacking:
+            return []
+        return [f"Not whole    {line}" for line in self.lacking]
+
+    def _describe_finished(self) -> str:
+        log = self.plan.output / headless.LOG
+        lines = [
+            "Image sets   0 run: this run is finished, and its files are there",
+            f"Output       {self.plan.output}",
+            f"To run it again, remove {log}, or choose another folder.",
+        ]
+        return "\n".join([*lines, *self.describe_lacking()])
 
     def _describe_failure(self, failed: Sequence[Part]) -> str:
         first = failed[0]
         log = first.get_path("log")
-        complete = len(self.parts) - len(failed)
+        fault = first.find_fault(self.plan.run, self.plan.options.always_continue)
+        kept = sum(len(part.report.begun) for part in self.parts)
         return (
-            f"{first} could not be run: CellProfiler"
-            f" {first.find_fault(self.plan.run)}. It said:\n"
-            f"{headless.read_errors(log)}\nThe whole log: {log}\n{complete} of"
-            f" {len(self.parts)} parts are complete and kept. Fix the cause, then rerun"
-            " the command to finish the rest. With always_continue, CellProfiler skips"
-            " image sets that cannot be measured."
+            f"{first} could not be run: CellProfiler {fault}. It said:\n"
+            f"{headless.read_errors(log)}\nThe whole log: {log}\n{kept} of"
+            f" {len(self.plan.run.image_sets)} image sets are measured and kept. Fix"
+            " the cause, then rerun the command to finish the rest. With"
+            " always_continue, CellProfiler skips image sets that cannot be measured."
         )
 
 
-def _kill_tree(process: psutil.Process) -> None:
-    """End a process and those that it has started, and wait until it is gone."""
-    with suppress(psutil.NoSuchProcess):
-        # Children first: those of a parent that is gone are not found any more.
-        for member in (*process.children(recursive=True), process):
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait()
+def _count(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return f"{len(found)} image sets ({shorten_list(found)})"

@@ -13,7 +13,11 @@ from stratonet.arguments import parse_count
 from stratonet.extras import name_missing_extra
 
 if TYPE_CHECKING:
+    from cellprofiler_plugin.batches import Batches
     from cellprofiler_plugin.headless import CellProfilerOptions
+
+# The exit status of a run that is finished, but lacks measurements.
+INCOMPLETE = 3
 
 
 def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
@@ -138,11 +142,10 @@ def _add_process_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--images-per-batch",
         type=parse_count,
-        default=96,
         metavar="N",
         help=(
-            "image sets that a process runs before it ends (default: %(default)s; a"
-            " group stays together)"
+            "image sets that a process runs before it ends (default: as many as it runs"
+            " in two minutes, with --jobs 96; a group stays together)"
         ),
     )
     group.add_argument(
@@ -159,7 +162,7 @@ def _add_process_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
-def _run_cellprofiler(options: argparse.Namespace) -> None:
+def _run_cellprofiler(options: argparse.Namespace) -> int:
     with name_missing_extra("stratonet run-cellprofiler", "cellprofiler"):
         from cellprofiler_plugin.batch_plan import plan_batches
         from cellprofiler_plugin.batches import Batches
@@ -172,18 +175,27 @@ def _run_cellprofiler(options: argparse.Namespace) -> None:
         options.images_per_batch,
     )
     batches = Batches(plan)
-    if not options.jobs:
-        try:
-            print(batches.run(progress=not options.quiet))
-        except RuntimeError as error:
-            words = str(error).replace("always_continue", "--always-continue")
-            raise RuntimeError(words) from error
-    elif options.jobs.suffix == ".json":
+    if options.jobs:
+        _write_jobs(batches, options.jobs)
+        return 0
+    division = batches.describe_division()
+    if division:
+        print(division)
+    try:
+        print(batches.run(progress=not options.quiet))
+    except RuntimeError as error:
+        words = str(error).replace("always_continue", "--always-continue")
+        raise RuntimeError(words) from error
+    return INCOMPLETE if batches.lacking else 0
+
+
+def _write_jobs(batches: Batches, path: Path) -> None:
+    if path.suffix == ".json":
         jobs = batches.make_distributed_jobs()
-        options.jobs.write_text(json.dumps(jobs, indent=1) + "\n")
-    else:
-        lines = [f"{command}\n" for command in batches.list_jobs()]
-        options.jobs.write_text("".join(lines))
+        path.write_text(json.dumps(jobs, indent=1) + "\n")
+        return
+    lines = [f"{command}\n" for command in batches.list_jobs()]
+    path.write_text("".join(lines))
 
 
 def _read_cellprofiler_options(options: argparse.Namespace) -> CellProfilerOptions:

@@ -1,10 +1,11 @@
 """Asks CellProfiler what a headless run would do, without doing it.
 
-    python -m cellprofiler_plugin.plan ANSWER -c -r --pipeline=... ...
+    python -m cellprofiler_plugin.plan ANSWER OUTPUT -c -r --pipeline=... ...
 
 CellProfiler reads its own arguments and prepares the run, so that groups, ranges and
 searched folders are what they would be. The file ANSWER then holds, as JSON, the fields
-of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run, or not in parts.
+of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run. OUTPUT is the
+user's default output folder, from which modules may read.
 """
 
 from __future__ import annotations
@@ -12,48 +13,42 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cellprofiler.__main__ as cellprofiler
-from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
-from cellprofiler_core.image import ImageSetList
-from cellprofiler_core.measurement import Measurements
-from cellprofiler_core.module import Module
+from cellprofiler_core.constants.measurement import EXPERIMENT
 from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.pipeline.event import LoadException, PrepareRunError
 from cellprofiler_core.pipeline.event.run_exception import PrepareRunException
 from cellprofiler_core.preferences import (
     DEFAULT_OUTPUT_FOLDER_NAME,
-    DEFAULT_OUTPUT_SUBFOLDER_NAME,
+    get_always_continue,
+    get_plugin_directory,
 )
 from cellprofiler_core.setting.text import Directory
-from cellprofiler_core.workspace import Workspace
 
 from cellprofiler_plugin.batch_plan import RunPlan
+from cellprofiler_plugin.folders import OUTPUT_FOLDERS, read_from_output
+from cellprofiler_plugin.image_sets import identify_image_sets
 from cellprofiler_plugin.measurements import list_plates
+from cellprofiler_plugin.sequence import (
+    list_group_reasons,
+    list_run_reasons,
+    name_module,
+)
 from stratonet import __version__
-from stratonet.naming import METADATA, PREFIX
+from stratonet.naming import PREFIX
 
 if TYPE_CHECKING:
+    from cellprofiler_core.measurement import Measurements
+    from cellprofiler_core.module import Module
     from cellprofiler_core.pipeline.event import Event
+    from cellprofiler_core.workspace import Workspace
 
-# Measurements of an image set that say what is measured.
-IDENTIFYING = (
-    "FileName_",
-    "PathName_",
-    "URL_",
-    "Frame_",
-    "Series_",
-    "Objects",
-    METADATA,
-)
 # These write what can be put together from parts; their settings are looked at below.
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")
-# Each part has its own default output folder. In any other folder the processes would
-# overwrite each other's files.
-OUTPUT_FOLDERS = (DEFAULT_OUTPUT_FOLDER_NAME, DEFAULT_OUTPUT_SUBFOLDER_NAME)
 
 
 class PlanningPipeline(Pipeline):
@@ -64,11 +59,14 @@ class PlanningPipeline(Pipeline):
     answer : str
         Path of the file that gets the plan; of the class, because CellProfiler makes
         the pipeline itself.
+    output : str
+        The user's default output folder; of the class, too.
     errors : list of str
         What CellProfiler has reported while loading and preparing.
     """
 
     answer: str = ""
+    output: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,50 +99,91 @@ class PlanningPipeline(Pipeline):
             return "CellProfiler finds no image sets among the images."
         return f"{event.module.module_name}: {event.error}"
 
-    def run(
-        self,
-        image_set_start: int,
-        image_set_end: int | None,
-        grouping: dict[str, str] | None,
-        initial_measurements: Measurements | None = None,
-        **_: Any,
-    ) -> NoReturn:
-        """Write the plan and end the process; CellProfiler would start to measure here.
+    def load(self, *source: Any) -> None:
+        """Load modules, which then read from the user's output folder.
 
         Parameters
         ----------
-        image_set_start, image_set_end, grouping, initial_measurements
-            As ``Pipeline.run`` takes them.
+        *source
+            As ``Pipeline.load`` takes it.
+        """
+        super().load(*source)
+        read_from_output(self, self.output)
+
+    def prepare_run(self, workspace: Workspace, *arguments: Any) -> bool:
+        """Prepare the run as CellProfiler does; an answer says what stands against it.
+
+        Parameters
+        ----------
+        workspace : cellprofiler_core.workspace.Workspace
+            Of the run.
+        *arguments
+            As ``Pipeline.prepare_run`` takes them.
+        """
+        self.measurements = workspace.measurements
+        try:
+            self.check_modules()
+        except ValueError as error:
+            self._answer({"error": str(error)})
+        if not super().prepare_run(workspace, *arguments):
+            reasons = " ".join(self.errors)
+            self._answer(
+                {"error": reasons or "CellProfiler could not prepare the run."}
+            )
+        return True
+
+    def group(
+        self,
+        grouping: dict[str, str] | None,
+        image_set_start: int,
+        image_set_end: int | None,
+        initial_measurements: Measurements,
+        workspace: Workspace,
+    ) -> NoReturn:
+        """Write the plan and end the process; CellProfiler would start to measure here.
+
+        By now it has read what a project or batch file holds, prepared the run and left
+        out what was not asked for.
+
+        Parameters
+        ----------
+        grouping, image_set_start, image_set_end, initial_measurements, workspace
+            As ``Pipeline.group`` takes them.
         """
         try:
-            plan = self.make_plan(
-                image_set_start, image_set_end, grouping, initial_measurements
+            chosen = super().group(
+                grouping,
+                image_set_start,
+                image_set_end,
+                initial_measurements,
+                workspace,
             )
-            content = asdict(plan)
+            # Each group ends with an item that has no image set.
+            numbers = {
+                int(number): int(group)
+                for group, _, number, _ in chosen
+                if number is not None
+            }
+            plan = self.make_plan(numbers, workspace)
         except ValueError as error:
-            content = {"error": str(error)}
+            self._answer({"error": str(error)})
+        self._answer(asdict(plan))
+
+    def _answer(self, content: dict[str, Any]) -> NoReturn:
         with open(self.answer, "w") as file:
             json.dump(content, file)
         # After a run CellProfiler would write files of its own.
         sys.exit()
 
-    def make_plan(
-        self,
-        first: int,
-        last: int | None,
-        grouping: dict[str, str] | None,
-        initial_measurements: Measurements | None,
-    ) -> RunPlan:
-        """Prepare the run, and tell what it would do.
+    def make_plan(self, numbers: dict[int, int], workspace: Workspace) -> RunPlan:
+        """Tell what a run that is prepared would do.
 
         Parameters
         ----------
-        first, last : int
-            Image sets, counted from 1; None for the last one there is.
-        grouping : dict of str to str, optional
-            Only this group.
-        initial_measurements : cellprofiler_core.measurement.Measurements, optional
-            Of a project or batch file.
+        numbers : dict of int to int
+            The group of each image set, in the order of the run.
+        workspace : cellprofiler_core.workspace.Workspace
+            Of the run.
 
         Returns
         -------
@@ -153,90 +192,65 @@ class PlanningPipeline(Pipeline):
         Raises
         ------
         ValueError
-            The pipeline cannot be run, or not in parts.
+            There is nothing to run.
         """
-        self.check_modules()
-        measurements = Measurements(image_set_start=first, copy=initial_measurements)
-        self.measurements = measurements
-        workspace = Workspace(
-            self, None, None, None, measurements, ImageSetList(), None
-        )
-        if not self.prepare_run(workspace):
-            reasons = " ".join(self.errors)
-            raise ValueError(reasons or "CellProfiler could not prepare the run.")
-        chosen = self.group(grouping, first, last, measurements, workspace)
-        image_sets = [
-            [int(number), int(group)]
-            for group, _, number, _ in chosen
-            # Each group ends with an item that has no image set.
-            if number is not None
-        ]
-        if not image_sets:
+        if not numbers:
             raise ValueError(
                 "There is no image set to run: the first, the last or the group that"
                 " was asked for leaves none."
             )
+        measurements = workspace.measurements
+        identities = identify_image_sets(measurements, list(numbers))
+        image_sets = [
+            [number, group, *words]
+            for (number, group), words in zip(numbers.items(), identities)
+        ]
         names = {module.module_name for module in self.modules()}
         return RunPlan(
             image_sets=image_sets,
             groups=self._list_groups(workspace),
-            whole=self._list_aggregating_modules(),
+            whole=list_group_reasons(self),
+            sequential=list_run_reasons(self, bool(get_always_continue())),
+            refusals=self.list_refusals(),
             writes=self._list_written_files(),
             writes_tables="ExportToSpreadsheet" in names,
             last_module=max(module.module_num for module in self.modules()),
             searches_images="Images" in names,
-            digest=self._compute_digest(measurements),
+            digest=self._compute_digest(measurements, image_sets),
         )
 
     def check_modules(self) -> None:
-        """Refuse what does not load, and what cannot be put together from parts.
+        """Refuse what does not load, and what measures nothing.
 
         Raises
         ------
         ValueError
-            With the module, and the setting to change.
+            With the module, and what to do.
         """
         if self.errors:
             raise ValueError(" ".join(self.errors))
         for module in self.modules():
-            title = f"{module.module_name} (module {module.module_num})"
             if module.module_name == "CreateBatchFiles" and not self.in_batch_mode():
                 raise ValueError(
-                    f"{title} would only prepare a run. Remove it, or give the"
-                    " Batch_data.h5 it has written."
-                )
-            if module.module_name in EXPORTS:
-                _check_folders(module, title)
-                _check_format(module, title)
-            elif self._computes_from_all(module):
-                raise ValueError(
-                    f"{title} computes from all image sets at once. Run the pipeline"
-                    " with cellprofiler -c -r."
+                    f"{name_module(module)} would only prepare a run. Remove it, or"
+                    " give the Batch_data.h5 it has written."
                 )
 
-    def _computes_from_all(self, module: Module) -> bool:
-        """Whether a module makes something of all image sets after the run."""
-        if type(module).post_run is Module.post_run:
-            return False
-        if module.module_name == "CalculateStatistics":
-            return True
-        # Of modules that are not CellProfiler's own, what they declare tells.
-        columns = module.get_measurement_columns(self)
-        return any(object_name == EXPERIMENT for object_name, *_ in columns)
+    def list_refusals(self) -> list[str]:
+        """List what cannot be put together from parts.
+
+        Returns
+        -------
+        list of str
+            A sentence or two for each setting to change.
+        """
+        exports = [module for module in self.modules() if module.module_name in EXPORTS]
+        return [words for module in exports for words in _list_refusals(module)]
 
     def _list_groups(self, workspace: Workspace) -> list[dict[str, str]]:
         # Without grouping there are no keys, and one group of all image sets.
         keys, groupings = self.get_groupings(workspace)
         return [{key: str(values[key]) for key in keys} for values, _ in groupings]
-
-    def _list_aggregating_modules(self) -> list[str]:
-        return sorted(
-            {
-                module.module_name
-                for module in self.modules()
-                if module.is_aggregation_module()
-            }
-        )
 
     def _list_written_files(self) -> list[str]:
         files: list[str] = []
@@ -247,10 +261,16 @@ class PlanningPipeline(Pipeline):
                 files += module.list_parquet_files()
         return files
 
-    def _compute_digest(self, measurements: Measurements) -> str:
+    def _compute_digest(
+        self, measurements: Measurements, image_sets: list[list[Any]]
+    ) -> str:
         """Digest of the pipeline and of what it measures, in 12 digits."""
         # Another version may write other columns: its parts must not be mixed in.
         digest = hashlib.sha256(__version__.encode())
+        digest.update(repr(get_plugin_directory()).encode())
+        # The last word is of the files' dates, which do not make it another run.
+        for number, group, name, _ in image_sets:
+            digest.update(f"{number} {group} {name}\n".encode())
         for fact in self._list_facts(measurements):
             digest.update(repr(fact).encode())
         return digest.hexdigest()[:12]
@@ -269,34 +289,24 @@ class PlanningPipeline(Pipeline):
         for feature in sorted(measurements.get_feature_names(EXPERIMENT)):
             if feature.startswith(PREFIX):
                 yield [feature, measurements.get_experiment_measurement(feature)]
-        numbers = measurements.get_image_numbers()
-        for feature in sorted(measurements.get_feature_names(IMAGE)):
-            if feature.startswith(IDENTIFYING):
-                values = measurements.get_measurement(IMAGE, feature, numbers)
-                yield [feature, [str(value) for value in values]]
 
 
-def _check_folders(module: Module, title: str) -> None:
+def _list_refusals(module: Module) -> Iterator[str]:
+    title, name = name_module(module), module.module_name
     for setting in module.visible_settings():
-        if not isinstance(setting, Directory):
-            continue
-        if setting.dir_choice not in OUTPUT_FOLDERS:
-            raise ValueError(
+        if isinstance(setting, Directory) and setting.dir_choice not in OUTPUT_FOLDERS:
+            yield (
                 f"{title} writes to a folder of its own, where all processes would"
                 f' meet. Set "{setting.text}" to {DEFAULT_OUTPUT_FOLDER_NAME}.'
                 f" Received: {setting.dir_choice}"
             )
-
-
-def _check_format(module: Module, title: str) -> None:
-    name = module.module_name
     if name == "ExportToSpreadsheet" and module.wants_genepattern_file.value:
-        raise ValueError(
+        yield (
             f"{title} writes a GenePattern file, which cannot be put together from"
             " parts. Switch it off."
         )
     if name == "ExportToDatabase" and module.db_type.value != "SQLite":
-        raise ValueError(
+        yield (
             f"{title} writes to {module.db_type.value}. Only SQLite can be put together"
             " from parts."
         )
@@ -304,7 +314,7 @@ def _check_format(module: Module, title: str) -> None:
 
 def main() -> None:
     """Run CellProfiler's own command line with a pipeline that only plans."""
-    PlanningPipeline.answer, *arguments = sys.argv[1:]
+    PlanningPipeline.answer, PlanningPipeline.output, *arguments = sys.argv[1:]
     cellprofiler.Pipeline = PlanningPipeline
     cellprofiler.main(["cellprofiler", *arguments])
 

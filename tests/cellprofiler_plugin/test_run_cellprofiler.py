@@ -4,6 +4,7 @@ Several processes, and the files that one would have written.
 """
 
 import csv
+import json
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ from cellprofiler_server import quick_starts
 from pyarrow import parquet
 
 import stratonet_cli
-from cellprofiler_plugin import headless
+from cellprofiler_plugin import headless, processes
 from cellprofiler_plugin.batch_plan import (
     BatchPlan,
     RunPlan,
@@ -42,6 +44,8 @@ from cellprofiler_plugin.batch_plan import (
 from cellprofiler_plugin.batches import Batches
 from cellprofiler_plugin.headless import CellProfilerOptions
 from cellprofiler_plugin.merge import merge_parts
+from cellprofiler_plugin.parts import Report
+from cellprofiler_plugin.processes import make_part
 from stratonet.files.atomic import FolderInUse, lock_folder
 from stratonet.limits import PlateLimits
 from stratonet.projection import Projection
@@ -272,9 +276,9 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     ) as caught:
         runner.run(progress=False)
     said = str(caught.value)
-    assert "s4_DNA.tif" in said and "1 of 2 parts are complete and kept" in said
+    assert "s4_DNA.tif" in said and "1 of 2 image sets are measured and kept" in said
     assert "Fix the cause, then rerun the command to finish the rest" in said
-    assert [part.tries for part in runner.parts] == [1, 2]
+    assert [part.first for part in runner.parts] == [4]
     assert not list(tmp_path.glob("*.csv"))
     image.write_bytes(whole)
     assert "1 run by" in runner.run(progress=False)
@@ -298,7 +302,7 @@ def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(
     tmp_path, monkeypatch
 ):
     options = CellProfilerOptions()
-    batch_plan = BatchPlan(tmp_path, tmp_path, options, plan([1]), ((1, 1),), 1)
+    batch_plan = BatchPlan(tmp_path, tmp_path, options, plan([1]), 1)
     runner = Batches(batch_plan)
     batch_plan.save()
     with lock_folder(batch_plan.folder), pytest.raises(FolderInUse, match="process"):
@@ -307,7 +311,7 @@ def test_one_run_uses_a_folder_and_what_a_killed_one_left_does_not_matter(
     for name in ("lock", "lock.process", "00001-00001.pid"):
         (batch_plan.folder / name).write_text("")
     nothing = [sys.executable, "-c", ""]
-    monkeypatch.setattr(headless, "build_command", lambda *_: nothing)
+    monkeypatch.setattr(processes, "build_command", lambda *_: nothing)
     with pytest.raises(
         RuntimeError, match="Image set 1 could not be run: CellProfiler did not finish"
     ):
@@ -323,7 +327,7 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     grouped.metadata_fields.value = "Plate,Well"
     save(folder / "grouped.cppipe", grouped, modules["nuclei"], modules["stratonet"])
     made = batches(folder, tmp_path, pipeline="grouped.cppipe", processes=2)
-    assert [(part.first, part.last) for part in made.parts] == [(1, 3), (4, 5)]
+    assert divide_image_sets(made.plan.run, 2) == [(1, 3), (4, 5)]
     jobs = made.make_distributed_jobs()
     assert (
         jobs["groups"][0] == {"Metadata": "Metadata_Plate=1,Metadata_Well=7"}
@@ -333,18 +337,26 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     assert Path(jobs["data_file"]) == folder / "load_data.csv"
 
     # CellProfiler says so even of a run whose plug-in could not be loaded.
-    part = made.parts[0]
     assert len(made.list_jobs()) == 2
-    part.get_path("done").write_text("Complete\n")
+    part = make_part(made.plan, 1, 3)
+    states = [state for *_, state in made.plan.run.image_sets]
+
+    def report(begun, **more):
+        told = asdict(Report(begun=begun, states=states[: len(begun)], **more))
+        part.get_path("report").write_text(json.dumps(told))
+        part.get_path("done").write_text("Complete\n")
+
     part.folder.mkdir()
+    report([1, 2, 3])
     (part.folder / "StratoFeatures_Image.parquet").touch()
-    assert len(made.list_jobs()) == 2
+    assert "set=1 " in made.list_jobs()[0]
+    report([1, 2, 3])
     (part.folder / "StratoFeatures_Nuclei.parquet").touch()
-    assert len(made.list_jobs()) == 1
-    part.get_path("log").write_text(
-        "Image # 1, module LoadData # 1: CPU_time = 0.01 secs\n"
-    )
-    assert len(made.list_jobs()) == 2
+    assert all("set=1 " not in job for job in made.list_jobs())
+    report([1, 2, 4])
+    assert "set=1 " in made.list_jobs()[0]
+    report([1, 2, 3], failed=[[2, "LoadData (module 1): no file"]])
+    assert "set=1 " in made.list_jobs()[0]
 
 
 @pytest.mark.slow
@@ -399,8 +411,10 @@ def test_parts_of_other_grey_ranges_do_not_count(screen, tmp_path):
 
 
 def plan(groups, whole=()):
-    image_sets = [[number, group] for number, group in enumerate(groups, start=1)]
-    return RunPlan(image_sets, [{}], list(whole), [], False, 1, False, "digest")
+    image_sets = [
+        [number, group, "", ""] for number, group in enumerate(groups, start=1)
+    ]
+    return RunPlan(image_sets, [{}], list(whole), [], [], [], False, 1, False, "digest")
 
 
 @pytest.mark.parametrize(
@@ -423,10 +437,6 @@ def test_groups_that_are_not_together_are_refused():
         divide_image_sets(plan([1, 2, 1]), 2, 96)
 
 
-def statistics(made):
-    return module("CalculateStatistics")
-
-
 def elsewhere(made):
     made["sheets"].directory.join_parts("Elsewhere...", "/data")
     return made["sheets"]
@@ -445,11 +455,9 @@ def server(made):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (statistics, "computes from all image sets at once"),
         (elsewhere, "writes to a folder of its own"),
         (genes, "GenePattern"),
         (server, "Only SQLite"),
-        (lambda made: module("CreateBatchFiles"), "would only prepare a run"),
     ],
 )
 def test_what_cannot_be_done_in_parts_is_refused_before_the_run(screen, change, told):
@@ -460,7 +468,22 @@ def test_what_cannot_be_done_in_parts_is_refused_before_the_run(screen, change, 
     pipeline.add_module(
         change({name: deepcopy(modules[name]) for name in ("sheets", "database")})
     )
+    (refusal,) = pipeline.list_refusals()
+    assert told in refusal
+    refused = replace(plan([1]), refusals=[refusal])
+    made = BatchPlan(Path("p"), Path("o"), CellProfilerOptions(), refused, 1)
     with pytest.raises(ValueError, match=told):
+        Batches(made).run()
+    with pytest.raises(ValueError, match=told):
+        Batches(made).list_jobs()
+
+
+def test_a_pipeline_that_would_only_prepare_a_run_is_refused(screen):
+    from cellprofiler_plugin.plan import PlanningPipeline
+
+    pipeline = PlanningPipeline()
+    pipeline.add_module(module("CreateBatchFiles"))
+    with pytest.raises(ValueError, match="would only prepare a run"):
         pipeline.check_modules()
 
 

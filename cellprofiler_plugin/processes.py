@@ -1,0 +1,253 @@
+"""The processes of a run in parts: which image sets each gets, and when it is started.
+
+A process ends when it has measured for about two minutes; what is left of its image
+sets goes to the next one. A run that is killed loses no more than that, and starting
+CellProfiler, which takes some seconds, costs little.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+
+import psutil
+from tqdm import tqdm
+
+from cellprofiler_plugin import headless
+from cellprofiler_plugin.batch_plan import BatchPlan, divide_image_sets
+from cellprofiler_plugin.parts import Part
+from stratonet.parallel import count_cores
+from stratonet.resources import get_resident_bytes
+
+# Seconds after which a process begins no further image set.
+SECONDS = 120
+# A process runs at least so many times as long as it has taken to start.
+STARTS = 10
+# Share of the free memory that the processes may take.
+MEMORY_SHARE = 0.8
+# Bytes that a process is taken to need until one has needed more.
+LEAST_MEMORY = 2 * 2**30
+# Seconds between two looks at the processes.
+PAUSE = 0.3
+# An environment variable with the folder of a part tells its process from all others.
+# A file with the process number would not: a run may be killed before it is written.
+PART_VARIABLE = "STRATONET_PART"
+# A part is started again once: what fails twice is not chance.
+MOST_TRIES = 2
+
+
+def make_part(plan: BatchPlan, first: int, last: int) -> Part:
+    """Make the part with these image sets.
+
+    Parameters
+    ----------
+    plan : BatchPlan
+        Of the run.
+    first, last : int
+        Numbers of image sets.
+    """
+    return Part(first, last, plan.folder / f"{first:05d}-{last:05d}")
+
+
+def build_command(plan: BatchPlan, part: Part, seconds: float = 0) -> list[str]:
+    """Build the command that measures a part.
+
+    Parameters
+    ----------
+    plan : BatchPlan
+        Of the run.
+    part : Part
+        One of its parts.
+    seconds : float
+        After which no further image set is begun; 0 for no limit.
+    """
+    options = replace(
+        plan.options,
+        first_image_set=part.first,
+        last_image_set=part.last,
+        done_file=part.get_path("done"),
+    )
+    command = headless.build_command(
+        plan.pipeline, part.folder, *options.list_arguments()
+    )
+    # python -m cellprofiler ... becomes python -m cellprofiler_plugin.run_part ...
+    at = command.index("cellprofiler")
+    report = str(part.get_path("report"))
+    command[at : at + 1] = [
+        "cellprofiler_plugin.run_part",
+        str(plan.path),
+        report,
+        f"{seconds:g}",
+    ]
+    return command
+
+
+class Processes:
+    """Runs parts, so many at once as there are cores and memory for.
+
+    Parameters
+    ----------
+    plan : BatchPlan
+        Of the run.
+    bar : tqdm
+        Gets the image sets that have been measured.
+
+    Attributes
+    ----------
+    waiting : list of (int, int)
+        First and last of image sets that no process measures yet.
+    complete, failed : list of Part
+        Those that have ended, whole or twice in vain.
+    """
+
+    def __init__(self, plan: BatchPlan, bar: tqdm) -> None:
+        self.plan = plan
+        self.bar = bar
+        self.waiting: list[tuple[int, int]] = []
+        self.complete: list[Part] = []
+        self.failed: list[Part] = []
+        self._again: list[Part] = []
+        self._running: list[Part] = []
+        # Once: what is free later depends on the processes themselves.
+        self._memory = psutil.virtual_memory().available * MEMORY_SHARE
+        # What one process needs: the most that any of them has held so far.
+        self._need = float(LEAST_MEMORY)
+        self._seconds = float(SECONDS)
+        # Image sets that are given to a process: twice what one has measured in time.
+        self._most: int | None = None
+
+    def run(self, missing: Iterable[int]) -> None:
+        """Measure image sets, each part a second time if the first fails.
+
+        Parameters
+        ----------
+        missing : iterable of int
+            Their numbers.
+        """
+        plan = self.plan
+        self.waiting = divide_image_sets(
+            plan.run, plan.processes, plan.images_per_batch, set(missing)
+        )
+        try:
+            while self.waiting or self._again or self._running:
+                while self._has_room() and (self.waiting or self._again):
+                    self._start(self._choose_next())
+                time.sleep(PAUSE)
+                for part in list(self._running):
+                    self._look_at(part)
+        finally:
+            for part in self._running:
+                kill_tree(part.process)
+
+    def _has_room(self) -> bool:
+        """Whether one more process fits. One always does, or nothing would be run."""
+        running = len(self._running)
+        if running == 0:
+            return True
+        fits = (running + 1) * self._need <= self._memory
+        return running < self.plan.processes and fits
+
+    def _choose_next(self) -> Part:
+        if self._again:
+            return self._again.pop(0)
+        plan = self.plan
+        if plan.images_per_batch is None:
+            # Anew each time, so that no process is without work while others have much.
+            numbers = self._list_numbers(self.waiting)
+            idle = max(1, plan.processes - len(self._running))
+            self.waiting = divide_image_sets(plan.run, idle, self._most, numbers)
+        return make_part(plan, *self.waiting.pop(0))
+
+    def _list_numbers(self, spans: Iterable[tuple[int, int]]) -> set[int]:
+        planned = {number for number, *_ in self.plan.run.image_sets}
+        numbers: set[int] = set()
+        for first, last in spans:
+            numbers.update(range(first, last + 1))
+        return planned & numbers
+
+    def _look_at(self, part: Part) -> None:
+        self._need = max(self._need, get_resident_bytes(part.process))
+        # Asked before the log is read: afterwards the log is complete.
+        has_ended = part.has_ended()
+        self.bar.update(part.count_new_image_sets(self.plan.run.last_module))
+        if has_ended:
+            self._running.remove(part)
+            self._finish(part)
+
+    def _start(self, part: Part) -> None:
+        # Files of the failed try would look like those of this one.
+        if part.folder.exists():
+            shutil.rmtree(part.folder)
+        part.folder.mkdir()
+        part.forget_tries()
+        part.tries += 1
+        # The network takes its share of the cores in each process.
+        threads = max(1, count_cores() // self.plan.processes)
+        environment = headless.build_environment(
+            OMP_NUM_THREADS=str(threads), **{PART_VARIABLE: str(part.folder)}
+        )
+        # What cannot be divided, or is divided as the user says, has all the time.
+        is_timed = self.plan.images_per_batch is None and not self.plan.run.sequential
+        with open(part.get_path("log"), "w") as log:
+            part.process = psutil.Popen(
+                build_command(self.plan, part, self._seconds if is_timed else 0),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        part.get_path("pid").write_text(str(part.process.pid))
+        self._running.append(part)
+
+    def _finish(self, part: Part) -> None:
+        """Keep a part that is complete; what it has not come to waits again."""
+        always_continue = self.plan.options.always_continue
+        if part.find_fault(self.plan.run, always_continue):
+            self.bar.update(-part.finished)
+            (self._again if part.tries < MOST_TRIES else self.failed).append(part)
+            return
+        begun = part.report.begun
+        self.bar.update(len(begun) - part.finished)
+        self.complete.append(part)
+        # A long start pays only if a process then runs for long.
+        self._seconds = max(self._seconds, STARTS * part.report.starting)
+        left = self._list_numbers([(part.first, part.last)]) - set(begun)
+        if left:
+            self._most = 2 * len(begun)
+            self.waiting.insert(0, (min(left), max(left)))
+
+
+def stop_orphans(folder: str) -> None:
+    """Stop what a run that was killed has left running.
+
+    Parameters
+    ----------
+    folder : str
+        Of the parts.
+    """
+    for process in psutil.process_iter():
+        # Processes of other users do not show their variables.
+        with suppress(psutil.Error):
+            own = process.environ().get(PART_VARIABLE, "")
+            if own.startswith(f"{folder}{os.sep}"):
+                kill_tree(process)
+
+
+def kill_tree(process: psutil.Process) -> None:
+    """End a process and those that it has started, and wait until it is gone.
+
+    Parameters
+    ----------
+    process : psutil.Process
+        The parent.
+    """
+    with suppress(psutil.NoSuchProcess):
+        # Children first: those of a parent that is gone are not found any more.
+        for member in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()

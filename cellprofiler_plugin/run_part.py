@@ -1,0 +1,219 @@
+"""Measures a part of a run in this process, and reports what became of each image set.
+
+    python -m cellprofiler_plugin.run_part PLAN REPORT SECONDS -c -r --pipeline=... ...
+
+PLAN is the ``plan.json`` of the run. CellProfiler runs as with these arguments alone,
+but measures nothing if its image sets are not those of the plan, and begins no further
+image set (or group, where groups stay together) after SECONDS; 0 means no limit.
+
+The file REPORT then holds, as JSON, the fields of `parts.Report`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cellprofiler.__main__ as cellprofiler
+import psutil
+from cellprofiler_core.constants.measurement import IMAGE
+from cellprofiler_core.constants.workspace import DISPOSITION_SKIP
+from cellprofiler_core.measurement import Measurements
+from cellprofiler_core.pipeline import Pipeline
+
+from cellprofiler_plugin.aggregates import keep_thresholds
+from cellprofiler_plugin.batch_plan import RunPlan
+from cellprofiler_plugin.folders import read_from_output
+from cellprofiler_plugin.image_sets import identify_image_sets
+from cellprofiler_plugin.parts import Report
+from cellprofiler_plugin.sequence import name_module
+from stratonet.files.atomic import write_atomically
+from stratonet.messages import shorten_list
+
+if TYPE_CHECKING:
+    from cellprofiler_core.module import Module
+    from cellprofiler_core.workspace import Workspace
+
+    # Group, number within the group, image set, and what prepares it.
+    Item = tuple[int | None, int | None, int | None, Callable[..., bool]]
+
+# CellProfiler's measurement that makes an image set one of the run.
+IMAGE_NUMBER = "ImageNumber"
+
+
+class PartPipeline(Pipeline):
+    """A pipeline that measures the planned image sets and keeps account of them.
+
+    Attributes
+    ----------
+    plan : RunPlan
+        Of the class, as CellProfiler makes the pipeline itself; so are the next three.
+    output : str
+        The user's default output folder.
+    path : pathlib.Path
+        Of the report.
+    seconds : float
+        After which no image set is begun; 0 for no limit.
+    report : Report
+    """
+
+    plan: RunPlan
+    output: str
+    path: Path
+    seconds: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.report = Report()
+
+    def load(self, *source: Any) -> None:
+        """Load modules, which then read from the user's output folder.
+
+        Parameters
+        ----------
+        *source
+            As ``Pipeline.load`` takes it.
+        """
+        super().load(*source)
+        read_from_output(self, self.output)
+
+    def run(self, *arguments: Any, **named: Any) -> Measurements:
+        """Measure the part, then write the report.
+
+        Parameters
+        ----------
+        *arguments, **named
+            As ``Pipeline.run`` takes them.
+        """
+        measurements = super().run(*arguments, **named)
+        self._write_report()
+        return measurements
+
+    def group(
+        self,
+        grouping: dict[str, str] | None,
+        image_set_start: int,
+        image_set_end: int | None,
+        initial_measurements: Measurements,
+        workspace: Workspace,
+    ) -> Iterator[Item]:
+        """List what CellProfiler is to measure, as long as there is time.
+
+        Parameters
+        ----------
+        grouping, image_set_start, image_set_end, initial_measurements, workspace
+            As ``Pipeline.group`` takes them.
+
+        Yields
+        ------
+        tuple
+            As ``Pipeline.group`` does.
+        """
+        items = list(
+            super().group(
+                grouping,
+                image_set_start,
+                image_set_end,
+                initial_measurements,
+                workspace,
+            )
+        )
+        numbers = [int(number) for _, _, number, _ in items if number is not None]
+        self._check_image_sets(workspace.measurements, numbers)
+        self.report.starting = time.time() - psutil.Process().create_time()
+        began = time.monotonic()
+        stopped = False
+        for item in items:
+            group, _, number, _ = item
+            if number is None:
+                # The end of a group, whether or not it was measured to its end.
+                if not stopped or self.plan.is_divisible:
+                    yield item
+                continue
+            stopped = stopped or self._is_over(began, int(number))
+            if stopped:
+                # As CellProfiler takes out what is not in the range it is given.
+                workspace.measurements.remove_measurement(IMAGE, IMAGE_NUMBER, number)
+                continue
+            self.report.begun.append(int(number))
+            yield item
+
+    def _check_image_sets(self, measurements: Measurements, numbers: list[int]) -> None:
+        """End the process if these are not the image sets of the plan."""
+        planned = {number: name for number, _, name, _ in self.plan.image_sets}
+        found = identify_image_sets(measurements, numbers)
+        wrong = [n for n, (name, _) in zip(numbers, found) if planned.get(n) != name]
+        if wrong:
+            self.report.error = (
+                f"found other images than were planned for {len(wrong)} of"
+                f" {len(numbers)} image sets: {shorten_list(wrong)}. Nothing of them"
+                " was measured"
+            )
+            self._write_report()
+            sys.exit(1)
+        self.report.states = [state for _, state in found]
+
+    def _is_over(self, began: float, number: int) -> bool:
+        """Whether time is up and a new process may begin with this image set."""
+        begun = self.report.begun
+        if not self.seconds or not begun or time.monotonic() - began < self.seconds:
+            return False
+        groups = {own: group for own, group, *_ in self.plan.image_sets}
+        return self.plan.is_divisible or groups[number] != groups[begun[-1]]
+
+    def run_module(self, module: Module, workspace: Workspace) -> None:
+        """Run a module on an image set, and note where it stops.
+
+        Parameters
+        ----------
+        module : cellprofiler_core.module.Module
+            One of the pipeline.
+        workspace : cellprofiler_core.workspace.Workspace
+            Of the image set.
+        """
+        number = int(workspace.measurements.image_set_number)
+        try:
+            Pipeline.run_module(module, workspace)
+        except Exception as error:
+            words = str(error).strip().partition("\n")[0] or type(error).__name__
+            self.report.failed.append([number, f"{name_module(module)}: {words}"])
+            raise
+        if workspace.disposition == DISPOSITION_SKIP:
+            self.report.skipped.append([number, name_module(module)])
+
+    def post_run(self, *arguments: Any) -> str:
+        """Finish the run as CellProfiler does, but keep what all parts are needed for.
+
+        Parameters
+        ----------
+        *arguments
+            As ``Pipeline.post_run`` takes them.
+        """
+        self.report.thresholds = keep_thresholds(arguments[0])
+        return super().post_run(*arguments)
+
+    def _write_report(self) -> None:
+        report = self.report
+        report.states = report.states[: len(report.begun)]
+        with write_atomically(self.path) as unfinished:
+            unfinished.write_text(json.dumps(asdict(report)))
+
+
+def main() -> None:
+    """Run CellProfiler's own command line with a pipeline that keeps account."""
+    plan, report, seconds, *arguments = sys.argv[1:]
+    PartPipeline.plan = RunPlan(**json.loads(Path(plan).read_text()))
+    # The plan lies in a folder in the output folder.
+    PartPipeline.output = str(Path(plan).parent.parent)
+    PartPipeline.path, PartPipeline.seconds = Path(report), float(seconds)
+    cellprofiler.Pipeline = PartPipeline
+    sys.exit(cellprofiler.main(["cellprofiler", *arguments]))
+
+
+if __name__ == "__main__":
+    main()
