@@ -138,7 +138,7 @@ def plan_batches(
     options = options or CellProfilerOptions()
     processes = processes or count_cores()
     pipeline, output = Path(pipeline).resolve(), Path(output).resolve()
-    run = _ask_cellprofiler(pipeline, options)
+    run = _ask_cellprofiler(pipeline, output, options)
     if run.searches_images and options.image_directory:
         _check_output(output, Path(options.image_directory).resolve())
     plan = BatchPlan(pipeline, output, options, run, (), processes)
@@ -152,14 +152,16 @@ def plan_batches(
     return replace(plan, parts=parts, processes=min(processes, len(parts)))
 
 
-def _ask_cellprofiler(pipeline: Path, options: CellProfilerOptions) -> RunPlan:
+def _ask_cellprofiler(
+    pipeline: Path, output: Path, options: CellProfilerOptions
+) -> RunPlan:
     """Start CellProfiler with `plan` in place of its own run."""
     # CellProfiler needs an output folder, although nothing is to be written to it.
     with tempfile.TemporaryDirectory() as folder:
         answer, log = Path(folder, "plan.json"), Path(folder, "log")
         command = headless.build_command(pipeline, folder, *options.list_arguments())
         # python -m cellprofiler ... becomes python -m cellprofiler_plugin.plan ...
-        command[2:3] = ["cellprofiler_plugin.plan", str(answer)]
+        command[2:3] = ["cellprofiler_plugin.plan", str(answer), str(output)]
         with open(log, "w") as file:
             subprocess.run(
                 command,

@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 from cellprofiler_plugin.merge_csv import Move, merge_csv, read_header
 from cellprofiler_plugin.merge_sqlite import keep_other_tables, merge_sqlite
+from cellprofiler_plugin.parquet import join_earlier
+from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
 from stratonet.files.atomic import write_atomically
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     # From files of the parts to a file, with `Move`.
     Merger = Callable[[Sequence[Path], Path, Move], None]
 
@@ -71,6 +71,8 @@ def merge_parts(parts: Sequence[Path], output: Path) -> None:
         try:
             with write_atomically(target) as unfinished:
                 merge(paths, unfinished, move)
+                if merge is _merge_parquet:
+                    join_earlier(unfinished, target)
                 if merge is merge_sqlite and target.exists():
                     keep_other_tables(unfinished, target)
         except (RuntimeError, sqlite3.Error, ValueError) as error:
@@ -171,63 +173,10 @@ def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
     footers = [parquet.read_metadata(path) for path in paths]
     write_wide_table(
         target,
-        _read_row_groups(filled or paths[:1], move),
+        read_row_groups(filled or paths[:1], move),
         trained_wells=read_trained_wells(footer.metadata for footer in footers),
+        notes={SCREEN: (read_screen(paths[0]) or "").encode()},
     )
-
-
-def _read_row_groups(paths: Sequence[Path], move: Move) -> Iterator[pa.Table]:
-    """Row groups of Parquet files, one at a time, with the columns of all of them."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = _unify_schemas([parquet.read_schema(path) for path in paths])
-    for path in paths:
-        file = parquet.ParquetFile(path)
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number)
-            # Not group.column(name): in thousands of columns each look takes long.
-            columns = dict(zip(group.column_names, group.columns))
-            cast = [
-                _cast_column(columns.get(field.name), field, len(group), move)
-                for field in schema
-            ]
-            yield pa.table(cast, schema=schema)
-
-
-def _unify_schemas(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """One schema for all parts.
-
-    Metadata that are numbers in one part and text in another become text, as they would
-    in a single file.
-    """
-    import pyarrow as pa
-
-    types: dict[str, set[pa.DataType]] = {}
-    for schema in schemas:
-        for field in schema:
-            types.setdefault(field.name, set()).add(field.type)
-    return pa.schema(
-        [
-            (name, own.pop() if len(own) == 1 else pa.string())
-            for name, own in types.items()
-        ]
-    )
-
-
-def _cast_column(
-    column: pa.ChunkedArray | None, field: pa.Field, rows: int, move: Move
-) -> pa.Array | pa.ChunkedArray:
-    import pyarrow as pa
-
-    if column is None:
-        return pa.nulls(rows, field.type)
-    if column.type == field.type and field.type != pa.string():
-        return column
-    # Not pyarrow's cast, which writes 0.5 and 1e+20 in other words than Python.
-    values = column.to_pylist()
-    words = [None if value is None else move(str(value)) for value in values]
-    return pa.array(words, field.type)
 
 
 def _take_last(paths: Sequence[Path], target: Path, move: Move) -> None:

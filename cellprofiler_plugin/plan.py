@@ -1,6 +1,6 @@
 """Asks CellProfiler what a headless run would do, without doing it.
 
-    python -m cellprofiler_plugin.plan ANSWER -c -r --pipeline=... ...
+    python -m cellprofiler_plugin.plan ANSWER OUTPUT -c -r --pipeline=... ...
 
 CellProfiler reads its own arguments and prepares the run, so that groups, ranges and
 searched folders are what they would be. The file ANSWER then holds, as JSON, the fields
@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cellprofiler.__main__ as cellprofiler
@@ -33,6 +34,7 @@ from cellprofiler_core.workspace import Workspace
 
 from cellprofiler_plugin.batch_plan import RunPlan
 from cellprofiler_plugin.measurements import list_plates
+from cellprofiler_plugin.written_files import WrittenFiles
 from stratonet import __version__
 from stratonet.naming import METADATA, PREFIX
 
@@ -64,11 +66,14 @@ class PlanningPipeline(Pipeline):
     answer : str
         Path of the file that gets the plan; of the class, because CellProfiler makes
         the pipeline itself.
+    output : str
+        The user's default output folder; of the class, too.
     errors : list of str
         What CellProfiler has reported while loading and preparing.
     """
 
     answer: str = ""
+    output: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,6 +181,8 @@ class PlanningPipeline(Pipeline):
                 "There is no image set to run: the first, the last or the group that"
                 " was asked for leaves none."
             )
+        numbers = {number: group for number, group in image_sets}
+        WrittenFiles(workspace, numbers, Path(self.output)).check()
         names = {module.module_name for module in self.modules()}
         return RunPlan(
             image_sets=image_sets,
@@ -304,7 +311,7 @@ def _check_format(module: Module, title: str) -> None:
 
 def main() -> None:
     """Run CellProfiler's own command line with a pipeline that only plans."""
-    PlanningPipeline.answer, *arguments = sys.argv[1:]
+    PlanningPipeline.answer, PlanningPipeline.output, *arguments = sys.argv[1:]
     cellprofiler.Pipeline = PlanningPipeline
     cellprofiler.main(["cellprofiler", *arguments])
 
