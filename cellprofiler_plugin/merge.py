@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from cellprofiler_plugin.merge_csv import Move, merge_csv, read_header
 from cellprofiler_plugin.merge_sqlite import keep_other_tables, merge_sqlite
-from cellprofiler_plugin.parquet import join_earlier
+from cellprofiler_plugin.placing import join_earlier
 from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
 from stratonet.files.atomic import write_atomically
 

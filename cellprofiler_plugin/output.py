@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellprofiler_plugin import measurements, parquet
+from cellprofiler_plugin.placing import remove_image_sets
 from stratonet.tables import columns
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def gather_files(
             if rows:
                 logging.info("%s wrote %d rows to %s", name, rows, path)
                 continue
-            removed = parquet.remove_image_sets(path, numbers, screen)
+            removed = remove_image_sets(path, numbers, screen)
             logging.warning(
                 "%s measured nothing for %s; rows of an earlier run removed there: %d",
                 name,

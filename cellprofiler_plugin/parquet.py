@@ -16,13 +16,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
-from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
+from cellprofiler_plugin.placing import place_table
+from cellprofiler_plugin.row_groups import SCREEN
 from stratonet.files.atomic import (
-    explain_os_error,
     write_arrays_atomically,
     write_atomically,
 )
@@ -192,38 +191,9 @@ def gather_image_sets(
         notes={SCREEN: about.screen.encode()},
     )
     measured = {int(image_set.stem) for image_set in image_sets}
-    _place_table(own, Path(path), measured.union(attempted), about)
+    place_table(own, Path(path), measured.union(attempted), about.screen)
     shutil.rmtree(own_folder)
     return count
-
-
-def check_place(path: str | os.PathLike[str], screen: str) -> None:
-    """Refuse to write over what is no earlier file of the same screen.
-
-    Parameters
-    ----------
-    path : path
-        Of a Parquet file that may be there.
-    screen : str
-        See `TableDescription`.
-
-    Raises
-    ------
-    OSError
-        There is a folder of this name.
-    ValueError
-        There is a file of other image sets.
-    """
-    if os.path.isdir(path):
-        raise IsADirectoryError(
-            f"{path} cannot be written: there is a folder of this name. Rename it, or"
-            " choose another prefix or folder."
-        )
-    if os.path.exists(path) and read_screen(Path(path)) != screen:
-        raise ValueError(
-            f"{path} is there already, with the image sets of another run. Move it"
-            " away, or choose another prefix or folder."
-        )
 
 
 def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
@@ -258,141 +228,6 @@ def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
         with suppress(OSError):
             run.rmdir()
     return rows
-
-
-def _place_table(
-    own: Path, path: Path, replaced: Collection[int], about: TableDescription
-) -> None:
-    """Put a table to its place, together with what other jobs have put there."""
-    made = own
-    # What a try that was killed has taken away.
-    for earlier in own.parent.glob("earlier-*.parquet"):
-        made = _join_tables(made, earlier, replaced)
-    while True:
-        # Of several jobs that end at once, one takes the file away and adds to it; the
-        # others meanwhile find none, or that of the next.
-        check_place(path, about.screen)
-        earlier = own.with_name(f"earlier-{uuid4().hex}.parquet")
-        try:
-            with suppress(FileNotFoundError):
-                path.rename(earlier)
-                made = _join_tables(made, earlier, replaced)
-            with write_atomically(path, anew=True) as unfinished:
-                shutil.copyfile(made, unfinished)
-            return
-        except FileExistsError:
-            continue
-        except OSError as error:
-            if earlier.exists() and not path.exists():
-                earlier.rename(path)
-            raise explain_os_error(error, path, "cannot be written") from error
-
-
-def _join_tables(own: Path, earlier: Path, replaced: Collection[int]) -> Path:
-    """Make a table of both; rows of the same columns only can be put together."""
-    from pyarrow import parquet
-
-    if not _have_same_features(own, earlier):
-        return own
-    both = [path for path in (earlier, own) if parquet.read_metadata(path).num_rows]
-    both.sort(key=_read_first_number)
-    return _copy_rows(
-        both, own.with_name(f"joined-{uuid4().hex}.parquet"), {earlier: replaced}
-    )
-
-
-def join_earlier(made: Path, path: Path) -> None:
-    """Add to a table what other jobs of its screen have put to its place.
-
-    Parameters
-    ----------
-    made : pathlib.Path
-        The table.
-    path : pathlib.Path
-        Where it will be; there may be nothing yet.
-    """
-    if path.is_file() and read_screen(path) == read_screen(made) != "":
-        joined = _join_tables(made, path, set(_read_numbers(made)))
-        joined.replace(made)
-
-
-def remove_image_sets(
-    path: str | os.PathLike[str], attempted: Collection[int], screen: str
-) -> int:
-    """Remove from an earlier run's file what this run could not measure.
-
-    Parameters
-    ----------
-    path : path
-        Of a Parquet file that may be there; one of another screen is left alone.
-    attempted : collection of int
-        Image sets that this run was to measure.
-    screen : str
-        See `TableDescription`.
-
-    Returns
-    -------
-    int
-        Number of rows removed. A file without any row left is removed.
-    """
-    from pyarrow import parquet
-
-    path = Path(path)
-    if not path.is_file() or read_screen(path) != screen:
-        return 0
-    before = parquet.read_metadata(path).num_rows
-    numbers = set(_read_numbers(path)).difference(attempted)
-    if not numbers:
-        path.unlink()
-        return before
-    with write_atomically(path) as unfinished:
-        _copy_rows([path], unfinished, {path: attempted})
-    return before - parquet.read_metadata(path).num_rows
-
-
-def _copy_rows(
-    paths: Sequence[Path], target: Path, leave_out: Mapping[Path, Collection[int]]
-) -> Path:
-    from pyarrow import parquet
-
-    from stratonet.tables.trained import read_trained_wells
-    from stratonet.tables.writing import write_wide_table
-
-    footers = [parquet.read_metadata(path).metadata for path in paths]
-    write_wide_table(
-        target,
-        read_row_groups(paths, leave_out=leave_out),
-        trained_wells=read_trained_wells(footers),
-        notes={SCREEN: (read_screen(paths[-1]) or "").encode()},
-    )
-    return target
-
-
-def _have_same_features(own: Path, earlier: Path) -> bool:
-    """Whether two tables were measured alike: the same features, of the same ids."""
-    from pyarrow import parquet
-
-    from stratonet.naming import PREFIX
-    from stratonet.tables.columns import FEATURE_SET, PROJECTION
-
-    found = []
-    for path in (own, earlier):
-        names = parquet.read_schema(path).names
-        ids = [name for name in (FEATURE_SET, PROJECTION) if name in names]
-        values = parquet.read_table(path, columns=ids).slice(0, 1).to_pylist()
-        features = [name for name in names if name.startswith(f"{PREFIX}_")]
-        found.append((features, values))
-    return found[0] == found[1]
-
-
-def _read_numbers(path: Path) -> list[int]:
-    from pyarrow import parquet
-
-    return parquet.read_table(path, columns=[IMAGE_NUMBER])[IMAGE_NUMBER].to_pylist()
-
-
-def _read_first_number(path: Path) -> int:
-    return min(_read_numbers(path), default=0)
 
 
 def _read_keys(image_sets: Sequence[Path]) -> dict[str, list[Any]]:

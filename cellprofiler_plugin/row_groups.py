@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,19 @@ def read_screen(path: Path) -> str | None:
     -------
     str, optional
         A digest; empty where the file does not say it, None where it is no such file.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is none.
     """
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
         metadata = parquet.read_metadata(path).metadata or {}
+    except FileNotFoundError:
+        raise
     except (OSError, pa.ArrowInvalid):
         return None
     return metadata.get(SCREEN, b"").decode()
@@ -41,7 +48,7 @@ def read_screen(path: Path) -> str | None:
 def read_row_groups(
     paths: Sequence[Path],
     move: Callable[[str], str] | None = None,
-    leave_out: Mapping[Path, Collection[int]] | None = None,
+    kept: Sequence[Collection[int] | None] | None = None,
 ) -> Iterator[pa.Table]:
     """Read row groups of Parquet files, one at a time, with the columns of all of them.
 
@@ -51,8 +58,8 @@ def read_row_groups(
         At least one.
     move : callable, optional
         Changes the words in columns of text.
-    leave_out : mapping of pathlib.Path to collection of int, optional
-        Numbers of image sets whose rows are not read from a file.
+    kept : sequence of collection of int, or None
+        For each file, the numbers of the image sets whose rows are read; None for all.
 
     Yields
     ------
@@ -64,14 +71,15 @@ def read_row_groups(
     from pyarrow import parquet
 
     schema = _unify_schemas([parquet.read_schema(path) for path in paths])
-    for path in paths:
-        numbers = (leave_out or {}).get(path)
+    for path, numbers in zip(paths, kept or [None] * len(paths)):
         file = parquet.ParquetFile(path)
         for index in range(file.num_row_groups):
             group = file.read_row_group(index)
-            if numbers:
-                mine = pa.compute.is_in(group[IMAGE_NUMBER], pa.array(list(numbers)))
-                group = group.filter(pa.compute.invert(mine))
+            if numbers is not None:
+                values = pa.array(
+                    sorted(numbers), group.schema.field(IMAGE_NUMBER).type
+                )
+                group = group.filter(pa.compute.is_in(group[IMAGE_NUMBER], values))
             # Not group.column(name): in thousands of columns each look takes long.
             columns = dict(zip(group.column_names, group.columns))
             cast = [

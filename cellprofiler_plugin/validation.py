@@ -18,8 +18,8 @@ from cellprofiler_core.setting import ValidationError
 from cellprofiler_plugin.forecast import describe_recommendations
 from cellprofiler_plugin.measurements import list_plates, read_screen
 from cellprofiler_plugin.output import list_tables
-from cellprofiler_plugin.parquet import check_place
 from cellprofiler_plugin.pixels import NO_STACKS
+from cellprofiler_plugin.placing import check_place
 from cellprofiler_plugin.recipes import (
     FROM_EXTRACT,
     GIVEN_NUMBERS,

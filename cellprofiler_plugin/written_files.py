@@ -17,7 +17,7 @@ from cellprofiler_core.preferences import get_default_output_directory
 
 from cellprofiler_plugin.measurements import read_screen
 from cellprofiler_plugin.output import list_tables
-from cellprofiler_plugin.parquet import check_place
+from cellprofiler_plugin.placing import check_place
 
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module

@@ -9,6 +9,7 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installe
 import stratonet_cli  # noqa: E402
 from cellprofiler_plugin import parquet as plugin_parquet  # noqa: E402
 from cellprofiler_plugin.merge import merge_parts  # noqa: E402
+from cellprofiler_plugin.placing import remove_image_sets  # noqa: E402
 from stratonet.tables.trained import read_trained_wells  # noqa: E402
 
 pytestmark = pytest.mark.stock_cellprofiler
@@ -163,13 +164,13 @@ def test_a_file_of_other_image_sets_is_not_replaced(tmp_path):
 
 def test_what_a_run_could_not_measure_is_removed_from_the_earlier_file(tmp_path):
     path = tmp_path / "a.parquet"
-    assert plugin_parquet.remove_image_sets(path, [1], "0123") == 0
+    assert remove_image_sets(path, [1], "0123") == 0
     keep(tmp_path / "run", 1, 2)
     gather(tmp_path / "run", "Image", path, **SCREEN)
-    assert plugin_parquet.remove_image_sets(path, [1], "9876") == 0
-    assert plugin_parquet.remove_image_sets(path, [1], "0123") == 1
+    assert remove_image_sets(path, [1], "9876") == 0
+    assert remove_image_sets(path, [1], "0123") == 1
     assert rows(path) == {2: 0}
-    assert plugin_parquet.remove_image_sets(path, [1, 2], "0123") == 1
+    assert remove_image_sets(path, [1, 2], "0123") == 1
     assert not path.exists()
 
 
