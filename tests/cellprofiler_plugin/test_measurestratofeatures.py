@@ -547,7 +547,7 @@ def test_pickers_lead_to_the_declared_columns():
     step.output.value = PARQUET
     assert (
         step.get_categories(pipeline, "Image") == []
-        and len(step.get_measurement_columns(pipeline)) == 1
+        and len(step.get_measurement_columns(pipeline)) == 2
     )
 
 
