@@ -167,8 +167,9 @@ class PlanningPipeline(Pipeline):
             self, None, None, None, measurements, ImageSetList(), None
         )
         if not self.prepare_run(workspace):
-            reasons = " ".join(self.errors)
-            raise ValueError(reasons or "CellProfiler could not prepare the run.")
+            raise ValueError(
+                " ".join(self.errors) or "CellProfiler could not prepare the run."
+            )
         chosen = self.group(grouping, first, last, measurements, workspace)
         image_sets = [
             [int(number), int(group)]
@@ -182,7 +183,9 @@ class PlanningPipeline(Pipeline):
                 " was asked for leaves none."
             )
         numbers = {number: group for number, group in image_sets}
-        WrittenFiles(workspace, numbers, Path(self.output)).check()
+        reasons = WrittenFiles(workspace, numbers, Path(self.output)).list_reasons()
+        if reasons:
+            raise ValueError(" ".join(reasons))
         names = {module.module_name for module in self.modules()}
         return RunPlan(
             image_sets=image_sets,

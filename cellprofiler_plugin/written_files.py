@@ -53,22 +53,20 @@ class WrittenFiles:
         # Who saves which image, and in which image set.
         self.saved: dict[Path, tuple[str, int]] = {}
 
-    def check(self) -> None:
-        """Refuse what cannot be written, or not in parts.
+    def list_reasons(self) -> list[str]:
+        """Say what cannot be written, or not in parts.
 
-        Raises
-        ------
-        ValueError
+        Returns
+        -------
+        list of str
             With the module, the file and the setting to change.
         """
-        reasons = [
+        return [
             reason
             for module in self.workspace.pipeline.modules()
             if module.module_name in CHECKS
             for reason in CHECKS[module.module_name](self, module)
         ]
-        if reasons:
-            raise ValueError(" ".join(reasons[:3]))
 
     def find_place(self, path: str) -> Path:
         """Find where a file will be in the end.

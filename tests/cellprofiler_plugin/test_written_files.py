@@ -1,5 +1,6 @@
 """What a run in parts must not write over is refused before it, as by one process."""
 
+import re
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -51,7 +52,8 @@ def prepare(tmp_path):
             pipeline, None, None, None, measurements, ImageSetList(), None
         )
         assert pipeline.prepare_run(workspace)
-        WrittenFiles(workspace, {1: 1, 2: 1, 3: 2}, output).check()
+        files = WrittenFiles(workspace, {1: 1, 2: 1, 3: 2}, output)
+        return " ".join(files.list_reasons())
 
     return look, output
 
@@ -95,38 +97,34 @@ NAMED = {"file_name_method": "Single name"}
 def test_images_of_one_name(settings, told, prepare):
     look, _ = prepare
     if told is None:
-        look(save(**settings))
+        assert not look(save(**settings))
         return
-    with pytest.raises(ValueError, match=rf"SaveImages \(module 2\).*{told}"):
-        look(save(**settings))
+    assert re.search(rf"SaveImages \(module 2\).*{told}", look(save(**settings)))
 
 
 def test_images_that_are_there(prepare):
     look, output = prepare
     numbered = {"file_name_method": "Sequential numbers", "single_file_name": "x"}
     (output / "x0002.png").touch()
-    with pytest.raises(ValueError, match=r"must not overwrite .*out put/x0002\.png"):
-        look(save(**numbered))
-    look(save(overwrite=True, **numbered))
+    assert re.search(r"must not overwrite .*out put/x0002\.png", look(save(**numbered)))
+    assert not look(save(overwrite=True, **numbered))
 
 
 def test_tables_that_are_there(prepare):
     look, output = prepare
     sheets = module("ExportToSpreadsheet", wants_prefix=True, prefix="My_")
-    look(sheets)
+    assert not look(sheets)
     (output / "My_Experiment.csv").touch()
-    with pytest.raises(ValueError, match=r"must not overwrite .*/My_Experiment\.csv"):
-        look(sheets)
+    assert re.search(r"must not overwrite .*/My_Experiment\.csv", look(sheets))
     sheets.wants_everything.value = False
     sheets.object_groups[0].name.value = "Image"
-    look(sheets)
+    assert not look(sheets)
     sheets.object_groups[0].wants_automatic_file_name.value = False
     sheets.object_groups[0].file_name.value = r"\g<Plate>.txt"
     (output / "My_P1.txt").touch()
-    with pytest.raises(ValueError, match=r"must not overwrite .*/My_P1\.txt"):
-        look(sheets)
+    assert re.search(r"must not overwrite .*/My_P1\.txt", look(sheets))
     sheets.wants_overwrite_without_warning.value = True
-    look(sheets)
+    assert not look(sheets)
 
 
 @pytest.mark.parametrize(
@@ -142,41 +140,36 @@ def test_databases_that_are_there(choice, table, refused, prepare):
     look, output = prepare
     step = module("ExportToDatabase", db_type="SQLite", allow_overwrite=choice)
     step.objects_choice.value = "None"
-    look(step)
+    assert not look(step)
     with closing(sqlite3.connect(output / "DefaultDB.db")) as database:
         database.execute(f"CREATE TABLE {table} (a int)")
     if not refused:
-        look(step)
+        assert not look(step)
         return
-    with pytest.raises(ValueError, match=rf'finds {table} in .* is "{choice}"'):
-        look(step)
+    assert re.search(rf'finds {table} in .* is "{choice}"', look(step))
 
 
 def test_graphs_that_modules_append_to(prepare, tmp_path):
     look, output = prepare
     step = module("MeasureObjectSkeleton", wants_objskeleton_graph=True)
-    look(step)
+    assert not look(step)
     (output / "edges.csv").touch()
-    with pytest.raises(ValueError, match=r"does not overwrite .*/edges\.csv"):
-        look(step)
+    assert re.search(r"does not overwrite .*/edges\.csv", look(step))
     (output / "edges.csv").unlink()
     step.edge_file_name.value = r"\g<Plate>_edges.csv"
-    with pytest.raises(ValueError, match="writes graphs to several files"):
-        look(step)
+    assert re.search("writes graphs to several files", look(step))
     step.edge_file_name.value = "edges.csv"
     step.directory.value = f"Elsewhere...|{tmp_path}"
-    with pytest.raises(ValueError, match="appends to .*, where all processes would"):
-        look(step)
+    assert re.search("appends to .*, where all processes would", look(step))
 
 
 def test_cropped_objects_that_meet(prepare, tmp_path):
     look, _ = prepare
     step = module("SaveCroppedObjects", objects_name="Cells", export_option="Masks")
     step.use_filename.value = False
-    look(step)
+    assert not look(step)
     step.directory.value = f"Elsewhere...|{tmp_path}"
-    with pytest.raises(ValueError, match=r"image sets 1 and 2, where several"):
-        look(step)
+    assert re.search(r"image sets 1 and 2, where several", look(step))
 
 
 def test_parquet_files_of_another_run(prepare):
@@ -186,9 +179,8 @@ def test_parquet_files_of_another_run(prepare):
     look, output = prepare
     step = module("MeasureStratoFeatures", images="DNA", taps="low")
     step.output.value = "A Parquet file"
-    look(step)
+    assert not look(step)
     path = output / "StratoFeatures_Image.parquet"
     table = pa.table({"ImageNumber": [1]}).replace_schema_metadata({SCREEN: b"other"})
     parquet.write_table(table, path)
-    with pytest.raises(ValueError, match=f"{path} is there already"):
-        look(step)
+    assert re.search(f"{path} is there already", look(step))
