@@ -102,6 +102,7 @@ def _import_modules(names: Sequence[str]) -> None:
 
 def _build_parser() -> argparse.ArgumentParser:
     from cellprofiler_plugin.command import add_plugins_directory, add_run_cellprofiler
+    from cellprofiler_plugin.gather_command import add_gather
     from stratonet import __version__
     from stratonet.arguments import CommandParser
     from stratonet.card_command import add_card
@@ -117,6 +118,7 @@ def _build_parser() -> argparse.ArgumentParser:
     add_plugins_directory(commands)
     _add_demo(commands)
     add_run_cellprofiler(commands)
+    add_gather(commands)
     add_extract(commands)
     add_evaluate(commands)
     add_card(commands)

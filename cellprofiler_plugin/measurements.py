@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ PLATE = f"{METADATA}Plate"
 # which projection, has measured.
 FEATURE_SET = (EXPERIMENT, f"{PREFIX}_FeatureSet", ID_TYPE)
 PROJECTION = (EXPERIMENT, f"{PREFIX}_Projection", ID_TYPE)
+# A digest of all image sets that there are to measure.
+SCREEN = (EXPERIMENT, f"{PREFIX}_Screen", "varchar(64)")
+# Measurements of an image set that say what is measured.
+IDENTIFYING = ("FileName_", "PathName_", "URL_", "Frame_", "Series_", METADATA)
 
 
 def reduce_features(
@@ -110,6 +115,42 @@ def add_ids(workspace: Workspace) -> None:
         if ids:
             text = ", ".join(sorted(ids))
             workspace.measurements.add_experiment_measurement(feature, text)
+
+
+def add_screen(workspace: Workspace) -> None:
+    """Add a digest of all image sets, from which jobs know that they belong together.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Of a run that is being prepared: jobs leave out what they do not measure later.
+    """
+    recorded, pipeline = workspace.measurements, workspace.pipeline
+    facts: list[Any] = []
+    if pipeline.in_batch_mode():
+        # The jobs of a batch file have loaded their own image sets only.
+        for module in pipeline.modules():
+            values = [setting.value for setting in module.settings()]
+            facts.append([module.module_name, values])
+    else:
+        numbers = recorded.get_image_numbers()
+        for feature in sorted(recorded.get_feature_names(IMAGE)):
+            if feature.startswith(IDENTIFYING):
+                values = recorded.get_measurement(IMAGE, feature, numbers)
+                facts.append([feature, [str(value) for value in values]])
+    digest = hashlib.sha256(repr(facts).encode(errors="replace")).hexdigest()
+    recorded.add_experiment_measurement(SCREEN[1], digest[:16])
+
+
+def read_screen(measurements: Measurements) -> str:
+    """Read what `add_screen` has added.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the run.
+    """
+    return str(measurements.get_experiment_measurement(SCREEN[1]))
 
 
 def read_plate(measurements: Measurements) -> str | None:

@@ -1,46 +1,42 @@
 """What several CellProfiler processes have written, made into what one would write.
 
 Each process has run a part of the image sets. Tables of image sets and objects (CSV,
-SQLite, our Parquet files) are put one below the other. Any other file is taken from the
-last part that has it, as a single process would have written over the earlier ones.
-Paths of files in the folder of a part become paths in the output folder.
+SQLite, our Parquet files) are put one below the other. Of a file that each image set
+writes over, such as an image, the last part's is taken. Paths of files in the folder of
+a part become paths in the output folder.
 """
 
 from __future__ import annotations
 
+import json
 import re
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from cellprofiler_plugin.merge_csv import Move, merge_csv, read_header
+from cellprofiler_plugin.merge_sqlite import keep_other_tables, merge_sqlite
+from cellprofiler_plugin.placing import join_earlier
+from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
 from stratonet.files.atomic import write_atomically
-from stratonet.tables.columns import IMAGE_NUMBER
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    # From text with paths of a part to the same with paths of the output folder.
-    Move = Callable[[str], str]
     # From files of the parts to a file, with `Move`.
     Merger = Callable[[Sequence[Path], Path, Move], None]
 
-# The column of CellProfiler's tables of relationships, which no other table has.
-RELATED = "Module Number"
-# Columns by number that tell one relationship from another: the module and its number,
-# the relationship, and the names of the first and the second objects.
-RELATIONSHIP = (0, 1, 2, 3, 6)
-# Columns of a database's tables of image sets and objects, and of their relationships.
-DATABASE_NUMBERS = {IMAGE_NUMBER, "image_number1"}
 SQLITE_START = b"SQLite format 3\0"
-# Where a CSV table has several objects, their names stand in a line above the columns.
-MOST_HEADER_LINES = 2
-# Characters of a line that are looked at for a header.
-LONGEST_HEADER = 10**7
 # A file of more bytes is no text with paths in it.
 LARGE = 2**24
+# Files that each image set, or each group, writes over: images, and what
+# ExportToDatabase and UntangleWorms write beside tables.
+REPLACED = {
+    *(".bmp", ".gif", ".h5", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff"),
+    *(".properties", ".workspace", ".xml"),
+}
+# The first line of ExportToSpreadsheet's table of the experiment.
+EXPERIMENT = re.compile(rb'"?Key"?[,\t;]"?Value"?\r?\n')
 
 
 def merge_parts(parts: Sequence[Path], output: Path) -> None:
@@ -49,36 +45,79 @@ def merge_parts(parts: Sequence[Path], output: Path) -> None:
     Parameters
     ----------
     parts : sequence of pathlib.Path
-        Their folders, in the order of the image sets. Tables stay there, other files
-        are moved.
+        Their folders, in the order of the image sets, all of them in ``output``. Tables
+        stay there, other files are moved once all tables are written.
     output : pathlib.Path
-        Files of the same name there are replaced.
+        Files of the same name there are replaced; a database keeps its other tables.
 
     Raises
     ------
     RuntimeError
-        A table cannot be made of the parts' tables; the message names it.
+        A table cannot be made of the parts' tables, or it cannot be known what a single
+        process would leave of a file; the message names it. Nothing is moved then.
     """
-    pattern = re.compile("|".join(re.escape(str(part)) for part in parts))
-
-    def move(text: str) -> str:
-        # A function: a backslash in a replacement text has a meaning of its own.
-        return pattern.sub(lambda _: str(output), text)
-
-    for name, paths in _list_files(parts).items():
+    move = _make_move(parts, output)
+    files = _list_files(parts)
+    faults: list[str] = []
+    others: list[Path] = []
+    for name, paths in files.items():
+        merge = next(filter(None, map(find_merger, paths)), None)
+        if merge is None:
+            others.append(name)
+            faults += _list_faults(name, paths)
+            continue
         target = output / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        merge = find_merger(paths[0]) or _take_last
         try:
             with write_atomically(target) as unfinished:
                 merge(paths, unfinished, move)
+                if merge is _merge_parquet:
+                    join_earlier(unfinished, target)
+                if merge is merge_sqlite and target.exists():
+                    keep_other_tables(unfinished, target)
         except (RuntimeError, sqlite3.Error, ValueError) as error:
-            raise RuntimeError(
+            faults.append(
                 f"{name} cannot be put together from {len(parts)} parts: {error}"
-            ) from error
+            )
+    if faults:
+        raise RuntimeError(" ".join(faults))
+    for name in others:
+        _take_last(files[name], output / name, move)
 
 
-def _list_files(parts: Sequence[Path]) -> dict[Path, list[Path]]:
+def _make_move(parts: Sequence[Path], output: Path) -> Move:
+    """Make the function that replaces paths of parts, however they are written."""
+    folders = [re.escape(str(part.relative_to(output))) for part in parts]
+    # Backslashes come doubled in JSON and its like.
+    inner = "|".join(re.sub(r"/|\\\\", r"[/\\\\]+", folder) for folder in folders)
+    start = "".join(map(_match_letter, str(output)))
+    pattern = re.compile(rf"({start})[/\\]+(?:{inner})(?!\d)")
+    # Most texts have no path of a part: these are found out fast.
+    marks = {part.relative_to(output).parts[0] for part in parts}
+
+    def move(text: str) -> str:
+        if not any(mark in text for mark in marks):
+            return text
+        # What is left is the output folder, in its own spelling.
+        return pattern.sub(lambda match: match[1], text)
+
+    return move
+
+
+def _match_letter(letter: str) -> str:
+    """A pattern of a letter of a path: as it is, or as URLs and JSON escape it."""
+    if letter in "/\\":
+        return r"[/\\]+"
+    if re.fullmatch(r"[0-9A-Za-z_]", letter):
+        return letter
+    # quote leaves some as they are; others escape these, too.
+    bytes_of_url = "".join(f"%{byte:02X}" for byte in letter.encode(errors="replace"))
+    spellings = {letter, quote(letter, errors="replace"), bytes_of_url}
+    spellings |= {bytes_of_url.lower(), json.dumps(letter)[1:-1]}
+    return f"(?:{'|'.join(sorted(map(re.escape, spellings), key=len, reverse=True))})"
+
+
+def _list_files(parts: Sequence[Path]) -> Mapping[Path, list[Path]]:
     """The parts' files by their names, which are relative to the part's folder."""
     files: dict[Path, list[Path]] = {}
     for part in parts:
@@ -86,6 +125,19 @@ def _list_files(parts: Sequence[Path]) -> dict[Path, list[Path]]:
             if path.is_file():
                 files.setdefault(path.relative_to(part), []).append(path)
     return files
+
+
+def _list_faults(name: Path, paths: Sequence[Path]) -> Iterator[str]:
+    """Say it where the last part's file may not be what a single process leaves."""
+    if name.suffix.lower() in REPLACED or len(paths) == 1:
+        return
+    contents = {path.read_bytes() for path in paths}
+    if len(contents) > 1 and not all(map(EXPERIMENT.match, contents)):
+        yield (
+            f"{name} is written by {len(paths)} parts, and has no column of image"
+            " numbers by which it could be put together. The parts are kept. Make the"
+            " file with cellprofiler -c -r, or leave out the module that writes it."
+        )
 
 
 def find_merger(path: Path) -> Merger | None:
@@ -106,84 +158,8 @@ def find_merger(path: Path) -> Merger | None:
         return _merge_parquet
     with open(path, "rb") as file:
         if file.read(len(SQLITE_START)) == SQLITE_START:
-            return _merge_sqlite
-    lines, _ = _read_csv_header(path)
-    return _merge_csv if lines else None
-
-
-def _read_csv_header(path: Path) -> tuple[int, str]:
-    """How many lines the header has, and what separates cells.
-
-    0 lines if this is none of CellProfiler's tables.
-    """
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for count in range(1, MOST_HEADER_LINES + 1):
-            line = file.readline(LONGEST_HEADER).rstrip("\r\n")
-            separator = "\t" if "\t" in line else ","
-            cells = {cell.strip('"') for cell in line.split(separator)}
-            if IMAGE_NUMBER in cells or RELATED in cells:
-                return count, separator
-    return 0, ""
-
-
-def _merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
-    first_header: list[str] = []
-    relationships: dict[tuple[str, ...], list[str]] = {}
-    with open(target, "w", encoding="utf-8", newline="") as merged:
-        for path in paths:
-            count, separator = _read_csv_header(path)
-            with open(path, encoding="utf-8", newline="") as file:
-                header = [file.readline() for _ in range(count)]
-                if path == paths[0]:
-                    first_header = header
-                    merged.writelines(header)
-                for line in file:
-                    if header != first_header:
-                        raise RuntimeError(f"{path} has other columns than {paths[0]}.")
-                    if RELATED in header[0]:
-                        cells = line.split(separator)
-                        key = tuple(cells[column] for column in RELATIONSHIP)
-                        relationships.setdefault(key, []).append(line)
-                    else:
-                        merged.write(move(line))
-        # A single process writes one relationship after the other, each of them with
-        # all image sets.
-        for lines in relationships.values():
-            merged.writelines(lines)
-
-
-def _merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
-    def move_cell(value: Any) -> Any:
-        return move(value) if isinstance(value, str) else value
-
-    shutil.copyfile(paths[0], target)
-    with closing(sqlite3.connect(target, isolation_level=None)) as database:
-        database.create_function("moved", 1, move_cell)
-        names = database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
-        ).fetchall()
-        for (table,) in names:
-            _merge_database_table(database, table, paths[1:])
-
-
-def _merge_database_table(
-    database: sqlite3.Connection, table: str, paths: Sequence[Path]
-) -> None:
-    """Append the rows of other parts, if they have rows of their own; replace paths."""
-    info = database.execute(f'PRAGMA table_info("{table}")').fetchall()
-    column_types = {name: column_type for _, name, column_type, *_ in info}
-    # Tables of the experiment are the same in all parts.
-    if DATABASE_NUMBERS & column_types.keys():
-        for path in paths:
-            database.execute("ATTACH ? AS part", [str(path)])
-            database.execute(f'INSERT INTO main."{table}" SELECT * FROM part."{table}"')
-            database.execute("DETACH part")
-    for name, column_type in column_types.items():
-        if re.search("char|text", column_type, re.IGNORECASE):
-            database.execute(
-                f'UPDATE "{table}" SET "{name}" = moved("{name}")'
-                f' WHERE "{name}" != moved("{name}")'
-            )
+            return merge_sqlite
+    return merge_csv if read_header(path) else None
 
 
 def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
@@ -197,70 +173,23 @@ def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
     footers = [parquet.read_metadata(path) for path in paths]
     write_wide_table(
         target,
-        _read_row_groups(filled or paths[:1]),
+        read_row_groups(filled or paths[:1], move),
         trained_wells=read_trained_wells(footer.metadata for footer in footers),
+        notes={SCREEN: (read_screen(paths[0]) or "").encode()},
     )
-
-
-def _read_row_groups(paths: Sequence[Path]) -> Iterator[pa.Table]:
-    """Row groups of Parquet files, one at a time, with the columns of all of them."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    schema = _unify_schemas([parquet.read_schema(path) for path in paths])
-    for path in paths:
-        file = parquet.ParquetFile(path)
-        for number in range(file.num_row_groups):
-            group = file.read_row_group(number)
-            # Not group.column(name): in thousands of columns each look takes long.
-            columns = dict(zip(group.column_names, group.columns))
-            cast = [
-                _cast_column(columns.get(field.name), field, len(group))
-                for field in schema
-            ]
-            yield pa.table(cast, schema=schema)
-
-
-def _unify_schemas(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """One schema for all parts.
-
-    Metadata that are numbers in one part and text in another become text, as they would
-    in a single file.
-    """
-    import pyarrow as pa
-
-    types: dict[str, set[pa.DataType]] = {}
-    for schema in schemas:
-        for field in schema:
-            types.setdefault(field.name, set()).add(field.type)
-    return pa.schema(
-        [
-            (name, own.pop() if len(own) == 1 else pa.string())
-            for name, own in types.items()
-        ]
-    )
-
-
-def _cast_column(
-    column: pa.ChunkedArray | None, field: pa.Field, rows: int
-) -> pa.Array | pa.ChunkedArray:
-    import pyarrow as pa
-
-    if column is None:
-        return pa.nulls(rows, field.type)
-    if column.type == field.type:
-        return column
-    # Not pyarrow's cast, which writes 0.5 and 1e+20 in other words than Python.
-    words = [None if value is None else str(value) for value in column.to_pylist()]
-    return pa.array(words, field.type)
 
 
 def _take_last(paths: Sequence[Path], target: Path, move: Move) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # The earlier ones first: should this be killed, the next try takes no other file.
+    for path in paths[:-1]:
+        path.unlink()
     text = _read_text(paths[-1])
-    if text is None:
-        shutil.move(str(paths[-1]), target)
-    else:
-        target.write_bytes(move(text).encode())
+    moved = None if text is None else move(text)
+    if moved is not None and moved != text:
+        paths[-1].write_bytes(moved.encode())
+    # Within one disk, as parts lie in the output folder: whole or not at all.
+    paths[-1].replace(target)
 
 
 def _read_text(path: Path) -> str | None:

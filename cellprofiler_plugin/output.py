@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cellprofiler_plugin import measurements, parquet
+from cellprofiler_plugin.placing import remove_image_sets
 from stratonet.tables import columns
 
 if TYPE_CHECKING:
+    from cellprofiler_core.measurement import Measurements
     from cellprofiler_core.workspace import Workspace
 
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
@@ -46,16 +51,108 @@ def record_features(
         names = module.make_column_names(object_name)
         measurements.add_features(recorded, object_name, names, features)
     if module.writes_parquet and not workspace.pipeline.test_mode:
-        parquet.write_image_set(
-            _find_unfinished_folder(module, workspace),
-            object_name,
-            recorded.image_set_number,
-            measurements.read_row_keys(recorded, object_name, len(features)),
-            features,
+        number = recorded.image_set_number
+        table = name_table(module, recorded, object_name, number)
+        unfinished = Path(_find_unfinished_folder(module, workspace))
+        if not (unfinished / table / parquet.DESCRIPTION).exists():
+            about = _describe_table(module, workspace, object_name)
+            about.save(unfinished / table)
+        keys = measurements.read_row_keys(recorded, object_name, len(features))
+        parquet.write_image_set(unfinished, table, number, keys, features)
+
+
+def name_table(
+    module: MeasureStratoFeatures,
+    recorded: Measurements,
+    object_name: str,
+    number: int,
+) -> str:
+    """Name the Parquet file of an image set, without its ending.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose prefix is taken.
+    recorded : cellprofiler_core.measurement.Measurements
+        With the metadata that the prefix asks for.
+    object_name : str
+        ``Image`` or the name of the objects.
+    number : int
+        ImageNumber.
+
+    Raises
+    ------
+    ValueError
+        The metadata are missing, or cannot be in the name of a file.
+    """
+    prefix = module.prefix.value
+    try:
+        applied = recorded.apply_metadata(prefix, number)
+    except (AssertionError, KeyError, ValueError) as error:
+        raise ValueError(
+            f'"{module.prefix.text}" asks for metadata that the image sets do not have.'
+            f" Received: {prefix}"
+        ) from error
+    if not applied or re.search(r"[/\\:*?\"<>|]", applied):
+        raise ValueError(
+            f'"{module.prefix.text}" gives a name that no file can have, for image set'
+            f" {number}: {applied!r}. Received: {prefix}"
         )
+    return f"{applied}_{object_name}"
 
 
-def gather_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:
+def list_tables(
+    module: MeasureStratoFeatures, recorded: Measurements
+) -> dict[str, list[int]]:
+    """List the Parquet files of a run.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings name the files.
+    recorded : cellprofiler_core.measurement.Measurements
+        Of the run.
+
+    Returns
+    -------
+    dict of str to list of int
+        For each file its path and the numbers of its image sets.
+
+    Raises
+    ------
+    ValueError
+        See `name_table`.
+    """
+    folder = module.folder.get_absolute_path(recorded)
+    tables: dict[str, list[int]] = {}
+    for object_name in module.get_object_names():
+        for number in recorded.get_image_numbers():
+            name = name_table(module, recorded, object_name, int(number))
+            path = os.path.join(folder, f"{name}.parquet")
+            tables.setdefault(path, []).append(int(number))
+    return tables
+
+
+def _describe_table(
+    module: MeasureStratoFeatures, workspace: Workspace, object_name: str
+) -> parquet.TableDescription:
+    # Each row says which network has measured it, and how.
+    net = module.load_network(object_name)
+    ids = {columns.FEATURE_SET: net.feature_set_id}
+    if module.reduce.value:
+        ids[columns.PROJECTION] = module.load_projection().id
+    wells = {plate: sorted(of) for plate, of in net.card.trained_wells.items()}
+    return parquet.TableDescription(
+        names=list(module.make_column_names(object_name)),
+        ids=ids,
+        trained_wells=wells,
+        screen=measurements.read_screen(workspace.measurements),
+    )
+
+
+def gather_files(
+    module: MeasureStratoFeatures, workspace: Workspace
+) -> list[Exception]:
     """Gather the image sets of the run into Parquet files, one for each kind of row.
 
     Parameters
@@ -64,32 +161,53 @@ def gather_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:
         Whose settings name the files.
     workspace : cellprofiler_core.workspace.Workspace
         Of the run.
+
+    Returns
+    -------
+    list of Exception
+        What could not be written; its image sets are kept. Not raised, because
+        CellProfiler would not let later modules write their tables.
     """
-    unfinished = _find_unfinished_folder(module, workspace)
-    for object_name, file in zip(
-        module.get_object_names(), module.list_parquet_files()
-    ):
-        # Each row says which network has measured it, and how.
-        net = module.load_network(object_name)
-        ids = {columns.FEATURE_SET: net.feature_set_id}
-        if module.reduce.value:
-            ids[columns.PROJECTION] = module.load_projection().id
-        names = module.make_column_names(object_name)
-        path = os.path.join(os.path.dirname(unfinished), file)
-        rows = parquet.gather_image_sets(
-            unfinished, object_name, names, ids, path, net.card.trained_wells
-        )
-        logging.info("%s wrote %d rows to %s", module.module_name, rows, path)
-    # A run without an image set has not made it.
-    if os.path.isdir(unfinished):
-        os.rmdir(unfinished)
+    unfinished = Path(_find_unfinished_folder(module, workspace))
+    screen = measurements.read_screen(workspace.measurements)
+    errors: list[Exception] = []
+    for path, numbers in list_tables(module, workspace.measurements).items():
+        name = module.module_name
+        try:
+            rows = parquet.gather_image_sets(unfinished, Path(path).stem, path, numbers)
+            if rows:
+                logging.info("%s wrote %d rows to %s", name, rows, path)
+                continue
+            removed = remove_image_sets(path, numbers, screen)
+            logging.warning(
+                "%s measured nothing for %s; rows of an earlier run removed there: %d",
+                name,
+                path,
+                removed,
+            )
+        # Whatever it is: nothing that is measured may be lost by it.
+        except Exception as error:
+            logging.exception(
+                "%s: %s cannot be written (%s). The image sets are kept: when the cause"
+                " is mended, make the file with: stratonet gather %s",
+                name,
+                path,
+                error,
+                unfinished.parent,
+            )
+            errors.append(error)
+    # A run without an image set has not made it; one with an error has kept some.
+    with suppress(OSError):
+        unfinished.rmdir()
+    return errors
 
 
 def _find_unfinished_folder(module: MeasureStratoFeatures, workspace: Workspace) -> str:
     """The folder of this run's image sets, the same in all of its processes."""
     recorded = workspace.measurements
     started = recorded.get_experiment_measurement("Run_Timestamp")
-    # A colon is not allowed in the names of files on Windows.
-    run = f"{module.prefix.value}-{started.replace(':', '-')}-{module.module_num}"
+    # Some characters, such as colons, are not allowed in names of files on Windows.
+    prefix = re.sub(r"\W", "_", module.prefix.value)
+    run = f"{prefix}-{started.replace(':', '-')}-{module.module_num}"
     folder = module.folder.get_absolute_path(recorded)
-    return os.path.join(folder, f"{run}.unfinished")
+    return os.path.join(folder, f"{run}{parquet.UNFINISHED}")

@@ -8,30 +8,92 @@ Parquet file of one row and 12,800 columns is 85 times the size of its content, 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stratonet.files.atomic import write_arrays_atomically
+from cellprofiler_plugin.placing import place_table
+from cellprofiler_plugin.row_groups import SCREEN
+from stratonet.files.atomic import (
+    write_arrays_atomically,
+    write_atomically,
+)
 from stratonet.tables.columns import IMAGE_NUMBER
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stratonet.tables.trained import Wells
-
 # Rows that are held in memory and written together.
 ROWS = 4096
 FEATURES = "features"
+# Folders of image sets that are no Parquet file yet end so.
+UNFINISHED = ".unfinished"
+# Beside the image sets of a table: what its rows have in common.
+DESCRIPTION = "table.json"
+
+
+@dataclass(frozen=True)
+class TableDescription:
+    """What the rows of a Parquet file have in common.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the features.
+    ids : dict of str to str
+        Columns with the same value in each row, such as ``Metadata_StratoFeatures``
+        with the feature set id.
+    trained_wells : dict of str to list of str
+        The wells that the network was fine-tuned on, by plate.
+    screen : str
+        Digest of all image sets that there are to measure. Files of jobs of the same
+        screen can be put together.
+    """
+
+    names: list[str]
+    ids: dict[str, str] = field(default_factory=dict)
+    trained_wells: dict[str, list[str]] = field(default_factory=dict)
+    screen: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Keep it beside the image sets, for `gather_image_sets` of another process.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            Of the image sets of the table.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with write_atomically(folder / DESCRIPTION) as unfinished:
+            unfinished.write_text(json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, folder: Path) -> TableDescription:
+        """Load what `save` has kept.
+
+        Parameters
+        ----------
+        folder : pathlib.Path
+            Of the image sets of the table.
+
+        Raises
+        ------
+        OSError, ValueError
+            It is missing or damaged.
+        """
+        return cls(**json.loads((folder / DESCRIPTION).read_text()))
 
 
 def write_image_set(
     folder: str | os.PathLike[str],
-    object_name: str,
+    table: str,
     number: int,
     keys: Mapping[str, Any],
     features: np.ndarray,
@@ -42,8 +104,8 @@ def write_image_set(
     ----------
     folder : path
         Of this run; made if missing.
-    object_name : str
-        ``Image`` or the name of the objects.
+    table : str
+        Name of the Parquet file, without its ending.
     number : int
         ImageNumber.
     keys : mapping of str to str, int, float or array (n,)
@@ -52,7 +114,7 @@ def write_image_set(
         All images' features, in the order of the columns.
     """
     # With leading zeros, the order of names is that of numbers.
-    path = Path(folder) / object_name / f"{number:08d}.npz"
+    path = Path(folder) / table / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {FEATURES: features}
     for name, value in keys.items():
@@ -62,68 +124,110 @@ def write_image_set(
 
 def gather_image_sets(
     folder: str | os.PathLike[str],
-    object_name: str,
-    names: Sequence[str],
-    ids: Mapping[str, str],
+    table: str,
     path: str | os.PathLike[str],
-    trained_wells: Wells | None = None,
+    attempted: Collection[int] = (),
 ) -> int:
     """Write all image sets to one Parquet file, by ImageNumber, and remove them.
+
+    A file that is there already keeps the image sets of the same screen that this run
+    had not to measure: another job has measured them.
 
     Parameters
     ----------
     folder : path
+        See `write_image_set`; with a `TableDescription` beside the image sets.
+    table : str
         See `write_image_set`.
-    object_name : str
-        See `write_image_set`.
-    names : sequence of str
-        Of the features.
-    ids : mapping of str to str
-        Columns with the same value in each row, such as ``Metadata_StratoFeatures``
-        with the feature set id.
     path : path
-        Written whole or not at all, over an older file.
-    trained_wells : mapping of str to collection of str, optional
-        The wells that the network was fine-tuned on, by plate.
+        Written whole or not at all.
+    attempted : collection of int
+        Further image sets that this run was to measure.
 
     Returns
     -------
     int
-        Number of rows. 0 where there is no image set; nothing is written then.
+        Number of rows of this run. 0 where there is no image set.
 
     Raises
     ------
     OSError
         The file cannot be written. The image sets stay.
+    ValueError
+        There is a file of another screen. It stays, and so do the image sets.
 
     Examples
     --------
     >>> import os, tempfile
     >>> from pyarrow import parquet
     >>> with tempfile.TemporaryDirectory() as folder:
+    ...     names = ["StratoFeatures_High0000_DNA"]
+    ...     TableDescription(names).save(Path(folder, "Image"))
     ...     features = np.array([[0.5]], dtype=np.float32)
     ...     for number in (2, 1):
     ...         keys = {"ImageNumber": number, "Metadata_Well": f"A0{number}"}
     ...         write_image_set(folder, "Image", number, keys, features)
     ...     path = os.path.join(folder, "Image.parquet")
-    ...     names = ["StratoFeatures_High0000_DNA"]
-    ...     gather_image_sets(folder, "Image", names, {}, path)
+    ...     gather_image_sets(folder, "Image", path)
     ...     parquet.read_table(path)["Metadata_Well"].to_pylist()
     2
     ['A01', 'A02']
     """
     from stratonet.tables.writing import write_wide_table
 
-    image_sets = sorted((Path(folder) / object_name).glob("*.npz"))
+    own_folder = Path(folder) / table
+    image_sets = sorted(own_folder.glob("*.npz"))
     if not image_sets:
         return 0
+    about = TableDescription.load(own_folder)
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
-    keys.update({name: [value] * count for name, value in ids.items()})
-    tables = _make_tables(image_sets, keys, names)
-    write_wide_table(path, tables, trained_wells=trained_wells)
-    shutil.rmtree(Path(folder) / object_name)
+    keys.update({name: [value] * count for name, value in about.ids.items()})
+    own = own_folder / "table.parquet"
+    write_wide_table(
+        own,
+        _make_tables(image_sets, keys, about.names),
+        trained_wells=about.trained_wells,
+        notes={SCREEN: about.screen.encode()},
+    )
+    measured = {int(image_set.stem) for image_set in image_sets}
+    place_table(own, Path(path), measured.union(attempted), about.screen)
+    shutil.rmtree(own_folder)
     return count
+
+
+def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
+    """Make the Parquet files of runs that have ended early.
+
+    Parameters
+    ----------
+    folder : path
+        With folders of image sets in it, whose names end in ``.unfinished``.
+
+    Returns
+    -------
+    dict of pathlib.Path to int
+        Number of rows of each file. Empty where there is nothing to gather.
+
+    Raises
+    ------
+    OSError, ValueError
+        See `gather_image_sets`.
+    """
+    rows: dict[Path, int] = {}
+    for run in sorted(Path(folder).iterdir()):
+        if run.suffix != UNFINISHED or not run.is_dir():
+            continue
+        for image_sets in sorted(path for path in run.iterdir() if path.is_dir()):
+            path = run.parent / f"{image_sets.name}.parquet"
+            count = gather_image_sets(run, image_sets.name, path)
+            if count:
+                rows[path] = rows.get(path, 0) + count
+            # One that was killed before the first image set has only begun it.
+            shutil.rmtree(image_sets, ignore_errors=True)
+        with suppress(OSError):
+            run.rmdir()
+    return rows
 
 
 def _read_keys(image_sets: Sequence[Path]) -> dict[str, list[Any]]:

@@ -86,6 +86,7 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
     Returns
     -------
     MaskedPlane
+        Wholly masked, with a warning in the log, where some pixels are no numbers.
 
     Raises
     ------
@@ -112,8 +113,12 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
     try:
         # Here and not in the network, because here the file's name is known.
         pixels = check_plane(image.pixel_data)
-    except (TypeError, ValueError) as error:
+    except TypeError as error:
         raise RuntimeError(f"{title}: {error}") from error
+    except ValueError as error:
+        # Other images and other image sets are measured all the same.
+        logging.warning("%s: %s. Its features are nan.", title, error)
+        return MaskedPlane(np.zeros(shape, np.float32), np.zeros(shape, bool))
     factor = _find_scale(workspace, image)
     if factor != 1:
         pixels = pixels * np.float32(factor)

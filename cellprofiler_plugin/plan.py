@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cellprofiler.__main__ as cellprofiler
@@ -38,6 +39,7 @@ from cellprofiler_plugin.sequence import (
     list_run_reasons,
     name_module,
 )
+from cellprofiler_plugin.written_files import WrittenFiles
 from stratonet import __version__
 from stratonet.naming import PREFIX
 
@@ -211,7 +213,7 @@ class PlanningPipeline(Pipeline):
             groups=self._list_groups(workspace),
             whole=list_group_reasons(self),
             sequential=list_run_reasons(self, bool(get_always_continue())),
-            refusals=self.list_refusals(),
+            refusals=self.list_refusals(workspace, numbers),
             writes=self._list_written_files(),
             writes_tables="ExportToSpreadsheet" in names,
             last_module=max(module.module_num for module in self.modules()),
@@ -236,8 +238,15 @@ class PlanningPipeline(Pipeline):
                     " give the Batch_data.h5 it has written."
                 )
 
-    def list_refusals(self) -> list[str]:
-        """List what cannot be put together from parts.
+    def list_refusals(
+        self, workspace: Workspace, numbers: dict[int, int]
+    ) -> list[str]:
+        """List what cannot be put together from parts, or must not be overwritten.
+
+        Parameters
+        ----------
+        workspace, numbers
+            See `make_plan`.
 
         Returns
         -------
@@ -245,7 +254,9 @@ class PlanningPipeline(Pipeline):
             A sentence or two for each setting to change.
         """
         exports = [module for module in self.modules() if module.module_name in EXPORTS]
-        return [words for module in exports for words in _list_refusals(module)]
+        reasons = [words for module in exports for words in _list_refusals(module)]
+        written = WrittenFiles(workspace, numbers, Path(self.output))
+        return [*reasons, *written.list_reasons()]
 
     def _list_groups(self, workspace: Workspace) -> list[dict[str, str]]:
         # Without grouping there are no keys, and one group of all image sets.

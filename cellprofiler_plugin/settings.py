@@ -6,6 +6,7 @@ saved pipeline is that of ``MeasureStratoFeatures.settings``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +42,9 @@ SHIPPED, FROM_FILE = "stratonet50", "From a file"
 CROP_SIZE = 96
 # What is outside of these is a typing error rather than a size.
 SMALLEST_CROP, LARGEST_CROP = 8, 4096
+
+# Metadata in the name of a file, as CellProfiler writes and once wrote it.
+METADATA_TAG = re.compile(r"\\g<.+?>|\(\?<.+?>\)")
 
 Names = TypeVar("Names", bound="Sequence[Any]")
 
@@ -263,7 +267,9 @@ def make_prefix() -> Text:
         PREFIX,
         doc=f"""\
 *(Used only for Parquet)* The beginning of the file's name: *{PREFIX}* gives
-*{PREFIX}_Image.parquet*, *{PREFIX}_Nuclei.parquet*, ...""",
+*{PREFIX}_Image.parquet*, *{PREFIX}_Nuclei.parquet*, ... Metadata may be part of it:
+*\\g<Plate>_{PREFIX}* gives each plate files of its own.""",
+        metadata=True,
     )
 
 

@@ -16,15 +16,17 @@ from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 from cellprofiler_core.setting import ValidationError
 
 from cellprofiler_plugin.forecast import describe_recommendations
-from cellprofiler_plugin.measurements import list_plates
+from cellprofiler_plugin.measurements import list_plates, read_screen
+from cellprofiler_plugin.output import list_tables
 from cellprofiler_plugin.pixels import NO_STACKS
+from cellprofiler_plugin.placing import check_place
 from cellprofiler_plugin.recipes import (
     FROM_EXTRACT,
     GIVEN_NUMBERS,
     check_limits_file,
     parse_limits,
 )
-from cellprofiler_plugin.settings import FROM_FILE, PARQUET, TABLES
+from cellprofiler_plugin.settings import FROM_FILE, METADATA_TAG, PARQUET, TABLES
 
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module
@@ -160,6 +162,27 @@ def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
             module.choose_limits(plate)
 
 
+def check_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:
+    """Refuse Parquet files that cannot be written, or would replace another run's.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings name the files.
+    workspace : cellprofiler_core.workspace.Workspace
+        Of the run.
+
+    Raises
+    ------
+    cellprofiler_core.setting.ValidationError
+        With the file and the setting to change.
+    """
+    screen = read_screen(workspace.measurements)
+    with blame_setting(module.prefix):
+        for path in list_tables(module, workspace.measurements):
+            check_place(path, screen)
+
+
 def _check_limits(module: MeasureStratoFeatures) -> None:
     images = module.images.value
     if module.grey_range.value == FROM_EXTRACT:
@@ -201,7 +224,9 @@ def _check_selections(module: MeasureStratoFeatures) -> None:
 
 def _check_parquet(module: MeasureStratoFeatures) -> None:
     prefix = module.prefix.value
-    if not prefix or os.path.basename(prefix) != prefix:
+    # The values of metadata are not known yet.
+    fixed = METADATA_TAG.sub("", prefix)
+    if not prefix or os.path.basename(fixed) != fixed or "\\" in fixed:
         raise ValidationError(
             "The prefix is the beginning of a file's name, without a folder."
             f" Received: {prefix!r}",

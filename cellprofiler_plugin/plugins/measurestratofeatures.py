@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, IMAGE
 from cellprofiler_core.module import Module
+from cellprofiler_core.pipeline.event.run_exception import PostRunException
+from cellprofiler_core.preferences import get_headless
 
 from cellprofiler_plugin import (
     measurements,
@@ -27,6 +29,7 @@ from cellprofiler_plugin.figure import draw_pictures
 from cellprofiler_plugin.forecast import describe_run
 from cellprofiler_plugin.help import MODULE
 from cellprofiler_plugin.pictures import list_strips, make_pictures
+from cellprofiler_plugin.settings import METADATA_TAG
 from stratonet import StratoNet
 from stratonet.naming import PREFIX, block_names, component_names, make_names
 from stratonet.projection import Projection
@@ -250,8 +253,13 @@ class MeasureStratoFeatures(Module):
         return names
 
     def list_parquet_files(self) -> list[str]:
-        """Names of the Parquet files, in the order of `get_object_names`."""
+        """Names of the Parquet files that each run writes, whatever its image sets.
+
+        None where the names hold metadata: these depend on the image sets.
+        """
         prefix = self.prefix.value
+        if METADATA_TAG.search(prefix):
+            return []
         return [f"{prefix}_{name}.parquet" for name in self.get_object_names()]
 
     def load_network(self, object_name: str) -> StratoNet:
@@ -296,6 +304,8 @@ class MeasureStratoFeatures(Module):
         declared = [measurements.FEATURE_SET]
         if self.reduce.value:
             declared.append(measurements.PROJECTION)
+        if self.writes_parquet:
+            declared.append(measurements.SCREEN)
         if not self.writes_tables:
             return declared
         for object_name in self.get_object_names():
@@ -341,6 +351,9 @@ class MeasureStratoFeatures(Module):
         if not workspace.pipeline.test_mode:
             logging.info("%s will write %s", self.module_name, describe_run(self))
         measurements.add_ids(workspace)
+        if self.writes_parquet and not workspace.pipeline.test_mode:
+            measurements.add_screen(workspace)
+            validation.check_files(self, workspace)
         return True
 
     def prepare_to_create_batch(
@@ -390,4 +403,8 @@ class MeasureStratoFeatures(Module):
     def post_run(self, workspace: Workspace) -> None:
         """Gather the image sets of the run into Parquet files."""
         if self.writes_parquet and not workspace.pipeline.test_mode:
-            output.gather_files(self, workspace)
+            for error in output.gather_files(self, workspace):
+                if not get_headless():
+                    # The window shows it, and CellProfiler goes on.
+                    event = PostRunException(error, self, error.__traceback__)
+                    workspace.pipeline.notify_listeners(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ def write_wide_table(
     tables: Iterable[pa.Table],
     schema: pa.Schema | None = None,
     trained_wells: Wells | None = None,
+    notes: Mapping[bytes, bytes] | None = None,
 ) -> None:
     """Write tables one below the other into one Parquet file, whole or not at all.
 
@@ -39,6 +40,8 @@ def write_wide_table(
     trained_wells : mapping of str to collection of str, optional
         The wells that the network was fine-tuned on, by plate: they go into the
         metadata of the file, where `stratonet evaluate` finds them.
+    notes : mapping of bytes to bytes, optional
+        More of such metadata, for other readers.
 
     Raises
     ------
@@ -87,5 +90,6 @@ def write_wide_table(
     ):
         for table in rest:
             writer.write_table(table)
-        if trained_wells:
-            writer.add_key_value_metadata(write_trained_wells(trained_wells))
+        metadata = {**write_trained_wells(trained_wells or {}), **(notes or {})}
+        if metadata:
+            writer.add_key_value_metadata(metadata)

@@ -523,14 +523,3 @@ def test_metadata_of_parts_become_what_one_file_would_hold(tmp_path):
     assert table["Metadata_Well"].to_pylist() == ["1", "2", "B01", "4"]
     assert table["Metadata_Dose"].to_pylist() == [None, None, 0.5, None]
     assert table[names[2]].to_pylist() == [0, 0, 1, 2]
-
-
-def test_parts_with_other_columns_are_refused(tmp_path):
-    for number, header in enumerate(("ImageNumber,A", "ImageNumber,B")):
-        (tmp_path / str(number)).mkdir()
-        (tmp_path / str(number) / "Image.csv").write_text(f"{header}\n{number},1\n")
-    with pytest.raises(
-        RuntimeError,
-        match="Image.csv cannot be put together from 2 parts: .*has other columns",
-    ):
-        merge_parts([tmp_path / "0", tmp_path / "1"], tmp_path)

@@ -1,0 +1,211 @@
+"""CSV tables of the parts of a run, put one below the other.
+
+Any table with a column of image numbers counts, under whatever name and spelling, and
+whoever writes it: the rows of an image set are in the table of one part.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TextIO
+
+# From text with paths of a part to the same with paths of the output folder.
+Move = Callable[[str], str]
+
+# The column of CellProfiler's tables of relationships, which no other table has.
+RELATED = "Module Number"
+# Columns by number that tell one relationship from another: the module and its number,
+# the relationship, and the names of the first and the second objects.
+RELATIONSHIP = (0, 1, 2, 3, 6)
+# Names of columns of image numbers, without all that is no letter or digit: that of
+# CellProfiler's exports, image_number, Image No., Metadata_ImageNumber, img_id ...
+NUMBER_COLUMN = re.compile(
+    r"(?:image|img)(?:set)?(?:number|num|no|nr|index|idx|id)1?$|(?:image|img)set$"
+)
+# Where a CSV table has several objects, their names stand in a line above the columns.
+MOST_HEADER_LINES = 2
+# Lines above these that begin so are comments.
+COMMENT = "#"
+# Characters of a line that are looked at for a header.
+LONGEST_HEADER = 10**7
+# The first two columns number images and objects; the others are in alphabetical order.
+NUMBERS = 2
+
+
+def has_image_numbers(names: Sequence[str]) -> bool:
+    """Whether one of these columns numbers the image sets.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of columns.
+
+    Examples
+    --------
+    >>> [has_image_numbers([name]) for name in ("image_number", "Image #", "Image")]
+    [True, True, False]
+    """
+    for name in names:
+        letters = re.sub(r"[\W_]+", "", name.replace("#", "number")).casefold()
+        if NUMBER_COLUMN.search(letters):
+            return True
+    return False
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first lines of a table.
+
+    Attributes
+    ----------
+    lines : tuple of str
+        With their ends.
+    separator : str
+        What stands between cells.
+    """
+
+    lines: tuple[str, ...]
+    separator: str
+
+    @property
+    def columns(self) -> list[tuple[str, ...]]:
+        """Names of each column, from all lines; of equal ones the number, too."""
+        rows = csv.reader(self.lines, delimiter=self.separator)
+        columns: list[tuple[str, ...]] = []
+        for names in zip(*(row for row in rows if not row[0].startswith(COMMENT))):
+            count = sum(column[: len(names)] == names for column in columns)
+            columns.append((*names, str(count)) if count else names)
+        return columns
+
+    @property
+    def relates(self) -> bool:
+        """Whether the table is one of relationships between objects."""
+        return RELATED in self.lines[0]
+
+
+def read_header(path: Path) -> Header | None:
+    """Read the header of a table of image sets, objects or relationships.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Any file.
+
+    Returns
+    -------
+    Header, optional
+        None if this is no such table.
+    """
+    lines: list[str] = []
+    with _open_text(path) as file:
+        comments = 0
+        while len(lines) - comments < MOST_HEADER_LINES:
+            line = file.readline(LONGEST_HEADER)
+            if not line:
+                return None
+            lines.append(line)
+            if line.startswith(COMMENT):
+                comments += 1
+                continue
+            separator = max("\t,;", key=line.count)
+            try:
+                cells = next(csv.reader([line], delimiter=separator), [])
+            except csv.Error:
+                # Pixels, for example.
+                return None
+            if RELATED in cells or has_image_numbers(cells):
+                return Header(tuple(lines), separator)
+    return None
+
+
+def _open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
+    # Whatever the encoding, what is no UTF-8 stays as it is.
+    return open(path, mode, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
+    """Write the rows of tables one below the other.
+
+    Columns that some of them lack are empty there.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        In the order of the image sets. Empty files have no rows.
+    target : pathlib.Path
+        Is written.
+    move : callable
+        Replaces paths in a text.
+    """
+    headers = {path: read_header(path) for path in paths}
+    tables = {path: header for path, header in headers.items() if header}
+    widest = _unify_headers(list(tables.values()))
+    relationships: dict[tuple[str, ...], list[str]] = {}
+    with _open_text(target, "w") as merged:
+        merged.writelines(widest.lines)
+        for path, header in tables.items():
+            for line in _read_rows(path, header, widest):
+                if header.relates:
+                    cells = line.split(header.separator)
+                    key = tuple(cells[column] for column in RELATIONSHIP)
+                    relationships.setdefault(key, []).append(line)
+                else:
+                    merged.write(move(line))
+        # A single process writes one relationship after the other, each of them with
+        # all image sets.
+        for lines in relationships.values():
+            merged.writelines(lines)
+
+
+def _unify_headers(headers: Sequence[Header]) -> Header:
+    """The header of a table with the columns of all of them."""
+    widest = max(headers, key=lambda header: len(header.columns))
+    columns = widest.columns
+    missing = {
+        column
+        for header in headers
+        for column in header.columns
+        if column not in columns
+    }
+    if not missing:
+        return widest
+    for column in sorted(missing):
+        columns.insert(bisect(columns, column, lo=min(NUMBERS, len(columns))), column)
+    comments = [line for line in widest.lines if line.startswith(COMMENT)]
+    count = len(widest.lines) - len(comments)
+    rows = [[column[number] for column in columns] for number in range(count)]
+    lines = [_format_row(row, widest) for row in rows]
+    return Header((*comments, *lines), widest.separator)
+
+
+def _read_rows(path: Path, header: Header, widest: Header) -> Iterator[str]:
+    """The lines below the header, with the columns of the widest table."""
+    with _open_text(path) as file:
+        for _ in header.lines:
+            file.readline()
+        if header.lines == widest.lines:
+            yield from file
+            return
+        own = {column: number for number, column in enumerate(header.columns)}
+        places = [own.get(column) for column in widest.columns]
+        for row in csv.reader(file, delimiter=header.separator):
+            cells = ["" if place is None else row[place] for place in places]
+            yield _format_row(cells, widest)
+
+
+def _format_row(cells: Sequence[str], header: Header) -> str:
+    """A line of cells, with the separator and the end of line of the header."""
+    quoted = [
+        '"' + cell.replace('"', '""') + '"'
+        if any(mark in cell for mark in (header.separator, '"', "\n", "\r"))
+        else cell
+        for cell in cells
+    ]
+    last = header.lines[-1]
+    end = "\r\n" if last.endswith("\r\n") else "\n"
+    return header.separator.join(quoted) + end

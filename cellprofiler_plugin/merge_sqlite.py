@@ -1,0 +1,119 @@
+"""SQLite databases of the parts of a run, made into one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from cellprofiler_plugin.merge_csv import Move, has_image_numbers
+
+# Each run in a database has a number of its own in these tables.
+EXPERIMENTS = ("Experiment", "Experiment_Properties")
+EXPERIMENT_ID = "experiment_id"
+
+
+def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
+    """Put the tables of databases one below the other.
+
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        In the order of the image sets.
+    target : pathlib.Path
+        Is written.
+    move : callable
+        Replaces paths in a text.
+
+    Raises
+    ------
+    sqlite3.Error
+        The databases do not have the same tables.
+    """
+
+    def move_cell(value: Any) -> Any:
+        return move(value) if isinstance(value, str) else value
+
+    shutil.copyfile(paths[0], target)
+    with closing(sqlite3.connect(target, isolation_level=None)) as database:
+        database.create_function("moved", 1, move_cell)
+        for table in _list_tables(database):
+            _merge_table(database, table, paths[1:])
+
+
+def _list_tables(database: sqlite3.Connection, schema: str = "main") -> list[str]:
+    found = database.execute(
+        f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"
+        " AND name NOT LIKE 'sqlite_%'"
+    )
+    return [name for (name,) in found.fetchall()]
+
+
+def _merge_table(
+    database: sqlite3.Connection, table: str, paths: Sequence[Path]
+) -> None:
+    """Append the rows of other parts, if they have rows of their own; replace paths."""
+    info = database.execute(f'PRAGMA table_info("{table}")').fetchall()
+    column_types = {name: column_type for _, name, column_type, *_ in info}
+    # Tables of the experiment are the same in all parts.
+    if has_image_numbers(list(column_types)):
+        for path in paths:
+            database.execute("ATTACH ? AS part", [str(path)])
+            database.execute(f'INSERT INTO main."{table}" SELECT * FROM part."{table}"')
+            database.execute("DETACH part")
+    for name, column_type in column_types.items():
+        if not column_type or re.search("char|text", column_type, re.IGNORECASE):
+            database.execute(
+                f'UPDATE "{table}" SET "{name}" = moved("{name}")'
+                f' WHERE "{name}" != moved("{name}")'
+            )
+
+
+def keep_other_tables(path: Path, earlier: Path) -> None:
+    """Take over from an earlier database what a run of CellProfiler leaves there.
+
+    It drops the tables that it writes, and adds itself to the experiments.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The database of the run.
+    earlier : pathlib.Path
+        The one that it is to take the place of.
+    """
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("ATTACH ? AS earlier", [str(earlier)])
+        _number_experiments(database)
+        own = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        # Tables first: views and indices are made from them.
+        statements = database.execute(
+            "SELECT type, name, sql FROM earlier.sqlite_master WHERE sql IS NOT NULL"
+            " AND name NOT LIKE 'sqlite_%' ORDER BY type != 'table'"
+        ).fetchall()
+        for kind, name, statement in statements:
+            if name in own:
+                continue
+            database.execute(statement)
+            if kind == "table":
+                database.execute(
+                    f'INSERT INTO main."{name}" SELECT * FROM earlier."{name}"'
+                )
+
+
+def _number_experiments(database: sqlite3.Connection) -> None:
+    """Number the experiments of the run after the earlier ones, and add those."""
+    there = set(_list_tables(database)) & set(_list_tables(database, "earlier"))
+    if not there.issuperset(EXPERIMENTS):
+        return
+    (last,) = database.execute(
+        f"SELECT MAX({EXPERIMENT_ID}) FROM earlier.{EXPERIMENTS[0]}"
+    ).fetchone()
+    for table in EXPERIMENTS:
+        database.execute(
+            f"UPDATE main.{table} SET {EXPERIMENT_ID} = {EXPERIMENT_ID} + {last or 0}"
+        )
+        database.execute(f"INSERT INTO main.{table} SELECT * FROM earlier.{table}")

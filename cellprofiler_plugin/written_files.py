@@ -1,0 +1,270 @@
+"""Which files the modules of a pipeline write, and what stands against writing them.
+
+A run in parts writes them to folders of its own and merges at the end. So what a single
+process would refuse, or do with files that are there already, is looked at before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
+from cellprofiler_core.preferences import get_default_output_directory
+
+from cellprofiler_plugin.measurements import read_screen
+from cellprofiler_plugin.output import list_tables
+from cellprofiler_plugin.placing import check_place
+
+if TYPE_CHECKING:
+    from cellprofiler_core.module import Module
+    from cellprofiler_core.workspace import Workspace
+
+    # From a module and the image sets to reasons.
+    Check = Callable[["WrittenFiles", Module], Iterator[str]]
+
+RELATIONSHIPS = "Object relationships"
+FIRST, LAST, MOVIE = "First cycle", "Last cycle", "Movie/Stack"
+
+
+class WrittenFiles:
+    """The files of a run that is planned.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Of the prepared run.
+    numbers : mapping of int to int
+        Image sets that are to be run, and the group of each.
+    output : pathlib.Path
+        The user's default output folder. While a run is planned, CellProfiler itself
+        has another one.
+    """
+
+    def __init__(
+        self, workspace: Workspace, numbers: Mapping[int, int], output: Path
+    ) -> None:
+        self.workspace = workspace
+        self.numbers = numbers
+        self.output = output
+        # Who saves which image, and in which image set.
+        self.saved: dict[Path, tuple[str, int]] = {}
+
+    def list_reasons(self) -> list[str]:
+        """Say what cannot be written, or not in parts.
+
+        Returns
+        -------
+        list of str
+            With the module, the file and the setting to change.
+        """
+        return [
+            reason
+            for module in self.workspace.pipeline.modules()
+            if module.module_name in CHECKS
+            for reason in CHECKS[module.module_name](self, module)
+        ]
+
+    def find_place(self, path: str) -> Path:
+        """Find where a file will be in the end.
+
+        Parameters
+        ----------
+        path : str
+            As the module gives it now.
+        """
+        try:
+            return self.output / Path(path).relative_to(get_default_output_directory())
+        except ValueError:
+            return Path(path)
+
+    def is_shared(self, path: Path) -> bool:
+        """Whether all processes write to the same folder, and not to that of a part.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            From `find_place`.
+        """
+        return self.output not in path.parents
+
+    def list_saving(self, module: Module) -> Sequence[int]:
+        """List the image sets in which SaveImages saves a file.
+
+        Parameters
+        ----------
+        module : cellprofiler_core.module.Module
+            SaveImages.
+        """
+        if module.save_image_or_figure == MOVIE or module.when_to_save == FIRST:
+            index = self.workspace.measurements
+            return [n for n in self.numbers if index[IMAGE, "Group_Index", n] == 1]
+        if module.when_to_save == LAST:
+            return sorted({group: n for n, group in self.numbers.items()}.values())
+        return list(self.numbers)
+
+
+def _name_module(module: Module) -> str:
+    return f"{module.module_name} (module {module.module_num})"
+
+
+def _check_saved_images(files: WrittenFiles, module: Module) -> Iterator[str]:
+    title = _name_module(module)
+    advice = f'Make names differ, or set "{module.overwrite.text}" to Yes.'
+    for number in files.list_saving(module):
+        path = _find_image(files, module, number)
+        if path is None:
+            continue
+        before = files.saved.setdefault(path, (title, number))
+        meets = before != (title, number) and before[1] != number
+        if not module.overwrite.value and before != (title, number):
+            yield (
+                f"{title} would save image sets {before[1]} and {number} as"
+                f" {path.name}, and must not overwrite. {advice}"
+            )
+            return
+        if not module.overwrite.value and path.is_file():
+            yield f"{title} must not overwrite {path}, which is there. {advice}"
+            return
+        if meets and files.is_shared(path):
+            yield _describe_meeting(title, before[1], number, path)
+            return
+
+
+def _find_image(files: WrittenFiles, module: Module, number: int) -> Path | None:
+    """The file of an image set; None where its name is only known in the run."""
+    files.workspace.measurements.image_set_number = number
+    try:
+        name = module.get_filename(
+            files.workspace, make_dirs=False, check_overwrite=False
+        )
+    # Metadata that a module makes are missing in many ways.
+    except Exception:
+        return None
+    return files.find_place(name)
+
+
+def _describe_meeting(title: str, first: int, second: int, path: Path) -> str:
+    return (
+        f"{title} writes {path} in image sets {first} and {second}, where several"
+        " processes would meet. Write to the Default Output Folder, or make names"
+        " differ."
+    )
+
+
+def _check_cropped_objects(files: WrittenFiles, module: Module) -> Iterator[str]:
+    measurements = files.workspace.measurements
+    seen: dict[Path, int] = {}
+    for number in files.numbers:
+        measurements.image_set_number = number
+        folder = files.find_place(module.directory.get_absolute_path(measurements))
+        name = module.objects_name.value
+        if module.use_filename.value:
+            feature = module.source_file_name_feature
+            name = f"{measurements.get_measurement(IMAGE, feature, number)} {name}"
+        before = seen.setdefault(folder / name, number)
+        if before != number and files.is_shared(folder / name):
+            title = _name_module(module)
+            yield _describe_meeting(title, before, number, folder / name)
+            return
+
+
+def _check_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
+    if module.wants_overwrite_without_warning.value:
+        return
+    there = {
+        str(place)
+        for place in map(files.find_place, _list_spreadsheets(files, module))
+        if place.is_file()
+    }
+    if there:
+        setting = module.wants_overwrite_without_warning.text
+        yield (
+            f"{_name_module(module)} must not overwrite {', '.join(sorted(there))},"
+            f' which is there. Choose another folder, or set "{setting}" to Yes.'
+        )
+
+
+def _list_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
+    workspace = files.workspace
+    if module.wants_everything.value:
+        objects = workspace.pipeline.get_provider_dictionary("objectgroup", module)
+        names = [IMAGE, EXPERIMENT, RELATIONSHIPS, *objects]
+        groups = [(name, None) for name in names]
+    else:
+        groups = [
+            (group.name.value, group)
+            for number, group in enumerate(module.object_groups)
+            if number == 0 or module.last_in_file(number - 1)
+        ]
+    for name, group in groups:
+        for images in module.get_metadata_groups(workspace, group):
+            number = images.image_numbers[0]
+            yield module.make_objects_file_name(name, workspace, number, group)
+
+
+def _check_database(files: WrittenFiles, module: Module) -> Iterator[str]:
+    path = files.find_place(module.make_full_filename(module.sqlite_file.value))
+    choice = module.allow_overwrite
+    if module.db_type.value != "SQLite" or choice.value == "Data and schema":
+        return
+    objects = files.workspace.pipeline.get_provider_dictionary("objectgroup", module)
+    names = {module.get_table_name(name) for name in (IMAGE, "Object", *objects)}
+    there = sorted(names & _list_database_tables(path))
+    if there:
+        yield (
+            f'{_name_module(module)} finds {there[0]} in {path}, and "{choice.text}" is'
+            f' "{choice.value}". A run in parts writes tables anew: choose another'
+            ' database, or "Data and schema".'
+        )
+
+
+def _list_database_tables(path: Path) -> set[str]:
+    if not path.is_file():
+        return set()
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+        found = database.execute("SELECT name FROM sqlite_master").fetchall()
+    return {name for (name,) in found}
+
+
+def _check_graphs(files: WrittenFiles, module: Module) -> Iterator[str]:
+    if not module.wants_objskeleton_graph.value:
+        return
+    measurements, title = files.workspace.measurements, _name_module(module)
+    pairs = {module.get_graph_file_paths(measurements, n) for n in files.numbers}
+    if len(pairs) > 1:
+        # CellProfiler writes the header into one of them only.
+        yield f"{title} writes graphs to several files. Give them one name each."
+        return
+    for path in map(files.find_place, pairs.pop()):
+        if files.is_shared(path):
+            yield (
+                f"{title} appends to {path}, where all processes would meet. Set"
+                f' "{module.directory.text}" to Default Output Folder.'
+            )
+        elif path.exists():
+            yield f"{title} does not overwrite {path}, which is there. Move it away."
+
+
+def _check_parquet(files: WrittenFiles, module: Module) -> Iterator[str]:
+    if not module.writes_parquet:
+        return
+    measurements = files.workspace.measurements
+    for path in list_tables(module, measurements):
+        try:
+            check_place(files.find_place(path), read_screen(measurements))
+        except (OSError, ValueError) as error:
+            yield f"{_name_module(module)}: {error}"
+
+
+CHECKS: Mapping[str, Check] = {
+    "SaveImages": _check_saved_images,
+    "SaveCroppedObjects": _check_cropped_objects,
+    "ExportToSpreadsheet": _check_spreadsheets,
+    "ExportToDatabase": _check_database,
+    "MeasureObjectSkeleton": _check_graphs,
+    "MeasureStratoFeatures": _check_parquet,
+}
