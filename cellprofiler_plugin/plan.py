@@ -238,9 +238,7 @@ class PlanningPipeline(Pipeline):
                     " give the Batch_data.h5 it has written."
                 )
 
-    def list_refusals(
-        self, workspace: Workspace, numbers: dict[int, int]
-    ) -> list[str]:
+    def list_refusals(self, workspace: Workspace, numbers: dict[int, int]) -> list[str]:
         """List what cannot be put together from parts, or must not be overwritten.
 
         Parameters
