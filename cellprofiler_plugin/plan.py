@@ -208,12 +208,13 @@ class PlanningPipeline(Pipeline):
             for (number, group), words in zip(numbers.items(), identities)
         ]
         names = {module.module_name for module in self.modules()}
+        written = WrittenFiles(workspace, numbers, Path(self.output))
         return RunPlan(
             image_sets=image_sets,
             groups=self._list_groups(workspace),
             whole=list_group_reasons(self),
             sequential=list_run_reasons(self, bool(get_always_continue())),
-            refusals=self.list_refusals(workspace, numbers),
+            refusals=[*self.list_refusals(), *written.list_reasons()],
             writes=self._list_written_files(),
             writes_tables="ExportToSpreadsheet" in names,
             last_module=max(module.module_num for module in self.modules()),
@@ -238,13 +239,8 @@ class PlanningPipeline(Pipeline):
                     " give the Batch_data.h5 it has written."
                 )
 
-    def list_refusals(self, workspace: Workspace, numbers: dict[int, int]) -> list[str]:
-        """List what cannot be put together from parts, or must not be overwritten.
-
-        Parameters
-        ----------
-        workspace, numbers
-            See `make_plan`.
+    def list_refusals(self) -> list[str]:
+        """List what cannot be put together from parts.
 
         Returns
         -------
@@ -252,9 +248,7 @@ class PlanningPipeline(Pipeline):
             A sentence or two for each setting to change.
         """
         exports = [module for module in self.modules() if module.module_name in EXPORTS]
-        reasons = [words for module in exports for words in _list_refusals(module)]
-        written = WrittenFiles(workspace, numbers, Path(self.output))
-        return [*reasons, *written.list_reasons()]
+        return [words for module in exports for words in _list_refusals(module)]
 
     def _list_groups(self, workspace: Workspace) -> list[dict[str, str]]:
         # Without grouping there are no keys, and one group of all image sets.
