@@ -66,12 +66,7 @@ def build_command(plan: BatchPlan, part: Part, seconds: float = 0) -> list[str]:
     seconds : float
         After which no further image set is begun; 0 for no limit.
     """
-    options = replace(
-        plan.options,
-        first_image_set=part.first,
-        last_image_set=part.last,
-        done_file=part.get_path("done"),
-    )
+    options = replace(plan.options, done_file=part.get_path("done"))
     command = headless.build_command(
         plan.pipeline, part.folder, *options.list_arguments()
     )
@@ -83,6 +78,8 @@ def build_command(plan: BatchPlan, part: Part, seconds: float = 0) -> list[str]:
         str(plan.path),
         report,
         f"{seconds:g}",
+        str(part.first),
+        str(part.last),
     ]
     return command
 

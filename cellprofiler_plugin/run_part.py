@@ -1,10 +1,11 @@
 """Measures a part of a run in this process, and reports what became of each image set.
 
-    python -m cellprofiler_plugin.run_part PLAN REPORT SECONDS -c -r --pipeline=... ...
+    python -m cellprofiler_plugin.run_part PLAN REPORT SECONDS FIRST LAST -c -r ...
 
-PLAN is the ``plan.json`` of the run. CellProfiler runs as with these arguments alone,
-but measures nothing if its image sets are not those of the plan, and begins no further
-image set (or group, where groups stay together) after SECONDS; 0 means no limit.
+PLAN is the ``plan.json`` of the run. CellProfiler runs as with its own arguments alone,
+but only image sets FIRST to LAST; it measures nothing if its image sets are not those
+of the plan, and begins no further image set (or group, where groups stay together)
+after SECONDS; 0 means no limit.
 
 The file REPORT then holds, as JSON, the fields of `parts.Report`.
 """
@@ -52,13 +53,15 @@ class PartPipeline(Pipeline):
     Attributes
     ----------
     plan : RunPlan
-        Of the class, as CellProfiler makes the pipeline itself; so are the next three.
+        Of the class, as CellProfiler makes the pipeline itself; so are the next four.
     output : str
         The user's default output folder.
     path : pathlib.Path
         Of the report.
     seconds : float
         After which no image set is begun; 0 for no limit.
+    span : (int, int)
+        First and last image set.
     report : Report
     """
 
@@ -66,6 +69,7 @@ class PartPipeline(Pipeline):
     output: str
     path: Path
     seconds: float
+    span: tuple[int, int]
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,6 +94,10 @@ class PartPipeline(Pipeline):
         *arguments, **named
             As ``Pipeline.run`` takes them.
         """
+        # Not by CellProfiler's own options: of a batch file it would then read these
+        # image sets alone, and count groups among them.
+        first, last = self.span
+        named.update(image_set_start=first, image_set_end=last)
         measurements = super().run(*arguments, **named)
         self._write_report()
         return measurements
@@ -206,11 +214,12 @@ class PartPipeline(Pipeline):
 
 def main() -> None:
     """Run CellProfiler's own command line with a pipeline that keeps account."""
-    plan, report, seconds, *arguments = sys.argv[1:]
+    plan, report, seconds, first, last, *arguments = sys.argv[1:]
     PartPipeline.plan = RunPlan(**json.loads(Path(plan).read_text()))
     # The plan lies in a folder in the output folder.
     PartPipeline.output = str(Path(plan).parent.parent)
     PartPipeline.path, PartPipeline.seconds = Path(report), float(seconds)
+    PartPipeline.span = int(first), int(last)
     cellprofiler.Pipeline = PartPipeline
     sys.exit(cellprofiler.main(["cellprofiler", *arguments]))
 

@@ -349,14 +349,14 @@ def test_groups_stay_together_and_make_the_jobs_of_distributed_cellprofiler(
     part.folder.mkdir()
     report([1, 2, 3])
     (part.folder / "StratoFeatures_Image.parquet").touch()
-    assert "set=1 " in made.list_jobs()[0]
+    assert "/00001-" in made.list_jobs()[0]
     report([1, 2, 3])
     (part.folder / "StratoFeatures_Nuclei.parquet").touch()
-    assert all("set=1 " not in job for job in made.list_jobs())
+    assert all("/00001-" not in job for job in made.list_jobs())
     report([1, 2, 4])
-    assert "set=1 " in made.list_jobs()[0]
+    assert "/00001-" in made.list_jobs()[0]
     report([1, 2, 3], failed=[[2, "LoadData (module 1): no file"]])
-    assert "set=1 " in made.list_jobs()[0]
+    assert "/00001-" in made.list_jobs()[0]
 
 
 @pytest.mark.slow

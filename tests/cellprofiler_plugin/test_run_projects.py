@@ -13,7 +13,7 @@ pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 
 from cellprofiler_core.utilities.pathname import pathname2url
 from cellprofiler_core.workspace import Workspace
-from cellprofiler_runs import load_modules, module, pipeline_of
+from cellprofiler_runs import load_modules, module, pipeline_of, rows_of, write
 from cellprofiler_server import quick_starts
 
 from cellprofiler_plugin import headless
@@ -149,6 +149,36 @@ def test_image_sets_of_an_earlier_list_do_not_matter(project, tmp_path):
         assert not part.find_fault(made.run), part.get_path("log").read_text()
     with pytest.raises(ValueError, match="finds no image sets"):
         make_plan(project, tmp_path, "stale.cpproj", more=False)
+
+
+@pytest.mark.slow
+def test_groups_of_a_batch_file_are_counted_as_one_process_counts_them(tmp_path):
+    load_modules()
+    rows = [
+        rows_of(tmp_path, **{f"s{n}_DNA": np.full((16, 16), n, np.uint16)})
+        for n in range(3)
+    ]
+    sheets = module("ExportToSpreadsheet", wants_prefix=False)
+    batch = module("CreateBatchFiles", remote_host_is_windows=False)
+    write(tmp_path, rows, module("MeasureImageIntensity"), sheets, batch)
+    data = f"--data-file={tmp_path / 'load_data.csv'}"
+    path = tmp_path / "batch" / "Batch_data.h5"
+    with quick_starts():
+        # CellProfiler ends as after an error when it has written the file.
+        with pytest.raises(RuntimeError, match="did not finish"):
+            headless.run_pipeline(tmp_path / "run.cppipe", path.parent, ["x"], data)
+        headless.run_pipeline(path, tmp_path / "one", ["Image.csv"], data)
+        options = CellProfilerOptions(data_file=tmp_path / "load_data.csv")
+        made = plan_batches(path, tmp_path / "two", options, processes=2)
+    Batches(made).run(progress=False)
+    groups = [
+        [
+            (row["ImageNumber"], row["Group_Index"], row["Group_Length"])
+            for row in csv.DictReader((tmp_path / name / "Image.csv").open())
+        ]
+        for name in ("one", "two")
+    ]
+    assert groups[0] == groups[1] and len(groups[0]) == 3
 
 
 def test_other_images_than_planned_are_not_measured(project, tmp_path):
