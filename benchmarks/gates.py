@@ -108,7 +108,6 @@ def compute_z(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    # As python -m training evaluate reads photographs; training is not installed.
     return np.asarray(Image.open(path).convert("L"))
 
 
