@@ -296,7 +296,7 @@ class Batches:
         """Say which image sets lack measurements; nothing where all have them."""
         if not self.lacking:
             return []
-        return [f"Not whole    {line}" for line in self.lacking]
+        return [f"Incomplete   {line}" for line in self.lacking]
 
     def _describe_finished(self) -> str:
         log = self.plan.output / headless.LOG
