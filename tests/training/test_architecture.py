@@ -8,7 +8,7 @@ keras = pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
 
-from training import architecture  # noqa: E402
+from training import architecture, blocks  # noqa: E402
 from training.architecture import (  # noqa: E402
     EfficientChannelAttention,
     build_network,
@@ -250,9 +250,20 @@ def test_refused(arguments, message):
 
 def test_any_backend():
     """The definition uses Keras's own operations only."""
-    imports = re.findall(
-        r"^\s*(?:import|from)\s+(\w+)",
-        Path(architecture.__file__).read_text(),
-        re.MULTILINE,
-    )
-    assert set(imports) == {"__future__", "collections", "dataclasses", "math", "keras"}
+    imports = set()
+    for module in (architecture, blocks):
+        imports.update(
+            re.findall(
+                r"^\s*(?:import|from)\s+([\w.]+)",
+                Path(module.__file__).read_text(),
+                re.MULTILINE,
+            )
+        )
+    assert imports == {
+        "__future__",
+        "collections.abc",
+        "dataclasses",
+        "math",
+        "keras",
+        "training.blocks",
+    }
