@@ -61,7 +61,7 @@ def main(data, output):
     pipeline = output / "with_stratonet.cppipe"
     rows = read_bbbc022(data)
     published = data / "BBBC022_Analysis_Final.cppipe"
-    write_pipeline(published, list_channels(rows), pipeline)
+    titles = write_pipeline(published, list_channels(rows), pipeline)
     images = link_bbbc022_plate(data, output)
     one, two = output / "one", output / "two"
     alone = time_one_process(pipeline, images, one)
@@ -74,8 +74,9 @@ def main(data, output):
     for path in sorted(tables):
         verdict = "the same" if are_equal(path, two / path.name) else "DIFFERENT"
         print(f"{path.name}: {verdict}")
-    for name, values in read_seconds(one).items():
-        print(f"{name}: {values.mean():.2f} s of the processor per site")
+    for name, values in read_seconds(one, titles).items():
+        unit = "per site" if name == "Nuclei" else "s of the processor per site"
+        print(f"{name}: {values.mean():.2f} {unit}")
 
 
 if __name__ == "__main__":
