@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellprofiler_plugin.merge_sqlite import is_sqlite
 from stratonet.files.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 STATISTICS = {"Mean": np.mean, "Median": np.median, "Std": np.std}
 # The first line of ExportToSpreadsheet's table of the experiment.
 HEADER = ["Key", "Value"]
-SQLITE_START = b"SQLite format 3\0"
 # The table of the experiment holds whole pipelines in a cell.
 LONGEST_CELL = 2**31 - 1
 
@@ -142,9 +142,7 @@ def write_statistics(values: Mapping[str, float], files: Iterable[Path]) -> None
     if not values:
         return
     for path in files:
-        with open(path, "rb") as file:
-            start = file.read(len(SQLITE_START))
-        if start == SQLITE_START:
+        if is_sqlite(path):
             _write_to_database(values, path)
         elif path.suffix.lower() in (".csv", ".txt", ".tsv"):
             _write_to_sheet(values, path)

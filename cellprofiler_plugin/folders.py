@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.preferences import (
     DEFAULT_OUTPUT_FOLDER_NAME,
     DEFAULT_OUTPUT_SUBFOLDER_NAME,
@@ -19,7 +20,6 @@ from cellprofiler_core.setting.text import Directory
 
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module
-    from cellprofiler_core.pipeline import Pipeline
 
 # In any other folder the processes would overwrite each other's files.
 OUTPUT_FOLDERS = (DEFAULT_OUTPUT_FOLDER_NAME, DEFAULT_OUTPUT_SUBFOLDER_NAME)
@@ -33,6 +33,30 @@ WRITERS = (
     "SaveImages",
 )
 PACKAGES = ("cellprofiler", "cellprofiler_core")
+
+
+class OutputPipeline(Pipeline):
+    """A pipeline whose modules read from the user's output folder.
+
+    Attributes
+    ----------
+    output : str
+        The user's default output folder; of the class, because CellProfiler makes the
+        pipeline itself.
+    """
+
+    output: str = ""
+
+    def load(self, *source: Any) -> None:
+        """Load modules, which then read from the user's output folder.
+
+        Parameters
+        ----------
+        *source
+            As ``Pipeline.load`` takes it.
+        """
+        super().load(*source)
+        read_from_output(self, self.output)
 
 
 def read_from_output(pipeline: Pipeline, output: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cellprofiler_plugin.merge_csv import Move, merge_csv, read_header
-from cellprofiler_plugin.merge_sqlite import keep_other_tables, merge_sqlite
+from cellprofiler_plugin.merge_sqlite import is_sqlite, keep_other_tables, merge_sqlite
 from cellprofiler_plugin.placing import join_earlier
 from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
 from stratonet.files.atomic import write_atomically
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     # From files of the parts to a file, with `Move`.
     Merger = Callable[[Sequence[Path], Path, Move], None]
 
-SQLITE_START = b"SQLite format 3\0"
 # A file of more bytes is no text with paths in it.
 LARGE = 2**24
 # Files that each image set, or each group, writes over: images, and what
@@ -156,9 +155,8 @@ def find_merger(path: Path) -> Merger | None:
     """
     if path.suffix == ".parquet":
         return _merge_parquet
-    with open(path, "rb") as file:
-        if file.read(len(SQLITE_START)) == SQLITE_START:
-            return merge_sqlite
+    if is_sqlite(path):
+        return merge_sqlite
     return merge_csv if read_header(path) else None
 
 

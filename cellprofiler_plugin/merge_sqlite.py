@@ -12,6 +12,7 @@ from typing import Any
 
 from cellprofiler_plugin.merge_csv import Move, has_image_numbers
 
+START = b"SQLite format 3\0"
 # Each run in a database has a number of its own in these tables.
 EXPERIMENTS = ("Experiment", "Experiment_Properties")
 EXPERIMENT_ID = "experiment_id"
@@ -41,11 +42,34 @@ def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
     shutil.copyfile(paths[0], target)
     with closing(sqlite3.connect(target, isolation_level=None)) as database:
         database.create_function("moved", 1, move_cell)
-        for table in _list_tables(database):
+        for table in list_database_tables(database):
             _merge_table(database, table, paths[1:])
 
 
-def _list_tables(database: sqlite3.Connection, schema: str = "main") -> list[str]:
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is a database of SQLite, whatever it is called.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    """
+    with open(path, "rb") as file:
+        return file.read(len(START)) == START
+
+
+def list_database_tables(
+    database: sqlite3.Connection, schema: str = "main"
+) -> list[str]:
+    """List the tables of a database, without SQLite's own.
+
+    Parameters
+    ----------
+    database : sqlite3.Connection
+        Open.
+    schema : str
+        Name of one of its databases.
+    """
     found = database.execute(
         f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"
         " AND name NOT LIKE 'sqlite_%'"
@@ -106,7 +130,9 @@ def keep_other_tables(path: Path, earlier: Path) -> None:
 
 def _number_experiments(database: sqlite3.Connection) -> None:
     """Number the experiments of the run after the earlier ones, and add those."""
-    there = set(_list_tables(database)) & set(_list_tables(database, "earlier"))
+    there = set(list_database_tables(database)) & set(
+        list_database_tables(database, "earlier")
+    )
     if not there.issuperset(EXPERIMENTS):
         return
     (last,) = database.execute(

@@ -31,7 +31,7 @@ from cellprofiler_core.preferences import (
 from cellprofiler_core.setting.text import Directory
 
 from cellprofiler_plugin.batch_plan import RunPlan
-from cellprofiler_plugin.folders import OUTPUT_FOLDERS, read_from_output
+from cellprofiler_plugin.folders import OUTPUT_FOLDERS, OutputPipeline
 from cellprofiler_plugin.image_sets import identify_image_sets
 from cellprofiler_plugin.measurements import list_plates
 from cellprofiler_plugin.sequence import (
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")
 
 
-class PlanningPipeline(Pipeline):
+class PlanningPipeline(OutputPipeline):
     """A pipeline that says what it would do in place of doing it.
 
     Attributes
@@ -68,7 +68,6 @@ class PlanningPipeline(Pipeline):
     """
 
     answer: str = ""
-    output: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,17 +99,6 @@ class PlanningPipeline(Pipeline):
         if self.measurements is None or not self.measurements.image_set_count:
             return "CellProfiler finds no image sets among the images."
         return f"{event.module.module_name}: {event.error}"
-
-    def load(self, *source: Any) -> None:
-        """Load modules, which then read from the user's output folder.
-
-        Parameters
-        ----------
-        *source
-            As ``Pipeline.load`` takes it.
-        """
-        super().load(*source)
-        read_from_output(self, self.output)
 
     def prepare_run(self, workspace: Workspace, *arguments: Any) -> bool:
         """Prepare the run as CellProfiler does; an answer says what stands against it.

@@ -29,7 +29,7 @@ from cellprofiler_core.pipeline import Pipeline
 
 from cellprofiler_plugin.aggregates import keep_thresholds
 from cellprofiler_plugin.batch_plan import RunPlan
-from cellprofiler_plugin.folders import read_from_output
+from cellprofiler_plugin.folders import OutputPipeline
 from cellprofiler_plugin.image_sets import identify_image_sets
 from cellprofiler_plugin.parts import Report
 from cellprofiler_plugin.sequence import name_module
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 IMAGE_NUMBER = "ImageNumber"
 
 
-class PartPipeline(Pipeline):
+class PartPipeline(OutputPipeline):
     """A pipeline that measures the planned image sets and keeps account of them.
 
     Attributes
@@ -66,7 +66,6 @@ class PartPipeline(Pipeline):
     """
 
     plan: RunPlan
-    output: str
     path: Path
     seconds: float
     span: tuple[int, int]
@@ -74,17 +73,6 @@ class PartPipeline(Pipeline):
     def __init__(self) -> None:
         super().__init__()
         self.report = Report()
-
-    def load(self, *source: Any) -> None:
-        """Load modules, which then read from the user's output folder.
-
-        Parameters
-        ----------
-        *source
-            As ``Pipeline.load`` takes it.
-        """
-        super().load(*source)
-        read_from_output(self, self.output)
 
     def run(self, *arguments: Any, **named: Any) -> Measurements:
         """Measure the part, then write the report.

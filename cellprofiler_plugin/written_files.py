@@ -16,8 +16,10 @@ from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 from cellprofiler_core.preferences import get_default_output_directory
 
 from cellprofiler_plugin.measurements import read_screen
+from cellprofiler_plugin.merge_sqlite import list_database_tables
 from cellprofiler_plugin.output import list_tables
 from cellprofiler_plugin.placing import check_place
+from cellprofiler_plugin.sequence import name_module
 
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module
@@ -107,12 +109,8 @@ class WrittenFiles:
         return list(self.numbers)
 
 
-def _name_module(module: Module) -> str:
-    return f"{module.module_name} (module {module.module_num})"
-
-
 def _check_saved_images(files: WrittenFiles, module: Module) -> Iterator[str]:
-    title = _name_module(module)
+    title = name_module(module)
     advice = f'Make names differ, or set "{module.overwrite.text}" to Yes.'
     for number in files.list_saving(module):
         path = _find_image(files, module, number)
@@ -167,7 +165,7 @@ def _check_cropped_objects(files: WrittenFiles, module: Module) -> Iterator[str]
             name = f"{measurements.get_measurement(IMAGE, feature, number)} {name}"
         before = seen.setdefault(folder / name, number)
         if before != number and files.is_shared(folder / name):
-            title = _name_module(module)
+            title = name_module(module)
             yield _describe_meeting(title, before, number, folder / name)
             return
 
@@ -183,7 +181,7 @@ def _check_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
     if there:
         setting = module.wants_overwrite_without_warning.text
         yield (
-            f"{_name_module(module)} must not overwrite {', '.join(sorted(there))},"
+            f"{name_module(module)} must not overwrite {', '.join(sorted(there))},"
             f' which is there. Choose another folder, or set "{setting}" to Yes.'
         )
 
@@ -213,27 +211,26 @@ def _check_database(files: WrittenFiles, module: Module) -> Iterator[str]:
         return
     objects = files.workspace.pipeline.get_provider_dictionary("objectgroup", module)
     names = {module.get_table_name(name) for name in (IMAGE, "Object", *objects)}
-    there = sorted(names & _list_database_tables(path))
+    there = sorted(names & _read_database_tables(path))
     if there:
         yield (
-            f'{_name_module(module)} finds {there[0]} in {path}, and "{choice.text}" is'
+            f'{name_module(module)} finds {there[0]} in {path}, and "{choice.text}" is'
             f' "{choice.value}". A run in parts writes tables anew: choose another'
             ' database, or "Data and schema".'
         )
 
 
-def _list_database_tables(path: Path) -> set[str]:
+def _read_database_tables(path: Path) -> set[str]:
     if not path.is_file():
         return set()
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        found = database.execute("SELECT name FROM sqlite_master").fetchall()
-    return {name for (name,) in found}
+        return set(list_database_tables(database))
 
 
 def _check_graphs(files: WrittenFiles, module: Module) -> Iterator[str]:
     if not module.wants_objskeleton_graph.value:
         return
-    measurements, title = files.workspace.measurements, _name_module(module)
+    measurements, title = files.workspace.measurements, name_module(module)
     pairs = {module.get_graph_file_paths(measurements, n) for n in files.numbers}
     if len(pairs) > 1:
         # CellProfiler writes the header into one of them only.
@@ -257,7 +254,7 @@ def _check_parquet(files: WrittenFiles, module: Module) -> Iterator[str]:
         try:
             check_place(files.find_place(path), read_screen(measurements))
         except (OSError, ValueError) as error:
-            yield f"{_name_module(module)}: {error}"
+            yield f"{name_module(module)}: {error}"
 
 
 CHECKS: Mapping[str, Check] = {
