@@ -101,7 +101,11 @@ def _import_modules(names: Sequence[str]) -> None:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    from cellprofiler_plugin.command import add_plugins_directory, add_run_cellprofiler
+    from cellprofiler_plugin.command import (
+        add_plugin,
+        add_plugins_directory,
+        add_run_cellprofiler,
+    )
     from cellprofiler_plugin.gather_command import add_gather
     from stratonet import __version__
     from stratonet.arguments import CommandParser
@@ -116,6 +120,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_plugins_directory(commands)
+    add_plugin(commands)
     _add_demo(commands)
     add_run_cellprofiler(commands)
     add_gather(commands)

@@ -224,3 +224,43 @@ def add_plugins_directory(commands: argparse._SubParsersAction[Any]) -> None:
         ),
     )
     command.set_defaults(run=_print_plugins_directory)
+
+
+def _write_plugin(options: argparse.Namespace) -> None:
+    from cellprofiler_plugin.bundle import write_bundle
+
+    print(f"Fetching the packages of CellProfiler's Python for {options.system}.")
+    size = write_bundle(options.system, options.output)
+    print(
+        f"Written: {options.output} ({size / 2**20:.0f} MB)."
+        " Its README.txt says how to go on."
+    )
+
+
+def add_plugin(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the command to the others."""
+    command = commands.add_parser(
+        "plugin",
+        help="write the module for the CellProfiler that is downloaded",
+        description=(
+            "Write a ZIP file with MeasureStratoFeatures and all that it needs, for a"
+            " CellProfiler 4.2 that was downloaded from cellprofiler.org and takes no"
+            " packages. Unpack it there and choose its folder in the preferences."
+            " Example: stratonet plugin --for windows --output stratonet-windows.zip"
+        ),
+    )
+    command.set_defaults(run=_write_plugin, kept="Nothing was written.")
+    command.add_argument(
+        "--for",
+        dest="system",
+        required=True,
+        choices=("windows", "macos", "linux"),
+        help="where that CellProfiler runs",
+    )
+    command.add_argument(
+        "--output",
+        required=True,
+        type=Path,
+        metavar="FILE.zip",
+        help="the ZIP file to write",
+    )

@@ -1,0 +1,135 @@
+"""A ZIP file with the module and its packages, for the downloaded CellProfiler.
+
+That CellProfiler has a Python 3.9 of its own, into which nothing can be installed. Its
+plug-ins are ordinary files, though, and may bring what they import.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from stratonet.files.atomic import write_atomically
+
+# By the name that Python has for the processor: the platforms whose wheels fit.
+SYSTEMS = {
+    "windows": {"AMD64": ["win_amd64"]},
+    "macos": {"arm64": ["macosx_12_0_arm64"], "x86_64": ["macosx_12_0_x86_64"]},
+    "linux": {
+        "x86_64": [
+            "manylinux_2_28_x86_64",
+            "manylinux_2_27_x86_64",
+            "manylinux2014_x86_64",
+        ]
+    },
+}
+# The last ones for Python 3.9, and only what CellProfiler itself does not have.
+PACKAGES = (
+    "filelock==3.19.1",
+    "onnxruntime==1.19.2",
+    "protobuf==6.33.6",
+    "pyarrow==21.0.0",
+)
+OURS = ("stratonet", "cellprofiler_plugin")
+# Of no use to a plug-in: tests, headers, commands. Long paths fail on Windows, too.
+LEFT_OUT = {"__pycache__", "tests", "include", "src", "bin"}
+FOLDER = "StratoNet"
+
+
+def write_bundle(system: str, path: Path) -> int:
+    """Write the module with all that it needs into a ZIP file.
+
+    Parameters
+    ----------
+    system : str
+        ``"windows"``, ``"macos"`` or ``"linux"``: where CellProfiler runs.
+    path : pathlib.Path
+        The ZIP file, which must not be there yet.
+
+    Returns
+    -------
+    int
+        How many bytes it has.
+
+    Raises
+    ------
+    FileExistsError
+        There is such a file.
+    RuntimeError
+        pip is missing, or the packages could not be had.
+    OSError
+        The file cannot be written.
+    """
+    if path.exists():
+        raise FileExistsError(
+            errno.EEXIST, "there is such a file; give another name", str(path)
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, FOLDER)
+        _copy_starter(folder)
+        for machine, platforms in SYSTEMS[system].items():
+            packages = folder / "packages" / machine
+            _fetch_packages(platforms, packages)
+            _copy_ours(packages)
+        with write_atomically(path, anew=True) as unfinished:
+            _zip_folder(folder, unfinished)
+    return path.stat().st_size
+
+
+def _copy_starter(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("measurestratofeatures.py", "README.txt"):
+        file = files("cellprofiler_plugin") / "bundle_files" / name
+        (folder / name).write_bytes(file.read_bytes())
+    pipeline = files("cellprofiler_plugin.plugins") / "wholeimages.cppipe"
+    (folder / "wholeimages.cppipe").write_bytes(pipeline.read_bytes())
+
+
+def _fetch_packages(platforms: list[str], folder: Path) -> None:
+    if find_spec("pip") is None:
+        raise RuntimeError(
+            f"The packages are fetched with pip, which this Python ({sys.executable})"
+            " does not have. Install it: python -m ensurepip"
+        )
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    command += ["--only-binary", ":all:", "--python-version", "3.9"]
+    command += ["--implementation", "cp", "--target", str(folder)]
+    for name in platforms:
+        command += ["--platform", name]
+    done = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise RuntimeError(
+            f"The packages for {platforms[0]} could not be fetched. Check the"
+            f" connection, then run the same command again. pip says:"
+            f" {' '.join(lines) or done.stderr.strip()}"
+        )
+
+
+def _copy_ours(folder: Path) -> None:
+    """Copy StratoNet itself, which is Python alone and the same everywhere."""
+    for name in OURS:
+        shutil.copytree(str(files(name)), folder / name)
+
+
+def _zip_folder(folder: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in _list_files(folder):
+            archive.write(file, file.relative_to(folder.parent))
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and LEFT_OUT.isdisjoint(parts):
+            yield path
