@@ -53,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         message = _name_flags(str(error), getattr(options, "flags", {}))
         # Once more: libraries below may have named a URL in their own way.
+        if options.debug:
+            from traceback import format_exc
+
+            print(redact_text(format_exc()), file=sys.stderr)
         print(f"stratonet: {redact_text(message)}", file=sys.stderr)
         return REFUSED if isinstance(error, RefusedOption) else FAILED
 
@@ -82,8 +86,11 @@ def _leave(number: int, frame: object) -> None:
 
 def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Return what a command is asked for, with all that it needs imported."""
-    options = _build_parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     options.command = _show_command(arguments)
+    if options.threads:
+        # Before the libraries are imported that read it, too.
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)
     _import_modules(getattr(options, "modules", ()))
     return options
 
@@ -100,24 +107,36 @@ def _import_modules(names: Sequence[str]) -> None:
             return
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Set up all commands.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        From which shtab makes the completion of a shell.
+    """
     from cellprofiler_plugin.command import (
         add_plugin,
         add_plugins_directory,
         add_run_cellprofiler,
     )
     from cellprofiler_plugin.gather_command import add_gather
-    from stratonet import __version__
-    from stratonet.arguments import CommandParser
+    from stratonet.arguments import CommandParser, add_common_flags
     from stratonet.card_command import add_card
     from stratonet.extraction.command import add_extract
+    from stratonet.versions import ShowVersion
     from stratonet_sklearn.command import add_project
     from stratonet_sklearn.report.command import add_evaluate
 
     parser = CommandParser(
         prog="stratonet", description="Deep features for high-content screening."
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--version",
+        action=ShowVersion,
+        nargs=0,
+        help="print the versions of StratoNet, its network and its libraries, and exit",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_plugins_directory(commands)
     add_plugin(commands)
@@ -128,6 +147,8 @@ def _build_parser() -> argparse.ArgumentParser:
     add_evaluate(commands)
     add_card(commands)
     add_project(commands)
+    for command in commands.choices.values():
+        add_common_flags(command)
     return parser
 
 
@@ -146,6 +167,7 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
             " control wells. Needs CellProfiler in the same Python, which make demo"
             " sets up."
         ),
+        epilog="Example: stratonet demo --plate images/ --output demo",
     )
     command.add_argument(
         "--plate",

@@ -30,6 +30,10 @@ def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
             " merge what they write (CSV, SQLite, Parquet) into what a single one would"
             " have written. If interrupted, run the same command again; it resumes."
         ),
+        epilog=(
+            "Example: stratonet run-cellprofiler -p my.cppipe -o output --data-file"
+            " load_data.csv -n 8"
+        ),
     )
     command.set_defaults(
         run=_run_cellprofiler,
@@ -222,6 +226,10 @@ def add_plugins_directory(commands: argparse._SubParsersAction[Any]) -> None:
             "Print the folder with MeasureStratoFeatures, for CellProfiler's"
             " preferences or for cellprofiler --plugins-directory."
         ),
+        epilog=(
+            "Example: cellprofiler -c -r -p my.cppipe --plugins-directory"
+            ' "$(stratonet plugins-directory)"'
+        ),
     )
     command.set_defaults(run=_print_plugins_directory)
 
@@ -246,8 +254,8 @@ def add_plugin(commands: argparse._SubParsersAction[Any]) -> None:
             "Write a ZIP file with MeasureStratoFeatures and all that it needs, for a"
             " CellProfiler 4.2 that was downloaded from cellprofiler.org and takes no"
             " packages. Unpack it there and choose its folder in the preferences."
-            " Example: stratonet plugin --for windows --output stratonet-windows.zip"
         ),
+        epilog="Example: stratonet plugin --for windows --output stratonet-windows.zip",
     )
     command.set_defaults(run=_write_plugin, kept="Nothing was written.")
     command.add_argument(

@@ -20,6 +20,7 @@ def add_gather(commands: argparse._SubParsersAction[Any]) -> None:
             " error or a crash this command makes it of those that are kept. Do not use"
             " it while the run is going on."
         ),
+        epilog="Example: stratonet gather output",
     )
     command.add_argument(
         "folder",

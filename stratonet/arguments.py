@@ -58,6 +58,26 @@ class CommandParser(argparse.ArgumentParser):
         super().error(message)
 
 
+def add_common_flags(command: argparse.ArgumentParser) -> None:
+    """Add the flags of every command.
+
+    Parameters
+    ----------
+    command : argparse.ArgumentParser
+        One command.
+    """
+    group = command.add_argument_group("every command")
+    group.add_argument(
+        "--threads",
+        type=parse_count,
+        metavar="N",
+        help="cores to use (default: OMP_NUM_THREADS, else all of this process)",
+    )
+    group.add_argument(
+        "--debug", action="store_true", help="after an error, print where it was raised"
+    )
+
+
 def parse_count(text: str) -> int:
     """Return a whole number from 1 on."""
     if not (text.isdecimal() and int(text)):

@@ -18,6 +18,7 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
             " axes, side and widths are read from the network; scaling and all else"
             " that it does not say is taken from the card of other weights."
         ),
+        epilog="Example: stratonet card my.onnx --output measuring.onnx",
     )
     command.set_defaults(
         run=_write_card,

@@ -20,6 +20,7 @@ def add_project(commands: argparse._SubParsersAction[Any]) -> None:
             " MeasureStratoFeatures takes the file and writes components in place of"
             " features: as many columns as a database holds."
         ),
+        epilog="Example: stratonet project features --output components.npz",
     )
     command.add_argument(
         "table",

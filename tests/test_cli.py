@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 import stratonet_cli
 from stratonet import __version__
+from stratonet.parallel import count_cores
+from stratonet.weights_file import read_feature_set_id
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,10 +25,51 @@ def stratonet(*arguments):
 
 
 def test_version_and_help():
-    assert stratonet("--version").stdout.strip() == __version__
+    lines = stratonet("--version").stdout.splitlines()
+    assert lines[0] == f"stratonet {__version__}"
+    assert lines[1] == f"feature set {read_feature_set_id()}"
+    assert f"numpy {np.__version__}" in lines
     assert {"plugins-directory", "demo", "extract"} <= set(
         stratonet("--help").stdout.split()
     )
+
+
+def list_commands():
+    actions = stratonet_cli.build_parser()._actions
+    (commands,) = (action for action in actions if action.dest == "==SUPPRESS==")
+    return commands.choices
+
+
+def test_every_help_has_an_example_that_is_understood():
+    parse = stratonet_cli.build_parser().parse_args
+    for name, command in list_commands().items():
+        text = command.epilog.partition("Example: ")[2].partition(". ")[0]
+        words = shlex.split(text)
+        assert name in words or f"$(stratonet {name})" in words
+        if words[0] == "stratonet":
+            parse(words[1:])
+
+
+def test_an_error_is_one_line_and_with_debug_the_place_too(tmp_path):
+    arguments = ["gather", tmp_path / "gone"]
+    assert len(stratonet(*arguments).stderr.splitlines()) == 1
+    lines = stratonet(*arguments, "--debug").stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == stratonet(*arguments).stderr.strip()
+
+
+def test_threads_are_what_is_computed_with(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    stratonet_cli._parse_arguments(["gather", "folder", "--threads", "3"])
+    assert count_cores() == 3
+    assert stratonet("gather", "folder", "--threads", "0").returncode == 2
+
+
+def test_a_shell_completes_commands_and_flags():
+    shtab = pytest.importorskip("shtab")
+    script = shtab.complete(stratonet_cli.build_parser(), "bash")
+    assert "run-cellprofiler" in script
+    assert "--replace-path" in script
 
 
 def test_plugins_directory_holds_the_module():

@@ -45,7 +45,8 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
             " table per plate. If interrupted, run the same command again; it resumes."
         ),
         epilog=(
-            "Exit status: 0 all image sets measured completely; 3 finished, but some"
+            "Example: stratonet extract images/ --output features --pattern phenix."
+            " Exit status: 0 all image sets measured completely; 3 finished, but some"
             " images could not be measured (see Metadata_Error), none were there to"
             " measure, or image files were skipped because of their names; 1 stopped by"
             " an error; 2 an option was refused before anything was read; 130"

@@ -53,6 +53,10 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
             " retrieval, and write one page (report.html), with every figure as PNG and"
             " every number as CSV beside it."
         ),
+        epilog=(
+            "Example: stratonet evaluate StratoNet=features CellProfiler=profiles.csv"
+            " --label treatment --negcon role=negcon --output report"
+        ),
     )
     command.add_argument(
         "tables",
