@@ -4,6 +4,7 @@
 # make lint         the gates alone: style, types, imports (seconds)
 # make docs         the documentation with the API reference, into build/docs
 # make dist         source distribution and wheel, into dist
+# make images       the container images, with Docker or what BUILD names
 # make results DATA=DIR   the numbers of docs/results.md, from the folder of test images (an hour)
 # Each makes what is missing first, and says so.
 
@@ -55,6 +56,7 @@ lint: .venv-lint/ready
 	.venv-lint/bin/mypy
 	.venv-lint/bin/lint-imports
 	.venv-lint/bin/cffconvert --validate
+	.venv-lint/bin/hadolint Dockerfile
 
 docs: .venv/ready
 	@TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --conf-dir docs . build/docs
@@ -66,6 +68,12 @@ dist: | $(filter .uv/bin/uv,$(UV))
 	@mkdir -p build/sdist
 	@tar -xzf dist/stratonet-*.tar.gz -C build/sdist --strip-components 1
 	@echo "Written: $$(ls dist/*)"
+
+BUILD ?= docker
+images:
+	$(BUILD) build --target features --tag stratonet .
+	$(BUILD) build --target cellprofiler --tag stratonet-cellprofiler .
+	for image in stratonet stratonet-cellprofiler; do $(BUILD) run --rm $$image stratonet --version || exit 1; done
 
 results: .venv/ready
 	@test -n "$(DATA)" || { echo "Give the folder of test images: make results DATA=DIR" >&2; exit 2; }
@@ -124,6 +132,8 @@ lock: $(filter .uv/bin/uv,$(UV))
 		requirements/everything.in --output-file requirements/everything.txt
 	$(COMPILE) --python-version 3.9 --override requirements/cellprofiler.overrides \
 		requirements/cellprofiler.in --output-file requirements/cellprofiler.txt
+	$(COMPILE) --python-version 3.10 --override requirements/container.overrides \
+		pyproject.toml --extra evaluate requirements/container.in --output-file requirements/container.txt
 	$(COMPILE) --python-version 3.10 requirements/lint.in --output-file requirements/lint.txt
 	$(COMPILE) --python-version 3.10 --resolution lowest-direct --no-build $(CORE) \
 		requirements/lowest.in --output-file requirements/lowest.txt
@@ -135,4 +145,4 @@ COMPILE = $(UV) pip compile --quiet --build-constraint requirements/build.constr
 	--python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-annotate --no-header
 
-.PHONY: demo test test-everything test-cellprofiler test-lowest test-current test-fast lint docs dist results system lock
+.PHONY: demo test test-everything test-cellprofiler test-lowest test-current test-fast lint docs dist images results system lock
