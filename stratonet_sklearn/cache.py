@@ -23,6 +23,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from stratonet.extras import name_missing_extra
 from stratonet.files.urls import is_url
 
 T = TypeVar("T")
@@ -242,8 +243,8 @@ def find_folder(cache: str | os.PathLike[str]) -> Path:
     (True, 'stratonet')
     """
     if cache == AUTO:
-        # Imported only here: without a cache nobody needs it.
-        import platformdirs
+        with name_missing_extra("cache='auto'", "sklearn"):
+            import platformdirs
 
         return Path(platformdirs.user_cache_path("stratonet", appauthor=False))
     if not os.fspath(cache) or is_url(cache):
