@@ -220,12 +220,16 @@ class _Team:
 
 def _plan_actors() -> tuple[int, dict[str, float]]:
     """How many actors the cluster has room for, and what each takes."""
-    resources = ray.cluster_resources()
-    n_cpus, n_gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
-    if n_gpus:
-        # The network takes the GPU; the cores read and decode for it.
-        return n_gpus, {"num_cpus": max(1, n_cpus // n_gpus), "num_gpus": 1}
-    return max(1, n_cpus), {"num_cpus": 1}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if not with_gpu:
+        n_cpus = sum(int(node.get("CPU", 0)) for node in nodes)
+        return max(1, n_cpus), {"num_cpus": 1}
+    # The network takes the GPU; the cores of its node read and decode for it. All
+    # actors are alike: what each takes must fit into every node.
+    shares = [node.get("CPU", 0) // int(node["GPU"]) for node in with_gpu]
+    n_gpus = sum(int(node["GPU"]) for node in with_gpu)
+    return n_gpus, {"num_cpus": max(1, min(shares)), "num_gpus": 1}
 
 
 def _start_monitors() -> list[Any]:
