@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
-from tqdm.auto import tqdm
 
 from stratonet import Recipe, StratoNet
 from stratonet.limits import (
@@ -31,8 +31,8 @@ from stratonet.naming import feature_names
 from stratonet.preprocessing import PreparedPlane
 from stratonet.recipe import OF_PLANE, OF_PLATE
 from stratonet.weights_file import read_card
+from stratonet_sklearn.cache import find_folder
 from stratonet_sklearn.images import (
-    IMAGE_ERRORS,
     Plane,
     check_paths,
     list_planes,
@@ -41,6 +41,7 @@ from stratonet_sklearn.images import (
     take_images,
     word_reasons,
 )
+from stratonet_sklearn.measuring import Measuring, measure_planes, open_measuring
 
 
 class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
@@ -85,6 +86,12 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         What becomes of an image that is missing or cannot be measured: the first one
         stops `transform`; or its features are NaN, and a warning tells the first ten
         with their causes. A disk or server that cannot be reached always stops it.
+
+    cache : {None, "auto"}, str or path-like, default=None
+        Where features are kept on the disk, so that no plane is measured twice, however
+        often folds and searches ask for it: nowhere; where the system keeps the caches
+        of a user; or in a folder. A cache holds what all taps give, takes 10 GB at
+        most, and can be shared by many processes.
 
     verbose : bool, default=False
         Show a progress bar.
@@ -146,6 +153,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         "grey_range": [str, os.PathLike, dict, PlateLimits],
         "provider": [str],
         "on_error": [StrOptions({"raise", "nan"})],
+        "cache": [str, os.PathLike, None],
         "verbose": ["verbose"],
     }
 
@@ -159,6 +167,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         grey_range: GreyRange | os.PathLike[str] = OF_PLANE,
         provider: str = "CPUExecutionProvider",
         on_error: str = "raise",
+        cache: str | os.PathLike[str] | None = None,
         verbose: bool = False,
     ) -> None:
         self.weights = weights
@@ -168,6 +177,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         self.grey_range = grey_range
         self.provider = provider
         self.on_error = on_error
+        self.cache = cache
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -190,6 +200,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         ValueError, FileNotFoundError
             X holds no images, or a parameter does not suit them.
         """
+        if self.cache is not None:
+            find_folder(self.cache)
         X = take_images(X)
         images, n_channels = self._image_sets(X)
         self._check_paths(X, images)
@@ -282,30 +294,21 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
                 f" {self.n_features_in_} features as input: one per channel."
             )
         net = self._load_fitted_network()
-        n_planes = len(images) * n_channels
-        # Filled as they come: stacked at the end, they would be in memory twice.
-        features = np.empty((n_planes, net.width), np.float32)
-        reasons = np.full((len(images), n_channels), "", object)
+        with open_measuring(net, self.weights, self.cache) as measuring:
+            features, reasons = measure_planes(
+                measuring,
+                list_planes(images, n_channels),
+                partial(self._prepare, measuring),
+                on_error,
+                bool(self.verbose),
+            )
+        n_features = n_channels * net.width
+        return features.reshape(-1, n_features), reasons.reshape(-1, n_channels)
 
-        def read(plane: Plane) -> PreparedPlane | None:
-            try:
-                return self._prepare(net, plane)
-            except IMAGE_ERRORS as error:
-                if on_error == "raise":
-                    raise
-                reasons[plane.number, plane.channel] = str(error)
-                return None
-
-        rows = net.stream(list_planes(images, n_channels), read=read)
-        progress = tqdm(rows, total=n_planes, disable=not self.verbose, unit="plane")
-        for number, row in enumerate(progress):
-            features[number] = np.nan if row is None else row
-        return features.reshape(len(images), n_channels * net.width), reasons
-
-    def _prepare(self, net: StratoNet, plane: Plane) -> PreparedPlane:
+    def _prepare(self, measuring: Measuring, plane: Plane) -> PreparedPlane:
         channel = self.channels_[plane.channel]
         limits = None if self.limits_ is None else self.limits_[channel]
-        return prepare_image(plane, lambda pixels: net.prepare(pixels, limits))
+        return prepare_image(plane, lambda pixels: measuring.prepare(pixels, limits))
 
     def _check_paths(
         self,

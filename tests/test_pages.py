@@ -123,6 +123,7 @@ def prepare_transformer(folder):
     """A plate of which an image is gone."""
     names = prepare_readme(folder)
     (folder / "Actin2.tif").unlink()
+    write_features(folder / "features")
     return names
 
 
@@ -146,22 +147,27 @@ def prepare_cellprofiler(folder):
     return {}
 
 
-def prepare_extraction(folder):
+def write_features(folder):
     features = make_features()
     wells = [f"A{number + 1:02d}" for number in range(len(features) // 2)]
     columns = {
         "Metadata_Plate": "P1",
         "Metadata_Well": np.repeat(wells, 2),
         "Metadata_Site": ["1", "2"] * len(wells),
+        "Metadata_Treatment": ["drug", "none"] * len(wells),
         "Metadata_StratoFeatures": "stratonet50-0123abcd",
         "Metadata_StratoNetVersion": "0.1.0",
         "Metadata_Error": "",
     }
     for position, (name, value) in enumerate(columns.items()):
         features.insert(position, name, value)
-    destination = folder / "DEST" / "source" / "batch" / "P1"
+    destination = folder / "source" / "batch" / "P1"
     destination.mkdir(parents=True)
     features.to_parquet(destination / "0.parquet")
+
+
+def prepare_extraction(folder):
+    write_features(folder / "DEST")
     return {}
 
 

@@ -1,12 +1,19 @@
-"""The same units of work on a Ray cluster: tasks read and decode, actors measure."""
+"""The same units of work on a Ray cluster: each actor reads, measures and writes.
+
+An actor does with a core (or a GPU and its cores) what the local engine does with a
+machine. Pixels never leave the process that has read them: between processes they would
+be packed, copied to Ray's object store and unpacked, and a store that is full makes
+reading and measuring wait for each other.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
+import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -14,29 +21,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import ray
-import ray.data
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from stratonet.extraction.measure import (
-    READERS_PER_CORE,
-    measure_unit,
-    prepare_unit,
-    read_unit,
-)
+from stratonet.extraction.measure import READERS_PER_CORE, measure_unit, read_unit
 from stratonet.resources import Monitor
 
 if TYPE_CHECKING:
     from stratonet.extraction.destination import Destination
-    from stratonet.extraction.job import Job
     from stratonet.extraction.outcome import Outcome
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
-# Units handed to Ray at a time: their tables wait in this process.
-UNITS_AT_ONCE = 20_000
-# A share of a core: a reader waits for S3 most of its time. It differs from the actors'
-# share, or Ray would run both in one process.
-READER_CPUS = 0.5
+# Units that an actor has: while one is written, the next is measured.
+UNITS_AT_ONCE = 2
+# Seconds after which it is seen whether the cluster has grown.
+PATIENCE = 5.0
+# A unit that has ended so many processes ends the run, and so do as many processes that
+# do not even start.
+MOST_LOSSES = 5
 # What stops a run is returned as a value: Ray keeps only the text of an exception, and
 # puts its own traceback around it.
 STOPPING_ERRORS = (OSError, ValueError)
@@ -45,7 +48,7 @@ STOPPING_ERRORS = (OSError, ValueError)
 class RayEngine:
     """Measures on a Ray cluster; see `Engine`.
 
-    If a node is lost, nothing is: Ray gives its units to other nodes, and a unit is
+    If a node is lost, nothing is: its units are given to other nodes, and a unit is
     done only when its file is at the destination, which all nodes must reach.
 
     Parameters
@@ -65,8 +68,6 @@ class RayEngine:
             ray.init(
                 address=self.address, log_to_driver=False, logging_level=logging.ERROR
             )
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
-        ray.data.DataContext.get_current().enable_progress_bars = False
         self._monitors = _start_monitors()
         return self
 
@@ -105,16 +106,130 @@ class RayEngine:
         advance: Callable[[int], None],
     ) -> Iterator[tuple[Unit, Outcome]]:
         """Measure units and write them, see `Engine.measure_units`."""
-        waiting = iter(units)
-        chunk = list(itertools.islice(waiting, UNITS_AT_ONCE))
-        while chunk:
-            for row in _plan_chunk(destination, chunk).iter_rows():
-                if row["error"]:
-                    raise pickle.loads(row["error"])
-                unit = chunk[row["number"]]
-                advance(len(unit.rows))
-                yield unit, pickle.loads(row["outcome"])
-            chunk = list(itertools.islice(waiting, UNITS_AT_ONCE))
+        team = _Team(destination, units)
+        try:
+            while team.has_work():
+                for unit, outcome in team.wait():
+                    advance(len(unit.rows))
+                    yield unit, outcome
+        finally:
+            team.dismiss()
+
+
+class _Team:
+    """Actors that measure, as many as the cluster has room for, and their units."""
+
+    def __init__(self, destination: Destination, units: Iterable[Unit]) -> None:
+        self._destination = destination
+        self._units = iter(units)
+        self._next: deque[Unit] = deque()
+        # By what Ray will answer: actors that start, and who has which unit.
+        self._starting: dict[ray.ObjectRef, Any] = {}
+        self._running: dict[ray.ObjectRef, tuple[Any, Unit]] = {}
+        self._actors: list[Any] = []
+        # By plate and name.
+        self._losses: Counter[tuple[str, str]] = Counter()
+        self._false_starts = 0
+
+    def has_work(self) -> bool:
+        """Start actors and hand out units; whether any is left."""
+        n_actors, resources = _plan_actors()
+        self._draw(n_actors)
+        actor_class = ray.remote(max_concurrency=UNITS_AT_ONCE)(_UnitMeasurer)
+        n_wanted = min(n_actors, len(self._next) + len(self._running))
+        for _ in range(n_wanted - len(self._actors) - len(self._starting)):
+            actor = actor_class.options(**resources).remote(self._destination)
+            self._starting[actor.answer.remote()] = actor
+        self._hand_out()
+        return bool(self._next or self._running)
+
+    def wait(self) -> Iterator[tuple[Unit, Outcome]]:
+        """Wait for answers, and yield the units that are done."""
+        asked = [*self._running, *self._starting]
+        answered, _ = ray.wait(asked, timeout=PATIENCE)
+        for answer in answered:
+            if answer in self._starting:
+                self._welcome(answer)
+                continue
+            actor, unit = self._running.pop(answer)
+            try:
+                outcome, error = ray.get(answer)
+            except RayTaskError:
+                raise
+            except RayError as lost:
+                self._lose(actor, unit, lost)
+                continue
+            if error:
+                raise pickle.loads(error)
+            yield unit, outcome
+
+    def dismiss(self) -> None:
+        """End all actors."""
+        for actor in [*self._actors, *self._starting.values()]:
+            ray.kill(actor)
+
+    def _draw(self, count: int) -> None:
+        """Have so many units at hand, if there are."""
+        while len(self._next) < count:
+            unit = next(self._units, None)
+            if unit is None:
+                return
+            self._next.append(unit)
+
+    def _hand_out(self) -> None:
+        loads = Counter({id(actor): 0 for actor in self._actors})
+        loads.update(id(actor) for actor, _ in self._running.values())
+        while self._next and self._actors:
+            # Who has the least: near the end nobody waits for one who has two.
+            idlest = min(self._actors, key=lambda actor: loads[id(actor)])
+            if loads[id(idlest)] == UNITS_AT_ONCE:
+                return
+            unit = self._next.popleft()
+            self._running[idlest.measure.remote(unit)] = (idlest, unit)
+            loads[id(idlest)] += 1
+
+    def _welcome(self, answer: ray.ObjectRef) -> None:
+        actor = self._starting.pop(answer)
+        try:
+            ray.get(answer)
+        except RayError as error:
+            self._false_starts += 1
+            if not self._actors and self._false_starts >= MOST_LOSSES:
+                raise OSError(
+                    f"{MOST_LOSSES} processes on the Ray cluster did not start. Is"
+                    f" StratoNet installed on every node? The last one: {error}"
+                ) from None
+        else:
+            self._actors.append(actor)
+
+    def _lose(self, actor: Any, unit: Unit, lost: RayError) -> None:
+        """Give the unit of a process that has ended to another."""
+        self._next.appendleft(unit)
+        self._losses[unit.plate, unit.name] += 1
+        if actor in self._actors:
+            self._actors.remove(actor)
+            # It may only be out of reach.
+            ray.kill(actor)
+        if self._losses[unit.plate, unit.name] == MOST_LOSSES:
+            raise OSError(
+                f"Well {unit.well} of {unit.plate} was lost {MOST_LOSSES} times, each"
+                " time with its process on the Ray cluster: a node was lost, or has not"
+                f" enough memory. The last time: {lost}"
+            )
+
+
+def _plan_actors() -> tuple[int, dict[str, float]]:
+    """How many actors the cluster has room for, and what each takes."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with_gpu = [node for node in nodes if node.get("GPU", 0) >= 1]
+    if not with_gpu:
+        n_cpus = sum(int(node.get("CPU", 0)) for node in nodes)
+        return max(1, n_cpus), {"num_cpus": 1}
+    # The network takes the GPU; the cores of its node read and decode for it. All
+    # actors are alike: what each takes must fit into every node.
+    shares = [node.get("CPU", 0) // int(node["GPU"]) for node in with_gpu]
+    n_gpus = sum(int(node["GPU"]) for node in with_gpu)
+    return n_gpus, {"num_cpus": max(1, min(shares)), "num_gpus": 1}
 
 
 def _start_monitors() -> list[Any]:
@@ -129,29 +244,6 @@ def _start_monitors() -> list[Any]:
             monitor.start.remote()
             monitors.append(monitor)
     return monitors
-
-
-def _plan_chunk(destination: Destination, chunk: Sequence[Unit]) -> ray.data.Dataset:
-    """A Ray dataset of units, which are measured as its rows are drawn."""
-    resources = ray.cluster_resources()
-    n_gpus = int(resources.get("GPU", 0))
-    # One network per GPU, or per core where there are none.
-    n_actors = n_gpus or max(1, int(resources["CPU"]))
-    items = [
-        # Pickled: Ray would make Arrow tables of the frames in a unit.
-        {"number": number, "unit": pickle.dumps(unit)}
-        for number, unit in enumerate(chunk)
-    ]
-    # One block per unit: a block is what Ray does again when a node is lost.
-    units = ray.data.from_items(items, override_num_blocks=len(items))
-    read = units.map(_read_item, fn_args=[destination.job], num_cpus=READER_CPUS)
-    return read.map(
-        _UnitMeasurer,
-        fn_constructor_args=[destination],
-        num_cpus=1,
-        num_gpus=1 if n_gpus else 0,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=n_actors),
-    )
 
 
 @ray.remote
@@ -174,48 +266,32 @@ def _pass_on(future: Future[Any], answer: Future[tuple[Any, bytes]]) -> None:
         future.set_result(result)
 
 
-def _read_item(item: dict[str, Any], job: Job) -> dict[str, Any]:
-    """Read a unit and prepare its planes; in a task."""
-    # Rows of a dataset have the same columns: empty bytes stand for none.
-    image_sets = error = b""
-    try:
-        unit = pickle.loads(item["unit"])
-        with ThreadPoolExecutor(READERS_PER_CORE) as pool:
-            prepared = prepare_unit(job, unit, read_unit(job, unit, pool))
-            image_sets = pickle.dumps(list(prepared), protocol=5)
-    except STOPPING_ERRORS as stopping:
-        error = pickle.dumps(stopping)
-    return {**item, "image_sets": image_sets, "error": error}
-
-
 class _UnitMeasurer:
-    """Holds the network, measures what was read and writes it; in an actor."""
+    """Reads units, measures and writes them; in an actor."""
 
     def __init__(self, destination: Destination) -> None:
         # Here, not above: the process that hands out units needs no network.
         import onnxruntime
 
+        # Ray sets it only where nobody else has; more threads would be in the way.
+        n_cores = int(ray.get_runtime_context().get_assigned_resources()["CPU"])
+        os.environ["OMP_NUM_THREADS"] = str(n_cores)
         job = destination.job
         providers = onnxruntime.get_available_providers()
         if ray.get_gpu_ids() and "CUDAExecutionProvider" in providers:
             job = dataclasses.replace(job, provider="CUDAExecutionProvider")
         self.destination = dataclasses.replace(destination, job=job)
+        self.readers = ThreadPoolExecutor(READERS_PER_CORE * n_cores)
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        outcome = error = item["error"]
-        if not error:
-            try:
-                outcome = pickle.dumps(self._measure(item))
-            except STOPPING_ERRORS as stopping:
-                error = pickle.dumps(stopping)
-        return {
-            "number": item["number"],
-            "outcome": outcome,
-            "error": error,
-        }
+    def answer(self) -> None:
+        """Say that it is there."""
 
-    def _measure(self, item: dict[str, Any]) -> Outcome:
-        unit = pickle.loads(item["unit"])
-        image_sets = pickle.loads(item["image_sets"])
-        measured = measure_unit(self.destination.job, unit, image_sets)
-        return self.destination.write_unit(unit, measured)
+    def measure(self, unit: Unit) -> tuple[Outcome | None, bytes]:
+        """Measure a unit and write it."""
+        job = self.destination.job
+        try:
+            image_sets = read_unit(job, unit, self.readers)
+            measured = measure_unit(job, unit, image_sets)
+            return self.destination.write_unit(unit, measured), b""
+        except STOPPING_ERRORS as stopping:
+            return None, pickle.dumps(stopping)

@@ -227,6 +227,7 @@ def test_parameters_clone_and_not_fitted(plate):
         recipe=None,
         grey_range="plane",
         on_error="raise",
+        cache=None,
     )
     assert copy.get_params() == {**parameters, **defaults}
     for method in (copy.get_feature_names_out, copy.transform):
