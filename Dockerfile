@@ -1,9 +1,9 @@
 # Two images, without a GPU, with the network inside. From the root of the repository:
 #
-#     docker build --target features --tag stratonet .
+#     docker build --target features --tag stratonet-features .
 #     docker build --target cellprofiler --tag stratonet-cellprofiler .
 #
-#     docker run --rm --volume "$PWD:/data" --user "$(id -u)" stratonet \
+#     docker run --rm --volume "$PWD:/data" --user "$(id -u)" stratonet-features \
 #         stratonet extract images --output features
 #
 # There is no ENTRYPOINT: Nextflow and Apptainer run a shell in the image.

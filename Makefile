@@ -71,9 +71,9 @@ dist: | $(filter .uv/bin/uv,$(UV))
 
 BUILD ?= docker
 images:
-	$(BUILD) build --target features --tag stratonet .
+	$(BUILD) build --target features --tag stratonet-features .
 	$(BUILD) build --target cellprofiler --tag stratonet-cellprofiler .
-	for image in stratonet stratonet-cellprofiler; do $(BUILD) run --rm $$image stratonet --version || exit 1; done
+	for image in stratonet-features stratonet-cellprofiler; do $(BUILD) run --rm $$image stratonet --version || exit 1; done
 
 results: .venv/ready
 	@test -n "$(DATA)" || { echo "Give the folder of test images: make results DATA=DIR" >&2; exit 2; }
