@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,11 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         - the path of a file (or `stratonet.limits.PlateLimits`) of one plate, as
           ``stratonet extract --grey-range plate`` keeps them in ``_grey_limits``.
 
+    pixel_size : float or None, default=None
+        Micrometres per pixel, for a recipe in micrometres, such as
+        ``"tiles224-75um/mean+sd"``. Set it anew for images of another magnification:
+        it is no part of the feature set.
+
     provider : str, default="CPUExecutionProvider"
         The ONNX Runtime execution provider.
 
@@ -144,6 +150,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         "channels": [list, tuple, None],
         "recipe": [str, Recipe, None],
         "grey_range": [str, os.PathLike, dict, PlateLimits],
+        "pixel_size": [Real, None],
         "provider": [str],
         "on_error": [StrOptions({"raise", "nan"})],
         "verbose": ["verbose"],
@@ -157,6 +164,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         channels: Sequence[str] | None = None,
         recipe: str | Recipe | None = None,
         grey_range: GreyRange | os.PathLike[str] = OF_PLANE,
+        pixel_size: float | None = None,
         provider: str = "CPUExecutionProvider",
         on_error: str = "raise",
         verbose: bool = False,
@@ -166,6 +174,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         self.channels = channels
         self.recipe = recipe
         self.grey_range = grey_range
+        self.pixel_size = pixel_size
         self.provider = provider
         self.on_error = on_error
         self.verbose = verbose
@@ -192,7 +201,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         """
         X = take_images(X)
         images, n_channels = self._image_sets(X)
-        self._check_paths(X, images)
+        check_paths(X, images, may_lack=self.on_error == "nan")
         # It notes names of columns; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
         channels = self._name_channels(n_channels)
@@ -273,7 +282,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = take_images(X)
         images, n_channels = self._image_sets(X)
-        self._check_paths(X, images, on_error)
+        check_paths(X, images, may_lack=on_error == "nan")
         validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
         if n_channels != self.n_features_in_:
             # scikit-learn's own words, which its checks look for.
@@ -281,6 +290,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
                 f"X has {n_channels} features, but {type(self).__name__} is expecting"
                 f" {self.n_features_in_} features as input: one per channel."
             )
+        # It may have been set anew since `fit`.
+        self.recipe_.check_pixel_size(self.pixel_size)
         net = self._load_fitted_network()
         n_planes = len(images) * n_channels
         # Filled as they come: stacked at the end, they would be in memory twice.
@@ -305,16 +316,9 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     def _prepare(self, net: StratoNet, plane: Plane) -> PreparedPlane:
         channel = self.channels_[plane.channel]
         limits = None if self.limits_ is None else self.limits_[channel]
-        return prepare_image(plane, lambda pixels: net.prepare(pixels, limits))
-
-    def _check_paths(
-        self,
-        X: ArrayLike,
-        images: Sequence[np.ndarray],
-        on_error: str | None = None,
-    ) -> None:
-        if isinstance(images, np.ndarray) and images.ndim == 2:
-            check_paths(X, images, (on_error or self.on_error) == "nan")
+        return prepare_image(
+            plane, lambda pixels: net.prepare(pixels, limits, self.pixel_size)
+        )
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -357,6 +361,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
             )
         grey_range = read_grey_range(self.grey_range)
         recipe = read_card(self.weights).choose_recipe(self.recipe)
+        recipe.check_pixel_size(self.pixel_size)
         self.recipe_ = apply_grey_range(recipe, grey_range, channels)
         if isinstance(grey_range, PlateLimits):
             grey_range = grey_range.choose()
