@@ -69,10 +69,9 @@ class Recipe:
 
     Examples
     --------
-    >>> from stratonet.views import Tiles
     >>> recipe = Recipe.parse("tiles224/mean+sd")
-    >>> recipe.views == (Tiles(224),), recipe.pooling
-    (True, ('mean', 'sd'))
+    >>> [view.side for view in recipe.views], recipe.pooling
+    ([224], ('mean', 'sd'))
     >>> recipe.id
     'tiles224-mean-sd'
     """
