@@ -1,12 +1,13 @@
 """How much of the network's speed `stratonet extract` reaches, files on a local disk.
 
-    .venv/bin/python benchmarks/extraction.py DATA/bbbc022
+    .venv/bin/python benchmarks/extraction.py DATA/bbbc022 [--wells 96]
 
 Image sets per second from table and files to feature tables, as a ratio to the network
 alone on the same number of planes that are prepared in memory, alternating within one
 run: for Cell Painting images of 520 x 696 pixels (BBBC022, copied), and for generated
 16-bit images of 1,024 x 1,024 pixels. A plate is a quarter of one of JUMP's: 96 wells
-of 9 sites.
+of 9 sites, which take a quarter of an hour and 9 GB of disk. Of fewer wells, beginning
+and end weigh more.
 """
 
 from __future__ import annotations
@@ -29,9 +30,7 @@ from stratonet.files.images import read_plane
 
 # The least work for the network: what is done beside it weighs most.
 RECIPE = "whole224/mean"
-ROUNDS, SITES, WELLS = 2, 9, 96
-# Copies of BBBC022's 12 image sets: together as many as of the generated plate.
-COPIES = 72
+ROUNDS, SITES = 2, 9
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 
 
@@ -40,12 +39,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path, metavar="DATA/bbbc022")
-    folder = parser.parse_args().folder
+    parser.add_argument("--wells", type=int, default=96, help="a multiple of 4")
+    options = parser.parse_args()
+    wells = options.wells
     with tempfile.TemporaryDirectory() as scratch:
         copied = Path(scratch, "copied")
-        compare_speeds("520 x 696 (BBBC022)", copied, copy_images(copied, folder))
+        table = copy_images(copied, options.folder, wells)
+        compare_speeds("520 x 696 (BBBC022)", copied, table)
         generated = Path(scratch, "generated")
-        compare_speeds("1024 x 1024 (generated)", generated, generate_images(generated))
+        table = generate_images(generated, wells)
+        compare_speeds("1024 x 1024 (generated)", generated, table)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"Most memory of the process: {memory:.0f} MB")
 
@@ -87,17 +90,18 @@ def time_network(network: StratoNet, table: pd.DataFrame) -> float:
     return time.perf_counter() - began
 
 
-def copy_images(screen: Path, folder: Path) -> pd.DataFrame:
+def copy_images(screen: Path, folder: Path, wells: int) -> pd.DataFrame:
     """Copy the images of BBBC022 as often as makes a plate; its LoadData table."""
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     sites_per_well = len(labels) // labels.well.nunique()
     tables = []
-    for number in range(COPIES):
+    # Together as many image sets as of the generated plate.
+    for number in range(wells * SITES // len(labels)):
         target = screen / str(number)
         target.mkdir(parents=True)
         sites = labels.groupby("well").cumcount() + number * sites_per_well
-        wells = labels.well + "-" + (sites // SITES).astype(str)
-        table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": wells})
+        names = labels.well + "-" + (sites // SITES).astype(str)
+        table = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": names})
         table["Metadata_Site"] = sites % SITES
         for column in labels.filter(regex="^file_"):
             channel = column.removeprefix("file_")
@@ -109,12 +113,12 @@ def copy_images(screen: Path, folder: Path) -> pd.DataFrame:
     return save_table(screen, pd.concat(tables))
 
 
-def generate_images(screen: Path) -> pd.DataFrame:
+def generate_images(screen: Path, wells: int) -> pd.DataFrame:
     """Write a plate of random images; its LoadData table."""
     rng = np.random.default_rng(0)
     screen.mkdir()
     rows = []
-    for well, site in np.ndindex(WELLS, SITES):
+    for well, site in np.ndindex(wells, SITES):
         row = {"Metadata_Plate": "P", "Metadata_Well": f"A{well + 1:02d}"}
         row["Metadata_Site"] = site
         for channel in CHANNELS:

@@ -38,6 +38,7 @@ from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_m
 from cellprofiler_core.workspace import Workspace
 
 from cellprofiler_plugin import headless, output, settings
+from cellprofiler_plugin.measurements import SCREEN
 from stratonet.crops import compute_centers, crop_square
 from stratonet.files.images import read_plane
 from stratonet.network import StratoNet
@@ -54,6 +55,9 @@ def make_workspace(plane):
     images.add("DNA", Image(plane))
     measurements = Measurements()
     measurements.add_experiment_measurement("Run_Timestamp", "now")
+    # What prepare_run would write.
+    _, screen, _ = SCREEN
+    measurements.add_experiment_measurement(screen, "benchmark")
     measurements.add_image_measurement("Metadata_Well", "A01")
     return Workspace(Pipeline(), None, images, ObjectSet(), measurements, None)
 

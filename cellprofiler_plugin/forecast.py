@@ -70,16 +70,21 @@ def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:
     card, channels = module.get_card(), len(module.images.value)
     for name in module.get_object_names():
         recipe = module.get_recipe(name)
+        if recipe.needs_pixel_size and module.find_pixel_size() is None:
+            yield f"How long {name} takes depends on the size of its pixels."
+            continue
         if recipe.crop:
             seconds = OBJECTS * estimate_seconds(card, recipe, recipe.crop)
             what = f"{OBJECTS} {name}"
         else:
-            seconds = estimate_seconds(card, recipe, SIDE)
+            seconds = estimate_seconds(card, recipe, SIDE, module.find_pixel_size())
             what = f"an image set of {SIDE:,} x {SIDE:,} pixels"
         yield f"About {channels * seconds:.2g} s of one core for {what}."
 
 
-def estimate_seconds(card: Card, recipe: Recipe, side: int) -> float:
+def estimate_seconds(
+    card: Card, recipe: Recipe, side: int, pixel_size: float | None = None
+) -> float:
     """Estimate how long one core takes for a square plane.
 
     Parameters
@@ -90,6 +95,8 @@ def estimate_seconds(card: Card, recipe: Recipe, side: int) -> float:
         How the plane is shown.
     side : int
         Of the plane, in pixels.
+    pixel_size : float, optional
+        In micrometres, for recipes in micrometres.
 
     Returns
     -------
@@ -105,7 +112,7 @@ def estimate_seconds(card: Card, recipe: Recipe, side: int) -> float:
     """
     pixels = 0
     for view in recipe.views:
-        shape = view.choose_shape((side, side), fixed=not card.any_size)
+        shape = view.choose_shape((side, side), not card.any_size, pixel_size)
         # No pixels are needed to count them.
         plane = np.broadcast_to(np.float32(0), shape)
         pixels += sum(tile.size for tile in view.cut(plane))

@@ -38,7 +38,9 @@ decides what of it is seen.
 -  *Tiles* are squares of 224 x 224 pixels that cover the image; where it is no multiple
    of 224, they overlap. The features are averaged over the tiles. *Two across*: the
    image is resized until two of them fit into its shorter side. *At the cells' scale*:
-   it is not resized.
+   it is not resized. *Of a width in micrometres*: it is resized until a tile has that
+   width, so that images of several magnifications can be compared; the size of a pixel
+   must be given, or stand in the metadata.
 -  The square around an object is shown *at its own scale*, or enlarged to 224 x 224
    pixels.
 

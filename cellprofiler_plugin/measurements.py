@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 
+from cellprofiler_plugin.recipes import parse_pixel_size
 from stratonet.naming import METADATA, PREFIX, metadata_columns
 from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
 
@@ -180,6 +181,60 @@ def list_plates(measurements: Measurements) -> Sequence[str | None]:
     numbers = measurements.get_image_numbers()
     values = measurements.get_measurement(IMAGE, PLATE, numbers)
     return sorted({str(value) for value in values})
+
+
+def list_pixel_sizes(measurements: Measurements, setting: str) -> set[float]:
+    """List the sizes of pixels of the image sets, each once.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the run.
+    setting : str
+        Micrometres, or metadata that hold them.
+
+    Raises
+    ------
+    ValueError
+        That of an image set is missing, or cannot be; the message names it.
+    """
+    sizes = set()
+    for number in measurements.get_image_numbers():
+        try:
+            sizes.add(read_pixel_size(measurements, setting, int(number)))
+        except ValueError as error:
+            raise ValueError(f"Image set {number}: {error}") from None
+    return sizes
+
+
+def read_pixel_size(
+    measurements: Measurements, setting: str, number: int | None = None
+) -> float:
+    """Read the size of a pixel of an image set.
+
+    Parameters
+    ----------
+    measurements : cellprofiler_core.measurement.Measurements
+        Of the run.
+    setting : str
+        Micrometres, or metadata that hold them.
+    number : int, optional
+        Of the image set. Default: the current one.
+
+    Returns
+    -------
+    float
+        In micrometres.
+
+    Raises
+    ------
+    ValueError
+        It is missing, or cannot be.
+    """
+    try:
+        return parse_pixel_size(measurements.apply_metadata(setting, number))
+    except (AssertionError, KeyError):
+        raise ValueError(f"It lacks the metadata of {setting}") from None
 
 
 def read_row_keys(

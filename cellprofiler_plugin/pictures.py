@@ -172,6 +172,7 @@ def make_pictures(
     size: int,
     measured: Sequence[tuple[StratoNet, Regions, np.ndarray]],
     limits: Limits,
+    pixel_size: float | None = None,
 ) -> Pictures:
     """Make what `draw_pictures` needs.
 
@@ -186,6 +187,8 @@ def make_pictures(
         images x width).
     limits : mapping of str to (float, float)
         Of grey values, by image; see `pixels.measure_regions`.
+    pixel_size : float, optional
+        In micrometres.
 
     Returns
     -------
@@ -195,7 +198,7 @@ def make_pictures(
     # Where whole images are measured, they come first.
     net, regions, _ = measured[0]
     shown["planes"] = [
-        _make_plane_picture(net, name, plane, limits, regions.name == IMAGE)
+        _make_plane_picture(net, name, plane, limits, pixel_size, regions.name == IMAGE)
         for name, plane in planes.items()
     ]
     objects = []
@@ -214,23 +217,31 @@ def make_pictures(
 
 
 def _make_plane_picture(
-    net: StratoNet, name: str, plane: MaskedPlane, limits: Limits, in_tiles: bool
+    net: StratoNet,
+    name: str,
+    plane: MaskedPlane,
+    limits: Limits,
+    pixel_size: float | None,
+    in_tiles: bool,
 ) -> PlanePicture:
     pixels = blank_outside(plane.pixels, plane.mask)
     # Of two views the last one shows more: the tiles.
     view = net.recipe.views[-1]
     tiles = []
     if in_tiles and isinstance(view, Tiles):
-        tiles = list_tiles(view, plane.pixels.shape, fixed=not net.card.any_size)
+        shape = view.choose_shape(plane.pixels.shape, not net.card.any_size, pixel_size)
+        tiles = list_tiles(view, plane.pixels.shape, shape)
     return {
         "name": name,
         "shape": plane.pixels.shape,
-        "grey": _make_thumbnail(net, pixels, PLANE_SIDE, limits.get(name)),
+        "grey": _make_thumbnail(net, pixels, PLANE_SIDE, limits.get(name), pixel_size),
         "tiles": tiles,
     }
 
 
-def list_tiles(view: View, shape: tuple[int, int], fixed: bool) -> list[list[float]]:
+def list_tiles(
+    view: View, shape: tuple[int, int], resized: tuple[int, int]
+) -> list[list[float]]:
     """List the tiles that a plane is cut into.
 
     Parameters
@@ -239,8 +250,8 @@ def list_tiles(view: View, shape: tuple[int, int], fixed: bool) -> list[list[flo
         Which cuts.
     shape : (int, int)
         Height and width of the plane, in pixels.
-    fixed : bool
-        The network takes squares of one side only.
+    resized : (int, int)
+        What `View.choose_shape` makes of it.
 
     Returns
     -------
@@ -249,10 +260,10 @@ def list_tiles(view: View, shape: tuple[int, int], fixed: bool) -> list[list[flo
 
     Examples
     --------
-    >>> list_tiles(Tiles(224), (200, 300), fixed=False)
+    >>> list_tiles(Tiles(224), (200, 300), (200, 300))
     [[0.0, 0.0, 224.0, 200.0], [76.0, 0.0, 224.0, 200.0]]
     """
-    height, width = view.choose_shape(shape, fixed)
+    height, width = resized
     rows = np.broadcast_to(np.arange(height)[:, None], (height, width))
     columns = np.broadcast_to(np.arange(width), (height, width))
     down, across = shape[0] / height, shape[1] / width
@@ -302,13 +313,14 @@ def _make_thumbnail(
     pixels: np.ndarray | None,
     side: int,
     limits: tuple[float, float] | None,
+    pixel_size: float | None = None,
 ) -> np.ndarray | None:
     """What the network sees of pixels, (side, side) or less, uint8."""
     from PIL import Image
 
     if pixels is None:
         return None
-    grey = net.prepare(pixels, limits).greys[-1]
+    grey = net.prepare(pixels, limits, pixel_size).greys[-1]
     height, width = (min(length, side) for length in grey.shape)
     small = resize_image(Image.fromarray(grey), (height, width), net.card.resize)
     # One byte per pixel: all of this is sent from a worker to the window.

@@ -278,7 +278,11 @@ def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
 
 
 def measure_regions(
-    net: StratoNet, names: Sequence[str], regions: Regions, limits: Limits
+    net: StratoNet,
+    names: Sequence[str],
+    regions: Regions,
+    limits: Limits,
+    pixel_size: float | None,
 ) -> np.ndarray:
     """Measure each region in each image.
 
@@ -292,6 +296,8 @@ def measure_regions(
         The whole image, or the squares around objects.
     limits : mapping of str to (float, float)
         Of the grey values of each image; none where each region is scaled by itself.
+    pixel_size : float, optional
+        In micrometres; None where nothing is measured in micrometres.
 
     Returns
     -------
@@ -319,6 +325,7 @@ def measure_regions(
         crop_regions(),
         read=lambda named: named[1],
         choose_limits=lambda named: limits.get(named[0]),
+        pixel_size=pixel_size,
     )
     for index, values in enumerate(rows):
         features[measured[index]] = values

@@ -7,7 +7,7 @@ keep what they had.
 from __future__ import annotations
 
 from cellprofiler_core.setting.choice import Choice
-from cellprofiler_core.setting.text import Pathname, Text
+from cellprofiler_core.setting.text import Float, Pathname, Text
 
 from cellprofiler_plugin.recipes import (
     FROM_EXTRACT,
@@ -19,12 +19,16 @@ from cellprofiler_plugin.recipes import (
     find_words,
 )
 from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
+from stratonet.views import LARGEST_TILE, SMALLEST_TILE
 from stratonet.weights_file import read_card
+
+# What 224 pixels cover at 20x, binned by two: the scale of most screens.
+TILE_WIDTH = 150.0
 
 
 def make_view_choice() -> Choice:
     """Make the setting of how whole images are shown, as the network recommends."""
-    whole, across, tiles, both = VIEWS
+    whole, across, tiles, in_micrometres, both = VIEWS
     card = read_card(SHIPPED)
     views, _ = card.choose_recipe().text.split("/")
     return Choice(
@@ -41,8 +45,37 @@ some pixels: how large a cell is on its way decides what of it is seen.
    in a whole image; a square image takes four times as long.
 -  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. Sees most of single
    cells; takes as much longer as there are tiles.
+-  *{in_micrometres}:* resized until a tile of 224 x 224 pixels has the width that you
+   give, and cut into tiles. A cell has the same size at every magnification, so that
+   the features of different objectives can be compared.
 -  *{both}:* the whole image and tiles at the cells' scale; each gives features of its
    own, twice as many columns.""",
+    )
+
+
+def make_tile_width() -> Float:
+    """Make the setting of the width of tiles in micrometres."""
+    return Float(
+        "Width of a tile, in micrometres",
+        TILE_WIDTH,
+        minval=SMALLEST_TILE,
+        maxval=LARGEST_TILE,
+        doc="""\
+*(Used only for tiles of a width in micrometres)* 150 micrometres are five to ten cells
+across. It is part of the id of the features; the size of a pixel is not.""",
+    )
+
+
+def make_pixel_size() -> Text:
+    """Make the setting of the size of a pixel."""
+    return Text(
+        "Size of a pixel, in micrometres",
+        "",
+        metadata=True,
+        doc="""\
+*(Used only for tiles of a width in micrometres)* That of the camera's pixel, divided by
+the magnification (and times the binning): 6.5 micrometres behind an objective of 20x
+are 0.325. Or metadata, *\\g<PixelSize>*, where plates differ.""",
     )
 
 
@@ -148,4 +181,7 @@ def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
         mean, _ = STATISTICS
         values = [*values, whole, enlarged, mean, OF_EACH_IMAGE, "", ""]
         revision = 3
+    # Revision 3 knew no micrometres.
+    if revision == 3:
+        values, revision = [*values, str(TILE_WIDTH), ""], 4
     return values, revision

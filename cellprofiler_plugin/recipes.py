@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from stratonet.card import Card
 from stratonet.limits import PlateLimits, check_limits, take_channels
 from stratonet.recipe import Limits, Recipe
+from stratonet.views import check_pixel_size
 
 # Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
+IN_MICROMETRES = "Tiles of a width in micrometres"
 VIEWS = {
     "Whole image": "whole{side}",
     "Tiles, two across": "tiles{side}-across2",
     "Tiles at the cells' scale": "tiles{side}",
+    IN_MICROMETRES: "tiles{side}-{micrometres}um",
     "Both": "whole{side}+tiles{side}",
 }
 SQUARE_VIEWS = {
@@ -65,13 +68,18 @@ def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
     "Tiles at the cells' scale"
     """
     for words, known in table.items():
-        if known.format(side=card.input_size) == part:
+        # There are no words for so many micrometres.
+        if known.format(side=card.input_size, micrometres=None) == part:
             return words
     return part
 
 
 def build_recipe(
-    card: Card, views: str, statistics: str, crop: int | None = None
+    card: Card,
+    views: str,
+    statistics: str,
+    crop: int | None = None,
+    micrometres: float | None = None,
 ) -> Recipe:
     """Build the recipe that the words of the settings stand for.
 
@@ -83,6 +91,8 @@ def build_recipe(
         From the tables of words.
     crop : int, optional
         Side of the squares around objects, in pixels.
+    micrometres : float, optional
+        Width of a tile, for the views that are in micrometres.
 
     Raises
     ------
@@ -95,7 +105,8 @@ def build_recipe(
     >>> build_recipe(read_card(), VIEWS["Both"], "mean").text
     'whole224+tiles224/mean'
     """
-    text = f"{views}/{statistics}".format(side=card.input_size)
+    views = views.format(side=card.input_size, micrometres=micrometres)
+    text = f"{views}/{statistics}"
     return card.choose_recipe(text, crop)
 
 
@@ -129,6 +140,38 @@ def describe_better_recipe(card: Card, recipe: Recipe) -> str:
     views, statistics = better.text.split("/")
     words = find_words(table, views, card), find_words(STATISTICS, statistics, card)
     return ", ".join(words)
+
+
+def parse_pixel_size(text: str) -> float:
+    """Read the size of a pixel as users type it, or as metadata give it.
+
+    Parameters
+    ----------
+    text : str
+        Micrometres, such as ``0.65``.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        It is no number, or cannot be in micrometres.
+
+    Examples
+    --------
+    >>> parse_pixel_size("0.65")
+    0.65
+    """
+    try:
+        size = float(text)
+    except ValueError:
+        raise ValueError(
+            "The size of a pixel is a number of micrometres, such as 0.65, or metadata"
+            f" that hold one, such as \\g<PixelSize>. Received: {text or 'none'}"
+        ) from None
+    return check_pixel_size(size, "The recipe")
 
 
 def parse_limits(text: str, images: Sequence[str]) -> Limits:

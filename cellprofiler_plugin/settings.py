@@ -15,7 +15,7 @@ from cellprofiler_core.preferences import (
     DEFAULT_OUTPUT_FOLDER_NAME,
     DEFAULT_OUTPUT_SUBFOLDER_NAME,
 )
-from cellprofiler_core.setting import Binary, HTMLText
+from cellprofiler_core.setting import Binary, HTMLText, Setting
 from cellprofiler_core.setting.choice import Choice
 from cellprofiler_core.setting.multichoice import MultiChoice
 from cellprofiler_core.setting.subscriber import (
@@ -24,6 +24,7 @@ from cellprofiler_core.setting.subscriber import (
 )
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
+from cellprofiler_plugin.recipes import FROM_EXTRACT, GIVEN_NUMBERS, IN_MICROMETRES
 from stratonet.naming import PREFIX
 from stratonet.tap import INTENSITY
 
@@ -305,3 +306,36 @@ How many columns the run will write; how long the network takes on one processor
 and whether it recommends another recipe than the one that is set.""",
         size=(12, 5),
     )
+
+
+def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
+    """List the settings that the window shows for the choices made so far.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings they are.
+    """
+    visible = [module.images, module.where]
+    if module.measures_images:
+        visible.append(module.view)
+        if module.view.value == IN_MICROMETRES:
+            visible += [module.tile_width, module.pixel_size]
+    if module.measures_objects:
+        visible += [module.objects, module.crop_size, module.square_view]
+        visible.append(module.hide_neighbors)
+    visible += [module.taps, module.statistics, module.grey_range]
+    if module.grey_range.value == FROM_EXTRACT:
+        visible.append(module.limits_file)
+    if module.grey_range.value == GIVEN_NUMBERS:
+        visible.append(module.limits)
+    visible.append(module.reduce)
+    if module.reduce.value:
+        visible.append(module.projection)
+    visible += [module.width, module.output]
+    if module.writes_parquet:
+        visible += [module.folder, module.prefix]
+    visible.append(module.network)
+    if module.network.value == FROM_FILE:
+        visible.append(module.weights)
+    return visible

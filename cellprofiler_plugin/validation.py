@@ -16,7 +16,11 @@ from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 from cellprofiler_core.setting import ValidationError
 
 from cellprofiler_plugin.forecast import describe_recommendations
-from cellprofiler_plugin.measurements import list_plates, read_screen
+from cellprofiler_plugin.measurements import (
+    list_pixel_sizes,
+    list_plates,
+    read_screen,
+)
 from cellprofiler_plugin.output import list_tables
 from cellprofiler_plugin.pixels import NO_STACKS
 from cellprofiler_plugin.placing import check_place
@@ -86,6 +90,9 @@ def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
     _check_limits(module)
     with blame_setting(module.statistics):
         recipes = [module.get_recipe(name) for name in module.get_object_names()]
+    with blame_setting(module.pixel_size):
+        # What metadata hold is not known before the run.
+        module.find_pixel_size()
     if module.reduce.value:
         _check_projection(module, recipes)
     with blame_setting(module.images):
@@ -143,7 +150,8 @@ def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
     RuntimeError
         The pipeline loads its images as 3D stacks.
     cellprofiler_core.setting.ValidationError
-        A setting cannot be run, or there is no grey range for a plate.
+        A setting cannot be run, or there is no grey range for a plate, or no size of
+        pixels for an image set.
     """
     pipeline = workspace.pipeline
     # CellProfiler stops too, but without a window it does not say why.
@@ -160,6 +168,9 @@ def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
     with blame_setting(module.limits_file):
         for plate in list_plates(workspace.measurements):
             module.choose_limits(plate)
+    if module.in_micrometres:
+        with blame_setting(module.pixel_size):
+            list_pixel_sizes(workspace.measurements, module.pixel_size.value)
 
 
 def check_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:

@@ -278,7 +278,12 @@ def _check_recipes(
     weights: str | os.PathLike[str], card: Card, planes: list[np.ndarray]
 ) -> None:
     for name in card.recipes:
-        features = StratoNet.load(weights, recipe=name).features(planes)
+        net = StratoNet.load(weights, recipe=name)
+        # Only used by tiles in micrometres: they are planes' own pixels then.
+        scales = [
+            (view.micrometres or view.side) / view.side for view in net.recipe.views
+        ]
+        features = net.features(planes, pixel_size=scales[-1])
         assert np.isfinite(features).all(), (
             f"{card.name}: features by the recipe {name} are not finite."
         )

@@ -192,6 +192,7 @@ class StratoNet:
         self,
         planes: np.ndarray | Iterable[np.ndarray],
         limits: tuple[float, float] | None = None,
+        pixel_size: float | None = None,
     ) -> np.ndarray:
         """Turn planes into features.
 
@@ -203,6 +204,10 @@ class StratoNet:
         limits : (float, float), optional
             The grey values that become black and white, for recipes that do not scale
             each plane by itself.
+        pixel_size : float, optional
+            Micrometres along the side of a pixel of these planes, for recipes in
+            micrometres. It is no part of the feature set id: a tile is as large at
+            every magnification.
 
         Returns
         -------
@@ -213,7 +218,8 @@ class StratoNet:
         ------
         TypeError, ValueError
             A plane is not 2-D, is empty, or has NaN or infinite pixels; the message
-            says which plane. Or an array looks like one image of several channels.
+            says which plane. Or an array looks like one image of several channels, or
+            the size of pixels is missing or does not suit.
         """
         if isinstance(planes, np.ndarray):
             if planes.size == 0:
@@ -224,13 +230,20 @@ class StratoNet:
                 planes = [planes]
             elif planes.ndim == 3:
                 check_axes(planes.shape[1:], "Plane 0")
-        rows = list(self.stream(planes, choose_limits=lambda plane: limits))
+        rows = list(
+            self.stream(
+                planes, choose_limits=lambda plane: limits, pixel_size=pixel_size
+            )
+        )
         if not rows:
             return np.empty((0, self.width), np.float32)
         return np.stack(rows)
 
     def prepare(
-        self, plane: np.ndarray, limits: tuple[float, float] | None = None
+        self,
+        plane: np.ndarray,
+        limits: tuple[float, float] | None = None,
+        pixel_size: float | None = None,
     ) -> PreparedPlane:
         """Bring a plane to what the network sees; see `prepare_plane`.
 
@@ -240,9 +253,11 @@ class StratoNet:
             bool, integer or float.
         limits : (float, float), optional
             The grey values that become black and white.
+        pixel_size : float, optional
+            Micrometres along the side of a pixel.
         """
         return preprocessing.prepare_plane(
-            plane, self.card, self.recipe, limits, self._measures_intensity
+            plane, self.card, self.recipe, limits, self._measures_intensity, pixel_size
         )
 
     def stream(
@@ -251,6 +266,7 @@ class StratoNet:
         read: Callable[[Item], np.ndarray | PreparedPlane | None] | None = None,
         name: Callable[[Item], str] | None = None,
         choose_limits: Callable[[Item], tuple[float, float] | None] | None = None,
+        pixel_size: float | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield the features of each item in order, computed ahead on all cores.
 
@@ -267,6 +283,8 @@ class StratoNet:
             Turns an item into what an error calls its plane. Default: its number.
         choose_limits : callable, optional
             Turns an item into the limits of grey values of its plane, see `prepare`.
+        pixel_size : float, optional
+            Of all planes, see `prepare`.
 
         Yields
         ------
@@ -288,7 +306,7 @@ class StratoNet:
                 return self._embed(plane)
             try:
                 limits = choose_limits(item) if choose_limits else None
-                prepared = self.prepare(plane, limits)
+                prepared = self.prepare(plane, limits, pixel_size)
             except (TypeError, ValueError) as error:
                 called = name(item) if name else f"Plane {number}"
                 raise type(error)(f"{called}: {error}") from None

@@ -97,6 +97,7 @@ def prepare_plane(
     recipe: Recipe,
     limits: tuple[float, float] | None = None,
     intensity: bool = False,
+    pixel_size: float | None = None,
 ) -> PreparedPlane:
     """Bring a plane to the scale of each view, and its grey values to [0, 1].
 
@@ -113,6 +114,8 @@ def prepare_plane(
         percentiles of the plane itself.
     intensity : bool
         Measure the brightness, too.
+    pixel_size : float, optional
+        Micrometres along the side of a pixel, for views in micrometres.
 
     Returns
     -------
@@ -121,7 +124,8 @@ def prepare_plane(
     Raises
     ------
     TypeError, ValueError
-        As `check_plane`; or the recipe takes the limits of a plate, and there are none.
+        As `check_plane`; or the recipe takes the limits of a plate, or the size of
+        pixels, and there are none.
     """
     plane = check_plane(plane)
     if limits is None and recipe.grey_range != OF_PLANE:
@@ -135,7 +139,7 @@ def prepare_plane(
     size = (image.height, image.width)
     greys = []
     for view in recipe.views:
-        shape = view.choose_shape(size, fixed=not card.any_size)
+        shape = view.choose_shape(size, not card.any_size, pixel_size)
         greys.append(_scale_image(image, card, shape, limits))
     measured = measure_intensity(plane) if intensity else None
     return PreparedPlane(tuple(greys), measured)

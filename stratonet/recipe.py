@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from stratonet.tap import INTENSITY, Tap
-from stratonet.views import View, parse_view
+from stratonet.views import View, check_pixel_size, parse_view
 
 # What is kept of the map of a tap, and what that adds to the label in feature names.
 STATISTICS = {"mean": "", "sd": "SD"}
@@ -64,13 +64,14 @@ class Recipe:
     Raises
     ------
     ValueError
-        There is no view or statistic, one is there twice, or one is unknown.
+        There is no view or statistic, one is there twice, or one is unknown; or squares
+        around objects, whose side is in pixels, are to be shown in micrometres.
 
     Examples
     --------
     >>> recipe = Recipe.parse("tiles224/mean+sd")
-    >>> recipe.views, recipe.pooling
-    ((Tiles(side=224, across=None, smallest=96, overlap=0),), ('mean', 'sd'))
+    >>> [view.side for view in recipe.views], recipe.pooling
+    ([224], ('mean', 'sd'))
     >>> recipe.id
     'tiles224-mean-sd'
     """
@@ -94,6 +95,13 @@ class Recipe:
             raise ValueError(
                 "Of a map the mean, the sd or both are kept (mean, sd, mean+sd)."
                 f" Received: {'+'.join(self.pooling)!r}"
+            )
+        if self.crop and self.needs_pixel_size:
+            # Of one id, squares of 96 pixels would be larger or smaller parts of cells.
+            raise ValueError(
+                "Tiles in micrometres are for whole images: the squares around objects"
+                f" are in pixels. Received: {self.text} for squares of {self.crop}"
+                " pixels"
             )
 
     @classmethod
@@ -136,6 +144,32 @@ class Recipe:
         if self.crop:
             words.append(f"crop{self.crop}")
         return "-".join(words)
+
+    @property
+    def needs_pixel_size(self) -> bool:
+        """Whether a view is in micrometres."""
+        return any(view.micrometres is not None for view in self.views)
+
+    def check_pixel_size(self, pixel_size: float | None) -> None:
+        """Refuse the size of pixels if it is missing, cannot be, or plays no role.
+
+        Parameters
+        ----------
+        pixel_size : float, optional
+            Micrometres along the side of a pixel, as a user has given it.
+
+        Raises
+        ------
+        ValueError
+            The message says what to do.
+        """
+        if self.needs_pixel_size:
+            check_pixel_size(pixel_size, self.text)
+        elif pixel_size is not None:
+            raise ValueError(
+                "`pixel_size` is used by recipes in micrometres, such as"
+                f" tiles224-75um/mean+sd. Received: {pixel_size!r}, for {self.text}"
+            )
 
     def with_crop(self, side: int | None) -> Recipe:
         """Return the recipe for squares around objects (None: for whole images)."""

@@ -2,14 +2,17 @@
 
 A view says to what shape a plane is resized (`choose_shape`), and cuts it into what the
 network takes at once (`cut`). A network that was trained on photographs knows textures
-and shapes of some pixels: how many pixels a cell has decides what of it is seen.
+and shapes of some pixels: how many pixels a cell has decides what of it is seen. Tiles
+in micrometres give a cell the same number of pixels at every magnification.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
@@ -20,6 +23,11 @@ SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 MOST_ACROSS = 16
 # A plane whose sides are no longer shows a cell, not a field of cells, in pixels.
 LARGEST_CROP = 160
+# What is outside of these is a typing error, or not in micrometres.
+SMALLEST_PIXEL, LARGEST_PIXEL = 0.001, 100.0
+SMALLEST_TILE, LARGEST_TILE = 1.0, 10_000.0
+# Enlarged more, a plane would be nothing but blur, and larger than memory.
+MOST_ENLARGED = 8
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,20 @@ class WholePlane:
         return "Whole"
 
     @property
+    def micrometres(self) -> None:
+        """Nothing: a plane is whole, however large it is."""
+        return None
+
+    @property
     def text(self) -> str:
         """The view as users write it."""
         return f"whole{self.side}"
 
     def choose_shape(
-        self, shape: tuple[int, int], fixed: bool = False
+        self,
+        shape: tuple[int, int],
+        fixed: bool = False,
+        pixel_size: float | None = None,
     ) -> tuple[int, int]:
         """Choose the height and width to which a plane is resized.
 
@@ -64,6 +80,8 @@ class WholePlane:
             Height and width of the plane, in pixels.
         fixed : bool
             The network takes squares of one side only.
+        pixel_size : float, optional
+            Not used: the whole plane is shown, however large it is.
 
         Returns
         -------
@@ -96,11 +114,16 @@ class Tiles:
     overlap : int
         The least share of a tile's side that it has in common with the next, in
         percent.
+    micrometres : float, optional
+        The plane is resized until a tile covers so many along its side, for which the
+        size of its pixels must be known. It is then not enlarged for any other reason.
 
     Examples
     --------
     >>> Tiles(224).text, Tiles(224, across=2).text, Tiles(224, overlap=50).text
     ('tiles224', 'tiles224-across2', 'tiles224-overlap50')
+    >>> Tiles(224, micrometres=75).choose_shape((1080, 1080), pixel_size=0.65)
+    (2097, 2097)
     >>> [tile.shape for tile in Tiles(224).cut(np.zeros((224, 300)))]
     [(224, 224), (224, 224)]
     """
@@ -109,9 +132,10 @@ class Tiles:
     across: int | None = None
     smallest: int = 96
     overlap: int = 0
+    micrometres: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse sides that are no sides."""
+        """Refuse sides that are no sides, and two scales at once."""
         _check_side("side", self.side)
         _check_side("smallest", self.smallest)
         if self.across is not None and not 1 <= self.across <= MOST_ACROSS:
@@ -122,6 +146,8 @@ class Tiles:
             raise ValueError(
                 f"overlap is 0 to 90 percent of a tile. Received: {self.overlap}"
             )
+        if self.micrometres is not None:
+            self._check_micrometres(self.micrometres)
 
     @property
     def label(self) -> str:
@@ -132,6 +158,8 @@ class Tiles:
     def text(self) -> str:
         """The view as users write it."""
         text = f"tiles{self.side}"
+        if self.micrometres:
+            text += f"-{_write_number(self.micrometres)}um"
         if self.across:
             text += f"-across{self.across}"
         if self.smallest != Tiles.smallest:
@@ -141,7 +169,10 @@ class Tiles:
         return text
 
     def choose_shape(
-        self, shape: tuple[int, int], fixed: bool = False
+        self,
+        shape: tuple[int, int],
+        fixed: bool = False,
+        pixel_size: float | None = None,
     ) -> tuple[int, int]:
         """Choose the height and width to which a plane is resized.
 
@@ -151,12 +182,23 @@ class Tiles:
             Height and width of the plane, in pixels.
         fixed : bool
             The network takes squares of one side only: none is smaller than a tile.
+        pixel_size : float, optional
+            Micrometres along the side of a pixel of the plane; used by tiles in
+            micrometres.
 
         Returns
         -------
         (int, int)
             Height and width; those of the plane, if nothing asks for others.
+
+        Raises
+        ------
+        ValueError
+            Tiles are in micrometres, and the pixel size is missing or cannot be, or
+            does not suit the plane.
         """
+        if self.micrometres is not None:
+            return self._scale_to_micrometres(shape, fixed, pixel_size)
         factor = self._choose_factor(shape, fixed)
         # Strips of a few pixels do not survive the strides of a network.
         height, width = (max(SMALLEST_SIDE, round(factor * n)) for n in shape)
@@ -178,6 +220,36 @@ class Tiles:
             return max(1.0, self.side / min(shape))
         return max(1.0, self.smallest / max(shape))
 
+    def _check_micrometres(self, micrometres: float) -> None:
+        if not SMALLEST_TILE <= micrometres <= LARGEST_TILE:
+            raise ValueError(
+                f"A tile covers {SMALLEST_TILE:g} to {LARGEST_TILE:g} micrometres."
+                f" Received: {micrometres}"
+            )
+        if self.across or self.smallest != Tiles.smallest:
+            raise ValueError(
+                "Tiles in micrometres have their scale from the size of pixels, and"
+                f" take neither across nor smallest. Received: {self.text}"
+            )
+
+    def _scale_to_micrometres(
+        self, shape: tuple[int, int], fixed: bool, pixel_size: float | None
+    ) -> tuple[int, int]:
+        pixel_size = check_pixel_size(pixel_size, self.text)
+        assert self.micrometres is not None
+        factor = self.side * pixel_size / self.micrometres
+        height, width = (round(factor * n) for n in shape)
+        # Nothing is stretched: a cell would no longer have its size.
+        least = self.side if fixed else SMALLEST_SIDE
+        if factor <= MOST_ENLARGED and min(height, width) >= least:
+            return height, width
+        raise ValueError(
+            f"With {pixel_size:g} micrometres per pixel, {self.text} makes {height} x"
+            f" {width} pixels of the plane's {shape[0]} x {shape[1]}. They are"
+            f" {least} x {least} or more, and at most {MOST_ENLARGED} times as many"
+            " along a side: correct the pixel size, or choose other tiles"
+        )
+
     def _choose_starts(self, length: int) -> list[int]:
         """Where tiles begin along a side, evenly from border to border."""
         rest = length - self.side
@@ -192,7 +264,7 @@ class Tiles:
 View = Union[WholePlane, Tiles]
 
 _VIEW = re.compile(
-    r"(?P<kind>whole|tiles)(?P<side>\d+)"
+    r"(?P<kind>whole|tiles)(?P<side>\d+)(-(?P<micrometres>\d+(\.\d+)?)um)?"
     r"(-across(?P<across>\d+))?(-smallest(?P<smallest>\d+))?(-overlap(?P<overlap>\d+))?"
 )
 
@@ -203,7 +275,7 @@ def parse_view(text: str) -> View:
     Parameters
     ----------
     text : str
-        Such as ``whole224``, ``tiles224``, ``tiles224-across2``,
+        Such as ``whole224``, ``tiles224``, ``tiles224-across2``, ``tiles224-75um``,
         ``tiles224-overlap50``, ``tiles224-smallest64``.
 
     Raises
@@ -214,13 +286,13 @@ def parse_view(text: str) -> View:
     Examples
     --------
     >>> parse_view("tiles224-overlap50")
-    Tiles(side=224, across=None, smallest=96, overlap=50)
+    Tiles(side=224, across=None, smallest=96, overlap=50, micrometres=None)
     """
     found = _VIEW.fullmatch(text)
-    options = {}
+    options: dict[str, Any] = {}
     if found:
         options = {
-            name: int(number)
+            name: float(number) if name == "micrometres" else int(number)
             for name, number in found.groupdict().items()
             if name != "kind" and number is not None
         }
@@ -230,8 +302,45 @@ def parse_view(text: str) -> View:
         return WholePlane(**options)
     raise ValueError(
         "A view is whole or tiles, and the side in pixels: whole224, tiles224,"
-        f" tiles224-across2, tiles224-overlap50. Received: {text!r}"
+        " tiles224-across2, tiles224-overlap50; or tiles of so many micrometres:"
+        f" tiles224-75um. Received: {text!r}"
     )
+
+
+def check_pixel_size(pixel_size: float | None, view: str) -> float:
+    """Return the size of a pixel, if it can be one.
+
+    Parameters
+    ----------
+    pixel_size : float, optional
+        Micrometres along the side of a pixel.
+    view : str
+        What asks for it, for the message.
+
+    Raises
+    ------
+    ValueError
+        It is missing, no number, or not in micrometres.
+
+    Examples
+    --------
+    >>> check_pixel_size(0.65, "tiles224-75um")
+    0.65
+    """
+    if pixel_size is None:
+        raise ValueError(
+            f"{view} is in micrometres, and the size of a pixel is not known. Give"
+            " `pixel_size`, in micrometres per pixel (what the camera's pixel is behind"
+            " the objective, such as 0.65 at 10x or 0.325 at 20x), or choose tiles in"
+            " pixels"
+        )
+    is_number = isinstance(pixel_size, Real) and not isinstance(pixel_size, bool)
+    if not is_number or not SMALLEST_PIXEL <= pixel_size <= LARGEST_PIXEL:
+        raise ValueError(
+            "`pixel_size` is micrometres per pixel, a number from"
+            f" {SMALLEST_PIXEL:g} to {LARGEST_PIXEL:g}. Received: {pixel_size!r}"
+        )
+    return float(pixel_size)
 
 
 def resize_image(
@@ -254,6 +363,12 @@ def resize_image(
     if image.size == (width, height):
         return image
     return image.resize((width, height), Image.Resampling[resample])
+
+
+def _write_number(number: float) -> str:
+    """75 and 75.0 are the same tiles, and so the same text."""
+    whole = math.floor(number)
+    return str(whole) if whole == number else repr(float(number))
 
 
 def _check_side(name: str, side: int) -> None:

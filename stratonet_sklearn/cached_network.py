@@ -70,10 +70,13 @@ class CachedNetwork:
         return len(self._columns)
 
     def prepare(
-        self, plane: np.ndarray, limits: tuple[float, float] | None = None
+        self,
+        plane: np.ndarray,
+        limits: tuple[float, float] | None = None,
+        pixel_size: float | None = None,
     ) -> PreparedPlane:
         """Bring a plane to what the network sees, see `StratoNet.prepare`."""
-        return self._full.prepare(plane, limits)
+        return self._full.prepare(plane, limits, pixel_size)
 
     def stream(
         self,

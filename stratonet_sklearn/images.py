@@ -152,15 +152,15 @@ def read_images(X: Any) -> tuple[Sequence[np.ndarray], int]:
     return images, _count_channels(images, received, advise(given))
 
 
-def check_paths(X: Any, paths: np.ndarray, may_lack: bool) -> None:
-    """Refuse what are no paths, before any image is read.
+def check_paths(X: Any, paths: Sequence[np.ndarray], may_lack: bool) -> None:
+    """Refuse what are no paths, before any image is read; let pixels pass.
 
     Parameters
     ----------
     X : object
         What `take_images` has returned: its index and columns name a path.
-    paths : numpy.ndarray (n, n channels)
-        Of objects or text.
+    paths : numpy.ndarray (n, n channels), or images
+        What `read_images` has returned.
     may_lack : bool
         Whether paths may be missing: None, NaN, or empty.
 
@@ -170,6 +170,8 @@ def check_paths(X: Any, paths: np.ndarray, may_lack: bool) -> None:
         One is of another type, or is missing and may not be, or two channels of a row
         are one file; it is named by row and column.
     """
+    if not isinstance(paths, np.ndarray) or paths.ndim != 2:
+        return
     missing = find_missing_paths(paths)
     for row, column in np.ndindex(paths.shape):
         path = paths[row, column]

@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,11 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         - the path of a file (or `stratonet.limits.PlateLimits`) of one plate, as
           ``stratonet extract --grey-range plate`` keeps them in ``_grey_limits``.
 
+    pixel_size : float or None, default=None
+        Micrometres per pixel, for a recipe in micrometres, such as
+        ``"tiles224-75um/mean+sd"``. Set it anew for images of another magnification:
+        it is no part of the feature set.
+
     provider : str, default="CPUExecutionProvider"
         The ONNX Runtime execution provider.
 
@@ -151,6 +157,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         "channels": [list, tuple, None],
         "recipe": [str, Recipe, None],
         "grey_range": [str, os.PathLike, dict, PlateLimits],
+        "pixel_size": [Real, None],
         "provider": [str],
         "on_error": [StrOptions({"raise", "nan"})],
         "cache": [str, os.PathLike, None],
@@ -165,6 +172,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         channels: Sequence[str] | None = None,
         recipe: str | Recipe | None = None,
         grey_range: GreyRange | os.PathLike[str] = OF_PLANE,
+        pixel_size: float | None = None,
         provider: str = "CPUExecutionProvider",
         on_error: str = "raise",
         cache: str | os.PathLike[str] | None = None,
@@ -175,6 +183,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         self.channels = channels
         self.recipe = recipe
         self.grey_range = grey_range
+        self.pixel_size = pixel_size
         self.provider = provider
         self.on_error = on_error
         self.cache = cache
@@ -204,7 +213,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
             find_folder(self.cache)
         X = take_images(X)
         images, n_channels = self._image_sets(X)
-        self._check_paths(X, images)
+        check_paths(X, images, may_lack=self.on_error == "nan")
         # It notes names of columns; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
         channels = self._name_channels(n_channels)
@@ -285,7 +294,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = take_images(X)
         images, n_channels = self._image_sets(X)
-        self._check_paths(X, images, on_error)
+        check_paths(X, images, may_lack=on_error == "nan")
         validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
         if n_channels != self.n_features_in_:
             # scikit-learn's own words, which its checks look for.
@@ -293,6 +302,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
                 f"X has {n_channels} features, but {type(self).__name__} is expecting"
                 f" {self.n_features_in_} features as input: one per channel."
             )
+        # It may have been set anew since `fit`.
+        self.recipe_.check_pixel_size(self.pixel_size)
         net = self._load_fitted_network()
         with open_measuring(net, self.weights, self.cache) as measuring:
             features, reasons = measure_planes(
@@ -308,16 +319,10 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     def _prepare(self, measuring: Measuring, plane: Plane) -> PreparedPlane:
         channel = self.channels_[plane.channel]
         limits = None if self.limits_ is None else self.limits_[channel]
-        return prepare_image(plane, lambda pixels: measuring.prepare(pixels, limits))
-
-    def _check_paths(
-        self,
-        X: ArrayLike,
-        images: Sequence[np.ndarray],
-        on_error: str | None = None,
-    ) -> None:
-        if isinstance(images, np.ndarray) and images.ndim == 2:
-            check_paths(X, images, (on_error or self.on_error) == "nan")
+        return prepare_image(
+            plane,
+            lambda pixels: measuring.prepare(pixels, limits, self.pixel_size),
+        )
 
     def get_feature_names_out(
         self, input_features: ArrayLike | None = None
@@ -360,6 +365,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
             )
         grey_range = read_grey_range(self.grey_range)
         recipe = read_card(self.weights).choose_recipe(self.recipe)
+        recipe.check_pixel_size(self.pixel_size)
         self.recipe_ = apply_grey_range(recipe, grey_range, channels)
         if isinstance(grey_range, PlateLimits):
             grey_range = grey_range.choose()

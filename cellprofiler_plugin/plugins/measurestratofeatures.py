@@ -54,7 +54,7 @@ class MeasureStratoFeatures(Module):
 
     module_name = "MeasureStratoFeatures"
     category = "Measurement"
-    variable_revision_number = 3
+    variable_revision_number = 4
 
     # Settings, in the order in which the window shows them
 
@@ -63,6 +63,8 @@ class MeasureStratoFeatures(Module):
         self.images = settings.make_image_list()
         self.where = settings.make_where_choice()
         self.view = recipe_settings.make_view_choice()
+        self.tile_width = recipe_settings.make_tile_width()
+        self.pixel_size = recipe_settings.make_pixel_size()
         self.objects = settings.make_object_list()
         self.crop_size = settings.make_crop_size()
         self.square_view = recipe_settings.make_square_view_choice()
@@ -106,33 +108,15 @@ class MeasureStratoFeatures(Module):
             self.grey_range,
             self.limits_file,
             self.limits,
+            self.tile_width,
+            self.pixel_size,
         ]
 
     def visible_settings(self) -> list[Setting]:
         """List what the window shows; columns and costs are counted anew."""
         # CellProfiler calls this after every change of a setting.
         self.width.content = describe_run(self)
-        visible = [self.images, self.where]
-        if self.measures_images:
-            visible.append(self.view)
-        if self.measures_objects:
-            visible += [self.objects, self.crop_size, self.square_view]
-            visible.append(self.hide_neighbors)
-        visible += [self.taps, self.statistics, self.grey_range]
-        if self.grey_range.value == recipes.FROM_EXTRACT:
-            visible.append(self.limits_file)
-        if self.grey_range.value == recipes.GIVEN_NUMBERS:
-            visible.append(self.limits)
-        visible.append(self.reduce)
-        if self.reduce.value:
-            visible.append(self.projection)
-        visible += [self.width, self.output]
-        if self.writes_parquet:
-            visible += [self.folder, self.prefix]
-        visible.append(self.network)
-        if self.network.value == settings.FROM_FILE:
-            visible.append(self.weights)
-        return visible
+        return settings.list_visible(self)
 
     def upgrade_settings(
         self, setting_values: list[str], variable_revision_number: int, module_name: str
@@ -217,12 +201,31 @@ class MeasureStratoFeatures(Module):
             views = recipes.look_up(recipes.SQUARE_VIEWS, self.square_view.value)
             crop = self.crop_size.value
         statistics = recipes.look_up(recipes.STATISTICS, self.statistics.value)
-        recipe = recipes.build_recipe(self.get_card(), views, statistics, crop)
+        recipe = recipes.build_recipe(
+            self.get_card(), views, statistics, crop, self.tile_width.value
+        )
         if self.grey_range.value == recipes.FROM_EXTRACT:
             return replace(recipe, grey_range=OF_PLATE)
         if self.grey_range.value == recipes.GIVEN_NUMBERS:
             return recipe.with_limits(self.choose_limits(None))
         return recipe
+
+    @property
+    def in_micrometres(self) -> bool:
+        """Whether images are shown in tiles of so many micrometres."""
+        return self.measures_images and self.view.value == recipes.IN_MICROMETRES
+
+    def find_pixel_size(self) -> float | None:
+        """The size of a pixel; None where nothing needs it, or metadata hold it.
+
+        Raises
+        ------
+        ValueError
+            It is missing, or cannot be.
+        """
+        if not self.in_micrometres or METADATA_TAG.search(self.pixel_size.value):
+            return None
+        return recipes.parse_pixel_size(self.pixel_size.value)
 
     def choose_limits(self, plate: str | None) -> Limits:
         """Limits of grey values by image; none where each is scaled by itself.
@@ -373,26 +376,30 @@ class MeasureStratoFeatures(Module):
         """Measure an image set."""
         images, size = self.images.value, self.crop_size.value
         planes = {name: pixels.get_plane(workspace, name) for name in images}
-        limits = self.choose_limits(measurements.read_plate(workspace.measurements))
+        recorded = workspace.measurements
+        limits = self.choose_limits(measurements.read_plate(recorded))
+        pixel_size = None
+        if self.in_micrometres:
+            setting = self.pixel_size.value
+            pixel_size = measurements.read_pixel_size(recorded, setting)
         measured = []
         for object_name in self.get_object_names():
             net = self.load_network(object_name)
             regions = pixels.make_regions(
                 workspace, object_name, planes, size, self.hide_neighbors.value
             )
-            features = pixels.measure_regions(net, images, regions, limits)
+            features = pixels.measure_regions(net, images, regions, limits, pixel_size)
             output.record_features(self, workspace, object_name, features)
             measured.append((net, regions, features))
         if self.show_window:
             # The window is drawn in another process, from what is kept here.
             shown = workspace.display_data
-            recorded = workspace.measurements
             started = recorded.get_experiment_measurement("Run_Timestamp")
             # What image sets need to share for the figure to compare them.
             ids = [net.feature_set_id for net, *_ in measured]
             shown.run = [started, ids, images, self.taps.get_selections()]
             shown.number = recorded.image_set_number
-            shown.pictures = make_pictures(planes, size, measured, limits)
+            shown.pictures = make_pictures(planes, size, measured, limits, pixel_size)
 
     def display(self, workspace: Workspace, figure: Figure) -> None:
         """Draw what `run` has kept for the window, in the window's process."""

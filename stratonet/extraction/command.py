@@ -28,6 +28,7 @@ FLAGS = {
     "grey_range": "--grey-range",
     "illumination": "--illumination",
     "pattern": "--pattern",
+    "pixel_size": "--pixel-size",
     "replace": "--replace-path OLD=NEW",
     "shard": "--shard",
     "size": "--size",
@@ -107,6 +108,15 @@ def _add_image_set_flags(group: argparse._ArgumentGroup) -> None:
         ),
     )
     group.add_argument(
+        "--pixel-size",
+        type=float,
+        metavar="UM",
+        help=(
+            "micrometres per pixel, for a --recipe in micrometres (default: the table's"
+            " column Metadata_PixelSize)"
+        ),
+    )
+    group.add_argument(
         "--shard",
         type=_parse_shard,
         default=(1, 1),
@@ -130,7 +140,8 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
         metavar="NAME|TEXT",
         help=(
             "how images become features: one that stratonet card names, or such as"
-            " tiles224/mean+sd (default: what the card recommends)"
+            " tiles224/mean+sd, tiles224-75um/mean+sd (default: what the card"
+            " recommends)"
         ),
     )
     group.add_argument(
@@ -224,7 +235,12 @@ def _extract(options: argparse.Namespace) -> int:
         )
 
     sources = [
-        ImageSource(location, base=options.images, **read_image_flags(options))
+        ImageSource(
+            location,
+            base=options.images,
+            pixel_size=options.pixel_size,
+            **read_image_flags(options),
+        )
         for location in options.sources
     ]
     with refuse_early():
@@ -261,9 +277,12 @@ def _check_measurement(options: argparse.Namespace, size: int | None) -> GreyRan
     from stratonet.network import StratoNet
 
     # A layer is known to the network alone, not to its card.
-    StratoNet.load(
+    net = StratoNet.load(
         options.weights, options.taps, options.provider, options.recipe, size
     )
+    # Without the flag a column of the table may tell it.
+    if options.pixel_size is not None:
+        net.recipe.check_pixel_size(options.pixel_size)
     return read_grey_range(options.grey_range)
 
 

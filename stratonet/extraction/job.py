@@ -159,11 +159,16 @@ class Job:
         )
 
     def prepare(
-        self, plane: np.ndarray, limits: tuple[float, float] | None
+        self,
+        plane: np.ndarray,
+        limits: tuple[float, float] | None,
+        pixel_size: float | None = None,
     ) -> PreparedPlane:
         """Bring a plane to what the network sees, without opening the network."""
         has_intensity = INTENSITY_TAP in self.card.choose_taps(self.taps)
-        return prepare_plane(plane, self.card, self.recipe, limits, has_intensity)
+        return prepare_plane(
+            plane, self.card, self.recipe, limits, has_intensity, pixel_size
+        )
 
     @property
     def card(self) -> Card:

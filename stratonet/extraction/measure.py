@@ -22,7 +22,7 @@ from stratonet.extraction.objects import (
     take_centers,
 )
 from stratonet.extraction.planes import Failure, attempt, decode_plane
-from stratonet.extraction.sources.imagesets import read_image_bytes
+from stratonet.extraction.sources.imagesets import get_pixel_size, read_image_bytes
 from stratonet.extraction.units import Unit
 from stratonet.parallel import count_cores, map_ahead
 from stratonet.preprocessing import PreparedPlane
@@ -224,7 +224,8 @@ def _prepare_plane(
         # Objects are cut out before they are scaled.
         if job.objects.size:
             return decoded
-        return job.prepare(decoded, unit.choose_limits(channel))
+        limits = unit.choose_limits(channel)
+        return job.prepare(decoded, limits, get_pixel_size(row))
 
     return attempt(job, channel, decode)
 

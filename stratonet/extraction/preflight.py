@@ -8,12 +8,17 @@ import pandas as pd
 
 from stratonet.extraction.job import Job, ObjectsFromLabels
 from stratonet.extraction.layouts import Layout
-from stratonet.extraction.sources.imagesets import ImageSource, list_channels
+from stratonet.extraction.sources.imagesets import (
+    ImageSource,
+    get_pixel_size,
+    list_channels,
+)
 from stratonet.extraction.unittables import RESERVED_COLUMNS
 from stratonet.files.spelling import find_file
 from stratonet.files.urls import is_url, is_web_url, redact_url
 from stratonet.messages import suggest_name
 from stratonet.naming import ILLUMINATION, LABELS, URL, image_column
+from stratonet.tables.columns import PIXEL_SIZE
 
 # How many image sets are tried.
 N_PROBED = 10
@@ -38,7 +43,8 @@ def check_columns(
     Raises
     ------
     ValueError
-        Columns are missing, there are other channels, or a column has a reserved name.
+        Columns are missing, there are other channels, a column has a reserved name, or
+        the recipe needs the size of pixels and does not find it.
     """
     location = redact_url(source.location)
     lacking = [name for name in _list_needed(job, layout) if name not in frame]
@@ -61,6 +67,26 @@ def check_columns(
             f"{location} has {', '.join(reserved)}, which StratoNet writes. Rename the"
             " column."
         )
+    _check_pixel_sizes(frame, source, job)
+
+
+def _check_pixel_sizes(frame: pd.DataFrame, source: ImageSource, job: Job) -> None:
+    """Refuse sizes of pixels that are missing, cannot be, or would not be used."""
+    if not job.recipe.needs_pixel_size:
+        job.recipe.check_pixel_size(source.pixel_size)
+        return
+    location = redact_url(source.location)
+    if PIXEL_SIZE not in frame:
+        frame = frame.assign(**{PIXEL_SIZE: None}).iloc[:1]
+    for number, row in enumerate(frame[[PIXEL_SIZE]].to_dict("records"), start=1):
+        try:
+            job.recipe.check_pixel_size(get_pixel_size(row))
+        except ValueError as error:
+            raise ValueError(
+                f"{location}, image set {number}: {error}. In a table, a column"
+                f" {PIXEL_SIZE} can tell it for each image set. Received there:"
+                f" {row[PIXEL_SIZE]}"
+            ) from None
 
 
 def _list_needed(job: Job, layout: Layout) -> list[str]:

@@ -9,6 +9,8 @@ BATCH = "Metadata_Batch"
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
 SITE = "Metadata_Site"
+# Micrometres along the side of a pixel of an image set.
+PIXEL_SIZE = "Metadata_PixelSize"
 # What names a plate, the widest first.
 PLATE_KEYS = (SOURCE, BATCH, PLATE)
 

@@ -596,11 +596,16 @@ def test_saved_pipelines_of_every_revision_load(revision):
     if revision < 3:
         assert recipes == ["whole224-mean", "whole224-mean-crop64"]
     else:
+        views = "whole224-tiles224" if revision == 3 else "tiles224-75um"
         digest = Recipe.parse("whole224/mean").with_limits(LIMITS).id.split("-", 2)[2]
         assert recipes == [
-            f"whole224-tiles224-mean-sd-{digest}",
+            f"{views}-mean-sd-{digest}",
             f"tiles224-mean-sd-{digest}-crop64",
         ]
+    # Those saved before there were micrometres have none, but what a new module has.
+    widths = {1: ("150.0", ""), 2: ("150.0", ""), 3: ("150.0", "")}
+    told = (step.tile_width.value_text, step.pixel_size.value)
+    assert told == widths.get(revision, ("75.0", r"\g<PixelSize>"))
 
 
 def test_a_pipeline_from_before_there_were_recipes():

@@ -6,6 +6,7 @@ the pixels of the files.
 
 import inspect
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -55,7 +56,10 @@ WAYS = [
     ("whole224/mean", "given"),
     ("tiles224/mean+sd", "given"),
     ("tiles224/mean+sd", "plate"),
+    ("tiles224-150um/mean+sd", "plane"),
 ]
+# Of the plates, in micrometres.
+PIXEL_SIZES = {"P1": 0.65, "7": 0.325}
 GREY_RANGES = {
     "plane": {"grey_range": recipes.OF_EACH_IMAGE},
     "given": {
@@ -107,7 +111,9 @@ def measured(planes, limits_file, tmp_path_factory):
     for number, plane in enumerate(planes):
         images = {f"s{number}_{name}": plane[name] for name in CHANNELS}
         row = rows_of(folder, **images, objects_Cells=labels)
-        rows.append({"Metadata_Plate": plane["plate"], **row})
+        plate = plane["plate"]
+        size = PIXEL_SIZES[plate]
+        rows.append({"Metadata_Plate": plate, "Metadata_PixelSize": size, **row})
     steps = [
         measure(
             recipe,
@@ -116,6 +122,8 @@ def measured(planes, limits_file, tmp_path_factory):
             output="A Parquet file",
             prefix=f"Way{number}",
             limits_file=str(limits_file),
+            # Only read by recipes in micrometres.
+            pixel_size=r"\g<PixelSize>",
             **GREY_RANGES[grey_range],
         )
         for number, (recipe, grey_range) in enumerate(WAYS)
@@ -154,7 +162,7 @@ def squares_of(plane):
 
 
 def squares_recipe(recipe):
-    """Squares are shown in one way, also where images are shown in two."""
+    """Squares are shown in one way, in pixels, also where images are shown in two."""
     views, statistics = recipe.split("/")
     return f"{'whole224' if views == 'whole224' else 'tiles224'}/{statistics}"
 
@@ -171,8 +179,9 @@ def test_the_features_are_those_of_the_network(kind, number, measured, planes):
     expected = []
     for plane in planes:
         limits = choose_limits(grey_range, plane["plate"])
+        size = PIXEL_SIZES[plane["plate"]]
         by_channel = [
-            net.features(cut(plane[name]), limits.get(name)) for name in CHANNELS
+            net.features(cut(plane[name]), limits.get(name), size) for name in CHANNELS
         ]
         expected.append(np.hstack(by_channel))
     table = parquet.read_table(measured / f"Way{number}_{kind}.parquet")
@@ -187,6 +196,7 @@ def test_the_features_are_those_of_the_network(kind, number, measured, planes):
 @pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda n: "-".join(WAYS[n]))
 def test_the_features_are_those_of_scikit_learn(number, measured, planes, limits_file):
     pandas = pytest.importorskip("pandas", reason="The transformer needs pandas")
+    pytest.importorskip("sklearn", reason="The transformer needs scikit-learn")
     from stratonet_sklearn import StratoFeatureTransformer as transformer
 
     if "grey_range" not in inspect.signature(transformer).parameters:
@@ -196,7 +206,8 @@ def test_the_features_are_those_of_scikit_learn(number, measured, planes, limits
     for row, plane in enumerate(planes):
         # The transformer takes the images of one plate.
         limits = choose_limits(grey_range, plane["plate"]) or "plane"
-        made = transformer(taps=TAPS, recipe=recipe, grey_range=limits)
+        size = PIXEL_SIZES[plane["plate"]] if "um" in recipe else None
+        made = transformer(taps=TAPS, recipe=recipe, grey_range=limits, pixel_size=size)
         files = {
             name: [str(measured.parent / f"s{row}_{name}.tif")] for name in CHANNELS
         }
@@ -319,6 +330,51 @@ def test_a_file_of_grey_ranges_that_does_not_fit_is_refused(content, told, tmp_p
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module(loading(step))
     assert caught.value.setting is step.limits_file
+
+
+@pytest.mark.parametrize(
+    "size, told",
+    [
+        ("", "micrometres, such as 0.65, or metadata.*Received: none"),
+        ("0,65", "a number of micrometres, such as 0.65.*Received: 0,65"),
+        ("650", "from 0.001 to 100. Received: 650"),
+        ("20", "makes 29867 x 29867 pixels of the plane's 1000 x 1000"),
+        ("0.65", None),
+        (r"\g<PixelSize>", None),
+        (r"\g<Plate>\g<Well>", None),
+    ],
+)
+def test_sizes_of_pixels_that_cannot_be_are_refused(size, told):
+    step = measure("tiles224-150um/mean", pixel_size=size, where="Whole images")
+    shown = set(map(id, step.visible_settings()))
+    assert {id(step.tile_width), id(step.pixel_size)} <= shown
+    if told is None:
+        step.validate_module(loading(step))
+        assert "features for each of: Image" in describe_run(step)
+        return
+    assert re.search(told, describe_run(step))
+    if size != "20":  # How large images are is not known before the run.
+        with pytest.raises(ValidationError, match=told) as caught:
+            step.validate_module(loading(step))
+        assert caught.value.setting is step.pixel_size
+    # Squares are in pixels, and nothing else asks for the size.
+    step.where.value, step.objects.value = "Objects", "Nuclei"
+    step.validate_module(loading(step))
+
+
+def test_an_image_set_without_the_size_of_its_pixels_stops_the_run(tmp_path, planes):
+    images = {f"i_{name}": planes[0][name] for name in CHANNELS}
+    rows = [
+        {"Metadata_PixelSize": size, **rows_of(tmp_path, **images)}
+        for size in ("0.65", "unknown")
+    ]
+    step = measure("tiles224-150um/mean", pixel_size=r"\g<PixelSize>")
+    with pytest.raises(RuntimeError, match=r"(?s)Image set 2: .*Received: unknown"):
+        run(tmp_path, rows, step, expected=["none.csv"])
+    step.pixel_size.value = r"\g<Scale>"
+    with pytest.raises(RuntimeError, match=r"(?s)Image set 1: It lacks the metadata"):
+        run(tmp_path, rows, step, expected=["none.csv"])
+    assert "Image # 1" not in (tmp_path / "out" / "cellprofiler.log").read_text()
 
 
 def test_a_network_without_deviations_is_refused(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Pipelines built and run by CellProfiler itself, headless."""
 
 import csv
+import re
 
 import tifffile
 from cellprofiler_core import preferences
@@ -56,6 +57,10 @@ def words_of_recipe(step, recipe, **settings):
         words = recipes.find_words(table, part, card)
         # Not every view of images is one of squares.
         setting.value = words if words in table else next(iter(table))
+    width = re.search(r"-([\d.]+)um", views)
+    if width:
+        step.view.value = recipes.IN_MICROMETRES
+        step.tile_width.value = float(width[1])
     for setting, value in settings.items():
         getattr(step, setting).value = value
     return step

@@ -54,6 +54,8 @@ def test_ids_tell_apart_all_that_changes_features():
         Recipe.parse("tiles224-overlap50/mean+sd"),
         Recipe.parse("whole224/mean+sd"),
         Recipe(recipe.views, recipe.pooling, "plate"),
+        Recipe.parse("tiles224-75um/mean+sd"),
+        Recipe.parse("tiles224-80um/mean+sd"),
         recipe.with_crop(96),
         recipe.with_crop(64),
         given,
@@ -94,6 +96,44 @@ def test_features_of_tiles_are_the_mean_over_the_tiles(plane):
     np.testing.assert_allclose(
         tiles.features(plane)[0], np.mean(parts, axis=0), rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_cell_has_its_size_at_every_magnification():
+    """A plane at 40x, and binned as if it were taken at 20x."""
+    rows, columns = np.mgrid[:480, :520]
+    fine = 500 + 400 * np.sin(rows / 15) * np.cos(columns / 11)
+    coarse = fine.reshape(240, 2, 260, 2).mean(axis=(1, 3))
+    nets = [
+        StratoNet.load(taps=BLOCK, recipe=f"{view}/mean+sd")
+        for view in ("tiles224-75um", "tiles224")
+    ]
+    unlike = []
+    for net in nets:
+        sizes = (0.25, 0.5) if net.recipe.needs_pixel_size else (None, None)
+        first, second = (
+            net.features(plane, pixel_size=size)[0]
+            for plane, size in zip((fine, coarse), sizes)
+        )
+        unlike.append(np.abs(first - second).mean() / first.std())
+    assert unlike[0] < 0.03 and unlike[1] > 0.1
+    # At 75/224 micrometres these tiles are those of the plane's own pixels.
+    np.testing.assert_array_equal(
+        nets[0].features(fine, pixel_size=75 / 224), nets[1].features(fine)
+    )
+
+
+def test_sizes_of_pixels_belong_to_recipes_in_micrometres(plane):
+    recipe = Recipe.parse("whole224+tiles224-75um/mean")
+    recipe.check_pixel_size(0.65)
+    with pytest.raises(ValueError, match="75um/mean is in micrometres, and the size"):
+        recipe.check_pixel_size(None)
+    with pytest.raises(ValueError, match="by recipes in micro.*0.65, for tiles224/m"):
+        Recipe.parse("tiles224/mean").check_pixel_size(0.65)
+    with pytest.raises(ValueError, match="squares around objects are in pixels"):
+        StratoNet.load(recipe="tiles224-75um/mean", crop=96)
+    net = StratoNet.load(taps=BLOCK, recipe="tiles224-75um/mean")
+    with pytest.raises(ValueError, match="Plane 0: tiles224-75um is in micrometres"):
+        net.features(plane)
 
 
 def test_statistics_are_the_same_alone_and_together(plane):

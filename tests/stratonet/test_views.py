@@ -16,6 +16,8 @@ pytestmark = pytest.mark.stock_cellprofiler
         ("tiles128-smallest64", Tiles(128, smallest=64)),
         ("tiles224-overlap50", Tiles(224, overlap=50)),
         ("tiles224-smallest64-overlap25", Tiles(224, None, 64, 25)),
+        ("tiles224-75um", Tiles(224, micrometres=75)),
+        ("tiles96-72.8um-overlap50", Tiles(96, overlap=50, micrometres=72.8)),
     ],
 )
 def test_text_there_and_back(text, view):
@@ -24,7 +26,11 @@ def test_text_there_and_back(text, view):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "whole", "tile224", "tiles-224", "whole224-overlap50", "tiles224-overlap"],
+    [
+        *("", "whole", "tile224", "tiles-224", "whole224-overlap50"),
+        *("tiles224-overlap", "tiles75um", "tiles224-1e2um", "whole224-75um"),
+        *("tiles224--5um", "tiles224-75", "tiles224-7,5um"),
+    ],
 )
 def test_what_is_no_view_is_refused(text):
     with pytest.raises(ValueError, match="A view is whole or tiles.*Received: "):
@@ -83,6 +89,60 @@ def test_across_is_refused_where_it_is_none():
     for text in ("tiles224-across0", "tiles224-across17"):
         with pytest.raises(ValueError, match="across is 1 to 16 tiles"):
             parse_view(text)
+
+
+@pytest.mark.parametrize("text", ["tiles224-75um-across2", "tiles224-75um-smallest64"])
+def test_two_scales_at_once_are_refused(text):
+    with pytest.raises(ValueError, match=f"neither across nor .* Received: {text}"):
+        parse_view(text)
+
+
+@pytest.mark.parametrize("micrometres", ["0.5", "20000", "0"])
+def test_tiles_of_other_things_than_cells_are_refused(micrometres):
+    with pytest.raises(ValueError, match="A tile covers 1 to 10000 micrometres"):
+        parse_view(f"tiles224-{micrometres}um")
+
+
+@pytest.mark.parametrize(
+    "shape, pixel_size, expected",
+    [
+        # 75 micrometres are 224 pixels, whatever the magnification.
+        ((1080, 1080), 75 / 224, (1080, 1080)),
+        ((540, 720), 75 / 112, (1080, 1440)),
+        ((2160, 2160), np.float32(75 / 448), (1080, 1080)),
+        ((300, 200), 1, (896, 597)),
+        # Smaller than a tile, and not enlarged.
+        ((100, 60), 75 / 224, (100, 60)),
+        ((160, 160), 75 / 448, (80, 80)),
+    ],
+)
+def test_tiles_in_micrometres(shape, pixel_size, expected):
+    view = Tiles(224, micrometres=75)
+    assert view.choose_shape(shape, pixel_size=pixel_size) == expected
+
+
+@pytest.mark.parametrize(
+    "pixel_size, told",
+    [
+        (None, "tiles224-75um is in micrometres.* Give `pixel_size`.*tiles in pixels"),
+        *(
+            (size, "from 0.001 to 100. Received: ")
+            for size in (0, -0.65, 650, np.nan, np.inf, "0.65", True, [0.65])
+        ),
+        (2.7, "makes 8709 x 5806 pixels of the plane's 1080 x 720.*8 times"),
+        (0.001, "makes 3 x 2 pixels of .*16 x 16 or more.*correct the pixel size"),
+    ],
+)
+def test_sizes_of_pixels_that_cannot_be_are_refused(pixel_size, told):
+    with pytest.raises(ValueError, match=told):
+        Tiles(224, micrometres=75).choose_shape((1080, 720), pixel_size=pixel_size)
+
+
+def test_a_network_of_one_side_is_not_given_an_enlarged_plane():
+    view = Tiles(224, micrometres=75)
+    assert view.choose_shape((300, 300), fixed=True, pixel_size=0.3) == (269, 269)
+    with pytest.raises(ValueError, match="179 x 269 pixels of .* 200 x 300.*224 x 224"):
+        view.choose_shape((200, 300), fixed=True, pixel_size=0.3)
 
 
 def test_numbers_of_tiles():

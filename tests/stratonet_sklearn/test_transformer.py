@@ -226,6 +226,7 @@ def test_parameters_clone_and_not_fitted(plate):
         provider="CPUExecutionProvider",
         recipe=None,
         grey_range="plane",
+        pixel_size=None,
         on_error="raise",
         cache=None,
     )
@@ -285,6 +286,18 @@ def test_parameters_clone_and_not_fitted(plate):
             "limits of the plates P1, P2. Received: none",
         ),
         ({"grey_range": 3}, ValueError, "'grey_range' parameter .*must be"),
+        ({"pixel_size": 0.65}, ValueError, "by recipes in micro.*tiles224-across2"),
+        (
+            {"recipe": "tiles16-2um/mean"},
+            ValueError,
+            "tiles16-2um/mean is in micrometres.*Give `pixel_size`",
+        ),
+        (
+            {"recipe": "tiles16-2um/mean", "pixel_size": 650},
+            ValueError,
+            "0.001 to 100. Received: 650",
+        ),
+        ({"pixel_size": "0.65"}, ValueError, "'pixel_size' parameter .*must be"),
         ({"on_error": "skip"}, ValueError, "'on_error' parameter .*'skip'"),
         ({"weights": "resnet"}, FileNotFoundError, "'resnet'.*stratonet50"),
         ({"provider": "Abacus"}, ValueError, "CPUExecutionProvider.*'Abacus'"),
@@ -299,12 +312,14 @@ LIMITS = {"DNA": (40, 120), "Actin": (20, 220)}
 
 
 @pytest.mark.parametrize(
-    "recipe", ["whole32/mean", "tiles16/mean", "whole32+tiles16/mean+sd"]
+    "recipe", ["whole32/mean", "tiles16-2um/mean", "whole32+tiles16/mean+sd"]
 )
 @pytest.mark.parametrize("grey_range", ["plane", "given", "plate"])
 def test_the_same_as_stratonet_extract(recipe, grey_range, plate, tmp_path):
     """For every recipe and grey range, and the brightness."""
     table = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": plate.tif.index})
+    size = 0.25 if "um" in recipe else None
+    table["Metadata_PixelSize"] = size
     for channel in CHANNELS:
         table[f"FileName_{channel}"] = plate.tif[channel].tolist()
     table.to_csv(tmp_path / "load_data.csv", index=False)
@@ -316,7 +331,7 @@ def test_the_same_as_stratonet_extract(recipe, grey_range, plate, tmp_path):
     )
     if grey_range == "plate":
         ours = out / "_grey_limits" / "P1.json"
-    transformer = StratoFeatureTransformer(grey_range=ours, **options)
+    transformer = StratoFeatureTransformer(grey_range=ours, pixel_size=size, **options)
     frame = transformer.set_output(transform="pandas").fit_transform(plate.tif)
     expected = read_features(out)
     assert set(expected.Metadata_StratoFeatures) == {transformer.feature_set_id_}
@@ -324,6 +339,22 @@ def test_the_same_as_stratonet_extract(recipe, grey_range, plate, tmp_path):
     np.testing.assert_allclose(
         frame, expected[feature_columns(expected)], rtol=1e-5, atol=1e-6
     )
+
+
+def test_images_of_another_magnification(plate):
+    """What was learnt at one is used at another: the feature set is the same."""
+    made = strato(recipe="tiles16-2um/mean", pixel_size=0.25).fit(plate.pixels)
+    coarse = plate.pixels.reshape(8, 10, 2, 12, 2, 2).mean(axis=(2, 4))
+    first = made.transform(plate.pixels)
+    for size in (0.5, np.float32(0.5)):
+        second = made.set_params(pixel_size=size).transform(coarse)
+        # They show the same, but for what binning takes away.
+        smooth = LABELS == 0
+        unlike = np.abs(first - second)[smooth].mean() / first[smooth].std()
+        assert second.shape == first.shape and unlike < 0.2
+    for size, told in ((None, "Give `pixel_size`"), (-1, "Received: -1")):
+        with pytest.raises(ValueError, match=told):
+            made.set_params(pixel_size=size).transform(coarse)
 
 
 def test_limits_of_a_plate_are_read_when_it_is_fitted(plate, tmp_path):

@@ -2,7 +2,8 @@
 
 A table in normal form has one row per image set, and these columns in this order::
 
-    Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well
+    Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well;
+                      Metadata_PixelSize, in micrometres, also as the user gives it
     URL_<X>           for each channel X, where its image is: an absolute path or a
                       URL; None where no file is named
     Frame_<X>         the plane in a stack, and the image in a file that holds several,
@@ -14,6 +15,7 @@ A table in normal form has one row per image set, and these columns in this orde
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ from stratonet.naming import (
     list_image_channels,
     metadata_columns,
 )
+from stratonet.tables.columns import PIXEL_SIZE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +68,9 @@ class ImageSource:
         fits is used.
     endpoint, region, anonymous
         See `stratonet.files.storage.Storage`.
+    pixel_size : float, optional
+        Micrometres along the side of a pixel of these images, for recipes in
+        micrometres. Default: a column ``Metadata_PixelSize`` of the table says it.
 
     Examples
     --------
@@ -79,6 +85,7 @@ class ImageSource:
     endpoint: str | None = None
     region: str | None = None
     anonymous: bool = False
+    pixel_size: float | None = None
 
     def __repr__(self) -> str:
         return f"ImageSource({redact_url(self.location)!r})"
@@ -160,6 +167,33 @@ class Source(Protocol):
             understood. The message says what was received and what to do.
         """
         ...
+
+
+def get_pixel_size(row: Mapping[str, Any]) -> float | None:
+    """Get how many micrometres a pixel of an image set has along its side.
+
+    Parameters
+    ----------
+    row : mapping
+        The image set in normal form.
+
+    Returns
+    -------
+    float or None
+        None where nothing is said. NaN for what is no number.
+
+    Examples
+    --------
+    >>> get_pixel_size({"Metadata_PixelSize": "0.65"})
+    0.65
+    """
+    value = row.get(PIXEL_SIZE)
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def list_channels(frame: pd.DataFrame) -> list[str]:

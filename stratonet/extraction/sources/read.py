@@ -20,7 +20,8 @@ from stratonet.extraction.sources.imagesets import (
 )
 from stratonet.extraction.sources.loaddata import TableSource
 from stratonet.files.urls import redact_url
-from stratonet.naming import FRAME, SERIES, URL, image_column
+from stratonet.naming import FRAME, SERIES, URL, image_column, metadata_columns
+from stratonet.tables.columns import PIXEL_SIZE
 
 # The sources there are, in the order in which they are asked. A name such as
 # jump:... is no path: its source comes first.
@@ -53,7 +54,8 @@ def read_source(
         The place of the source cannot be reached.
     ValueError
         The source cannot be understood, names no image sets, names one twice, lacks a
-        channel that was asked for, or names one plane for two channels.
+        channel that was asked for, names one plane for two channels, or says the size
+        of pixels which the user says, too.
 
     Examples
     --------
@@ -67,6 +69,9 @@ def read_source(
     [{'Metadata_Plate': 'P1', 'Metadata_Well': 'A01', 'URL_DNA': '/data/1.tif'}]
     """
     image_sets = _ask_sources(source)
+    if source.pixel_size is not None:
+        frame = _add_pixel_size(image_sets.frame, source.pixel_size, source.path)
+        image_sets = replace(image_sets, frame=frame)
     chosen = None if channels is None else set(channels.values())
     _check_planes(image_sets.frame, chosen, source.path)
     if channels is None:
@@ -86,6 +91,22 @@ def _ask_sources(source: ImageSource) -> ImageSets:
         f"{redact_url(source.path)} is not there: give a table, a folder of images, or"
         f" {PREFIX}<source>/<batch>/<plate>."
     )
+
+
+def _add_pixel_size(frame: pd.DataFrame, pixel_size: float, path: str) -> pd.DataFrame:
+    """Let each image set say what the user has said of all: the features need it.
+
+    So it stands beside them, and wells that are measured with another size are others.
+    """
+    if PIXEL_SIZE in frame:
+        raise ValueError(
+            f"{redact_url(path)} has a column {PIXEL_SIZE}. Received also a"
+            f" `pixel_size`: {pixel_size}. Leave one of them out."
+        )
+    place = len(metadata_columns(frame))
+    frame = frame.copy()
+    frame.insert(place, PIXEL_SIZE, pixel_size)
+    return frame
 
 
 def _check_planes(frame: pd.DataFrame, chosen: set[str] | None, path: str) -> None:

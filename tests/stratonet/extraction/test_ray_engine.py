@@ -106,11 +106,12 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
 
 
 def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
-    """Tiles, standard deviations and limits of the plate: the same as here."""
+    """Tiles in micrometres, standard deviations, limits of the plate: as here."""
     files, table = screen(plates=("P1",), wells=("A01", "A02"), sites=1)
     write(tmp_path, files)
+    table["Metadata_PixelSize"] = [0.65, 0.325]
     table.to_csv(tmp_path / "load_data.csv", index=False)
-    options = {"recipe": "whole48+tiles32/mean+sd", "grey_range": "plate"}
+    options = {"recipe": "whole48+tiles32-20um/mean+sd", "grey_range": "plate"}
     options.update(taps=[TAP, "intensity"], progress=False)
     for name, engine in (("there", RayEngine()), ("here", None)):
         extract(tmp_path / "load_data.csv", tmp_path / name, engine=engine, **options)

@@ -1,6 +1,7 @@
 """Recipes and grey ranges: how planes become features, and between which limits."""
 
 import json
+import re
 import shutil
 import threading
 
@@ -13,7 +14,13 @@ from screen_images import TAP, screen, write
 import stratonet_cli
 from stratonet import Recipe, StratoNet
 from stratonet.crops import crop_square
-from stratonet.extraction import ObjectsFromCenters, Shard, extract, grey_limits
+from stratonet.extraction import (
+    ImageSource,
+    ObjectsFromCenters,
+    Shard,
+    extract,
+    grey_limits,
+)
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.job import Job
 from stratonet.files.images import read_plane
@@ -85,6 +92,103 @@ def test_features_are_those_of_the_network(text, grey_range, plates):
     for channel in CHANNELS:
         expected = net.features(read_planes(plates, channel), limits.get(channel))
         np.testing.assert_array_equal(take(frame, channel), expected)
+
+
+def write_pixel_sizes(plates, *sizes):
+    """Write a table that says the size of pixels of each plate."""
+    table = pd.read_csv(plates, dtype=str)
+    repeats = [len(table) // len(sizes)] * len(sizes)
+    table["Metadata_PixelSize"] = np.repeat(np.array(sizes, object), repeats)
+    path = plates.with_name("sizes.csv")
+    table.to_csv(path, index=False)
+    return path
+
+
+def test_plates_of_two_magnifications(plates):
+    """One feature set; the size is taken from the table, or from the user."""
+    recipe = "tiles32-20um/mean"
+    net = StratoNet.load(taps=TAP, recipe=recipe)
+    table = write_pixel_sizes(plates, "0.65", "0.325")
+    frame, _ = run(table, "out", recipe=recipe)
+    assert set(frame.Metadata_StratoFeatures) == {net.feature_set_id}
+    for plate, size in (("P1", 0.65), ("P2", 0.325)):
+        rows = frame[frame.Metadata_Plate == plate]
+        for channel in CHANNELS:
+            planes = read_planes(plates, channel, plate)
+            expected = net.features(planes, pixel_size=size)
+            np.testing.assert_array_equal(take(rows, channel), expected)
+    source = ImageSource(str(plates), pixel_size=0.65)
+    out = plates.parent / "given"
+    extract(source, out, taps=TAP, recipe=recipe, progress=False)
+    given = read_features(out)
+    # It stands in the table, and so is known later.
+    assert set(given.Metadata_PixelSize) == {0.65}
+    first = given.Metadata_Plate == "P1"
+    np.testing.assert_array_equal(
+        take(given[first], DNA), take(frame[frame.Metadata_Plate == "P1"], DNA)
+    )
+    # A size that was corrected does not leave the old features as they are.
+    with pytest.raises(ValueError, match="holds well A01.*or with other metadata"):
+        extract(
+            ImageSource(str(plates), pixel_size=0.5),
+            out,
+            taps=TAP,
+            recipe=recipe,
+            progress=False,
+        )
+
+
+@pytest.mark.parametrize(
+    "sizes, flags, status, told",
+    [
+        (
+            None,
+            [],
+            1,
+            "is in micrometres.*Give --pixel-size.*column Metadata_PixelSize",
+        ),
+        (("0.65", ""), [], 1, "image set 7: .*the size of a pixel is not known"),
+        (("0.65", "x"), [], 1, "image set 7: .*0.001 to 100.*Received there: x"),
+        (("0,65", "0,65"), [], 1, "image set 1: .*Received there: 0,65"),
+        (("0.65", "650"), [], 1, "image set 7: .*Received: 650"),
+        (("0.65", "0.65"), ["--pixel-size", "0.65"], 1, "Leave one of them out"),
+        (None, ["--pixel-size", "650"], 2, "--pixel-size is micrometres per pixel"),
+        (None, ["--pixel-size", "nan"], 2, "--pixel-size is micrometres per pixel"),
+        (None, ["--pixel-size", "small"], 2, "--pixel-size: invalid float"),
+        (
+            None,
+            ["--pixel-size", "0.65", "--recipe", PLATE],
+            2,
+            "--pixel-size is used by recipes in micrometres",
+        ),
+        (None, ["--pixel-size", "1", "--centres", "c.csv"], 2, "objects are in pixels"),
+    ],
+)
+def test_sizes_of_pixels_that_cannot_be_are_refused(
+    sizes, flags, status, told, plates, capsys
+):
+    table = write_pixel_sizes(plates, *sizes) if sizes else plates
+    arguments = ["--recipe", "tiles32-20um/mean", *flags]
+    try:
+        received = call(table, *arguments)
+    except SystemExit as ended:
+        received = ended.code
+    assert received == status
+    assert re.search(told, capsys.readouterr().err, re.DOTALL)
+    assert not (plates.parent / "out").exists()
+
+
+def test_a_plane_that_is_too_small_is_one_incomplete_image_set(plates):
+    """At its scale nothing of it is left to show."""
+    path = list_paths(plates, DNA, "P1")[0]
+    tifffile.imwrite(path, np.arange(9 * 80, dtype=np.uint16).reshape(9, 80))
+    source = ImageSource(str(plates), pixel_size=0.65)
+    out = plates.parent / "out"
+    options = {"taps": TAP, "recipe": "tiles32-20um/mean", "progress": False}
+    assert extract(source, out, **options).incomplete == 1
+    frame = read_features(out)
+    (reason,) = frame.Metadata_Error.dropna()
+    assert "makes 9 x 83 pixels of the plane's 9 x 80" in reason
 
 
 def test_the_default_is_what_the_card_recommends(plates):
