@@ -40,6 +40,24 @@ def shorten_list(names: Sequence[object], most: int = 20) -> str:
     return ", ".join(words)
 
 
+def count_things(number: int, noun: str) -> str:
+    """Word how many there are of something, in the singular or plural.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    noun : str
+        In the singular.
+
+    Examples
+    --------
+    >>> count_things(1, "plate"), count_things(1200, "plate")
+    ('1 plate', '1,200 plates')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def redact_url(url: str | os.PathLike[str]) -> str:
     """Return a path or URL as messages show it, without secrets.
 

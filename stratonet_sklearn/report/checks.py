@@ -32,6 +32,7 @@ from stratonet_sklearn.report.section import (
     Content,
     Fact,
     Numbers,
+    Omission,
     Paragraph,
     Plot,
     Section,
@@ -291,7 +292,7 @@ def _check_block(block: Block) -> None:
         )
         assert block.caption.strip(), "a table has no caption"
     else:
-        assert isinstance(block, (Answer, Caution, Fact, Paragraph)), (
+        assert isinstance(block, (Answer, Caution, Fact, Omission, Paragraph)), (
             f"{block!r} is no block"
         )
         assert block.text.strip(), f"{block!r} has no text"

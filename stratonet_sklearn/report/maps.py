@@ -94,7 +94,7 @@ def build_maps(data: ReportData) -> Content:
             Numbers("map", list_positions(positions, rows, labels)),
             Plot(
                 "map",
-                draw_maps(positions, labels, rows[PLATE], rows[WELL]),
+                draw_maps(positions, labels, rows[PLATE], rows[WELL], data.row_noun),
                 f"{method}: {len(rows):,} of {len(data.rows):,} {data.row_noun}, the"
                 " same map coloured by class, by plate and by position of the well."
                 " Where plates or positions form groups as the classes do, they may be"
@@ -139,6 +139,7 @@ def draw_maps(
     labels: Sequence[str],
     plates: Sequence[str],
     wells: Sequence[str],
+    row_noun: str = "rows",
 ) -> Figure:
     """Draw the same maps coloured by class, by plate and by position of the well.
 
@@ -150,6 +151,8 @@ def draw_maps(
         Class, plate and well of each row. Without any class (all ``""``), and where a
         well is not named by row and column, such as A01, that column of panels is left
         out.
+    row_noun : str
+        What a row is: wells, image sets or objects.
 
     Returns
     -------
@@ -167,7 +170,7 @@ def draw_maps(
     # The keys have a row of panels of their own, below the maps.
     height = _measure_keys(values)
     figure = new_figure(
-        _word_question(len(plates), list(values), has_positions),
+        _word_question(f"{len(plates):,} {row_noun}", list(values), has_positions),
         0.8 + 2.7 * len(positions) + height,
     )
     panels = figure.subplots(
@@ -189,10 +192,10 @@ def draw_maps(
     return figure
 
 
-def _word_question(n_rows: int, values: list[str], has_positions: bool) -> str:
+def _word_question(rows: str, values: list[str], has_positions: bool) -> str:
     names = [*values, "position"] if has_positions else values
     text = (
-        f"{n_rows:,} rows, placed by their features: do those of the same"
+        f"{rows}, placed by their features: do those of the same"
         f" {' or the same '.join(names)} lie together?"
     )
     if has_positions:

@@ -47,6 +47,13 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Omission:
+    """What a section could not show, and why: listed at the end of the page."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A short table as it is to be read: its values are texts.
 
@@ -108,7 +115,7 @@ class Numbers:
     frame: pd.DataFrame
 
 
-Block = Union[Answer, Caution, Fact, Paragraph, Table, Plot, Numbers]
+Block = Union[Answer, Caution, Fact, Paragraph, Omission, Table, Plot, Numbers]
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,8 @@ class Content:
         The heading.
     blocks : sequence of Block
         In the order in which they are read. Answers, cautions and facts go to the top
-        of the page, numbers into files. Without any other block there is no heading.
+        of the page, omissions to its end, numbers into files. Without any other block
+        there is no heading.
     """
 
     title: str
@@ -146,8 +154,8 @@ class Section(Protocol):
     Raises
     ------
     Exception
-        An error ends the whole report. What a user is to know although the rest is
-        worth showing is a `Paragraph`.
+        An error ends the whole report. What could not be computed although the rest is
+        worth showing is an `Omission`.
 
     See Also
     --------
