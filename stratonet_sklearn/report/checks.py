@@ -37,6 +37,7 @@ from stratonet_sklearn.report.section import (
     Plot,
     Section,
     Table,
+    Wells,
 )
 
 CLASSES = ("mock", "poison", "tonic")
@@ -284,6 +285,14 @@ def _check_block(block: Block) -> None:
         _check_plot(block)
     elif isinstance(block, Numbers):
         _check_numbers(block)
+    elif isinstance(block, Wells):
+        columns = set(block.frame)
+        assert columns >= {"plate", "well", "treatment", "negative"}, (
+            f"wells lack columns. Received: {sorted(columns)}"
+        )
+        assert not block.frame.duplicated(["plate", "well"]).any(), (
+            "a well is there twice"
+        )
     elif isinstance(block, Table):
         # The page does not format: only the section knows which digits mean anything.
         values = block.frame.to_numpy().ravel()
@@ -308,6 +317,14 @@ def _check_plot(plot: Plot) -> None:
         " see it. Use stratonet.drawing.new_figure"
     )
     assert plot.figure.get_figwidth() <= WIDTH, f"figure {plot.name} is too wide"
+    if plot.wells is not None:
+        _check_wells(plot.name, plot.wells)
+
+
+def _check_wells(name: str, wells: pd.DataFrame) -> None:
+    columns = set(wells)
+    assert columns >= {"plate", "well"}, f"figure {name}: wells have no plate or name"
+    assert ("x" in columns) == ("y" in columns), f"figure {name}: x and y go together"
 
 
 def _check_numbers(numbers: Numbers) -> None:
@@ -330,6 +347,9 @@ def _record_content(content: Content) -> list[object]:
             record.append((block.name, block.caption, block.alt, block.shown, png))
         elif isinstance(block, Numbers):
             record.append((block.name, block.frame.to_csv(index=False)))
+        elif isinstance(block, Wells):
+            pictures = list(block.pictures.items())
+            record.append((block.frame.to_csv(index=False), pictures, block.key))
         elif isinstance(block, Table):
             record.append((block.caption, block.frame.to_csv(index=False)))
         else:

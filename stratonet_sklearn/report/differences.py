@@ -78,7 +78,7 @@ def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
     ]
     words = [
         f"minus {pair.second} ({accuracy['value'][pair.second]:.1%})"
-        f" {word_difference(pair.value, pair.low, pair.high)}:"
+        f" is {word_difference(pair.value, pair.low, pair.high)},"
         f" {word_verdict(pair.low, pair.high, first, pair.second)}"
         for pair in pairs.itertuples()
     ]

@@ -24,7 +24,11 @@ from stratonet.drawing import (
     strip_axes,
 )
 from stratonet.tables.columns import PLATE, WELL
-from stratonet.tables.wells import choose_plate_format, locate_wells
+from stratonet.tables.wells import (
+    choose_plate_format,
+    locate_wells,
+    split_well_names,
+)
 from stratonet_sklearn.evaluation.components import (
     FEWEST_FOR_UMAP,
     choose_rows,
@@ -99,6 +103,7 @@ def build_maps(data: ReportData) -> Content:
                 " same map coloured by class, by plate and by position of the well."
                 " Where plates or positions form groups as the classes do, they may be"
                 " what separates the classes.",
+                wells=list_points(positions, rows, labels),
             ),
         ],
     )
@@ -132,6 +137,35 @@ def list_positions(
         frame["x"], frame["y"] = xy[:, 0], xy[:, 1]
         frames.append(frame)
     return pd.concat(frames)
+
+
+def list_points(
+    positions: Mapping[str, np.ndarray], rows: pd.DataFrame, labels: pd.Series
+) -> pd.DataFrame:
+    """List the points of the map as `Plot` takes them, to be explored.
+
+    Parameters
+    ----------
+    positions, rows, labels
+        As `list_positions` takes them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Coloured by class, where there are any, and by row and column of the plate,
+        where they are known.
+    """
+    frame = list_positions(positions, rows, labels).reset_index(drop=True)
+    frame = frame.rename(
+        columns={PLATE: "plate", WELL: "well", "features": "panel", "label": "class"}
+    )
+    if not (frame["class"] != "").any():
+        frame = frame.drop(columns="class")
+    letters, columns = split_well_names(frame["well"])
+    if letters.notna().all():
+        frame["row of the plate"] = letters
+        frame["column of the plate"] = columns.astype(int)
+    return frame
 
 
 def draw_maps(

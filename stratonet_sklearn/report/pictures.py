@@ -15,6 +15,7 @@ from stratonet.drawing import WIDTH, new_figure, shorten_name
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.files.storage import Storage
+from stratonet.messages import count_things
 from stratonet.tables.columns import PLATE, SITE, WELL
 from stratonet_sklearn.evaluation.classification import Evaluation
 from stratonet_sklearn.report.data import ReportData
@@ -285,7 +286,8 @@ def _word_title(classes: Sequence[ClassPictures], row_noun: str) -> str:
     )
     n_without = sum(not row.misclassified for row in classes)
     if n_without:
-        text += f"; of {n_without} classes none was misclassified"
+        words = count_things(n_without, "class", "classes")
+        text += f"; in {words} none was misclassified"
     return f"{text}."
 
 

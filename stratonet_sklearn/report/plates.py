@@ -143,7 +143,27 @@ def _show_maps(
         " classes recognise them. Votes that follow an edge or a half of the plate"
         " which no true class has are an effect of position. Where a true class has"
         " an edge or a half of its own, this map cannot tell the two apart.",
+        wells=list_votes(wells, layout),
     )
+
+
+def list_votes(wells: pd.DataFrame, layout: pd.DataFrame) -> pd.DataFrame:
+    """List true classes and votes of all wells as `Plot` takes them, to be explored.
+
+    Parameters
+    ----------
+    wells : pandas.DataFrame
+        What `average_votes` gives.
+    layout : pandas.DataFrame
+        What `list_classes` gives.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    votes = wells.set_index(["plate", "well"]).add_prefix("votes for ")
+    classes = layout.set_index(["plate", "well"])["name"].rename("true class")
+    return pd.concat([classes, votes], axis=1).reset_index()
 
 
 def draw_plates(shares: pd.DataFrame, layout: pd.DataFrame | None = None) -> Figure:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Union
 
@@ -83,12 +83,19 @@ class Plot:
         What is drawn and how it was computed, in full sentences.
     shown : bool
         Whether it is on the page too, not only in the folder.
+    wells : pandas.DataFrame, optional
+        The wells of the figure, which can be explored on the page where scripts run:
+        ``plate``, ``well``; ``x`` and ``y``, where a row is drawn (without them, on its
+        plate); ``panel``, where there are several figures in one, such as the name of
+        the feature table; and columns that colour the rows, numbers or texts, under
+        names for readers. Treatment and plate colour them anyway.
     """
 
     name: str
     figure: Figure
     caption: str
     shown: bool = True
+    wells: pd.DataFrame | None = None
 
     @property
     def alt(self) -> str:
@@ -97,6 +104,26 @@ class Plot:
         title = self.figure.texts[0].get_text()
         # Lines were wrapped, and dollars escaped, for matplotlib only.
         return " ".join(title.split()).replace(r"\$", "$")
+
+
+@dataclass(frozen=True)
+class Wells:
+    """The wells of the report, which figures and tables speak of.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        ``plate``, ``well``, ``treatment`` (its name, ``""`` where there is none) and
+        ``negative`` (whether it is a negative control); a row per well.
+    pictures : mapping of (plate, well) to bytes
+        Small pictures, JPEG files; of all wells, some or none.
+    key : str
+        Which channel has which colour in them, a sentence.
+    """
+
+    frame: pd.DataFrame
+    pictures: Mapping[tuple[str, str], bytes]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -115,7 +142,7 @@ class Numbers:
     frame: pd.DataFrame
 
 
-Block = Union[Answer, Caution, Fact, Paragraph, Omission, Table, Plot, Numbers]
+Block = Union[Answer, Caution, Fact, Paragraph, Omission, Table, Plot, Wells, Numbers]
 
 
 @dataclass(frozen=True)

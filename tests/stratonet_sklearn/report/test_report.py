@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from page_numbers import forget_constants, list_expected, read_texts
 from PIL import Image
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score, f1_score
@@ -182,7 +183,7 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
     assert len(answer) == 3
     assert f"Deep features, the SVM has a balanced accuracy of {deep:.1%}:" in answer[0]
     assert (
-        f"Deep minus Measured ({measured:.1%}) {100 * (deep - measured):+.1f} points"
+        f"Deep minus Measured ({measured:.1%}) is {100 * (deep - measured):+.1f} points"
         " (95% interval" in answer[1]
     )
     mistakes = pd.crosstab(
@@ -194,6 +195,16 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
         f"{mistakes.max():.0%} of {CLASSES[true]} are classified as {CLASSES[told]}"
         in answer[2]
     )
+
+
+def test_every_number_on_the_page_is_that_of_the_tables(page, numbers, rows):
+    """Each is computed anew from the CSV files; none is left that was not."""
+    texts = read_texts(page)
+    for expected in list_expected(numbers, rows):
+        assert expected in texts, (expected, texts[:60])
+        texts.remove(expected)
+    left = [text for text in texts if re.search(r"\d", forget_constants(text))]
+    assert left == []
 
 
 def test_plates_show_the_shares_of_votes(numbers):
