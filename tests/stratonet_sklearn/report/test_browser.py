@@ -147,7 +147,7 @@ def test_a_frame_marks_all_in_it(visit):
     page.mouse.move(right, bottom, steps=4)
     page.mouse.move(right + 9, bottom + 9, steps=2)
     page.mouse.up()
-    page.wait_for_function("explore.marked.size > 1")
+    page.get_by_text("6 marked wells.").first.wait_for()
     wells = [line.split("\t")[1] for line in read_marked(page)]
     assert wells == ["B02", "B03", "B04", "C02", "C03", "C04"]
 
