@@ -270,7 +270,11 @@ def test_retrieval_is_computed_for_all_sets(numbers):
 
 
 def test_the_page_needs_nothing_else(page, folder):
-    assert not re.search(r"(src|href)=\"(?!data:image/png;base64,|#)", page)
+    # The files beside it are those of the links to single figures alone.
+    html = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    known = r"data:image/png;base64,|#|figures/\w+\.png\""
+    assert not re.search(rf"(src|href)=\"(?!{known})", html)
+    assert "default-src &#39;none&#39;" in html
     shown = re.findall(r'<img src="data:image/png;base64,[\w+/=]+" alt="([^"]+)"', page)
     assert len(shown) >= 9 and all(len(text) > 40 for text in shown)
     figures = {path.stem for path in (folder / "out" / "figures").glob("*.png")}
@@ -352,6 +356,9 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
 def test_without_a_label_features_are_described(folder, tables):
     page = write_report(tables, folder / "described", progress=False).read_text()
     assert "No column of classes was given (label)" in page
+    # Nothing is said of what was not asked for.
+    assert "retrieval" not in page.partition("<main>")[2].partition("<footer>")[0]
+    assert "No images" not in page
     figures = {path.stem for path in (folder / "described" / "figures").glob("*.png")}
     assert figures == {"variance", "map", "correlation"}
 
@@ -434,6 +441,9 @@ def test_wells_to_look_at(folder, tables, rows):
         progress=False,
     ).read_text()
     assert "Typical and misclassified image sets" in page
+    # A picture of every well, by class.
+    assert page.count('<figure id="well-') == 96
+    assert "96 of 96 wells, of each the first image set. DNA is green" in page
     predictions = pd.read_csv(out / "numbers" / "predictions.csv")
     shares = predictions.filter(like="share of votes")
     shares.columns = [name.rpartition(" ")[2] for name in shares]
@@ -496,7 +506,6 @@ def test_wells_to_look_at(folder, tables, rows):
         ),
         ({"label": "mechanism"}, {"leave_out": ["none"]}, {}, "no class none"),
         ({}, {}, {"metadata": "gone.csv"}, "gone.csv is not there"),
-        ({}, {}, {"images": "images.csv"}, "`images` only works with `label`"),
     ],
 )
 def test_what_is_refused(folder, tables, treatments, split, options, message):
@@ -614,7 +623,6 @@ def test_the_command(folder, tables, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--images", "x.csv"], "--images only works with --label"),
         (["--anonymous"], "--anonymous only works with --images"),
         (["--pattern", "phenix"], "--pattern only works with --images"),
         (["--replace-path", "a=b"], "--replace-path OLD=NEW only works with"),
