@@ -51,16 +51,23 @@ function listMarked() {
   return numbers.map((n) => [plate[n], well[n], treatment[n]].join("\t")).join("\n");
 }
 
+const PICTURES = new Map(
+  [...document.querySelectorAll(".gallery figure")].map((figure) => [
+    Number(figure.id.replace("well-", "")),
+    figure.querySelector("img"),
+  ])
+);
+
 function getPicture(number) {
-  return document.querySelector(`#well-${number} img`);
+  return PICTURES.get(number);
 }
 
 // A negative control with a picture, of the same plate where there is one.
 function findControl(number) {
   const { plate, negative } = explore.wells;
-  const controls = [...negative.keys()].filter((n) => negative[n] && getPicture(n));
-  const sameplate = controls.filter((n) => plate[n] === plate[number]);
-  return [...sameplate, ...controls].find((n) => n !== number);
+  const controls = [...PICTURES.keys()].filter((n) => negative[n] && n !== number);
+  const onPlate = controls.find((n) => plate[n] === plate[number]);
+  return onPlate === undefined ? controls[0] : onPlate;
 }
 
 function showPicture(number, words) {
@@ -72,7 +79,7 @@ function showPicture(number, words) {
 
 // The pane beside a figure: the well that is looked at, and the marked ones.
 function makePane() {
-  const well = make("div", { className: "pane-well", "aria-live": "polite" });
+  const well = make("div", { className: "pane-well" });
   const count = make("p", { role: "status" });
   const list = make("textarea", { readOnly: true, rows: 4, "aria-label": "Marked wells" });
   const mark = make("button", { type: "button" }, "Mark");
@@ -251,8 +258,8 @@ function showTreatment() {
 
 // Pictures of wells can be looked at and marked, too.
 function linkPictures() {
-  for (const figure of document.querySelectorAll(".gallery figure")) {
-    const number = Number(figure.id.replace("well-", ""));
+  for (const [number, image] of PICTURES) {
+    const figure = image.parentElement;
     figure.tabIndex = 0;
     figure.setAttribute("role", "button");
     figure.onclick = () => toggleMark(number);
@@ -261,10 +268,11 @@ function linkPictures() {
       event.preventDefault();
       toggleMark(number);
     };
-    explore.listeners.push(() => {
-      const isMarked = explore.marked.has(number);
-      figure.setAttribute("aria-pressed", String(isMarked));
-      const { treatment } = explore;
+    explore.listeners.push((values) => {
+      // Not at each movement of the mouse.
+      if (!("marked" in values || "treatment" in values)) return;
+      const { marked, treatment } = explore;
+      figure.setAttribute("aria-pressed", String(marked.has(number)));
       figure.hidden = treatment !== "" && explore.wells.treatment[number] !== treatment;
     });
   }

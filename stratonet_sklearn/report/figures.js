@@ -240,7 +240,11 @@ function findNext(figure, key) {
   return best;
 }
 
-function listenToKeys(box, figure) {
+function listenToKeys(box, pane, figure) {
+  const said = pane.querySelector(".pane-well");
+  // Read aloud beside the figure that has the focus, and there only.
+  box.onfocus = () => said.setAttribute("aria-live", "polite");
+  box.onblur = () => said.removeAttribute("aria-live");
   box.tabIndex = 0;
   box.setAttribute("role", "group");
   const words = "Wells: arrow keys move from well to well, Enter marks";
@@ -328,13 +332,14 @@ function prepareFigure(name, figure) {
   figure.colored = listColors(figure);
   figure.plots = [make("div"), make("div")];
   figure.box = make("div", { className: "plots" }, ...figure.plots);
-  listenToKeys(figure.box, figure);
+  const pane = makePane();
+  listenToKeys(figure.box, pane, figure);
   const redraw = (choice) => {
     Object.assign(figure, choice);
     drawFigure(figure);
   };
   const tools = makeTools(figure, element, redraw);
-  const body = make("div", { className: "body" }, figure.box, makePane());
+  const body = make("div", { className: "body" }, figure.box, pane);
   element.prepend(make("div", { className: "interactive" }, tools, body));
   explore.listeners.push((values) => updateFigure(figure, values));
 }
@@ -352,7 +357,7 @@ async function startFigures() {
 }
 
 function drawFigures() {
-  for (const figure of Object.values(explore.figures)) if (figure.box) drawFigure(figure);
+  Object.values(explore.figures).forEach(drawFigure);
 }
 
 let waiting;
@@ -361,6 +366,9 @@ addEventListener("resize", () => {
   waiting = setTimeout(drawFigures, 150);
 });
 dark.addEventListener("change", drawFigures);
-wide.addEventListener("change", () => startFigures());
-// Where a browser cannot unpack the library, the pictures stay.
-startFigures().catch((error) => console.warn("Figures stay pictures.", error));
+wide.addEventListener("change", startFigures);
+// Where a browser cannot unpack the library, or draw, the pictures stay.
+startFigures().catch((error) => {
+  document.documentElement.classList.remove("explore");
+  console.warn("Figures stay pictures.", error);
+});
