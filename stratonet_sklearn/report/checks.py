@@ -109,7 +109,9 @@ def make_examples(folder: Path) -> dict[str, ReportData]:
         "one table with classes": replace(full, tables=full.tables[:1], images=None),
         "two tables without classes": unlabelled,
         "wells without sites": _drop_sites(unlabelled),
-        "three rows": replace(unlabelled, tables=few, rows=unlabelled.rows.iloc[:3]),
+        "three rows": replace(
+            unlabelled, tables=few, rows=unlabelled.rows.iloc[:3], controls=None
+        ),
     }
 
 
