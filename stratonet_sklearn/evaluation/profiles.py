@@ -112,7 +112,7 @@ def make_profiles(
     >>> profiles.frame.shape
     (6, 5)
     >>> profiles.steps[0]
-    '12 rows became 6 wells, their median, on 1 plates.'
+    'The 12 rows of the feature table became 6 wells, their median, on 1 plate.'
     """
     recipe = recipe or ProfileRecipe()
     features, control = _check_rows(metadata, features, control)
