@@ -172,6 +172,7 @@ function makeLayout(figure, width, title) {
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: { color: readColor("--ink"), size: 11 },
+    modebar: { bgcolor: "transparent", color: readColor("--soft") },
     dragmode: figure.shape ? "select" : "lasso",
     hovermode: "closest",
     shapes: makeCursor(figure),
@@ -194,7 +195,8 @@ const CONFIG = {
   displaylogo: false,
   responsive: false,
   scrollZoom: false,
-  modeBarButtonsToRemove: ["toImage", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  // These and no others: some of plotly.js lead to a network.
+  modeBarButtons: [["zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d"]],
 };
 
 function lookAt(figure, row) {

@@ -171,6 +171,7 @@ def test_one_treatment_is_shown(visit, treatment):
     assert other.input_value() == treatment
     page.locator(".gallery summary").click()
     assert page.locator(".gallery figure:visible").count() in (23, 24)
+    assert page.locator(".gallery h3:visible").all_inner_texts() == [treatment]
 
 
 def test_tables_are_sorted_and_lead_to_wells(visit):
@@ -240,6 +241,17 @@ def test_every_choice_draws(visit):
             for value in values:
                 select.select_option(value)
             select.select_option(values[0])
+    # Nothing of the library leads away from the page.
+    titles = page.locator(".modebar-btn").evaluate_all(
+        "all => [...new Set(all.map((one) => one.dataset.title))]"
+    )
+    assert (
+        {"Lasso Select", "Box Select"}
+        <= set(titles)
+        <= {
+            *("Zoom", "Pan", "Box Select", "Lasso Select", "Reset axes"),
+        }
+    )
     button = page.locator("figure[data-name=map]").get_by_role("button", name="Picture")
     button.click()
     assert page.locator("figure[data-name=map] a.picture").is_visible()
