@@ -109,7 +109,8 @@ $(ENVIRONMENTS): requirements/build.constraints pyproject.toml | $(filter .uv/bi
 	@python3 -m venv .uv
 	@.uv/bin/pip install --quiet uv==0.13.9
 
-# CellProfiler's Java bridge and MySQL client are compiled.
+# CellProfiler's Java bridge and MySQL client are compiled. Chromium is for the tests that
+# look at the report; without it they are skipped, so it is not asked for.
 system:
 	@missing=; \
 	command -v javac >/dev/null || missing="$$missing openjdk-17-jdk-headless"; \
@@ -117,6 +118,7 @@ system:
 	command -v g++ >/dev/null || missing="$$missing g++"; \
 	command -v mariadb_config >/dev/null || command -v mysql_config >/dev/null || missing="$$missing libmariadb-dev"; \
 	python3 -c "import ensurepip, venv" 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ "$$(id -u)" = 0 ]; then command -v chromium >/dev/null || missing="$$missing chromium"; fi; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing system packages:$$missing"; \

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Callable
+
+# Extras that bring scikit-learn 1.6 or later. CellProfiler 4.2 needs one below 1.
+WITH_SCIKIT_LEARN = ("evaluate", "profiles", "sklearn")
 
 
 @contextmanager
@@ -41,11 +45,37 @@ def name_missing_extra(purpose: str, *extras: str) -> Iterator[None]:
             raise
         # What has to be installed is the package, whichever module of it is missing.
         package = error.name.partition(".")[0]
-        choices = " or ".join(f"stratonet[{extra}]" for extra in extras)
         raise ImportError(
-            f"{purpose} needs the package {package}. Install {choices}.",
+            f"{purpose} needs the package {package}. {_advise_installation(extras)}",
             name=error.name,
         ) from None
+
+
+def _advise_installation(extras: Sequence[str]) -> str:
+    """Say which extra to install, and where it would break CellProfiler."""
+    if _has_old_scikit_learn():
+        harmless = [extra for extra in extras if extra not in WITH_SCIKIT_LEARN]
+        if not harmless:
+            return (
+                f"Install {_name_extras(extras)} into an environment of its own, not"
+                " into this one: it would replace the scikit-learn that CellProfiler"
+                " needs."
+            )
+        extras = harmless
+    return f"Install {_name_extras(extras)}."
+
+
+def _name_extras(extras: Sequence[str]) -> str:
+    return " or ".join(f"stratonet[{extra}]" for extra in extras)
+
+
+def _has_old_scikit_learn() -> bool:
+    """Whether CellProfiler is here, with the scikit-learn that it asks for."""
+    try:
+        version("cellprofiler")
+        return version("scikit-learn").startswith("0.")
+    except PackageNotFoundError:
+        return False
 
 
 def import_when_used(

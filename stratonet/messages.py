@@ -40,6 +40,26 @@ def shorten_list(names: Sequence[object], most: int = 20) -> str:
     return ", ".join(words)
 
 
+def count_things(number: int, noun: str, plural: str | None = None) -> str:
+    """Word how many there are of something, in the singular or plural.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    noun : str
+        In the singular.
+    plural : str, optional
+        Where it is not the noun with an s.
+
+    Examples
+    --------
+    >>> count_things(1, "plate"), count_things(1200, "plate")
+    ('1 plate', '1,200 plates')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def redact_url(url: str | os.PathLike[str]) -> str:
     """Return a path or URL as messages show it, without secrets.
 

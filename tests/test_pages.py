@@ -1,12 +1,15 @@
 """The code on the pages does what they say: commands parse, Python runs."""
 
 import argparse
+import ast
 import importlib
 import re
 import shlex
+import sys
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
 from pages import ROOT, find_commands, list_pages, read_blocks, read_spans
 
 PAGES = list_pages()
@@ -199,7 +202,50 @@ def is_python(block):
     return block.language == "python"
 
 
+def list_packages(extras):
+    """The packages that an installation with these extras asks for."""
+    tomli = pytest.importorskip("tomli", reason="pyproject.toml is read")
+    project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = list(project["dependencies"])
+    for extra in extras:
+        texts += project["optional-dependencies"][extra]
+    asked = [Requirement(text) for text in texts]
+    more = {name for one in asked for name in one.extras if one.name == "stratonet"}
+    names = {one.name.lower() for one in asked}
+    return names | list_packages(more) if more else names
+
+
+def list_imports(code):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module.partition(".")[0]
+
+
+# Packages whose modules have another name.
+HOMES = {"PIL": "pillow", "imblearn": "imbalanced-learn", "sklearn": "scikit-learn"}
+# Pages that say in words what else they need, and why.
+ELSEWHERE = {"docs/networks.md", "training/README.md"}
+
+
 @pytest.mark.parametrize("page", list_python_pages())
+def test_a_page_names_the_extras_of_its_code(page):
+    """What a page builds, its code runs in."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    extras = set(",".join(re.findall(r"stratonet\[([\w,]+)\]", text)).split(","))
+    if page in ELSEWHERE or extras == {""}:
+        return
+    installed = list_packages(extras)
+    for block in filter(is_python, read_blocks(page)):
+        for name in set(list_imports(block.code)):
+            ours = name.startswith(("stratonet", "cellprofiler"))
+            if not ours and name not in sys.stdlib_module_names:
+                home = HOMES.get(name, name)
+                assert home in installed, f"{page}, line {block.line}: {name}"
+
+
+@pytest.mark.parametrize("page", [name_page(page) for page in list_python_pages()])
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepare = PREPARATIONS.get(page)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from stratonet.extras import name_missing_extra
 from stratonet.naming import feature_columns
 from stratonet.tables.index import keep_index
 from stratonet.tables.numbers import read_numbers
@@ -52,13 +53,8 @@ def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
     >>> to_anndata(frame).shape
     (2, 1)
     """
-    # No extra of ours installs it.
-    try:
+    with name_missing_extra("AnnData", "profiles"):
         from anndata import AnnData
-    except ImportError:
-        raise ImportError(
-            "AnnData needs the package anndata: pip install anndata"
-        ) from None
     if isinstance(features, pd.DataFrame):
         frame = keep_index(features)
     else:

@@ -10,7 +10,7 @@ import pandas as pd
 import pycytominer
 from numpy.typing import ArrayLike
 
-from stratonet.messages import shorten_list
+from stratonet.messages import count_things, shorten_list
 from stratonet.tables.columns import PLATE, WELL
 from stratonet.tables.numbers import read_numbers
 from stratonet_sklearn.evaluation.correction import harmonize_profiles, sphere_profiles
@@ -112,7 +112,7 @@ def make_profiles(
     >>> profiles.frame.shape
     (6, 5)
     >>> profiles.steps[0]
-    '12 rows became 6 wells, their median, on 1 plates.'
+    'The 12 rows of the feature table became 6 wells, their median, on 1 plate.'
     """
     recipe = recipe or ProfileRecipe()
     features, control = _check_rows(metadata, features, control)
@@ -224,8 +224,9 @@ def _aggregate_wells(
     of_wells = rows.drop_duplicates(keys).drop(columns=within_wells)
     frame = of_wells.merge(medians, on=keys)
     steps = [
-        f"{len(rows):,} rows became {len(frame):,} wells, their median, on"
-        f" {frame[PLATE].nunique():,} plates."
+        f"The {count_things(len(rows), 'row')} of the feature table became"
+        f" {count_things(len(frame), 'well')}, their median, on"
+        f" {count_things(frame[PLATE].nunique(), 'plate')}."
     ]
     if len(within_wells):
         names = ", ".join(within_wells)

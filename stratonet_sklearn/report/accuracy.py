@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -53,29 +53,29 @@ def build_accuracy(data: ReportData) -> Content | None:
     if evaluation is None:
         return None
     blocks: list[Block] = [
-        Answer(word_accuracy(data.scores, len(evaluation.classes), data.row_noun))
+        Answer(word_accuracy(data.scores, evaluation, data.row_noun))
     ]
     if len(data.tables) == 1:
         blocks.append(Answer(word_classifiers(data.scores)))
-    blocks += _show_scores(data.scores, evaluation, data.split.group)
+    blocks += _show_scores(data.scores, evaluation, data.split.group, data.row_noun)
     return Content("Classification accuracy", blocks)
 
 
 def _show_scores(
-    scores: pd.DataFrame, evaluation: Evaluation, group: str
+    scores: pd.DataFrame, evaluation: Evaluation, group: str, noun: str
 ) -> list[Block]:
-    # What guessing gives where every class counts the same.
-    chance = 1 / len(evaluation.classes)
     return [
         Numbers("scores", scores),
         Numbers("folds", evaluation.by_fold()),
         Plot(
             "scores",
-            draw_scores(scores, chance),
+            draw_scores(scores, compute_chances(evaluation.labels)),
             "Scores of each classifier and feature table, with 95% intervals: how much"
-            f" they would vary with other {group}s of the same kind. As found: every"
-            " row counts the same. Balanced: every class counts the same. SVM: linear"
-            " support vector machine; RF: random forest; MLP: multilayer perceptron.",
+            f" they would vary with other {group}s of the same kind. As found:"
+            f" {noun} count the same. Balanced: classes count the same. Dashed:"
+            " the accuracy of always answering the largest class. Precision, recall"
+            " and F1 are means over the classes. SVM: linear support vector machine;"
+            " RF: random forest; MLP: multilayer perceptron.",
         ),
         Table(
             tabulate_scores(scores),
@@ -118,32 +118,62 @@ def _format_intervals(scores: pd.DataFrame) -> list[str]:
     ]
 
 
-def word_accuracy(scores: pd.DataFrame, n_classes: int, row_noun: str) -> str:
+def compute_chances(labels: np.ndarray) -> dict[str, float]:
+    """Compute the accuracy of always answering the largest class.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray (n,)
+        The true class of each row.
+
+    Returns
+    -------
+    dict of str to float
+        By test set: ``as found`` and ``balanced``.
+
+    Examples
+    --------
+    >>> compute_chances(np.array(["a", "a", "a", "b"]))
+    {'as found': 0.75, 'balanced': 0.5}
+    """
+    counts = np.unique(labels, return_counts=True)[1]
+    largest = float(counts.max() / counts.sum())
+    # Of a mean over classes, one is right throughout, and all others never.
+    return {"as found": largest, "balanced": 1 / len(counts)}
+
+
+def word_accuracy(scores: pd.DataFrame, evaluation: Evaluation, row_noun: str) -> str:
     """Word the accuracy of the first feature table.
 
     Parameters
     ----------
     scores : pandas.DataFrame
         `Evaluation.scores`.
-    n_classes : int
-        How many there are, for what guessing would give.
+    evaluation : Evaluation
+        What they were computed of.
     row_noun : str
         What a row is: wells, image sets or objects.
 
     Returns
     -------
     str
-        A sentence.
+        Sentences: balanced accuracy, and the share of all rows.
     """
     accuracy = select_balanced_accuracy(scores, HEADLINE)
     name, score = accuracy.index[0], accuracy.iloc[0]
     low, high = 100 * score["low"], 100 * score["high"]
-    # Balanced accuracy is not the share of all rows: the sentence must not say so.
+    labels = evaluation.labels
+    n_right = int((evaluation.predicted[name, HEADLINE] == labels).sum())
+    chances = compute_chances(labels)
+    # Where classes differ in size, the two numbers differ, and each has its own chance.
     return (
-        f"With {name} features, the {HEADLINE} classifies {score['value']:.1%} of the"
-        f" {row_noun} correctly, as a mean over the {n_classes} classes (balanced"
-        f" accuracy; 95% interval {low:.1f} to {high:.1f}%; chance level"
-        f" {1 / n_classes:.1%})."
+        f"With {name} features, the {HEADLINE} has a balanced accuracy of"
+        f" {score['value']:.1%}: the share of each class that is classified correctly,"
+        f" as a mean over the {len(evaluation.classes)} classes (95% interval"
+        f" {low:.1f} to {high:.1f}%; by chance {chances['balanced']:.1%}). Of all"
+        f" {row_noun}, it classifies {n_right:,} of {len(labels):,}"
+        f" ({n_right / len(labels):.1%}) correctly; always answering the largest class"
+        f" would be right for {chances['as found']:.1%}."
     )
 
 
@@ -165,10 +195,10 @@ def word_classifiers(scores: pd.DataFrame) -> str:
         if classifier != HEADLINE:
             accuracy = select_balanced_accuracy(scores, classifier)["value"].iloc[0]
             words.append(f"{classifier} {accuracy:.1%}")
-    return f"Other classifiers: {', '.join(words)}."
+    return f"Balanced accuracy of the other classifiers: {', '.join(words)}."
 
 
-def draw_scores(scores: pd.DataFrame, chance: float) -> Figure:
+def draw_scores(scores: pd.DataFrame, chances: Mapping[str, float]) -> Figure:
     """Draw accuracy and macro precision, recall and F1 as bars with intervals.
 
     Parameters
@@ -176,8 +206,9 @@ def draw_scores(scores: pd.DataFrame, chance: float) -> Figure:
     scores : pandas.DataFrame
         `Evaluation.scores`. Bars are its ``value``, error bars go from ``low`` to
         ``high``.
-    chance : float
-        The accuracy of guessing, from 0 to 1, drawn as a line.
+    chances : mapping of str to float
+        By test set: the accuracy of always answering the largest class, from 0 to 1,
+        drawn as a line across the bars of the accuracy.
 
     Returns
     -------
@@ -191,7 +222,7 @@ def draw_scores(scores: pd.DataFrame, chance: float) -> Figure:
     classifiers = list(scores["classifier"].unique())
     # A long legend gets room of its own, not that of the panels.
     n_legend_lines = np.ceil((len(names) + 1) / 4)
-    figure = new_figure(_word_best_score(scores), 6.2 + 0.25 * n_legend_lines)
+    figure = new_figure(_word_headline(scores), 6.2 + 0.25 * n_legend_lines)
     panels = figure.subplots(
         len(TESTS), len(classifiers), sharex=True, sharey=True, squeeze=False
     )
@@ -201,12 +232,16 @@ def draw_scores(scores: pd.DataFrame, chance: float) -> Figure:
             wanted = (scores["test"] == test) & (scores["classifier"] == classifier)
             _draw_score_bars(axes, scores[wanted], names)
             axes.set_title(f"{classifier}, {test}", fontsize=10)
-            line = axes.axhline(chance, color="black", linestyle="--", linewidth=1)
+            # Other metrics have other values by chance.
+            (line,) = axes.plot(
+                [-0.5, 0.5], [chances[test]] * 2, color="black", linestyle="--"
+            )
+    by_chance = ", ".join(f"{test} {chances[test]:.2f}" for test in TESTS)
     # Of bars, the legend would have one entry per panel.
     keys = [Patch(**get_bar_style(number)) for number in range(len(names))]
     figure.legend(
         [*keys, line],
-        [*shorten_names(names), f"chance ({chance:.2f})"],
+        [*shorten_names(names), f"accuracy by chance ({by_chance})"],
         loc="outside lower center",
         ncol=min(4, len(names) + 1),
         fontsize=8,
@@ -215,13 +250,14 @@ def draw_scores(scores: pd.DataFrame, chance: float) -> Figure:
     return figure
 
 
-def _word_best_score(scores: pd.DataFrame) -> str:
-    is_balanced_f1 = (scores["test"] == "balanced") & (scores["metric"] == "F1")
-    best = scores[is_balanced_f1].nlargest(1, "value").iloc[0]
+def _word_headline(scores: pd.DataFrame) -> str:
+    # The best of several classifiers and tables would flatter.
+    accuracy = select_balanced_accuracy(scores, HEADLINE)
+    name, score = accuracy.index[0], accuracy.iloc[0]
     return (
-        f"The highest balanced F1 score is {best['value']:.2f} (95% interval"
-        f" {best['low']:.2f} to {best['high']:.2f}): {best['classifier']} with"
-        f" {shorten_name(best['features'])} features."
+        f"With {shorten_name(name)} features, the {HEADLINE} has a balanced accuracy"
+        f" of {score['value']:.2f} (95% interval {score['low']:.2f} to"
+        f" {score['high']:.2f})."
     )
 
 

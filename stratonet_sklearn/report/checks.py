@@ -32,10 +32,12 @@ from stratonet_sklearn.report.section import (
     Content,
     Fact,
     Numbers,
+    Omission,
     Paragraph,
     Plot,
     Section,
     Table,
+    Wells,
 )
 
 CLASSES = ("mock", "poison", "tonic")
@@ -107,7 +109,9 @@ def make_examples(folder: Path) -> dict[str, ReportData]:
         "one table with classes": replace(full, tables=full.tables[:1], images=None),
         "two tables without classes": unlabelled,
         "wells without sites": _drop_sites(unlabelled),
-        "three rows": replace(unlabelled, tables=few, rows=unlabelled.rows.iloc[:3]),
+        "three rows": replace(
+            unlabelled, tables=few, rows=unlabelled.rows.iloc[:3], controls=None
+        ),
     }
 
 
@@ -283,6 +287,14 @@ def _check_block(block: Block) -> None:
         _check_plot(block)
     elif isinstance(block, Numbers):
         _check_numbers(block)
+    elif isinstance(block, Wells):
+        columns = set(block.frame)
+        assert columns >= {"plate", "well", "treatment", "negative"}, (
+            f"wells lack columns. Received: {sorted(columns)}"
+        )
+        assert not block.frame.duplicated(["plate", "well"]).any(), (
+            "a well is there twice"
+        )
     elif isinstance(block, Table):
         # The page does not format: only the section knows which digits mean anything.
         values = block.frame.to_numpy().ravel()
@@ -291,7 +303,7 @@ def _check_block(block: Block) -> None:
         )
         assert block.caption.strip(), "a table has no caption"
     else:
-        assert isinstance(block, (Answer, Caution, Fact, Paragraph)), (
+        assert isinstance(block, (Answer, Caution, Fact, Omission, Paragraph)), (
             f"{block!r} is no block"
         )
         assert block.text.strip(), f"{block!r} has no text"
@@ -307,6 +319,14 @@ def _check_plot(plot: Plot) -> None:
         " see it. Use stratonet.drawing.new_figure"
     )
     assert plot.figure.get_figwidth() <= WIDTH, f"figure {plot.name} is too wide"
+    if plot.wells is not None:
+        _check_wells(plot.name, plot.wells)
+
+
+def _check_wells(name: str, wells: pd.DataFrame) -> None:
+    columns = set(wells)
+    assert columns >= {"plate", "well"}, f"figure {name}: wells have no plate or name"
+    assert ("x" in columns) == ("y" in columns), f"figure {name}: x and y go together"
 
 
 def _check_numbers(numbers: Numbers) -> None:
@@ -329,6 +349,9 @@ def _record_content(content: Content) -> list[object]:
             record.append((block.name, block.caption, block.alt, block.shown, png))
         elif isinstance(block, Numbers):
             record.append((block.name, block.frame.to_csv(index=False)))
+        elif isinstance(block, Wells):
+            pictures = list(block.pictures.items())
+            record.append((block.frame.to_csv(index=False), pictures, block.key))
         elif isinstance(block, Table):
             record.append((block.caption, block.frame.to_csv(index=False)))
         else:

@@ -24,7 +24,6 @@ from stratonet_sklearn.report.section import (
     Block,
     Content,
     Numbers,
-    Paragraph,
     Plot,
 )
 
@@ -57,18 +56,16 @@ def build_confusion(data: ReportData) -> Content | None:
         blocks.append(
             Plot(
                 f"confusion_{classifier}",
-                draw_confusions(evaluation, classifier),
+                draw_confusions(evaluation, classifier, data.row_noun),
                 f"{classifier}: the share of the {data.row_noun} of each true class"
-                " (rows) that was assigned to each class (columns).",
+                " (from top to bottom) that was assigned to each class (from left to"
+                " right). The matrices of all classifiers are in"
+                " figures/confusion_*.png and numbers/confusion.csv.",
                 # Three nearly equal figures would not be read.
                 shown=classifier == HEADLINE,
             )
         )
     blocks += [
-        Paragraph(
-            "The confusion matrices of the other classifiers are in"
-            " figures/confusion_*.png and numbers/confusion.csv."
-        ),
         Numbers("confusion", list_confusions(evaluation)),
         Numbers("predictions", list_predictions(evaluation, data.tested_rows)),
     ]
@@ -93,18 +90,19 @@ def word_confusion(confusion: pd.DataFrame, name: str) -> str:
     Examples
     --------
     >>> counts = pd.DataFrame([[8, 2], [0, 5]], ["a", "b"], ["a", "b"])
-    >>> word_confusion(counts, "StratoNet")
-    'Most frequent confusion with StratoNet: 20% of a are classified as b.'
+    >>> word_confusion(counts, "StratoNet")  # doctest: +ELLIPSIS
+    'Most frequent confusion by the SVM with StratoNet features: 20% of a are ...'
     """
     shares = _divide_by_class(confusion)
     # Correct predictions are no confusion.
     np.fill_diagonal(shares, 0)
     if not shares.any():
-        return f"No misclassifications with {name}."
+        return f"No misclassifications by the {HEADLINE} with {name} features."
     true, predicted = np.unravel_index(shares.argmax(), shares.shape)
     return (
-        f"Most frequent confusion with {name}: {shares[true, predicted]:.0%} of"
-        f" {confusion.index[true]} are classified as {confusion.columns[predicted]}."
+        f"Most frequent confusion by the {HEADLINE} with {name} features:"
+        f" {shares[true, predicted]:.0%} of {confusion.index[true]} are classified as"
+        f" {confusion.columns[predicted]}."
     )
 
 
@@ -177,7 +175,9 @@ def list_predictions(evaluation: Evaluation, rows: pd.DataFrame) -> pd.DataFrame
     return pd.concat(columns, axis=1)
 
 
-def draw_confusions(evaluation: Evaluation, classifier: str) -> Figure:
+def draw_confusions(
+    evaluation: Evaluation, classifier: str, row_noun: str = "rows"
+) -> Figure:
     """Draw the confusion matrices of a classifier, a panel per feature table.
 
     Parameters
@@ -186,6 +186,8 @@ def draw_confusions(evaluation: Evaluation, classifier: str) -> Figure:
         What was predicted.
     classifier : str
         One of those evaluated.
+    row_noun : str
+        What is classified: wells, image sets or objects.
 
     Returns
     -------
@@ -209,7 +211,7 @@ def draw_confusions(evaluation: Evaluation, classifier: str) -> Figure:
     side = min(5.5, (WIDTH - room - 2.2) / n_columns - 0.1)
     cell = 72 * side / n_classes
     figure = new_figure(
-        _word_best_table(shares, classifier), 1.1 + room + n_rows * (side + 0.32)
+        _word_first_table(shares, classifier), 1.1 + room + n_rows * (side + 0.32)
     )
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for number, (axes, name) in enumerate(zip(panels, names)):
@@ -228,7 +230,7 @@ def draw_confusions(evaluation: Evaluation, classifier: str) -> Figure:
         )
     for axes in panels[len(names) :]:
         axes.axis("off")
-    figure.supylabel("true class (number of rows)", fontsize=9)
+    figure.supylabel(f"true class (number of {row_noun})", fontsize=9)
     figure.supxlabel("predicted class", fontsize=9)
     label = "share of the true class"
     if cell > SMALLEST_CELL:
@@ -237,13 +239,11 @@ def draw_confusions(evaluation: Evaluation, classifier: str) -> Figure:
     return figure
 
 
-def _word_best_table(shares: dict[str, np.ndarray], classifier: str) -> str:
-    recalls = {name: np.diagonal(table).mean() for name, table in shares.items()}
-    best = max(recalls, key=lambda name: recalls[name])
+def _word_first_table(shares: dict[str, np.ndarray], classifier: str) -> str:
+    name, table = next(iter(shares.items()))
     return (
-        f"With {shorten_name(best)} features, {classifier} classifies"
-        f" {recalls[best]:.0%} of the rows correctly, as a mean over the classes;"
-        " correct predictions are on the diagonal."
+        f"With {shorten_name(name)} features, the {classifier} has a balanced accuracy"
+        f" of {np.diagonal(table).mean():.1%}, the mean of the diagonal."
     )
 
 

@@ -22,7 +22,7 @@ from stratonet.drawing import (
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.columns import name_wells
 from stratonet_sklearn.report.data import ReportData
-from stratonet_sklearn.report.section import Content, Numbers, Paragraph, Plot
+from stratonet_sklearn.report.section import Content, Numbers, Omission, Plot
 
 # Features of each table (thesis, figure 11).
 N_FEATURES = 50
@@ -80,7 +80,7 @@ def build_correlation(data: ReportData) -> Content | None:
     n_wells = len(medians[0])
     if n_wells < FEWEST_WELLS:
         text = f"{n_wells} wells are too few to correlate features."
-        return Content(title, [Paragraph(text)])
+        return Content(title, [Omission(text)])
     correlations = correlate_features(*medians)
     figure = draw_correlation(
         pd.DataFrame(correlations.rho, *tops),

@@ -206,10 +206,6 @@ def read_data(
     if not tables:
         raise ValueError("`tables` is empty: give one feature table or more.")
     # Said before tables are read, which takes minutes for large ones.
-    if images is not None and treatments.label is None:
-        raise RefusedOption(
-            "`images` only works with `label`: the wells to show are chosen by class."
-        )
     if recipe is not None:
         _check_recipe(recipe, treatments)
     read = [read_feature_table(source, name) for name, source in tables.items()]

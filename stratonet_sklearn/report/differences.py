@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -75,15 +77,16 @@ def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
         (differences["classifier"] == HEADLINE) & (differences["first"] == first)
     ]
     words = [
-        f"{pair.second} features reach {accuracy['value'][pair.second]:.1%}"
-        f" ({word_difference(pair.value, pair.low, pair.high)})"
+        f"minus {pair.second} ({accuracy['value'][pair.second]:.1%})"
+        f" is {word_difference(pair.value, pair.low, pair.high)},"
+        f" {word_verdict(pair.low, pair.high, first, pair.second)}"
         for pair in pairs.itertuples()
     ]
-    return f"In comparison, {'; '.join(words)}."
+    return f"Balanced accuracy of the {HEADLINE}, {first} {'; '.join(words)}."
 
 
 def word_difference(value: float, low: float, high: float) -> str:
-    """Word how much less or more the second of two feature tables reaches.
+    """Word a difference of two shares, in percentage points.
 
     Parameters
     ----------
@@ -93,23 +96,14 @@ def word_difference(value: float, low: float, high: float) -> str:
     Returns
     -------
     str
-        In percentage points.
 
     Examples
     --------
     >>> word_difference(0.139, 0.081, 0.19)
-    '13.9 points less, 95% interval 8.1 to 19.0'
-    >>> word_difference(0.01, -0.02, 0.04)
-    'no difference shown, 95% interval -4.0 to 2.0 points'
+    '+13.9 points (95% interval +8.1 to +19.0)'
     """
-    points = f"{100 * abs(value):.1f} points"
-    if low > 0:
-        return f"{points} less, 95% interval {100 * low:.1f} to {100 * high:.1f}"
-    # Seen from the second table, signs and ends of the interval change places.
-    interval = f"95% interval {-100 * high:.1f} to {-100 * low:.1f}"
-    if high < 0:
-        return f"{points} more, {interval}"
-    return f"no difference shown, {interval} points"
+    points, lowest, highest = (f"{100 * each:+.1f}" for each in (value, low, high))
+    return f"{points} points (95% interval {lowest} to {highest})"
 
 
 def word_verdict(low: float, high: float, first: str, second: str) -> str:
@@ -158,11 +152,8 @@ def draw_differences(differences: pd.DataFrame) -> Figure:
     # In the order of the comparisons, each name once.
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
     short_names = dict(zip(names, shorten_names(names, 20)))
-    # Intervals that touch zero are no difference: the words and the marks say the same.
-    n_clear = int(((differences["low"] > 0) | (differences["high"] < 0)).sum())
     figure = new_figure(
-        f"In {n_clear} of {len(differences)} comparisons one feature table is better:"
-        " the interval excludes zero.",
+        _word_headline(differences, short_names),
         1.6 + 0.55 * len(pairs),
     )
     panels = figure.subplots(
@@ -194,6 +185,26 @@ def draw_differences(differences: pd.DataFrame) -> Figure:
         fontsize=9,
     )
     return figure
+
+
+def _word_headline(differences: pd.DataFrame, names: Mapping[str, str]) -> str:
+    of_headline = differences[differences["classifier"] == HEADLINE]
+    row = of_headline.iloc[0]
+    first, second = names[row["first"]], names[row["second"]]
+    interval = (row["low"], row["value"], row["high"])
+    low, value, high = (f"{each:+.2f}" for each in interval)
+    text = (
+        f"Balanced accuracy of the {HEADLINE}, {first} minus {second}: {value} (95%"
+        f" interval {low} to {high}); {word_verdict(*interval[::2], first, second)}."
+    )
+    if len(of_headline) == 1:
+        return text
+    # Intervals that touch zero are no difference: the words and the marks say the same.
+    n_clear = int(((of_headline["low"] > 0) | (of_headline["high"] < 0)).sum())
+    return (
+        f"{text} In {n_clear} of {len(of_headline)} comparisons by the {HEADLINE} one"
+        " feature table is better."
+    )
 
 
 def _draw_difference(

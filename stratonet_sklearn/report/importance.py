@@ -19,7 +19,7 @@ from stratonet.drawing import (
     strip_axes,
 )
 from stratonet_sklearn.evaluation.columns import name_feature_groups
-from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.data import HEADLINE, ReportData
 from stratonet_sklearn.report.section import Content, Numbers, Plot
 
 # Bars of one panel, and of the whole figure.
@@ -140,10 +140,8 @@ def draw_importance(importance: Importance, n_bars: int = MOST_BARS) -> Figure:
     classifiers = list(dict.fromkeys(classifier for _, classifier in importance))
     # The heaviest of each classifier: SVM and forest often disagree.
     tops = {key: weights.nlargest(n_bars) for key, weights in importance.items()}
-    sums = [top.sum() for top in tops.values()]
     figure = new_figure(
-        f"The {n_bars} features of largest weight hold {min(sums):.1%} to"
-        f" {max(sums):.1%} of the total weight.",
+        _word_headline(tops, n_bars),
         0.8 + len(names) * (0.6 + 0.165 * n_bars),
     )
     panels = figure.subplots(len(names), len(classifiers), squeeze=False)
@@ -190,19 +188,12 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         name: _pivot_groups(frame, classifiers)
         for name, frame in groups.groupby("features", sort=False)
     }
-    # A mean over classifiers: one of them alone may rely on few features.
-    heaviest = [
-        f"{shorten_name(table.index[0])} in {shorten_name(name)}"
-        f" ({table.iloc[0].mean():.0%})"
-        for name, table in pivots.items()
-    ]
     tables = {name: _merge_smallest(table) for name, table in pivots.items()}
     n_columns = min(2, len(tables))
     n_rows = -(-len(tables) // n_columns)
     most_bars = max(map(len, tables.values()))
     figure = new_figure(
-        "The group with the largest weight, as a mean over classifiers:"
-        f" {', '.join(heaviest)}.",
+        _word_groups(pivots),
         1.3 + n_rows * (0.5 + 0.2 * most_bars),
     )
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
@@ -221,6 +212,28 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
         frameon=False,
     )
     return figure
+
+
+def _word_headline(tops: Importance, n_bars: int) -> str:
+    """Word the weight of the first features, of the classifier of the answer."""
+    words = [
+        f"{top.sum():.1%} ({shorten_name(name)})"
+        for (name, classifier), top in tops.items()
+        if classifier == HEADLINE
+    ]
+    return (
+        f"The {n_bars} features of largest weight in the {HEADLINE} hold"
+        f" {', '.join(words)} of the weight of all."
+    )
+
+
+def _word_groups(pivots: Mapping[str, pd.DataFrame]) -> str:
+    words = []
+    for name, table in pivots.items():
+        shares = table[HEADLINE]
+        group = shorten_name(shares.idxmax())
+        words.append(f"{group} in {shorten_name(name)} ({shares.max():.0%})")
+    return f"The group of largest weight in the {HEADLINE}: {', '.join(words)}."
 
 
 def _pivot_groups(frame: pd.DataFrame, classifiers: list[str]) -> pd.DataFrame:

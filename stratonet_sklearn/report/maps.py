@@ -24,7 +24,11 @@ from stratonet.drawing import (
     strip_axes,
 )
 from stratonet.tables.columns import PLATE, WELL
-from stratonet.tables.wells import choose_plate_format, locate_wells
+from stratonet.tables.wells import (
+    choose_plate_format,
+    locate_wells,
+    split_well_names,
+)
 from stratonet_sklearn.evaluation.components import (
     FEWEST_FOR_UMAP,
     choose_rows,
@@ -94,11 +98,12 @@ def build_maps(data: ReportData) -> Content:
             Numbers("map", list_positions(positions, rows, labels)),
             Plot(
                 "map",
-                draw_maps(positions, labels, rows[PLATE], rows[WELL]),
+                draw_maps(positions, labels, rows[PLATE], rows[WELL], data.row_noun),
                 f"{method}: {len(rows):,} of {len(data.rows):,} {data.row_noun}, the"
                 " same map coloured by class, by plate and by position of the well."
                 " Where plates or positions form groups as the classes do, they may be"
                 " what separates the classes.",
+                wells=list_points(positions, rows, labels),
             ),
         ],
     )
@@ -134,11 +139,41 @@ def list_positions(
     return pd.concat(frames)
 
 
+def list_points(
+    positions: Mapping[str, np.ndarray], rows: pd.DataFrame, labels: pd.Series
+) -> pd.DataFrame:
+    """List the points of the map as `Plot` takes them, to be explored.
+
+    Parameters
+    ----------
+    positions, rows, labels
+        As `list_positions` takes them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Coloured by class, where there are any, and by row and column of the plate,
+        where they are known.
+    """
+    frame = list_positions(positions, rows, labels).reset_index(drop=True)
+    frame = frame.rename(
+        columns={PLATE: "plate", WELL: "well", "features": "panel", "label": "class"}
+    )
+    if not (frame["class"] != "").any():
+        frame = frame.drop(columns="class")
+    letters, columns = split_well_names(frame["well"])
+    if letters.notna().all():
+        frame["row of the plate"] = letters
+        frame["column of the plate"] = columns.astype(int)
+    return frame
+
+
 def draw_maps(
     positions: Mapping[str, np.ndarray],
     labels: Sequence[str],
     plates: Sequence[str],
     wells: Sequence[str],
+    row_noun: str = "rows",
 ) -> Figure:
     """Draw the same maps coloured by class, by plate and by position of the well.
 
@@ -150,6 +185,8 @@ def draw_maps(
         Class, plate and well of each row. Without any class (all ``""``), and where a
         well is not named by row and column, such as A01, that column of panels is left
         out.
+    row_noun : str
+        What a row is: wells, image sets or objects.
 
     Returns
     -------
@@ -167,7 +204,7 @@ def draw_maps(
     # The keys have a row of panels of their own, below the maps.
     height = _measure_keys(values)
     figure = new_figure(
-        _word_question(len(plates), list(values), has_positions),
+        _word_question(f"{len(plates):,} {row_noun}", list(values), has_positions),
         0.8 + 2.7 * len(positions) + height,
     )
     panels = figure.subplots(
@@ -189,10 +226,10 @@ def draw_maps(
     return figure
 
 
-def _word_question(n_rows: int, values: list[str], has_positions: bool) -> str:
+def _word_question(rows: str, values: list[str], has_positions: bool) -> str:
     names = [*values, "position"] if has_positions else values
     text = (
-        f"{n_rows:,} rows, placed by their features: do those of the same"
+        f"{rows}, placed by their features: do those of the same"
         f" {' or the same '.join(names)} lie together?"
     )
     if has_positions:

@@ -12,13 +12,17 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
 import jinja2
+import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from stratonet.drawing import DPI
+from stratonet_sklearn.report.explore import list_figures, pack_library, write_data
 from stratonet_sklearn.report.section import (
     Answer,
     Block,
@@ -26,9 +30,11 @@ from stratonet_sklearn.report.section import (
     Content,
     Fact,
     Numbers,
+    Omission,
     Paragraph,
     Plot,
     Table,
+    Wells,
 )
 
 PAGE = "report.html"
@@ -37,7 +43,18 @@ FIGURES, NUMBERS = "figures", "numbers"
 FILES = {FIGURES: "*.png", NUMBERS: "*.csv"}
 
 # What is read in a section; other blocks go to the top of the page and into files.
-BODY = (Paragraph, Table, Plot)
+BODY = (Paragraph, Table, Plot, Wells)
+# In this order: the second uses the names of the first.
+SCRIPTS = ("explore.js", "figures.js")
+# The page needs nothing else, and browsers hold it to that.
+POLICY = (
+    "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline';"
+    " script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
+
+NO_WELLS = Wells(
+    pd.DataFrame(columns=["plate", "well", "treatment", "negative"]), {}, ""
+)
 
 SomeBlock = TypeVar("SomeBlock", bound=Block)
 
@@ -169,15 +186,65 @@ def render_page(
         blocks = [block for block in content.blocks if _is_in_body(block)]
         if blocks:
             sections.append((content.title, make_anchor(content.title), blocks))
+    wells = next(select_blocks(contents, Wells), NO_WELLS)
+    explored = list_figures(select_blocks(contents, Plot))
     return environment.get_template(PAGE).render(
         title=title,
         answers=list(select_blocks(contents, Answer)),
         cautions=list(select_blocks(contents, Caution)),
         facts=list(select_blocks(contents, Fact)),
+        omissions=list(select_blocks(contents, Omission)),
         sections=sections,
         images=images,
         numbers=[numbers.name for numbers in select_blocks(contents, Numbers)],
+        gallery=list_gallery(wells),
+        explored={plot.name for plot in explored},
+        exploration=Markup(write_data(explored, wells)),
+        library=pack_library() if explored else "",
+        policy=POLICY,
+        style=_read_part("report.css"),
+        scripts=[_read_part(name) for name in SCRIPTS],
     )
+
+
+def _read_part(name: str) -> Markup:
+    """Read a file of ours that is a part of the page as it is."""
+    return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+def list_gallery(wells: Wells) -> list[tuple[str, list[tuple[int, str, str, str]]]]:
+    """List the wells with a picture, by treatment.
+
+    Parameters
+    ----------
+    wells : Wells
+        Of the report.
+
+    Returns
+    -------
+    list of (treatment, wells)
+        Sorted, negative controls first; of each well its number among all, its plate,
+        its name and its picture as base64.
+    """
+    groups: dict[tuple[bool, str], list[tuple[int, str, str, str]]] = {}
+    for number, well in enumerate(wells.frame.itertuples(index=False)):
+        picture = wells.pictures.get((well.plate, well.well))
+        if picture is not None:
+            text = base64.b64encode(picture).decode()
+            key = (not well.negative, well.treatment)
+            groups.setdefault(key, []).append((number, well.plate, well.well, text))
+    return [(key[1], groups[key]) for key in sorted(groups, key=_order_treatment)]
+
+
+def _order_treatment(key: tuple[bool, str]) -> list[tuple[bool, float, str]]:
+    """Order 2.5 before 10: numbers in names by their size."""
+    parts = re.split(r"(\d+(?:\.\d+)?)", key[1])
+    # Texts are at even places, numbers between them.
+    named = [
+        (False, float(part), "") if place % 2 else (True, 0.0, part)
+        for place, part in enumerate(parts)
+    ]
+    return [(key[0], 0.0, ""), *named]
 
 
 def _make_test(block_type: type) -> Callable[[object], bool]:
@@ -188,6 +255,8 @@ def _make_test(block_type: type) -> Callable[[object], bool]:
 def _is_in_body(block: Block) -> bool:
     if isinstance(block, Plot):
         return block.shown
+    if isinstance(block, Wells):
+        return bool(block.pictures)
     return isinstance(block, BODY)
 
 

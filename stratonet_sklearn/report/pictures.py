@@ -15,6 +15,7 @@ from stratonet.drawing import WIDTH, new_figure, shorten_name
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.files.storage import Storage
+from stratonet.messages import count_things
 from stratonet.tables.columns import PLATE, SITE, WELL
 from stratonet_sklearn.evaluation.classification import Evaluation
 from stratonet_sklearn.report.data import ReportData
@@ -24,7 +25,7 @@ from stratonet_sklearn.report.planes import (
     read_planes,
     word_colors,
 )
-from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
+from stratonet_sklearn.report.section import Block, Content, Omission, Plot
 
 # Pictures per class, typical ones and misclassified ones each.
 N_EACH = 3
@@ -81,25 +82,24 @@ def build_pictures(data: ReportData) -> Content | None:
     Parameters
     ----------
     data : ReportData
-        With an evaluation; without a source of images, the section says so.
+        With an evaluation and a source of images.
 
     Returns
     -------
     Content or None
-        None if nothing was classified.
+        None if nothing was classified, or no images were given.
     """
     evaluation = data.evaluation
     if evaluation is None or data.names[0] not in evaluation.probabilities:
         return None
     if data.images is None:
-        text = "No images were given (images), so no wells are shown."
-        return Content(_name_section(data.row_noun), [Paragraph(text)])
+        return None
     block: Block
     try:
         block = _show_pictures(data, evaluation, data.images)
     except (OSError, ValueError) as error:
         # The classification took the time, and is worth showing without pictures.
-        block = Paragraph(f"The images cannot be shown: {error}")
+        block = Omission(f"The images cannot be shown: {error}")
     return Content(_name_section(data.row_noun), [block])
 
 
@@ -286,7 +286,8 @@ def _word_title(classes: Sequence[ClassPictures], row_noun: str) -> str:
     )
     n_without = sum(not row.misclassified for row in classes)
     if n_without:
-        text += f"; of {n_without} classes none was misclassified"
+        words = count_things(n_without, "class", "classes")
+        text += f"; in {words} none was misclassified"
     return f"{text}."
 
 

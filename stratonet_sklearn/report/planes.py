@@ -69,6 +69,39 @@ def read_planes(
     OSError, ValueError
         A row has no image, or one that cannot be read.
     """
+    found = find_image_sets(image_sets, rows)
+    for row in rows.index:
+        if row not in found:
+            place = ", ".join(
+                str(rows[key][row]) for key in (PLATE, WELL, SITE) if key in rows
+            )
+            raise ValueError(
+                f"There is no image of {place}, which is in a feature table."
+            )
+    channels = choose_channels(image_sets)
+    return {
+        row: read_small_planes(image_set, channels, storage)
+        for row, image_set in found.items()
+    }
+
+
+def find_image_sets(
+    image_sets: pd.DataFrame, rows: pd.DataFrame
+) -> dict[int, dict[str, Any]]:
+    """Find the image set of each row, of a well the first.
+
+    Parameters
+    ----------
+    image_sets : pandas.DataFrame
+        In normal form.
+    rows : pandas.DataFrame
+        ``Metadata_*`` of image sets or wells.
+
+    Returns
+    -------
+    dict of int to dict
+        By the index of the row. Rows without an image set are not in it.
+    """
     keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in image_sets]
     # A single plate may have no name in one of the tables.
     if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
@@ -80,29 +113,49 @@ def read_planes(
         forms.itertuples(index=False, name=None), image_sets.to_dict("records")
     ):
         by_key.setdefault(place, image_set)
-    planes = {}
-    wanted_places = normalize_keys(rows, keys).itertuples(index=False, name=None)
-    for row, wanted in zip(rows.index, wanted_places):
-        if wanted not in by_key:
-            raise ValueError(
-                f"There is no image of {', '.join(wanted)}, which is in a feature"
-                " table."
-            )
-        planes[row] = [
-            _read_small_plane(by_key[wanted], channel, storage)
-            for channel in choose_channels(image_sets)
-        ]
+    wanted = normalize_keys(rows, keys).itertuples(index=False, name=None)
+    return {
+        row: by_key[place] for row, place in zip(rows.index, wanted) if place in by_key
+    }
+
+
+def read_small_planes(
+    image_set: Mapping[str, object],
+    channels: Sequence[str],
+    storage: Storage,
+    side: int = SIDE,
+) -> list[np.ndarray]:
+    """Read the channels of an image set, small.
+
+    Parameters
+    ----------
+    image_set : mapping of str to object
+        A row in normal form.
+    channels : sequence of str
+        Their names.
+    storage : Storage
+        What reads their files.
+    side : int
+        The longer side, in pixels.
+
+    Returns
+    -------
+    list of numpy.ndarray (height, width), float32
+        One per channel.
+
+    Raises
+    ------
+    OSError, ValueError
+        An image cannot be read.
+    """
+    planes = []
+    for channel in channels:
+        plane = read_image(image_set, channel, storage)
+        small = Image.fromarray(plane.astype(np.float32))
+        # A box filter gives means of pixels, which stay within the plane's range.
+        small.thumbnail((side, side), Image.Resampling.BOX)
+        planes.append(np.asarray(small))
     return planes
-
-
-def _read_small_plane(
-    image_set: Mapping[str, object], channel: str, storage: Storage
-) -> np.ndarray:
-    plane = read_image(image_set, channel, storage)
-    small = Image.fromarray(plane.astype(np.float32))
-    # A box filter gives means of pixels, which stay within the range of the plane.
-    small.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small)
 
 
 def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.ndarray]:

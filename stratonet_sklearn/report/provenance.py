@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pandas as pd
 
 from stratonet import __version__
+from stratonet.messages import count_things
 from stratonet.tables.columns import PLATE
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.columns import name_wells
@@ -18,7 +19,7 @@ from stratonet_sklearn.report.section import (
     Caution,
     Content,
     Fact,
-    Paragraph,
+    Omission,
 )
 from stratonet_sklearn.rows import list_values
 
@@ -76,7 +77,7 @@ def build_provenance(data: ReportData) -> Content:
 def _word_rows(data: ReportData) -> str:
     n_wells = name_wells(data.rows).nunique()
     n_plates = data.rows[PLATE].nunique()
-    plates = "1 plate" if n_plates == 1 else f"{n_plates:,} plates"
+    plates = count_things(n_plates, "plate")
     # A table may have several rows per well without saying what they are.
     if data.row_noun == "wells" and len(data.rows) == n_wells:
         return f"{n_wells:,} wells on {plates}"
@@ -100,7 +101,7 @@ def _word_classes(data: ReportData) -> str:
     # They are described, but neither trained on nor tested.
     n_without = int((data.labels == "").sum())
     if n_without:
-        text += f"; {n_without:,} rows have no label"
+        text += f"; {n_without:,} {data.row_noun} have no label"
     return text
 
 
@@ -116,7 +117,7 @@ def _word_split(data: ReportData) -> str:
     )
 
 
-def build_left_out(data: ReportData) -> Content:
+def build_left_out(data: ReportData) -> Content | None:
     """List the rows and features that were left out.
 
     Parameters
@@ -126,10 +127,11 @@ def build_left_out(data: ReportData) -> Content:
 
     Returns
     -------
-    Content
+    Content or None
+        None if nothing was left out.
     """
-    notes = [Paragraph(text) for text in list_left_out(data)]
-    return Content("What was left out", notes or [Paragraph("Nothing.")])
+    omissions = [Omission(text) for text in list_left_out(data)]
+    return Content("What was left out", omissions) if omissions else None
 
 
 def list_losses(data: ReportData) -> list[str]:
@@ -163,7 +165,7 @@ def list_left_out(data: ReportData) -> list[str]:
     wells = name_wells(data.rows)[data.labels.to_numpy() == ""]
     if len(wells):
         notes.append(
-            f"{len(wells):,} of {len(data.rows):,} rows have no"
+            f"{len(wells):,} of {len(data.rows):,} {data.row_noun} have no"
             f" {data.treatments.label}, such as {wells.iloc[0]}: they are not"
             " classified."
         )

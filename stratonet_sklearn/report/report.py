@@ -22,6 +22,7 @@ from stratonet_sklearn.report.data import (
     read_data,
 )
 from stratonet_sklearn.report.differences import build_differences
+from stratonet_sklearn.report.gallery import build_gallery
 from stratonet_sklearn.report.importance import build_importance
 from stratonet_sklearn.report.maps import build_maps
 from stratonet_sklearn.report.page import write_page
@@ -47,6 +48,7 @@ SECTIONS: tuple[Section, ...] = (
     build_correlation,
     build_plates,
     build_pictures,
+    build_gallery,
     build_resources,
     build_left_out,
 )

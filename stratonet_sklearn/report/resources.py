@@ -23,9 +23,12 @@ from stratonet_sklearn.report.section import (
     Block,
     Content,
     Numbers,
-    Paragraph,
     Plot,
+    Table,
 )
+
+# Quartiles of fewer runs, and a figure of one dot, show nothing that a table does not.
+FEWEST_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def build_resources(data: ReportData) -> Content | None:
     records = pd.concat(frames)
     blocks: list[Block] = [Numbers("resources", records)]
     # A run that found everything measured has measured nothing.
-    if records["image_sets"].any():
+    runs = summarize_runs(records)
+    runs = runs[runs["image_sets"] > 0]
+    if runs["features"].value_counts().max() >= FEWEST_RUNS:
         blocks.append(
             Plot(
                 "resources",
@@ -95,9 +100,38 @@ def build_resources(data: ReportData) -> Content | None:
                 " point per run; boxes are quartiles.",
             )
         )
-    else:
-        blocks.append(Paragraph("The recorded runs measured no image set."))
+    elif len(runs):
+        blocks.append(
+            Table(
+                tabulate_runs(runs),
+                "Time, processor and memory that the runs of stratonet extract took.",
+            )
+        )
     return Content("Time and resources of the extraction", blocks)
+
+
+def tabulate_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Write what runs took as texts.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        What `summarize_runs` gives.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run, with headings for readers.
+    """
+    return pd.DataFrame(
+        {
+            "Features": runs["features"],
+            "Image sets": runs["image_sets"].map("{:,}".format),
+            "Seconds per image set": runs["seconds"].map("{:.3g}".format),
+            "Processor, mean (%)": runs["cpu_percent_mean"].map("{:.0f}".format),
+            "Memory of the process, largest (GiB)": runs["gib"].map("{:.2f}".format),
+        }
+    )
 
 
 def summarize_runs(records: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from stratonet_sklearn.report.section import (
     Block,
     Content,
     Numbers,
+    Omission,
     Paragraph,
     Table,
 )
@@ -19,23 +20,21 @@ from stratonet_sklearn.report.section import (
 TITLE = "Do treatments with the same mechanism look alike?"
 
 
-def build_retrieval(data: ReportData) -> Content:
+def build_retrieval(data: ReportData) -> Content | None:
     """Score how well profiles find their like.
 
     Parameters
     ----------
     data : ReportData
-        With a column of compounds; without one, the section says so.
+        With a column of compounds.
 
     Returns
     -------
-    Content
+    Content or None
+        None without compounds.
     """
     if data.treatments.compound is None:
-        text = (
-            "No column of compounds was given (compound), so retrieval is not scored."
-        )
-        return Content(TITLE, [Paragraph(text)])
+        return None
     # Where no batches are known, replicates must be found across plates.
     batch = BATCH if BATCH in data.rows else PLATE
     scores: dict[str, pd.DataFrame] = {}
@@ -55,7 +54,8 @@ def build_retrieval(data: ReportData) -> Content:
             steps[table.name] = " ".join(profiles.steps)
         except ValueError as error:
             # The classification took the time, and is worth showing without this.
-            blocks.append(Paragraph(f"Not computed for {table.name}: {error}"))
+            text = f"Profiles of {table.name} could not be made: {error}"
+            blocks.append(Omission(text))
     if scores:
         blocks += _show_scores(scores, steps)
     return Content(TITLE, blocks)
@@ -73,13 +73,12 @@ def _show_scores(scores: dict[str, pd.DataFrame], steps: dict[str, str]) -> list
         blocks.append(
             Table(
                 tabulate_measures(scores, computed),
-                "1 is perfect. Profiles are compared by cosine similarity.",
+                "1 is perfect. Profiles of wells are compared by cosine similarity.",
             )
         )
     missing = first[first["value"].isna()]
     for note, rows in missing.groupby("note", sort=False):
-        measures = ", ".join(rows["measure"])
-        blocks.append(Paragraph(f"Not computed: {measures}. {note}"))
+        blocks.append(Omission(f"{', '.join(rows['measure'])}: {note}"))
     if len(computed):
         blocks += [
             Paragraph(f"Profiles of {name}: {text}") for name, text in steps.items()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Union
 
@@ -47,6 +47,13 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Omission:
+    """What a section could not show, and why: listed at the end of the page."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A short table as it is to be read: its values are texts.
 
@@ -76,12 +83,19 @@ class Plot:
         What is drawn and how it was computed, in full sentences.
     shown : bool
         Whether it is on the page too, not only in the folder.
+    wells : pandas.DataFrame, optional
+        The wells of the figure, which can be explored on the page where scripts run:
+        ``plate``, ``well``; ``x`` and ``y``, where a row is drawn (without them, on its
+        plate); ``panel``, where there are several figures in one, such as the name of
+        the feature table; and columns that colour the rows, numbers or texts, under
+        names for readers. Treatment and plate colour them anyway.
     """
 
     name: str
     figure: Figure
     caption: str
     shown: bool = True
+    wells: pd.DataFrame | None = None
 
     @property
     def alt(self) -> str:
@@ -90,6 +104,26 @@ class Plot:
         title = self.figure.texts[0].get_text()
         # Lines were wrapped, and dollars escaped, for matplotlib only.
         return " ".join(title.split()).replace(r"\$", "$")
+
+
+@dataclass(frozen=True)
+class Wells:
+    """The wells of the report, which figures and tables speak of.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        ``plate``, ``well``, ``treatment`` (its name, ``""`` where there is none) and
+        ``negative`` (whether it is a negative control); a row per well.
+    pictures : mapping of (plate, well) to bytes
+        Small pictures, JPEG files; of all wells, some or none.
+    key : str
+        Which channel has which colour in them, a sentence.
+    """
+
+    frame: pd.DataFrame
+    pictures: Mapping[tuple[str, str], bytes]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -108,7 +142,7 @@ class Numbers:
     frame: pd.DataFrame
 
 
-Block = Union[Answer, Caution, Fact, Paragraph, Table, Plot, Numbers]
+Block = Union[Answer, Caution, Fact, Paragraph, Omission, Table, Plot, Wells, Numbers]
 
 
 @dataclass(frozen=True)
@@ -121,7 +155,8 @@ class Content:
         The heading.
     blocks : sequence of Block
         In the order in which they are read. Answers, cautions and facts go to the top
-        of the page, numbers into files. Without any other block there is no heading.
+        of the page, omissions to its end, numbers into files. Without any other block
+        there is no heading.
     """
 
     title: str
@@ -146,8 +181,8 @@ class Section(Protocol):
     Raises
     ------
     Exception
-        An error ends the whole report. What a user is to know although the rest is
-        worth showing is a `Paragraph`.
+        An error ends the whole report. What could not be computed although the rest is
+        worth showing is an `Omission`.
 
     See Also
     --------

@@ -251,11 +251,11 @@ def test_missing_anndata_is_named(monkeypatch):
 
     def without(name, *arguments, **options):
         if name == "anndata":
-            raise ImportError(name)
+            raise ImportError(name, name=name)
         return there(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match="pip install anndata"):
+    with pytest.raises(ImportError, match=r"stratonet\[profiles\]"):
         to_anndata(table("P1"))
 
 

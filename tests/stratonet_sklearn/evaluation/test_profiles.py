@@ -36,7 +36,8 @@ def test_profiles_of_wells_are_standardized_on_controls_of_their_plate():
     assert "Metadata_Compound" in frame and "Metadata_Site" not in frame
     said = " ".join(made.steps)
     assert (
-        "120 rows became 60 wells, their median, on 2 plates. Left out, since it"
+        "The 120 rows of the feature table became 60 wells, their median, on 2"
+        " plates. Left out, since it"
         " differs within wells: Metadata_Site" in said
     )
     assert "on the negative controls of its plate, 10 or more" in said

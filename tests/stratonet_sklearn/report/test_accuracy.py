@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from drawings import assert_readable, tick_labels
 
-from stratonet_sklearn.report.accuracy import draw_scores
+from stratonet_sklearn.report.accuracy import compute_chances, draw_scores
 from stratonet_sklearn.report.differences import draw_differences
 
 METRICS = ["accuracy", "precision", "recall", "F1"]
@@ -18,7 +18,10 @@ def list_names(evaluation):
 @pytest.mark.slow
 def test_bars_are_the_scores(evaluation):
     scores = evaluation.scores()
-    figure = draw_scores(scores, 1 / len(evaluation.classes))
+    largest = pd.Series(evaluation.labels).value_counts(normalize=True).max()
+    chances = {"as found": largest, "balanced": 1 / len(evaluation.classes)}
+    assert compute_chances(evaluation.labels) == pytest.approx(chances)
+    figure = draw_scores(scores, chances)
     assert_readable(figure)
     sets, classifiers = list_names(evaluation)
     table = (
@@ -39,9 +42,10 @@ def test_bars_are_the_scores(evaluation):
                 assert [bar.get_height() for bar in drawn] == rows.value.tolist()
                 ends = [line[:, 1] for line in intervals.lines[2][0].get_segments()]
                 assert np.array(ends) == pytest.approx(rows[["low", "high"]].to_numpy())
-            assert axes.get_lines()[-1].get_ydata() == pytest.approx(
-                [1 / len(evaluation.classes)] * 2
-            )
+            # By chance, across the bars of the accuracy alone.
+            line = axes.get_lines()[-1]
+            assert line.get_ydata() == pytest.approx([chances[test]] * 2)
+            assert list(line.get_xdata()) == [-0.5, 0.5]
     assert all(
         tick_labels(axes.xaxis) == METRICS for axes in figure.axes[len(classifiers) :]
     )
@@ -54,7 +58,7 @@ def test_bars_are_the_scores(evaluation):
 def test_a_value_outside_of_its_interval(evaluation):
     scores = evaluation.scores()
     scores["low"] = scores.value + 0.01
-    draw_scores(scores, 0.1).canvas.draw()
+    draw_scores(scores, {"as found": 0.2, "balanced": 0.1}).canvas.draw()
 
 
 @pytest.mark.slow
@@ -72,10 +76,12 @@ def test_differences_are_drawn_with_their_intervals(evaluation):
         assert [point.get_xdata()[0] for point in points] == rows.value.tolist()
         assert [line.get_ydata()[0] for line in intervals] == list(range(len(rows)))
         assert list(axes.get_lines()[-1].get_xdata()) == [0, 0]
-    assert (
-        f"{((frame.low > 0) | (frame.high < 0)).sum()} of {len(frame)}"
-        in figure._suptitle.get_text()
-    )
+    svm = frame[frame.classifier == "SVM"]
+    title = " ".join(figure._suptitle.get_text().split())
+    assert f"{svm.value.iloc[0]:+.2f} (95% interval {svm.low.iloc[0]:+.2f} to" in title
+    if len(svm) > 1:
+        n_clear = ((svm.low > 0) | (svm.high < 0)).sum()
+        assert f"In {n_clear} of {len(svm)} comparisons by the SVM" in title
     assert tick_labels(figure.axes[0].yaxis)[0].count("\n") == 1
 
 

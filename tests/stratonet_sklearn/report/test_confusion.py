@@ -38,4 +38,6 @@ def test_confusions_are_shares_of_true_classes(evaluation):
 
 def test_no_misclassification_is_said():
     counts = pd.DataFrame([[8, 0], [0, 5]], ["a", "b"], ["a", "b"])
-    assert word_confusion(counts, "Deep") == "No misclassifications with Deep."
+    assert word_confusion(counts, "Deep") == (
+        "No misclassifications by the SVM with Deep features."
+    )

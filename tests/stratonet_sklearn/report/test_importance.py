@@ -35,7 +35,7 @@ def test_parts_that_do_not_fit_are_drawn_as_one(n_sets, n_parts):
     rows = [
         (s, c, f"Cytoplasm RadialDistribution of {n}")
         for s in LONG_NAMES[:n_sets]
-        for c in "AB"
+        for c in ("SVM", "RF")
         for n in range(n_parts)
     ]
     frame = pd.DataFrame(rows, columns=["features", "classifier", "part"])
@@ -47,7 +47,7 @@ def test_parts_that_do_not_fit_are_drawn_as_one(n_sets, n_parts):
             index="part", columns="classifier", values="share"
         )
         table = table.loc[table.sum(axis=1).sort_values(ascending=False).index]
-        for bars, classifier in zip(axes.containers, "AB"):
+        for bars, classifier in zip(axes.containers, ("SVM", "RF")):
             widths = [bar.get_width() for bar in bars]
             assert len(widths) == min(n_parts, 20) and sum(widths) == pytest.approx(1)
             assert widths[: min(n_parts, 19)] == pytest.approx(

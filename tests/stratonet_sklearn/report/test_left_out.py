@@ -46,7 +46,7 @@ def test_losses_are_cautions_and_all_is_listed(data):
     assert [block.text for block in build_left_out(data).blocks] == listed
     assert listed[0] == cautions[0]
     assert listed[1].startswith("Profiles: 1 column of text is not used, such as Drug")
-    assert listed[-1].startswith("5 of 8 rows have no Metadata_moa, such as P A04")
+    assert listed[-1].startswith("5 of 8 wells have no Metadata_moa, such as P A04")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,29 @@ def test_plates_show_each_well_in_its_place(plates, n_names, shape, last):
     assert limits == {(frame.value.min(), frame.value.max())}
 
 
+def test_true_classes_are_beside_the_votes():
+    frame = votes(["P1", "P2"], ["a", "b"], (8, 12))
+    layout = frame.drop_duplicates(["plate", "well"])[["plate", "well"]]
+    layout = layout.assign(name=np.where(layout.well < "D", "a", "b"))
+    figure = draw_plates(frame, layout)
+    assert_readable(figure)
+    panels = [axes for axes in figure.axes if axes.images and axes.get_title()]
+    titles = [axes.get_title() for axes in panels]
+    assert titles == [
+        *("P1: true classes", "P1: a", "P1: b"),
+        *("P2: true classes", "P2: a", "P2: b"),
+    ]
+    for axes, plate in zip(panels[::3], ["P1", "P2"]):
+        assert axes.images[0].get_array().count() == 0
+        drawn = [points.get_offsets().data for points in axes.collections]
+        of_plate = layout[layout.plate == plate]
+        assert [len(xy) for xy in drawn] == of_plate.name.value_counts(sort=False)[
+            ["a", "b"]
+        ].tolist()
+        assert drawn[0][:, 1].max() == 2 and drawn[1][:, 1].min() == 3  # rows C and D
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
+
+
 def test_rows_after_z():
     figure = draw_plates(
         pd.DataFrame(

@@ -1,0 +1,269 @@
+"""The numbers of a report's page, computed a second time from the files beside it."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
+
+# What does not depend on the data, or is not a number.
+CONSTANTS = (
+    r"95% interval",
+    r"5% false discoveries|false discovery rate of 5%",
+    r"\bF1\b",
+    r"stratonet 0\.\d.*Python .*",
+    r"scale from 0, none, to 1, complete",
+    r"weights of all features of a table sum to 1|1 is perfect",
+    r"pycytominer [\d.]+",
+    r"correlate above 0\.9 with",
+)
+
+
+class _Texts(HTMLParser):
+    """Texts that are read: of paragraphs, cells and pictures, each whole."""
+
+    WHOLE = ("p", "li", "td", "dd", "figcaption", "caption", "h1", "h2", "summary")
+
+    def __init__(self):
+        super().__init__()
+        self.texts, self.open = [], None
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.texts.append(dict(attributes)["alt"])
+        elif tag in self.WHOLE:
+            self.open = ""
+
+    def handle_data(self, data):
+        if self.open is not None:
+            self.open += data
+
+    def handle_endtag(self, tag):
+        if tag in self.WHOLE and self.open is not None:
+            text = " ".join(self.open.split())
+            # Where a table came from is no number.
+            self.texts.append(re.sub(r"; from /\S*", "", text))
+            self.open = None
+
+
+def read_texts(page):
+    parser = _Texts()
+    parser.feed(page)
+    return parser.texts
+
+
+def forget_constants(text):
+    for pattern in CONSTANTS:
+        text = re.sub(pattern, "", text)
+    return text
+
+
+def list_expected(numbers, rows):
+    """Every text with a number that the page of two tables, Deep and Measured, has."""
+    return [
+        *_expect_accuracy(numbers),
+        *_expect_differences(numbers),
+        *_expect_confusion(numbers),
+        *_expect_retrieval(numbers, rows),
+        *_expect_importance(numbers),
+        *_expect_description(numbers, rows),
+        *_expect_facts(numbers, rows),
+    ]
+
+
+def _find(frame, **wanted):
+    for name, value in wanted.items():
+        frame = frame[frame[name].fillna("") == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+def _score(numbers, features, classifier):
+    predictions = numbers("predictions")
+    label, told = predictions.label, predictions[f"{features} {classifier}"]
+    weights = 1 / label.map(label.value_counts())
+    accuracy = balanced_accuracy_score(label, told)
+    return accuracy, f1_score(label, told, average="macro", sample_weight=weights)
+
+
+def _expect_accuracy(numbers):
+    predictions, scores = numbers("predictions"), numbers("scores")
+    label = predictions.label
+    n, right = len(label), int((label == predictions["Deep SVM"]).sum())
+    of_svm = {"features": "Deep", "classifier": "SVM", "test": "balanced"}
+    row = _find(scores, metric="accuracy", **of_svm)
+    accuracy = _score(numbers, "Deep", "SVM")[0]
+    yield (
+        f"With Deep features, the SVM has a balanced accuracy of {accuracy:.1%}: the"
+        " share of each class that is classified correctly, as a mean over the"
+        f" {label.nunique()} classes (95% interval {100 * row.low:.1f} to"
+        f" {100 * row.high:.1f}%; by chance {1 / label.nunique():.1%}). Of all image"
+        f" sets, it classifies {right} of {n} ({right / n:.1%}) correctly; always"
+        " answering the largest class would be right for"
+        f" {label.value_counts().max() / n:.1%}."
+    )
+    yield (
+        f"With Deep features, the SVM has a balanced accuracy of {accuracy:.2f} (95%"
+        f" interval {row.low:.2f} to {row.high:.2f})."
+    )
+    for classifier in ("SVM", "RF", "MLP"):
+        for features in ("Deep", "Measured"):
+            values = _score(numbers, features, classifier)
+            for value, metric, average in zip(
+                values, ("accuracy", "F1"), ("", "macro")
+            ):
+                of_table = {"features": features, "classifier": classifier}
+                of_metric = {"metric": metric, "average": average}
+                row = _find(scores, test="balanced", **of_table, **of_metric)
+                yield f"{value:.3f} ({row.low:.3f} to {row.high:.3f})"
+
+
+def _expect_differences(numbers):
+    row = _find(numbers("differences"), classifier="SVM")
+    deep, measured = (_score(numbers, name, "SVM")[0] for name in ("Deep", "Measured"))
+    verdict = "no difference shown"
+    if row.low > 0 or row.high < 0:
+        verdict = f"{'Deep' if row.low > 0 else 'Measured'} is better"
+    yield (
+        f"Balanced accuracy of the SVM, Deep minus Measured ({measured:.1%}) is"
+        f" {100 * (deep - measured):+.1f} points (95% interval {100 * row.low:+.1f} to"
+        f" {100 * row.high:+.1f}), {verdict}."
+    )
+    yield (
+        f"Balanced accuracy of the SVM, Deep minus Measured: {deep - measured:+.2f}"
+        f" (95% interval {row.low:+.2f} to {row.high:+.2f}); {verdict}."
+    )
+
+
+def _expect_confusion(numbers):
+    predictions = numbers("predictions")
+    classes = sorted(predictions.label.unique())
+    shares = confusion_matrix(
+        predictions.label, predictions["Deep SVM"], normalize="true"
+    )
+    yield (
+        f"With Deep features, the SVM has a balanced accuracy of"
+        f" {np.diagonal(shares).mean():.1%}, the mean of the diagonal."
+    )
+    np.fill_diagonal(shares, 0)
+    true, told = np.unravel_index(shares.argmax(), shares.shape)
+    yield (
+        f"Most frequent confusion by the SVM with Deep features: {shares.max():.0%} of"
+        f" {classes[true]} are classified as {classes[told]}."
+    )
+
+
+def _expect_retrieval(numbers, rows):
+    found = numbers("retrieval")
+    first = found[(found.features == "Deep") & found.value.notna()]
+    for row in first.itertuples():
+        for features in ("Deep", "Measured"):
+            value = _find(found, features=features, measure=row.measure).value
+            yield f"{value:.3f}"
+        yield f"{row.n:,} of {row.of:,}"
+        if re.search(r"\d", forget_constants(row.note)):
+            yield row.note
+    wells = rows.drop_duplicates(["Metadata_Plate", "Metadata_Well"])
+    controls = wells[wells.Metadata_Compound == "DMSO"]
+    least = controls.groupby("Metadata_Plate").size().min()
+    for features, n_features in (("Deep", 32), ("Measured", 20)):
+        yield (
+            f"Profiles of {features}: The {len(rows)} rows of the feature table became"
+            f" {len(wells)} wells, their median, on"
+            f" {wells.Metadata_Plate.nunique()} plates. Left out, since it differs"
+            " within wells: Metadata_Site. Each feature was standardized on the"
+            f" negative controls of its plate, {least} or more. Profiles have"
+            f" {n_features} features. They were not sphered: this takes"
+            f" {2 * n_features} negative controls or more. Known: {len(controls)}. All"
+            " by pycytominer 1.7.1."
+        )
+
+
+def _expect_importance(numbers):
+    importance = numbers("importance")
+    of_svm = importance[importance.classifier == "SVM"]
+    top = of_svm.groupby("features").importance.apply(
+        lambda one: one.nlargest(20).sum()
+    )
+    yield (
+        "The 20 features of largest weight in the SVM hold"
+        f" {top['Deep']:.1%} (Deep), {top['Measured']:.1%} (Measured) of the weight of"
+        " all."
+    )
+    parts = of_svm.groupby(["features", "part"]).importance.sum()
+    words = [
+        f"{parts[name].idxmax()} in {name} ({parts[name].max():.0%})"
+        for name in ("Deep", "Measured")
+    ]
+    yield f"The group of largest weight in the SVM: {', '.join(words)}."
+
+
+def _expect_description(numbers, rows):
+    variance = numbers("variance")
+    first = variance[variance.component <= 10].groupby("features").variance.sum()
+    low, high = first.sort_values().index
+    yield (
+        f"The first 10 components explain {first[low]:.0%} ({low}) to"
+        f" {first[high]:.0%} ({high}) of the variance."
+    )
+    yield (
+        f"{len(rows)} image sets, placed by their features: do those of the same class"
+        " or the same plate or the same position lie together?"
+    )
+    yield (
+        f"UMAP of the principal components: {len(numbers('map')) // 2} of {len(rows)}"
+        " image sets, the same map coloured by class, by plate and by position of the"
+        " well. Where plates or positions form groups as the classes do, they may be"
+        " what separates the classes. figures/map.png"
+    )
+    pairs = numbers("correlation")
+    n_marked = int((pairs.q < 0.05).sum())
+    best = pairs.loc[pairs.rho.abs().idxmax()]
+    yield (
+        f"{n_marked} of {len(pairs)} pairs are significantly correlated (with a dot);"
+        f" the strongest correlation is {best.rho:.2f}, between"
+        f" {best['first']} and {best.second}."
+    )
+    yield (
+        f"Spearman's rank correlation over {len(numbers('plates'))} wells of the"
+        f" {pairs['first'].nunique()} and {pairs.second.nunique()} features most"
+        " important to the random forest. Marked with a dot: significant at a false"
+        f" discovery rate of 5% among all {len(pairs)} pairs (Benjamini and Hochberg):"
+        f" {n_marked} of them. Features that separate the same classes are correlated"
+        " through the classes. figures/correlation.png"
+    )
+    votes = numbers("plates").drop(columns=["plate", "well"])
+    yield (
+        f"The share of votes for a class ranges from {votes.min().min():.2f} to"
+        f" {votes.max().max():.2f} on plates of 96 wells. Does it follow the true"
+        " classes, or edges and halves of a plate?"
+    )
+    yield (
+        "The true classes, and the random forest's share of votes for each class, with"
+        " Deep features. Each well is predicted by trees that have not seen it. Shown:"
+        f" {rows.Metadata_Plate.nunique()} of {rows.Metadata_Plate.nunique()} plates,"
+        f" {votes.shape[1]} of {votes.shape[1]} classes. Votes that follow the true"
+        " classes recognise them. Votes that follow an edge or a half of the plate"
+        " which no true class has are an effect of position. Where a true class has an"
+        " edge or a half of its own, this map cannot tell the two apart."
+        " figures/plates.png"
+    )
+
+
+def _expect_facts(numbers, rows):
+    predictions = numbers("predictions")
+    wells = rows.drop_duplicates(["Metadata_Plate", "Metadata_Well"])
+    n_plates = rows.Metadata_Plate.nunique()
+    yield f"{len(rows)} image sets of {len(wells)} wells on {n_plates} plates"
+    counts = predictions.label.value_counts()
+    yield ", ".join(f"{name} ({count})" for name, count in counts.items())
+    n_groups = predictions.group.nunique()
+    yield (
+        f"{predictions.fold.nunique()} folds by row: all image sets of one row (of"
+        f" {n_groups}) are tested together, by models that have seen none of them. Each"
+        " training set is balanced and scaled on its own."
+    )
+    features = numbers("importance").groupby(["features", "classifier"]).size()
+    yield f"{features['Deep', 'SVM']} features, feature set net-1-0123456789ab"
+    yield f"{features['Measured', 'SVM']} features"
+    yield "0"  # the seed
