@@ -1,11 +1,11 @@
-"""Synthetic plates, whose effects are known: how many hits are false, and how many found.
+"""Synthetic plates, whose effects are known: which hits are false, and which are found.
 
-    .venv/bin/python benchmarks/synthetic_plates.py --seeds 200 --output benchmarks/hits.csv
+    .venv/bin/python benchmarks/synthetic_plates.py --output benchmarks/hits.csv
 
 Each seed is a plate of 384 wells with 48 negative and 16 positive controls, and 80
-compounds in four wells each: 60 without an effect, one toxic, the others with effects of
-known size. Wells at the edge differ from the others. Wells are placed at random, or each
-compound has a column for itself.
+compounds in four wells each: 60 without an effect, one toxic, the others with effects
+of known size. Wells at the edge differ from the others. Wells are placed at random, or
+those of each compound lie in one column.
 """
 
 from __future__ import annotations
@@ -179,15 +179,16 @@ def judge_hits(plate: Plate, hits: pd.DataFrame) -> dict[str, float]:
     effects = treated["compound"].map(plate.effects)
     active = treated["active"].to_numpy(bool)
     is_false = active & (effects == 0).to_numpy()
-    judged = {"hits": float(active.sum()), "false": is_false.sum() / max(active.sum(), 1)}
+    judged = {
+        "hits": float(active.sum()),
+        "false": is_false.sum() / max(active.sum(), 1),
+    }
     for shift in sorted(set(plate.effects.values()) - {0.0}):
         judged[f"power {shift}"] = float(active[(effects == shift).to_numpy()].mean())
     return judged
 
 
-def judge_seed(
-    seed: int, layout: str, edge: float, active: bool
-) -> dict[str, object]:
+def judge_seed(seed: int, layout: str, edge: float, active: bool) -> dict[str, object]:
     plate = make_plate(seed, layout, edge, active)
     screen = read_plate(plate)
     toxic = screen.hits.loc[screen.hits["compound"] == "toxic", "relative_count"]

@@ -37,6 +37,8 @@ MOST_FOLDS = 10
 REPEATS = 5
 # By chance, one of so many axes through noise would be confirmed.
 CONFIRMED = 0.05
+# Zhang et al. (1999): excellent from here on, and no assay for screening below 0.
+GOOD_Z_PRIME = 0.5
 DRAWS = 1000
 # Fewer values have no interval worth the name.
 FEWEST_DRAWN = 4
@@ -60,8 +62,8 @@ class Controls:
         of the plate, 1 that of the positive ones; NaN without an axis.
     drift : pandas.DataFrame
         Whether negative controls differ between ``factor`` (row, column, edge):
-        ``n_wells``, ``n_groups``, ``range`` (between the medians of the groups, in units
-        of the axis, or of distances without one), ``p`` (Kruskal-Wallis) and
+        ``n_wells``, ``n_groups``, ``range`` (between the medians of the groups, in
+        units of the axis, or of distances without one), ``p`` (Kruskal-Wallis) and
         ``corrected_p``.
     weights : numpy.ndarray (n features,)
         The axis.
@@ -121,9 +123,8 @@ def measure_controls(
 
     Examples
     --------
-    >>> rows = pd.DataFrame(
-    ...     {"Metadata_Plate": "P1", "Metadata_Well": [f"A{n:02d}" for n in range(1, 25)]}
-    ... )
+    >>> names = [f"A{number:02d}" for number in range(1, 25)]
+    >>> rows = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": names})
     >>> values = np.random.default_rng(0).normal(size=(24, 200))
     >>> values[16:, :20] += 6
     >>> negative = np.arange(24) < 16

@@ -29,8 +29,10 @@ def measure_distances(wells: Wells, reference: np.ndarray | None = None) -> np.n
     --------
     >>> from stratonet_sklearn.evaluation.wells import prepare_wells
     >>> import pandas as pd
-    >>> rows = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": ["A1", "A2", "A3"]})
-    >>> wells = prepare_wells(rows, np.array([[0.0], [1.0], [5.5]]), [True, True, False])
+    >>> names = ["A1", "A2", "A3"]
+    >>> rows = pd.DataFrame({"Metadata_Plate": "P", "Metadata_Well": names})
+    >>> values = np.array([[0.0], [1.0], [5.5]])
+    >>> wells = prepare_wells(rows, values, [True, True, False])
     >>> measure_distances(wells).round(1).tolist()
     [1.0, 1.0, 5.0]
     """

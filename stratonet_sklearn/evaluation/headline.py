@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from stratonet_sklearn.evaluation.controls import Controls
+from stratonet_sklearn.evaluation.controls import GOOD_Z_PRIME, Controls
 
-# Zhang et al. (1999): excellent from here, and no assay for screening below 0.
-GOOD = 0.5
 MOST_NAMED = 3
 
 
@@ -73,7 +74,7 @@ def word_assay(controls: Controls) -> str:
     if not controls.confirmed:
         return f"the controls cannot be told apart ({where})"
     middle = z_primes.median()
-    if middle >= GOOD:
+    if middle >= GOOD_Z_PRIME:
         return f"the assay works ({where})"
     if middle > 0:
         return f"the assay separates its controls, but not clearly ({where})"
@@ -85,8 +86,8 @@ def _word_plates(z_primes: pd.Series, n_plates: int) -> str:
         return f"Z' {z_primes.iloc[0]:.2f} on one plate"
     text = f"median Z' {z_primes.median():.2f} on {len(z_primes):,}"
     text += " plates" if len(z_primes) == n_plates else f" of {n_plates:,} plates"
-    n_poor = int((z_primes < GOOD).sum())
-    return f"{text}, {n_poor:,} below {GOOD}" if n_poor else text
+    n_poor = int((z_primes < GOOD_Z_PRIME).sum())
+    return f"{text}, {n_poor:,} below {GOOD_Z_PRIME}" if n_poor else text
 
 
 def word_activity(hits: pd.DataFrame, compounds: pd.DataFrame) -> str:
@@ -175,7 +176,7 @@ def word_doses(doses: pd.DataFrame, compounds: pd.DataFrame, by: str) -> list[st
     active = compounds.loc[compounds["active"], "compound"]
     fitted = doses[(doses["response"] == by) & doses["compound"].isin(active)]
     fitted = fitted[fitted["ec50"].notna()].sort_values("ec50")
-    texts = [word_ec50(row._asdict()) for row in fitted.itertuples()]
+    texts = [word_ec50(row) for row in fitted.to_dict("records")]
     more = len(texts) - MOST_NAMED
     named = texts[:MOST_NAMED]
     if more > 0:
@@ -183,7 +184,7 @@ def word_doses(doses: pd.DataFrame, compounds: pd.DataFrame, by: str) -> list[st
     return named
 
 
-def word_ec50(row: dict) -> str:
+def word_ec50(row: Mapping[str, Any]) -> str:
     """Word an EC50 with its interval.
 
     Examples

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from stratonet.messages import shorten_list
+from stratonet.naming import METADATA
 from stratonet.tables.columns import PLATE, WELL, find_object_column
 from stratonet.tables.keys import write_texts
 from stratonet.tables.numbers import read_numbers
@@ -99,7 +100,8 @@ def prepare_wells(
     negative, positive : array (n rows,), bool, optional
         Which rows are of negative and of positive controls.
     compound, dose, label : str, optional
-        Columns of the metadata. Rows of a well have one value.
+        Columns of the metadata. Rows of a well have one compound and dose; where they
+        have several labels, the well has none.
     counts : array (n rows,), optional
         Objects of each row; the sum of a well's rows counts. Default: how many objects
         a well has, where rows are objects; else a feature such as
@@ -141,6 +143,10 @@ def prepare_wells(
         rows[name] = _read_flags(name, columns, len(rows))
     for name, column in (("compound", compound), ("dose", dose), ("label", label)):
         rows[name] = "" if column is None else _read_texts(metadata, column)
+    rows["dose"] = _add_units(rows["dose"], metadata, dose)
+    # Phenotypes of cells differ within a well: such a well has no label.
+    of_wells = rows.groupby(["plate", "well"])["label"]
+    rows["label"] = rows["label"].where(of_wells.transform("nunique") == 1, "")
     rows["count"] = _count_objects(metadata, frame, columns.get("counts"))
     values = _check_values(frame)
     wells, values, notes = _join_rows(rows, values)
@@ -185,6 +191,24 @@ def _read_texts(metadata: pd.DataFrame, column: str) -> np.ndarray:
     return write_texts(metadata[column]).fillna("").to_numpy()
 
 
+def _add_units(
+    doses: pd.Series, metadata: pd.DataFrame, column: str | None
+) -> pd.Series:
+    """Add the units of doses, where a column of these stands beside them."""
+    beside = [
+        f"{column}_unit",
+        f"{column}_units",
+        f"{METADATA}unit",
+        f"{METADATA}units",
+    ]
+    wanted = [name.lower() for name in beside]
+    found = [name for name in metadata if str(name).lower() in wanted]
+    if column is None or not found:
+        return doses
+    units = write_texts(metadata[found[0]]).fillna("").reset_index(drop=True)
+    return (doses + " " + units).where(doses != "", "").str.strip()
+
+
 def find_count_column(names: Sequence[str]) -> str | None:
     """Find the column that says how many objects an image or a well has.
 
@@ -205,6 +229,31 @@ def find_count_column(names: Sequence[str]) -> str | None:
     return next(iter(found.values()), None)
 
 
+def find_counts(frames: Sequence[pd.DataFrame]) -> np.ndarray | None:
+    """Find the objects of each row in tables that have the same rows.
+
+    Parameters
+    ----------
+    frames : sequence of pandas.DataFrame (n rows)
+        Features and metadata of each table.
+
+    Returns
+    -------
+    numpy.ndarray (n rows,) or None
+        From the first table that has a column such as ``Image_Count_Nuclei``.
+
+    Examples
+    --------
+    >>> find_counts([pd.DataFrame({"Area": [1]}), pd.DataFrame({"Count_Cells": [7]})])
+    array([7.])
+    """
+    for frame in frames:
+        name = find_count_column(list(frame))
+        if name is not None:
+            return pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
+    return None
+
+
 def _count_objects(
     metadata: pd.DataFrame, features: pd.DataFrame, counts: pd.Series | None
 ) -> np.ndarray:
@@ -213,11 +262,8 @@ def _count_objects(
         return pd.to_numeric(counts, errors="coerce").to_numpy(float)
     if find_object_column(metadata):
         return np.ones(len(metadata))
-    for frame in (features, metadata):
-        name = find_count_column(list(frame))
-        if name is not None:
-            return pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
-    return np.full(len(metadata), np.nan)
+    found = find_counts([features, metadata])
+    return np.full(len(metadata), np.nan) if found is None else found
 
 
 def _check_values(frame: pd.DataFrame) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from stratonet.arguments import RefusedOption
-from stratonet.messages import shorten_list, suggest_name
 from stratonet.tables.reading import FeatureTable, read_feature_table, read_metadata
 from stratonet_sklearn.evaluation.classification import evaluate
 from stratonet_sklearn.evaluation.columns import (
@@ -25,7 +24,10 @@ from stratonet_sklearn.evaluation.comparison import align_tables, join_metadata
 from stratonet_sklearn.evaluation.components import Components, compute_components
 from stratonet_sklearn.evaluation.correction import import_harmonypy
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+from stratonet_sklearn.evaluation.roles import find_roles
 from stratonet_sklearn.evaluation.scores import Evaluation
+from stratonet_sklearn.evaluation.screen import Screen, read_screen
+from stratonet_sklearn.evaluation.wells import find_counts
 from stratonet_sklearn.report.trained import drop_trained_rows
 
 if TYPE_CHECKING:
@@ -48,8 +50,10 @@ class Treatments:
         The class. Without it nothing is classified; rows where it is empty are not.
     compound, dose : str, optional
         The treatment, for retrieval: another dose is another treatment.
-    control : (str, str), optional
-        Column and value of the negative controls.
+    control, positive : (str, str) or str, optional
+        Column and value of the negative and of the positive controls, or wells such as
+        ``"A01:H01,A12"``. What is not given is recognised where JUMP's or
+        CellProfiler's words are used, see `find_roles`.
 
     Examples
     --------
@@ -60,7 +64,8 @@ class Treatments:
     label: str | None = None
     compound: str | None = None
     dose: str | None = None
-    control: tuple[str, str] | None = None
+    control: tuple[str, str] | str | None = None
+    positive: tuple[str, str] | str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,10 @@ class ReportData:
         As it was asked for.
     labels : pandas.Series (n rows,) or None
         The class of each row, ``""`` where there is none.
-    controls : numpy.ndarray (n rows,), bool, or None
-        Which rows are negative controls.
+    controls, positive : numpy.ndarray (n rows,), bool, or None
+        Which rows are negative controls, and which are positive ones.
+    control_notes : sequence of str
+        What was taken for what.
     evaluation : Evaluation or None
         Predictions and importance. None without labels.
     images : ImageSource or None
@@ -125,6 +132,8 @@ class ReportData:
     split: Split = field(default_factory=Split)
     labels: pd.Series | None = None
     controls: np.ndarray | None = None
+    positive: np.ndarray | None = None
+    control_notes: Sequence[str] = ()
     evaluation: Evaluation | None = None
     images: ImageSource | None = None
     recipe: ProfileRecipe = field(default_factory=ProfileRecipe)
@@ -154,6 +163,28 @@ class ReportData:
         """The scores of the evaluation, with intervals."""
         assert self.evaluation is not None
         return self.evaluation.scores(self.split.seed)
+
+    # Five sections need it: of the first table, of which the page speaks first.
+    @cached_property
+    def screen(self) -> Screen | None:
+        """Controls, hits and doses; None where the rows do not tell of wells."""
+        first, treatments = self.tables[0], self.treatments
+        counts = find_counts([table.frame for table in self.tables])
+        try:
+            return read_screen(
+                self.rows,
+                first.frame[first.features],
+                self.controls,
+                self.positive,
+                treatments.compound,
+                treatments.dose,
+                treatments.label,
+                counts,
+                self.split.seed,
+            )
+        except ValueError:
+            # Such as a well with two compounds: the rest is worth showing.
+            return None
 
     # Three sections need them, and they take seconds: computed once, when first asked.
     @cached_property
@@ -206,10 +237,6 @@ def read_data(
     if not tables:
         raise ValueError("`tables` is empty: give one feature table or more.")
     # Said before tables are read, which takes minutes for large ones.
-    if images is not None and treatments.label is None:
-        raise RefusedOption(
-            "`images` only works with `label`: the wells to show are chosen by class."
-        )
     if recipe is not None:
         _check_recipe(recipe, treatments)
     read = [read_feature_table(source, name) for name, source in tables.items()]
@@ -226,18 +253,19 @@ def read_data(
     full_names = _find_columns(rows, treatments)
     recipe = recipe or ProfileRecipe()
     # All columns are looked up now: fitting the models may take an hour.
-    labels, controls = None, None
+    labels = None
     if full_names.label is not None:
         labels = get_column(rows, full_names.label)
-    if treatments.control is not None:
-        controls = find_controls(rows, *treatments.control)
+    roles = find_roles(rows, treatments.control, treatments.positive)
     return ReportData(
         tables=tuple(aligned),
         rows=rows,
         treatments=full_names,
         split=split,
         labels=labels,
-        controls=controls,
+        controls=roles.negative if roles.negative.any() else None,
+        positive=roles.positive if roles.positive.any() else None,
+        control_notes=roles.notes,
         images=images,
         recipe=replace(recipe, harmonize=_find_optional_column(rows, recipe.harmonize)),
         notes=notes,
@@ -272,44 +300,6 @@ def _find_columns(rows: pd.DataFrame, treatments: Treatments) -> Treatments:
 
 def _find_optional_column(rows: pd.DataFrame, name: str | None) -> str | None:
     return None if name is None else find_column(rows, name)
-
-
-def find_controls(rows: pd.DataFrame, column: str, value: str) -> np.ndarray:
-    """Find the rows of negative controls.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame (n rows)
-        ``Metadata_*``.
-    column, value : str
-        What negative controls have.
-
-    Returns
-    -------
-    numpy.ndarray (n rows,), bool
-
-    Raises
-    ------
-    ValueError
-        No row has the value.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"Metadata_Compound": ["DMSO", "taxol"]})
-    >>> find_controls(frame, "compound", "DMSO")
-    array([ True, False])
-    """
-    # As text: the value may come from a command line, or be a number.
-    values = get_column(rows, column)
-    value = str(value)
-    controls = (values == value).to_numpy()
-    if not controls.any():
-        received = [repr(known) for known in sorted(values.unique())]
-        raise ValueError(
-            f"No row has {value!r} as {column}.{suggest_name(value, values.unique())}"
-            f" Received: {shorten_list(received)}"
-        )
-    return controls
 
 
 def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:

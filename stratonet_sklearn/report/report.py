@@ -13,6 +13,7 @@ from stratonet_sklearn.evaluation.recipe import ProfileRecipe
 from stratonet_sklearn.report.accuracy import build_accuracy
 from stratonet_sklearn.report.confounding import build_confounding
 from stratonet_sklearn.report.confusion import build_confusion
+from stratonet_sklearn.report.controls import build_controls
 from stratonet_sklearn.report.correlation import build_correlation
 from stratonet_sklearn.report.data import (
     ReportData,
@@ -22,7 +23,12 @@ from stratonet_sklearn.report.data import (
     read_data,
 )
 from stratonet_sklearn.report.differences import build_differences
+from stratonet_sklearn.report.doses import build_doses
+from stratonet_sklearn.report.headline import build_headline
+from stratonet_sklearn.report.hit_pictures import build_hit_pictures
+from stratonet_sklearn.report.hits import build_hits
 from stratonet_sklearn.report.importance import build_importance
+from stratonet_sklearn.report.likeness import build_likeness
 from stratonet_sklearn.report.maps import build_maps
 from stratonet_sklearn.report.page import write_page
 from stratonet_sklearn.report.pictures import build_pictures
@@ -35,7 +41,13 @@ from stratonet_sklearn.report.variance import build_variance
 
 # In the order of the page.
 SECTIONS: tuple[Section, ...] = (
+    build_headline,
     build_provenance,
+    build_controls,
+    build_hits,
+    build_hit_pictures,
+    build_doses,
+    build_likeness,
     build_accuracy,
     build_differences,
     build_confounding,
