@@ -78,7 +78,7 @@ def _fill_plate(first: int, n_wells: int) -> tuple[list[str], list[str]]:
 
 
 def draw_features(metadata: pd.DataFrame, n_features: int, seed: int = 0) -> np.ndarray:
-    """Draw features; some compounds shift some of them, the more the higher the dose."""
+    """Draw features: compounds shift some of them, the more the higher the dose."""
     rng = np.random.default_rng(seed)
     values = rng.standard_normal((len(metadata), n_features), np.float32)
     # Wells differ together, and plates do.

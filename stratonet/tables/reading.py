@@ -182,8 +182,8 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        All its columns, as ``Metadata_*``; those of CSV and XLSX files as text. ``plate``,
-        ``well_position``, ... are ``Metadata_Plate`` and ``Metadata_Well``.
+        All its columns, as ``Metadata_*``; those of CSV and XLSX files as text.
+        ``plate``, ``well_position``, ... are ``Metadata_Plate`` and ``Metadata_Well``.
 
     Raises
     ------

@@ -164,12 +164,11 @@ class ReportData:
         assert self.evaluation is not None
         return self.evaluation.scores(self.split.seed)
 
-    # Five sections need it: of the first table, of which the page speaks first.
+    # Six sections need it: of the first table, of which the page speaks first.
     @cached_property
-    def screen(self) -> Screen | None:
-        """Controls, hits and doses; None where the rows do not tell of wells."""
+    def screen_or_reason(self) -> Screen | str:
+        """Controls, hits and doses; or why the rows do not tell of wells."""
         first, treatments = self.tables[0], self.treatments
-        counts = find_counts([table.frame for table in self.tables])
         try:
             return read_screen(
                 self.rows,
@@ -179,12 +178,18 @@ class ReportData:
                 treatments.compound,
                 treatments.dose,
                 treatments.label,
-                counts,
+                find_counts([table.frame for table in self.tables]),
                 self.split.seed,
             )
-        except ValueError:
+        except ValueError as error:
             # Such as a well with two compounds: the rest is worth showing.
-            return None
+            return str(error)
+
+    @property
+    def screen(self) -> Screen | None:
+        """Controls, hits and doses; None where the rows do not tell of wells."""
+        found = self.screen_or_reason
+        return None if isinstance(found, str) else found
 
     # Three sections need them, and they take seconds: computed once, when first asked.
     @cached_property

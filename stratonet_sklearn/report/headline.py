@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stratonet_sklearn.report.data import ReportData
-from stratonet_sklearn.report.section import Answer, Block, Content, Fact
+from stratonet_sklearn.report.section import Answer, Block, Caution, Content, Fact
 
 
 def build_headline(data: ReportData) -> Content | None:
@@ -21,8 +21,13 @@ def build_headline(data: ReportData) -> Content | None:
     """
     blocks: list[Block] = []
     knows_controls = data.controls is not None and data.positive is not None
-    if data.screen is not None and (data.treatments.compound or knows_controls):
-        blocks.append(Answer(data.screen.headline))
+    if data.treatments.compound or knows_controls:
+        screen = data.screen_or_reason
+        if isinstance(screen, str):
+            text = f"Controls, hits and doses were not evaluated: {screen}"
+            blocks.append(Caution(text))
+        else:
+            blocks.append(Answer(screen.headline))
     if data.control_notes:
         blocks.append(Fact("Controls", " ".join(data.control_notes)))
     return Content("Headline", blocks) if blocks else None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pandas as pd
 
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+from stratonet_sklearn.evaluation.screen import Screen
 from stratonet_sklearn.report.accuracy import build_accuracy
 from stratonet_sklearn.report.confounding import build_confounding
 from stratonet_sklearn.report.confusion import build_confusion
@@ -64,6 +67,42 @@ SECTIONS: tuple[Section, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Report:
+    """A report that was written. It is also the path of its page.
+
+    Attributes
+    ----------
+    page : pathlib.Path
+        ``report.html``.
+    screen : Screen or None
+        What was found of controls, hits and doses; None where rows are not of wells, or
+        a well has two compounds.
+    """
+
+    page: Path
+    screen: Screen | None
+
+    def __fspath__(self) -> str:
+        """Return the path of the page, for `open` and the like."""
+        return str(self.page)
+
+    @property
+    def controls(self) -> pd.DataFrame:
+        """Z' and SSMD of each plate, as `Controls.plates`."""
+        return pd.DataFrame() if self.screen is None else self.screen.controls.plates
+
+    @property
+    def hits(self) -> pd.DataFrame:
+        """Treatments, the active ones first, as `list_hits` gives them."""
+        return pd.DataFrame() if self.screen is None else self.screen.hits
+
+    @property
+    def doses(self) -> pd.DataFrame:
+        """Curves and EC50, as `fit_doses` gives them."""
+        return pd.DataFrame() if self.screen is None else self.screen.doses
+
+
 def write_report(
     tables: Mapping[str, str | os.PathLike[str]],
     output: str | os.PathLike[str],
@@ -75,7 +114,7 @@ def write_report(
     recipe: ProfileRecipe | None = None,
     command: str = "",
     progress: bool = True,
-) -> Path:
+) -> Report:
     """Evaluate and compare feature tables on one page.
 
     Parameters
@@ -108,8 +147,8 @@ def write_report(
 
     Returns
     -------
-    pathlib.Path
-        The page.
+    Report
+        The page, and its tables of controls, hits and doses.
 
     Raises
     ------
@@ -129,8 +168,8 @@ def write_report(
     >>> frame = pd.DataFrame(values, columns=["area", "mean", "texture"])
     >>> frame.insert(0, "Metadata_Well", wells)
     >>> frame.to_csv(folder / "profiles.csv", index=False)
-    >>> page = write_report({"Profiles": folder / "profiles.csv"}, folder / "report")
-    >>> page.name
+    >>> report = write_report({"Profiles": folder / "profiles.csv"}, folder / "report")
+    >>> report.page.name
     'report.html'
     >>> sorted(path.name for path in (folder / "report" / "numbers").iterdir())
     ['map.csv', 'variance.csv']
@@ -145,7 +184,8 @@ def write_report(
     data = read_data(
         tables, metadata, treatments or Treatments(), split or Split(), images, recipe
     )
-    return write_data(data, Path(output), command, progress)
+    page = write_data(data, Path(output), command, progress)
+    return Report(page, data.screen)
 
 
 def write_data(

@@ -123,7 +123,7 @@ def page(folder, tables):
         command="stratonet evaluate --of this",
         progress=False,
     )
-    return path.read_text()
+    return path.page.read_text()
 
 
 @pytest.fixture
@@ -320,7 +320,7 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
         treatments=Treatments(label="mechanism"),
         split=Split(n_folds=3),
         progress=False,
-    ).read_text()
+    ).page.read_text()
     caution = page.index("Caution.")
     assert page.index('class="answer"') < caution < page.index("<dl>")
     assert (
@@ -343,7 +343,7 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
 
 
 def test_without_a_label_features_are_described(folder, tables):
-    page = write_report(tables, folder / "described", progress=False).read_text()
+    page = write_report(tables, folder / "described", progress=False).page.read_text()
     assert "No column of classes was given (label)" in page
     figures = {path.stem for path in (folder / "described" / "figures").glob("*.png")}
     assert figures == {"variance", "map", "correlation"}
@@ -373,8 +373,8 @@ def test_few_rows(folder, tables, rows):
         folder / "few",
         progress=False,
     )
-    assert "3 wells are too few to correlate features" in page.read_text()
-    assert "The first two principal components" in page.read_text()
+    assert "3 wells are too few to correlate features" in page.page.read_text()
+    assert "The first two principal components" in page.page.read_text()
 
 
 def test_few_wells_are_never_significant(folder, tables, rows):
@@ -424,7 +424,7 @@ def test_wells_to_look_at(folder, tables, rows):
         split=Split(n_folds=2),
         images=folder / "images.csv",
         progress=False,
-    ).read_text()
+    ).page.read_text()
     assert "Typical and misclassified image sets" in page
     predictions = pd.read_csv(out / "numbers" / "predictions.csv")
     shares = predictions.filter(like="share of votes")
@@ -552,7 +552,7 @@ def test_what_fails_late_is_said_in_the_page(folder, tables):
         images="gone.csv",
         progress=False,
     )
-    page = page.read_text()
+    page = page.page.read_text()
     assert (
         "Not computed for Deep: A well is a negative control in all of its rows, or in"
         " none" in page
