@@ -137,8 +137,8 @@ def _add_split(command: argparse.ArgumentParser) -> None:
         default="well",
         metavar="COLUMN",
         help=(
-            "what is never divided between training and test: well, plate, batch,"
-            " compound, ... (default: %(default)s)"
+            "what is never divided between training and test: well, row or column of"
+            " the plates, plate, batch, compound, ... (default: %(default)s)"
         ),
     )
     group.add_argument(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratonet_sklearn.evaluation import find_hits
+from stratonet_sklearn.evaluation import find_hits, find_roles, read_screen
 from stratonet_sklearn.evaluation.hits import combine_doses
 from stratonet_sklearn.evaluation.positions import warn_of_positions
 from stratonet_sklearn.evaluation.wells import prepare_wells
@@ -48,6 +48,31 @@ def test_in_columns_position_and_treatment_cannot_be_separated(synthetic):
     )
     assert not screen.hits.active.any()
     assert "none of 80 treatments differs" in screen.headline
+
+
+def test_a_plate_of_jump(monkeypatch):
+    """Four plates of 384 wells: 38 compounds in eight doses, 64 and 16 controls."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    large = import_module("large_screen")
+    metadata = large.make_metadata(4)
+    roles = find_roles(metadata)
+    assert roles.negative.sum() == 4 * 64 and roles.positive.sum() == 4 * 16
+    assert "JCP2022_033924 in Metadata_JCP2022 are taken for negative" in roles.notes[0]
+    values = large.draw_features(metadata, 480)
+    screen = read_screen(
+        metadata,
+        values,
+        roles.negative,
+        roles.positive,
+        "Metadata_JCP2022",
+        "Metadata_Concentration_uM",
+    )
+    assert (screen.controls.plates[["n_negative", "n_positive"]] == [64, 16]).all(None)
+    hits = screen.hits.query("role == 'treatment'")
+    assert len(hits) == 304 and (hits.n_plates == 4).all() and (hits.n_wells == 4).all()
+    assert screen.headline.startswith("The assay works (median Z' ")
+    assert "38 compounds differ" in screen.headline
+    assert "the same well on every plate" in screen.warnings[0]
 
 
 def make_plate(drugs, n_features=60, n_plates=1, seed=0):

@@ -12,7 +12,7 @@ import stratonet_cli
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.doses import Curve
 from stratonet_sklearn.report.controls import build_controls
-from stratonet_sklearn.report.data import ReportData, Treatments
+from stratonet_sklearn.report.data import ReportData, Treatments, find_groups
 from stratonet_sklearn.report.doses import build_doses
 from stratonet_sklearn.report.headline import build_headline
 from stratonet_sklearn.report.hits import build_hits, word_limits
@@ -248,3 +248,13 @@ def test_flags_that_are_refused(flags, told, capsys):
     with pytest.raises(SystemExit) as stopped:
         stratonet_cli.main(["evaluate", "a.csv", "--output", "x", *flags])
     assert stopped.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_rows_and_columns_of_the_plate_are_groups():
+    rows = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": ["a1", "B12", "?"]})
+    assert find_groups(rows, "row").tolist() == ["A", "B", ""]
+    assert find_groups(rows, "Metadata_Column").tolist() == ["1", "12", ""]
+    # A column of that name goes before what the names of wells say.
+    assert find_groups(rows.assign(Metadata_Row="x"), "ROW").tolist() == ["x"] * 3
+    with pytest.raises(ValueError, match="no column rows"):
+        find_groups(rows, "rows")
