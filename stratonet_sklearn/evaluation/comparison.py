@@ -73,7 +73,7 @@ def align_tables(
 
 def join_metadata(
     rows: pd.DataFrame, metadata: pd.DataFrame, source: str
-) -> tuple[pd.DataFrame, list[str], list[str]]:
+) -> tuple[pd.DataFrame, list[str], list[str], list[str]]:
     """Add the columns of a table that has one row for each plate and well, or site.
 
     A column that the rows have already is replaced: so a wrong plate map is corrected
@@ -93,9 +93,9 @@ def join_metadata(
     -------
     rows : pandas.DataFrame (n rows)
         With the columns of the metadata; a row without a partner keeps what it has.
-    notes, losses : list of str
-        By which columns they were joined, what was replaced and what not used, and
-        which rows have no partner.
+    changes, notes, losses : list of str
+        By which columns they were joined and what was replaced; what of the metadata
+        was not used; which rows have no partner.
 
     Raises
     ------
@@ -140,8 +140,8 @@ def join_metadata(
     found = metadata.reindex(partners).set_index(rows.index)
     joined, replaced = _replace_columns(rows, found, ~alone)
     told = f"joined by {names}, {(~alone).sum():,} of {len(rows):,} rows."
-    notes = [f"{source}: {note}" for note in [told, *notes, *replaced]]
-    return joined, notes, losses
+    changes = [f"{source}: {text}" for text in [told, *replaced]]
+    return joined, changes, [f"{source}: {note}" for note in notes], losses
 
 
 def _replace_columns(

@@ -125,8 +125,9 @@ class ReportData:
         Where the images of the rows are.
     recipe : ProfileRecipe
         How profiles are made for retrieval, with the full name of its column.
-    notes, losses : sequence of str
-        What of the metadata was not used, and which rows they say nothing of.
+    changes, notes, losses : sequence of str
+        How metadata were joined and what they replaced, what of them was not used, and
+        which rows they say nothing of.
     """
 
     tables: Sequence[FeatureTable]
@@ -140,6 +141,7 @@ class ReportData:
     evaluation: Evaluation | None = None
     images: ImageSource | None = None
     recipe: ProfileRecipe = field(default_factory=ProfileRecipe)
+    changes: Sequence[str] = ()
     notes: Sequence[str] = ()
     losses: Sequence[str] = ()
 
@@ -250,10 +252,11 @@ def read_data(
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)
     aligned, rows = align_tables(read)
+    changes: list[str] = []
     notes: list[str] = []
     losses: list[str] = []
     if more is not None:
-        rows, notes, losses = join_metadata(rows, more, str(metadata))
+        rows, changes, notes, losses = join_metadata(rows, more, str(metadata))
     aligned, rows = drop_trained_rows(aligned, rows, split.leave_out_trained)
     # One row has neither a variance nor a neighbour.
     if len(rows) < 2:
@@ -276,6 +279,7 @@ def read_data(
         control_notes=roles.notes,
         images=images,
         recipe=replace(recipe, harmonize=_find_optional_column(rows, recipe.harmonize)),
+        changes=changes,
         notes=notes,
         losses=losses,
     )

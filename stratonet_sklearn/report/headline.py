@@ -1,4 +1,4 @@
-"""The first sentence of the page, and what was taken for controls."""
+"""The first sentence of the page, what was taken for controls, and joined."""
 
 from __future__ import annotations
 
@@ -30,4 +30,6 @@ def build_headline(data: ReportData) -> Content | None:
             blocks.append(Answer(screen.headline))
     if data.control_notes:
         blocks.append(Fact("Controls", " ".join(data.control_notes)))
+    if data.changes:
+        blocks.append(Fact("Metadata", " ".join(data.changes)))
     return Content("Headline", blocks) if blocks else None

@@ -25,6 +25,8 @@ from stratonet_sklearn.report.section import (
 TITLE = "Which treatments are active?"
 MOST_ROWS = 25
 MOST_NAMED = 12
+# Of a name in the figure, as shares of its width and height.
+NAME_WIDTH, NAME_HEIGHT = 0.16, 0.05
 # Fewer objects than this share of the controls': a sign of toxicity.
 TOXIC = 0.5
 SIGNIFICANT = 0.05
@@ -190,9 +192,26 @@ def _show_scatter(screen: Screen) -> Plot:
         draw_hits(screen.hits),
         "Each treatment by its distance from the negative controls (1 is that of a"
         " control) and by the mean average precision with which its wells find each"
-        " other among these. Far, and alike: active. The names are those of the"
+        " other among these. Far, and alike: active. Named are some of the"
         " farthest active treatments.",
     )
+
+
+def _choose_named(active: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Choose the farthest active treatments whose names do not cover each other."""
+    places = drawn[["distance", "mean_average_precision"]]
+    extent = (places.max() - places.min()).clip(lower=1e-9).to_numpy()
+    chosen: list[int] = []
+    taken: list[np.ndarray] = []
+    for number, place in active.nlargest(len(active), "distance")[
+        list(places)
+    ].iterrows():
+        here = place.to_numpy() / extent
+        apart = [np.abs(here - other) for other in taken]
+        if all(gap[0] > NAME_WIDTH or gap[1] > NAME_HEIGHT for gap in apart):
+            chosen.append(int(number))
+            taken.append(here)
+    return active.loc[chosen[:MOST_NAMED]]
 
 
 def draw_hits(hits: pd.DataFrame) -> Figure:
@@ -231,7 +250,7 @@ def draw_hits(hits: pd.DataFrame) -> Figure:
                 marker=marker,
                 label=f"{label} ({len(rows):,})",
             )
-    named = groups["active"][0].nlargest(MOST_NAMED, "distance")
+    named = _choose_named(groups["active"][0], drawn)
     for name, row in zip(shorten_names(named["treatment"]), named.itertuples()):
         place = (row.distance, row.mean_average_precision)
         axes.annotate(name, place, (3, 3), textcoords="offset points", fontsize=7)

@@ -15,7 +15,10 @@ ROWS = pd.DataFrame(
 
 def join(tmp_path, text, rows=ROWS, name="map.csv"):
     (tmp_path / name).write_text(text)
-    return join_metadata(rows, read_metadata(tmp_path / name), name)
+    rows, changes, notes, losses = join_metadata(
+        rows, read_metadata(tmp_path / name), name
+    )
+    return rows, [*changes, *notes], losses
 
 
 @pytest.mark.parametrize(
