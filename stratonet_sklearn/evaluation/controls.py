@@ -7,6 +7,7 @@ fitted without it.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -281,7 +282,8 @@ def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, f
     _, lengths, basis = np.linalg.svd(chosen - chosen.mean(axis=0), full_matrices=False)
     basis = basis[lengths > 1e-6 * lengths[0]]
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
-    if len(values) > 2:
+    # A single control of a kind has no covariance: the difference has to do.
+    if min(len(positive), len(negative)) > 1:
         along = model.fit(chosen @ basis.T, is_positive).coef_[0] @ basis
     else:
         along = difference[kept]
@@ -438,14 +440,17 @@ def _draw_interval(
     if min(len(negative), len(positive)) < FEWEST_DRAWN:
         return np.nan, np.nan
     # Draws of few wells vary less than wells do: BCa corrects for this.
-    drawn = bootstrap(
-        (negative, positive),
-        _compute_z_prime,
-        n_resamples=DRAWS,
-        method="BCa",
-        random_state=seed,
-        vectorized=True,
-    ).confidence_interval
+    with warnings.catch_warnings():
+        # Where all are the same there is no interval, which is NaN then.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        drawn = bootstrap(
+            (negative, positive),
+            _compute_z_prime,
+            n_resamples=DRAWS,
+            method="BCa",
+            random_state=seed,
+            vectorized=True,
+        ).confidence_interval
     return float(drawn.low), float(drawn.high)
 
 

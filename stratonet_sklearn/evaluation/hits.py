@@ -129,9 +129,9 @@ def list_hits(wells: Wells, axis: np.ndarray | None = None) -> pd.DataFrame:
         - ``treatment``, ``compound``, ``dose``; ``role`` (``treatment`` or ``positive
           control``); ``plates``, ``wells`` (names, separated by spaces), ``n_plates``,
           ``n_wells``.
-        - ``mean_average_precision`` with which its wells find each other among negative
-          controls (copairs): on other plates, if it is on several, else on its plate;
-          ``by_chance``, what is to be expected without an effect.
+        - ``mean_average_precision`` with which its wells find each other among the
+          negative controls of its plates (copairs): each well those on other plates, if
+          there are several; ``by_chance``, what is to be expected without an effect.
         - ``p`` (random ranks; ties count against it), ``corrected_p`` (Benjamini and
           Hochberg, over treatments), ``smallest_p``, what so many wells and controls
           allow at best; ``active``: corrected p below 0.05.
@@ -283,35 +283,43 @@ def _rank(
     lengths = np.linalg.norm(values, axis=1)
     # A well just in the middle is like no other.
     unit = values / np.where(lengths > 0, lengths, 1)[:, None]
-    controls = np.flatnonzero(wells.negative)
     found = []
-    for part in _divide_treatments(names, chosen):
+    for part in _divide_treatments(wells.plates, names, chosen):
+        # Controls of other plates may be unlike those that a treatment is on, whatever
+        # was done to the cells.
+        on_plates = np.isin(wells.plates, wells.plates[part])
+        controls = np.flatnonzero(wells.negative & on_plates)
         numbers = np.concatenate([part, controls])
         rows = pd.DataFrame(
             {
-                # Controls are nobody's replicates: each has a treatment of its own.
-                "treatment": [*names[part], *range(len(controls))],
+                # Controls are nobody's replicates: each has a treatment of its own. No
+                # other name begins with a space.
+                "treatment": [*names[part], *(f" {n}" for n in range(len(controls)))],
                 "plate": wells.plates[numbers],
                 "control": wells.negative[numbers],
             }
         )
-        rows["treatment"] = rows["treatment"].astype(str)
         similarity = unit[numbers] @ unit[numbers].T
         found.append(compute_precisions(*pairs, rows, similarity))
     return pd.concat(found, ignore_index=True)
 
 
-def _divide_treatments(names: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
-    """Divide wells into parts of whole treatments."""
-    numbers = np.flatnonzero(chosen)
-    of_treatments = pd.Series(numbers).groupby(names[numbers], sort=True)
-    part: list[int] = []
+def _divide_treatments(
+    plates: np.ndarray, names: np.ndarray, chosen: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Divide wells into parts of whole treatments that are on the same plates."""
+    numbers = pd.Series(np.flatnonzero(chosen))
+    of_treatments = numbers.groupby(names[chosen], sort=True)
+    by_plates: dict[tuple[int, ...], list[int]] = {}
     for _, of_treatment in of_treatments:
+        key = tuple(np.unique(plates[of_treatment]))
+        part = by_plates.setdefault(key, [])
         if part and len(part) + len(of_treatment) > WELLS_AT_ONCE:
             yield np.array(part)
-            part = []
+            part.clear()
         part.extend(of_treatment)
-    yield np.array(part)
+    for part in by_plates.values():
+        yield np.array(part)
 
 
 def _test(precisions: pd.DataFrame) -> pd.DataFrame:

@@ -70,8 +70,8 @@ def test_a_plate_of_jump(monkeypatch):
     assert (screen.controls.plates[["n_negative", "n_positive"]] == [64, 16]).all(None)
     hits = screen.hits.query("role == 'treatment'")
     assert len(hits) == 304 and (hits.n_plates == 4).all() and (hits.n_wells == 4).all()
-    assert screen.headline.startswith("The assay works (median Z' ")
-    assert "38 compounds differ" in screen.headline
+    assert screen.controls.confirmed and screen.controls.plates.z_prime.notna().all()
+    assert "of 38 compounds differ" in screen.headline
     assert "the same well on every plate" in screen.warnings[0]
 
 
@@ -135,6 +135,13 @@ def test_what_cannot_be_tested_is_listed_and_says_why():
     apart = rows.assign(Metadata_Plate=np.where(rows[DRUG] == "DMSO", "P0", "P1"))
     hits = find(apart, values)
     assert hits.p.isna().all() and "no negative controls on its" in hits.note[0]
+
+
+def test_compounds_that_are_called_by_numbers():
+    rows, values = make_plate(["DMSO"] * 16 + ["0"] * 4 + ["1"] * 4)
+    hits = find(rows, values)
+    named, _ = make_plate(["DMSO"] * 16 + ["a"] * 4 + ["b"] * 4)
+    assert hits.p.tolist() == find(named, values).p.tolist()
 
 
 def test_plates_that_differ_are_no_effect():
