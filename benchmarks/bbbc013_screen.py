@@ -100,7 +100,7 @@ def main() -> None:
     controls = compare_controls(ratio[negative], ratio[wells.positive])
     rows.append(describe("nucleus/ring", controls, doses, ""))
     frame = pd.DataFrame(rows)
-    print(frame.set_index("response").T.to_string(float_format="%.3g"))
+    print(frame.set_index("response").T.to_string(float_format="{:.3g}".format))
     of_ratio = frame.iloc[-1]
     for compound in COMPOUNDS:
         factor = frame[f"{compound} ec50"] / of_ratio[f"{compound} ec50"]

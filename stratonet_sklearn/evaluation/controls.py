@@ -36,8 +36,10 @@ SHRINKAGE = 0.5
 MOST_FOLDS = 10
 # Of the wells of one plate: how they are divided is chance.
 REPEATS = 5
-# By chance, one of so many axes through noise would be confirmed.
+# By chance, this share of axes through noise would be confirmed.
 CONFIRMED = 0.05
+PERMUTATIONS = 99
+Folds = list[tuple[np.ndarray, np.ndarray]]
 # Zhang et al. (1999): excellent from here on, and no assay for screening below 0.
 GOOD_Z_PRIME = 0.5
 DRAWS = 1000
@@ -69,8 +71,8 @@ class Controls:
     weights : numpy.ndarray (n features,)
         The axis.
     p : float
-        That held-out controls would be separated as well by chance (Mann-Whitney); NaN
-        without an axis.
+        That held-out controls would be separated as well by chance (Mann-Whitney; of
+        one plate, by permutation of their roles); NaN without an axis.
     note : str
         How the axis was held against wells that it had not seen, or why there is none.
     """
@@ -160,12 +162,7 @@ def judge_controls(wells: Wells, seed: int = 0) -> Controls:
     weights, p = np.zeros(len(wells.features)), np.nan
     note = reason
     if not reason:
-        weights, scores, how = _place_wells(wells, seed)
-        p = float(
-            mannwhitneyu(
-                scores[wells.positive], scores[wells.negative], alternative="greater"
-            ).pvalue
-        )
+        weights, scores, how, p = _place_wells(wells, seed)
         note = _word_check(how, p)
     axis = _calibrate(wells, scores)
     plates = _describe_plates(wells, axis, weights, seed)
@@ -217,43 +214,86 @@ def _word_check(how: str, p: float) -> str:
     )
 
 
-def _place_wells(wells: Wells, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
+def _place_wells(wells: Wells, seed: int) -> tuple[np.ndarray, np.ndarray, str, float]:
     """Place each control on axes fitted without it, and other wells on their mean."""
     controls = np.flatnonzero(wells.negative | wells.positive)
     is_positive = wells.positive[controls]
     values = wells.values[controls]
-    folds, how = _divide(is_positive, wells.plates[controls], seed)
+    folds = _divide_plates(is_positive, wells.plates[controls])
+    if folds:
+        how = f"on other plates, {len(folds)} parts"
+        held_out, weights, offset = _hold_out(values, is_positive, folds)
+        p = _compare(held_out, is_positive)[1]
+    else:
+        folds = _divide_wells(is_positive, seed, REPEATS)
+        how = f"on other wells, {len(folds) // REPEATS} parts, {REPEATS} times"
+        held_out, weights, offset = _hold_out(values, is_positive, folds)
+        p = _permute_roles(values, is_positive, seed)
+    scores = wells.values @ weights.astype(np.float32) - offset
+    scores[controls] = held_out
+    return weights, scores.astype(float), how, p
+
+
+def _divide_plates(is_positive: np.ndarray, plates: np.ndarray) -> Folds:
+    """Divide controls by plates; not at all where an axis would lack a kind of them."""
+    n_plates = len(np.unique(plates))
+    if n_plates < 2:
+        return []
+    splitter = GroupKFold(min(n_plates, MOST_FOLDS))
+    folds = list(splitter.split(np.zeros((len(plates), 1)), groups=plates))
+    is_whole = all(len(set(is_positive[train])) == 2 for train, _ in folds)
+    return folds if is_whole else []
+
+
+def _divide_wells(is_positive: np.ndarray, seed: int, n_repeats: int) -> Folds:
+    """Divide controls at random, several times: how they are divided is chance."""
+    n_folds = int(min(MOST_FOLDS, is_positive.sum(), (~is_positive).sum()))
+    folds: Folds = []
+    for repeat in range(n_repeats):
+        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed + repeat)
+        folds += splitter.split(np.zeros((len(is_positive), 1)), is_positive)
+    return folds
+
+
+def _hold_out(
+    values: np.ndarray, is_positive: np.ndarray, folds: Folds
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Place each control on axes fitted without it; and return the mean of all axes."""
     weights, offsets = [], []
-    sums, counts = np.zeros(len(controls)), np.zeros(len(controls))
+    sums, counts = np.zeros(len(values)), np.zeros(len(values))
     for train, test in folds:
         direction, offset = fit_axis(values[train], is_positive[train])
         sums[test] += values[test] @ direction - offset
         counts[test] += 1
         weights.append(direction)
         offsets.append(offset)
-    mean_axis = np.mean(weights, axis=0)
-    scores = wells.values @ mean_axis.astype(np.float32) - np.mean(offsets)
-    scores[controls] = sums / counts
-    return mean_axis, scores.astype(float), how
+    return sums / counts, np.mean(weights, axis=0), float(np.mean(offsets))
 
 
-def _divide(
-    is_positive: np.ndarray, plates: np.ndarray, seed: int
-) -> tuple[list[tuple[np.ndarray, np.ndarray]], str]:
-    """Divide controls into training and test: whole plates, where there are several."""
-    n_plates = len(np.unique(plates))
-    rows = np.zeros((len(plates), 1))
-    if n_plates > 1:
-        splitter = GroupKFold(min(n_plates, MOST_FOLDS))
-        folds = list(splitter.split(rows, groups=plates))
-        if all(len(set(is_positive[train])) == 2 for train, _ in folds):
-            return folds, f"on other plates, {len(folds)} parts"
-    n_folds = int(min(MOST_FOLDS, is_positive.sum(), (~is_positive).sum()))
-    folds = []
-    for repeat in range(REPEATS):
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed + repeat)
-        folds += list(splitter.split(rows, is_positive))
-    return folds, f"on other wells, {n_folds} parts, {REPEATS} times"
+def _compare(scores: np.ndarray, is_positive: np.ndarray) -> tuple[float, float]:
+    """How often a positive control lies above a negative one, and p (Mann-Whitney)."""
+    found = mannwhitneyu(
+        scores[is_positive], scores[~is_positive], alternative="greater"
+    )
+    return float(found.statistic), float(found.pvalue)
+
+
+def _permute_roles(values: np.ndarray, is_positive: np.ndarray, seed: int) -> float:
+    """How often controls are separated as well when their roles are drawn at random.
+
+    Wells of one plate that are held out in turn are not independent: by Mann-Whitney,
+    one in four axes through noise was confirmed.
+    """
+
+    def separate(roles: np.ndarray) -> float:
+        held_out, *_ = _hold_out(values, roles, _divide_wells(roles, seed, 1))
+        return _compare(held_out, roles)[0]
+
+    rng = np.random.default_rng(seed)
+    observed = separate(is_positive)
+    drawn = [separate(rng.permutation(is_positive)) for _ in range(PERMUTATIONS)]
+    n_above = sum(statistic >= observed for statistic in drawn)
+    return (1 + n_above) / (1 + PERMUTATIONS)
 
 
 def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, float]:

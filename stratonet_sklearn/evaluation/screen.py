@@ -110,13 +110,14 @@ def read_screen(
     dose: str | None = None,
     label: str | None = None,
     counts: ArrayLike | None = None,
+    empty: ArrayLike | None = None,
     seed: int = 0,
 ) -> Screen:
     """Read a screen: controls, hits and doses are then computed as they are asked for.
 
     Parameters
     ----------
-    metadata, features, negative, positive, compound, dose, label, counts
+    metadata, features, negative, positive, compound, dose, label, counts, empty
         As `stratonet_sklearn.evaluation.wells.prepare_wells` takes them.
     seed : int
         Of folds and intervals.
@@ -145,6 +146,6 @@ def read_screen(
     '1 of 2 treatments differs from the controls.'
     """
     wells = prepare_wells(
-        metadata, features, negative, positive, compound, dose, label, counts
+        metadata, features, negative, positive, compound, dose, label, counts, empty
     )
     return Screen(wells, find_unit(dose) if dose else "", seed)

@@ -87,6 +87,7 @@ def prepare_wells(
     dose: str | None = None,
     label: str | None = None,
     counts: ArrayLike | None = None,
+    empty: ArrayLike | None = None,
 ) -> Wells:
     """Bring rows to wells, and their features to one scale.
 
@@ -106,6 +107,8 @@ def prepare_wells(
         Objects of each row; the sum of a well's rows counts. Default: how many objects
         a well has, where rows are objects; else a feature such as
         ``Image_Count_Nuclei`` or a column ``Metadata_Count_Cells``.
+    empty : array (n rows,), bool, optional
+        Rows of wells without a treatment, whatever stands as their compound.
 
     Returns
     -------
@@ -133,7 +136,8 @@ def prepare_wells(
             f" {shorten_list(list(metadata))}"
         )
     frame = _name_features(features)
-    given = {"negative": negative, "positive": positive, "counts": counts}
+    given = {"negative": negative, "positive": positive, "empty": empty}
+    given["counts"] = counts
     given = {name: values for name, values in given.items() if values is not None}
     columns = read_rows(given, {"metadata": metadata, "features": frame})
     rows = pd.DataFrame(
@@ -143,6 +147,8 @@ def prepare_wells(
         rows[name] = _read_flags(name, columns, len(rows))
     for name, column in (("compound", compound), ("dose", dose), ("label", label)):
         rows[name] = "" if column is None else _read_texts(metadata, column)
+    is_empty = _read_flags("empty", columns, len(rows))
+    rows.loc[is_empty, ["compound", "dose"]] = ""
     rows["dose"] = _add_units(rows["dose"], metadata, dose)
     # Phenotypes of cells differ within a well: such a well has no label.
     of_wells = rows.groupby(["plate", "well"])["label"]

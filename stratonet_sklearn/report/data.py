@@ -115,8 +115,9 @@ class ReportData:
         As it was asked for.
     labels : pandas.Series (n rows,) or None
         The class of each row, ``""`` where there is none.
-    controls, positive : numpy.ndarray (n rows,), bool, or None
-        Which rows are negative controls, and which are positive ones.
+    controls, positive, empty : numpy.ndarray (n rows,), bool, or None
+        Which rows are negative controls, which positive ones, and which of wells
+        without a treatment.
     control_notes : sequence of str
         What was taken for what.
     evaluation : Evaluation or None
@@ -137,6 +138,7 @@ class ReportData:
     labels: pd.Series | None = None
     controls: np.ndarray | None = None
     positive: np.ndarray | None = None
+    empty: np.ndarray | None = None
     control_notes: Sequence[str] = ()
     evaluation: Evaluation | None = None
     images: ImageSource | None = None
@@ -184,6 +186,7 @@ class ReportData:
                 treatments.dose,
                 treatments.label,
                 find_counts([table.frame for table in self.tables]),
+                self.empty,
                 self.split.seed,
             )
         except ValueError as error:
@@ -276,6 +279,7 @@ def read_data(
         labels=labels,
         controls=roles.negative if roles.negative.any() else None,
         positive=roles.positive if roles.positive.any() else None,
+        empty=roles.empty if roles.empty.any() else None,
         control_notes=roles.notes,
         images=images,
         recipe=replace(recipe, harmonize=_find_optional_column(rows, recipe.harmonize)),

@@ -42,18 +42,19 @@ def measure(rows, values, **options):
 
 
 def test_noise_is_not_overfitted():
-    """Fitted and tested on the same wells, noise in 400 features gives Z' of 0.8."""
+    """Fitted to and tested on the same wells, noise in 4,000 features has Z' 0.8."""
     z_primes, confirmed = [], []
-    for seed in range(20):
+    for seed in range(12):
         rows, values = make_plates(shift=0, seed=seed)
-        positive = (rows.role == "pos").to_numpy()
         controls = measure(rows, values)
         z_primes.append(controls.plates.z_prime[0])
         confirmed.append(controls.confirmed)
-        direction, offset = fit_axis(values[:24], positive[:24])
-        seen = compare_controls(*np.split(values[:24] @ direction - offset, [16]))
-        assert seen["z_prime"] > 0.5
-    assert max(z_primes) < 0 and np.mean(confirmed) <= 0.15
+    assert max(z_primes) < -1 and sum(confirmed) <= 2
+    noise = np.random.default_rng(0).normal(size=(24, 4000))
+    positive = np.arange(24) > 15
+    direction, offset = fit_axis(noise, positive)
+    seen = compare_controls(*np.split(noise @ direction - offset, [16]))
+    assert seen["z_prime"] > 0.7
 
 
 def test_an_effect_is_confirmed_and_wells_are_placed():

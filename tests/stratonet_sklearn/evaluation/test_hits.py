@@ -137,6 +137,13 @@ def test_what_cannot_be_tested_is_listed_and_says_why():
     assert hits.p.isna().all() and "no negative controls on its" in hits.note[0]
 
 
+def test_empty_wells_are_no_treatment():
+    rows, values = make_plate(["DMSO"] * 16 + ["far"] * 4 + ["nothing"] * 4)
+    given = (rows, values, rows[DRUG] == "DMSO")
+    screen = read_screen(*given, compound=DRUG, empty=rows[DRUG] == "nothing")
+    assert screen.hits.treatment.tolist() == ["far"]
+
+
 def test_compounds_that_are_called_by_numbers():
     rows, values = make_plate(["DMSO"] * 16 + ["0"] * 4 + ["1"] * 4)
     hits = find(rows, values)

@@ -174,7 +174,7 @@ def test_without_controls_nothing_is_claimed():
     )
     assert build_controls(data) is None and build_likeness(data) is None
     hits = build_hits(data)
-    assert "Not tested (no negative controls): 12" in " ".join(
+    assert "Not tested (no negative controls): 14" in " ".join(
         block.text for block in hits.blocks if hasattr(block, "text")
     )
 
@@ -193,7 +193,8 @@ def test_of_one_replicate_none_is_tested():
 
 def test_positive_controls_alone_cost_the_axis_only():
     data = make_data(*make_screen(), positive=None)
-    assert "no positive controls known; 1 of 2 compounds differs" in read_answer(data)
+    # Nobody says that one of the compounds is a control.
+    assert "no positive controls known; 2 of 3 compounds differ" in read_answer(data)
     doses = select(build_doses(data), Numbers)[0].frame
     assert set(doses["response"]) == {"distance"}
 
