@@ -25,6 +25,7 @@ SIGNIFICANT = 0.05
 LEAST_STEEP, MOST_STEEP = 0.1, 10.0
 SLOPES = (0.5, 1.0, 2.0, 4.0)
 N_MIDDLES = 17
+TOLERANCE = 1e-6
 N_PARAMETERS = 4
 # Of dose 0: so far below all doses that every curve is at its bottom.
 LOG_OF_ZERO = -300.0
@@ -300,6 +301,11 @@ def fit_curve(doses: np.ndarray, values: np.ndarray) -> tuple[Curve, np.ndarray]
             sigma=1 / np.sqrt(counts),
             absolute_sigma=True,
             bounds=(lower, upper),
+            jac=_compute_slopes,
+            x_scale="jac",
+            # No dose is known to a millionth.
+            ftol=TOLERANCE,
+            xtol=TOLERANCE,
         )
     curve = Curve(*map(float, found))
     rest = np.square(values - curve.predict(doses)).sum()
@@ -338,6 +344,17 @@ def _compute_curve(
     # Powers of a dose 0 are infinite, and one over them is 0.
     with np.errstate(over="ignore"):
         return bottom + (top - bottom) / (1 + 10.0 ** (slope * (log_ec50 - logs)))
+
+
+def _compute_slopes(
+    logs: np.ndarray, bottom: float, top: float, log_ec50: float, slope: float
+) -> np.ndarray:
+    """Compute how each response changes with each of the four parameters."""
+    share = _compute_curve(logs, 0, 1, log_ec50, slope)
+    steep = (top - bottom) * np.log(10) * share * (1 - share)
+    return np.column_stack(
+        [1 - share, share, -steep * slope, -steep * (log_ec50 - logs)]
+    )
 
 
 def _describe_curve(
