@@ -61,9 +61,11 @@ def build_controls(data: ReportData) -> Content | None:
     Content or None
         None where no controls are known.
     """
-    if data.screen is None or (data.controls is None and data.positive is None):
+    if data.controls is None and data.positive is None:
         return None
     screen = data.screen
+    if screen is None:
+        return None
     controls = screen.controls
     blocks: list[Block] = [
         Numbers("controls", controls.plates),

@@ -48,10 +48,9 @@ def build_doses(data: ReportData) -> Content | None:
     Content or None
         None without doses.
     """
-    screen, treatments = data.screen, data.treatments
-    if screen is None or treatments.compound is None or treatments.dose is None:
-        return None
-    if screen.doses.empty:
+    treatments = data.treatments
+    screen = data.screen if treatments.compound and treatments.dose else None
+    if screen is None or screen.doses.empty:
         return None
     doses = _order_doses(screen)
     shown = doses[doses["response"] == screen.dose_response]

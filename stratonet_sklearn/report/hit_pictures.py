@@ -37,10 +37,11 @@ def build_hit_pictures(data: ReportData) -> Content | None:
     Content or None
         None without images, or where no treatment is active.
     """
-    screen, source = data.screen, data.images
-    if screen is None or source is None or data.treatments.compound is None:
+    source = data.images
+    if source is None or data.controls is None or data.treatments.compound is None:
         return None
-    if data.controls is None or not screen.hits["active"].any():
+    screen = data.screen
+    if screen is None or not screen.hits["active"].any():
         return None
     block: Block
     try:

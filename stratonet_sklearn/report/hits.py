@@ -45,8 +45,8 @@ def build_hits(data: ReportData) -> Content | None:
     Content or None
         None without a column of compounds.
     """
-    screen = data.screen
-    if screen is None or data.treatments.compound is None or screen.hits.empty:
+    screen = data.screen if data.treatments.compound else None
+    if screen is None or screen.hits.empty:
         return None
     hits = screen.hits
     blocks: list[Block] = [Caution(text) for text in screen.warnings]

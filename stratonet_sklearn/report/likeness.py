@@ -42,10 +42,8 @@ def build_likeness(data: ReportData) -> Content | None:
     Content or None
         None where no treatment is active.
     """
-    screen = data.screen
-    if screen is None or data.treatments.compound is None:
-        return None
-    if not screen.hits["active"].any():
+    screen = data.screen if data.treatments.compound else None
+    if screen is None or not screen.hits["active"].any():
         return None
     likeness = screen.likeness
     effects = likeness.effects.rename_axis("treatment").reset_index()

@@ -75,17 +75,21 @@ class Report:
     ----------
     page : pathlib.Path
         ``report.html``.
-    screen : Screen or None
-        What was found of controls, hits and doses; None where rows are not of wells, or
-        a well has two compounds.
+    data : ReportData
+        What every section has read.
     """
 
     page: Path
-    screen: Screen | None
+    data: ReportData
 
     def __fspath__(self) -> str:
         """Return the path of the page, for `open` and the like."""
         return str(self.page)
+
+    @property
+    def screen(self) -> Screen | None:
+        """Controls, hits, doses, and what hits are like; None of what is no wells."""
+        return self.data.screen
 
     @property
     def controls(self) -> pd.DataFrame:
@@ -185,7 +189,7 @@ def write_report(
         tables, metadata, treatments or Treatments(), split or Split(), images, recipe
     )
     page = write_data(data, Path(output), command, progress)
-    return Report(page, data.screen)
+    return Report(page, data)
 
 
 def write_data(
