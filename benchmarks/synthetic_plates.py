@@ -18,6 +18,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from stratonet.tables.wells import format_well
+from stratonet_sklearn.evaluation.hits import list_hits
+from stratonet_sklearn.evaluation.positions import warn_of_positions
 from stratonet_sklearn.evaluation.screen import Screen, read_screen
 
 N_ROWS, N_COLUMNS = 16, 24
@@ -190,17 +192,18 @@ def judge_hits(plate: Plate, hits: pd.DataFrame) -> dict[str, float]:
 
 def judge_seed(seed: int, layout: str, edge: float, active: bool) -> dict[str, object]:
     plate = make_plate(seed, layout, edge, active)
-    screen = read_plate(plate)
-    toxic = screen.hits.loc[screen.hits["compound"] == "toxic", "relative_count"]
-    said = any("cannot be separated" in text for text in screen.warnings)
+    wells = read_plate(plate).wells
+    hits = list_hits(wells)
+    toxic = hits.loc[hits["compound"] == "toxic", "relative_count"]
+    warnings = warn_of_positions(hits, wells)
+    said = any("cannot be separated" in text for text in warnings)
     return {
         "layout": layout,
         "edge": edge,
         "effects": "known" if active else "none",
         "seed": seed,
-        **judge_hits(plate, screen.hits),
+        **judge_hits(plate, hits),
         "toxic count": float(toxic.iloc[0]),
-        "z_prime": float(screen.controls.plates["z_prime"].iloc[0]),
         "position is said": said,
     }
 

@@ -38,7 +38,7 @@ MOST_FOLDS = 10
 REPEATS = 5
 # By chance, this share of axes through noise would be confirmed.
 CONFIRMED = 0.05
-PERMUTATIONS = 99
+PERMUTATIONS = 39
 Folds = list[tuple[np.ndarray, np.ndarray]]
 # Zhang et al. (1999): excellent from here on, and no assay for screening below 0.
 GOOD_Z_PRIME = 0.5
