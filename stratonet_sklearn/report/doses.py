@@ -177,7 +177,9 @@ def _word_curves(doses: pd.DataFrame) -> str:
     n_fitted = int(doses["ec50"].notna().sum())
     if not n_fitted:
         return "No compound shown has a curve between two plateaus."
-    return f"{n_fitted} of {len(doses)} compounds shown have an EC50."
+    return (
+        f"{n_fitted} of {len(doses)} compounds shown have an EC50 within their doses."
+    )
 
 
 def _draw_curve(

@@ -113,7 +113,8 @@ def draw_effects(likeness: Likeness) -> Figure:
     n_groups = len(set(likeness.groups["group"]))
     word = "group" if n_groups == 1 else "groups"
     figure = new_figure(
-        f"{len(likeness.effects):,} active treatments fall into {n_groups:,} {word}.",
+        f"{len(likeness.effects):,} active treatments fall into {n_groups:,} {word} of"
+        " cells that look alike.",
         1.9 + 0.2 * len(effects),
     )
     axes = figure.subplots()
