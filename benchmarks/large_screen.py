@@ -151,13 +151,15 @@ def main() -> None:
 
 
 def _time_umap(features: pd.DataFrame) -> None:
-    from umap import UMAP
+    from stratonet_sklearn.evaluation.components import (
+        choose_rows,
+        compute_components,
+        compute_map,
+    )
 
-    from stratonet_sklearn.evaluation.components import compute_components
-
-    with time_step("components and UMAP"):
-        components = compute_components(features, 0)
-        UMAP(random_state=0, n_jobs=1).fit_transform(components.scores)
+    with time_step("principal components and UMAP, of as many wells as are drawn"):
+        positions = compute_components(features).positions
+        compute_map(positions[choose_rows(len(positions))])
 
 
 def _time_classification(

@@ -109,7 +109,7 @@ def word_activity(hits: pd.DataFrame, compounds: pd.DataFrame) -> str:
     tested = treated[treated["p"].notna()]
     if tested.empty:
         if (treated["n_wells"] < 2).all():
-            farthest = treated.nlargest(1, "distance")
+            farthest = treated.dropna(subset=["distance"]).nlargest(1, "distance")
             text = "no treatment can be tested, as each has one well"
             if len(farthest):
                 text += (

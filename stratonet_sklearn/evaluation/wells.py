@@ -21,6 +21,8 @@ from stratonet_sklearn.rows import read_rows
 
 # Objects that stand for cells, the most usual first.
 _COUNTED = ("nuclei", "cells")
+# Of pycytominer.
+_OBJECT_COUNT = "Metadata_Object_Count"
 _COUNT = re.compile(
     r"(Image_)?(Metadata_)?(Image_)?Count_(?P<objects>\w+)", re.IGNORECASE
 )
@@ -229,6 +231,8 @@ def find_count_column(names: Sequence[str]) -> str | None:
         match = _COUNT.fullmatch(str(name))
         if match:
             found.setdefault(match["objects"].lower(), name)
+    if _OBJECT_COUNT in names:
+        return _OBJECT_COUNT
     for objects in _COUNTED:
         if objects in found:
             return found[objects]

@@ -176,6 +176,10 @@ class ReportData:
     def screen_or_reason(self) -> Screen | str:
         """Controls, hits and doses; or why the rows do not tell of wells."""
         first, treatments = self.tables[0], self.treatments
+        counts = None
+        # Each row of an object would repeat the count of its image.
+        if self.row_noun != "objects":
+            counts = find_counts([table.frame for table in self.tables])
         try:
             return read_screen(
                 self.rows,
@@ -185,7 +189,7 @@ class ReportData:
                 treatments.compound,
                 treatments.dose,
                 treatments.label,
-                find_counts([table.frame for table in self.tables]),
+                counts,
                 self.empty,
                 self.split.seed,
             )
