@@ -259,3 +259,35 @@ def test_rows_and_columns_of_the_plate_are_groups():
     assert find_groups(rows.assign(Metadata_Row="x"), "ROW").tolist() == ["x"] * 3
     with pytest.raises(ValueError, match="no column rows"):
         find_groups(rows, "rows")
+
+
+def read_floats(texts):
+    return [float(text.split(" ")[0].strip("%")) if text else np.nan for text in texts]
+
+
+def test_tables_on_the_page_are_those_of_the_files():
+    data = make_data(*make_screen())
+    content = build_hits(data)
+    table, hits = select(content, Table)[0].frame, select(content, Numbers)[0].frame
+    assert table["Treatment"].tolist() == hits["treatment"].tolist()
+    for shown, column in {
+        "p, corrected": "corrected_p",
+        "Distance": "distance",
+        "Axis": "axis",
+        "mAP (by chance)": "mean_average_precision",
+    }.items():
+        np.testing.assert_allclose(
+            read_floats(table[shown]), hits[column], rtol=0.06, atol=0.006
+        )
+    assert (table["Active"] == "yes").tolist() == hits["active"].tolist()
+    content = build_doses(data)
+    table, doses = select(content, Table)[0].frame, select(content, Numbers)[0].frame
+    ec50 = read_floats(table["EC50 (95% interval)"])
+    np.testing.assert_allclose(ec50, doses["ec50"], rtol=0.06)
+    assert table["No EC50, because"].tolist() == doses["note"].tolist()
+    content = build_controls(data)
+    table, plates = select(content, Table)[0].frame, select(content, Numbers)[0].frame
+    z_prime = read_floats(table["Z' (95% interval)"])
+    np.testing.assert_allclose(z_prime, plates["z_prime"], atol=0.006)
+    drift, table = select(content, Numbers)[2].frame, select(content, Table)[1].frame
+    assert table["Negative controls by"].tolist() == drift["factor"].tolist()
