@@ -21,7 +21,7 @@ from stratonet_sklearn.evaluation.precision import (
     Pairs,
     compute_precisions,
 )
-from stratonet_sklearn.evaluation.wells import Wells, prepare_wells
+from stratonet_sklearn.evaluation.wells import Wells, compare_counts, prepare_wells
 
 # As many wells of treatments are compared with all controls at a time: their pairs
 # take memory.
@@ -215,26 +215,6 @@ def _describe_treatments(
 
 def _join_names(names: pd.Series) -> str:
     return " ".join(dict.fromkeys(names))
-
-
-def compare_counts(wells: Wells) -> np.ndarray:
-    """Compare the objects of each well with those of the negative controls.
-
-    Parameters
-    ----------
-    wells : Wells
-        Any.
-
-    Returns
-    -------
-    numpy.ndarray (n wells,)
-        Relative to the median of the plate's negative controls; NaN where objects were
-        not counted, or a plate has no controls.
-    """
-    rows = wells.rows
-    of_controls = rows["count"].where(rows["negative"])
-    medians = of_controls.groupby(rows["plate"]).transform("median")
-    return (rows["count"] / medians.where(medians > 0)).to_numpy(float)
 
 
 def _score_treatments(wells: Wells, names: np.ndarray) -> pd.DataFrame:

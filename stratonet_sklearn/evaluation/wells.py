@@ -264,6 +264,26 @@ def find_counts(frames: Sequence[pd.DataFrame]) -> np.ndarray | None:
     return None
 
 
+def compare_counts(wells: Wells) -> np.ndarray:
+    """Compare the objects of each well with those of the negative controls.
+
+    Parameters
+    ----------
+    wells : Wells
+        Any.
+
+    Returns
+    -------
+    numpy.ndarray (n wells,)
+        Relative to the median of the plate's negative controls; NaN where objects were
+        not counted, or a plate has no controls.
+    """
+    rows = wells.rows
+    of_controls = rows["count"].where(rows["negative"])
+    medians = of_controls.groupby(rows["plate"]).transform("median")
+    return (rows["count"] / medians.where(medians > 0)).to_numpy(float)
+
+
 def _count_objects(
     metadata: pd.DataFrame, features: pd.DataFrame, counts: pd.Series | None
 ) -> np.ndarray:

@@ -12,13 +12,11 @@ import numpy as np
 import pandas as pd
 
 from stratonet.arguments import RefusedOption
-from stratonet.naming import METADATA, metadata_columns
-from stratonet.tables.columns import WELL
 from stratonet.tables.reading import FeatureTable, read_feature_table, read_metadata
-from stratonet.tables.wells import split_well_names
 from stratonet_sklearn.evaluation.classification import evaluate
 from stratonet_sklearn.evaluation.columns import (
     find_column,
+    find_groups,
     get_column,
     name_rows,
     name_wells,
@@ -320,44 +318,6 @@ def _find_columns(rows: pd.DataFrame, treatments: Treatments) -> Treatments:
 
 def _find_optional_column(rows: pd.DataFrame, name: str | None) -> str | None:
     return None if name is None else find_column(rows, name)
-
-
-def find_groups(rows: pd.DataFrame, group: str) -> pd.Series:
-    """Find what is never divided between training and test.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame (n rows)
-        ``Metadata_*``.
-    group : str
-        A column; or ``well``, of one plate; or ``row`` and ``column`` of the plates,
-        read from the names of wells where there are no such columns.
-
-    Returns
-    -------
-    pandas.Series (n rows,) of str
-        ``""`` where it is not known.
-
-    Raises
-    ------
-    ValueError
-        There is no such column.
-
-    Examples
-    --------
-    >>> rows = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": ["A01", "B07"]})
-    >>> find_groups(rows, "row").tolist(), find_groups(rows, "column").tolist()
-    (['A', 'B'], ['1', '7'])
-    """
-    short = group.removeprefix(METADATA).lower()
-    # A well's name alone, A01, stands for a well of every plate.
-    if short == "well":
-        return name_wells(rows)
-    known = [name.removeprefix(METADATA).lower() for name in metadata_columns(rows)]
-    if short in ("row", "column") and short not in known:
-        letters, columns = split_well_names(rows[WELL])
-        return (letters if short == "row" else columns.astype("string")).fillna("")
-    return get_column(rows, group)
 
 
 def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:

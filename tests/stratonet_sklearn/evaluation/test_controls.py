@@ -4,11 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stratonet_sklearn.evaluation.controls import (
-    compare_controls,
-    fit_axis,
-    measure_controls,
-)
+from stratonet_sklearn.evaluation.controls import compare_controls, measure_controls
+from stratonet_sklearn.evaluation.heldout_axis import fit_axis
 
 
 def make_plates(

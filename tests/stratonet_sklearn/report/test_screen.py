@@ -10,9 +10,10 @@ import pytest
 
 import stratonet_cli
 from stratonet.tables.reading import FeatureTable
+from stratonet_sklearn.evaluation.columns import find_groups
 from stratonet_sklearn.evaluation.doses import Curve
 from stratonet_sklearn.report.controls import build_controls
-from stratonet_sklearn.report.data import ReportData, Treatments, find_groups
+from stratonet_sklearn.report.data import ReportData, Treatments
 from stratonet_sklearn.report.doses import build_doses
 from stratonet_sklearn.report.headline import build_headline
 from stratonet_sklearn.report.hits import build_hits, word_limits
