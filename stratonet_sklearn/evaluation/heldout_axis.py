@@ -153,7 +153,7 @@ def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, f
     basis = basis[lengths > 1e-6 * lengths[0]]
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
     # A single control of a kind has no covariance: the difference has to do.
-    if min(len(positive), len(negative)) > 1:
+    if min(len(positive), len(negative)) > 1 and len(basis):
         along = model.fit(chosen @ basis.T, is_positive).coef_[0] @ basis
     else:
         along = difference[kept]

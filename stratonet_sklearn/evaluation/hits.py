@@ -26,7 +26,7 @@ from stratonet_sklearn.evaluation.wells import Wells, compare_counts, prepare_we
 # As many wells of treatments are compared with all controls at a time: their pairs
 # take memory.
 WELLS_AT_ONCE = 1000
-# copairs holds its null distributions with single precision.
+# Both are held with single precision: similarities, and copairs's null distributions.
 ROUNDING = 1e-6
 TREATED, POSITIVE = "treatment", "positive control"
 _ACROSS = (Pairs(["treatment"], ["plate"]), Pairs([], ["plate", "control"]))
@@ -280,6 +280,8 @@ def _rank(
             }
         )
         similarity = unit[numbers] @ unit[numbers].T
+        # As alike as a control is not more alike: copairs would put the former first.
+        similarity[: len(part), : len(part)] -= ROUNDING
         found.append(compute_precisions(*pairs, rows, similarity))
     return pd.concat(found, ignore_index=True)
 

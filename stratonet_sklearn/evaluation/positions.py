@@ -9,8 +9,9 @@ from scipy.stats import fisher_exact
 from stratonet_sklearn.evaluation.distances import measure_distances
 from stratonet_sklearn.evaluation.wells import Wells
 
-# The lines of a plate in which all wells of a treatment may lie.
-LINES = ("well", "column", "row")
+# Where all wells of a treatment may lie.
+ROWS_COLUMNS = ("row", "column")
+LINES = ("well", *ROWS_COLUMNS)
 # Nine in ten controls are nearer to the others: what is within is not far.
 NEAR = 0.9
 
@@ -36,7 +37,7 @@ def describe_positions(wells: Wells, names: np.ndarray) -> pd.DataFrame:
     """
     rows = wells.rows.assign(treatment=names)
     in_line = _measure_in_lines(wells)
-    rows = rows.assign(**{f"from_{line}": in_line[line] for line in ("row", "column")})
+    rows = rows.assign(**{f"from_{line}": in_line[line] for line in ROWS_COLUMNS})
     places = _list_control_places(wells)
     described = {}
     for name, of_treatment in rows[names != ""].groupby("treatment"):
@@ -61,25 +62,22 @@ def _find_line(rows: pd.DataFrame) -> str:
     return "row" if n_rows == 1 else ""
 
 
-def _list_control_places(wells: Wells) -> dict[str, set[object]]:
+def _list_control_places(wells: Wells) -> dict[str, set[tuple[str, object]]]:
+    """The rows and columns of each plate in which there are negative controls."""
     controls = wells.rows[wells.negative]
-    pairs = zip(controls["row"], controls["column"])
-    return {
-        "well": set(pairs),
-        "column": set(controls["column"]),
-        "row": set(controls["row"]),
-    }
+    return {line: set(zip(controls["plate"], controls[line])) for line in ROWS_COLUMNS}
 
 
 def _word_position(
-    rows: pd.DataFrame, line: str, places: dict[str, set[object]]
+    rows: pd.DataFrame, line: str, places: dict[str, set[tuple[str, object]]]
 ) -> str:
     if not line:
         return ""
-    first = rows.iloc[0]
-    place = (first["row"], first["column"]) if line == "well" else first[line]
-    with_controls = "with" if place in places[line] else "without"
-    return f"one {line}, {with_controls} controls"
+    # In the very well of a treatment there is no control, on any of its plates.
+    known = places.get(line, set())
+    place = rows.iloc[0].get(line)
+    with_controls = any((plate, place) in known for plate in rows["plate"].unique())
+    return f"one {line}, {'with' if with_controls else 'without'} controls"
 
 
 def _choose_distance(rows: pd.DataFrame, line: str) -> float:
@@ -92,7 +90,7 @@ def _choose_distance(rows: pd.DataFrame, line: str) -> float:
 def _measure_in_lines(wells: Wells) -> dict[str, np.ndarray]:
     """Distances from the controls of the same row, and of the same column."""
     measured = {}
-    for line in ("row", "column"):
+    for line in ROWS_COLUMNS:
         distances = np.full(len(wells.rows), np.nan)
         numbers = wells.rows[line]
         for number in numbers[wells.negative].dropna().unique():

@@ -114,6 +114,14 @@ def test_a_pair_among_one_control_is_no_hit():
     assert hit.mean_average_precision == 1 and hit.p >= 0.5 and not hit.active
 
 
+def test_wells_that_are_as_alike_as_controls_are_no_hit():
+    """Of one feature, wells on one side of the middle are all the same to a cosine."""
+    rows, values = make_plate(["DMSO"] * 12 + ["far"] * 4 + ["near"] * 4)
+    values = np.where(np.arange(20) % 2, 1.0, -1.0)[:, None] * np.ones(20)
+    hits = find(rows, values)
+    assert (hits.p > 0.3).all() and not hits.active.any()
+
+
 def test_each_row_says_where_its_wells_are():
     rows, values = make_plate(["DMSO"] * 16 + ["far"] * 3 + ["near"] * 3, n_plates=2)
     hits = find(rows, values).set_index("treatment")
