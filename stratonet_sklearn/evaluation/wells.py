@@ -19,10 +19,8 @@ from stratonet.tables.wells import choose_plate_format, locate_wells
 from stratonet_sklearn.evaluation.steps import FEWEST
 from stratonet_sklearn.rows import read_rows
 
-# Objects that stand for cells, the most usual first.
-_COUNTED = ("nuclei", "cells")
-# Of pycytominer.
-_OBJECT_COUNT = "Metadata_Object_Count"
+_COUNTED = ("nuclei", "cells")  # the most usual first
+_OBJECT_COUNT = "Metadata_Object_Count"  # of pycytominer
 _COUNT = re.compile(
     r"(Image_)?(Metadata_)?(Image_)?Count_(?P<objects>\w+)", re.IGNORECASE
 )
@@ -147,6 +145,8 @@ def prepare_wells(
     ).reset_index(drop=True)
     for name in ("negative", "positive"):
         rows[name] = _read_flags(name, columns, len(rows))
+    if (rows["negative"] & rows["positive"]).any():
+        raise ValueError("A row is `negative` or `positive`. Received: a row of both")
     for name, column in (("compound", compound), ("dose", dose), ("label", label)):
         rows[name] = "" if column is None else _read_texts(metadata, column)
     is_empty = _read_flags("empty", columns, len(rows))

@@ -134,6 +134,12 @@ def test_constant_features_and_controls_that_are_all_the_same():
     assert controls.plates.z_prime[0] == pytest.approx(1)
 
 
+def test_a_control_is_of_one_kind():
+    rows, values = make_plates()
+    with pytest.raises(ValueError, match="Received: a row of both"):
+        measure_controls(rows, values, rows.role == "neg", rows.role != "trt")
+
+
 def test_drift_of_rows_is_found():
     rows, values = make_plates(n_negative=32)
     letters = rows.Metadata_Well.str[0].map(dict(zip("ABCDEFGH", range(8))))
