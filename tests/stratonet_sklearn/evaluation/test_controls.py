@@ -114,7 +114,7 @@ def test_what_is_lacking_is_said():
     assert "Received: 32 and 1" in measure(rows[one], values[one]).note
 
 
-@pytest.mark.parametrize("n_negative, n_positive", [(2, 2), (3, 2), (2, 12)])
+@pytest.mark.parametrize("n_negative, n_positive", [(2, 2), (3, 2), (4, 12)])
 def test_few_controls(n_negative, n_positive):
     rows, values = make_plates(n_negative=n_negative, n_positive=n_positive)
     controls = measure(rows, values)
