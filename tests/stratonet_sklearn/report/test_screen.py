@@ -12,6 +12,7 @@ import stratonet_cli
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.columns import find_groups
 from stratonet_sklearn.evaluation.doses import Curve
+from stratonet_sklearn.report.checks import _check_example
 from stratonet_sklearn.report.controls import build_controls
 from stratonet_sklearn.report.data import ReportData, Treatments
 from stratonet_sklearn.report.doses import build_doses
@@ -292,3 +293,10 @@ def test_tables_on_the_page_are_those_of_the_files():
     np.testing.assert_allclose(z_prime, plates["z_prime"], atol=0.006)
     drift, table = select(content, Numbers)[2].frame, select(content, Table)[1].frame
     assert table["Negative controls by"].tolist() == drift["factor"].tolist()
+
+
+@pytest.mark.parametrize(
+    "section", [build_headline, build_controls, build_hits, build_doses, build_likeness]
+)
+def test_sections_keep_the_contract_where_all_is_there(section):
+    _check_example(section, make_data(*make_screen()))
