@@ -261,8 +261,10 @@ class Plan:
                 raise ValueError(
                     f"{redact_url(self._destination.url)} holds well {unit.well} of"
                     f" plate {unit.plate} already, measured from other images, or with"
-                    " other metadata. Choose another destination, or remove the"
-                    " plate's folder there to measure it anew."
+                    " other metadata. For other metadata alone, nothing needs to be"
+                    " measured anew: stratonet evaluate --metadata joins them to these"
+                    " features. Else choose another destination, or remove the plate's"
+                    " folder there."
                 )
 
     def _gather_plate(self, plate: str) -> None:

@@ -45,6 +45,7 @@ from stratonet.tables.plain import (
     note_unused_columns,
     read_plain_table,
 )
+from stratonet.tables.platemaps import read_plate_map
 
 __all__ = [
     "FeatureTable",
@@ -176,13 +177,13 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     source : str or path
-        CSV or Parquet.
+        CSV, TSV, XLSX or Parquet, see `stratonet.tables.platemaps.read_plate_map`.
 
     Returns
     -------
     pandas.DataFrame
-        All its columns, as ``Metadata_*``; those of a CSV file as text. ``plate``,
-        ``well_position``, ... are ``Metadata_Plate`` and ``Metadata_Well``.
+        All its columns, as ``Metadata_*``; those of CSV and XLSX files as text.
+        ``plate``, ``well_position``, ... are ``Metadata_Plate`` and ``Metadata_Well``.
 
     Raises
     ------
@@ -192,10 +193,9 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{source} is not there: give a table of metadata, CSV or Parquet."
+            f"{source} is not there: give a table of metadata (CSV, XLSX, Parquet)."
         )
-    # Every name holds the empty text: nothing becomes a number, 00149 stays a well.
-    frame = read_plain_table(path, text="")
+    frame = read_plate_map(path)
     names = {}
     for name in frame:
         names[name] = name if name.startswith(METADATA) else f"{METADATA}{name}"

@@ -159,7 +159,9 @@ def evaluate(
     jobs = [_Job(*job) for job in product(classifiers, matrices, used_folds)]
     answers = _run_jobs(jobs, matrices, rows, seed)
     shown = tqdm(answers, total=len(jobs), unit=" models", disable=not progress)
-    return _collect_answers(zip(jobs, shown), matrices, rows)
+    # The bar is asked last for more than there is: only then does it end at 100%.
+    in_turn = ((job, answer) for answer, job in zip(shown, jobs))
+    return _collect_answers(in_turn, matrices, rows)
 
 
 def _check_classifiers(classifiers: str | Sequence[str] | None) -> list[str]:

@@ -11,6 +11,7 @@ from stratonet.naming import METADATA, metadata_columns
 from stratonet.tables.columns import PLATE, SITE, WELL, find_object_column
 from stratonet.tables.keys import write_texts
 from stratonet.tables.reading import feature_parts
+from stratonet.tables.wells import split_well_names
 
 
 def find_column(metadata: pd.DataFrame, name: str) -> str:
@@ -120,6 +121,45 @@ def name_wells(metadata: pd.DataFrame) -> pd.Series:
     ['P1 A01']
     """
     return metadata[PLATE] + " " + metadata[WELL]
+
+
+def find_groups(rows: pd.DataFrame, group: str) -> pd.Series:
+    """Find what is never divided between training and test.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame (n rows)
+        ``Metadata_*``.
+    group : str
+        A column; or ``well``, of one plate; or ``row`` and ``column`` of the plates,
+        read from the names of wells where there are no such columns.
+
+    Returns
+    -------
+    pandas.Series (n rows,) of str
+        ``""`` where it is not known.
+
+    Raises
+    ------
+    ValueError
+        There is no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"Metadata_Plate": "P1", "Metadata_Well": ["A01", "B07"]})
+    >>> find_groups(rows, "row").tolist(), find_groups(rows, "column").tolist()
+    (['A', 'B'], ['1', '7'])
+    """
+    short = group.removeprefix(METADATA).lower()
+    # A well's name alone, A01, stands for a well of every plate.
+    if short == "well":
+        return name_wells(rows)
+    known = [name.removeprefix(METADATA).lower() for name in metadata_columns(rows)]
+    if short in ("row", "column") and short not in known:
+        letters, columns = split_well_names(rows[WELL])
+        return (letters if short == "row" else columns.astype("string")).fillna("")
+    return get_column(rows, group)
 
 
 def name_rows(metadata: pd.DataFrame) -> str:

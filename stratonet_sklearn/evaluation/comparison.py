@@ -73,8 +73,11 @@ def align_tables(
 
 def join_metadata(
     rows: pd.DataFrame, metadata: pd.DataFrame, source: str
-) -> tuple[pd.DataFrame, list[str], list[str]]:
+) -> tuple[pd.DataFrame, list[str], list[str], list[str]]:
     """Add the columns of a table that has one row for each plate and well, or site.
+
+    A column that the rows have already is replaced: so a wrong plate map is corrected
+    without measuring anew.
 
     Parameters
     ----------
@@ -89,9 +92,10 @@ def join_metadata(
     Returns
     -------
     rows : pandas.DataFrame (n rows)
-        With the columns that they did not have.
-    notes, losses : list of str
-        What of the metadata was not used, and which rows have no partner.
+        With the columns of the metadata; a row without a partner keeps what it has.
+    changes, notes, losses : list of str
+        By which columns they were joined and what was replaced; what of the metadata
+        was not used; which rows have no partner.
 
     Raises
     ------
@@ -134,9 +138,32 @@ def join_metadata(
         )
     # No row has the number -1: a row without a partner gets missing values.
     found = metadata.reindex(partners).set_index(rows.index)
-    joined, repeated = _add_columns(rows, found, source)
-    notes = [f"{source}: {note}" for note in [*notes, *repeated]]
-    return joined, notes, losses
+    joined, replaced = _replace_columns(rows, found, ~alone)
+    told = f"joined by {names}, {(~alone).sum():,} of {len(rows):,} rows."
+    changes = [f"{source}: {text}" for text in [told, *replaced]]
+    return joined, changes, [f"{source}: {note}" for note in notes], losses
+
+
+def _replace_columns(
+    rows: pd.DataFrame, others: pd.DataFrame, partnered: np.ndarray
+) -> tuple[pd.DataFrame, list[str]]:
+    """Add columns to rows, in place of those they have, and say what differed."""
+    joined, notes = rows.copy(), []
+    for name in metadata_columns(others):
+        if name not in rows:
+            joined[name] = others[name]
+        elif name not in _OF_A_TABLE:
+            ours = write_texts(rows[name]).fillna("")
+            theirs = write_texts(others[name]).fillna("")
+            differ = (ours != theirs) & partnered
+            if differ.any():
+                first = differ.idxmax()
+                notes.append(
+                    f"{name} was replaced; {differ.sum():,} rows had another, such as"
+                    f" {ours[first]!r}, now {theirs[first]!r}."
+                )
+                joined[name] = ours.where(~differ, theirs).replace("", None)
+    return joined, notes
 
 
 def _drop_unnamed(

@@ -29,8 +29,14 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Which rows form a pair: the columns that are the same, and those that differ."""
+class Pairs:
+    """Which rows form a pair: the columns that are the same, and those that differ.
+
+    Attributes
+    ----------
+    same, different : list of str
+        Columns of what is known of the rows.
+    """
 
     same: list[str]
     different: list[str]
@@ -44,7 +50,7 @@ class _Task:
     ----------
     measure : str
         What is found: ``replicate``, ``mechanism`` or ``position``.
-    find, among : _Pairs
+    find, among : Pairs
         The pairs to find, and the pairs that these are found among.
     of : int
         How many items there are. The mean is over items: the first column of ``find``.
@@ -57,8 +63,8 @@ class _Task:
     """
 
     measure: str
-    find: _Pairs
-    among: _Pairs
+    find: Pairs
+    among: Pairs
     of: int
     items: str
     note: str
@@ -134,12 +140,12 @@ def _plan_replicates(across: bool, knows_controls: bool, n_treatments: int) -> _
     if knows_controls:
         among, apart_by = "negative controls", "control"
     if across:
-        find = _Pairs(["treatment"], ["plate"])
-        others = _Pairs([], ["plate", apart_by])
+        find = Pairs(["treatment"], ["plate"])
+        others = Pairs([], ["plate", apart_by])
         where = "on other plates: "
     else:
-        find = _Pairs(["treatment", "plate"], [])
-        others = _Pairs(["plate"], [apart_by])
+        find = Pairs(["treatment", "plate"], [])
+        others = Pairs(["plate"], [apart_by])
         where = (
             "on the same plate, all standardized on all wells of the plate once more: "
         )
@@ -174,8 +180,8 @@ def score_mechanisms(wells: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
     labels = wells["label"]
     task = _Task(
         measure="mechanism",
-        find=_Pairs(["label"], []),
-        among=_Pairs([], ["label"]),
+        find=Pairs(["label"], []),
+        among=Pairs([], ["label"]),
         of=labels[labels != ""].nunique(),
         items="mechanisms",
         note=(
@@ -211,8 +217,8 @@ def score_positions(controls: pd.DataFrame, values: pd.DataFrame) -> list[Score]
     """
     task = _Task(
         measure="position",
-        find=_Pairs(["well"], ["plate"]),
-        among=_Pairs([], ["well", "plate"]),
+        find=Pairs(["well"], ["plate"]),
+        among=Pairs([], ["well", "plate"]),
         of=controls["well"].nunique(),
         items="positions",
         note=(
@@ -237,7 +243,7 @@ def _score_precision(
     task: _Task, rows: pd.DataFrame, similarity: np.ndarray
 ) -> list[Score]:
     """Compute mean average precision by copairs, and the share that is significant."""
-    precisions = _compute_precisions(task, rows, similarity)
+    precisions = compute_precisions(task.find, task.among, rows, similarity)
     if precisions.empty:
         return report_unscored(task.measures, task.of, task.lacking)
     by = task.find.same[:1]
@@ -282,12 +288,25 @@ def _score_precision(
     ]
 
 
-def _compute_precisions(
-    task: _Task, rows: pd.DataFrame, similarity: np.ndarray
+def compute_precisions(
+    find: Pairs, among: Pairs, rows: pd.DataFrame, similarity: np.ndarray
 ) -> pd.DataFrame:
     """Compute the average precision of each row that has pairs to find, and others.
 
-    Empty where no row has both.
+    Parameters
+    ----------
+    find, among : Pairs
+        The pairs to find, and the pairs that these are found among.
+    rows : pandas.DataFrame (n rows)
+        With the columns that these name.
+    similarity : numpy.ndarray (n rows, n rows)
+        Of each row to each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As copairs gives it: ``average_precision``, ``n_pos_pairs``, ``n_total_pairs``.
+        Empty where no row has both.
     """
 
     def look_up(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -300,10 +319,10 @@ def _compute_precisions(
         precisions = average_precision(
             rows,
             numbers,
-            task.find.same,
-            task.find.different,
-            task.among.same,
-            task.among.different,
+            find.same,
+            find.different,
+            among.same,
+            among.different,
             distance=look_up,
             progress_bar=False,
         )

@@ -32,6 +32,7 @@ FLAGS = {
     "label": "--label",
     "leave_out_trained": "--leave-out-trained",
     "pattern": "--pattern",
+    "positive": "--poscon",
     "recipe": "A choice of profiles",
     "region": "--region",
     "replace": "--replace-path OLD=NEW",
@@ -94,22 +95,42 @@ def _add_treatments(command: argparse.ArgumentParser) -> None:
         help="the class; rows where it is empty are not classified",
     )
     group.add_argument(
-        "--compound", metavar="COLUMN", help="the compound, for retrieval"
+        "--compound",
+        metavar="COLUMN",
+        help="the compound, for hits, doses and retrieval",
     )
     group.add_argument(
         "--dose", metavar="COLUMN", help="its dose: another dose is another treatment"
     )
-    group.add_argument(
-        "--negcon",
-        dest="control",
-        type=parse_column_value,
-        metavar="COLUMN=VALUE",
-        help="column and value of the negative controls",
-    )
+    for kind, flag, dest in (
+        ("negative", "--negcon", "control"),
+        ("positive", "--poscon", "positive"),
+    ):
+        either = group.add_mutually_exclusive_group()
+        either.add_argument(
+            flag,
+            dest=dest,
+            type=parse_column_value,
+            metavar="COLUMN=VALUE",
+            help=(
+                f"column and value of the {kind} controls (default: as JUMP and"
+                " CellProfiler name them, where they are)"
+            ),
+        )
+        either.add_argument(
+            f"{flag}-wells",
+            dest=dest,
+            type=_parse_wells,
+            metavar="A01:H01,...",
+            help=f"{kind} controls by position: wells, and rectangles of wells",
+        )
     group.add_argument(
         "--metadata",
         metavar="TABLE",
-        help="CSV or Parquet file with more columns for each plate and well",
+        help=(
+            "plate map with more columns for each plate and well: CSV, TSV, XLSX or"
+            " Parquet; a column that rows have already is replaced"
+        ),
     )
 
 
@@ -120,8 +141,8 @@ def _add_split(command: argparse.ArgumentParser) -> None:
         default="well",
         metavar="COLUMN",
         help=(
-            "what is never divided between training and test: well, plate, batch,"
-            " compound, ... (default: %(default)s)"
+            "what is never divided between training and test: well, row or column of"
+            " the plates, plate, batch, compound, ... (default: %(default)s)"
         ),
     )
     group.add_argument(
@@ -228,6 +249,7 @@ def _evaluate(options: argparse.Namespace) -> None:
             compound=options.compound,
             dose=options.dose,
             control=options.control,
+            positive=options.positive,
         ),
         split=Split(
             group=options.group,
@@ -245,6 +267,17 @@ def _evaluate(options: argparse.Namespace) -> None:
         more = len(left_out) - SHOWN
         rest = f" {more} more on the page." if more > 0 else ""
         print(f"Left out: {' '.join(left_out[:SHOWN])}{rest}")
+
+
+def _parse_wells(text: str) -> str:
+    """Return wells such as ``A01:H01,A12``, if they are wells."""
+    from stratonet_sklearn.evaluation.roles import parse_well_ranges
+
+    try:
+        parse_well_ranges(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _parse_folds(text: str) -> int:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from stratonet.arguments import RefusedOption
-from stratonet.messages import shorten_list, suggest_name
 from stratonet.tables.reading import FeatureTable, read_feature_table, read_metadata
 from stratonet_sklearn.evaluation.classification import evaluate
 from stratonet_sklearn.evaluation.columns import (
     find_column,
+    find_groups,
     get_column,
     name_rows,
     name_wells,
@@ -25,7 +25,10 @@ from stratonet_sklearn.evaluation.comparison import align_tables, join_metadata
 from stratonet_sklearn.evaluation.components import Components, compute_components
 from stratonet_sklearn.evaluation.correction import import_harmonypy
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+from stratonet_sklearn.evaluation.roles import find_roles
 from stratonet_sklearn.evaluation.scores import Evaluation
+from stratonet_sklearn.evaluation.screen import Screen, read_screen
+from stratonet_sklearn.evaluation.wells import find_counts
 from stratonet_sklearn.report.trained import drop_trained_rows
 
 if TYPE_CHECKING:
@@ -48,8 +51,10 @@ class Treatments:
         The class. Without it nothing is classified; rows where it is empty are not.
     compound, dose : str, optional
         The treatment, for retrieval: another dose is another treatment.
-    control : (str, str), optional
-        Column and value of the negative controls.
+    control, positive : (str, str) or str, optional
+        Column and value of the negative and of the positive controls, or wells such as
+        ``"A01:H01,A12"``. What is not given is recognised where JUMP's or
+        CellProfiler's words are used, see `find_roles`.
 
     Examples
     --------
@@ -60,7 +65,8 @@ class Treatments:
     label: str | None = None
     compound: str | None = None
     dose: str | None = None
-    control: tuple[str, str] | None = None
+    control: tuple[str, str] | str | None = None
+    positive: tuple[str, str] | str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ class Split:
     Attributes
     ----------
     group : str
-        What is never divided: ``well`` (those of all plates), or a ``Metadata_*``
-        column such as ``plate``.
+        What is never divided: ``well`` (those of all plates), ``row`` or ``column`` of
+        the plates, or a ``Metadata_*`` column such as ``plate``.
     n_folds : int
         How many parts there are, each tested once.
     seed : int
@@ -107,16 +113,20 @@ class ReportData:
         As it was asked for.
     labels : pandas.Series (n rows,) or None
         The class of each row, ``""`` where there is none.
-    controls : numpy.ndarray (n rows,), bool, or None
-        Which rows are negative controls.
+    controls, positive, empty : numpy.ndarray (n rows,), bool, or None
+        Which rows are negative controls, which positive ones, and which of wells
+        without a treatment.
+    control_notes : sequence of str
+        What was taken for what.
     evaluation : Evaluation or None
         Predictions and importance. None without labels.
     images : ImageSource or None
         Where the images of the rows are.
     recipe : ProfileRecipe
         How profiles are made for retrieval, with the full name of its column.
-    notes, losses : sequence of str
-        What of the metadata was not used, and which rows they say nothing of.
+    changes, notes, losses : sequence of str
+        How metadata were joined and what they replaced, what of them was not used, and
+        which rows they say nothing of.
     """
 
     tables: Sequence[FeatureTable]
@@ -125,9 +135,13 @@ class ReportData:
     split: Split = field(default_factory=Split)
     labels: pd.Series | None = None
     controls: np.ndarray | None = None
+    positive: np.ndarray | None = None
+    empty: np.ndarray | None = None
+    control_notes: Sequence[str] = ()
     evaluation: Evaluation | None = None
     images: ImageSource | None = None
     recipe: ProfileRecipe = field(default_factory=ProfileRecipe)
+    changes: Sequence[str] = ()
     notes: Sequence[str] = ()
     losses: Sequence[str] = ()
 
@@ -154,6 +168,38 @@ class ReportData:
         """The scores of the evaluation, with intervals."""
         assert self.evaluation is not None
         return self.evaluation.scores(self.split.seed)
+
+    # Six sections need it: of the first table, of which the page speaks first.
+    @cached_property
+    def screen_or_reason(self) -> Screen | str:
+        """Controls, hits and doses; or why the rows do not tell of wells."""
+        first, treatments = self.tables[0], self.treatments
+        counts = None
+        # Each row of an object would repeat the count of its image.
+        if self.row_noun != "objects":
+            counts = find_counts([table.frame for table in self.tables])
+        try:
+            return read_screen(
+                self.rows,
+                first.frame[first.features],
+                self.controls,
+                self.positive,
+                treatments.compound,
+                treatments.dose,
+                treatments.label,
+                counts,
+                self.empty,
+                self.split.seed,
+            )
+        except ValueError as error:
+            # Such as a well with two compounds: the rest is worth showing.
+            return str(error)
+
+    @property
+    def screen(self) -> Screen | None:
+        """Controls, hits and doses; None where the rows do not tell of wells."""
+        found = self.screen_or_reason
+        return None if isinstance(found, str) else found
 
     # Three sections need them, and they take seconds: computed once, when first asked.
     @cached_property
@@ -211,10 +257,11 @@ def read_data(
     read = [read_feature_table(source, name) for name, source in tables.items()]
     more = None if metadata is None else read_metadata(metadata)
     aligned, rows = align_tables(read)
+    changes: list[str] = []
     notes: list[str] = []
     losses: list[str] = []
     if more is not None:
-        rows, notes, losses = join_metadata(rows, more, str(metadata))
+        rows, changes, notes, losses = join_metadata(rows, more, str(metadata))
     aligned, rows = drop_trained_rows(aligned, rows, split.leave_out_trained)
     # One row has neither a variance nor a neighbour.
     if len(rows) < 2:
@@ -222,20 +269,23 @@ def read_data(
     full_names = _find_columns(rows, treatments)
     recipe = recipe or ProfileRecipe()
     # All columns are looked up now: fitting the models may take an hour.
-    labels, controls = None, None
+    labels = None
     if full_names.label is not None:
         labels = get_column(rows, full_names.label)
-    if treatments.control is not None:
-        controls = find_controls(rows, *treatments.control)
+    roles = find_roles(rows, treatments.control, treatments.positive)
     return ReportData(
         tables=tuple(aligned),
         rows=rows,
         treatments=full_names,
         split=split,
         labels=labels,
-        controls=controls,
+        controls=roles.negative if roles.negative.any() else None,
+        positive=roles.positive if roles.positive.any() else None,
+        empty=roles.empty if roles.empty.any() else None,
+        control_notes=roles.notes,
         images=images,
         recipe=replace(recipe, harmonize=_find_optional_column(rows, recipe.harmonize)),
+        changes=changes,
         notes=notes,
         losses=losses,
     )
@@ -270,44 +320,6 @@ def _find_optional_column(rows: pd.DataFrame, name: str | None) -> str | None:
     return None if name is None else find_column(rows, name)
 
 
-def find_controls(rows: pd.DataFrame, column: str, value: str) -> np.ndarray:
-    """Find the rows of negative controls.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame (n rows)
-        ``Metadata_*``.
-    column, value : str
-        What negative controls have.
-
-    Returns
-    -------
-    numpy.ndarray (n rows,), bool
-
-    Raises
-    ------
-    ValueError
-        No row has the value.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame({"Metadata_Compound": ["DMSO", "taxol"]})
-    >>> find_controls(frame, "compound", "DMSO")
-    array([ True, False])
-    """
-    # As text: the value may come from a command line, or be a number.
-    values = get_column(rows, column)
-    value = str(value)
-    controls = (values == value).to_numpy()
-    if not controls.any():
-        received = [repr(known) for known in sorted(values.unique())]
-        raise ValueError(
-            f"No row has {value!r} as {column}.{suggest_name(value, values.unique())}"
-            f" Received: {shorten_list(received)}"
-        )
-    return controls
-
-
 def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
     """Classify the rows that have a label, on a split that does not leak.
 
@@ -331,11 +343,7 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
     assert data.labels is not None
     wells = name_wells(data.rows)
     group = data.split.group
-    # A well's name alone, A01, stands for a well of every plate.
-    if group.removeprefix("Metadata_").lower() == "well":
-        groups = wells
-    else:
-        groups = get_column(data.rows, group)
+    groups = find_groups(data.rows, group)
     n_without = int(((groups == "") & (data.labels != "")).sum())
     if n_without:
         raise ValueError(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import pandas as pd
 
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet_sklearn.evaluation.recipe import ProfileRecipe
+from stratonet_sklearn.evaluation.screen import Screen
 from stratonet_sklearn.report.accuracy import build_accuracy
 from stratonet_sklearn.report.confounding import build_confounding
 from stratonet_sklearn.report.confusion import build_confusion
+from stratonet_sklearn.report.controls import build_controls
 from stratonet_sklearn.report.correlation import build_correlation
 from stratonet_sklearn.report.data import (
     ReportData,
@@ -22,8 +26,13 @@ from stratonet_sklearn.report.data import (
     read_data,
 )
 from stratonet_sklearn.report.differences import build_differences
+from stratonet_sklearn.report.doses import build_doses
 from stratonet_sklearn.report.gallery import build_gallery
+from stratonet_sklearn.report.headline import build_headline
+from stratonet_sklearn.report.hit_pictures import build_hit_pictures
+from stratonet_sklearn.report.hits import build_hits
 from stratonet_sklearn.report.importance import build_importance
+from stratonet_sklearn.report.likeness import build_likeness
 from stratonet_sklearn.report.maps import build_maps
 from stratonet_sklearn.report.page import write_page
 from stratonet_sklearn.report.pictures import build_pictures
@@ -36,7 +45,13 @@ from stratonet_sklearn.report.variance import build_variance
 
 # In the order of the page.
 SECTIONS: tuple[Section, ...] = (
+    build_headline,
     build_provenance,
+    build_controls,
+    build_hits,
+    build_hit_pictures,
+    build_doses,
+    build_likeness,
     build_accuracy,
     build_differences,
     build_confounding,
@@ -54,6 +69,46 @@ SECTIONS: tuple[Section, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Report:
+    """A report that was written. It is also the path of its page.
+
+    Attributes
+    ----------
+    page : pathlib.Path
+        ``report.html``.
+    data : ReportData
+        What every section has read.
+    """
+
+    page: Path
+    data: ReportData
+
+    def __fspath__(self) -> str:
+        """Return the path of the page, for `open` and the like."""
+        return str(self.page)
+
+    @property
+    def screen(self) -> Screen | None:
+        """Controls, hits, doses, and what hits are like; None of what is no wells."""
+        return self.data.screen
+
+    @property
+    def controls(self) -> pd.DataFrame:
+        """Z' and SSMD of each plate, as `Controls.plates`."""
+        return pd.DataFrame() if self.screen is None else self.screen.controls.plates
+
+    @property
+    def hits(self) -> pd.DataFrame:
+        """Treatments, the active ones first, as `list_hits` gives them."""
+        return pd.DataFrame() if self.screen is None else self.screen.hits
+
+    @property
+    def doses(self) -> pd.DataFrame:
+        """Curves and EC50, as `fit_doses` gives them."""
+        return pd.DataFrame() if self.screen is None else self.screen.doses
+
+
 def write_report(
     tables: Mapping[str, str | os.PathLike[str]],
     output: str | os.PathLike[str],
@@ -65,7 +120,7 @@ def write_report(
     recipe: ProfileRecipe | None = None,
     command: str = "",
     progress: bool = True,
-) -> Path:
+) -> Report:
     """Evaluate and compare feature tables on one page.
 
     Parameters
@@ -98,8 +153,8 @@ def write_report(
 
     Returns
     -------
-    pathlib.Path
-        The page.
+    Report
+        The page, and its tables of controls, hits and doses.
 
     Raises
     ------
@@ -119,8 +174,8 @@ def write_report(
     >>> frame = pd.DataFrame(values, columns=["area", "mean", "texture"])
     >>> frame.insert(0, "Metadata_Well", wells)
     >>> frame.to_csv(folder / "profiles.csv", index=False)
-    >>> page = write_report({"Profiles": folder / "profiles.csv"}, folder / "report")
-    >>> page.name
+    >>> report = write_report({"Profiles": folder / "profiles.csv"}, folder / "report")
+    >>> report.page.name
     'report.html'
     >>> sorted(path.name for path in (folder / "report" / "numbers").iterdir())
     ['map.csv', 'variance.csv']
@@ -135,7 +190,8 @@ def write_report(
     data = read_data(
         tables, metadata, treatments or Treatments(), split or Split(), images, recipe
     )
-    return write_data(data, Path(output), command, progress)
+    page = write_data(data, Path(output), command, progress)
+    return Report(page, data)
 
 
 def write_data(

@@ -353,7 +353,10 @@ def test_what_was_measured_in_another_way_is_refused_not_mixed(
     table["Metadata_Compound"] = "DMSO"
     table.to_csv(tmp_path / "more.csv", index=False)
     assert call(tmp_path / "more.csv", "--output", out, "--channels", "OrigDNA") == 1
-    assert "holds well A01 of plate source_8/J3/P1 already" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "holds well A01 of plate source_8/J3/P1 already" in told
+    # A corrected plate map needs no second extraction.
+    assert "stratonet evaluate --metadata joins them to these features" in told
     assert files(out) == held
 
 

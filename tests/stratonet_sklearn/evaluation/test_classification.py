@@ -384,3 +384,9 @@ def test_a_misspelt_class_is_told(wells, sets):
             groups=wells.well,
             leave_out="DMS0",
         )
+
+
+def test_the_bar_ends_at_100_percent(wells, sets, capsys):
+    given = {"classifiers": "SVM", "groups": wells.well, "n_folds": 3, "progress": True}
+    evaluate(sets["all"], wells.label, **given)
+    assert "100%" in capsys.readouterr().err.rpartition("\r")[2]

@@ -176,7 +176,7 @@ def test_metadata_are_joined_by_well(tmp_path, sheets):
     more = pd.DataFrame({"Plate": 7, "Well": ["A01", "A02"], "Dose": [0.5, 2]})
     more.to_csv(tmp_path / "more.csv", index=False)
     _, rows = align_tables([sheets])
-    rows, _, _ = join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
+    rows, *_ = join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
     assert find_column(rows, "dose") == "Metadata_Dose"
     assert get_column(rows, "metadata_DOSE").tolist() == ["0.5", "2.0", "", "", "", ""]
     with pytest.raises(
@@ -231,7 +231,7 @@ def test_names_stay_as_they_are_written(tmp_path):
     )
     table = read_feature_table(tmp_path / "profiles.csv")
     _, rows = align_tables([table])
-    rows, _, _ = join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
+    rows, *_ = join_metadata(rows, read_metadata(tmp_path / "more.csv"), "more.csv")
     assert name_wells(rows).tolist() == ["0012 00149", "0012 00150"]
     assert get_column(rows, "batch").tolist() == ["007", "008"]
 

@@ -15,7 +15,10 @@ ROWS = pd.DataFrame(
 
 def join(tmp_path, text, rows=ROWS, name="map.csv"):
     (tmp_path / name).write_text(text)
-    return join_metadata(rows, read_metadata(tmp_path / name), name)
+    rows, changes, notes, losses = join_metadata(
+        rows, read_metadata(tmp_path / name), name
+    )
+    return rows, [*changes, *notes], losses
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,7 @@ def test_names_of_one_well_are_partners_and_stay_as_given(tmp_path, text):
     rows, notes, losses = join(tmp_path, text)
     assert rows["Metadata_moa"].tolist() == ["x", "y", "z"]
     assert rows[[PLATE, WELL]].equals(ROWS[[PLATE, WELL]])
-    assert notes == losses == []
+    assert notes == ["map.csv: joined by plate, well, 3 of 3 rows."] and not losses
 
 
 def test_a_map_of_wells_is_of_every_plate(tmp_path):
@@ -49,7 +52,9 @@ def test_rows_without_a_partner_are_said_on_both_sides(tmp_path):
     told = " ".join(notes)
     assert "1 of 4 rows have no Metadata_Plate" in told
     assert "1 of its 3 rows are of no row that was measured, such as 1150 H12" in told
-    assert "Metadata_n is that of the first table; 1 rows of map.csv" in told
+    assert "Metadata_n was replaced; 1 rows had another, such as '1', now '2'." in told
+    # A row without a partner keeps what it has.
+    assert get_column(rows, "n").tolist() == ["2", "1", "1"]
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def page(folder, tables):
         command="stratonet evaluate --of this",
         progress=False,
     )
-    return path.read_text()
+    return path.page.read_text()
 
 
 @pytest.fixture
@@ -177,8 +177,12 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
         for n in ("Deep", "Measured")
     )
     assert deep > measured + 0.1
-    answer = re.findall(
+    headline, *answer = re.findall(
         r"<p>(.*?)</p>", page.partition('class="answer"')[2].partition("</div>")[0]
+    )
+    assert headline == (
+        "Whether the assay works cannot be said: no positive controls known; 3 of 4"
+        " treatments differ from the controls."
     )
     assert len(answer) == 3
     assert f"Deep features, the SVM has a balanced accuracy of {deep:.1%}:" in answer[0]
@@ -331,7 +335,7 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
         treatments=Treatments(label="mechanism"),
         split=Split(n_folds=3),
         progress=False,
-    ).read_text()
+    ).page.read_text()
     caution = page.index("Caution.")
     assert page.index('class="answer"') < caution < page.index("<dl>")
     assert (
@@ -354,7 +358,7 @@ def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
 
 
 def test_without_a_label_features_are_described(folder, tables):
-    page = write_report(tables, folder / "described", progress=False).read_text()
+    page = write_report(tables, folder / "described", progress=False).page.read_text()
     assert "No column of classes was given (label)" in page
     # Nothing is said of what was not asked for.
     assert "retrieval" not in page.partition("<main>")[2].partition("<footer>")[0]
@@ -387,9 +391,9 @@ def test_few_rows(folder, tables, rows):
         folder / "few",
         progress=False,
     )
-    omitted = page.read_text().partition('id="what-was-left-out"')[2]
+    omitted = page.page.read_text().partition('id="what-was-left-out"')[2]
     assert "3 wells are too few to correlate features" in omitted
-    assert "The first two principal components" in page.read_text()
+    assert "The first two principal components" in page.page.read_text()
 
 
 def test_few_wells_are_never_significant(folder, tables, rows):
@@ -439,7 +443,7 @@ def test_wells_to_look_at(folder, tables, rows):
         split=Split(n_folds=2),
         images=folder / "images.csv",
         progress=False,
-    ).read_text()
+    ).page.read_text()
     assert "Typical and misclassified image sets" in page
     # A picture of every well, by class.
     assert page.count('<figure id="well-') == 96
@@ -569,7 +573,7 @@ def test_what_fails_late_is_said_in_the_page(folder, tables):
         images="gone.csv",
         progress=False,
     )
-    page = page.read_text()
+    page = page.page.read_text()
     assert (
         "Profiles of Deep could not be made: A well is a negative control in all of its"
         " rows, or in none" in page

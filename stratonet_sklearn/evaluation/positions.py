@@ -1,0 +1,183 @@
+"""Whether an effect may be one of where wells lie on the plate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import fisher_exact
+
+from stratonet_sklearn.evaluation.distances import measure_distances
+from stratonet_sklearn.evaluation.wells import Wells
+
+# Where all wells of a treatment may lie.
+ROWS_COLUMNS = ("row", "column")
+LINES = ("well", *ROWS_COLUMNS)
+# Nine in ten controls are nearer to the others: what is within is not far.
+NEAR = 0.9
+
+
+def describe_positions(wells: Wells, names: np.ndarray) -> pd.DataFrame:
+    """Describe where the wells of each treatment lie.
+
+    Parameters
+    ----------
+    wells : Wells
+        Any.
+    names : numpy.ndarray (n wells,), str
+        The treatment of each well, ``""`` where there is none.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By treatment: ``position``, such as ``one column, without controls``: treatment
+        and position cannot be separated; or ``one column, with controls``; ``one well,
+        ...``: the same on each plate; ``""`` where they lie apart. ``edge_share`` of
+        its wells. ``distance_in_line``: the median distance from the controls in the
+        same column (or row), NaN where there are none.
+    """
+    rows = wells.rows.assign(treatment=names)
+    in_line = _measure_in_lines(wells)
+    rows = rows.assign(**{f"from_{line}": in_line[line] for line in ROWS_COLUMNS})
+    places = _list_control_places(wells)
+    described = {}
+    for name, of_treatment in rows[names != ""].groupby("treatment"):
+        line = _find_line(of_treatment)
+        described[name] = {
+            "position": _word_position(of_treatment, line, places),
+            "edge_share": float(of_treatment["edge"].mean()),
+            "distance_in_line": _choose_distance(of_treatment, line),
+        }
+    return pd.DataFrame.from_dict(described, orient="index")
+
+
+def _find_line(rows: pd.DataFrame) -> str:
+    """Name the line in which all wells of a treatment lie, ``""`` if there is none."""
+    if len(rows) < 2 or rows["row"].isna().any():
+        return ""
+    n_rows, n_columns = rows["row"].nunique(), rows["column"].nunique()
+    if n_rows == 1 and n_columns == 1:
+        return "well"
+    if n_columns == 1:
+        return "column"
+    return "row" if n_rows == 1 else ""
+
+
+def _list_control_places(wells: Wells) -> dict[str, set[tuple[str, object]]]:
+    """The rows and columns of each plate in which there are negative controls."""
+    controls = wells.rows[wells.negative]
+    return {line: set(zip(controls["plate"], controls[line])) for line in ROWS_COLUMNS}
+
+
+def _word_position(
+    rows: pd.DataFrame, line: str, places: dict[str, set[tuple[str, object]]]
+) -> str:
+    if not line:
+        return ""
+    # In the very well of a treatment there is no control, on any of its plates.
+    known = places.get(line, set())
+    place = rows.iloc[0].get(line)
+    with_controls = any((plate, place) in known for plate in rows["plate"].unique())
+    return f"one {line}, {'with' if with_controls else 'without'} controls"
+
+
+def _choose_distance(rows: pd.DataFrame, line: str) -> float:
+    """The distance from controls in the same line, its column where there is none."""
+    column = "from_row" if line == "row" else "from_column"
+    distances = rows[column].dropna()
+    return float(distances.median()) if len(distances) else np.nan
+
+
+def _measure_in_lines(wells: Wells) -> dict[str, np.ndarray]:
+    """Distances from the controls of the same row, and of the same column."""
+    measured = {}
+    for line in ROWS_COLUMNS:
+        distances = np.full(len(wells.rows), np.nan)
+        numbers = wells.rows[line]
+        for number in numbers[wells.negative].dropna().unique():
+            inside = (numbers == number).fillna(False).to_numpy(bool)
+            of_line = measure_distances(wells, inside)
+            distances[inside] = of_line[inside]
+        measured[line] = distances
+    return measured
+
+
+def warn_of_positions(hits: pd.DataFrame, wells: Wells) -> list[str]:
+    """Word what of the positions speaks against the hits.
+
+    Parameters
+    ----------
+    hits : pandas.DataFrame
+        From `stratonet_sklearn.evaluation.hits.list_hits`.
+    wells : Wells
+        What these were found in.
+
+    Returns
+    -------
+    list of str
+        Sentences, none where nothing does.
+    """
+    treated = hits[hits["role"] == "treatment"]
+    warnings = [
+        *_warn_of_lines(treated),
+        *_warn_of_edges(treated, wells),
+        *_warn_of_neighbours(treated, wells),
+    ]
+    return warnings
+
+
+def _warn_of_lines(treated: pd.DataFrame) -> list[str]:
+    warnings = []
+    replicated = treated[treated["n_wells"] > 1]
+    for line in LINES:
+        bound = replicated["position"] == f"one {line}, without controls"
+        if bound.sum() > len(replicated) / 2:
+            words = "the same well on every plate" if line == "well" else f"one {line}"
+            warnings.append(
+                f"Position and treatment cannot be separated: {bound.sum():,} of"
+                f" {len(replicated):,} treatments have all their wells in {words},"
+                " without a negative control there. An effect of the position would"
+                " look like one of the treatment."
+            )
+    return warnings
+
+
+def _warn_of_edges(treated: pd.DataFrame, wells: Wells) -> list[str]:
+    """Warn where active treatments lie at the edge more often than others."""
+    tested = treated[treated["p"].notna()]
+    n_edge = tested["edge_share"] * tested["n_wells"]
+    counts = []
+    for active in (True, False):
+        chosen = tested["active"] == active
+        at_edge = round(float(n_edge[chosen].sum()))
+        counts.append([at_edge, int(tested.loc[chosen, "n_wells"].sum()) - at_edge])
+    p = fisher_exact(counts, alternative="greater").pvalue
+    if p >= 0.05:
+        return []
+    (edge, inside), (other_edge, other_inside) = counts
+    return [
+        f"Hits cluster at the edge of the plates: {edge / (edge + inside):.0%} of the"
+        f" wells of active treatments lie there, and"
+        f" {other_edge / max(other_edge + other_inside, 1):.0%} of those of others"
+        f" (p {p:.2g}, Fisher)."
+    ]
+
+
+def _warn_of_neighbours(treated: pd.DataFrame, wells: Wells) -> list[str]:
+    """Warn of hits that controls of the same column or row resemble."""
+    active = treated[treated["active"] & treated["distance_in_line"].notna()]
+    if active.empty:
+        return []
+    of_controls = measure_distances(wells)[wells.negative]
+    of_controls = of_controls[np.isfinite(of_controls)]
+    if not len(of_controls):
+        return []
+    near = active[active["distance_in_line"] <= np.quantile(of_controls, NEAR)]
+    if near.empty:
+        return []
+    names = ", ".join(near["treatment"].head(3))
+    more = f", and {len(near) - 3} more" if len(near) > 3 else ""
+    return [
+        f"{len(near):,} of {len(active):,} active treatments with negative controls in"
+        f" their column or row are no farther from these than controls are from each"
+        f" other: {names}{more}. Their effect may be one of the position."
+    ]

@@ -1,0 +1,151 @@
+"""Section: wells of the strongest hits beside a negative control."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from stratonet.drawing import WIDTH, new_figure, shorten_name
+from stratonet.extraction.sources.imagesets import ImageSource
+from stratonet.extraction.sources.read import read_source
+from stratonet.tables.columns import PLATE, WELL
+from stratonet_sklearn.evaluation.screen import Screen
+from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.planes import (
+    choose_channels,
+    color_planes,
+    read_planes,
+    word_colors,
+)
+from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
+
+TITLE = "Active treatments beside a control"
+MOST_HITS = 6
+
+
+def build_hit_pictures(data: ReportData) -> Content | None:
+    """Show a well of each of the strongest hits, and a control of its plate.
+
+    Parameters
+    ----------
+    data : ReportData
+        With compounds, negative controls and a source of images.
+
+    Returns
+    -------
+    Content or None
+        None without images, or where no treatment is active.
+    """
+    source = data.images
+    if source is None or data.controls is None or data.treatments.compound is None:
+        return None
+    screen = data.screen
+    if screen is None or not screen.hits["active"].any():
+        return None
+    block: Block
+    try:
+        block = _show_pictures(data, screen, source)
+    except (OSError, ValueError) as error:
+        # The numbers are worth showing without pictures.
+        block = Paragraph(f"The images cannot be shown: {error}")
+    return Content(TITLE, [block])
+
+
+def _show_pictures(data: ReportData, screen: Screen, source: ImageSource) -> Plot:
+    pairs = choose_wells(screen)
+    keys = data.rows[[PLATE, WELL]].astype(str).agg(tuple, axis=1)
+    wanted = [place for _, hit, control in pairs for place in (hit, control)]
+    # The first image set of each well.
+    numbers = [int((keys == place).to_numpy().argmax()) for place in wanted]
+    rows = data.rows.iloc[sorted(set(numbers))]
+    image_sets = read_source(source).frame
+    planes = read_planes(image_sets, source.storage, rows)
+    colored = color_planes(planes)
+    pictures = [colored[data.rows.index[number]] for number in numbers]
+    titles = [title for name, *_ in pairs for title in (name, "negative control")]
+    return Plot(
+        "hit_wells",
+        draw_pairs(pictures, titles, wanted),
+        "The strongest active treatments: the well that is in the middle of its wells"
+        " by distance, and the most typical negative control of its plate."
+        f" {word_colors(choose_channels(image_sets))} Brightness can be compared"
+        " between pictures.",
+    )
+
+
+def choose_wells(
+    screen: Screen,
+) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
+    """Choose a well of each of the strongest hits, and a control of its plate.
+
+    Parameters
+    ----------
+    screen : Screen
+        With an active treatment.
+
+    Returns
+    -------
+    list of (treatment, (plate, well), (plate, well))
+        The farthest treatments, one per compound; those without a control on their
+        plates are left out.
+    """
+    rows = screen.wells.rows.assign(distance=screen.responses["distance"])
+    active = screen.hits[screen.hits["active"]]
+    strongest = active.sort_values("distance", ascending=False)
+    chosen = []
+    for row in strongest.drop_duplicates("compound").head(MOST_HITS).itertuples():
+        of_treatment = rows[
+            (rows["compound"] == row.compound)
+            & (rows["dose"] == row.dose)
+            & screen.wells.treated
+        ]
+        hit = _take_middle(of_treatment)
+        controls = rows[screen.wells.negative & (rows["plate"] == hit["plate"])]
+        if len(controls):
+            control = _take_middle(controls)
+            places = [(one["plate"], one["well"]) for one in (hit, control)]
+            chosen.append((str(row.treatment), places[0], places[1]))
+    return chosen
+
+
+def _take_middle(rows: pd.DataFrame) -> pd.Series:
+    """Take the row whose distance is the median, the lower of two."""
+    order = rows.sort_values("distance", kind="stable")
+    return order.iloc[(len(order) - 1) // 2]
+
+
+def draw_pairs(
+    pictures: list[np.ndarray], titles: list[str], places: list[tuple[str, str]]
+) -> Figure:
+    """Draw pictures in pairs, two pairs in a row.
+
+    Parameters
+    ----------
+    pictures : list of numpy.ndarray (height, width, 3)
+        A treatment, its control, a treatment, ...
+    titles : list of str
+        Of each.
+    places : list of (plate, well)
+        Of each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    n_rows = -(-len(pictures) // 4)
+    n_pairs = len(pictures) // 2
+    height, width = pictures[0].shape[:2]
+    figure = new_figure(
+        f"{n_pairs} active treatments, each beside a negative control of its plate.",
+        0.8 + n_rows * (0.45 + WIDTH / 4 * height / width),
+    )
+    panels = figure.subplots(n_rows, 4, squeeze=False).ravel()
+    for axes, picture, title, (plate, well) in zip(panels, pictures, titles, places):
+        axes.imshow(picture)
+        axes.set_title(
+            f"{shorten_name(title, 26)}\n{shorten_name(plate, 18)} {well}", fontsize=8
+        )
+    for axes in panels:
+        axes.axis("off")
+    return figure

@@ -1,0 +1,263 @@
+"""Section: which treatments are active."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from stratonet.drawing import get_color, new_figure, shorten_names, strip_axes
+from stratonet_sklearn.evaluation.hits import TREATED
+from stratonet_sklearn.evaluation.screen import Screen
+from stratonet_sklearn.report.data import ReportData
+from stratonet_sklearn.report.section import (
+    Block,
+    Caution,
+    Content,
+    Numbers,
+    Paragraph,
+    Plot,
+    Table,
+)
+
+TITLE = "Which treatments are active?"
+MOST_ROWS = 25
+MOST_NAMED = 12
+# Of a name in the figure, as shares of its width and height.
+NAME_WIDTH, NAME_HEIGHT = 0.16, 0.05
+# Fewer objects than this share of the controls': a sign of toxicity.
+TOXIC = 0.5
+SIGNIFICANT = 0.05
+
+
+def build_hits(data: ReportData) -> Content | None:
+    """List the treatments, the active ones first.
+
+    Parameters
+    ----------
+    data : ReportData
+        With compounds.
+
+    Returns
+    -------
+    Content or None
+        None without a column of compounds.
+    """
+    screen = data.screen if data.treatments.compound else None
+    if screen is None or screen.hits.empty:
+        return None
+    hits = screen.hits
+    blocks: list[Block] = [Caution(text) for text in screen.warnings]
+    blocks += [Caution(text) for text in warn_of_counts(hits)]
+    blocks += [Paragraph(text) for text in word_limits(hits)]
+    blocks += [Numbers("hits", hits), Numbers("compounds", screen.compounds)]
+    if hits["mean_average_precision"].notna().any() and hits["distance"].notna().any():
+        blocks.append(_show_scatter(screen))
+    blocks.append(
+        Table(
+            tabulate_hits(hits),
+            f"Treatments, the active ones first ({min(len(hits), MOST_ROWS)} of"
+            f" {len(hits):,}; all are in numbers/hits.csv). mAP: mean average precision"
+            " with which the wells of a treatment find each other among negative"
+            " controls, by chance in brackets. p: random ranks, corrected for"
+            " comparing many treatments (5% false discoveries). Distance: from the"
+            " negative controls, 1 is that of a control. Objects: relative to the"
+            " controls.",
+        )
+    )
+    return Content(TITLE, blocks)
+
+
+def warn_of_counts(hits: pd.DataFrame) -> list[str]:
+    """Warn of active treatments with few objects.
+
+    Parameters
+    ----------
+    hits : pandas.DataFrame
+        From `stratonet_sklearn.evaluation.hits.list_hits`.
+
+    Returns
+    -------
+    list of str
+    """
+    few = hits[hits["active"] & (hits["relative_count"] < TOXIC)]
+    if few.empty:
+        return []
+    names = ", ".join(few["treatment"].head(3))
+    more = f", and {len(few) - 3} more" if len(few) > 3 else ""
+    return [
+        f"{len(few):,} active treatments have less than {TOXIC:.0%} of the objects of"
+        f" the negative controls: {names}{more}. What is seen may be toxicity."
+    ]
+
+
+def word_limits(hits: pd.DataFrame) -> list[str]:
+    """Word what so many replicates and controls allow, and what was not tested.
+
+    Parameters
+    ----------
+    hits : pandas.DataFrame
+        From `stratonet_sklearn.evaluation.hits.list_hits`.
+
+    Returns
+    -------
+    list of str
+    """
+    treated = hits[hits["role"] == TREATED]
+    tested = treated[treated["p"].notna()]
+    texts = []
+    if len(tested):
+        smallest = tested["smallest_p"]
+        text = (
+            f"With {_word_range(tested['n_wells'])} wells per treatment, the smallest p"
+            f" possible is {smallest.min():.2g}"
+        )
+        if smallest.max() > 1.05 * smallest.min():
+            text += f" to {smallest.max():.2g}"
+        # Benjamini and Hochberg: so many must share the smallest p to be called active.
+        needed = int(np.ceil(len(tested) * smallest.min() / SIGNIFICANT))
+        if needed > len(tested):
+            text += ": no treatment can be called active"
+        elif needed > 1:
+            text += (
+                f": corrected for {len(tested):,} comparisons, no treatment is called"
+                f" active unless {needed:,} are that clear"
+            )
+        texts.append(f"{text}.")
+    untested = treated[treated["p"].isna()]
+    for reason, rows in untested.groupby("note"):
+        names = ", ".join(rows["treatment"].head(3))
+        texts.append(f"Not tested ({reason}): {len(rows):,}, such as {names}.")
+    return texts
+
+
+def _word_range(numbers: pd.Series) -> str:
+    low, high = numbers.min(), numbers.max()
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def tabulate_hits(hits: pd.DataFrame) -> pd.DataFrame:
+    """Write the first treatments as texts.
+
+    Parameters
+    ----------
+    hits : pandas.DataFrame
+        From `stratonet_sklearn.evaluation.hits.list_hits`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With headings for readers.
+    """
+    shown = hits.head(MOST_ROWS)
+    frame = pd.DataFrame(
+        {
+            "Treatment": shown["treatment"],
+            "Active": np.where(shown["active"], "yes", ""),
+            "Wells": [_word_wells(row) for row in shown.to_dict("records")],
+            "mAP (by chance)": [_word_map(row) for row in shown.to_dict("records")],
+            "p, corrected": _format(shown["corrected_p"], ".2g"),
+            "Distance": _format(shown["distance"], ".2f"),
+            "Axis": _format(shown["axis"], ".2f"),
+            "Objects": _format(shown["relative_count"], ".0%"),
+            "Position": shown["position"],
+        }
+    )
+    # A column of nothing is no column.
+    return frame.loc[:, (frame != "").any()]
+
+
+def _word_wells(row: dict[str, Any]) -> str:
+    wells = row["wells"].split(" ")
+    text = " ".join(wells[:4])
+    if len(wells) > 4:
+        text += f" and {len(wells) - 4} more"
+    return text if row["n_plates"] == 1 else f"{text}, on {row['n_plates']} plates"
+
+
+def _word_map(row: dict[str, Any]) -> str:
+    value = row["mean_average_precision"]
+    return "" if np.isnan(value) else f"{value:.2f} ({row['by_chance']:.2f})"
+
+
+def _format(values: pd.Series, form: str) -> list[str]:
+    return ["" if np.isnan(value) else format(value, form) for value in values]
+
+
+def _show_scatter(screen: Screen) -> Plot:
+    return Plot(
+        "hits",
+        draw_hits(screen.hits),
+        "Each treatment by its distance from the negative controls (1 is that of a"
+        " control) and by the mean average precision with which its wells find each"
+        " other among these. Far, and alike: active. Named are some of the"
+        " farthest active treatments.",
+    )
+
+
+def _choose_named(active: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Choose the farthest active treatments whose names do not cover each other."""
+    places = drawn[["distance", "mean_average_precision"]]
+    extent = (places.max() - places.min()).clip(lower=1e-9).to_numpy()
+    chosen: list[int] = []
+    taken: list[np.ndarray] = []
+    for number, place in active.nlargest(len(active), "distance")[
+        list(places)
+    ].iterrows():
+        here = place.to_numpy() / extent
+        apart = [np.abs(here - other) for other in taken]
+        if all(gap[0] > NAME_WIDTH or gap[1] > NAME_HEIGHT for gap in apart):
+            chosen.append(int(number))
+            taken.append(here)
+    return active.loc[chosen[:MOST_NAMED]]
+
+
+def draw_hits(hits: pd.DataFrame) -> Figure:
+    """Draw treatments by distance and mean average precision.
+
+    Parameters
+    ----------
+    hits : pandas.DataFrame
+        From `stratonet_sklearn.evaluation.hits.list_hits`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    drawn = hits.dropna(subset=["mean_average_precision", "distance"])
+    treated = drawn[drawn["role"] == TREATED]
+    n_active = int(treated["active"].sum())
+    figure = new_figure(
+        f"{n_active:,} of {len(treated):,} treatments differ from the negative"
+        " controls.",
+        4.6,
+    )
+    axes = figure.subplots()
+    groups = {
+        "not active": (treated[~treated["active"]], "0.6", "o"),
+        "active": (treated[treated["active"]], get_color(0), "o"),
+        "positive control": (drawn[drawn["role"] != TREATED], get_color(3), "^"),
+    }
+    for label, (rows, color, marker) in groups.items():
+        if len(rows):
+            axes.scatter(
+                rows["distance"],
+                rows["mean_average_precision"],
+                s=22,
+                color=color,
+                marker=marker,
+                label=f"{label} ({len(rows):,})",
+            )
+    named = _choose_named(groups["active"][0], drawn)
+    for name, row in zip(shorten_names(named["treatment"]), named.itertuples()):
+        place = (row.distance, row.mean_average_precision)
+        axes.annotate(name, place, (3, 3), textcoords="offset points", fontsize=7)
+    axes.axvline(1, color="0.4", linestyle="--", linewidth=0.8)
+    axes.set_xlabel("distance from the negative controls (1: a control)")
+    axes.set_ylabel("mean average precision (0 to 1)")
+    axes.set_ylim(0, 1.08)
+    strip_axes(axes)
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    return figure
