@@ -209,7 +209,7 @@ class Destination:
             How many image sets could not be measured whole, and why.
         """
         tables = UnitTables(unit, self.job)
-        image_sets = unit.rows.to_dict("records")
+        image_sets = unit.records
         outcome = Outcome()
         n_numbers = 0
         pending: list[pa.Table] = []
