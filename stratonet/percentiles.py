@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 # Pixels of the sample that tells about where a percentile lies.
-N_SAMPLED = 4096
+N_SAMPLED = 1024
 
 
 def find_percentile(pixels: np.ndarray, percent: float) -> float:

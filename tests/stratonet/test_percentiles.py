@@ -28,7 +28,7 @@ def draw_pixels(kind: str, size: int) -> np.ndarray:
         return np.where(rng.random(size) < 0.001, 1000.0, 5.0)
     # A sample of every n-th pixel sees only dark ones, or only bright ones.
     if kind == "stripes":
-        return np.arange(size) % max(1, size // 4096) * 1.0
+        return np.arange(size) % max(1, size // 1024) * 1.0
     return np.sort(rng.gamma(2, 300, size))
 
 
