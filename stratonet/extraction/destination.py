@@ -216,8 +216,9 @@ class Destination:
         # A local file first: it is uploaded as a whole, or not at all.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "unit.parquet")
+            # Features can hardly be compressed, and nobody keeps this file.
             with parquet.ParquetWriter(
-                path, tables.schema, compression="zstd", use_dictionary=False
+                path, tables.schema, compression="none", use_dictionary=False
             ) as writer:
                 for index, image_set in enumerate(measured):
                     pending.append(tables.make_table(index, image_set))
