@@ -30,8 +30,8 @@ from stratonet.tables.columns import IMAGE_NUMBER
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows that are held in memory and written together.
-ROWS = 4096
+# Numbers that are held in memory and written together: 64 MB of float32.
+NUMBERS = 2**24
 FEATURES = "features"
 # Folders of image sets that are no Parquet file yet end so.
 UNFINISHED = ".unfinished"
@@ -262,8 +262,10 @@ def _unify_types(values: list[Any]) -> list[Any]:
 def _make_tables(
     image_sets: Sequence[Path], keys: Mapping[str, list[Any]], names: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """Tables of at least `ROWS` rows, all with the same columns."""
+    """Tables of at least `NUMBERS` features, all with the same columns."""
     import pyarrow as pa
+
+    from stratonet.tables.writing import split_columns
 
     key_table = pa.table(keys)
     fields = [*key_table.schema, *(pa.field(name, pa.float32()) for name in names)]
@@ -276,10 +278,10 @@ def _make_tables(
             pending.append(content[FEATURES])
         # A table per image set would make row groups of one row, slow to read.
         is_last = path is image_sets[-1]
-        if is_last or sum(map(len, pending)) >= ROWS:
+        if is_last or sum(own.size for own in pending) >= NUMBERS:
             features = np.concatenate(pending)
             own_keys = key_table.slice(start, len(features))
-            columns = [*own_keys.columns, *map(pa.array, features.T)]
+            columns = [*own_keys.columns, *split_columns(features)]
             yield pa.table(columns, schema=schema)
             start += len(features)
             pending = []

@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,10 +17,16 @@ import numpy as np
 
 from stratonet import naming, preprocessing, signature
 from stratonet.axes import check_axes
-from stratonet.parallel import count_cores, get_worker_pool, map_ahead
+from stratonet.parallel import (
+    count_cores,
+    get_worker_pool,
+    group_items,
+    map_ahead,
+)
 from stratonet.preprocessing import PreparedPlane
 from stratonet.recipe import Recipe
 from stratonet.tap import INTENSITY_TAP
+from stratonet.views import LARGEST_CROP
 from stratonet.weights_file import (
     WeightsFile,
     find_weights,
@@ -32,6 +39,9 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 Item = TypeVar("Item")
+# Small squares go through the network so many at once: those of 96 x 96 pixels take 9 %
+# less time each, and have the same features. Larger ones take no less.
+CROPS_AT_ONCE = 4
 
 
 class StratoNet:
@@ -111,6 +121,9 @@ class StratoNet:
         )
         self._input = signature.check_input(self._session, self.card, recipe, path)
         signature.check_outputs(self._session, self._outputs, path)
+        # An exported network may be for one plane at a time.
+        (planes,) = self._session.get_inputs()
+        self._takes_several = not planes.shape or not isinstance(planes.shape[0], int)
 
     @classmethod
     def load(
@@ -297,40 +310,71 @@ class StratoNet:
             As `features`.
         """
 
-        def embed(numbered: tuple[int, Item]) -> np.ndarray | None:
+        def prepare(numbered: tuple[int, Item]) -> PreparedPlane | None:
             number, item = numbered
             plane = read(item) if read else item
-            if read and plane is None:
-                return None
-            if isinstance(plane, PreparedPlane):
-                return self._embed(plane)
+            if (read and plane is None) or isinstance(plane, PreparedPlane):
+                return plane
             try:
                 limits = choose_limits(item) if choose_limits else None
-                prepared = self.prepare(plane, limits, pixel_size)
+                return self.prepare(plane, limits, pixel_size)
             except (TypeError, ValueError) as error:
                 called = name(item) if name else f"Plane {number}"
                 raise type(error)(f"{called}: {error}") from None
-            return self._embed(prepared)
+
+        def embed(
+            group: list[tuple[int, Item]],
+        ) -> tuple[list[np.ndarray | None], Exception | None]:
+            planes: list[PreparedPlane | None] = []
+            try:
+                for numbered in group:
+                    planes.append(prepare(numbered))
+            except Exception as error:
+                # In its turn: after the features of the planes before.
+                return self._embed(planes), error
+            return self._embed(planes), None
 
         cores = count_cores()
         pool = get_worker_pool(os.getpid(), cores)
+        groups = group_items(enumerate(items), CROPS_AT_ONCE if self.recipe.crop else 1)
         # Twice as many as cores: none waits for the one who takes the results.
-        yield from map_ahead(pool, embed, enumerate(items), 2 * cores)
+        for rows, error in map_ahead(pool, embed, groups, 2 * cores):
+            yield from rows
+            if error:
+                raise error
 
-    def _embed(self, prepared: PreparedPlane) -> np.ndarray:
+    def _embed(self, planes: Sequence[PreparedPlane | None]) -> list[np.ndarray | None]:
+        """Turn prepared planes into features; None stays None."""
+        tiles = [tile for plane in planes if plane for tile in self._cut(plane)]
+        rows = self._run(tiles)
+        return [self._join(plane, rows) if plane else None for plane in planes]
+
+    def _cut(self, plane: PreparedPlane) -> list[np.ndarray]:
+        if not self._outputs:
+            return []
+        cuts = [view.cut(grey) for view, grey in zip(self.recipe.views, plane.greys)]
+        return list(chain.from_iterable(cuts))
+
+    def _join(self, plane: PreparedPlane, rows: Iterator[np.ndarray]) -> np.ndarray:
+        """Average the tiles of each view, and put the features side by side."""
         parts = []
         if self._outputs:
-            for view, grey in zip(self.recipe.views, prepared.greys):
-                tiles = [self._run(tile) for tile in view.cut(grey)]
-                parts.append(np.mean(tiles, axis=0, dtype=np.float32))
-        if prepared.intensity is not None:
-            parts.append(prepared.intensity)
+            for view, grey in zip(self.recipe.views, plane.greys):
+                of_view = list(islice(rows, len(view.cut(grey))))
+                parts.append(np.mean(of_view, axis=0, dtype=np.float32))
+        if plane.intensity is not None:
+            parts.append(plane.intensity)
         return np.concatenate(parts)
 
-    def _run(self, grey: np.ndarray) -> np.ndarray:
-        inputs = {self._input: preprocessing.to_planes(grey, self.card)}
-        outputs = self._session.run(list(self._outputs), inputs)
-        return np.concatenate(outputs, axis=1)[0]
+    def _run(self, tiles: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the outputs of the network for each tile."""
+        for shape, alike in groupby(tiles, np.shape):
+            is_crop = max(shape) <= LARGEST_CROP and self._takes_several
+            for group in group_items(alike, CROPS_AT_ONCE if is_crop else 1):
+                planes = [preprocessing.to_planes(tile, self.card) for tile in group]
+                inputs = {self._input: np.concatenate(planes)}
+                outputs = self._session.run(list(self._outputs), inputs)
+                yield from np.concatenate(outputs, axis=1)
 
 
 _loading = threading.Lock()

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import cache
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -74,6 +75,28 @@ def map_ahead(
         # Whoever stops half-way does not wait for what nobody will take.
         for future in pending:
             future.cancel()
+
+
+def group_items(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
+    """Yield items in lists of ``count``, the last one shorter.
+
+    Parameters
+    ----------
+    items : iterable
+        Drawn as needed.
+    count : int
+        1 or more.
+
+    Examples
+    --------
+    >>> list(group_items("abc", 2))
+    [['a', 'b'], ['c']]
+    """
+    waiting = iter(items)
+    group = list(islice(waiting, count))
+    while group:
+        yield group
+        group = list(islice(waiting, count))
 
 
 @cache

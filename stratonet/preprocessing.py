@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stratonet.intensity import measure_intensity
+from stratonet.percentiles import find_percentile
 from stratonet.recipe import OF_PLANE
 from stratonet.views import resize_image
 
@@ -193,12 +194,16 @@ def _scale_image(
     limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
     pixels = np.asarray(resize_image(image, shape, card.resize))
-    percents = (card.scaling.low, card.scaling.high)
-    low, high = limits or np.percentile(pixels, percents)
+    low, high = limits or (
+        find_percentile(pixels, card.scaling.low),
+        find_percentile(pixels, card.scaling.high),
+    )
     if high - low <= SMALLEST_SPAN * max(abs(low), abs(high)):
         return np.zeros_like(pixels)
-    # In float32 throughout: a float64 percentile would make all pixels float64.
-    scaled = (pixels - np.float32(low)) / np.float32(high - low)
+    # In float32 throughout: a float64 percentile would make all pixels float64. And in
+    # place: for a large plane, memory is what takes the time.
+    scaled = pixels - np.float32(low)
+    scaled /= np.float32(high - low)
     return np.clip(scaled, 0, 1, out=scaled)
 
 

@@ -209,15 +209,16 @@ class Destination:
             How many image sets could not be measured whole, and why.
         """
         tables = UnitTables(unit, self.job)
-        image_sets = unit.rows.to_dict("records")
+        image_sets = unit.records
         outcome = Outcome()
         n_numbers = 0
         pending: list[pa.Table] = []
         # A local file first: it is uploaded as a whole, or not at all.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "unit.parquet")
+            # Features can hardly be compressed, and nobody keeps this file.
             with parquet.ParquetWriter(
-                path, tables.schema, compression="zstd", use_dictionary=False
+                path, tables.schema, compression="none", use_dictionary=False
             ) as writer:
                 for index, image_set in enumerate(measured):
                     pending.append(tables.make_table(index, image_set))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Union
 
 import numpy as np
@@ -165,15 +165,32 @@ class Job:
         pixel_size: float | None = None,
     ) -> PreparedPlane:
         """Bring a plane to what the network sees, without opening the network."""
-        has_intensity = INTENSITY_TAP in self.card.choose_taps(self.taps)
         return prepare_plane(
-            plane, self.card, self.recipe, limits, has_intensity, pixel_size
+            plane,
+            self.card,
+            self.recipe,
+            limits,
+            self._measures_intensity,
+            pixel_size,
         )
 
-    @property
+    # These are asked for with each plane: looking for the weights file every time took
+    # longer than scaling a small one.
+
+    @cached_property
     def card(self) -> Card:
         """The card of the weights, without the network."""
         return read_card(self.weights)
+
+    @cached_property
+    def width(self) -> int:
+        """Number of features of one plane."""
+        blocks = self.recipe.list_blocks(self.card.choose_taps(self.taps))
+        return sum(block.width for block in blocks)
+
+    @cached_property
+    def _measures_intensity(self) -> bool:
+        return INTENSITY_TAP in self.card.choose_taps(self.taps)
 
     @property
     def feature_names(self) -> list[str]:

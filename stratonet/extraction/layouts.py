@@ -18,7 +18,7 @@ from stratonet.extraction.job import Job
 from stratonet.files.urls import quote_name
 from stratonet.naming import PREFIX
 from stratonet.tables.columns import BATCH, SITE, WELL
-from stratonet.tables.writing import write_wide_table
+from stratonet.tables.writing import split_columns, write_wide_table
 
 # In the files of units, all features of a row are in this list column.
 FEATURES = "features"
@@ -217,12 +217,11 @@ def _get_feature_matrix(table: pa.Table) -> np.ndarray:
 
 def _spread_features(table: pa.Table, names: list[str]) -> pa.Table:
     """The table with a column per feature."""
-    # Parquet takes columns: one copy here, in place of one per column.
-    columns = np.ascontiguousarray(_get_feature_matrix(table).T)
+    columns = split_columns(_get_feature_matrix(table))
     metadata = table.drop_columns(FEATURES)
     fields = [pa.field(name, pa.float32()) for name in names]
     schema = pa.schema([*metadata.schema, *fields])
-    return pa.table([*metadata.columns, *map(pa.array, columns)], schema=schema)
+    return pa.table([*metadata.columns, *columns], schema=schema)
 
 
 def _nest_features(table: pa.Table, job: Job) -> pa.Table:

@@ -119,7 +119,7 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
     # In the order in which they are taken below: for each image set its objects, then
     # its channels.
     calls: list[Callable[[], Any]] = []
-    for index, row in enumerate(unit.rows.to_dict("records")):
+    for index, row in enumerate(unit.records):
         if job.objects.size:
             read_objects = partial(_read_objects, job, unit, index, row)
             calls.append(partial(attempt, job, job.objects.label, read_objects))
@@ -156,7 +156,7 @@ def prepare_unit(
     ReadImageSet
         With planes in place of bytes.
     """
-    for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
+    for row, image_set in zip(unit.records, image_sets):
         planes = []
         for channel, plane in zip(job.channels, image_set.planes):
             planes.append(_prepare_plane(job, unit, row, channel, plane))
@@ -237,7 +237,7 @@ def _queue_planes(
     steps: deque[_Step],
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes for the network, and note them in ``steps``."""
-    for row, image_set in zip(unit.rows.to_dict("records"), image_sets):
+    for row, image_set in zip(unit.records, image_sets):
         measured = _make_empty(job, image_set)
         for plane in _cut_planes(job, row, image_set, measured):
             steps.append(_Step(measured, plane))
@@ -258,7 +258,7 @@ def _make_empty(job: Job, image_set: ReadImageSet) -> Measured:
             reasons.append((channel, plane.reason))
     # Objects that could not be read leave one row, which says why.
     n_rows = 1 if numbers is None else len(numbers)
-    shape = (n_rows, len(job.channels), job.network.width)
+    shape = (n_rows, len(job.channels), job.width)
     # What is not measured stays NaN.
     features = np.full(shape, np.nan, np.float32)
     return Measured(numbers, features, [list(reasons) for _ in range(n_rows)])

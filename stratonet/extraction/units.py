@@ -6,6 +6,8 @@ import hashlib
 import posixpath
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
 
 import pandas as pd
 
@@ -63,6 +65,11 @@ class Unit:
     def choose_limits(self, channel: str) -> tuple[float, float] | None:
         """The limits of a channel; None where each plane is scaled by itself."""
         return None if self.limits is None else self.limits[channel]
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as mappings, for those who read, measure and write them."""
+        return cast("list[dict[str, Any]]", self.rows.to_dict("records"))
 
     @property
     def name(self) -> str:

@@ -47,10 +47,12 @@ def parts(tmp_path, rng):
     return tmp_path, np.concatenate([features[number] for number in counts])
 
 
-@pytest.mark.parametrize("rows", [1, 3, 4096])
-def test_parts_are_gathered_in_order_however_many_at_a_time(rows, parts, monkeypatch):
+@pytest.mark.parametrize("numbers", [1, 9, 2**24])
+def test_parts_are_gathered_in_order_however_many_at_a_time(
+    numbers, parts, monkeypatch
+):
     folder, features = parts
-    monkeypatch.setattr(plugin_parquet, "ROWS", rows)
+    monkeypatch.setattr(plugin_parquet, "NUMBERS", numbers)
     path = folder / "cells.parquet"
     assert gather(folder / "run", "Cells", path) == 8
     table = parquet.read_table(path).to_pydict()

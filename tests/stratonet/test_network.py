@@ -328,3 +328,39 @@ def test_stream_passes_on_errors_of_reading(low, planes, error):
     with pytest.raises(type(error)) as raised:
         next(rows)
     assert raised.value is error
+
+
+def test_squares_go_through_the_network_together_and_keep_their_bits(rng):
+    net = StratoNet.load(taps="low", recipe="tiles224/mean+sd", crop=64)
+    squares = [rng.random((64, 64)) for _ in range(6)]
+    squares.insert(1, rng.random((60, 101)))
+    squares.insert(3, rng.random((300, 250)))
+    alone = np.concatenate([net.features(square) for square in squares])
+    np.testing.assert_array_equal(net.features(squares), alone)
+    rows = list(net.stream([*squares, None], read=lambda square: square))
+    np.testing.assert_array_equal(np.stack(rows[:-1]), alone)
+    assert rows[-1] is None
+
+
+def test_features_before_a_bad_square_come_first(rng):
+    net = StratoNet.load(taps="low", recipe="tiles224/mean+sd", crop=64)
+    squares = [rng.random((64, 64)) for _ in range(6)]
+    squares[5] = np.full((64, 64), np.nan)
+    rows = net.stream(squares)
+    received = [next(rows) for _ in range(5)]
+    np.testing.assert_array_equal(np.stack(received), net.features(squares[:5]))
+    with pytest.raises(ValueError, match="^Plane 5: "):
+        next(rows)
+
+
+def test_network_for_one_plane_at_a_time_measures_squares_one_by_one(tmp_path, rng):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(SHIPPED)
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(model, tmp_path / "one.onnx")
+    squares = rng.random((5, 64, 64), np.float32)
+    options = {"taps": "low", "recipe": "tiles224/mean+sd", "crop": 64}
+    expected = StratoNet.load(**options).features(squares)
+    one = StratoNet.load(tmp_path / "one.onnx", **options)
+    np.testing.assert_array_equal(one.features(squares), expected)

@@ -1,0 +1,104 @@
+"""Percentiles of many pixels, as ``numpy.percentile`` gives them, but faster.
+
+NumPy puts all pixels in order around a percentile. Limits of grey values lie close to
+the darkest and the brightest pixel: only what lies beyond them has to be looked at. And
+integers of few bits need only be counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+# Pixels of the sample that tells about where a percentile lies.
+N_SAMPLED = 1024
+
+
+def find_percentile(pixels: np.ndarray, percent: float) -> float:
+    """Find a percentile of pixels, fast where it lies near an end.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray
+        Integers or floats, none NaN; at least one.
+    percent : float
+        0 to 100.
+
+    Returns
+    -------
+    float
+        As ``numpy.percentile`` gives it.
+
+    Examples
+    --------
+    >>> find_percentile(np.array([1, 2, 4]), 75)
+    3.0
+    """
+    values = np.ravel(pixels)
+    position = percent / 100 * (values.size - 1)
+    first = int(position)
+    sample = np.sort(values[:: max(1, values.size // N_SAMPLED)])
+    # More than are needed: the sample only tells about how many lie beyond a value.
+    if percent < 50:
+        place = min(int(percent / 100 * 1.5 * sample.size) + 8, sample.size - 1)
+        end = values[values <= sample[place]]
+        passed = 0
+    else:
+        place = max(int((percent / 100 * 1.5 - 0.5) * sample.size) - 8, 0)
+        end = values[values >= sample[place]]
+        passed = values.size - end.size
+    first -= passed
+    if not 0 <= first < end.size - 1:
+        return float(np.percentile(values, percent))
+    low, high = np.partition(end, [first, first + 1])[first : first + 2]
+    return float(np.interp(position - passed, (first, first + 1), (low, high)))
+
+
+def count_pixels(pixels: np.ndarray) -> np.ndarray:
+    """Count how often each grey value occurs.
+
+    Parameters
+    ----------
+    pixels : numpy.ndarray (height, width), uint8 or uint16
+        Of any shape.
+
+    Returns
+    -------
+    numpy.ndarray (256,) or (65536,), int
+        By grey value.
+    """
+    return np.bincount(np.ravel(pixels), minlength=np.iinfo(pixels.dtype).max + 1)
+
+
+def find_percentiles_of_counts(
+    counts: np.ndarray, percents: Iterable[float]
+) -> np.ndarray:
+    """Find percentiles of pixels that were counted.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray (n values,), int
+        See `count_pixels`.
+    percents : iterable of float
+        Each 0 to 100.
+
+    Returns
+    -------
+    numpy.ndarray (n percents,), float64
+        As ``numpy.percentile`` gives them.
+
+    Examples
+    --------
+    >>> pixels = np.array([7, 7, 9, 9], np.uint8)
+    >>> find_percentiles_of_counts(count_pixels(pixels), (0, 50, 100))
+    array([7., 8., 9.])
+    """
+    ends = np.cumsum(counts)
+    positions = np.asarray(list(percents)) / 100 * (ends[-1] - 1)
+    firsts = np.floor(positions)
+    low, high = (
+        np.searchsorted(ends, places, side="right")
+        for places in (firsts, np.ceil(positions))
+    )
+    return low + (high - low) * (positions - firsts)
