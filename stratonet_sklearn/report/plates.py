@@ -222,7 +222,9 @@ def draw_plates(shares: pd.DataFrame, layout: pd.DataFrame | None = None) -> Fig
     if layout is not None:
         _draw_layout(figure, dict(zip(panel_keys, panels)), layout)
     figure.supylabel("row of the plate", fontsize=9)
-    figure.supxlabel("column of the plate (hatched: no value)", fontsize=9)
+    # A label of the figure would lie upon the key.
+    for axes in panels[: len(panel_keys)][-n_columns:]:
+        axes.set_xlabel("column (hatched: no value)", fontsize=8)
     add_color_scale(image, panels, "share of votes for the class (0 to 1)")
     return figure
 
