@@ -14,6 +14,7 @@ import sys
 import time
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from cellprofiler_runs import (
     write,
 )
 from cellprofiler_server import quick_starts
+from killed_work import kill_at_file, stopped_at_file
 from pyarrow import parquet
 
 import stratonet_cli
@@ -287,14 +289,22 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
+def test_a_scheduler_runs_parts_and_merging_may_be_killed(screen, alone, tmp_path):
     folder, _ = screen
     runner = batches(folder, tmp_path, images_per_batch=3, processes=1)
     first, second = runner.list_jobs()
     subprocess.run(first, shell=True, check=True, capture_output=True)
     assert runner.list_jobs() == [second]
-    done = runner.run(progress=False)
-    assert "2 run by" in done and "3 already measured" in done
+    subprocess.run(second, shell=True, check=True, capture_output=True)
+    merge = partial(Batches(runner.plan).run, progress=False)
+    # Another process has seen that the run is not finished, and goes on when it is.
+    with stopped_at_file(merge, tmp_path, 0):
+        assert all(kill_at_file(merge, tmp_path, moment) for moment in (9, 30, 45, 60))
+        with stopped_at_file(merge, tmp_path, 50), pytest.raises(FolderInUse):
+            runner.run(progress=False)
+        log = (tmp_path / headless.LOG).read_bytes()
+    assert log == (tmp_path / headless.LOG).read_bytes()
+    assert "this run is finished" in runner.run(progress=False)
     assert_same(alone, tmp_path)
 
 
