@@ -119,10 +119,20 @@ class Batches:
 
     def describe_division(self) -> str:
         """Say why a run that might be divided is not; empty where it is."""
-        reasons = self.plan.run.sequential
-        if not reasons:
+        run, processes = self.plan.run, self.plan.processes
+        n_groups = len({group for _, group, *_ in run.image_sets})
+        if run.sequential:
+            return f"All image sets are run by one process: {' '.join(run.sequential)}"
+        if run.is_divisible or n_groups >= processes:
             return ""
-        return f"All image sets are run by one process: {' '.join(reasons)}"
+        reasons = " ".join(run.whole) or "Image sets of a group stay together."
+        if n_groups > 1:
+            return f"At most {n_groups} processes run, one for each group: {reasons}"
+        return (
+            f"All image sets are one group, which one process runs: {reasons} Where the"
+            " images may be divided, for example by plate, group them in LoadData or"
+            " Groups."
+        )
 
     def list_jobs(self) -> list[str]:
         """List commands that run what is missing, for a scheduler.
@@ -276,9 +286,15 @@ class Batches:
             yield f"{module} left out {_count(numbers)}."
         failed = [entry for part in self.parts for entry in part.report.failed]
         if failed:
-            numbers = [number for number, _ in failed]
+            count = _count(number for number, _ in failed)
             words = [f"{number}: {reason}" for number, reason in failed]
-            yield f"{_count(numbers)} had errors. {shorten_list(words, 5)}."
+            yield f"{count} had errors. {shorten_list(words, 5)}."
+        damaged = [entry for part in self.parts for entry in part.report.damaged]
+        if damaged:
+            count = _count(number for number, _ in damaged)
+            # Several modules may tell the same.
+            reasons = list(dict.fromkeys(reason for _, reason in damaged))
+            yield f"{count} have images not measured. {shorten_list(reasons, 5)}"
         empty = [
             f"{part.report.begun[0]} to {part.report.begun[-1]}"
             for part in self.parts
