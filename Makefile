@@ -25,7 +25,11 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")
 
-test: lint docs test-everything test-cellprofiler test-lowest test-current
+# What needs one core runs beside the others, each with its output in one piece;
+# environments are made before, which says so.
+test: lint test-everything .venv-cellprofiler/ready .venv-lowest/ready
+	@echo "Beside each other: docs, stock CellProfiler, the lowest and the newest libraries."
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-cellprofiler docs test-lowest test-current
 
 test-everything: .venv/ready
 	.venv/bin/python -m pytest $(SIDE_BY_SIDE) --durations 10 --doctest-modules tests $(PACKAGES)

@@ -5,14 +5,24 @@
 The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports.
 One process is ``cellprofiler -c -r``, two are ``stratonet run-cellprofiler -n 2``.
 Every table is compared cell for cell, without times and time stamps.
+
+    python benchmarks/batches.py starts [OUTPUT] [IMAGE_SETS]
+
+What starting CellProfiler costs in a run of parts of two minutes, by the pipeline that
+ships, ``wholeimages.cppipe``, on two processes: seconds from the start of each process
+to its first image set, beside the seconds of the processor that all of them took. Two
+generated images of 520 x 696 pixels stand in each image set (default: 500).
 """
 
 import csv
+import os
 import re
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import tifffile
 from features import read_seconds, write_pipeline
 from pyarrow import parquet
 from screens import link_bbbc022_plate, list_channels, read_bbbc022
@@ -56,6 +66,42 @@ def time_two_processes(pipeline, images, output):
     return time.monotonic() - began
 
 
+def write_generated_plate(folder, count):
+    """A table for LoadData; all image sets have the same two images."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for channel in ("DNA", "GFP"):
+        pixels = rng.integers(100, 4000, (520, 696), dtype=np.uint16)
+        tifffile.imwrite(folder / f"{channel}.tif", pixels)
+        files |= {
+            f"Image_FileName_{channel}": f"{channel}.tif",
+            f"Image_PathName_{channel}": str(folder),
+        }
+    with open(folder / "load_data.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, ["Metadata_Site", *files])
+        writer.writeheader()
+        writer.writerows({"Metadata_Site": site, **files} for site in range(count))
+    return folder / "load_data.csv"
+
+
+def measure_starts(output, count):
+    output.mkdir(parents=True, exist_ok=True)
+    options = CellProfilerOptions(data_file=write_generated_plate(output, count))
+    pipeline = headless.PLUGINS / "wholeimages.cppipe"
+    runner = Batches(plan_batches(pipeline, output / "out", options, processes=2))
+    began = os.times()
+    runner.run(progress=False)
+    ended = os.times()
+    seconds = ended.children_user + ended.children_system
+    seconds -= began.children_user + began.children_system
+    starting = [part.report.starting for part in runner.parts]
+    print(
+        f"{count} image sets in {len(starting)} parts,"
+        f" {ended.elapsed - began.elapsed:.0f} s: starting took {sum(starting):.1f} s"
+        f" of {seconds:.0f} s of the processor ({sum(starting) / seconds:.1%})"
+    )
+
+
 def main(data, output):
     output.mkdir(parents=True, exist_ok=True)
     pipeline = output / "with_stratonet.cppipe"
@@ -80,7 +126,8 @@ def main(data, output):
 
 
 if __name__ == "__main__":
-    main(
-        Path(sys.argv[1]).resolve(),
-        Path(sys.argv[2] if len(sys.argv) > 2 else "batches").resolve(),
-    )
+    folder = Path(sys.argv[2] if len(sys.argv) > 2 else "batches").resolve()
+    if sys.argv[1] == "starts":
+        measure_starts(folder, int(sys.argv[3]) if len(sys.argv) > 3 else 500)
+    else:
+        main(Path(sys.argv[1]).resolve(), folder)

@@ -1,14 +1,15 @@
-"""A run in parts, killed at ten random moments and run again: the same tables.
+"""A run in parts, killed at random moments and run again: the same tables.
 
-    python benchmarks/killed_runs.py DATA/bbbc022 [OUTPUT] [SITES] [SEED]
+    python benchmarks/killed_runs.py DATA/bbbc022 OUTPUT SITES KILLS LONGEST SEED
 
 The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports,
-on its first SITES sites (default: 4). It is run by ``cellprofiler -c -r``, then by
-``stratonet run-cellprofiler -n 2``, which is killed (SIGKILL) after 5 to 60 seconds
-and started again; parts are of one site, so that some are kept. A run that ends before
-it is killed is compared, and another begun, until ten were killed; the last is left to
-its end. Every table is compared with that of one process, cell for cell, without times
-and time stamps.
+on its first SITES sites (default: 4). It is run by ``cellprofiler -c -r``, unless that
+is done already, then by ``stratonet run-cellprofiler -n 2``, which is killed (SIGKILL)
+after 5 to LONGEST seconds (60) and started again; parts are of one site, so that some
+are kept. A run that ends before it is killed is compared, and another begun, until
+KILLS (10) were killed; the last is left to its end. Every table is compared with that
+of one process, cell for cell, without times and time stamps. All but the first may be
+left out, from the last on.
 """
 
 import random
@@ -21,8 +22,7 @@ from screens import link_bbbc022_plate, list_channels, read_bbbc022
 
 from cellprofiler_plugin import headless
 
-KILLS = 10
-SECONDS = (5, 60)
+SHORTEST = 5
 
 
 def compare(one, two):
@@ -40,7 +40,7 @@ def start(arguments, output):
     return subprocess.Popen([*command, *arguments])
 
 
-def main(data, output, sites, seed):
+def main(data, output, sites=4, kills=10, longest=60, seed=0):
     output.mkdir(parents=True, exist_ok=True)
     chance = random.Random(seed)
     pipeline = output / "with_stratonet.cppipe"
@@ -49,12 +49,13 @@ def main(data, output, sites, seed):
     images = link_bbbc022_plate(data, output)
     arguments = [f"--image-directory={images}", f"--last-image-set={sites}"]
     one = output / "one"
-    headless.run_pipeline(pipeline, one, ["Image.csv"], *arguments)
+    if not (one / "Image.csv").exists():
+        headless.run_pipeline(pipeline, one, ["Image.csv"], *arguments)
     killed = finished = 0
-    while killed < KILLS:
-        two = output / f"killed{finished}"
+    while killed < kills:
+        two = output / f"killed{seed}-{finished}"
         run = start(["-p", pipeline, *arguments], two)
-        seconds = chance.uniform(*SECONDS)
+        seconds = chance.uniform(SHORTEST, longest)
         try:
             run.wait(seconds)
             compare(one, two)
@@ -65,7 +66,7 @@ def main(data, output, sites, seed):
             killed += 1
             done = len(list(two.glob("_parts-*/*.done")))
             print(f"killed after {seconds:.0f} s, {done} parts kept", flush=True)
-    two = output / f"killed{finished}"
+    two = output / f"killed{seed}-{finished}"
     start(["-p", pipeline, *arguments], two).wait()
     compare(one, two)
 
@@ -74,6 +75,5 @@ if __name__ == "__main__":
     main(
         Path(sys.argv[1]).resolve(),
         Path(sys.argv[2] if len(sys.argv) > 2 else "killed_runs").resolve(),
-        int(sys.argv[3]) if len(sys.argv) > 3 else 4,
-        int(sys.argv[4]) if len(sys.argv) > 4 else 0,
+        *map(int, sys.argv[3:]),
     )

@@ -37,7 +37,7 @@ from cellprofiler_core.pipeline import Pipeline
 from cellprofiler_core.utilities.core.modules import fill_modules, instantiate_module
 from cellprofiler_core.workspace import Workspace
 
-from cellprofiler_plugin import headless, output, settings
+from cellprofiler_plugin import headless, output, pixels, settings
 from cellprofiler_plugin.measurements import SCREEN
 from stratonet.crops import compute_centers, crop_square
 from stratonet.files.images import read_plane
@@ -234,7 +234,8 @@ def time_writing(net, scratch, count=5000, turns=3):
 
 
 def write_features(module, workspace, features):
-    output.record_features(module, workspace, "Cells", features)
+    regions = pixels.Regions("Cells", np.zeros((len(features), 2)), crop=None)
+    output.record_features(module, workspace, regions, features)
     module.post_run(workspace)
 
 

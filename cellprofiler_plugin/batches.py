@@ -15,7 +15,6 @@ runs it.
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import time
@@ -26,7 +25,7 @@ from typing import Any
 from tqdm import tqdm
 
 from cellprofiler_plugin import finished, headless
-from cellprofiler_plugin.aggregates import compute_statistics, write_statistics
+from cellprofiler_plugin.aggregates import compute_statistics
 from cellprofiler_plugin.batch_plan import PARTS, BatchPlan, divide_image_sets
 from cellprofiler_plugin.merge import merge_parts
 from cellprofiler_plugin.parts import Part, find_parts
@@ -89,15 +88,19 @@ class Batches:
             What several processes write cannot be merged.
         """
         plan = self.plan
-        earlier = finished.find(plan)
-        if earlier is not None:
-            self.lacking = earlier
+        if not self._is_finished():
+            plan.check_merging()
+        elif not plan.folder.exists():
             return self._describe_finished()
-        plan.check_merging()
         began = time.monotonic()
-        plan.save()
+        plan.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(lock_folder(plan.folder))
+            # Another process may have finished it meanwhile, or was killed at the end.
+            if self._is_finished():
+                self._remove_parts()
+                return self._describe_finished()
+            plan.save()
             self._check_other_runs()
             stop_orphans(str(plan.folder))
             missing = self._find_missing()
@@ -108,12 +111,28 @@ class Batches:
             self._merge_parts()
         return self._describe_run(len(missing), kept, time.monotonic() - began)
 
+    def _is_finished(self) -> bool:
+        """Whether the run is finished already, which says what it lacks, too."""
+        lacking = finished.find(self.plan)
+        self.lacking = lacking or []
+        return lacking is not None
+
     def describe_division(self) -> str:
         """Say why a run that might be divided is not; empty where it is."""
-        reasons = self.plan.run.sequential
-        if not reasons:
+        run, processes = self.plan.run, self.plan.processes
+        n_groups = len({group for _, group, *_ in run.image_sets})
+        if run.sequential:
+            return f"All image sets are run by one process: {' '.join(run.sequential)}"
+        if run.is_divisible or n_groups >= processes:
             return ""
-        return f"All image sets are run by one process: {' '.join(reasons)}"
+        reasons = " ".join(run.whole) or "Image sets of a group stay together."
+        if n_groups > 1:
+            return f"At most {n_groups} processes run, one for each group: {reasons}"
+        return (
+            f"All image sets are one group, which one process runs: {reasons} Where the"
+            " images may be divided, for example by plate, group them in LoadData or"
+            " Groups."
+        )
 
     def list_jobs(self) -> list[str]:
         """List commands that run what is missing, for a scheduler.
@@ -131,7 +150,7 @@ class Batches:
             What several processes write cannot be merged.
         """
         plan = self.plan
-        if finished.find(plan) is not None:
+        if self._is_finished():
             return []
         plan.check_merging()
         plan.save()
@@ -232,13 +251,16 @@ class Batches:
         folders = [part.folder for part in parts]
         files = finished.list_files(folders, plan.output)
         plan.merging_path.touch()
-        merge_parts(folders, plan.output)
         values = compute_statistics(part.report.thresholds for part in parts)
-        write_statistics(values, files)
+        merge_parts(folders, plan.output, values)
         logs = [part.get_path("log") for part in parts]
         finished.write_log(plan, logs, files, self.lacking)
-        # Windows keeps the lock file, which is open.
-        shutil.rmtree(plan.folder, ignore_errors=os.name == "nt")
+        self._remove_parts()
+
+    def _remove_parts(self) -> None:
+        # Windows keeps the lock file, which is open; elsewhere another process may look
+        # into the folder at this moment.
+        shutil.rmtree(self.plan.folder, ignore_errors=True)
 
     def _check_whole(self) -> None:
         """Refuse to merge anything but each image set once."""
@@ -264,9 +286,15 @@ class Batches:
             yield f"{module} left out {_count(numbers)}."
         failed = [entry for part in self.parts for entry in part.report.failed]
         if failed:
-            numbers = [number for number, _ in failed]
+            count = _count(number for number, _ in failed)
             words = [f"{number}: {reason}" for number, reason in failed]
-            yield f"{_count(numbers)} had errors. {shorten_list(words, 5)}."
+            yield f"{count} had errors. {shorten_list(words, 5)}."
+        damaged = [entry for part in self.parts for entry in part.report.damaged]
+        if damaged:
+            count = _count(number for number, _ in damaged)
+            # Several modules may tell the same.
+            reasons = list(dict.fromkeys(reason for _, reason in damaged))
+            yield f"{count} have images not measured. {shorten_list(reasons, 5)}"
         empty = [
             f"{part.report.begun[0]} to {part.report.begun[-1]}"
             for part in self.parts

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellprofiler_plugin import headless
-from stratonet.files.atomic import write_atomically
+from stratonet.files.atomic import move_file
 
 if TYPE_CHECKING:
     from cellprofiler_plugin.batch_plan import BatchPlan
@@ -69,10 +69,11 @@ def write_log(
         for log in logs
         if log.exists()
     ]
-    with write_atomically(plan.output / headless.LOG) as unfinished:
-        unfinished.write_text(
-            "".join([*texts, f"{MARK}{json.dumps(line)}\n"]), encoding="utf-8"
-        )
+    # Beside the parts: what a process that is killed leaves there is removed.
+    unfinished = plan.folder / headless.LOG
+    words = "".join([*texts, f"{MARK}{json.dumps(line)}\n"])
+    unfinished.write_text(words, encoding="utf-8")
+    move_file(unfinished, plan.output / headless.LOG)
 
 
 def find(plan: BatchPlan) -> list[str] | None:

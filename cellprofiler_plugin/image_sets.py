@@ -14,21 +14,13 @@ from typing import TYPE_CHECKING
 from cellprofiler_core.constants.measurement import IMAGE
 from cellprofiler_core.utilities.pathname import url2pathname
 
-from stratonet.naming import METADATA
+from cellprofiler_plugin.measurements import IDENTIFYING
 
 if TYPE_CHECKING:
     from cellprofiler_core.measurement import Measurements
 
-# Measurements of an image set that say what is measured.
-IDENTIFYING = (
-    "FileName_",
-    "PathName_",
-    "URL_",
-    "Frame_",
-    "Series_",
-    "Objects",
-    METADATA,
-)
+# How they begin that say which label images are loaded as objects; see `IDENTIFYING`.
+OBJECTS = "Objects"
 URLS = ("URL_", "ObjectsURL_")
 # Letters of a digest: of ten million image sets, no two are the same by chance.
 LENGTH = 16
@@ -55,7 +47,7 @@ def identify_image_sets(
     names: list[list[str]] = [[] for _ in numbers]
     files: list[list[str]] = [[] for _ in numbers]
     for feature in sorted(measurements.get_feature_names(IMAGE)):
-        if not feature.startswith(IDENTIFYING):
+        if not feature.startswith((*IDENTIFYING, OBJECTS)):
             continue
         values = measurements.get_measurement(IMAGE, feature, numbers)
         for index, value in enumerate(values):

@@ -4,28 +4,38 @@ Each process has run a part of the image sets. Tables of image sets and objects 
 SQLite, our Parquet files) are put one below the other. Of a file that each image set
 writes over, such as an image, the last part's is taken. Paths of files in the folder of
 a part become paths in the output folder.
+
+All of it is made beside the parts, which stay as they are, and then moved to its place.
+So merging may be killed at any moment and begun anew.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from cellprofiler_plugin.aggregates import write_statistics
 from cellprofiler_plugin.merge_csv import Move, merge_csv, read_header
 from cellprofiler_plugin.merge_sqlite import is_sqlite, keep_other_tables, merge_sqlite
 from cellprofiler_plugin.placing import join_earlier
 from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
-from stratonet.files.atomic import write_atomically
+from stratonet.files.atomic import move_file
 
 if TYPE_CHECKING:
     # From files of the parts to a file, with `Move`.
     Merger = Callable[[Sequence[Path], Path, Move], None]
 
+# Folders beside those of the parts: of what is made, and of databases that were in the
+# output folder before any of it was moved there.
+MADE = "made"
+EARLIER = "earlier"
 # A file of more bytes is no text with paths in it.
 LARGE = 2**24
 # Files that each image set, or each group, writes over: images, and what
@@ -38,50 +48,102 @@ REPLACED = {
 EXPERIMENT = re.compile(rb'"?Key"?[,\t;]"?Value"?\r?\n')
 
 
-def merge_parts(parts: Sequence[Path], output: Path) -> None:
+def merge_parts(
+    parts: Sequence[Path], output: Path, statistics: Mapping[str, float] | None = None
+) -> None:
     """Merge the files of parts into a folder.
 
     Parameters
     ----------
     parts : sequence of pathlib.Path
-        Their folders, in the order of the image sets, all of them in ``output``. Tables
-        stay there, other files are moved once all tables are written.
+        Their folders, in the order of the image sets, which lie in a folder of their
+        own in ``output``. They stay as they are.
     output : pathlib.Path
         Files of the same name there are replaced; a database keeps its other tables.
+    statistics : mapping of str to float, optional
+        What the tables of the experiment get, see `aggregates.write_statistics`.
 
     Raises
     ------
+    OSError
+        A file cannot be written; the message names it.
     RuntimeError
         A table cannot be made of the parts' tables, or it cannot be known what a single
-        process would leave of a file; the message names it. Nothing is moved then.
+        process would leave of a file; the message names it. The other tables are made,
+        and no other file is moved.
     """
-    move = _make_move(parts, output)
     files = _list_files(parts)
+    mergers = {name: _choose_merger(paths) for name, paths in files.items()}
+    made = parts[0].parent / MADE
+    # What a try that was killed has made is not whole.
+    shutil.rmtree(made, ignore_errors=True)
+    earlier = _keep_earlier(parts[0].parent / EARLIER, mergers, output)
+    move = _make_move(parts, output)
     faults: list[str] = []
-    others: list[Path] = []
-    for name, paths in files.items():
-        merge = next(filter(None, map(find_merger, paths)), None)
+    for name, merge in mergers.items():
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
         if merge is None:
-            others.append(name)
-            faults += _list_faults(name, paths)
+            faults += _list_faults(name, files[name])
             continue
-        target = output / name
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with write_atomically(target) as unfinished:
-                merge(paths, unfinished, move)
-                if merge is _merge_parquet:
-                    join_earlier(unfinished, target)
-                if merge is merge_sqlite and target.exists():
-                    keep_other_tables(unfinished, target)
+            merge(files[name], made / name, move)
+            _add_earlier(made / name, merge, output / name, earlier / name)
         except (RuntimeError, sqlite3.Error, ValueError) as error:
+            (made / name).unlink(missing_ok=True)
             faults.append(
                 f"{name} cannot be put together from {len(parts)} parts: {error}"
             )
+    for name, merge in mergers.items():
+        if merge is None and not faults:
+            _take_last(files[name], made / name, move)
+    write_statistics(statistics or {}, filter(Path.is_file, map(made.joinpath, files)))
+    _place_files(made, output)
     if faults:
         raise RuntimeError(" ".join(faults))
-    for name in others:
-        _take_last(files[name], output / name, move)
+
+
+def _add_earlier(made: Path, merge: Merger, place: Path, earlier: Path) -> None:
+    """Add to a table what others have put to its place before."""
+    if merge is _merge_parquet:
+        join_earlier(made, place)
+    if merge is merge_sqlite and earlier.exists():
+        keep_other_tables(made, earlier)
+
+
+def _choose_merger(paths: Sequence[Path]) -> Merger | None:
+    return next(filter(None, map(find_merger, paths)), None)
+
+
+def _keep_earlier(
+    folder: Path, mergers: Mapping[Path, Merger | None], output: Path
+) -> Path:
+    """Keep the databases that were there before merging was first begun."""
+    if folder.exists():
+        return folder
+    unfinished = folder.with_name(f"{EARLIER}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for name, merge in mergers.items():
+        if merge is merge_sqlite and (output / name).is_file():
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            _link_or_copy(output / name, unfinished / name)
+    return unfinished.rename(folder)
+
+
+def _link_or_copy(path: Path, target: Path) -> None:
+    try:
+        os.link(path, target)
+    except OSError:
+        # A file system without links, such as that of a memory stick.
+        shutil.copy2(path, target)
+
+
+def _place_files(made: Path, output: Path) -> None:
+    for path in sorted(made.rglob("*")):
+        if path.is_file():
+            target = output / path.relative_to(made)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            move_file(path, target)
 
 
 def _make_move(parts: Sequence[Path], output: Path) -> Move:
@@ -178,16 +240,12 @@ def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
 
 
 def _take_last(paths: Sequence[Path], target: Path, move: Move) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The earlier ones first: should this be killed, the next try takes no other file.
-    for path in paths[:-1]:
-        path.unlink()
     text = _read_text(paths[-1])
     moved = None if text is None else move(text)
     if moved is not None and moved != text:
-        paths[-1].write_bytes(moved.encode())
-    # Within one disk, as parts lie in the output folder: whole or not at all.
-    paths[-1].replace(target)
+        target.write_bytes(moved.encode())
+    else:
+        _link_or_copy(paths[-1], target)
 
 
 def _read_text(path: Path) -> str | None:

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from cellprofiler_core.measurement import Measurements
     from cellprofiler_core.workspace import Workspace
 
+    from cellprofiler_plugin.pixels import Regions
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
 
 def record_features(
     module: MeasureStratoFeatures,
     workspace: Workspace,
-    object_name: str,
+    regions: Regions,
     features: np.ndarray,
 ) -> None:
     """Write the features of an image set to where the settings say.
@@ -36,12 +37,12 @@ def record_features(
         Whose settings say it.
     workspace : cellprofiler_core.workspace.Workspace
         Of the image set.
-    object_name : str
-        ``Image`` or the name of the objects.
+    regions : pixels.Regions
+        What has a row each: the image, or objects.
     features : numpy.ndarray (n, images x width of the network)
-        A row per image or object.
+        A row per region.
     """
-    recorded = workspace.measurements
+    recorded, object_name = workspace.measurements, regions.name
     if module.reduce.value:
         projection = module.load_projection()
         features = measurements.reduce_features(
@@ -58,6 +59,8 @@ def record_features(
             about = _describe_table(module, workspace, object_name)
             about.save(unfinished / table)
         keys = measurements.read_row_keys(recorded, object_name, len(features))
+        if regions.faults:
+            keys[columns.ERROR] = " ".join(regions.faults.values())
         parquet.write_image_set(unfinished, table, number, keys, features)
 
 

@@ -25,7 +25,7 @@ from stratonet.files.atomic import (
     write_arrays_atomically,
     write_atomically,
 )
-from stratonet.tables.columns import IMAGE_NUMBER
+from stratonet.tables.columns import ERROR, IMAGE_NUMBER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,7 +109,8 @@ def write_image_set(
     number : int
         ImageNumber.
     keys : mapping of str to str, int, float or array (n,)
-        What the rows are keyed by, ImageNumber among them.
+        What the rows are keyed by, ImageNumber among them; ``Metadata_Error`` where
+        some features are missing.
     features : numpy.ndarray (n, n features), float32
         All images' features, in the order of the columns.
     """
@@ -182,7 +183,10 @@ def gather_image_sets(
     about = TableDescription.load(own_folder)
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
+    errors = keys.pop(ERROR, [None] * count)
     keys.update({name: [value] * count for name, value in about.ids.items()})
+    # Always there, and last: files of parts and of jobs are put together.
+    keys[ERROR] = errors
     own = own_folder / "table.parquet"
     write_wide_table(
         own,
@@ -267,7 +271,7 @@ def _make_tables(
 
     from stratonet.tables.writing import split_columns
 
-    key_table = pa.table(keys)
+    key_table = pa.table({**keys, ERROR: pa.array(keys[ERROR], pa.string())})
     fields = [*key_table.schema, *(pa.field(name, pa.float32()) for name in names)]
     # All tables need the same types, also where an image set has no objects.
     schema = pa.schema(fields)

@@ -40,6 +40,9 @@ class Report:
     skipped, failed : list of [int, str]
         Numbers of image sets that did not come to the end of the pipeline: those that a
         module such as FlagImage has left out, and those with an error; and the module.
+    damaged : list of [int, str]
+        Numbers of image sets with an image that MeasureStratoFeatures could not
+        measure, and why.
     thresholds : list of dict
         See `aggregates`.
     starting : float
@@ -52,6 +55,7 @@ class Report:
     states: list[str] = field(default_factory=list)
     skipped: list[list[Any]] = field(default_factory=list)
     failed: list[list[Any]] = field(default_factory=list)
+    damaged: list[list[Any]] = field(default_factory=list)
     thresholds: list[dict[str, Any]] = field(default_factory=list)
     starting: float = 0.0
     error: str = ""

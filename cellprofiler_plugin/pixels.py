@@ -1,6 +1,8 @@
 """From what CellProfiler has of an image set to features: planes, crops, the network.
 
-A CellProfiler workspace comes in; arrays of features go out.
+A CellProfiler workspace comes in; arrays of features go out. An image that is missing,
+damaged or of another kind has no pixel to measure: its features are NaN, the reason is
+in the log, and other images and image sets are measured all the same.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from stratonet import StratoNet
     from stratonet.recipe import Limits
 
+# What it warns of makes a run incomplete: images whose features are NaN.
+LOGGER = logging.getLogger(__name__)
 NO_STACKS = (
     'Set "Process as 3D?" in NamesAndTypes to No. MakeProjection can turn a stack into'
     " one plane."
@@ -44,10 +48,13 @@ class MaskedPlane(NamedTuple):
     pixels : numpy.ndarray (height, width)
         In the units of the file.
     mask : numpy.ndarray (height, width), bool
+    fault : str
+        Why none of them can be measured; empty where they can.
     """
 
     pixels: np.ndarray
     mask: np.ndarray
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,14 +70,62 @@ class Regions:
     crop : callable
         From the name of an image and the number of a region, from 0, to its pixels;
         None where nothing is left to measure.
+    faults : mapping of str to str
+        Why no region can be measured in an image, by the image's name.
     """
 
     name: str
     centers: np.ndarray
     crop: Callable[[str, int], np.ndarray | None]
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.centers)
+
+
+def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPlane]:
+    """Get the pixels and the masks of images of the image set.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Of the image set.
+    names : sequence of str
+        Of the images.
+
+    Returns
+    -------
+    dict of str to MaskedPlane
+        Wholly masked, with a warning in the log, where an image cannot be measured: it
+        is missing, damaged, in color, or some of its pixels are no numbers.
+
+    Raises
+    ------
+    RuntimeError
+        An image is a stack, or cannot be measured in test mode. The message names its
+        file and says what to do.
+    """
+    planes: dict[str, MaskedPlane] = {}
+    faults: dict[str, str] = {}
+    for name in names:
+        try:
+            planes[name] = get_plane(workspace, name)
+        except ValueError as error:
+            faults[name] = str(error)
+            _tell_fault(workspace, faults[name])
+    # The figure shows them, and objects may lie in them.
+    shape = next((plane.pixels.shape for plane in planes.values()), (1, 1))
+    for name, fault in faults.items():
+        blank = np.zeros(shape, np.float32)
+        planes[name] = MaskedPlane(blank, np.zeros(shape, bool), fault)
+    return {name: planes[name] for name in names}
+
+
+def _tell_fault(workspace: Workspace, fault: str) -> None:
+    """Warn of an image; who chooses settings is stopped by it."""
+    if workspace.pipeline.test_mode:
+        raise RuntimeError(fault)
+    LOGGER.warning("%s Its features are nan.", fault)
 
 
 def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
@@ -83,23 +138,22 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
     name : str
         Of the image.
 
-    Returns
-    -------
-    MaskedPlane
-        Wholly masked, with a warning in the log, where some pixels are no numbers.
-
     Raises
     ------
     RuntimeError
-        It is missing, damaged, a stack or in color; the message names its file and
-        says what to do.
+        It is a stack, because of a setting of the pipeline.
+    ValueError
+        It is missing, damaged or in color, or some of its pixels are no numbers; the
+        message names its file and says what to do.
     """
     title = _describe_image(workspace, name)
     try:
         image = workspace.image_set.get_image(name)
+    except MemoryError:
+        raise
     # The readers behind CellProfiler (Bio-Formats, imageio) raise errors of any type.
     except Exception as error:
-        raise RuntimeError(
+        raise ValueError(
             f"{title} is missing or cannot be read: {error}. Complete the image set, or"
             " leave it out."
         ) from error
@@ -107,18 +161,14 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
     if image.volumetric:
         raise RuntimeError(f"{title} is a 3D stack of shape {shape}. {NO_STACKS}")
     if image.multichannel:
-        raise RuntimeError(
+        raise ValueError(
             f"{title} is a color image of shape {shape}. Use ColorToGray first."
         )
     try:
         # Here and not in the network, because here the file's name is known.
         pixels = check_plane(image.pixel_data)
-    except TypeError as error:
-        raise RuntimeError(f"{title}: {error}") from error
-    except ValueError as error:
-        # Other images and other image sets are measured all the same.
-        logging.warning("%s: %s. Its features are nan.", title, error)
-        return MaskedPlane(np.zeros(shape, np.float32), np.zeros(shape, bool))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{title}: {error}.") from error
     factor = _find_scale(workspace, image)
     if factor != 1:
         pixels = pixels * np.float32(factor)
@@ -194,25 +244,45 @@ def make_regions(
     Raises
     ------
     RuntimeError
-        There are no such objects, or they come from an image of another shape.
+        There are no such objects; or, in test mode, they come from an image of another
+        shape.
     """
+    faults = {image: plane.fault for image, plane in planes.items() if plane.fault}
     if name == IMAGE:
-        return _make_whole_image(planes)
-    objects = _get_objects(workspace, name, planes)
-    return _make_object_squares(objects, name, planes, size, hide_neighbors)
+        return _make_whole_image(planes, faults)
+    objects = _get_objects(workspace, name)
+    for image, plane in planes.items():
+        # Squares of an image of another size would lie beside the objects.
+        if image not in faults and objects.shape != plane.pixels.shape:
+            faults[image] = _describe_shapes(objects, name, image, plane)
+            _tell_fault(workspace, faults[image])
+    return _make_object_squares(objects, name, planes, faults, size, hide_neighbors)
 
 
-def _make_whole_image(planes: Mapping[str, MaskedPlane]) -> Regions:
+def _describe_shapes(
+    objects: Objects, name: str, image: str, plane: MaskedPlane
+) -> str:
+    return (
+        f"The objects {name} have shape {objects.shape}, but the image {image} has"
+        f" {plane.pixels.shape}. Identify them in an image of the same size, or use"
+        " Crop or Resize on both."
+    )
+
+
+def _make_whole_image(
+    planes: Mapping[str, MaskedPlane], faults: Mapping[str, str]
+) -> Regions:
     def crop(name: str, _: int) -> np.ndarray | None:
-        return blank_outside(*planes[name])
+        return blank_outside(planes[name].pixels, planes[name].mask)
 
-    return Regions(IMAGE, np.zeros((1, 2)), crop)
+    return Regions(IMAGE, np.zeros((1, 2)), crop, faults)
 
 
 def _make_object_squares(
     objects: Objects,
     name: str,
     planes: Mapping[str, MaskedPlane],
+    faults: Mapping[str, str],
     size: int,
     hide_neighbors: bool,
 ) -> Regions:
@@ -220,33 +290,24 @@ def _make_object_squares(
     neighbors = _find_neighbors(objects) if hide_neighbors else {}
 
     def crop(image: str, number: int) -> np.ndarray | None:
-        pixels, mask = planes[image]
+        if image in faults:
+            return None
+        pixels, mask, _ = planes[image]
         label = number + 1
         return crop_square(
             pixels, centers[number], size, mask, neighbors.get(label), label
         )
 
-    return Regions(name, centers, crop)
+    return Regions(name, centers, crop, faults)
 
 
-def _get_objects(
-    workspace: Workspace, name: str, planes: Mapping[str, MaskedPlane]
-) -> Objects:
+def _get_objects(workspace: Workspace, name: str) -> Objects:
     if name not in workspace.object_set.object_names:
         raise RuntimeError(
             f"There are no objects named {name} in this image set. Choose others in"
             ' "Select objects to measure".'
         )
-    objects = workspace.object_set.get_objects(name)
-    for image, (pixels, _) in planes.items():
-        # Squares of an image of another size would lie beside the objects.
-        if objects.shape != pixels.shape:
-            raise RuntimeError(
-                f"The objects {name} have shape {objects.shape}, but the image {image}"
-                f" has {pixels.shape}. Identify them in an image of the same size, or"
-                " use Crop or Resize on both."
-            )
-    return objects
+    return workspace.object_set.get_objects(name)
 
 
 def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
@@ -302,7 +363,7 @@ def measure_regions(
     Returns
     -------
     numpy.ndarray (n regions, images x width of the network), float32
-        NaN, with a warning in the log, where there is nothing to measure.
+        NaN where there is nothing to measure, with a warning in the log.
     """
     features = np.full((len(regions), len(names), net.width), np.nan, dtype=np.float32)
     # Which region and image each output of the network belongs to: outputs come in the
@@ -314,6 +375,8 @@ def measure_regions(
     def crop_regions() -> Iterator[tuple[str, np.ndarray]]:
         for number in range(len(regions)):
             for column, name in enumerate(names):
+                if name in regions.faults:
+                    continue
                 pixels = regions.crop(name, number)
                 if pixels is None:
                     _warn_of_nan(regions.name, number, name)

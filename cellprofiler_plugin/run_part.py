@@ -13,9 +13,11 @@ The file REPORT then holds, as JSON, the fields of `parts.Report`.
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ from cellprofiler_plugin.batch_plan import RunPlan
 from cellprofiler_plugin.folders import OutputPipeline
 from cellprofiler_plugin.image_sets import identify_image_sets
 from cellprofiler_plugin.parts import Report
+from cellprofiler_plugin.pixels import LOGGER
 from cellprofiler_plugin.sequence import name_module
 from stratonet.files.atomic import write_atomically
 from stratonet.messages import shorten_list
@@ -174,11 +177,13 @@ class PartPipeline(OutputPipeline):
         """
         number = int(workspace.measurements.image_set_number)
         try:
-            Pipeline.run_module(module, workspace)
+            with _list_warnings(LOGGER) as warnings:
+                Pipeline.run_module(module, workspace)
         except Exception as error:
             words = str(error).strip().partition("\n")[0] or type(error).__name__
             self.report.failed.append([number, f"{name_module(module)}: {words}"])
             raise
+        self.report.damaged += [[number, words] for words in warnings]
         if workspace.disposition == DISPOSITION_SKIP:
             self.report.skipped.append([number, name_module(module)])
 
@@ -198,6 +203,19 @@ class PartPipeline(OutputPipeline):
         report.states = report.states[: len(report.begun)]
         with write_atomically(self.path) as unfinished:
             unfinished.write_text(json.dumps(asdict(report)))
+
+
+@contextmanager
+def _list_warnings(logger: logging.Logger) -> Iterator[list[str]]:
+    """List what a logger is told within."""
+    words: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: words.append(record.getMessage())  # type: ignore
+    logger.addHandler(handler)
+    try:
+        yield words
+    finally:
+        logger.removeHandler(handler)
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratonet.tables import keys
+
 
 def read_frame(table: Any) -> Any:
     """Return a frame of any make as one of pandas; arrays and lists as they are.
@@ -120,7 +122,7 @@ def write_texts(column: pd.Series) -> np.ndarray:
     >>> write_texts(pd.Series([2, None, 10])).tolist()
     ['2', '', '10']
     """
-    texts = column.convert_dtypes().astype("string").fillna("").to_numpy(object)
+    texts = keys.write_texts(column).to_numpy(object)
     return np.where(find_missing(column), "", texts).astype(str)
 
 

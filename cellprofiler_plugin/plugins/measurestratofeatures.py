@@ -375,7 +375,7 @@ class MeasureStratoFeatures(Module):
     def run(self, workspace: Workspace) -> None:
         """Measure an image set."""
         images, size = self.images.value, self.crop_size.value
-        planes = {name: pixels.get_plane(workspace, name) for name in images}
+        planes = pixels.get_planes(workspace, images)
         recorded = workspace.measurements
         limits = self.choose_limits(measurements.read_plate(recorded))
         pixel_size = None
@@ -389,7 +389,7 @@ class MeasureStratoFeatures(Module):
                 workspace, object_name, planes, size, self.hide_neighbors.value
             )
             features = pixels.measure_regions(net, images, regions, limits, pixel_size)
-            output.record_features(self, workspace, object_name, features)
+            output.record_features(self, workspace, regions, features)
             measured.append((net, regions, features))
         if self.show_window:
             # The window is drawn in another process, from what is kept here.

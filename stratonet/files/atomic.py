@@ -117,6 +117,25 @@ def _link_or_rename(unfinished: Path, path: Path) -> None:
         os.replace(unfinished, path)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Move a file within a file system; a file that is there already is replaced.
+
+    Parameters
+    ----------
+    source, target : pathlib.Path
+        Before and after.
+
+    Raises
+    ------
+    OSError
+        It cannot be moved; the message names ``target``.
+    """
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise explain_os_error(error, target, "cannot be written") from error
+
+
 def write_arrays_atomically(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as ``.npz``, whole or not at all.
 

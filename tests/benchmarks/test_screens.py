@@ -41,6 +41,7 @@ def test_tables_of_the_data_sets(screens, data, tmp_path, name, rows, channels):
     assert all(column.startswith(prefixes) for column in written)
 
 
+@pytest.mark.slow
 def test_ranges_of_hep2(screens, data, tmp_path):
     rows = screens.read_hep2(data / "hep2", tmp_path / "cells")
     again = screens.read_hep2(data / "hep2", tmp_path / "cells")

@@ -4,6 +4,7 @@
 """
 
 import csv
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -34,7 +35,7 @@ from cellprofiler_server import quick_starts
 from figure_window import Window
 from pyarrow import parquet
 
-from cellprofiler_plugin import headless
+from cellprofiler_plugin import headless, pixels
 from cellprofiler_plugin.forecast import describe_run
 from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 from stratonet import StratoNet
@@ -266,47 +267,62 @@ def test_masked_and_cropped_images_and_a_database(tmp_path, field):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "case", ["colour", "missing file", "missing channel", "other size"]
-)
-def test_refused_in_a_run(case, tmp_path, field):
-    good = {
-        **rows_of(tmp_path, i_DNA=field),
-        **rows_of(tmp_path, objects_Cells=(field > 3900).astype(np.uint16)),
-    }
-    bad = dict(good)
-    settings, told = {}, "DNA of image set 2"
-    if case == "colour":
-        bad.update(
-            rows_of(
-                tmp_path,
-                bad_DNA=np.stack([field, field // 2, field // 3], axis=-1).astype(
-                    np.uint8
-                ),
-            )
-        )
-        told = r"is a color image.*Use ColorToGray first"
-    elif case == "missing file":
-        bad["FileName_DNA"], told = (
-            "gone.tif",
-            r"gone\.tif.*does not exist",
-        )  # CellProfiler's own words
-    elif case == "missing channel":
-        bad["FileName_DNA"], told = "", "does not exist"
-    else:
-        bad.update(rows_of(tmp_path, bad_DNA=field[:90]))
-        settings, told = (
-            dict(where="Objects", objects="Cells"),
-            r"objects Cells have shape .* but the image DNA",
-        )
-    step = measure("DNA", taps="low", output=PARQUET, **settings)
-    kind = "Cells" if settings else "Image"
-    with pytest.raises(RuntimeError, match="(?s)exit code 1.*" + told):
-        run(tmp_path, [good, bad], step, expected=[f"StratoFeatures_{kind}.parquet"])
-    kept = list((tmp_path / "out").glob(f"*.unfinished/*_{kind}/*.npz"))
-    assert [path.name for path in kept] == ["00000001.npz"], (
-        "what was measured before stays"
+def test_images_that_cannot_be_measured_lose_their_own_features(tmp_path, field):
+    good = rows_of(
+        tmp_path,
+        i_DNA=field,
+        i_Actin=field // 2,
+        objects_Cells=(field > 3900).astype(np.uint16),
     )
+    colour = np.stack([field, field // 2, field // 3], axis=-1).astype(np.uint8)
+    bad = [
+        ({**good, **rows_of(tmp_path, bad_DNA=colour)}, "Use ColorToGray first"),
+        ({**good, **rows_of(tmp_path, small_DNA=field[:90])}, "objects Cells have sh"),
+    ]
+    out = run(
+        tmp_path,
+        [good, *(row for row, _ in bad)],
+        measure("DNA, Actin", taps="low", output=BOTH, where="Both", objects="Cells"),
+        module("ExportToSpreadsheet", wants_prefix=False),
+        expected=["StratoFeatures_Image.parquet", "Image.csv"],
+    )
+    log = (out / "cellprofiler.log").read_text()
+    for kind, damaged in (("Image", (2,)), ("Cells", (2, 3))):
+        table, names, received = features_of(out / f"StratoFeatures_{kind}.parquet")
+        half = len(names) // 2
+        numbers, reasons = table["ImageNumber"], table["Metadata_Error"]
+        is_damaged = np.isin(numbers, damaged)
+        np.testing.assert_array_equal(np.isnan(received[:, 0]), is_damaged)
+        np.testing.assert_array_equal(
+            np.isnan(received[:, :half]).all(axis=1), is_damaged
+        )
+        assert np.isfinite(received[:, half:]).all(), "the other image is measured"
+        assert [reason is not None for reason in reasons] == is_damaged.tolist()
+        for number in damaged:
+            reason = reasons[numbers.index(number)]
+            told = bad[number - 2][1]
+            assert re.search(told, reason) and re.search(told, log)
+    with open(out / "Image.csv", newline="") as file:
+        cells = [row[names[0]] for row in csv.DictReader(file)]
+    assert [cell == "nan" for cell in cells] == [False, True, False]
+
+
+def test_in_test_mode_an_image_that_cannot_be_measured_stops(field):
+    image_sets = ImageSetList()
+    image_set = image_sets.get_image_set(0)
+    image_set.add("DNA", Image(np.full(field.shape, np.nan, np.float32)))
+    pipeline = pipeline_of()
+    pipeline.test_mode = True
+    workspace = Workspace(
+        pipeline, None, image_set, ObjectSet(), Measurements(), image_sets
+    )
+    with pytest.raises(RuntimeError, match="Image DNA .*NaN"):
+        pixels.get_planes(workspace, ["DNA"])
+    pipeline.test_mode = False
+    planes = pixels.get_planes(workspace, ["Gone", "DNA"])
+    told = {"Gone": "Image Gone .* missing or cannot be read", "DNA": "DNA .* NaN"}
+    for name, plane in planes.items():
+        assert re.search(told[name], plane.fault) and not plane.mask.any()
 
 
 def workspace_of(pipeline, **images):

@@ -1,15 +1,20 @@
 """Files of the parts of a run, made into those of one process."""
 
+import csv
 import json
+import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from urllib.parse import quote
 
 import pytest
 
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 
+import numpy as np
 import pyarrow as pa
+from killed_work import kill_at_file, kill_at_size
 from pyarrow import parquet
 
 from cellprofiler_plugin.merge import merge_parts
@@ -184,11 +189,71 @@ def test_a_database_keeps_the_tables_of_other_runs(tmp_path):
         assert rows("Experiment") == [(1, "other"), (2, "mine")]
         assert rows("Experiment_Properties") == [(1, "other"), (2, "mine")]
     # The same run once more takes the place of its own tables.
+    shutil.rmtree(parts[0].parent)
+    make_parts(tmp_path, "x.png", "", "")
     for number, part in enumerate(parts, start=1):
-        (part / "all.db").unlink()
         make_database(part / "all.db", "mine", number + 10)
-    (parts[0] / "x.png").touch()
     merge_parts(parts, tmp_path)
     with closing(sqlite3.connect(tmp_path / "all.db")) as database:
         assert rows("mine_All") == [(11,), (12,)]
         assert [number for number, _ in rows("Experiment")] == [1, 2, 3]
+
+
+def make_all_kinds(output):
+    """Parts with a file of each kind, and what other runs have left in the output."""
+    make_parts(output, "a.png", "first", "second")
+    make_parts(output, "deep/Image.csv", "ImageNumber\n1\n", "ImageNumber\n2\n")
+    experiment = "Key,Value\nRun,a\nMeanT,nan\n"
+    parts = make_parts(output, "Experiment.csv", experiment, experiment)
+    wide = {f"StratoFeatures_Low{n:04d}_DNA": np.ones(1, np.float32) for n in range(64)}
+    for number, part in enumerate(parts, start=1):
+        make_database(part / "all.db", "mine", number)
+        table = pa.table({"ImageNumber": [number], **wide})
+        named = table.replace_schema_metadata({"stratonet screen": "s"})
+        parquet.write_table(named, part / "a.parquet")
+    make_database(output / "all.db", "other", 5)
+    other = named.set_column(0, "ImageNumber", pa.array([7]))
+    parquet.write_table(other, output / "a.parquet")
+    (output / "a.png").write_text("of an earlier run")
+    return partial(merge_parts, parts, output, {"MeanT": 0.25})
+
+
+def read_all_kinds(output):
+    with closing(sqlite3.connect(output / "all.db")) as database:
+        dump = list(database.iterdump())
+    with open(output / "Experiment.csv", newline="") as file:
+        experiment = list(csv.reader(file))
+    return {
+        "files": sorted(
+            str(path.relative_to(output))
+            for path in output.rglob("*")
+            if path.is_file() and "_parts-" not in str(path)
+        ),
+        "image": (output / "a.png").read_text(),
+        "csv": (output / "deep" / "Image.csv").read_text(),
+        "experiment": experiment,
+        "parquet": parquet.read_table(output / "a.parquet"),
+        "database": dump,
+    }
+
+
+def test_merging_may_be_killed_at_any_moment(tmp_path):
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    make_all_kinds(whole)()
+    expected = read_all_kinds(whole)
+    assert expected["experiment"][2] == ["MeanT", "0.25"]
+    assert expected["parquet"]["ImageNumber"].to_pylist() == [1, 2, 7]
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    merge = make_all_kinds(killed)
+    # In the middle of a table; then before each file in turn, over what is left there.
+    assert all(kill_at_size(merge, size) for size in (1, 1000, 5000))
+    moments = 0
+    while kill_at_file(merge, killed, moments):
+        moments += 1
+        if moments % 5 == 0:
+            merge()
+            assert read_all_kinds(killed) == expected
+    assert moments > 20
+    assert read_all_kinds(killed) == expected

@@ -31,6 +31,11 @@ def sheets(**settings):
     return module("ExportToSpreadsheet", wants_prefix=False, **settings)
 
 
+def needing():
+    """A module of CellProfiler's that ends a run at an image that cannot be read."""
+    return module("FlipAndRotate", image_name="DNA", output_name="Flipped")
+
+
 def run(folder, output, *arguments):
     data = f"--data-file={folder / 'load_data.csv'}"
     with quick_starts():
@@ -89,7 +94,8 @@ def test_files_of_earlier_runs(screen, tmp_path):
     folder, rows = screen
     output = tmp_path / "out"
     path = output / "StratoFeatures_Image.parquet"
-    write(folder, rows, measure(), sheets(wants_overwrite_without_warning=True))
+    overwriting = sheets(wants_overwrite_without_warning=True)
+    write(folder, rows, needing(), measure(), overwriting)
     run(folder, output)
     assert numbers(path) == [1, 2, 3, 4]
     # Image set 4 cannot be read any more: what is left of it is no result of this run.
@@ -144,7 +150,7 @@ def test_what_an_error_at_the_end_or_in_the_middle_leaves(screen, tmp_path, caps
     # A run that ends early.
     path.unlink()
     (folder / "s2_DNA.tif").write_bytes(b"broken")
-    write(folder, rows, measure())
+    write(folder, rows, needing(), measure())
     with pytest.raises(RuntimeError, match="s2_DNA"):
         run(folder, output)
     assert stratonet_cli.main(["gather", str(output)]) == 0

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from cellprofiler_runs import (
     write,
 )
 from cellprofiler_server import quick_starts
+from killed_work import kill_at_file, stopped_at_file
 from pyarrow import parquet
 
 import stratonet_cli
@@ -271,9 +274,8 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     whole = image.read_bytes()
     runner = batches(folder, tmp_path, first=4, processes=2)
     image.write_bytes(b"no image")
-    with pytest.raises(
-        RuntimeError, match="Image set 5 could not be run: CellProfiler ended with an"
-    ) as caught:
+    told = "Image set 5 could not be run: CellProfiler ended with an"
+    with quick_starts(), pytest.raises(RuntimeError, match=told) as caught:
         runner.run(progress=False)
     said = str(caught.value)
     assert "s4_DNA.tif" in said and "1 of 2 image sets are measured and kept" in said
@@ -281,20 +283,30 @@ def test_what_cannot_be_run_is_said_and_the_rest_is_kept(screen, tmp_path):
     assert [part.first for part in runner.parts] == [4]
     assert not list(tmp_path.glob("*.csv"))
     image.write_bytes(whole)
-    assert "1 run by" in runner.run(progress=False)
+    with quick_starts():
+        assert "1 run by" in runner.run(progress=False)
     with open(tmp_path / "Image.csv", newline="") as file:
         assert [row["ImageNumber"] for row in csv.DictReader(file)] == ["4", "5"]
 
 
 @pytest.mark.slow
-def test_a_scheduler_runs_parts_and_the_same_command_merges(screen, alone, tmp_path):
+def test_a_scheduler_runs_parts_and_merging_may_be_killed(screen, alone, tmp_path):
     folder, _ = screen
     runner = batches(folder, tmp_path, images_per_batch=3, processes=1)
     first, second = runner.list_jobs()
     subprocess.run(first, shell=True, check=True, capture_output=True)
     assert runner.list_jobs() == [second]
-    done = runner.run(progress=False)
-    assert "2 run by" in done and "3 already measured" in done
+    with quick_starts(), open(tmp_path.with_suffix(".log"), "w") as log:
+        subprocess.run(shlex.split(second), stdout=log, env=dict(os.environ))
+    merge = partial(Batches(runner.plan).run, progress=False)
+    # Another process has seen that the run is not finished, and goes on when it is.
+    with stopped_at_file(merge, tmp_path, 0):
+        assert all(kill_at_file(merge, tmp_path, moment) for moment in (9, 30, 45, 60))
+        with stopped_at_file(merge, tmp_path, 50), pytest.raises(FolderInUse):
+            runner.run(progress=False)
+        log = (tmp_path / headless.LOG).read_bytes()
+    assert log == (tmp_path / headless.LOG).read_bytes()
+    assert "this run is finished" in runner.run(progress=False)
     assert_same(alone, tmp_path)
 
 

@@ -1,6 +1,7 @@
 """`stratonet run-cellprofiler`: what image sets leave for others, or for the end."""
 
 import csv
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -8,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
@@ -34,7 +36,8 @@ from cellprofiler_plugin.headless import CellProfilerOptions
 from cellprofiler_plugin.sequence import list_group_reasons, list_run_reasons
 from stratonet.files.atomic import FolderInUse, lock_folder
 
-SETS = 6
+SETS = 4
+PARQUET = "A Parquet file"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -179,17 +182,22 @@ def test_statistics_are_of_all_parts_and_only_of_numbers(tmp_path):
 
 
 def make_screen(folder):
-    """Six image sets with thresholds over the experiment; the last two are flagged.
+    """Image sets with thresholds over the experiment.
 
-    The fifth is dark, and so flagged; the sixth is no image.
+    The third is dark, and so flagged; the fourth is no image. The channel ER of the
+    second is NaN.
     """
     noise = np.random.default_rng(0)
     rows = []
     for number in range(SETS):
         pixels = noise.integers(50, 200, (24, 24)) * (number + 1)
-        pixels = np.zeros_like(pixels) if number == 4 else pixels
-        rows.append(rows_of(folder, **{f"s{number}_DNA": pixels.astype(np.uint16)}))
-    (folder / "s5_DNA.tif").write_text("no image")
+        pixels = np.zeros_like(pixels) if number == 2 else pixels
+        channels = {
+            f"s{number}_DNA": pixels.astype(np.uint16),
+            f"s{number}_ER": np.full((24, 24), np.nan if number == 1 else 0.5, "f4"),
+        }
+        rows.append(rows_of(folder, **channels))
+    (folder / "s3_DNA.tif").write_text("no image")
     quality = module("MeasureImageQuality")
     quality.images_choice.value = "Select..."
     group = quality.image_groups[0]
@@ -207,6 +215,7 @@ def make_screen(folder):
         quality,
         flag,
         module("MeasureImageIntensity", images_list="DNA"),
+        module("MeasureStratoFeatures", images="ER", taps="low", output=PARQUET),
         module("ExportToSpreadsheet", wants_prefix=False),
         module("ExportToDatabase", db_type="SQLite"),
     )
@@ -253,14 +262,20 @@ def test_flags_errors_and_statistics_are_as_of_one_process(
     monkeypatch.setattr(processes, "SECONDS", 0.001)
     monkeypatch.setattr(processes, "STARTS", 0)
     runner = Batches(plan)
-    said = runner.run(progress=False)
+    with quick_starts():
+        said = runner.run(progress=False)
     assert len(runner.parts) == SETS
     assert read_experiment(tmp_path / "two") == read_experiment(tmp_path / "one")
     assert len(read_experiment(tmp_path / "one")[0]) == 3
     assert len(read_images(tmp_path / "two")) == SETS
-    assert "FlagImage (module 3) left out 1 image sets (5)" in said
-    assert "1 image sets (6) had errors. 6: LoadData (module 1)" in said
-    assert "Nothing was measured in whole parts: 5 to 5, 6 to 6" in said
+    name = "StratoFeatures_Image.parquet"
+    one, two = (pd.read_parquet(tmp_path / output / name) for output in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two)
+    assert two["Metadata_Error"].notna().tolist() == [False, True]
+    assert "1 image sets (2) have images not measured. Image ER of image set 2" in said
+    assert "FlagImage (module 3) left out 1 image sets (3)" in said
+    assert "1 image sets (4) had errors. 4: LoadData (module 1)" in said
+    assert "Nothing was measured in whole parts: 3 to 3, 4 to 4" in said
     arguments = ["--quiet", "-n", "2", "--always-continue"]
     arguments += ["-p", str(folder / "run.cppipe"), "-o", str(tmp_path / "two")]
     arguments += ["--data-file", str(folder / "load_data.csv")]
@@ -314,7 +329,22 @@ def test_what_a_process_has_not_come_to_goes_to_the_next(tmp_path):
     assert list_parts(fixed, 2, 2) == [(1, 2), (3, 4)]
     whole = make_batches(tmp_path, make_run([1] * 9, sequential=["Crop keeps."]))
     assert list_parts(whole, 9) == [(1, 9)]
-    assert "Crop keeps" in Batches(whole).describe_division()
+
+
+@pytest.mark.parametrize(
+    ("groups", "facts", "told"),
+    [
+        ([1] * 9, {}, ""),
+        ([1] * 9, {"sequential": ["Crop keeps."]}, "run by one process: Crop keeps."),
+        ([1] * 9, {"whole": ["Tile needs."]}, "are one group, .* Tile needs. Where"),
+        ([1] * 4 + [2] * 5, {"whole": ["Tile needs."]}, "At most 2 .* Tile needs."),
+        ([1] * 4 + [2] * 5, {}, "At most 2 .* stay together"),
+        ([1, 2, 3], {"whole": ["Tile needs."]}, ""),
+    ],
+)
+def test_what_cannot_be_divided_is_said(groups, facts, told, tmp_path):
+    runner = Batches(make_batches(tmp_path, make_run(groups, **facts), processes=3))
+    assert re.search(told or "^$", runner.describe_division())
 
 
 def test_a_folder_is_for_one_run_at_a_time_also_of_another_pipeline(tmp_path):

@@ -97,7 +97,8 @@ def test_a_project_and_a_folder_are_measured_as_one_process_does(project, tmp_pa
             f"--image-directory={project / 'more'}",
         )
     runner = Batches(make_plan(project, tmp_path / "two"))
-    runner.run(progress=False)
+    with quick_starts():
+        runner.run(progress=False)
     one = read_files(tmp_path / "one" / "Image.csv")
     assert len(one) == 5
     assert read_files(tmp_path / "two" / "Image.csv") == one
@@ -170,7 +171,7 @@ def test_groups_of_a_batch_file_are_counted_as_one_process_counts_them(tmp_path)
         headless.run_pipeline(path, tmp_path / "one", ["Image.csv"], data)
         options = CellProfilerOptions(data_file=tmp_path / "load_data.csv")
         made = plan_batches(path, tmp_path / "two", options, processes=2)
-    Batches(made).run(progress=False)
+        Batches(made).run(progress=False)
     groups = [
         [
             (row["ImageNumber"], row["Group_Index"], row["Group_Length"])

@@ -5,6 +5,9 @@ process, arguments, output and an exit code of its own::
 
     with quick_starts():
         headless.run_pipeline(...)
+
+So are parts of ``run-cellprofiler`` within it, several at once. They are children of
+the server's children, and nobody asks for their exit codes.
 """
 
 import json
@@ -12,30 +15,61 @@ import os
 import runpy
 import subprocess
 import sys
+import time
 import traceback
 from contextlib import contextmanager
 from functools import cache
 from unittest import mock
+
+import psutil
 
 _run_slowly = subprocess.run
 
 
 @contextmanager
 def quick_starts():
-    """Within it, ``subprocess.run([python, "-m", module, ...])`` asks the server."""
-    with mock.patch("subprocess.run", _run):
+    """Within it, ``subprocess.run([python, "-m", module, ...])`` asks the server.
+
+    So does ``psutil.Popen``.
+    """
+    with mock.patch("subprocess.run", _run), mock.patch("psutil.Popen", _start):
         yield
+
+
+class Started(psutil.Process):
+    """A process of the server, with what is asked of a ``psutil.Popen``."""
+
+    def poll(self):
+        try:
+            has_ended = self.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            has_ended = True
+        return 0 if has_ended else None
+
+    def wait(self, timeout=None):
+        while self.poll() is None:
+            time.sleep(0.05)
+
+
+def _start(command, *, stdout, stderr, env):
+    assert list(command[:2]) == [sys.executable, "-m"]
+    return Started(_ask_server(command, stdout, env, wait=False))
 
 
 def _run(command, *, stdout=None, stderr=None, env=None, **more):
     is_module = list(command[:2]) == [sys.executable, "-m"]
     if more or stdout is None or not is_module:
         return _run_slowly(command, stdout=stdout, stderr=stderr, env=env, **more)
+    return subprocess.CompletedProcess(command, _ask_server(command, stdout, env))
+
+
+def _ask_server(command, log, env, wait=True):
+    """The exit code of a process, or its number if it is not to be waited for."""
     server = _start_server()
-    request = {"module": command[2], "arguments": command[3:], "log": stdout.name}
-    server.stdin.write(json.dumps({**request, "env": env}) + "\n")
+    request = {"module": command[2], "arguments": command[3:], "log": log.name}
+    server.stdin.write(json.dumps({**request, "env": env, "wait": wait}) + "\n")
     server.stdin.flush()
-    return subprocess.CompletedProcess(command, int(server.stdout.readline()))
+    return int(server.stdout.readline())
 
 
 @cache
@@ -62,10 +96,17 @@ def _serve():
 
     for line in sys.stdin:
         request = json.loads(line)
+        wait = request.pop("wait")
         child = os.fork()
         if child == 0:
+            grandchild = 0 if wait else os.fork()
+            if grandchild:
+                os.write(1, b"%d\n" % grandchild)
+                os._exit(0)
             _run_module(**request)
         _, status = os.waitpid(child, 0)
+        if not wait:
+            continue
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -status
         print(code, flush=True)
 

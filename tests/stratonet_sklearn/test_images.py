@@ -138,6 +138,7 @@ def test_masks_that_hide_something_are_refused(kind):
         StratoNet.load(taps=TAPS).features(np.ma.array(images[0], mask=masked.mask[2]))
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_be_reached_is_no_missing_image(paths):
     table = paths.assign(Actin="http://127.0.0.1:9/a.tif")
     transformer = StratoFeatureTransformer(taps=TAPS, on_error="nan").fit(table)
