@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,13 @@ import numpy as np
 
 from stratonet import naming, preprocessing, signature
 from stratonet.axes import check_axes
+from stratonet.embedding import PlaneEmbedder
 from stratonet.parallel import count_cores, get_worker_pool, map_ahead
 from stratonet.preprocessing import PreparedPlane
+from stratonet.processor import read_instructions
+from stratonet.providers import CPU
 from stratonet.recipe import Recipe
+from stratonet.session import NetworkSession, check_same_numbers
 from stratonet.tap import INTENSITY_TAP
 from stratonet.weights_file import (
     WeightsFile,
@@ -53,7 +58,7 @@ class StratoNet:
         from CellProfiler, scikit-learn or the command line. Taps are not part of it:
         the names of features tell them.
     provider : str
-        The ONNX Runtime execution provider.
+        The ONNX Runtime execution provider, by its full name.
 
     Examples
     --------
@@ -73,24 +78,15 @@ class StratoNet:
         taps: str | Sequence[str] | None,
         provider: str,
         recipe: Recipe,
+        batch: int | None = None,
     ) -> None:
-        # Heavier than all of the rest: not imported before it is used.
-        import onnxruntime
-
         from stratonet import _onnx
 
-        providers = onnxruntime.get_available_providers()
-        if provider not in providers:
-            raise ValueError(
-                f"This ONNX Runtime has the providers {', '.join(providers)}. Received:"
-                f" {provider!r}"
-            )
         content = path.read_bytes()
         model, self.card = parse_weights(content, path)
         self.taps = self.card.choose_taps(taps)
         self.recipe = recipe
         self.blocks = recipe.list_blocks(self.taps)
-        self.provider = provider
         self.feature_set_id = f"{make_weights_id(self.card, content)}-{recipe.id}"
         self._measures_intensity = INTENSITY_TAP in self.taps
         # In the order of the features. Each view asks for the same ones.
@@ -98,19 +94,19 @@ class StratoNet:
             block.output: block.width for block in self.blocks if block.output
         }
         signature.check_layers(self._outputs, _onnx.list_outputs(model), path)
-
-        options = onnxruntime.SessionOptions()
-        # One plane per thread is faster than one plane on all cores, and the numbers do
-        # not depend on how many cores there are.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
         # The input must be there, whatever is measured.
         kept = self._outputs or _onnx.list_outputs(model)[:1]
-        self._session = onnxruntime.InferenceSession(
-            _onnx.cut_after(model, kept), options, providers=[provider]
+        cut = _onnx.cut_after(model, kept)
+        self._session = NetworkSession(cut, self._outputs, provider, batch)
+        self.provider = self._session.provider
+        self._embedder = PlaneEmbedder(
+            self._session, self.card, recipe, bool(self._outputs)
         )
-        self._input = signature.check_input(self._session, self.card, recipe, path)
-        signature.check_outputs(self._session, self._outputs, path)
+        signature.check_input(self._session.onnx, self.card, recipe, path)
+        signature.check_outputs(self._session.onnx, self._outputs, path)
+        if self.provider != CPU and self._outputs:
+            self._check_provider(NetworkSession(cut, self._outputs))
+        self._warn_of_processor()
 
     @classmethod
     def load(
@@ -120,21 +116,26 @@ class StratoNet:
         provider: str = "CPUExecutionProvider",
         recipe: str | Recipe | None = None,
         crop: int | None = None,
+        batch: int | None = None,
     ) -> StratoNet:
         """Open a weights file; the same arguments give the same object in a process.
 
         Parameters
         ----------
         weights : str or path
-            A name that ships with the package (``"stratonet50"``), or the path of an
-            ``.onnx`` weights file.
+            A name that ships with the package (``"stratonet50"``, or
+            ``"stratonet50-int8"``, which is faster), or the path of an ``.onnx``
+            weights file.
         taps : str or sequence of str, optional
             Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names, and
             ``"intensity"`` for the brightness of planes. Default: every tap with an
             alias. The network is cut behind the last of them, so that low alone is
             cheaper than all.
         provider : str
-            Any execution provider of the installed ONNX Runtime.
+            What runs the network: ``"cpu"``, ``"cuda"``, ``"tensorrt"``,
+            ``"openvino"``, ``"directml"``, ``"coreml"``, any other execution provider
+            of the installed ONNX Runtime by its full name, or ``"auto"`` for the first
+            of these that works here.
         recipe : str or Recipe, optional
             How planes become features: a name among the card's ``recipes``, a text such
             as ``"tiles224/mean+sd"``, or a `stratonet.Recipe`. Default: what the card
@@ -143,6 +144,10 @@ class StratoNet:
         crop : int, optional
             Planes are squares of this side in pixels, cut out around objects. Default:
             they are whole images.
+        batch : int, optional
+            Planes that go through the network at once. Default: one per core on the
+            processor, and on a graphics card up to 64, fewer where its memory does not
+            hold them.
 
         Returns
         -------
@@ -153,8 +158,9 @@ class StratoNet:
         FileNotFoundError
             No such weights; the message lists those that ship.
         ValueError
-            Not a weights file, an unknown tap or provider, a recipe that the network
-            cannot do, or a network that is not what its card says.
+            Not a weights file, an unknown tap, a provider that is not there or gives
+            other numbers, a recipe that the network cannot do, or a network that is not
+            what its card says.
 
         Examples
         --------
@@ -162,11 +168,14 @@ class StratoNet:
         1536
         """
         # Of threads that load at once, one opens the network and the others get it.
+        if batch is not None and batch < 1:
+            raise ValueError(f"`batch` is 1 plane or more. Received: {batch}")
         with _loading:
             card = read_card(weights)
             layers = tuple(tap.layer for tap in card.choose_taps(taps))
             chosen = card.choose_recipe(recipe, crop)
-            return _open_network(find_weights(weights), layers, provider, chosen)
+            file = find_weights(weights)
+            return _open_network(file, layers, provider, chosen, batch)
 
     def feature_names(self, channels: str | Sequence[str]) -> list[str]:
         """Names of the features of channels: all of the first, then all of the next.
@@ -279,40 +288,54 @@ class StratoNet:
             As `features`.
         """
 
-        def embed(numbered: tuple[int, Item]) -> np.ndarray | None:
+        def prepare(numbered: tuple[int, Item]) -> PreparedPlane | None:
             number, item = numbered
             plane = read(item) if read else item
             if read and plane is None:
                 return None
             if isinstance(plane, PreparedPlane):
-                return self._embed(plane)
+                return plane
             try:
                 limits = choose_limits(item) if choose_limits else None
-                prepared = self.prepare(plane, limits)
+                return self.prepare(plane, limits)
             except (TypeError, ValueError) as error:
                 called = name(item) if name else f"Plane {number}"
                 raise type(error)(f"{called}: {error}") from None
-            return self._embed(prepared)
+
+        def embed(numbered: tuple[int, Item]) -> np.ndarray | None:
+            return self._embedder.embed([prepare(numbered)])[0]
 
         cores = count_cores()
         pool = get_worker_pool(os.getpid(), cores)
         # Twice as many as cores: none waits for the one who takes the results.
-        yield from map_ahead(pool, embed, enumerate(items), 2 * cores)
+        ahead = 2 * cores
+        if self._session.batch == 1:
+            yield from map_ahead(pool, embed, enumerate(items), ahead)
+            return
+        ahead += self._session.batch
+        prepared = map_ahead(pool, prepare, enumerate(items), ahead)
+        yield from self._embedder.embed_together(prepared)
 
-    def _embed(self, prepared: PreparedPlane) -> np.ndarray:
-        parts = []
-        if self._outputs:
-            for view, grey in zip(self.recipe.views, prepared.greys):
-                tiles = [self._run(tile) for tile in view.cut(grey)]
-                parts.append(np.mean(tiles, axis=0, dtype=np.float32))
-        if prepared.intensity is not None:
-            parts.append(prepared.intensity)
-        return np.concatenate(parts)
+    def _check_provider(self, processor: NetworkSession) -> None:
+        side = self.recipe.views[0].side
+        grey = np.zeros((side, side), np.float32)
+        shape = preprocessing.to_planes(grey, self.card).shape
+        is_integer = bool(self.card.fast_on)
+        check_same_numbers(self._session, processor, shape, is_integer)
 
-    def _run(self, grey: np.ndarray) -> np.ndarray:
-        inputs = {self._input: preprocessing.to_planes(grey, self.card)}
-        outputs = self._session.run(list(self._outputs), inputs)
-        return np.concatenate(outputs, axis=1)[0]
+    def _warn_of_processor(self) -> None:
+        """Say that a network of 8-bit integers is slow on this processor."""
+        there = read_instructions()
+        if not there or self.provider != CPU or there & set(self.card.fast_on):
+            return
+        if self.card.fast_on:
+            warnings.warn(
+                f"{self.card.name} is made for processors with one of these"
+                f" instructions: {', '.join(self.card.fast_on)}. This one has none of"
+                " them: the numbers are right, but the file that this one was made of"
+                " may be faster here.",
+                stacklevel=2,
+            )
 
 
 _loading = threading.Lock()
@@ -324,5 +347,6 @@ def _open_network(
     layers: tuple[str, ...],
     provider: str,
     recipe: Recipe,
+    batch: int | None,
 ) -> StratoNet:
-    return StratoNet(file.path, layers, provider, recipe)
+    return StratoNet(file.path, layers, provider, recipe, batch)
