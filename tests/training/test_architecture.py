@@ -9,9 +9,9 @@ keras = pytest.importorskip(
 )
 
 from training import architecture, blocks  # noqa: E402
-from training.architecture import (  # noqa: E402
+from training.architecture import build_network  # noqa: E402
+from training.attention import (  # noqa: E402
     EfficientChannelAttention,
-    build_network,
     compute_eca_kernel_size,
 )
 from training.blocks import get_default_taps, list_blocks  # noqa: E402
