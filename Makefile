@@ -125,6 +125,7 @@ lock: $(filter .uv/bin/uv,$(UV))
 	$(COMPILE) --python-version 3.9 --override requirements/cellprofiler.overrides \
 		requirements/cellprofiler.in --output-file requirements/cellprofiler.txt
 	$(COMPILE) --python-version 3.10 requirements/lint.in --output-file requirements/lint.txt
+	$(COMPILE) --python-version 3.10 requirements/speed.in --output-file requirements/speed.txt
 	$(COMPILE) --python-version 3.10 --resolution lowest-direct --no-build $(CORE) \
 		requirements/lowest.in --output-file requirements/lowest.txt
 	$(COMPILE) --python-version 3.12 --upgrade $(CORE) \
