@@ -58,8 +58,8 @@ def build_network(
         input, with ReLU.
     for_inference : bool
         The network is not trained any more: gates of bottleneck blocks take their means
-        from in front of the last convolution, where there are a quarter of the
-        channels. The numbers are the same but for rounding.
+        before the last convolution, where there are a quarter of the channels. The
+        numbers are the same but for rounding.
 
     Returns
     -------
