@@ -141,6 +141,7 @@ lock: $(filter .uv/bin/uv,$(UV))
 	$(COMPILE) --python-version 3.10 --override requirements/container.overrides \
 		pyproject.toml --extra evaluate requirements/container.in --output-file requirements/container.txt
 	$(COMPILE) --python-version 3.10 requirements/lint.in --output-file requirements/lint.txt
+	$(COMPILE) --python-version 3.10 requirements/speed.in --output-file requirements/speed.txt
 	$(COMPILE) --python-version 3.10 --resolution lowest-direct --no-build $(CORE) \
 		requirements/lowest.in --output-file requirements/lowest.txt
 	$(COMPILE) --python-version 3.12 --upgrade $(CORE) \

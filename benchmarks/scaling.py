@@ -115,8 +115,7 @@ def embed_planes(
 
     def embed_plane(plane: np.ndarray) -> np.ndarray:
         inputs = preprocessing.to_planes(make_grey(plane, rule), net.card)
-        outputs = net._session.run(net._outputs, {net._input: inputs})
-        return np.concatenate(outputs, axis=1)[0]
+        return net._session.run(inputs)[0]
 
     with ThreadPoolExecutor() as pool:
         return np.stack(list(pool.map(embed_plane, planes)))

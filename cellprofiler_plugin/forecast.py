@@ -9,7 +9,7 @@ import numpy as np
 from cellprofiler_core.constants.measurement import IMAGE
 
 from cellprofiler_plugin.recipes import describe_better_recipe
-from cellprofiler_plugin.settings import FROM_FILE
+from cellprofiler_plugin.settings import SHIPPED
 from stratonet.card import Card
 from stratonet.recipe import Recipe
 
@@ -64,8 +64,9 @@ def _describe_columns(module: MeasureStratoFeatures) -> str:
 
 
 def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:
-    # Nothing is known of how fast other networks are.
-    if module.network.value == FROM_FILE:
+    # Nothing is known of how fast other networks are; that of 8 bits is as fast as the
+    # processor lets it.
+    if module.network.value != SHIPPED:
         return
     card, channels = module.get_card(), len(module.images.value)
     for name in module.get_object_names():

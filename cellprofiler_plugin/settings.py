@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
 TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
 TABLES_AND_PARQUET = "Both"
-SHIPPED, FROM_FILE = "stratonet50", "From a file"
+SHIPPED, FAST, FROM_FILE = "stratonet50", "stratonet50-int8", "From a file"
 
 # As in `stratonet extract`, so that both give the same numbers by default.
 CROP_SIZE = 96
@@ -275,12 +275,16 @@ def make_prefix() -> Text:
 
 
 def make_network_choice() -> Choice:
-    """Make the setting of the network: the one that ships, or one from a file."""
+    """Make the setting of the network: one that ships, or one from a file."""
     return Choice(
         "Network",
-        [SHIPPED, FROM_FILE],
+        [SHIPPED, FAST, FROM_FILE],
         doc=f"""\
-*{SHIPPED}* comes with StratoNet. *{FROM_FILE}* uses a weights file of your own.""",
+-  *{SHIPPED}:* the network that comes with StratoNet.
+-  *{FAST}:* the same network in integers of 8 bits, about three times as fast on recent
+   processors (AVX-512 VNNI, AVX-VNNI, Apple's). Its features are nearly the same, and
+   must not be mixed with those of the other.
+-  *{FROM_FILE}:* a weights file of your own.""",
     )
 
 

@@ -114,6 +114,10 @@ class Card:
         The wells that the network was fine-tuned on, by plate: its features of them
         are no test of it. Not in the JSON where there are none, since the bytes of a
         card are part of the feature set id.
+    fast_on : tuple of str
+        Instructions of processors, by the names of Linux (``avx512_vnni``): with one of
+        them the network is fast. Empty, and not in the JSON: on any processor. Networks
+        of 8-bit integers have some.
 
     Raises
     ------
@@ -141,6 +145,7 @@ class Card:
     any_size: bool = False
     recipes: Mapping[str, str] = field(default_factory=dict)
     trained_wells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fast_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no network can be run by."""
@@ -168,8 +173,9 @@ class Card:
     def to_json(self) -> str:
         """Return the card as a JSON text."""
         values = asdict(self)
-        if not self.trained_wells:
-            del values["trained_wells"]
+        for name in ("trained_wells", "fast_on"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values, indent=1)
 
     @classmethod
@@ -195,6 +201,7 @@ class Card:
             values["input_sizes"] = tuple(values.get("input_sizes", ()))
             wells = values.get("trained_wells", {})
             values["trained_wells"] = {name: tuple(wells[name]) for name in wells}
+            values["fast_on"] = tuple(values.get("fast_on", ()))
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"A card's taps, scaling or planes are not as they should be: {error}"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from stratonet import naming, preprocessing, signature
 from stratonet.axes import check_axes
+from stratonet.embedding import PlaneEmbedder
 from stratonet.parallel import (
     count_cores,
     get_worker_pool,
@@ -24,9 +25,11 @@ from stratonet.parallel import (
     map_ahead,
 )
 from stratonet.preprocessing import PreparedPlane
+from stratonet.processor import read_instructions
+from stratonet.providers import CPU
 from stratonet.recipe import Recipe
+from stratonet.session import SMALL_AT_ONCE, NetworkSession, check_same_numbers
 from stratonet.tap import INTENSITY_TAP
-from stratonet.views import LARGEST_CROP
 from stratonet.weights_file import (
     WeightsFile,
     find_weights,
@@ -39,9 +42,6 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 Item = TypeVar("Item")
-# Small squares go through the network so many at once: those of 96 x 96 pixels take 9 %
-# less time each, and have the same features. Larger ones take no less.
-CROPS_AT_ONCE = 4
 
 
 class StratoNet:
@@ -63,7 +63,7 @@ class StratoNet:
         from CellProfiler, scikit-learn or the command line. Taps are not part of it:
         the names of features tell them.
     provider : str
-        The ONNX Runtime execution provider.
+        The ONNX Runtime execution provider, by its full name.
 
     Examples
     --------
@@ -83,24 +83,15 @@ class StratoNet:
         taps: str | Sequence[str] | None,
         provider: str,
         recipe: Recipe,
+        batch: int | None = None,
     ) -> None:
-        # Heavier than all of the rest: not imported before it is used.
-        import onnxruntime
-
         from stratonet import _onnx
 
-        providers = onnxruntime.get_available_providers()
-        if provider not in providers:
-            raise ValueError(
-                f"This ONNX Runtime has the providers {', '.join(providers)}. Received:"
-                f" {provider!r}"
-            )
         content = path.read_bytes()
         model, self.card = parse_weights(content, path)
         self.taps = self.card.choose_taps(taps)
         self.recipe = recipe
         self.blocks = recipe.list_blocks(self.taps)
-        self.provider = provider
         self.feature_set_id = f"{make_weights_id(self.card, content)}-{recipe.id}"
         self._measures_intensity = INTENSITY_TAP in self.taps
         # In the order of the features. Each view asks for the same ones.
@@ -108,22 +99,19 @@ class StratoNet:
             block.output: block.width for block in self.blocks if block.output
         }
         signature.check_layers(self._outputs, _onnx.list_outputs(model), path)
-
-        options = onnxruntime.SessionOptions()
-        # One plane per thread is faster than one plane on all cores, and the numbers do
-        # not depend on how many cores there are.
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
         # The input must be there, whatever is measured.
         kept = self._outputs or _onnx.list_outputs(model)[:1]
-        self._session = onnxruntime.InferenceSession(
-            _onnx.cut_after(model, kept), options, providers=[provider]
+        cut = _onnx.cut_after(model, kept)
+        self._session = NetworkSession(cut, self._outputs, provider, batch)
+        self.provider = self._session.provider
+        self._embedder = PlaneEmbedder(
+            self._session, self.card, recipe, bool(self._outputs)
         )
-        self._input = signature.check_input(self._session, self.card, recipe, path)
-        signature.check_outputs(self._session, self._outputs, path)
-        # An exported network may be for one plane at a time.
-        (planes,) = self._session.get_inputs()
-        self._takes_several = not planes.shape or not isinstance(planes.shape[0], int)
+        signature.check_input(self._session.onnx, self.card, recipe, path)
+        signature.check_outputs(self._session.onnx, self._outputs, path)
+        if self.provider != CPU and self._outputs:
+            self._check_provider(NetworkSession(cut, self._outputs))
+        self._warn_of_processor()
 
     @classmethod
     def load(
@@ -133,21 +121,26 @@ class StratoNet:
         provider: str = "CPUExecutionProvider",
         recipe: str | Recipe | None = None,
         crop: int | None = None,
+        batch: int | None = None,
     ) -> StratoNet:
         """Open a weights file; the same arguments give the same object in a process.
 
         Parameters
         ----------
         weights : str or path
-            A name that ships with the package (``"stratonet50"``), or the path of an
-            ``.onnx`` weights file.
+            A name that ships with the package (``"stratonet50"``, or
+            ``"stratonet50-int8"``, which is faster), or the path of an ``.onnx``
+            weights file.
         taps : str or sequence of str, optional
             Aliases (``"low"``, ``"medium"``, ``"high"``) or layer names, and
             ``"intensity"`` for the brightness of planes. Default: every tap with an
             alias. The network is cut behind the last of them, so that low alone is
             cheaper than all.
         provider : str
-            Any execution provider of the installed ONNX Runtime.
+            What runs the network: ``"cpu"``, ``"cuda"``, ``"tensorrt"``,
+            ``"openvino"``, ``"directml"``, ``"coreml"``, any other execution provider
+            of the installed ONNX Runtime by its full name, or ``"auto"`` for the first
+            of these that works here.
         recipe : str or Recipe, optional
             How planes become features: a name among the card's ``recipes``, a text such
             as ``"tiles224/mean+sd"``, or a `stratonet.Recipe`. Default: what the card
@@ -156,6 +149,10 @@ class StratoNet:
         crop : int, optional
             Planes are squares of this side in pixels, cut out around objects. Default:
             they are whole images.
+        batch : int, optional
+            Planes that go through the network at once. Default: one per core on the
+            processor, and on a graphics card up to 64, fewer where its memory does not
+            hold them.
 
         Returns
         -------
@@ -166,8 +163,9 @@ class StratoNet:
         FileNotFoundError
             No such weights; the message lists those that ship.
         ValueError
-            Not a weights file, an unknown tap or provider, a recipe that the network
-            cannot do, or a network that is not what its card says.
+            Not a weights file, an unknown tap, a provider that is not there or gives
+            other numbers, a recipe that the network cannot do, or a network that is not
+            what its card says.
 
         Examples
         --------
@@ -175,11 +173,14 @@ class StratoNet:
         1536
         """
         # Of threads that load at once, one opens the network and the others get it.
+        if batch is not None and batch < 1:
+            raise ValueError(f"`batch` is 1 plane or more. Received: {batch}")
         with _loading:
             card = read_card(weights)
             layers = tuple(tap.layer for tap in card.choose_taps(taps))
             chosen = card.choose_recipe(recipe, crop)
-            return _open_network(find_weights(weights), layers, provider, chosen)
+            file = find_weights(weights)
+            return _open_network(file, layers, provider, chosen, batch)
 
     def feature_names(self, channels: str | Sequence[str]) -> list[str]:
         """Names of the features of channels: all of the first, then all of the next.
@@ -331,50 +332,44 @@ class StratoNet:
                     planes.append(prepare(numbered))
             except Exception as error:
                 # In its turn: after the features of the planes before.
-                return self._embed(planes), error
-            return self._embed(planes), None
+                return self._embedder.embed(planes), error
+            return self._embedder.embed(planes), None
 
         cores = count_cores()
         pool = get_worker_pool(os.getpid(), cores)
-        groups = group_items(enumerate(items), CROPS_AT_ONCE if self.recipe.crop else 1)
         # Twice as many as cores: none waits for the one who takes the results.
-        for rows, error in map_ahead(pool, embed, groups, 2 * cores):
-            yield from rows
-            if error:
-                raise error
+        if self._session.batch == 1:
+            count = SMALL_AT_ONCE if self.recipe.crop else 1
+            groups = group_items(enumerate(items), count)
+            for rows, error in map_ahead(pool, embed, groups, 2 * cores):
+                yield from rows
+                if error:
+                    raise error
+            return
+        ahead = 2 * cores + self._session.batch
+        prepared = map_ahead(pool, prepare, enumerate(items), ahead)
+        yield from self._embedder.embed_together(prepared)
 
-    def _embed(self, planes: Sequence[PreparedPlane | None]) -> list[np.ndarray | None]:
-        """Turn prepared planes into features; None stays None."""
-        tiles = [tile for plane in planes if plane for tile in self._cut(plane)]
-        rows = self._run(tiles)
-        return [self._join(plane, rows) if plane else None for plane in planes]
+    def _check_provider(self, processor: NetworkSession) -> None:
+        side = self.recipe.views[0].side
+        grey = np.zeros((side, side), np.float32)
+        shape = preprocessing.to_planes(grey, self.card).shape
+        is_integer = bool(self.card.fast_on)
+        check_same_numbers(self._session, processor, shape, is_integer)
 
-    def _cut(self, plane: PreparedPlane) -> list[np.ndarray]:
-        if not self._outputs:
-            return []
-        cuts = [view.cut(grey) for view, grey in zip(self.recipe.views, plane.greys)]
-        return list(chain.from_iterable(cuts))
-
-    def _join(self, plane: PreparedPlane, rows: Iterator[np.ndarray]) -> np.ndarray:
-        """Average the tiles of each view, and put the features side by side."""
-        parts = []
-        if self._outputs:
-            for view, grey in zip(self.recipe.views, plane.greys):
-                of_view = list(islice(rows, len(view.cut(grey))))
-                parts.append(np.mean(of_view, axis=0, dtype=np.float32))
-        if plane.intensity is not None:
-            parts.append(plane.intensity)
-        return np.concatenate(parts)
-
-    def _run(self, tiles: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the outputs of the network for each tile."""
-        for shape, alike in groupby(tiles, np.shape):
-            is_crop = max(shape) <= LARGEST_CROP and self._takes_several
-            for group in group_items(alike, CROPS_AT_ONCE if is_crop else 1):
-                planes = [preprocessing.to_planes(tile, self.card) for tile in group]
-                inputs = {self._input: np.concatenate(planes)}
-                outputs = self._session.run(list(self._outputs), inputs)
-                yield from np.concatenate(outputs, axis=1)
+    def _warn_of_processor(self) -> None:
+        """Say that a network of 8-bit integers is slow on this processor."""
+        there = read_instructions()
+        if not there or self.provider != CPU or there & set(self.card.fast_on):
+            return
+        if self.card.fast_on:
+            warnings.warn(
+                f"{self.card.name} is made for processors with one of these"
+                f" instructions: {', '.join(self.card.fast_on)}. This one has none of"
+                " them: the numbers are right, but the file that this one was made of"
+                " may be faster here.",
+                stacklevel=2,
+            )
 
 
 _loading = threading.Lock()
@@ -386,5 +381,6 @@ def _open_network(
     layers: tuple[str, ...],
     provider: str,
     recipe: Recipe,
+    batch: int | None,
 ) -> StratoNet:
-    return StratoNet(file.path, layers, provider, recipe)
+    return StratoNet(file.path, layers, provider, recipe, batch)

@@ -55,8 +55,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     weights : str or path-like, default="stratonet50"
-        The name of weights that ship with StratoNet, or the path of an ``.onnx``
-        weights file.
+        The name of weights that ship with StratoNet (``"stratonet50-int8"`` is faster),
+        or the path of an ``.onnx`` weights file.
 
     taps : str, list of str or None, default=None
         Where features are taken: ``"low"``, ``"medium"``, ``"high"`` or layer names;
@@ -86,7 +86,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         it is no part of the feature set.
 
     provider : str, default="CPUExecutionProvider"
-        The ONNX Runtime execution provider.
+        What runs the network: ``"cpu"``, ``"cuda"``, ..., or ``"auto"``, see
+        `stratonet.StratoNet.load`.
 
     on_error : {"raise", "nan"}, default="raise"
         What becomes of an image that is missing or cannot be measured: the first one

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
     [
         ("stratonet", "py.typed"),
         ("stratonet", "weights/stratonet50.onnx"),
+        ("stratonet", "weights/stratonet50-int8.onnx"),
         ("stratonet", "weights/LICENSES.md"),
         ("stratonet_sklearn", "py.typed"),
         ("stratonet_sklearn.report", "report.html"),

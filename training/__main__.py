@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from stratonet.arguments import RefusedOption, parse_count
 from training.finetune_command import add_finetune
+from training.quantize_command import add_quantize
 
 if TYPE_CHECKING:
     from training.config import Config
@@ -82,6 +83,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_taps(commands)
     add_finetune(commands)
+    add_quantize(commands)
     return parser
 
 

@@ -9,78 +9,17 @@ those of ``keras.applications.resnet``.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import keras
 from keras import layers, ops
 
+from training.attention import EfficientChannelAttention
 from training.blocks import get_default_taps, list_blocks
 
 # That of keras.applications.resnet, which the published weights were trained with.
 BN_EPSILON = 1.001e-5
-
-
-def compute_eca_kernel_size(channels: int) -> int:
-    """Compute the width of the ECA convolution for a number of channels.
-
-    abs(log2(C)/2 + 1/2), made odd upward (Wang et al. 2020).
-
-    Examples
-    --------
-    >>> compute_eca_kernel_size(64), compute_eca_kernel_size(2048)
-    (3, 7)
-    """
-    size = int(abs(math.log2(channels) / 2 + 0.5))
-    return size if size % 2 else size + 1
-
-
-@keras.saving.register_keras_serializable("stratonet")
-class EfficientChannelAttention(layers.Layer):
-    """Multiply each channel by a gate, computed from its own and its neighbours' means.
-
-    Input and output: (n, height, width, channels). Gates are in (0, 1).
-
-    Parameters
-    ----------
-    kernel_initializer : str or keras.initializers.Initializer
-        How the kernel starts; ``"zeros"`` makes every gate 0.5.
-    **kwargs
-        Of every Keras layer.
-    """
-
-    def __init__(
-        self,
-        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
-        **kwargs: object,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-
-    def build(self, input_shape: Sequence[int]) -> None:
-        """Make the kernel for the input's number of channels."""
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(1, compute_eca_kernel_size(input_shape[-1]), 1, 1),
-            initializer=self.kernel_initializer,
-        )
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        """Apply the gates."""
-        means = ops.mean(x, axis=(1, 2), keepdims=True)
-        # The channels become the width of an image one pixel high, along which the
-        # kernel slides.
-        pooled = ops.transpose(means, (0, 1, 3, 2))
-        mixed = ops.conv(
-            pooled, self.kernel, padding="same", data_format="channels_last"
-        )
-        return x * ops.transpose(ops.sigmoid(mixed), (0, 1, 3, 2))
-
-    def get_config(self) -> dict[str, object]:
-        """Give what Keras needs to make the layer again."""
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "kernel_initializer": initializer}
 
 
 def build_network(
@@ -91,6 +30,7 @@ def build_network(
     input_size: int | None = 224,
     gates: str | keras.initializers.Initializer = "glorot_uniform",
     classifier_depth: int = 1,
+    for_inference: bool = False,
 ) -> keras.Model:
     """Build one network of the family.
 
@@ -116,6 +56,10 @@ def build_network(
     classifier_depth : int
         Dense layers of the classifier; those before the last are as wide as their
         input, with ReLU.
+    for_inference : bool
+        The network is not trained any more: gates of bottleneck blocks take their means
+        before the last convolution, where there are a quarter of the channels. The
+        numbers are the same but for rounding.
 
     Returns
     -------
@@ -136,7 +80,7 @@ def build_network(
     if taps is not None:
         taps = list(taps)
         blocks = _cut_after_taps(blocks, taps)
-    builder = _Builder(depth, attention, gates)
+    builder = _Builder(depth, attention, gates, for_inference)
     image = layers.Input((input_size, input_size, 3), name="planes")
     x = builder.add_stem(image)
     for block in blocks:
@@ -171,6 +115,7 @@ class _Builder:
     depth: int
     attention: str | None
     gates: str | keras.initializers.Initializer
+    for_inference: bool
 
     def add_stem(self, image: keras.KerasTensor) -> keras.KerasTensor:
         x = self._add_convolution(image, 64, 7, 2, "conv1")
@@ -188,7 +133,7 @@ class _Builder:
         # v1: the stride is on the first convolution of a stage, and conv2 has none
         # because the pooling before it halved the image already.
         stride = 2 if first and stage > 2 else 1
-        y = self._add_branch(x, filters, stride, name)
+        y, means = self._add_branch(x, filters, stride, name)
         # A shortcut is projected where its shape would not fit: bottleneck blocks are
         # four times as wide as what enters conv2.
         if first and (stage > 2 or self.depth >= 50):
@@ -196,22 +141,30 @@ class _Builder:
                 x, y.shape[-1], 1, stride, f"{name}_0", relu=False
             )
         if self.attention:
-            y = EfficientChannelAttention(self.gates, name=f"{name}_eca")(y)
+            y = EfficientChannelAttention(self.gates, name=f"{name}_eca")(y, means)
         y = layers.Add(name=f"{name}_add")([x, y])
         return layers.Activation("relu", name=f"{name}_out")(y)
 
     def _add_branch(
         self, x: keras.KerasTensor, filters: int, stride: int, name: str
-    ) -> keras.KerasTensor:
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
+        """Add a block's branch; its means are None where its gates take them."""
         if self.depth < 50:
             y = self._add_convolution(x, filters, 3, stride, f"{name}_1")
-            return self._add_convolution(y, filters, 3, 1, f"{name}_2", relu=False)
+            y = self._add_convolution(y, filters, 3, 1, f"{name}_2", relu=False)
+            return y, None
         y = self._add_convolution(x, filters, 1, stride, f"{name}_1")
         y = self._add_convolution(y, filters, 3, 1, f"{name}_2")
-        return self._add_convolution(y, 4 * filters, 1, 1, f"{name}_3", relu=False)
+        last = self._make_convolution(4 * filters, 1, 1, f"{name}_3")
+        means = None
+        if self.attention and self.for_inference:
+            # A convolution of 1 x 1 and batch normalisation are linear: what they make
+            # of the mean is the mean of what they make.
+            means = last(ops.mean(y, axis=(1, 2), keepdims=True))
+        return last(y), means
 
-    @staticmethod
     def _add_convolution(
+        self,
         x: keras.KerasTensor,
         filters: int,
         size: int,
@@ -223,6 +176,14 @@ class _Builder:
         pad = size // 2 if stride > 1 else 0
         if pad:  # "same" would pad a strided convolution unevenly
             x = layers.ZeroPadding2D(pad, name=f"{name}_pad")(x)
+        x = self._make_convolution(filters, size, stride, name, pad)(x)
+        return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
+
+    @staticmethod
+    def _make_convolution(
+        filters: int, size: int, stride: int, name: str, pad: int = 0
+    ) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+        """Make a convolution without bias and its batch normalisation."""
         convolution = layers.Conv2D(
             filters,
             size,
@@ -232,9 +193,8 @@ class _Builder:
             use_bias=False,
             name=f"{name}_conv",
         )
-        x = convolution(x)
-        x = layers.BatchNormalization(epsilon=BN_EPSILON, name=f"{name}_bn")(x)
-        return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
+        norm = layers.BatchNormalization(epsilon=BN_EPSILON, name=f"{name}_bn")
+        return lambda x: norm(convolution(x))
 
 
 def wrap_application(

@@ -19,6 +19,7 @@ from training.architecture import (
     tap_network,
 )
 from training.blocks import list_blocks
+from training.channels import put_channels_first
 from training.config import Config
 from training.runs import read_run
 from training.start import (
@@ -101,38 +102,12 @@ def _finish_file(path: str, card: Card) -> None:
     unused = [value for value in graph.graph.input if value.name not in used]
     for value in unused:
         graph.graph.input.remove(value)
-    _put_channels_first(graph.graph, card)
+    if card.layout == "NCHW":
+        put_channels_first(graph.graph, card)
     onnx.helper.set_model_props(graph, {"card": card.to_json()})
     # A file that ONNX Runtime refuses should not replace one that it takes.
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
-
-
-def _put_channels_first(graph: onnx.GraphProto, card: Card) -> None:
-    """Take away the transpose behind the input, and name the sides that are free."""
-    (planes,) = graph.input
-    readers = [node for node in graph.node if planes.name in node.input]
-    if card.layout != "NCHW":
-        return
-    (transpose,) = readers
-    transposed = transpose.output[0]
-    for node in graph.node:
-        names = [planes.name if name == transposed else name for name in node.input]
-        node.input[:] = names
-    graph.node.remove(transpose)
-    sides = [card.input_size] * 2
-    axes = planes.type.tensor_type.shape.dim
-    lengths = [
-        "n",
-        card.planes.count,
-        *(["height", "width"] if card.any_size else sides),
-    ]
-    for axis, length in zip(axes, lengths):
-        axis.Clear()
-        if isinstance(length, str):
-            axis.dim_param = length
-        else:
-            axis.dim_value = length
 
 
 def export_run(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from stratonet.weights_file import read_card
 from training.architecture import BN_EPSILON
 
 
@@ -42,8 +43,13 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
     Raises
     ------
     ValueError
-        It is of another architecture.
+        It is of another architecture, or holds integers.
     """
+    if read_card(path).fast_on:
+        raise ValueError(
+            f"{path} holds integers of 8 bits, which cannot be trained. Start from the"
+            " weights that it was made of, and quantize the result."
+        )
     weights = _read_weights_file(path)
     # By name, so that the file may have more taps than the network.
     names = [layer.name for layer in model.layers]

@@ -7,7 +7,8 @@ from collections.abc import Collection
 import keras
 import numpy as np
 
-from training.architecture import EfficientChannelAttention, build_network
+from training.architecture import build_network
+from training.attention import EfficientChannelAttention
 
 
 def build_trunk(model: keras.Model, depth: int, taps: Collection[str]) -> keras.Model:
@@ -36,7 +37,9 @@ def build_trunk(model: keras.Model, depth: int, taps: Collection[str]) -> keras.
     ]
     idle = not any(np.any(gate.get_weights()[0]) for gate in gates)
     attention = None if idle else "eca"
-    trunk = build_network(depth, attention, list(taps), input_size=None)
+    trunk = build_network(
+        depth, attention, list(taps), input_size=None, for_inference=True
+    )
     last = 2 if depth < 50 else 3
     halved = {gate.name.replace("_eca", f"_{last}_bn") for gate in gates if idle}
     for layer in trunk.layers:

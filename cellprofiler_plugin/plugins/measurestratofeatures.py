@@ -177,7 +177,7 @@ class MeasureStratoFeatures(Module):
         """Name or path of the network's weights."""
         if self.network.value == settings.FROM_FILE:
             return self.weights.value
-        return settings.SHIPPED
+        return self.network.value
 
     def get_card(self) -> Card:
         """Read the card of the network, without opening the network."""

@@ -159,12 +159,18 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--weights",
         default="stratonet50",
-        help="name or path of a weights file (default: %(default)s)",
+        help=(
+            "name (stratonet50, or stratonet50-int8, which is faster) or path of a"
+            " weights file (default: %(default)s)"
+        ),
     )
     group.add_argument(
         "--provider",
         default="CPUExecutionProvider",
-        help="ONNX Runtime's execution provider (default: %(default)s)",
+        help=(
+            "what runs the network: cpu, cuda, tensorrt, openvino, directml, coreml,"
+            " auto, or another execution provider of ONNX Runtime (default: cpu)"
+        ),
     )
     group.add_argument(
         "--labels",

@@ -539,6 +539,21 @@ def test_columns_are_counted_before_the_run():
     )
 
 
+def test_the_fast_network_is_chosen_by_its_name():
+    """Its columns are those of the other, and its id is its own."""
+    step, fast = measure("DNA"), measure("DNA", network="stratonet50-int8")
+    assert step.network.choices[:2] == ["stratonet50", "stratonet50-int8"]
+    assert fast.weights not in fast.visible_settings()
+    columns = fast.get_measurement_columns(loading(fast))
+    assert len(columns) == len(step.get_measurement_columns(loading(step)))
+    nets = [made.load_network("Image") for made in (step, fast)]
+    assert [net.card.name for net in nets] == ["stratonet50", "stratonet50-int8"]
+    assert nets[0].feature_set_id != nets[1].feature_set_id
+    # How fast it is depends on the processor.
+    assert "s of one core" in describe_run(step)
+    assert "s of one core" not in describe_run(fast)
+
+
 @pytest.mark.slow
 def test_pickers_lead_to_the_declared_columns():
     step = measure(

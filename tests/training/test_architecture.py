@@ -8,10 +8,10 @@ keras = pytest.importorskip(
     "keras", reason="training needs Keras, which CellProfiler's own environment has not"
 )
 
-from training import architecture, blocks  # noqa: E402
-from training.architecture import (  # noqa: E402
+from training import architecture, attention, blocks  # noqa: E402
+from training.architecture import build_network  # noqa: E402
+from training.attention import (  # noqa: E402
     EfficientChannelAttention,
-    build_network,
     compute_eca_kernel_size,
 )
 from training.blocks import get_default_taps, list_blocks  # noqa: E402
@@ -251,7 +251,7 @@ def test_refused(arguments, message):
 def test_any_backend():
     """The definition uses Keras's own operations only."""
     imports = set()
-    for module in (architecture, blocks):
+    for module in (architecture, attention, blocks):
         imports.update(
             re.findall(
                 r"^\s*(?:import|from)\s+([\w.]+)",
@@ -265,5 +265,6 @@ def test_any_backend():
         "dataclasses",
         "math",
         "keras",
+        "training.attention",
         "training.blocks",
     }

@@ -58,29 +58,36 @@ def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gates", ["zeros", "glorot_uniform"])
-def test_trunk_takes_any_size_and_keeps_deviations(gates, tmp_path, rng):
+@pytest.mark.parametrize(
+    "depth, gates", [(18, "zeros"), (18, "glorot_uniform"), (50, "he_normal")]
+)
+def test_trunk_takes_any_size_and_keeps_deviations(depth, gates, tmp_path, rng):
     """Idle gates are folded away, others stay; both give what the model gives."""
     layers = ["conv2_block1_out", "conv3_block1_out"]
-    model = build_network(18, "eca", layers, classes=3, input_size=64, gates=gates)
+    widths = (64, 128) if depth < 50 else (256, 512)
+    model = build_network(depth, "eca", layers, classes=3, input_size=64, gates=gates)
     for layer in model.layers:
         if layer.name.endswith("_bn"):
             layer.set_weights(
                 [rng.uniform(0.5, 1, w.shape) for w in layer.get_weights()]
             )
-    trunk = build_trunk(model, 18, layers)
+    trunk = build_trunk(model, depth, layers)
     is_gated = any(layer.name.endswith("_eca") for layer in trunk.layers)
     assert is_gated == (gates != "zeros")
     taps = [
         Tap(name, width, None, None, f"{name}_sd")
-        for name, width in zip(layers, (64, 128))
+        for name, width in zip(layers, widths)
     ]
     card = replace(CARD, taps=tuple(taps), any_size=True, layout="NCHW")
     path = tmp_path / "trunk.onnx"
     export_model(tap_network(trunk, layers, deviations=True), card, path)
     graph = onnx.load(path).graph
-    transposes = [node for node in graph.node if node.op_type == "Transpose"]
-    assert is_gated or not transposes
+    assert not [node for node in graph.node if node.op_type == "Transpose"]
+    # Gates are multiplied as (n, channels, 1, 1), and their means are of few channels.
+    means = [node for node in graph.node if node.op_type == "GlobalAveragePool"]
+    assert len(means) == 4 + is_gated * sum(
+        layer.name.endswith("_eca") for layer in trunk.layers
+    )
     plane = rng.random((64, 64))
     maps = keras.Model(model.input, [model.get_layer(name).output for name in layers])
     expected = []
