@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("stratonet", "stratonet_sklearn", "cellprofiler_plugin", "training")
 ROOF = {"stratonet_cli", "benchmarks"}
 TENSORFLOW = {"tensorflow", "keras", "tf2onnx"}
-# It measures training itself.
-MEASURES_TRAINING = "benchmarks/training_speed.py"
+# They measure training itself, and TensorFlow as a peer.
+MEASURE_TENSORFLOW = {"benchmarks/training_speed.py", "benchmarks/speed.py"}
 
 
 def read_imports(path):
@@ -47,7 +47,7 @@ BENCHMARKS = sorted(path.name for path in ROOT.glob("benchmarks/*.py"))
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_benchmarks_leave_tensorflow_to_training(name):
     path = f"benchmarks/{name}"
-    if path != MEASURES_TRAINING:
+    if path not in MEASURE_TENSORFLOW:
         assert not read_imports(path) & TENSORFLOW
 
 
