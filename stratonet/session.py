@@ -99,7 +99,8 @@ class NetworkSession:
             except MemoryError:
                 if len(part) == 1:
                     raise
-                self._small_batch = len(part) // 2
+                # Another thread may have had less memory, and halved more.
+                self._small_batch = min(self._small_batch, len(part) // 2)
                 self.batch = min(self.batch, self._small_batch)
         return np.concatenate(rows)
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.stock_cellprofiler
 
 ROOT = Path(__file__).parents[2]
 TAP = "conv2_block1_out"
+LAST = "conv4_block6_out"
 
 # The memory of a process is limited to a little more than it has.
 LIMITED = """
@@ -106,6 +107,51 @@ def run_limited(megabytes):
         check=True,
     )
     return json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize("name", ["stratonet50", "stratonet50-int8"])
+@pytest.mark.parametrize("side", [64, 96, 128])
+def test_small_squares_have_the_same_bits_alone_and_together(name, side, rng):
+    content = _onnx.read_model((WEIGHTS / f"{name}.onnx").read_bytes())
+    content = _onnx.cut_after(content, [LAST])
+    together, alone = (NetworkSession(content, [LAST], batch=n) for n in (None, 1))
+    # Grey and ones, or three planes of grey.
+    shape = (7, 2 if "int8" in name else 3, side, side)
+    planes = rng.normal(0, 60, shape).astype(np.float32)
+    expected = alone.run(planes)
+    for count in (1, 3, 5, 7):
+        np.testing.assert_array_equal(together.run(planes[:count]), expected[:count])
+
+
+class ScarceMemory:
+    """ONNX Runtime where memory holds so many planes, and no more."""
+
+    def __init__(self, onnx, most):
+        self.onnx = onnx
+        self.most = most
+        self.tried = []
+
+    def run(self, outputs, planes):
+        (count,) = {len(plane) for plane in planes.values()}
+        self.tried.append(count)
+        if count > self.most:
+            raise RuntimeError("Failed to allocate memory for requested buffer")
+        return self.onnx.run(outputs, planes)
+
+
+@pytest.mark.parametrize(
+    ("most", "tried"), [(0, [4, 2, 1]), (1, [4, 2, 1, 1, 1, 1]), (2, [4, 2, 2])]
+)
+def test_small_squares_are_halved_and_that_ends(cut, most, tried):
+    session = NetworkSession(cut, [TAP])
+    session.onnx = scarce = ScarceMemory(session.onnx, most)
+    planes = np.zeros((4, 3, 32, 32), np.float32)
+    if most:
+        assert len(session.run(planes)) == 4
+    else:
+        with pytest.raises(MemoryError, match="no memory for 1 planes"):
+            session.run(planes)
+    assert scarce.tried == tried
 
 
 @pytest.mark.slow
