@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stratonet.drawing import get_color, new_figure, shorten_names, strip_axes
+from stratonet.messages import count_things, shorten_list
 from stratonet_sklearn.evaluation.hits import TREATED
 from stratonet_sklearn.evaluation.screen import Screen
 from stratonet_sklearn.report.data import ReportData
@@ -85,11 +86,11 @@ def warn_of_counts(hits: pd.DataFrame) -> list[str]:
     few = hits[hits["active"] & (hits["relative_count"] < TOXIC)]
     if few.empty:
         return []
-    names = ", ".join(few["treatment"].head(3))
-    more = f", and {len(few) - 3} more" if len(few) > 3 else ""
+    have = "has" if len(few) == 1 else "have"
     return [
-        f"{len(few):,} active treatments have less than {TOXIC:.0%} of the objects of"
-        f" the negative controls: {names}{more}. What is seen may be toxicity."
+        f"{count_things(len(few), 'active treatment')} {have} less than {TOXIC:.0%} of"
+        " the objects of the negative controls:"
+        f" {shorten_list(few['treatment'].tolist(), 3)}. What is seen may be toxicity."
     ]
 
 
@@ -128,8 +129,9 @@ def word_limits(hits: pd.DataFrame) -> list[str]:
         texts.append(f"{text}.")
     untested = treated[treated["p"].isna()]
     for reason, rows in untested.groupby("note"):
-        names = ", ".join(rows["treatment"].head(3))
-        texts.append(f"Not tested ({reason}): {len(rows):,}, such as {names}.")
+        names = shorten_list(rows["treatment"].tolist(), 3)
+        number = count_things(len(rows), "treatment")
+        texts.append(f"Not tested ({reason}): {number} ({names}).")
     return texts
 
 
@@ -230,8 +232,8 @@ def draw_hits(hits: pd.DataFrame) -> Figure:
     treated = drawn[drawn["role"] == TREATED]
     n_active = int(treated["active"].sum())
     figure = new_figure(
-        f"{n_active:,} of {len(treated):,} treatments differ from the negative"
-        " controls.",
+        f"{n_active:,} of {count_things(len(treated), 'treatment')}"
+        f" {'differs' if n_active == 1 else 'differ'} from the negative controls.",
         4.6,
     )
     axes = figure.subplots()
