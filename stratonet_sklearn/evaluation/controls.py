@@ -20,6 +20,7 @@ from scipy.stats import (
     median_abs_deviation,
 )
 
+from stratonet.messages import count_things
 from stratonet_sklearn.evaluation.distances import measure_distances
 from stratonet_sklearn.evaluation.heldout_axis import CONFIRMED, place_wells
 from stratonet_sklearn.evaluation.wells import Wells, prepare_wells
@@ -244,7 +245,8 @@ def _describe_plates(
 def _explain_plate(negative: np.ndarray, positive: np.ndarray) -> str:
     for kind, values in (("negative", negative), ("positive", positive)):
         if len(values) < 2:
-            return f"{len(values)} {kind} controls: Z' needs two or more of each."
+            number = count_things(len(values), f"{kind} control")
+            return f"{number}: Z' needs two or more of each."
     if np.isnan(negative).any():
         return "There is no axis."
     return ""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stratonet.messages import count_things
 from stratonet_sklearn.evaluation.controls import GOOD_Z_PRIME, Controls
 
 MOST_NAMED = 3
@@ -136,19 +137,21 @@ def _count_active(treated: pd.DataFrame, compounds: pd.DataFrame) -> str:
         )
     by_dose = len(compounds) < len(treated)
     if not n_active:
-        things = "compounds" if by_dose else "treatments"
+        thing = "compound" if by_dose else "treatment"
         n_things = len(compounds) if by_dose else n_treatments
-        return f"none of {n_things:,} {things} differs from the controls"
+        if n_things == 1:
+            return f"the one {thing} does not differ from the controls"
+        return f"none of {n_things:,} {thing}s differs from the controls"
     if by_dose:
         n_compounds = int(compounds["active"].sum())
         return (
-            f"{n_compounds:,} of {len(compounds):,} compounds"
+            f"{n_compounds:,} of {count_things(len(compounds), 'compound')}"
             f" {_agree(n_compounds)} from the controls ({n_active:,} of"
-            f" {n_treatments:,} doses)"
+            f" {count_things(n_treatments, 'dose')})"
         )
     return (
-        f"{n_active:,} of {n_treatments:,} treatments {_agree(n_active)} from the"
-        " controls"
+        f"{n_active:,} of {count_things(n_treatments, 'treatment')}"
+        f" {_agree(n_active)} from the controls"
     )
 
 
@@ -180,7 +183,8 @@ def word_doses(doses: pd.DataFrame, compounds: pd.DataFrame, by: str) -> list[st
     more = len(texts) - MOST_NAMED
     named = texts[:MOST_NAMED]
     if more > 0:
-        named.append(f"{more:,} more compounds have one")
+        have = "has" if more == 1 else "have"
+        named.append(f"{count_things(more, 'more compound')} {have} one")
     return named
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import fisher_exact
 
+from stratonet.messages import count_things, shorten_list
 from stratonet_sklearn.evaluation.distances import measure_distances
 from stratonet_sklearn.evaluation.wells import Wells
 
@@ -134,9 +135,10 @@ def _warn_of_lines(treated: pd.DataFrame) -> list[str]:
             words = "the same well on every plate" if line == "well" else f"one {line}"
             warnings.append(
                 f"Position and treatment cannot be separated: {bound.sum():,} of"
-                f" {len(replicated):,} treatments have all their wells in {words},"
-                " without a negative control there. An effect of the position would"
-                " look like one of the treatment."
+                f" {count_things(len(replicated), 'treatment')}"
+                f" {'has all its' if bound.sum() == 1 else 'have all their'} wells in"
+                f" {words}, without a negative control there. An effect of the position"
+                " would look like one of the treatment."
             )
     return warnings
 
@@ -174,10 +176,11 @@ def _warn_of_neighbours(treated: pd.DataFrame, wells: Wells) -> list[str]:
     near = active[active["distance_in_line"] <= np.quantile(of_controls, NEAR)]
     if near.empty:
         return []
-    names = ", ".join(near["treatment"].head(3))
-    more = f", and {len(near) - 3} more" if len(near) > 3 else ""
+    are = "is" if len(near) == 1 else "are"
     return [
-        f"{len(near):,} of {len(active):,} active treatments with negative controls in"
-        f" their column or row are no farther from these than controls are from each"
-        f" other: {names}{more}. Their effect may be one of the position."
+        f"{len(near):,} of {count_things(len(active), 'active treatment')} with"
+        f" negative controls in the same column or row {are} no farther from these"
+        " than controls are from each other:"
+        f" {shorten_list(near['treatment'].tolist(), 3)}. The effect may be one of the"
+        " position."
     ]

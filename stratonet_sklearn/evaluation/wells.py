@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from stratonet.messages import shorten_list
+from stratonet.messages import count_things, shorten_list
 from stratonet.naming import METADATA
 from stratonet.tables.columns import PLATE, WELL, find_object_column
 from stratonet.tables.keys import write_texts
@@ -331,9 +331,10 @@ def _join_rows(
     wells = wells.reset_index()
     if len(wells) == len(rows):
         order = np.argsort(number_of_row)
-        return wells, values[order], [f"{len(wells):,} wells."]
+        return wells, values[order], [f"{count_things(len(wells), 'well')}."]
     medians = pd.DataFrame(values).groupby(number_of_row, sort=True).median()
-    note = f"{len(rows):,} rows became {len(wells):,} wells, their median."
+    n_wells = count_things(len(wells), "well")
+    note = f"{len(rows):,} rows became {n_wells}, their median."
     return wells, medians.to_numpy(np.float32), [note]
 
 
@@ -372,7 +373,9 @@ def _scale_values(wells: pd.DataFrame, values: np.ndarray, names: list[str]) -> 
     ]
     if not varies.all():
         n_constant = int((~varies).sum())
-        notes.append(f"{n_constant:,} of {len(names):,} features do not vary.")
+        n_features = count_things(len(names), "feature")
+        do = "does" if n_constant == 1 else "do"
+        notes.append(f"{n_constant:,} of {n_features} {do} not vary.")
         names = [name for name, kept in zip(names, varies) if kept]
         centred, centres = centred[:, varies], centres[:, varies]
     spread = spread[varies]

@@ -19,6 +19,7 @@ from stratonet.drawing import (
     shorten_name,
     shorten_names,
 )
+from stratonet.messages import count_things
 from stratonet.tables.wells import choose_plate_format
 from stratonet_sklearn.evaluation.controls import GOOD_Z_PRIME, Controls
 from stratonet_sklearn.evaluation.screen import Screen
@@ -114,10 +115,10 @@ def tabulate_plates(controls: Controls) -> Table:
     which = "" if len(shown) == len(plates) else f"the {len(shown)} worst of "
     return Table(
         frame,
-        f"Controls by plate ({which}{len(plates):,}), along the axis. Z' from"
-        f" {GOOD_Z_PRIME} on is called excellent (Zhang 1999). The robust form is of"
-        " medians. Shift: how far the plate lies from the mean of all along the axis,"
-        " in distances between the controls.",
+        f"Controls by plate ({which}{count_things(len(plates), 'plate')}), along the"
+        f" axis. Z' from {GOOD_Z_PRIME} on is called excellent (Zhang 1999). The robust"
+        " form is of medians. Shift: how far the plate lies from the mean of all along"
+        " the axis, in distances between the controls.",
     )
 
 
@@ -139,15 +140,19 @@ def _show_maps(screen: Screen) -> Plot:
     # The worst first: there is what is to be seen.
     worst = plates.sort_values("z_prime", na_position="last")["plate"]
     shown = worst.head(MOST_MAPS).tolist()
+    which = "" if len(shown) == len(plates) else ", those with the lowest Z'"
+    wells = screen.controls.wells[["plate", "well", "axis", "role"]]
+    wells = wells.set_index("plate").loc[worst].reset_index()
     return Plot(
         "controls",
         draw_axis_maps(screen, shown),
         "Left: the response of each well along the axis, 0 at the mean of the negative"
         " controls of the plate and 1 at that of the positive ones; controls by axes"
         " that were fitted without them. Right: what was done to the wells, the true"
-        f" layout. Shown: {len(shown)} of {len(plates):,} plates, those with the lowest"
-        " Z'. What follows rows, columns or edges on the left and not on the right is"
-        " an effect of the position.",
+        f" layout. Shown: {len(shown)} of {count_things(len(plates), 'plate')}{which}."
+        " What follows rows, columns or edges on the left and not on the right is an"
+        " effect of the position.",
+        wells=wells.rename(columns={"axis": "along the axis"}),
     )
 
 

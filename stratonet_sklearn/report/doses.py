@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stratonet.drawing import get_color, new_figure, shorten_name, strip_axes
+from stratonet.messages import count_things
 from stratonet_sklearn.evaluation.doses import Curve, parse_doses
 from stratonet_sklearn.evaluation.headline import format_number
 from stratonet_sklearn.evaluation.screen import AXIS, Screen
@@ -62,8 +63,9 @@ def build_doses(data: ReportData) -> Content | None:
         Table(
             tabulate_doses(doses.head(MOST_ROWS)),
             "Half-maximal doses (EC50) with 95% intervals, of four-parameter curves"
-            f" through all wells; negative controls are dose 0 ({len(doses):,} curves,"
-            " all in numbers/doses.csv). Why there is none stands beside it.",
+            " through all wells; negative controls are dose 0"
+            f" ({count_things(len(doses), 'curve')}, all in numbers/doses.csv). Why"
+            " there is none stands beside it.",
         )
     )
     if (doses["unit"] == "").all():
@@ -139,7 +141,8 @@ def _show_curves(screen: Screen, drawn: pd.DataFrame, n_compounds: int) -> Plot:
         f"The response of each well, {RESPONSES[response]}, and the fitted curve; the"
         " dashed line is the EC50 with its 95% interval, where there is one. At the"
         " left, apart: negative controls. Shown:"
-        f" {len(drawn)} of {n_compounds:,} compounds, the active ones first.",
+        f" {len(drawn)} of {count_things(n_compounds, 'compound')}, the active ones"
+        " first.",
     )
 
 
@@ -178,7 +181,8 @@ def _word_curves(doses: pd.DataFrame) -> str:
     if not n_fitted:
         return "No compound shown has a curve between two plateaus."
     return (
-        f"{n_fitted} of {len(doses)} compounds shown have an EC50 within their doses."
+        f"{n_fitted} of {count_things(len(doses), 'compound')} shown"
+        f" {'has' if n_fitted == 1 else 'have'} an EC50 within the doses."
     )
 
 

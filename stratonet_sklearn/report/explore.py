@@ -92,6 +92,7 @@ def _describe_figure(
             **described,
             "x": _list_values(frame["x"]),
             "y": _list_values(frame["y"]),
+            **({"labels": plot.labels} if plot.labels else {}),
         }
     rows, columns = locate_wells(frame["well"])
     shape = choose_plate_format(int(rows.max()), int(columns.max()))

@@ -131,6 +131,13 @@ function nameRow(number) {
 function makeAxes(figure) {
   const shared = { zeroline: false, showgrid: false, color: readColor("--ink") };
   if (!figure.shape) {
+    if (figure.labels) {
+      const [xaxis, yaxis] = figure.labels.map((text) => ({
+        ...shared,
+        title: { text, standoff: 6 },
+      }));
+      return { xaxis, yaxis };
+    }
     // Numbers along the axes of a map mean nothing.
     const bare = { ...shared, showticklabels: false };
     return { xaxis: bare, yaxis: bare };
@@ -157,7 +164,7 @@ function measureHeight(figure, width) {
 
 // Below the numbers of the columns: a key or a scale, where the figures stay as wide.
 function placeKey(figure, width) {
-  const below = figure.shape ? 26 : 6;
+  const below = figure.shape ? 26 : figure.labels ? 42 : 6;
   return { orientation: "h", y: -below / measureHeight(figure, width), yanchor: "top" };
 }
 
@@ -167,7 +174,7 @@ function makeLayout(figure, width, title) {
     width,
     height: measureHeight(figure, width) + MARGIN.t + MARGIN.b,
     title: { text: title, font: { size: 13 }, x: 0.02, xanchor: "left" },
-    margin: MARGIN,
+    margin: figure.labels ? { ...MARGIN, l: 54 } : MARGIN,
     legend: { ...placeKey(figure, width), font: { size: 11 } },
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from stratonet.drawing import WIDTH, new_figure, shorten_name
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
+from stratonet.messages import count_things
 from stratonet.tables.columns import PLATE, WELL
 from stratonet_sklearn.evaluation.screen import Screen
 from stratonet_sklearn.report.data import ReportData
@@ -22,6 +23,9 @@ from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
 
 TITLE = "Active treatments beside a control"
 MOST_HITS = 6
+
+# A treatment, and plate and well of it and of its control.
+Pair = tuple[str, tuple[str, str], tuple[str, str]]
 
 
 def build_hit_pictures(data: ReportData) -> Content | None:
@@ -43,17 +47,19 @@ def build_hit_pictures(data: ReportData) -> Content | None:
     screen = data.screen
     if screen is None or not screen.hits["active"].any():
         return None
+    pairs = choose_wells(screen)
+    if not pairs:
+        return None
     block: Block
     try:
-        block = _show_pictures(data, screen, source)
+        block = _show_pictures(data, pairs, source)
     except (OSError, ValueError) as error:
         # The numbers are worth showing without pictures.
         block = Paragraph(f"The images cannot be shown: {error}")
     return Content(TITLE, [block])
 
 
-def _show_pictures(data: ReportData, screen: Screen, source: ImageSource) -> Plot:
-    pairs = choose_wells(screen)
+def _show_pictures(data: ReportData, pairs: list[Pair], source: ImageSource) -> Plot:
     keys = data.rows[[PLATE, WELL]].astype(str).agg(tuple, axis=1)
     wanted = [place for _, hit, control in pairs for place in (hit, control)]
     # The first image set of each well.
@@ -74,9 +80,7 @@ def _show_pictures(data: ReportData, screen: Screen, source: ImageSource) -> Plo
     )
 
 
-def choose_wells(
-    screen: Screen,
-) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
+def choose_wells(screen: Screen) -> list[Pair]:
     """Choose a well of each of the strongest hits, and a control of its plate.
 
     Parameters
@@ -137,7 +141,8 @@ def draw_pairs(
     n_pairs = len(pictures) // 2
     height, width = pictures[0].shape[:2]
     figure = new_figure(
-        f"{n_pairs} active treatments, each beside a negative control of its plate.",
+        f"{count_things(n_pairs, 'active treatment')}"
+        f"{',' if n_pairs == 1 else ', each'} beside a negative control of its plate.",
         0.8 + n_rows * (0.45 + WIDTH / 4 * height / width),
     )
     panels = figure.subplots(n_rows, 4, squeeze=False).ravel()

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stratonet.drawing import get_color, new_figure, shorten_names, strip_axes
-from stratonet_sklearn.evaluation.hits import TREATED
+from stratonet.messages import count_things, shorten_list
+from stratonet_sklearn.evaluation.hits import TREATED, name_treatments
 from stratonet_sklearn.evaluation.screen import Screen
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
@@ -27,6 +28,8 @@ MOST_ROWS = 25
 MOST_NAMED = 12
 # Of a name in the figure, as shares of its width and height.
 NAME_WIDTH, NAME_HEIGHT = 0.16, 0.05
+X_LABEL = "distance from the negative controls (1: a control)"
+Y_LABEL = "mean average precision (0 to 1)"
 # Fewer objects than this share of the controls': a sign of toxicity.
 TOXIC = 0.5
 SIGNIFICANT = 0.05
@@ -85,11 +88,11 @@ def warn_of_counts(hits: pd.DataFrame) -> list[str]:
     few = hits[hits["active"] & (hits["relative_count"] < TOXIC)]
     if few.empty:
         return []
-    names = ", ".join(few["treatment"].head(3))
-    more = f", and {len(few) - 3} more" if len(few) > 3 else ""
+    have = "has" if len(few) == 1 else "have"
     return [
-        f"{len(few):,} active treatments have less than {TOXIC:.0%} of the objects of"
-        f" the negative controls: {names}{more}. What is seen may be toxicity."
+        f"{count_things(len(few), 'active treatment')} {have} less than {TOXIC:.0%} of"
+        " the objects of the negative controls:"
+        f" {shorten_list(few['treatment'].tolist(), 3)}. What is seen may be toxicity."
     ]
 
 
@@ -128,8 +131,9 @@ def word_limits(hits: pd.DataFrame) -> list[str]:
         texts.append(f"{text}.")
     untested = treated[treated["p"].isna()]
     for reason, rows in untested.groupby("note"):
-        names = ", ".join(rows["treatment"].head(3))
-        texts.append(f"Not tested ({reason}): {len(rows):,}, such as {names}.")
+        names = shorten_list(rows["treatment"].tolist(), 3)
+        number = count_things(len(rows), "treatment")
+        texts.append(f"Not tested ({reason}): {number} ({names}).")
     return texts
 
 
@@ -194,6 +198,45 @@ def _show_scatter(screen: Screen) -> Plot:
         " control) and by the mean average precision with which its wells find each"
         " other among these. Far, and alike: active. Named are some of the"
         " farthest active treatments.",
+        wells=list_middle_wells(screen),
+        labels=(X_LABEL, Y_LABEL),
+    )
+
+
+def list_middle_wells(screen: Screen) -> pd.DataFrame:
+    """List treatments as `Plot` takes them, each by the well in the middle of its own.
+
+    Parameters
+    ----------
+    screen : Screen
+        With treatments.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per treatment with a distance and a mean average precision.
+    """
+    rows = screen.wells.rows[["plate", "well"]].assign(
+        treatment=name_treatments(screen.wells), distance=screen.responses["distance"]
+    )
+    rows = rows.sort_values("distance", kind="stable")
+    of_treatments = rows.groupby("treatment")
+    place, size = of_treatments.cumcount(), of_treatments["well"].transform("size")
+    middle = rows[place == (size - 1) // 2].set_index("treatment")[["plate", "well"]]
+    hits = screen.hits.dropna(subset=["mean_average_precision", "distance"])
+    points = hits.join(middle, on="treatment")
+    activity = np.where(points["active"], "active", "not active")
+    return pd.DataFrame(
+        {
+            "plate": points["plate"],
+            "well": points["well"],
+            "x": points["distance"],
+            "y": points["mean_average_precision"],
+            "activity": np.where(points["role"] == TREATED, activity, points["role"]),
+            "distance": points["distance"],
+            "mAP": points["mean_average_precision"],
+            "p, corrected": points["corrected_p"],
+        }
     )
 
 
@@ -230,8 +273,8 @@ def draw_hits(hits: pd.DataFrame) -> Figure:
     treated = drawn[drawn["role"] == TREATED]
     n_active = int(treated["active"].sum())
     figure = new_figure(
-        f"{n_active:,} of {len(treated):,} treatments differ from the negative"
-        " controls.",
+        f"{n_active:,} of {count_things(len(treated), 'treatment')}"
+        f" {'differs' if n_active == 1 else 'differ'} from the negative controls.",
         4.6,
     )
     axes = figure.subplots()
@@ -255,8 +298,8 @@ def draw_hits(hits: pd.DataFrame) -> Figure:
         place = (row.distance, row.mean_average_precision)
         axes.annotate(name, place, (3, 3), textcoords="offset points", fontsize=7)
     axes.axvline(1, color="0.4", linestyle="--", linewidth=0.8)
-    axes.set_xlabel("distance from the negative controls (1: a control)")
-    axes.set_ylabel("mean average precision (0 to 1)")
+    axes.set_xlabel(X_LABEL)
+    axes.set_ylabel(Y_LABEL)
     axes.set_ylim(0, 1.08)
     strip_axes(axes)
     axes.legend(fontsize=8, frameon=False, loc="lower right")

@@ -12,6 +12,7 @@ from stratonet.drawing import (
     shorten_name,
     shorten_names,
 )
+from stratonet.messages import count_things
 from stratonet_sklearn.evaluation.likeness import Likeness
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
@@ -111,10 +112,11 @@ def draw_effects(likeness: Likeness) -> Figure:
     effects = likeness.effects.iloc[:MOST_ROWS, :MOST_COLUMNS]
     groups = likeness.groups["group"].to_numpy()[: len(effects)]
     n_groups = len(set(likeness.groups["group"]))
-    word = "group" if n_groups == 1 else "groups"
+    n_active = len(likeness.effects)
     figure = new_figure(
-        f"{len(likeness.effects):,} active treatments fall into {n_groups:,} {word} of"
-        " cells that look alike.",
+        f"{count_things(n_active, 'active treatment')}"
+        f" {'falls' if n_active == 1 else 'fall'} into"
+        f" {count_things(n_groups, 'group')} of cells that look alike.",
         1.9 + 0.2 * len(effects),
     )
     axes = figure.subplots()

@@ -89,6 +89,9 @@ class Plot:
         plate); ``panel``, where there are several figures in one, such as the name of
         the feature table; and columns that colour the rows, numbers or texts, under
         names for readers. Treatment and plate colour them anyway.
+    labels : (str, str), optional
+        What ``x`` and ``y`` of the wells are. Without it, as on a map, numbers along
+        the axes mean nothing, and there are none.
     """
 
     name: str
@@ -96,6 +99,7 @@ class Plot:
     caption: str
     shown: bool = True
     wells: pd.DataFrame | None = None
+    labels: tuple[str, str] | None = None
 
     @property
     def alt(self) -> str:

@@ -61,6 +61,9 @@ def forget_constants(text):
 def list_expected(numbers, rows):
     """Every text with a number that the page of two tables, Deep and Measured, has."""
     return [
+        *_expect_controls(numbers, rows),
+        *_expect_hits(numbers, rows),
+        *_expect_likeness(numbers),
         *_expect_accuracy(numbers),
         *_expect_differences(numbers),
         *_expect_confusion(numbers),
@@ -76,6 +79,113 @@ def _find(frame, **wanted):
         frame = frame[frame[name].fillna("") == value]
     assert len(frame) == 1
     return frame.iloc[0]
+
+
+def _list_wells(rows):
+    return rows.drop_duplicates(["Metadata_Plate", "Metadata_Well"])
+
+
+def _expect_controls(numbers, rows):
+    """Of a screen without positive controls."""
+    hits, wells = numbers("hits"), _list_wells(rows)
+    n_active = int((hits.corrected_p < 0.05).sum())
+    yield (
+        "Whether the assay works cannot be said: no positive controls known; "
+        f"{n_active} of {len(hits)} treatments differ from the controls."
+    )
+    n_controls = int((rows.Metadata_Compound == "DMSO").sum())
+    yield f"{n_controls} rows as named: negative controls (DMSO in compound)."
+    yield (
+        f"No positive controls are known. {len(rows)} rows became {len(wells)} wells,"
+        " their median. Each feature, less the mean of the negative controls of its"
+        " plate, was divided by its standard deviation within plates."
+    )
+    controls = wells[wells.Metadata_Compound == "DMSO"]
+    letters = controls.Metadata_Well.str[0]
+    columns = controls.Metadata_Well.str[1:].astype(int)
+    # The last columns of 96 wells are empty: there the edge has three sides.
+    groups = {"row": letters, "column": columns}
+    groups["edge"] = letters.isin(["A", "H"]) | columns.isin([1, 12])
+    drift = numbers("drift").set_index("factor")
+    p = drift.p.sort_values()
+    corrected = (p * len(p) / np.arange(1, len(p) + 1))[::-1].cummin()
+    for factor, values in groups.items():
+        yield f"{len(controls)}, {values.nunique()}"
+        yield f"{drift.range[factor]:.2f}"
+        yield f"{corrected[factor]:.2g}"
+
+
+def _expect_hits(numbers, rows):
+    hits, wells = numbers("hits"), _list_wells(rows)
+    n_active = int((hits.corrected_p < 0.05).sum())
+    (n_wells,) = (
+        wells[wells.Metadata_Compound != "DMSO"]
+        .value_counts("Metadata_Compound")
+        .unique()
+    )
+    yield (
+        f"With {n_wells} wells per treatment, the smallest p possible is"
+        f" {hits.smallest_p.min():.2g}."
+    )
+    yield f"{n_active} of {len(hits)} treatments differ from the negative controls."
+    yield (
+        "Each treatment by its distance from the negative controls (1 is that of a"
+        " control) and by the mean average precision with which its wells find each"
+        " other among these. Far, and alike: active. Named are some of the farthest"
+        " active treatments. figures/hits.png"
+    )
+    yield (
+        f"Treatments, the active ones first ({len(hits)} of {len(hits)}; all are in"
+        " numbers/hits.csv). mAP: mean average precision with which the wells of a"
+        " treatment find each other among negative controls, by chance in brackets. p:"
+        " random ranks, corrected for comparing many treatments (5% false discoveries)."
+        " Distance: from the negative controls, 1 is that of a control. Objects:"
+        " relative to the controls."
+    )
+    for row in hits.itertuples():
+        of_compound = wells[wells.Metadata_Compound == row.compound]
+        names = sorted(of_compound.Metadata_Well.unique())
+        n_plates = of_compound.Metadata_Plate.nunique()
+        yield row.treatment
+        yield (f"{' '.join(names[:4])} and {len(names) - 4} more, on {n_plates} plates")
+        yield f"{row.mean_average_precision:.2f} ({row.by_chance:.2f})"
+        yield f"{row.corrected_p:.2g}"
+        yield f"{row.distance:.2f}"
+
+
+def _expect_likeness(numbers):
+    effects = numbers("effects").set_index("treatment")
+    (first, most), *others = effects.median().nlargest(3).items()
+    yield (
+        f"Treatments change most: {first} ({most:.1f} times a control, in the median),"
+        f" {', '.join(f'{name} ({value:.1f})' for name, value in others)}."
+    )
+    groups = numbers("groups").set_index("treatment").group
+    n, n_groups = len(effects), groups.nunique()
+    words = f"{n_groups} group{'s' if n_groups > 1 else ''}"
+    yield f"{n} active treatments fall into {words} of cells that look alike."
+    yield (
+        "How far each active treatment changes the features of a channel and tap: the"
+        " root mean square of its wells (median), relative to negative controls; 1 is"
+        " no effect. Treatments beside each other look alike (average linkage of the"
+        " cosine similarity of all features); lines part the groups. Shown:"
+        f" {n} of {n}. figures/likeness.png"
+    )
+    yield (
+        "The nearest active treatments of other compounds, where there are any"
+        f" ({n} of {n}; all are in numbers/neighbours.csv)."
+    )
+    for name, nearest in numbers("neighbours").groupby("treatment"):
+        nearest = nearest.sort_values("similarity", ascending=False)
+        pairs = zip(nearest.neighbour, nearest.similarity)
+        yield name
+        yield str(groups[name])
+        yield ", ".join(f"{other} ({similarity:.2f})" for other, similarity in pairs)
+    for row in numbers("mechanisms").itertuples():
+        yield str(row.group)
+        yield f"{row.n_in_group} of {row.n_group}"
+        yield f"{row.n_mechanism} of {row.n_all}"
+        yield f"{row.corrected_p:.2g}"
 
 
 def _score(numbers, features, classifier):
