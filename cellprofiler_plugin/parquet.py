@@ -218,15 +218,17 @@ def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
     OSError, ValueError
         See `gather_image_sets`.
     """
+    from pyarrow import parquet
+
     rows: dict[Path, int] = {}
     for run in sorted(Path(folder).iterdir()):
         if run.suffix != UNFINISHED or not run.is_dir():
             continue
         for image_sets in sorted(path for path in run.iterdir() if path.is_dir()):
             path = run.parent / f"{image_sets.name}.parquet"
-            count = gather_image_sets(run, image_sets.name, path)
-            if count:
-                rows[path] = rows.get(path, 0) + count
+            if gather_image_sets(run, image_sets.name, path):
+                # Runs that were stopped one after the other have measured the same.
+                rows[path] = parquet.read_metadata(path).num_rows
             # One that was killed before the first image set has only begun it.
             shutil.rmtree(image_sets, ignore_errors=True)
         with suppress(OSError):

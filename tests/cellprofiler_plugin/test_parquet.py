@@ -193,7 +193,7 @@ def test_jobs_that_end_at_once_lose_nothing(tmp_path):
 
 
 def test_the_command_makes_files_of_runs_that_have_ended_early(tmp_path, capsys):
-    for run, numbers in (("a-2.unfinished", (1, 2)), ("b.unfinished", (5,))):
+    for run, numbers in (("a-2.unfinished", (1, 2)), ("b.unfinished", (1, 2, 5))):
         keep(tmp_path / run, *numbers, name="S[1]_Image")
         about = plugin_parquet.TableDescription(**SCREEN)
         about.save(tmp_path / run / "S[1]_Image")
@@ -205,7 +205,7 @@ def test_the_command_makes_files_of_runs_that_have_ended_early(tmp_path, capsys)
     (tmp_path / "d").rmdir()
     assert stratonet_cli.main(["gather", str(tmp_path)]) == 0
     assert rows(tmp_path / "S[1]_Image.parquet") == dict.fromkeys((1, 2, 5, 9), 0)
-    assert "3 rows" in capsys.readouterr().out
+    assert "4 rows" in capsys.readouterr().out
     assert [item.name for item in tmp_path.iterdir()] == ["S[1]_Image.parquet"]
     assert stratonet_cli.main(["gather", str(tmp_path)]) == 1
     assert "no folder in it ends in .unfinished" in capsys.readouterr().err
