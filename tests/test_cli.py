@@ -98,7 +98,7 @@ def test_a_misspelt_column_is_told(tmp_path):
     assert "Did you mean mechanism?" in done.stderr
 
 
-@pytest.mark.parametrize("flag", [["--folds", "1"], ["--images", "x.csv"]])
+@pytest.mark.parametrize("flag", [["--folds", "1"], ["--pattern", "jump"]])
 def test_what_is_refused_before_anything_is_read(flag, tmp_path):
     done = stratonet("evaluate", tmp_path / "gone.csv", "--output", tmp_path, *flag)
     assert done.returncode == 2
