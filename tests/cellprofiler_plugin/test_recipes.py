@@ -196,7 +196,9 @@ def test_the_features_are_those_of_the_network(kind, number, measured, planes):
 @pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda n: "-".join(WAYS[n]))
 def test_the_features_are_those_of_scikit_learn(number, measured, planes, limits_file):
     pandas = pytest.importorskip("pandas", reason="The transformer needs pandas")
-    pytest.importorskip("sklearn", reason="The transformer needs scikit-learn")
+    pytest.importorskip(
+        "sklearn", minversion="1.6", reason="too old for the transformer"
+    )
     from stratonet_sklearn import StratoFeatureTransformer as transformer
 
     if "grey_range" not in inspect.signature(transformer).parameters:

@@ -325,5 +325,7 @@ def test_s3(tmp_path, pixels, monkeypatch):
 
 def test_url_without_fsspec_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(ImportError, match=r"s3://b/x\.tif: .*stratonet\[sklearn\]"):
+    with pytest.raises(
+        ImportError, match=r"s3://b/x\.tif: .*stratonet\[(sklearn|extract)\]"
+    ):
         read_plane("s3://b/x.tif")
