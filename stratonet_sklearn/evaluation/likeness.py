@@ -65,19 +65,21 @@ def compare_hits(wells: Wells, hits: pd.DataFrame) -> Likeness:
     """
     names = name_treatments(wells)
     active = hits.loc[hits["active"], "treatment"].tolist()
-    profiles = average_treatments(wells, names, active)
+    # A copy of all features: made once for both.
+    changes = subtract_controls(wells)
+    profiles = average_treatments(wells, changes, names, active)
     groups = group_profiles(profiles)
     compounds = hits.set_index("treatment")["compound"]
     return Likeness(
         groups,
         find_neighbours(profiles, compounds),
-        measure_effects(wells, names, groups["treatment"].tolist()),
+        measure_effects(wells, changes, names, groups["treatment"].tolist()),
         enrich_mechanisms(wells, groups, compounds),
     )
 
 
 def average_treatments(
-    wells: Wells, names: np.ndarray, treatments: list[str]
+    wells: Wells, changes: np.ndarray, names: np.ndarray, treatments: list[str]
 ) -> pd.DataFrame:
     """Average the wells of treatments.
 
@@ -85,6 +87,8 @@ def average_treatments(
     ----------
     wells : Wells
         Any.
+    changes : numpy.ndarray (n wells, n features)
+        From `subtract_controls`.
     names : numpy.ndarray (n wells,), str
         The treatment of each.
     treatments : list of str
@@ -96,8 +100,7 @@ def average_treatments(
         Less the mean of the negative controls of their plates.
     """
     chosen = np.isin(names, treatments)
-    values = subtract_controls(wells)[chosen]
-    frame = pd.DataFrame(values, columns=wells.features)
+    frame = pd.DataFrame(changes[chosen], columns=wells.features)
     return frame.groupby(names[chosen]).mean().reindex(treatments)
 
 
@@ -183,7 +186,7 @@ def find_neighbours(profiles: pd.DataFrame, compounds: pd.Series) -> pd.DataFram
 
 
 def measure_effects(
-    wells: Wells, names: np.ndarray, treatments: list[str]
+    wells: Wells, changes: np.ndarray, names: np.ndarray, treatments: list[str]
 ) -> pd.DataFrame:
     """Measure how far treatments change the features of each channel and tap.
 
@@ -191,6 +194,8 @@ def measure_effects(
     ----------
     wells : Wells
         Any.
+    changes : numpy.ndarray (n wells, n features)
+        From `subtract_controls`.
     names : numpy.ndarray (n wells,), str
         The treatment of each.
     treatments : list of str
@@ -202,11 +207,10 @@ def measure_effects(
         As `Likeness.effects`.
     """
     kinds = name_feature_groups(wells.features)
-    values = subtract_controls(wells)
     of_kinds = {}
     for kind in kinds.unique():
         chosen = (kinds == kind).to_numpy()
-        of_kinds[kind] = np.sqrt(np.square(values[:, chosen]).mean(axis=1))
+        of_kinds[kind] = np.sqrt(np.square(changes[:, chosen]).mean(axis=1))
     lengths = pd.DataFrame(of_kinds)
     of_controls = lengths[wells.negative].median()
     chosen = np.isin(names, treatments)

@@ -201,6 +201,11 @@ class ReportData:
         found = self.screen_or_reason
         return None if isinstance(found, str) else found
 
+    @property
+    def compound_screen(self) -> Screen | None:
+        """The screen where compounds are known: with hits, doses and likeness."""
+        return self.screen if self.treatments.compound else None
+
     # Three sections need them, and they take seconds: computed once, when first asked.
     @cached_property
     def components(self) -> Mapping[str, Components]:

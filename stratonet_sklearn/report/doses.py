@@ -49,8 +49,7 @@ def build_doses(data: ReportData) -> Content | None:
     Content or None
         None without doses.
     """
-    treatments = data.treatments
-    screen = data.screen if treatments.compound and treatments.dose else None
+    screen = data.compound_screen if data.treatments.dose else None
     if screen is None or screen.doses.empty:
         return None
     doses = _order_doses(screen)

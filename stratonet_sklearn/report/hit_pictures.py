@@ -42,9 +42,9 @@ def build_hit_pictures(data: ReportData) -> Content | None:
         None without images, or where no treatment is active.
     """
     source = data.images
-    if source is None or data.controls is None or data.treatments.compound is None:
+    if source is None or data.controls is None:
         return None
-    screen = data.screen
+    screen = data.compound_screen
     if screen is None or not screen.hits["active"].any():
         return None
     pairs = choose_wells(screen)

@@ -48,7 +48,7 @@ def build_hits(data: ReportData) -> Content | None:
     Content or None
         None without a column of compounds.
     """
-    screen = data.screen if data.treatments.compound else None
+    screen = data.compound_screen
     if screen is None or screen.hits.empty:
         return None
     hits = screen.hits

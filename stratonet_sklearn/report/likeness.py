@@ -43,7 +43,7 @@ def build_likeness(data: ReportData) -> Content | None:
     Content or None
         None where no treatment is active.
     """
-    screen = data.screen if data.treatments.compound else None
+    screen = data.compound_screen
     if screen is None or not screen.hits["active"].any():
         return None
     likeness = screen.likeness
