@@ -1,6 +1,7 @@
 """How much of the network's speed `stratonet extract` reaches, files on a local disk.
 
     .venv/bin/python benchmarks/extraction.py DATA/bbbc022 [--wells 96]
+    [--weights stratonet50-int8]
 
 Image sets per second from table and files to feature tables, as a ratio to the network
 alone on the same number of planes that are prepared in memory, alternating within one
@@ -40,29 +41,34 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, metavar="DATA/bbbc022")
     parser.add_argument("--wells", type=int, default=96, help="a multiple of 4")
+    parser.add_argument("--weights", default="stratonet50", help="name or path")
     options = parser.parse_args()
-    wells = options.wells
+    wells, weights = options.wells, options.weights
     with tempfile.TemporaryDirectory() as scratch:
         copied = Path(scratch, "copied")
         table = copy_images(copied, options.folder, wells)
-        compare_speeds("520 x 696 (BBBC022)", copied, table)
+        compare_speeds("520 x 696 (BBBC022)", copied, table, weights)
         generated = Path(scratch, "generated")
         table = generate_images(generated, wells)
-        compare_speeds("1024 x 1024 (generated)", generated, table)
+        compare_speeds("1024 x 1024 (generated)", generated, table, weights)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"Most memory of the process: {memory:.0f} MB")
 
 
-def compare_speeds(name: str, screen: Path, table: pd.DataFrame) -> None:
+def compare_speeds(name: str, screen: Path, table: pd.DataFrame, weights: str) -> None:
     """Print how fast a plate is measured, beside the network alone."""
-    network = StratoNet.load(recipe=RECIPE)
+    network = StratoNet.load(weights, recipe=RECIPE)
     ratios = []
     for number in range(ROUNDS):
         alone = time_network(network, table)
         began = time.perf_counter()
         output = screen / f"out{number}"
         summary = extract(
-            screen / "load_data.csv", output, recipe=RECIPE, progress=False
+            screen / "load_data.csv",
+            output,
+            weights=weights,
+            recipe=RECIPE,
+            progress=False,
         )
         ratios.append(alone / (time.perf_counter() - began))
         assert summary.image_sets == len(table) and not summary.incomplete

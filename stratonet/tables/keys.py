@@ -44,12 +44,14 @@ def write_texts(values: pd.Series) -> pd.Series:
 
     Examples
     --------
-    >>> write_texts(pd.Series([3.0, None])).tolist()
-    ['3', None]
+    >>> write_texts(pd.Series([3.0, None, 2.5])).tolist()
+    ['3', None, '2.5']
     """
-    # pandas holds whole numbers as floats where a row lacks one; their text would be
-    # 3.0 in one table and 3 in another.
+    # pandas holds whole numbers as floats where a row lacks one, or has a fraction;
+    # their text would be 3.0 in one table and 3 in another.
     texts = values.convert_dtypes().astype("string").astype(object)
+    if pd.api.types.is_float_dtype(values):
+        texts = texts.str.removesuffix(".0")
     return texts.where(texts.notna(), None)
 
 

@@ -153,6 +153,7 @@ def _show_maps(screen: Screen) -> Plot:
         " What follows rows, columns or edges on the left and not on the right is an"
         " effect of the position.",
         wells=wells.rename(columns={"axis": "along the axis"}),
+        scale=SHOWN_AXIS,
     )
 
 

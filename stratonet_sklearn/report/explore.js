@@ -196,6 +196,8 @@ function sortTable(table, column, ascending) {
 function makeSortable(table) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((heading, column) => {
+    // Pictures have no order.
+    if (heading.className === "thumbnails") return;
     const button = make("button", { type: "button" }, heading.textContent);
     heading.replaceChildren(button);
     button.onclick = () => {

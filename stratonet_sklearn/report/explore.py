@@ -85,6 +85,8 @@ def _describe_figure(
             name: _list_values(frame[name]) for name in frame if name not in PLACES
         },
     }
+    if plot.scale:
+        described["scale"] = plot.scale
     if "panel" in frame:
         described["panel"] = frame["panel"].astype(str).tolist()
     if "x" in frame:

@@ -101,6 +101,7 @@ function makeTraces(figure, rows, values, size, width) {
     const number = (value) => (isNumeric(values) ? value : order.get(value));
     marker.color = rows.map((row) => number(values[row]));
     marker.colorscale = "Viridis";
+    if (isNumeric(values) && figure.scale) [marker.cmin, marker.cmax] = figure.scale;
     marker.symbol = figure.shape ? "square" : "circle";
     marker.colorbar = { thickness: 10, len: 0.7, ...placeKey(figure, width) };
     if (!isNumeric(values)) marker.colorbar.title = { text: `${all.length}, by name` };

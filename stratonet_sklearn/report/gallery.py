@@ -6,7 +6,7 @@ Figures and tables of other sections find the wells and their pictures here.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -33,6 +33,7 @@ from stratonet_sklearn.report.section import (
     Paragraph,
     Wells,
 )
+from stratonet_sklearn.report.thumbnails import list_pictured_wells
 
 # A plate of 384 wells is shown whole, and the page stays small enough to be sent.
 MOST_PICTURES = 384
@@ -64,7 +65,7 @@ def build_gallery(data: ReportData) -> Content:
     pictures: Pictures = {}
     key = ""
     if data.images is not None:
-        chosen = choose_wells(wells, MOST_PICTURES)
+        chosen = choose_wells(wells, MOST_PICTURES, list_first_wells(data))
         try:
             pictures, key = read_pictures(data.images, chosen)
         except (OSError, ValueError) as error:
@@ -132,7 +133,32 @@ def name_treatments(data: ReportData) -> np.ndarray:
     return names.to_numpy(object)
 
 
-def choose_wells(wells: pd.DataFrame, most: int) -> pd.DataFrame:
+def list_first_wells(data: ReportData) -> set[tuple[str, str]]:
+    """List the wells that other sections show.
+
+    Parameters
+    ----------
+    data : ReportData
+        Any.
+
+    Returns
+    -------
+    set of (plate, well)
+        Those of the first hits and of the controls beside them.
+    """
+    screen = data.compound_screen if data.tables else None
+    if screen is None or screen.hits.empty:
+        return set()
+    shown = list_pictured_wells(screen)
+    controls = shown.dropna(subset="control")
+    return {*zip(shown["plate"], shown["well"])} | {
+        *zip(controls["plate"], controls["control"])
+    }
+
+
+def choose_wells(
+    wells: pd.DataFrame, most: int, first: Collection[tuple[str, str]] = ()
+) -> pd.DataFrame:
     """Choose wells so that every treatment on every plate has some.
 
     Parameters
@@ -141,6 +167,8 @@ def choose_wells(wells: pd.DataFrame, most: int) -> pd.DataFrame:
         With ``plate`` and ``treatment``.
     most : int
         How many to choose.
+    first : collection of (plate, well)
+        Chosen before others.
 
     Returns
     -------
@@ -155,6 +183,9 @@ def choose_wells(wells: pd.DataFrame, most: int) -> pd.DataFrame:
     """
     # The first well of each treatment and plate, then the second of each, and so on.
     turn = wells.groupby(["treatment", "plate"], sort=False).cumcount()
+    if first:
+        keys = zip(wells["plate"], wells["well"])
+        turn = turn.where([key not in first for key in keys], -1)
     chosen = turn.sort_values(kind="stable").index[:most]
     return wells.loc[chosen.sort_values()]
 

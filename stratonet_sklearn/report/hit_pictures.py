@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from stratonet.drawing import WIDTH, new_figure, shorten_name
@@ -20,6 +19,7 @@ from stratonet_sklearn.report.planes import (
     word_colors,
 )
 from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
+from stratonet_sklearn.report.thumbnails import find_middle_wells
 
 TITLE = "Active treatments beside a control"
 MOST_HITS = 6
@@ -94,29 +94,15 @@ def choose_wells(screen: Screen) -> list[Pair]:
         The farthest treatments, one per compound; those without a control on their
         plates are left out.
     """
-    rows = screen.wells.rows.assign(distance=screen.responses["distance"])
     active = screen.hits[screen.hits["active"]]
     strongest = active.sort_values("distance", ascending=False)
-    chosen = []
-    for row in strongest.drop_duplicates("compound").head(MOST_HITS).itertuples():
-        of_treatment = rows[
-            (rows["compound"] == row.compound)
-            & (rows["dose"] == row.dose)
-            & screen.wells.treated
-        ]
-        hit = _take_middle(of_treatment)
-        controls = rows[screen.wells.negative & (rows["plate"] == hit["plate"])]
-        if len(controls):
-            control = _take_middle(controls)
-            places = [(one["plate"], one["well"]) for one in (hit, control)]
-            chosen.append((str(row.treatment), places[0], places[1]))
-    return chosen
-
-
-def _take_middle(rows: pd.DataFrame) -> pd.Series:
-    """Take the row whose distance is the median, the lower of two."""
-    order = rows.sort_values("distance", kind="stable")
-    return order.iloc[(len(order) - 1) // 2]
+    strongest = strongest.drop_duplicates("compound").head(MOST_HITS)
+    found = strongest[["treatment"]].join(find_middle_wells(screen), on="treatment")
+    found = found[found["control"].notna()]
+    return [
+        (str(row.treatment), (row.plate, row.well), (row.plate, row.control))
+        for row in found.itertuples()
+    ]
 
 
 def draw_pairs(

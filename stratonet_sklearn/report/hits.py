@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from stratonet.drawing import get_color, new_figure, shorten_names, strip_axes
 from stratonet.messages import count_things, shorten_list
-from stratonet_sklearn.evaluation.hits import TREATED, name_treatments
+from stratonet_sklearn.evaluation.hits import TREATED
 from stratonet_sklearn.evaluation.screen import Screen
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
@@ -22,9 +22,13 @@ from stratonet_sklearn.report.section import (
     Plot,
     Table,
 )
+from stratonet_sklearn.report.thumbnails import (
+    MOST_ROWS,
+    find_middle_wells,
+    list_pictured_wells,
+)
 
 TITLE = "Which treatments are active?"
-MOST_ROWS = 25
 MOST_NAMED = 12
 # Of a name in the figure, as shares of its width and height.
 NAME_WIDTH, NAME_HEIGHT = 0.16, 0.05
@@ -68,6 +72,7 @@ def build_hits(data: ReportData) -> Content | None:
             " comparing many treatments (5% false discoveries). Distance: from the"
             " negative controls, 1 is that of a control. Objects: relative to the"
             " controls.",
+            list_pictured_wells(screen),
         )
     )
     return Content(TITLE, blocks)
@@ -197,7 +202,8 @@ def _show_scatter(screen: Screen) -> Plot:
         "Each treatment by its distance from the negative controls (1 is that of a"
         " control) and by the mean average precision with which its wells find each"
         " other among these. Far, and alike: active. Named are some of the"
-        " farthest active treatments.",
+        " farthest active treatments. Pointed at, a dot tells of the well in the middle"
+        " of its treatment's, by distance.",
         wells=list_middle_wells(screen),
         labels=(X_LABEL, Y_LABEL),
     )
@@ -216,15 +222,8 @@ def list_middle_wells(screen: Screen) -> pd.DataFrame:
     pandas.DataFrame
         One row per treatment with a distance and a mean average precision.
     """
-    rows = screen.wells.rows[["plate", "well"]].assign(
-        treatment=name_treatments(screen.wells), distance=screen.responses["distance"]
-    )
-    rows = rows.sort_values("distance", kind="stable")
-    of_treatments = rows.groupby("treatment")
-    place, size = of_treatments.cumcount(), of_treatments["well"].transform("size")
-    middle = rows[place == (size - 1) // 2].set_index("treatment")[["plate", "well"]]
     hits = screen.hits.dropna(subset=["mean_average_precision", "distance"])
-    points = hits.join(middle, on="treatment")
+    points = hits.join(find_middle_wells(screen), on="treatment")
     activity = np.where(points["active"], "active", "not active")
     return pd.DataFrame(
         {

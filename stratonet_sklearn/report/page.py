@@ -12,6 +12,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
@@ -109,7 +110,7 @@ def _write_files(folder: Path, title: str, contents: Sequence[Content]) -> None:
         (folder / FIGURES / f"{plot.name}.png").write_bytes(png)
         width = int(plot.figure.get_figwidth() * DPI)
         # In the page itself, so that it can be sent as one file.
-        images[plot.name] = Image(base64.b64encode(png).decode(), width)
+        images[plot.name] = Image(_encode(png), width)
     for numbers in select_blocks(contents, Numbers):
         path = folder / NUMBERS / f"{numbers.name}.csv"
         numbers.frame.to_csv(path, index=False)
@@ -198,6 +199,7 @@ def render_page(
         images=images,
         numbers=[numbers.name for numbers in select_blocks(contents, Numbers)],
         gallery=list_gallery(wells),
+        list_thumbnails=partial(list_thumbnails, wells=wells),
         explored={plot.name for plot in explored},
         exploration=Markup(write_data(explored, wells)),
         library=pack_library() if explored else "",
@@ -230,10 +232,43 @@ def list_gallery(wells: Wells) -> list[tuple[str, list[tuple[int, str, str, str]
     for number, well in enumerate(wells.frame.itertuples(index=False)):
         picture = wells.pictures.get((well.plate, well.well))
         if picture is not None:
-            text = base64.b64encode(picture).decode()
             key = (not well.negative, well.treatment)
-            groups.setdefault(key, []).append((number, well.plate, well.well, text))
+            well_shown = (number, well.plate, well.well, _encode(picture))
+            groups.setdefault(key, []).append(well_shown)
     return [(key[1], groups[key]) for key in sorted(groups, key=_order_treatment)]
+
+
+def list_thumbnails(table: Table, wells: Wells) -> list[list[tuple[str, str]]]:
+    """List the pictures beside each row of a table.
+
+    Parameters
+    ----------
+    table : Table
+        Of a section.
+    wells : Wells
+        Of the report.
+
+    Returns
+    -------
+    list of list of (name, picture)
+        Of each row its well and the control beside it, as base64; empty where no row
+        has a picture.
+    """
+    if table.pictured is None:
+        return []
+    rows = []
+    for row in table.pictured.itertuples(index=False):
+        shown = [(row.well, "this well"), (row.control, "a control")]
+        pictures = [
+            (f"{row.plate} {well}, {words}", wells.pictures.get((row.plate, well)))
+            for well, words in shown
+        ]
+        rows.append([(name, _encode(file)) for name, file in pictures if file])
+    return rows if any(rows) else []
+
+
+def _encode(file: bytes) -> str:
+    return base64.b64encode(file).decode()
 
 
 def _order_treatment(key: tuple[bool, str]) -> list[tuple[bool, float, str]]:

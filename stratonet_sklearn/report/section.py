@@ -63,10 +63,14 @@ class Table:
         The index is not shown.
     caption : str
         What is in it.
+    pictured : pandas.DataFrame, optional
+        Of each row ``plate`` and ``well``, and ``control``, a well of that plate beside
+        which it is shown, where there are pictures; missing where there is none.
     """
 
     frame: pd.DataFrame
     caption: str
+    pictured: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Plot:
     labels : (str, str), optional
         What ``x`` and ``y`` of the wells are. Without it, as on a map, numbers along
         the axes mean nothing, and there are none.
+    scale : (float, float), optional
+        Numbers that have the first and the last colour; without it, the extremes.
     """
 
     name: str
@@ -100,6 +106,7 @@ class Plot:
     shown: bool = True
     wells: pd.DataFrame | None = None
     labels: tuple[str, str] | None = None
+    scale: tuple[float, float] | None = None
 
     @property
     def alt(self) -> str:

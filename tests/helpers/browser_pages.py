@@ -77,9 +77,13 @@ def make_contents(frame, pictures):
             "n": ["1,200", "9", "30"],
         }
     )
+    # The last has no picture, and no control.
+    pictured = pd.DataFrame(
+        {"plate": "P1", "well": ["A03", "A02", "H12"], "control": ["A01", "A01", None]}
+    )
     return [
         Content("Answer", [Answer("The assay works.")]),
-        Content("Hits", [Table(hits, "Three treatments.")]),
+        Content("Hits", [Table(hits, "Three treatments.", pictured)]),
         Content("Plates", [Plot("plates", draw_figure("Plates."), "A.", wells=votes)]),
         Content("Map", [Plot("map", draw_figure("A map."), "B.", wells=points)]),
         Content(

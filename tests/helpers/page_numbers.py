@@ -132,7 +132,8 @@ def _expect_hits(numbers, rows):
         "Each treatment by its distance from the negative controls (1 is that of a"
         " control) and by the mean average precision with which its wells find each"
         " other among these. Far, and alike: active. Named are some of the farthest"
-        " active treatments. figures/hits.png"
+        " active treatments. Pointed at, a dot tells of the well in the middle of its"
+        " treatment's, by distance. figures/hits.png"
     )
     yield (
         f"Treatments, the active ones first ({len(hits)} of {len(hits)}; all are in"

@@ -179,18 +179,19 @@ def test_tables_are_sorted_and_lead_to_wells(visit):
     table = page.locator("table").first
 
     def read(column):
-        cells = table.locator(f"tbody tr td:nth-child({column})")
+        # The first has pictures.
+        cells = table.locator(f"tbody tr td:nth-child({column + 1})")
         return cells.all_inner_texts()
 
     heading = table.get_by_role("columnheader")
-    heading.nth(1).get_by_role("button").click()
-    assert read(2) == ["1e-3", "0.02", "none"]
-    heading.nth(1).get_by_role("button").press("Enter")
-    assert read(2) == ["0.02", "1e-3", "none"]  # what has no number stays last
-    assert heading.nth(1).get_attribute("aria-sort") == "descending"
     heading.nth(2).get_by_role("button").click()
+    assert read(2) == ["1e-3", "0.02", "none"]
+    heading.nth(2).get_by_role("button").press("Enter")
+    assert read(2) == ["0.02", "1e-3", "none"]  # what has no number stays last
+    assert heading.nth(2).get_attribute("aria-sort") == "descending"
+    heading.nth(3).get_by_role("button").click()
     assert read(3) == ["9", "30", "1,200"]
-    heading.nth(0).get_by_role("button").click()
+    heading.nth(1).get_by_role("button").click()
     assert read(1) == [TREATMENTS[3], "taxol 1", "taxol 10"]
     table.get_by_role("button", name="taxol 10").click()
     pictures = page.locator(".table + .pictures img")
@@ -262,12 +263,27 @@ def test_every_choice_draws(visit):
     assert page.locator("figure[data-name=map] a.picture").is_visible()
 
 
+def test_hits_have_thumbnails_beside_a_control(visit):
+    page = visit()
+    names = page.locator("td.thumbnails").evaluate_all(
+        "cells => cells.map((cell) => [...cell.children].map((image) => image.alt))"
+    )
+    assert names == [
+        ["P1 A03, this well", "P1 A01, a control"],
+        ["P1 A02, this well", "P1 A01, a control"],
+        [],
+    ]
+    # Pictures have no order.
+    assert page.locator("th.thumbnails button").count() == 0
+
+
 def test_without_scripts_all_is_there(visit):
     page = visit(java_script_enabled=False)
     assert page.locator("figure > a.picture > img:visible").count() == 3
     assert page.locator(".interactive, .pane, table button").count() == 0
     assert page.locator(".gallery figure").count() == 95
     assert page.locator("table tbody tr").count() == 3
+    assert page.locator("td.thumbnails img:visible").count() == 4
 
 
 def test_narrow_screens_get_the_picture_itself(visit):

@@ -70,6 +70,20 @@ def test_texts_and_missing_ones_are_texts():
     assert figure["x"] == [0, None] and "shape" not in figure
 
 
+def test_axes_and_colors_mean_what_the_picture_says():
+    plot = Plot(
+        "plot",
+        draw_figure("A title."),
+        "A caption.",
+        wells=PLACED.assign(x=[1, 2], y=[3, 4]),
+        labels=("distance", "mAP"),
+        scale=(-0.5, 1.5),
+    )
+    text = write_data([plot], Wells(WELLS, {}, ""))
+    figure = json.loads(text)["figures"]["plot"]
+    assert figure["labels"] == ["distance", "mAP"] and figure["scale"] == [-0.5, 1.5]
+
+
 @pytest.mark.slow
 def test_the_library_is_that_of_plotly():
     from plotly.offline import get_plotlyjs

@@ -83,6 +83,13 @@ def test_every_treatment_of_every_plate_is_shown():
     assert len(counts) == 12 and set(counts) == {2, 3}
 
 
+def test_wells_that_other_sections_show_come_first():
+    wells = list_all_wells(16, 24)
+    last = {("P1", "P24"), ("P1", "O23")}
+    chosen = choose_wells(wells, 5, last)
+    assert last <= {*zip(chosen["plate"], chosen["well"])} and len(chosen) == 5
+
+
 def test_the_page_of_384_wells_is_small(tmp_path):
     """Pictures of noise are the largest that there are."""
     wells = list_all_wells(16, 24)

@@ -20,7 +20,7 @@ from stratonet_sklearn.report.headline import build_headline
 from stratonet_sklearn.report.hits import build_hits, word_limits
 from stratonet_sklearn.report.likeness import build_likeness
 from stratonet_sklearn.report.report import write_report
-from stratonet_sklearn.report.section import Answer, Caution, Numbers, Table
+from stratonet_sklearn.report.section import Answer, Caution, Numbers, Plot, Table
 
 DOSES = [0.1, 0.3, 1, 3, 10, 30]
 EC50 = 2.0
@@ -261,6 +261,39 @@ def test_rows_and_columns_of_the_plate_are_groups():
     assert find_groups(rows.assign(Metadata_Row="x"), "ROW").tolist() == ["x"] * 3
     with pytest.raises(ValueError, match="no column rows"):
         find_groups(rows, "rows")
+
+
+def test_a_hit_is_shown_by_the_well_in_its_middle_beside_a_control():
+    rows, features = make_screen(n_plates=2)
+    data = make_data(rows, features)
+    screen = data.compound_screen
+    wells = screen.wells.rows.assign(distance=screen.responses["distance"])
+    content = build_hits(data)
+    pictured = select(content, Table)[0].pictured
+    assert len(pictured) == len(screen.hits)
+    for hit, shown in zip(screen.hits.itertuples(), pictured.itertuples()):
+        of_plate = wells[wells["plate"] == shown.plate].set_index("well")
+        of_hit = wells[
+            (wells["compound"] == hit.compound) & (wells["dose"] == hit.dose)
+        ]
+        distances = sorted(of_hit["distance"])
+        middle = distances[(len(distances) - 1) // 2]
+        assert of_plate.loc[shown.well, "distance"] == middle
+        controls = of_plate[of_plate["negative"]]
+        nearer = controls["distance"] < controls.loc[shown.control, "distance"]
+        assert nearer.sum() == (len(controls) - 1) // 2
+    (scatter,) = select(content, Plot)
+    of_scatter = scatter.wells[["plate", "well"]]
+    assert (
+        of_scatter.to_numpy().tolist()
+        == pictured[["plate", "well"]].to_numpy().tolist()
+    )
+
+
+def test_doses_beside_fractions_are_written_without_a_point():
+    rows, features = make_screen()
+    data = make_data(rows.assign(dose=pd.to_numeric(rows["dose"])), features)
+    assert {"real 10", "real 0.3"} <= set(data.compound_screen.hits["treatment"])
 
 
 def read_floats(texts):
