@@ -199,6 +199,7 @@ def render_page(
         images=images,
         numbers=[numbers.name for numbers in select_blocks(contents, Numbers)],
         gallery=list_gallery(wells),
+        key=wells.key,
         list_thumbnails=partial(list_thumbnails, wells=wells),
         explored={plot.name for plot in explored},
         exploration=Markup(write_data(explored, wells)),

@@ -273,6 +273,8 @@ def test_hits_have_thumbnails_beside_a_control(visit):
         ["P1 A02, this well", "P1 A01, a control"],
         [],
     ]
+    caption = page.locator("table caption").first.inner_text()
+    assert caption == "Three treatments. DNA is green."
     # Pictures have no order.
     assert page.locator("th.thumbnails button").count() == 0
 
