@@ -537,14 +537,16 @@ def test_few_planes_are_in_memory_at_once(tmp_path, monkeypatch, request):
 
 
 @pytest.mark.slow
-def test_wells_of_a_real_plate(data):
+def test_wells_of_a_real_plate(data, tmp_path):
     images, labels = read_plate(data / "bbbc013")
     images, labels = (table[labels["role"] != "trt"] for table in (images, labels))
     leave_row_out = dict(
         groups=labels["well"].str[0], cv=LeaveOneGroupOut(), error_score="raise"
     )
     scores = cross_val_score(
-        make_pipeline(strato(), SVC(kernel="linear")),
+        make_pipeline(
+            strato(recipe="whole224/mean", cache=tmp_path), SVC(kernel="linear")
+        ),
         images,
         labels["role"],
         **leave_row_out,

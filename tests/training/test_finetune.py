@@ -310,14 +310,14 @@ def test_killed_it_resumes_and_ends_with_the_same_features(weights, tmp_path):
     table = write_assay(tmp_path, DIFFERENT, plates=6, each=3)
     command = ["finetune", table, "--label", "kind", "--from", weights]
     command += ["--input-size", SIDE, "--steps", 130, "--output"]
-    whole = training(*command, tmp_path / "whole.onnx")
-    assert whole.returncode == 0, whole.stdout
-    assert "plates: 4 to train on, 1 to stop by, 1 to test on" in whole.stdout
+    tuning = Tuning(str(weights), SIDE, schedule=Schedule(steps=130))
+    finetune([read_assay(ImageSource(table), "kind")], tmp_path / "whole.onnx", tuning)
     process = training(*command, tmp_path / "parts.onnx", wait=False)
     kill_in_epoch(process, tmp_path / "parts.run", 2)
     assert not (tmp_path / "parts.onnx").exists()
     resumed = training(*command, tmp_path / "parts.onnx")
     assert resumed.returncode == 0, resumed.stdout
+    assert "plates: 4 to train on, 1 to stop by, 1 to test on" in resumed.stdout
     logs = [(tmp_path / f"{run}.run/log.csv").read_text() for run in ("whole", "parts")]
     assert logs[0] == logs[1]
     tuned = [tmp_path / f"{run}.run/tuned.onnx" for run in ("whole", "parts")]
