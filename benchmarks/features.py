@@ -177,11 +177,14 @@ def run_cellprofiler(pipeline: Path, images: Path, output: Path) -> None:
     partial_output.rename(output)
 
 
-def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> list[str]:
+def write_pipeline(
+    published: Path, channels: Sequence[str], path: Path, fast: bool = False
+) -> list[str]:
     """Write a pipeline with MeasureStratoFeatures in place of its exports.
 
-    Images and nuclei are measured by the recipe of a new module, and by that of
-    version 1. ExportToSpreadsheet comes last, for the measurements of all others.
+    Images and nuclei are measured by the recipe of a new module, by that of version 1
+    and, if asked for, by the fast network. ExportToSpreadsheet comes last, for the
+    measurements of all others.
 
     Returns
     -------
@@ -198,6 +201,8 @@ def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> list
         instantiate_module,
     )
 
+    from cellprofiler_plugin.settings import FAST
+
     preferences.set_plugin_directory(str(headless.PLUGINS), globally=False)
     fill_modules()
     pipeline = Pipeline()
@@ -207,20 +212,25 @@ def write_pipeline(published: Path, channels: Sequence[str], path: Path) -> list
             pipeline.remove_module(module.module_num)
     modules = []
     titles = []
-    for where, old in product(("Whole images", "Objects"), (False, True)):
+    variants = ("", "Version1", "Fast")[: 2 + fast]
+    for where, variant in product(("Whole images", "Objects"), variants):
         stratonet = instantiate_module("MeasureStratoFeatures")
         stratonet.images.value = ", ".join(channels)
         stratonet.output.value = "A Parquet file"
         stratonet.where.value = where
         stratonet.objects.value = "Nuclei"
-        if old:
-            stratonet.prefix.value = "Version1"
+        if variant:
+            stratonet.prefix.value = variant
+        if variant == "Fast":
+            stratonet.network.value = FAST
+        if variant == "Version1":
             stratonet.view.value = next(iter(VIEWS))
             stratonet.square_view.value = list(SQUARE_VIEWS)[-1]
             stratonet.statistics.value = next(iter(STATISTICS))
         (measured,) = stratonet.get_object_names()
         modules.append(stratonet)
-        titles.append(f"{measured}, {stratonet.get_recipe(measured).text}")
+        title = f"{measured}, {stratonet.get_recipe(measured).text}"
+        titles.append(f"{title}, 8 bits" if variant == "Fast" else title)
     export = instantiate_module("ExportToSpreadsheet")
     export.wants_prefix.value = False
     for module in (*modules, export):
@@ -235,7 +245,7 @@ def run_bbbc022(data: Path, rows: pd.DataFrame, output: Path) -> None:
     """Run the published pipeline with our module; keep the time of both."""
     pipeline = output.with_name("with_stratonet.cppipe")
     published = data / "BBBC022_Analysis_Final.cppipe"
-    titles = write_pipeline(published, list_channels(rows), pipeline)
+    titles = write_pipeline(published, list_channels(rows), pipeline, fast=True)
     run_cellprofiler(pipeline, link_bbbc022_plate(data, output.parent), output)
     features = output / "StratoFeatures_Image.parquet"
     features.rename(output.with_name("stratonet.parquet"))
