@@ -41,6 +41,7 @@ def describe_run(module: MeasureStratoFeatures) -> str:
     try:
         sentences = [
             _describe_columns(module),
+            _describe_place(module),
             *_describe_costs(module),
             *describe_recommendations(module),
         ]
@@ -61,6 +62,49 @@ def _describe_columns(module: MeasureStratoFeatures) -> str:
         f"{count:,} {content} for each of: {', '.join(names[count])}" for count in names
     ]
     return f"{'; '.join(parts) or 'Nothing yet'}."
+
+
+def _describe_place(module: MeasureStratoFeatures) -> str:
+    places = [name_tables(module)] if module.writes_parquet else []
+    if module.writes_tables:
+        places.append("CellProfiler's tables")
+    return f"Written to {' and '.join(places)}."
+
+
+def name_tables(module: MeasureStratoFeatures) -> str:
+    """Name the Parquet files of a run, as far as they are known before it.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+
+    Returns
+    -------
+    str
+        Metadata stand in it as they are set.
+    """
+    names = module.get_object_names()
+    return ", ".join(f"{module.prefix.value}_{name}.parquet" for name in names)
+
+
+def describe_next_step(module: MeasureStratoFeatures) -> str:
+    """Say what to do with the features after the run.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+
+    Returns
+    -------
+    str
+        A line with a command.
+    """
+    table = "FOLDER (of ExportToSpreadsheet's tables)"
+    if module.writes_parquet:
+        table = name_tables(module).split(", ")[0]
+    return f"After the run: stratonet evaluate {table} --output report"
 
 
 def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:

@@ -17,16 +17,19 @@ from cellprofiler_core.preferences import (
 )
 from cellprofiler_core.setting import Binary, HTMLText, Setting
 from cellprofiler_core.setting.choice import Choice
-from cellprofiler_core.setting.multichoice import MultiChoice
 from cellprofiler_core.setting.subscriber import (
     ImageListSubscriber,
     LabelListSubscriber,
 )
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
-from cellprofiler_plugin.recipes import FROM_EXTRACT, GIVEN_NUMBERS, IN_MICROMETRES
+from cellprofiler_plugin.recipes import (
+    CUSTOM,
+    FROM_EXTRACT,
+    GIVEN_NUMBERS,
+    IN_MICROMETRES,
+)
 from stratonet.naming import PREFIX
-from stratonet.tap import INTENSITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +38,14 @@ if TYPE_CHECKING:
 
 # Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
 WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
+AUTOMATIC = "Automatic (recommended)"
 TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
 TABLES_AND_PARQUET = "Both"
 SHIPPED, FAST, FROM_FILE = "stratonet50", "stratonet50-int8", "From a file"
 
+# What CellProfiler's tables take in a second per image set, and an SQLite database in
+# one table.
+MOST_TABLE_COLUMNS = 2000
 # As in `stratonet extract`, so that both give the same numbers by default.
 CROP_SIZE = 96
 # What is outside of these is a typing error rather than a size.
@@ -80,45 +87,6 @@ def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[A
         return []
 
 
-class TapChoice(MultiChoice):
-    """The taps of the weights file that the module has at the time.
-
-    Parameters
-    ----------
-    text : str
-        The setting's name, as CellProfiler shows it.
-    module : MeasureStratoFeatures
-        Its card is read each time the choices are asked for.
-    value : list of str
-        The taps selected at first.
-    **options : object
-        See ``cellprofiler_core.setting.multichoice.MultiChoice``.
-    """
-
-    def __init__(
-        self,
-        text: str,
-        module: MeasureStratoFeatures,
-        value: list[str],
-        **options: Any,
-    ) -> None:
-        self.module = module
-        super().__init__(text, [], value, **options)
-
-    def get_choices(self) -> list[str]:
-        """List all taps by alias, or by layer where they have none.
-
-        Returns
-        -------
-        list of str
-            While the card cannot be read, the taps selected so far: CellProfiler would
-            otherwise drop the selection.
-        """
-        taps = read_or_empty(lambda: self.module.get_card().taps)
-        names = [tap.alias or tap.layer for tap in taps]
-        return [*names, INTENSITY] if names else list(self.get_selections())
-
-
 def make_image_list() -> ImageListSubscriber:
     """Make the setting of the images to measure."""
     return ImageListSubscriber(
@@ -126,7 +94,9 @@ def make_image_list() -> ImageListSubscriber:
         [],
         doc="""\
 Select the grayscale images to measure. Each gives features of its own. For color images
-use **ColorToGray** first.""",
+use **ColorToGray** first. *Select All*, in the menu of the right mouse button, takes
+illumination functions, too: the module then names them in a warning, so that you can
+clear their ticks.""",
     )
 
 
@@ -177,29 +147,6 @@ the square to background. *No* leaves the surroundings of the object as they are
     )
 
 
-def make_tap_choice(module: MeasureStratoFeatures) -> TapChoice:
-    """Make the setting of the taps, whose choices follow the module's network.
-
-    Parameters
-    ----------
-    module : MeasureStratoFeatures
-        Whose network is asked.
-    """
-    return TapChoice(
-        "Select taps",
-        module,
-        # Which of them tells treatments apart differs between assays.
-        ["low", "medium", "high"],
-        doc="""\
-How deep in the network features are taken. *low* (512 features per image) sees edges
-and textures, *medium* (1,024) parts of cells, *high* (1,024) whole cells and their
-arrangement. *low* alone is also the fastest. If in doubt, select all three. The list
-has every block of the network, from shallow to deep; hold Ctrl (Command on a Mac) to
-select several. *intensity* is no tap of the network, but the brightness of the image in
-the units of its file (10 numbers): choose it where brightness matters.""",
-    )
-
-
 def make_reduce() -> Binary:
     """Make the setting that writes principal components in place of features."""
     return Binary(
@@ -231,12 +178,13 @@ def make_output_choice() -> Choice:
     """Make the setting of where the features are written."""
     return Choice(
         "Write the features to",
-        # Tables first: other modules of the pipeline can use them.
-        [TABLES, PARQUET, TABLES_AND_PARQUET],
+        [AUTOMATIC, TABLES, PARQUET, TABLES_AND_PARQUET],
         doc=f"""\
+-  *{AUTOMATIC}:* CellProfiler's tables for up to {MOST_TABLE_COLUMNS:,} columns in all,
+   a Parquet file for more. *Columns* says which it is.
 -  *{TABLES}:* measurements like all others: other modules can use them, and
-   **ExportToSpreadsheet** and **ExportToDatabase** write them. Good for one channel, or
-   for *low* alone.
+   **ExportToSpreadsheet** and **ExportToDatabase** write them. Good for *low* of one
+   channel, and for components.
 -  *{PARQUET}:* one file for the images and one for each type of object. With 5,120
    columns it takes 0.2 s per image set, CellProfiler's tables more than 3 s. pandas, R
    and pycytominer read it. Each row has its ImageNumber, its ObjectNumber and the image
@@ -324,11 +272,20 @@ def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
     if module.measures_images:
         visible.append(module.view)
         if module.view.value == IN_MICROMETRES:
-            visible += [module.tile_width, module.pixel_size]
+            visible.append(module.tile_width)
+        if module.view.value == CUSTOM:
+            visible.append(module.view_text)
+        if module.in_micrometres:
+            visible.append(module.pixel_size)
     if module.measures_objects:
         visible += [module.objects, module.crop_size, module.square_view]
+        if module.square_view.value == CUSTOM:
+            visible.append(module.square_view_text)
         visible.append(module.hide_neighbors)
-    visible += [module.taps, module.statistics, module.grey_range]
+    visible.append(module.tap_words)
+    if module.tap_words.value == CUSTOM:
+        visible.append(module.taps)
+    visible += [module.statistics, module.grey_range]
     if module.grey_range.value == FROM_EXTRACT:
         visible.append(module.limits_file)
     if module.grey_range.value == GIVEN_NUMBERS:

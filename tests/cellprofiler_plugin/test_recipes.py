@@ -76,7 +76,12 @@ def modules():
 
 
 def measure(recipe, **settings):
-    step = module("MeasureStratoFeatures", images="DNA, ER", taps="low,intensity")
+    step = module(
+        "MeasureStratoFeatures",
+        images="DNA, ER",
+        taps="low,intensity",
+        output="CellProfiler's tables",
+    )
     return words_of_recipe(step, recipe, **{"crop_size": SIZE, **settings})
 
 
