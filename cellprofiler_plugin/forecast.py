@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cellprofiler_core.constants.measurement import IMAGE
 
+from cellprofiler_plugin.illumination import describe_functions
 from cellprofiler_plugin.recipes import describe_better_recipe
 from cellprofiler_plugin.settings import SHIPPED
 from stratonet.card import Card
@@ -39,7 +40,9 @@ def describe_run(module: MeasureStratoFeatures) -> str:
         Why it cannot run, while it cannot.
     """
     try:
+        functions = module.images.get_functions()
         sentences = [
+            *([describe_functions(functions)] if functions else []),
             _describe_columns(module),
             _describe_place(module),
             *_describe_costs(module),

@@ -6,6 +6,7 @@ saved pipeline is that of ``MeasureStratoFeatures.settings``.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ from cellprofiler_core.setting.subscriber import (
 )
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
+from cellprofiler_plugin.illumination import list_functions
 from cellprofiler_plugin.recipes import (
     CUSTOM,
     FROM_EXTRACT,
@@ -33,6 +35,9 @@ from stratonet.naming import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from cellprofiler_core.pipeline import Pipeline
 
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
@@ -87,9 +92,66 @@ def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[A
         return []
 
 
-def make_image_list() -> ImageListSubscriber:
+class ImagePicker(ImageListSubscriber):
+    """The images to measure, which knows which are illumination functions.
+
+    Attributes
+    ----------
+    functions : set of str
+        Of the pipeline for which choices were asked last: CellProfiler asks whenever it
+        draws or checks the setting.
+    """
+
+    functions: AbstractSet[str] = frozenset()
+
+    def get_choices(self, pipeline: Pipeline) -> list[tuple[Any, ...]]:
+        """List the images that the pipeline has so far.
+
+        Parameters
+        ----------
+        pipeline : cellprofiler_core.pipeline.Pipeline
+            It holds the setting.
+        """
+        self.functions = list_functions(pipeline)
+        return super().get_choices(pipeline)
+
+    def get_functions(self) -> list[str]:
+        """List the illumination functions among the images that are selected."""
+        return [name for name in self.value if name in self.functions]
+
+
+class WrittenText(HTMLText):
+    """A text that is written anew whenever the window draws it.
+
+    Parameters
+    ----------
+    text : str
+        The setting's name, as CellProfiler shows it.
+    write : callable
+        Returns the text.
+    size : (int, int)
+        Of its control.
+    **options : object
+        See ``cellprofiler_core.setting.Setting``.
+    """
+
+    def __init__(
+        self, text: str, write: Callable[[], str], size: tuple[int, int], **options: Any
+    ) -> None:
+        # That of HTMLText would call itself from here.
+        Setting.__init__(self, text, "", **options)
+        self.write = write
+        self.size = size
+
+    @property
+    def content(self) -> str:
+        """The text as HTML, in which the ``<Plate>`` of a prefix would be a mark-up."""
+        return html.escape(self.write(), quote=False)
+
+
+def make_image_list() -> ImagePicker:
     """Make the setting of the images to measure."""
-    return ImageListSubscriber(
+    return ImagePicker(
         "Select images to measure",
         [],
         doc="""\
@@ -248,15 +310,21 @@ StratoNet in it.""",
     )
 
 
-def make_column_count() -> HTMLText:
-    """Make the text that says how many columns the run will write, and its cost."""
-    return HTMLText(
+def make_column_count(describe: Callable[[], str]) -> WrittenText:
+    """Make the text that says how many columns the run will write, and its cost.
+
+    Parameters
+    ----------
+    describe : callable
+        Returns the text.
+    """
+    return WrittenText(
         "Columns",
-        "",
+        describe,
+        (12, 5),
         doc="""\
-How many columns the run will write; how long the network takes on one processor core;
-and whether it recommends another recipe than the one that is set.""",
-        size=(12, 5),
+How many columns the run will write, and where; how long the network takes on one
+processor core; and whether it recommends another recipe than the one that is set.""",
     )
 
 

@@ -127,8 +127,8 @@ def check_choices(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
         CellProfiler shows it as a warning, and runs the pipeline.
     """
     # CellProfiler shows one warning at a time: the gravest first.
-    known = illumination.list_functions(pipeline)
-    functions = [name for name in module.images.value if name in known]
+    module.images.get_choices(pipeline)
+    functions = module.images.get_functions()
     if functions:
         words = illumination.describe_functions(functions)
         raise ValidationError(words, module.images)

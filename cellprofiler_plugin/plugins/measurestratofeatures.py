@@ -6,7 +6,6 @@ helpers are elsewhere, because CellProfiler takes every file here for a module.
 
 from __future__ import annotations
 
-import html
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,7 +82,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         self.limits = recipe_settings.make_limits_text()
         self.reduce = settings.make_reduce()
         self.projection = settings.make_projection_path()
-        self.width = settings.make_column_count()
+        self.width = settings.make_column_count(lambda: describe_run(self))
         self.output = settings.make_output_choice()
         self.folder = settings.make_folder()
         self.prefix = settings.make_prefix()
@@ -123,10 +122,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         ]
 
     def visible_settings(self) -> list[Setting]:
-        """List what the window shows; columns and costs are counted anew."""
-        # CellProfiler calls this after every change of a setting.
-        # It is shown as HTML, in which \g<Plate> would be a mark-up.
-        self.width.content = html.escape(describe_run(self), quote=False)
+        """List what the window shows, for the choices made so far."""
         return settings.list_visible(self)
 
     def upgrade_settings(
