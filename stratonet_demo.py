@@ -28,7 +28,7 @@ from stratonet_sklearn.evaluation.separation import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHIPPED = headless.PLUGINS / "wholeimages.cppipe"
+SHIPPED = headless.LOAD_DATA_PIPELINE
 FEATURES = "StratoFeatures_Image.parquet"
 PREFIX = "StratoFeatures_"
 # CellProfiler hands on pixels as float32 between 0 and 1; for scikit-learn they are as

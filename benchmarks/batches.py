@@ -8,10 +8,11 @@ Every table is compared cell for cell, without times and time stamps.
 
     python benchmarks/batches.py starts [OUTPUT] [IMAGE_SETS]
 
-What starting CellProfiler costs in a run of parts of two minutes, by the pipeline that
-ships, ``wholeimages.cppipe``, on two processes: seconds from the start of each process
-to its first image set, beside the seconds of the processor that all of them took. Two
-generated images of 520 x 696 pixels stand in each image set (default: 500).
+What starting CellProfiler costs in a run of parts of two minutes, by the pipeline of
+``stratonet demo``, ``load_data.cppipe``, on two processes: seconds from the start of
+each process to its first image set, beside the seconds of the processor that all of
+them took. Two generated images of 520 x 696 pixels stand in each image set (default:
+500).
 """
 
 import csv
@@ -87,7 +88,7 @@ def write_generated_plate(folder, count):
 def measure_starts(output, count):
     output.mkdir(parents=True, exist_ok=True)
     options = CellProfilerOptions(data_file=write_generated_plate(output, count))
-    pipeline = headless.PLUGINS / "wholeimages.cppipe"
+    pipeline = headless.LOAD_DATA_PIPELINE
     runner = Batches(plan_batches(pipeline, output / "out", options, processes=2))
     began = os.times()
     runner.run(progress=False)

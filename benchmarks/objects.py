@@ -100,6 +100,7 @@ def make_module(**options):
     module.objects.value = "Cells"
     module.crop_size.value = SIZE
     module.show_window = False
+    module.output.value = settings.TABLES
     for name, value in options.items():
         getattr(module, name).value = value
     return module

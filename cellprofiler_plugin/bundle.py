@@ -42,6 +42,8 @@ OURS = ("stratonet", "cellprofiler_plugin")
 # Of no use to a plug-in: tests, headers, commands. Long paths fail on Windows, too.
 LEFT_OUT = {"__pycache__", "tests", "include", "src", "bin"}
 FOLDER = "StratoNet"
+# Images for wholeimages.cppipe, beside it.
+EXAMPLES = "example_images"
 
 
 def write_bundle(system: str, path: Path) -> int:
@@ -91,8 +93,9 @@ def _copy_starter(folder: Path) -> None:
     for name in ("measurestratofeatures.py", "README.txt"):
         file = files("cellprofiler_plugin") / "bundle_files" / name
         (folder / name).write_bytes(file.read_bytes())
-    pipeline = files("cellprofiler_plugin.plugins") / "wholeimages.cppipe"
-    (folder / "wholeimages.cppipe").write_bytes(pipeline.read_bytes())
+    plugins = Path(str(files("cellprofiler_plugin.plugins")))
+    shutil.copy(plugins / "wholeimages.cppipe", folder)
+    shutil.copytree(plugins / EXAMPLES, folder / EXAMPLES)
 
 
 def _fetch_packages(platforms: list[str], folder: Path) -> None:

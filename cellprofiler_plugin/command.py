@@ -224,7 +224,8 @@ def add_plugins_directory(commands: argparse._SubParsersAction[Any]) -> None:
         help="print the folder to give to CellProfiler as its plugins directory",
         description=(
             "Print the folder with MeasureStratoFeatures, for CellProfiler's"
-            " preferences or for cellprofiler --plugins-directory."
+            " preferences or for cellprofiler --plugins-directory. A pipeline to begin"
+            " with, wholeimages.cppipe, and images for it, example_images, are there."
         ),
         epilog=(
             "Example: cellprofiler -c -r -p my.cppipe --plugins-directory"

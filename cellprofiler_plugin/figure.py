@@ -106,6 +106,40 @@ def draw_pictures(
         row += 2
 
 
+def mark_functions(
+    window: Figure, images: Sequence[str], functions: Sequence[str]
+) -> None:
+    """Mark images that are illumination functions in their titles.
+
+    Parameters
+    ----------
+    window : cellprofiler.gui.figure.Figure
+        In which `draw_pictures` has drawn.
+    images : sequence of str
+        In the order of the columns.
+    functions : sequence of str
+        Those to mark.
+    """
+    for column, name in enumerate(images):
+        if name in functions:
+            axes = window.subplot(column, 0)
+            words = f"{axes.get_title()}\nillumination function"
+            axes.set_title(words, fontsize=8, color=ODD)
+
+
+def write_below(window: Figure, words: str) -> None:
+    """Write a line below all that is drawn.
+
+    Parameters
+    ----------
+    window : cellprofiler.gui.figure.Figure
+        In which `draw_pictures` has drawn.
+    words : str
+        The line.
+    """
+    window.figure.supxlabel(words, fontsize=8)
+
+
 def _remember_image_set(
     window: Figure, run: Any, number: int, features: np.ndarray
 ) -> dict[int, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cellprofiler_core.constants.measurement import IMAGE
 
+from cellprofiler_plugin.illumination import describe_functions
 from cellprofiler_plugin.recipes import describe_better_recipe
 from cellprofiler_plugin.settings import SHIPPED
 from stratonet.card import Card
@@ -39,8 +40,11 @@ def describe_run(module: MeasureStratoFeatures) -> str:
         Why it cannot run, while it cannot.
     """
     try:
+        functions = module.images.get_functions()
         sentences = [
+            *([describe_functions(functions)] if functions else []),
             _describe_columns(module),
+            _describe_place(module),
             *_describe_costs(module),
             *describe_recommendations(module),
         ]
@@ -61,6 +65,49 @@ def _describe_columns(module: MeasureStratoFeatures) -> str:
         f"{count:,} {content} for each of: {', '.join(names[count])}" for count in names
     ]
     return f"{'; '.join(parts) or 'Nothing yet'}."
+
+
+def _describe_place(module: MeasureStratoFeatures) -> str:
+    places = [name_tables(module)] if module.writes_parquet else []
+    if module.writes_tables:
+        places.append("CellProfiler's tables")
+    return f"Written to {' and '.join(places)}."
+
+
+def name_tables(module: MeasureStratoFeatures) -> str:
+    """Name the Parquet files of a run, as far as they are known before it.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+
+    Returns
+    -------
+    str
+        Metadata stand in it as they are set.
+    """
+    names = module.get_object_names()
+    return ", ".join(f"{module.prefix.value}_{name}.parquet" for name in names)
+
+
+def describe_next_step(module: MeasureStratoFeatures) -> str:
+    """Say what to do with the features after the run.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+
+    Returns
+    -------
+    str
+        A line with a command.
+    """
+    table = "FOLDER (of ExportToSpreadsheet's tables)"
+    if module.writes_parquet:
+        table = name_tables(module).split(", ")[0]
+    return f"After the run: stratonet evaluate {table} --output report"
 
 
 def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
+# Measures whole images of a table of LoadData; for users there is wholeimages.cppipe.
+LOAD_DATA_PIPELINE = PLUGINS.with_name("load_data.cppipe")
 LOG = "cellprofiler.log"
 # Lines of a log that an error message quotes.
 MOST_LINES = 10

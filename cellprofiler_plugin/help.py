@@ -13,7 +13,7 @@ wells that look unlike all others.
 The network measures each image (channel) on its own. Unless you choose otherwise, its
 grey values are scaled between its own darkest and brightest percentiles, so that
 exposure and bit depth do not matter. The features then describe the *pattern*, not the
-brightness: for brightness, select *intensity* among the taps.
+brightness: for brightness, choose taps *and brightness*.
 
 |
 
@@ -69,8 +69,10 @@ Which taps?
 
 A tap is a depth in the network. *low* sees edges and textures (granules, fibers, where
 in a cell a stain lies), *medium* parts of cells, *high* whole cells and their
-arrangement. If in doubt, select all three and let the classifier choose. Select *low*
-alone where time or columns are scarce: it is the fastest and the narrowest.
+arrangement. If in doubt, take all three and let the classifier choose. Take *low* alone
+where time or columns are scarce: it is the fastest and the narrowest. *Custom...* shows
+all blocks of the network in a list; the views of images and squares have a *Custom...*,
+too, which takes what recipes can say and no choice has words for.
 
 How many columns?
 ^^^^^^^^^^^^^^^^^
@@ -85,11 +87,15 @@ low, medium, high   5,120     10,240     15,360     25,600
 =================== ========= ========== ========== ==========
 
 Half as many with *Mean* alone, and twice as many for images that are shown in both
-ways. *intensity* adds 10 per channel. And the same again for each type of object, which
-is shown in one way. In SQLite, **ExportToDatabase** holds
-at most 2,000 columns per table, including the per-image means of objects. Where that is
-too few, *Reduce the features to components?* writes a few dozen principal components
-per image in place of its features.
+ways. *Brightness* adds 10 per channel. And the same again for each type of object,
+which is shown in one way.
+
+Up to 2,000 columns in all go to CellProfiler's tables, more to a Parquet file, unless
+you choose otherwise: a table of an SQLite database (**ExportToDatabase**) holds 2,000
+columns, including the per-image means of objects, and CellProfiler's tables take time
+for each. *Columns* says before the run which it is. Where other modules, or
+CellProfiler Analyst, are to use the features, *Reduce the features to components?*
+writes a few dozen principal components per image in place of its features.
 
 How long does it take?
 ^^^^^^^^^^^^^^^^^^^^^^
@@ -123,16 +129,33 @@ What the figure shows
    where they lie, with a yellow point in the middle of every object. Cells cut by the
    border of the image and dirt are often among the oddest.
 
+After the run
+^^^^^^^^^^^^^
+
+The Parquet file is in the default output folder, unless you have chosen another one. In
+a Python that has ``stratonet[evaluate]``, perhaps another than CellProfiler's, type::
+
+   stratonet evaluate StratoFeatures_Image.parquet --output report
+
+It writes a page that says whether the assay worked, which treatments differ from the
+controls, and how far to trust it. ``--metadata map.xlsx`` adds your plate map, by plate
+and well. The figure and the log show the command with the name of your file. Of
+CellProfiler's tables, give it the folder of **ExportToSpreadsheet** or the database of
+**ExportToDatabase**.
+
 Questions
 ^^^^^^^^^
 
 -  *Do I need illumination correction?* Uneven light is a pattern, and the features see
    it. If it differs between plates, or is strong, use **CorrectIlluminationApply**
    first, as for other measurements.
+-  *Are illumination functions measured?* Only if you tick them, as *Select All* does.
+   Their features say nothing of a treatment. A yellow mark beside the module names
+   them, and so do the log and the figure: clear their ticks.
 -  *Do I need to rescale intensities?* No. With the grey range of each image, a factor
    or an offset on all its grey values changes nothing. For the same reason, an image of
    background alone gets features of its noise: remove such images, tell them apart by
-   their *intensity*, or take one grey range for the plate.
+   their brightness, or take one grey range for the plate.
 -  *Do I need a GPU?* No.
 -  *Can I combine plates?* Yes, if *StratoFeatures_FeatureSet* is the same. Staining and
    focus differ between plates: standardize each plate by its controls, and never let

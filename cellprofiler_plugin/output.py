@@ -180,6 +180,7 @@ def gather_files(
             rows = parquet.gather_image_sets(unfinished, Path(path).stem, path, numbers)
             if rows:
                 logging.info("%s wrote %d rows to %s", name, rows, path)
+                logging.info("Next: stratonet evaluate %s --output report", path)
                 continue
             removed = remove_image_sets(path, numbers, screen)
             logging.warning(

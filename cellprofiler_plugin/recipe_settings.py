@@ -6,10 +6,15 @@ keep what they had.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from cellprofiler_core.constants.measurement import IMAGE
 from cellprofiler_core.setting.choice import Choice
 from cellprofiler_core.setting.text import Float, Pathname, Text
 
+from cellprofiler_plugin import recipes
 from cellprofiler_plugin.recipes import (
+    CUSTOM,
     FROM_EXTRACT,
     GIVEN_NUMBERS,
     OF_EACH_IMAGE,
@@ -19,9 +24,15 @@ from cellprofiler_plugin.recipes import (
     find_words,
 )
 from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
+from cellprofiler_plugin.tap_settings import choose_words
 from stratonet.views import LARGEST_TILE, SMALLEST_TILE
 from stratonet.weights_file import read_card
 
+if TYPE_CHECKING:
+    from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
+
+# Where the list of taps stands among the saved settings.
+TAP_LIST = 5
 # What 224 pixels cover at 20x, binned by two: the scale of most screens.
 TILE_WIDTH = 150.0
 
@@ -29,12 +40,11 @@ TILE_WIDTH = 150.0
 def make_view_choice() -> Choice:
     """Make the setting of how whole images are shown, as the network recommends."""
     whole, across, tiles, in_micrometres, both = VIEWS
-    card = read_card(SHIPPED)
-    views, _ = card.choose_recipe().text.split("/")
+    words = find_words(VIEWS, recommend_views(), read_card(SHIPPED))
     return Choice(
         "How images are shown to the network",
-        list(VIEWS),
-        value=find_words(VIEWS, views, card),
+        [*VIEWS, CUSTOM],
+        value=words if words in VIEWS else CUSTOM,
         doc=f"""\
 *(Used only when whole images are measured)* The network knows textures and shapes of
 some pixels: how large a cell is on its way decides what of it is seen.
@@ -49,7 +59,50 @@ some pixels: how large a cell is on its way decides what of it is seen.
    give, and cut into tiles. A cell has the same size at every magnification, so that
    the features of different objectives can be compared.
 -  *{both}:* the whole image and tiles at the cells' scale; each gives features of its
-   own, twice as many columns.""",
+   own, twice as many columns.
+-  *{CUSTOM}* lets you write it as recipes do.""",
+    )
+
+
+def recommend_views(crop: int | None = None) -> str:
+    """Write the views that the network recommends, as recipes do.
+
+    Parameters
+    ----------
+    crop : int, optional
+        Side of the squares around objects; None for whole images.
+
+    Examples
+    --------
+    >>> recommend_views()
+    'tiles224-across2'
+    """
+    views, _ = read_card(SHIPPED).choose_recipe(crop=crop).text.split("/")
+    return views
+
+
+def make_view_text() -> Text:
+    """Make the setting of views that no choice has words for."""
+    return Text(
+        "Custom view of images",
+        recommend_views(),
+        doc=f"""\
+*(Used only for {CUSTOM})* As recipes write it: *whole224*, *tiles224* (at the cells'
+scale), *tiles224-across3* (three tiles across), *tiles224-overlap50* (each tile shares
+half of its side with the next), *tiles224-75um* (75 micrometres wide), or a whole image
+and tiles, each with features of its own: *whole224+tiles224-across2*.""",
+    )
+
+
+def make_square_view_text() -> Text:
+    """Make the setting of views of squares that no choice has words for."""
+    return Text(
+        "Custom view of squares",
+        recommend_views(CROP_SIZE),
+        doc=f"""\
+*(Used only for {CUSTOM})* As recipes write it: *tiles224* (the pixels as they are),
+*tiles224-smallest64* (only squares of less than 64 pixels are enlarged), *whole224*
+(resized), or both, each with features of its own: *whole224+tiles224*.""",
     )
 
 
@@ -82,18 +135,19 @@ are 0.325. Or metadata, *\\g<PixelSize>*, where plates differ.""",
 def make_square_view_choice() -> Choice:
     """Make the setting of how squares are shown, as the network recommends."""
     own_scale, enlarged = SQUARE_VIEWS
-    card = read_card(SHIPPED)
-    views, _ = card.choose_recipe(crop=CROP_SIZE).text.split("/")
+    views = recommend_views(CROP_SIZE)
+    words = find_words(SQUARE_VIEWS, views, read_card(SHIPPED))
     return Choice(
         "How squares are shown to the network",
-        list(SQUARE_VIEWS),
-        value=find_words(SQUARE_VIEWS, views, card),
+        [*SQUARE_VIEWS, CUSTOM],
+        value=words if words in SQUARE_VIEWS else CUSTOM,
         doc=f"""\
 *(Used only when objects are measured)*
 
 -  *{own_scale}:* the pixels as they are; only squares of less than 96 pixels are
    enlarged. Several times as fast.
--  *{enlarged}:* resized to 224 x 224 pixels.""",
+-  *{enlarged}:* resized to 224 x 224 pixels.
+-  *{CUSTOM}* lets you write it as recipes do.""",
     )
 
 
@@ -156,6 +210,33 @@ CellProfiler's own units, 0 to 1.""",
     )
 
 
+def write_views(module: MeasureStratoFeatures, object_name: str) -> str:
+    """Write how images, or squares around objects, are shown, as recipes do.
+
+    Parameters
+    ----------
+    module : MeasureStratoFeatures
+        Whose settings are taken.
+    object_name : str
+        ``Image`` or the name of the objects.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    OSError, ValueError
+        There is no such choice, or no such network.
+    """
+    table, choice, text = VIEWS, module.view, module.view_text
+    if object_name != IMAGE:
+        table, choice = SQUARE_VIEWS, module.square_view
+        text = module.square_view_text
+    card, width = module.get_card(), module.tile_width.value
+    return recipes.write_views(table, choice.value, text.value, card, width)
+
+
 def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
     """Turn the values of settings that were saved earlier into today's.
 
@@ -184,4 +265,9 @@ def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
     # Revision 3 knew no micrometres.
     if revision == 3:
         values, revision = [*values, str(TILE_WIDTH), ""], 4
+    # Revision 4 had taps as a list alone, and no views but those in words.
+    if revision == 4:
+        words = choose_words(values[TAP_LIST])
+        values = [*values, words, recommend_views(), recommend_views(CROP_SIZE)]
+        revision = 5
     return values, revision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from stratonet.card import Card
 from stratonet.limits import PlateLimits, check_limits, take_channels
@@ -11,6 +12,8 @@ from stratonet.recipe import Limits, Recipe
 from stratonet.views import check_pixel_size
 
 # Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
+# Beside the choices of views and of taps: what the user writes out, or picks.
+CUSTOM = "Custom..."
 IN_MICROMETRES = "Tiles of a width in micrometres"
 VIEWS = {
     "Whole image": "whole{side}",
@@ -34,8 +37,11 @@ _PAIR = re.compile(
 )
 
 
-def look_up(table: Mapping[str, str], words: str) -> str:
-    """Return what the words of a choice mean in a recipe.
+Meaning = TypeVar("Meaning")
+
+
+def look_up(table: Mapping[str, Meaning], words: str) -> Meaning:
+    """Return what the words of a choice mean.
 
     Raises
     ------
@@ -74,40 +80,69 @@ def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
     return part
 
 
-def build_recipe(
+def write_views(
+    table: Mapping[str, str],
+    words: str,
+    custom: str,
     card: Card,
-    views: str,
-    statistics: str,
-    crop: int | None = None,
     micrometres: float | None = None,
-) -> Recipe:
-    """Build the recipe that the words of the settings stand for.
+) -> str:
+    """Write the views of a choice as recipes do.
 
     Parameters
     ----------
+    table : mapping of str to str
+        ``VIEWS`` or ``SQUARE_VIEWS``.
+    words : str
+        The choice.
+    custom : str
+        What the user has written out, for ``CUSTOM``.
     card : Card
         Of the network.
-    views, statistics : str
-        From the tables of words.
-    crop : int, optional
-        Side of the squares around objects, in pixels.
     micrometres : float, optional
         Width of a tile, for the views that are in micrometres.
 
     Raises
     ------
     ValueError
-        The network does not have what is asked for.
+        There is no such choice, or what is written out is more than views.
 
     Examples
     --------
     >>> from stratonet.weights_file import read_card
-    >>> build_recipe(read_card(), VIEWS["Both"], "mean").text
-    'whole224+tiles224/mean'
+    >>> write_views(VIEWS, "Both", "", read_card())
+    'whole224+tiles224'
+    >>> write_views(VIEWS, CUSTOM, "tiles224-overlap50", read_card())
+    'tiles224-overlap50'
     """
-    views = views.format(side=card.input_size, micrometres=micrometres)
-    text = f"{views}/{statistics}"
-    return card.choose_recipe(text, crop)
+    if words != CUSTOM:
+        template = look_up(table, words)
+        return template.format(side=card.input_size, micrometres=micrometres)
+    if "/" in custom:
+        raise ValueError(
+            "Write the views alone, such as tiles224-overlap50: the statistics have a"
+            f" setting of their own. Received: {custom!r}"
+        )
+    return custom.strip()
+
+
+def needs_pixel_size(views: str) -> bool:
+    """Find out whether views that a user writes are in micrometres.
+
+    Parameters
+    ----------
+    views : str
+        As recipes write them; they may still be unfinished.
+
+    Examples
+    --------
+    >>> needs_pixel_size("tiles224-75um"), needs_pixel_size("tiles224-75")
+    (True, False)
+    """
+    try:
+        return Recipe.parse(f"{views.strip()}/mean").needs_pixel_size
+    except ValueError:
+        return False
 
 
 def describe_better_recipe(card: Card, recipe: Recipe) -> str:

@@ -6,6 +6,7 @@ saved pipeline is that of ``MeasureStratoFeatures.settings``.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,28 +18,39 @@ from cellprofiler_core.preferences import (
 )
 from cellprofiler_core.setting import Binary, HTMLText, Setting
 from cellprofiler_core.setting.choice import Choice
-from cellprofiler_core.setting.multichoice import MultiChoice
 from cellprofiler_core.setting.subscriber import (
     ImageListSubscriber,
     LabelListSubscriber,
 )
 from cellprofiler_core.setting.text import Directory, Integer, Pathname, Text
 
-from cellprofiler_plugin.recipes import FROM_EXTRACT, GIVEN_NUMBERS, IN_MICROMETRES
+from cellprofiler_plugin.illumination import list_functions
+from cellprofiler_plugin.recipes import (
+    CUSTOM,
+    FROM_EXTRACT,
+    GIVEN_NUMBERS,
+    IN_MICROMETRES,
+)
 from stratonet.naming import PREFIX
-from stratonet.tap import INTENSITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
+    from cellprofiler_core.pipeline import Pipeline
 
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
 # Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
 WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
+AUTOMATIC = "Automatic (recommended)"
 TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
 TABLES_AND_PARQUET = "Both"
 SHIPPED, FAST, FROM_FILE = "stratonet50", "stratonet50-int8", "From a file"
 
+# What CellProfiler's tables take in a second per image set, and an SQLite database in
+# one table.
+MOST_TABLE_COLUMNS = 2000
 # As in `stratonet extract`, so that both give the same numbers by default.
 CROP_SIZE = 96
 # What is outside of these is a typing error rather than a size.
@@ -80,53 +92,73 @@ def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[A
         return []
 
 
-class TapChoice(MultiChoice):
-    """The taps of the weights file that the module has at the time.
+class ImagePicker(ImageListSubscriber):
+    """The images to measure, which knows which are illumination functions.
+
+    Attributes
+    ----------
+    functions : set of str
+        Of the pipeline for which choices were asked last: CellProfiler asks whenever it
+        draws or checks the setting.
+    """
+
+    functions: AbstractSet[str] = frozenset()
+
+    def get_choices(self, pipeline: Pipeline) -> list[tuple[Any, ...]]:
+        """List the images that the pipeline has so far.
+
+        Parameters
+        ----------
+        pipeline : cellprofiler_core.pipeline.Pipeline
+            It holds the setting.
+        """
+        self.functions = list_functions(pipeline)
+        return super().get_choices(pipeline)
+
+    def get_functions(self) -> list[str]:
+        """List the illumination functions among the images that are selected."""
+        return [name for name in self.value if name in self.functions]
+
+
+class WrittenText(HTMLText):
+    """A text that is written anew whenever the window draws it.
 
     Parameters
     ----------
     text : str
         The setting's name, as CellProfiler shows it.
-    module : MeasureStratoFeatures
-        Its card is read each time the choices are asked for.
-    value : list of str
-        The taps selected at first.
+    write : callable
+        Returns the text.
+    size : (int, int)
+        Of its control.
     **options : object
-        See ``cellprofiler_core.setting.multichoice.MultiChoice``.
+        See ``cellprofiler_core.setting.Setting``.
     """
 
     def __init__(
-        self,
-        text: str,
-        module: MeasureStratoFeatures,
-        value: list[str],
-        **options: Any,
+        self, text: str, write: Callable[[], str], size: tuple[int, int], **options: Any
     ) -> None:
-        self.module = module
-        super().__init__(text, [], value, **options)
+        # That of HTMLText would call itself from here.
+        Setting.__init__(self, text, "", **options)
+        self.write = write
+        self.size = size
 
-    def get_choices(self) -> list[str]:
-        """List all taps by alias, or by layer where they have none.
-
-        Returns
-        -------
-        list of str
-            While the card cannot be read, the taps selected so far: CellProfiler would
-            otherwise drop the selection.
-        """
-        taps = read_or_empty(lambda: self.module.get_card().taps)
-        names = [tap.alias or tap.layer for tap in taps]
-        return [*names, INTENSITY] if names else list(self.get_selections())
+    @property
+    def content(self) -> str:
+        """The text as HTML, in which the ``<Plate>`` of a prefix would be a mark-up."""
+        return html.escape(self.write(), quote=False)
 
 
-def make_image_list() -> ImageListSubscriber:
+def make_image_list() -> ImagePicker:
     """Make the setting of the images to measure."""
-    return ImageListSubscriber(
+    return ImagePicker(
         "Select images to measure",
         [],
         doc="""\
 Select the grayscale images to measure. Each gives features of its own. For color images
-use **ColorToGray** first.""",
+use **ColorToGray** first. *Select All*, in the menu of the right mouse button, takes
+illumination functions, too: the module then names them in a warning, so that you can
+clear their ticks.""",
     )
 
 
@@ -177,29 +209,6 @@ the square to background. *No* leaves the surroundings of the object as they are
     )
 
 
-def make_tap_choice(module: MeasureStratoFeatures) -> TapChoice:
-    """Make the setting of the taps, whose choices follow the module's network.
-
-    Parameters
-    ----------
-    module : MeasureStratoFeatures
-        Whose network is asked.
-    """
-    return TapChoice(
-        "Select taps",
-        module,
-        # Which of them tells treatments apart differs between assays.
-        ["low", "medium", "high"],
-        doc="""\
-How deep in the network features are taken. *low* (512 features per image) sees edges
-and textures, *medium* (1,024) parts of cells, *high* (1,024) whole cells and their
-arrangement. *low* alone is also the fastest. If in doubt, select all three. The list
-has every block of the network, from shallow to deep; hold Ctrl (Command on a Mac) to
-select several. *intensity* is no tap of the network, but the brightness of the image in
-the units of its file (10 numbers): choose it where brightness matters.""",
-    )
-
-
 def make_reduce() -> Binary:
     """Make the setting that writes principal components in place of features."""
     return Binary(
@@ -231,12 +240,13 @@ def make_output_choice() -> Choice:
     """Make the setting of where the features are written."""
     return Choice(
         "Write the features to",
-        # Tables first: other modules of the pipeline can use them.
-        [TABLES, PARQUET, TABLES_AND_PARQUET],
+        [AUTOMATIC, TABLES, PARQUET, TABLES_AND_PARQUET],
         doc=f"""\
+-  *{AUTOMATIC}:* CellProfiler's tables for up to {MOST_TABLE_COLUMNS:,} columns in all,
+   a Parquet file for more. *Columns* says which it is.
 -  *{TABLES}:* measurements like all others: other modules can use them, and
-   **ExportToSpreadsheet** and **ExportToDatabase** write them. Good for one channel, or
-   for *low* alone.
+   **ExportToSpreadsheet** and **ExportToDatabase** write them. Good for *low* of one
+   channel, and for components.
 -  *{PARQUET}:* one file for the images and one for each type of object. With 5,120
    columns it takes 0.2 s per image set, CellProfiler's tables more than 3 s. pandas, R
    and pycytominer read it. Each row has its ImageNumber, its ObjectNumber and the image
@@ -300,15 +310,21 @@ StratoNet in it.""",
     )
 
 
-def make_column_count() -> HTMLText:
-    """Make the text that says how many columns the run will write, and its cost."""
-    return HTMLText(
+def make_column_count(describe: Callable[[], str]) -> WrittenText:
+    """Make the text that says how many columns the run will write, and its cost.
+
+    Parameters
+    ----------
+    describe : callable
+        Returns the text.
+    """
+    return WrittenText(
         "Columns",
-        "",
+        describe,
+        (12, 5),
         doc="""\
-How many columns the run will write; how long the network takes on one processor core;
-and whether it recommends another recipe than the one that is set.""",
-        size=(12, 5),
+How many columns the run will write, and where; how long the network takes on one
+processor core; and whether it recommends another recipe than the one that is set.""",
     )
 
 
@@ -324,11 +340,20 @@ def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
     if module.measures_images:
         visible.append(module.view)
         if module.view.value == IN_MICROMETRES:
-            visible += [module.tile_width, module.pixel_size]
+            visible.append(module.tile_width)
+        if module.view.value == CUSTOM:
+            visible.append(module.view_text)
+        if module.in_micrometres:
+            visible.append(module.pixel_size)
     if module.measures_objects:
         visible += [module.objects, module.crop_size, module.square_view]
+        if module.square_view.value == CUSTOM:
+            visible.append(module.square_view_text)
         visible.append(module.hide_neighbors)
-    visible += [module.taps, module.statistics, module.grey_range]
+    visible.append(module.tap_words)
+    if module.tap_words.value == CUSTOM:
+        visible.append(module.taps)
+    visible += [module.statistics, module.grey_range]
     if module.grey_range.value == FROM_EXTRACT:
         visible.append(module.limits_file)
     if module.grey_range.value == GIVEN_NUMBERS:

@@ -6,8 +6,8 @@ with it where it runs without a window.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from cellprofiler_core.constants.measurement import EXPERIMENT, IMAGE
 from cellprofiler_core.setting import ValidationError
 
+from cellprofiler_plugin import illumination
+from cellprofiler_plugin.database import check_database
 from cellprofiler_plugin.forecast import describe_recommendations
 from cellprofiler_plugin.measurements import (
     list_pixel_sizes,
@@ -24,7 +26,9 @@ from cellprofiler_plugin.measurements import (
 from cellprofiler_plugin.output import list_tables
 from cellprofiler_plugin.pixels import NO_STACKS
 from cellprofiler_plugin.placing import check_place
+from cellprofiler_plugin.recipe_settings import write_views
 from cellprofiler_plugin.recipes import (
+    CUSTOM,
     FROM_EXTRACT,
     GIVEN_NUMBERS,
     check_limits_file,
@@ -33,7 +37,6 @@ from cellprofiler_plugin.recipes import (
 from cellprofiler_plugin.settings import FROM_FILE, METADATA_TAG, PARQUET, TABLES
 
 if TYPE_CHECKING:
-    from cellprofiler_core.module import Module
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.setting import Setting
     from cellprofiler_core.workspace import Workspace
@@ -41,8 +44,6 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
     from stratonet.recipe import Recipe
 
-# What one table of a database can hold.
-DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
 # CellProfiler's tables take about a millisecond per column and image set.
 SLOW_COLUMNS = 3000
 
@@ -88,6 +89,8 @@ def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
         module.get_card()
     _check_selections(module)
     _check_limits(module)
+    _check_taps(module)
+    _check_views(module)
     with blame_setting(module.statistics):
         recipes = [module.get_recipe(name) for name in module.get_object_names()]
     with blame_setting(module.pixel_size):
@@ -108,25 +111,31 @@ def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
             check_clash(module, pipeline, other)
 
 
-def check_choices(module: MeasureStratoFeatures) -> None:
-    """Warn of old recipes, and of more columns than tables take in a reasonable time.
+def check_choices(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
+    """Warn of illumination functions, of old recipes and of slow tables.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
         Whose settings are checked.
+    pipeline : cellprofiler_core.pipeline.Pipeline
+        It holds the module.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
         CellProfiler shows it as a warning, and runs the pipeline.
     """
-    # CellProfiler shows one warning at a time.
+    # CellProfiler shows one warning at a time: the gravest first.
+    module.images.get_choices(pipeline)
+    functions = module.images.get_functions()
+    if functions:
+        words = illumination.describe_functions(functions)
+        raise ValidationError(words, module.images)
     for sentence in describe_recommendations(module):
         setting = module.view if module.measures_images else module.square_view
         raise ValidationError(sentence, setting)
-    names = [module.make_column_names(name) for name in module.get_object_names()]
-    count = sum(map(len, names))
+    count = module.count_columns()
     if module.writes_tables and count > SLOW_COLUMNS:
         raise ValidationError(
             f"{count:,} columns in CellProfiler's tables take seconds per image set."
@@ -165,6 +174,10 @@ def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
         for setting in module.visible_settings():
             setting.test_valid(pipeline)
         module.validate_module(pipeline)
+    functions = illumination.find_functions(workspace, module.images.value)
+    if functions:
+        words = illumination.describe_functions(functions)
+        logging.warning("%s: %s", module.module_name, words)
     with blame_setting(module.limits_file):
         for plate in list_plates(workspace.measurements):
             module.choose_limits(plate)
@@ -205,6 +218,31 @@ def _check_limits(module: MeasureStratoFeatures) -> None:
             parse_limits(module.limits.value, images)
 
 
+def _check_taps(module: MeasureStratoFeatures) -> None:
+    if module.tap_words.value == CUSTOM:
+        with blame_setting(module.taps):
+            module.get_taps()
+        return
+    try:
+        module.get_taps()
+    except ValueError as error:
+        # A network of one's own may call them otherwise.
+        raise ValidationError(
+            f"{error}. Choose {CUSTOM} to select among them.", module.tap_words
+        ) from error
+
+
+def _check_views(module: MeasureStratoFeatures) -> None:
+    for name in module.get_object_names():
+        choice, text = module.view, module.view_text
+        if name != IMAGE:
+            choice, text = module.square_view, module.square_view_text
+        crop = None if name == IMAGE else module.crop_size.value
+        with blame_setting(text if choice.value == CUSTOM else choice):
+            # Which statistics there are is another setting.
+            module.get_card().choose_recipe(f"{write_views(module, name)}/mean", crop)
+
+
 def _check_projection(module: MeasureStratoFeatures, recipes: list[Recipe]) -> None:
     # Features of images and those of squares are never of one feature set.
     if len(set(recipes)) > 1:
@@ -218,10 +256,9 @@ def _check_projection(module: MeasureStratoFeatures, recipes: list[Recipe]) -> N
 
 def _check_selections(module: MeasureStratoFeatures) -> None:
     # The window does not let one be selected twice, but pipelines are edited by hand.
-    selections = [
-        (module.images, module.images.value),
-        (module.taps, module.taps.get_selections()),
-    ]
+    selections = [(module.images, module.images.value)]
+    if module.tap_words.value == CUSTOM:
+        selections.append((module.taps, module.taps.get_selections()))
     if module.measures_objects:
         selections.append((module.objects, module.objects.value))
     for setting, selected in selections:
@@ -298,62 +335,3 @@ def _same_file(first: MeasureStratoFeatures, second: MeasureStratoFeatures) -> b
     folders = {first.folder.value, second.folder.value}
     prefixes = {first.prefix.value, second.prefix.value}
     return len(folders) == len(prefixes) == 1
-
-
-def check_database(
-    module: MeasureStratoFeatures, pipeline: Pipeline, exporter: Module
-) -> None:
-    """Refuse columns that the tables of an ExportToDatabase module cannot hold.
-
-    CellProfiler itself fails only at the end of the run, when it writes them.
-
-    Parameters
-    ----------
-    module : MeasureStratoFeatures
-        Whose settings are checked.
-    pipeline : cellprofiler_core.pipeline.Pipeline
-        It holds both modules.
-    exporter : cellprofiler_core.module.Module
-        ExportToDatabase.
-
-    Raises
-    ------
-    cellprofiler_core.setting.ValidationError
-        With the table that is too narrow, and what to do.
-    """
-    database = exporter.db_type.value
-    limit = DATABASE_COLUMNS.get(database)
-    if limit is None:
-        return
-    for table, count in _count_database_columns(pipeline, exporter).items():
-        if count > limit:
-            raise ValidationError(
-                f"ExportToDatabase ({database}) holds at most {limit:,} columns per"
-                f" table, and {table} would have {count:,}. Reduce the features to"
-                " components, select fewer taps or images, switch off the per-image"
-                " means of objects in ExportToDatabase, or set"
-                f' "{module.output.text}" to {PARQUET}.',
-                module.output,
-            )
-
-
-def _count_database_columns(pipeline: Pipeline, exporter: Module) -> dict[str, int]:
-    """Count the columns of each table that ExportToDatabase would write."""
-    declared = pipeline.get_measurement_columns()
-    counts: Counter[str] = Counter()
-    for object_name, feature, *_ in exporter.filter_measurement_columns(declared):
-        # The filter keeps objects that are not exported: only a strict look drops them.
-        if not exporter.ignore_feature(
-            object_name, feature, strict=True, wanttime=True
-        ):
-            counts[object_name] += 1
-    of_images = counts.pop(IMAGE, 0)
-    of_objects = sum(counts.values())
-    # Means (medians, ...) of the objects of an image set stand in the table of images.
-    tables = {"Per_Image": of_images + len(exporter.agg_names) * of_objects}
-    if exporter.separate_object_tables.value == "One table per object type":
-        for object_name, count in counts.items():
-            tables[f"Per_{object_name}"] = count
-    else:
-        tables["Per_Object"] = of_objects
-    return tables

@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
         ("stratonet_sklearn.report", "figures.js"),
         ("cellprofiler_plugin", "py.typed"),
         ("cellprofiler_plugin.plugins", "measurestratofeatures.py"),
+        ("cellprofiler_plugin", "load_data.cppipe"),
         ("cellprofiler_plugin.plugins", "wholeimages.cppipe"),
+        ("cellprofiler_plugin.plugins", "example_images/A01_s1_DNA.png"),
     ],
 )
 def test_files_are_installed(package, path):

@@ -11,27 +11,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cellprofiler_core.constants.measurement import COLTYPE_FLOAT, IMAGE
+from cellprofiler_core.constants.measurement import IMAGE
 from cellprofiler_core.module import Module
 from cellprofiler_core.pipeline.event.run_exception import PostRunException
 from cellprofiler_core.preferences import get_headless
 
 from cellprofiler_plugin import (
+    illumination,
     measurements,
     output,
     pixels,
     recipe_settings,
     recipes,
     settings,
+    tap_settings,
     validation,
 )
-from cellprofiler_plugin.figure import draw_pictures
-from cellprofiler_plugin.forecast import describe_run
+from cellprofiler_plugin.declared_columns import DeclaredColumns
+from cellprofiler_plugin.figure import draw_pictures, mark_functions, write_below
+from cellprofiler_plugin.forecast import describe_next_step, describe_run
 from cellprofiler_plugin.help import MODULE
 from cellprofiler_plugin.pictures import list_strips, make_pictures
 from cellprofiler_plugin.settings import METADATA_TAG
+from cellprofiler_plugin.window import enlarge_window
 from stratonet import StratoNet
-from stratonet.naming import PREFIX, block_names, component_names, make_names
 from stratonet.projection import Projection
 from stratonet.recipe import OF_PLATE
 from stratonet.weights_file import read_card, read_feature_set_id
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from stratonet.recipe import FeatureBlock, Limits, Recipe
 
 
-class MeasureStratoFeatures(Module):
+class MeasureStratoFeatures(DeclaredColumns, Module):
     """Measure images and objects with a trained network."""
 
     # What CellProfiler's window shows as the help of the module.
@@ -54,7 +57,7 @@ class MeasureStratoFeatures(Module):
 
     module_name = "MeasureStratoFeatures"
     category = "Measurement"
-    variable_revision_number = 4
+    variable_revision_number = 5
 
     # Settings, in the order in which the window shows them
 
@@ -63,20 +66,23 @@ class MeasureStratoFeatures(Module):
         self.images = settings.make_image_list()
         self.where = settings.make_where_choice()
         self.view = recipe_settings.make_view_choice()
+        self.view_text = recipe_settings.make_view_text()
         self.tile_width = recipe_settings.make_tile_width()
         self.pixel_size = recipe_settings.make_pixel_size()
         self.objects = settings.make_object_list()
         self.crop_size = settings.make_crop_size()
         self.square_view = recipe_settings.make_square_view_choice()
+        self.square_view_text = recipe_settings.make_square_view_text()
         self.hide_neighbors = settings.make_hide_neighbors()
-        self.taps = settings.make_tap_choice(self)
+        self.tap_words = tap_settings.make_tap_words()
+        self.taps = tap_settings.make_tap_list(self)
         self.statistics = recipe_settings.make_statistics_choice()
         self.grey_range = recipe_settings.make_grey_range_choice()
         self.limits_file = recipe_settings.make_limits_path()
         self.limits = recipe_settings.make_limits_text()
         self.reduce = settings.make_reduce()
         self.projection = settings.make_projection_path()
-        self.width = settings.make_column_count()
+        self.width = settings.make_column_count(lambda: describe_run(self))
         self.output = settings.make_output_choice()
         self.folder = settings.make_folder()
         self.prefix = settings.make_prefix()
@@ -110,12 +116,13 @@ class MeasureStratoFeatures(Module):
             self.limits,
             self.tile_width,
             self.pixel_size,
+            self.tap_words,
+            self.view_text,
+            self.square_view_text,
         ]
 
     def visible_settings(self) -> list[Setting]:
-        """List what the window shows; columns and costs are counted anew."""
-        # CellProfiler calls this after every change of a setting.
-        self.width.content = describe_run(self)
+        """List what the window shows, for the choices made so far."""
         return settings.list_visible(self)
 
     def upgrade_settings(
@@ -145,7 +152,7 @@ class MeasureStratoFeatures(Module):
 
     def validate_module_warnings(self, pipeline: Pipeline) -> None:
         """Warn of what is old or takes long, see `validation.check_choices`."""
-        validation.check_choices(self)
+        validation.check_choices(self, pipeline)
 
     def volumetric(self) -> bool:
         """Tell CellProfiler that stacks are not measured."""
@@ -166,11 +173,15 @@ class MeasureStratoFeatures(Module):
     @property
     def writes_tables(self) -> bool:
         """Whether the features become CellProfiler's measurements."""
+        if self.output.value == settings.AUTOMATIC:
+            return self.count_columns() <= settings.MOST_TABLE_COLUMNS
         return self.output.value in (settings.TABLES, settings.TABLES_AND_PARQUET)
 
     @property
     def writes_parquet(self) -> bool:
         """Whether the features go to a Parquet file."""
+        if self.output.value == settings.AUTOMATIC:
+            return not self.writes_tables
         return self.output.value in (settings.PARQUET, settings.TABLES_AND_PARQUET)
 
     def get_weights(self) -> str:
@@ -183,9 +194,15 @@ class MeasureStratoFeatures(Module):
         """Read the card of the network, without opening the network."""
         return read_card(self.get_weights())
 
+    def get_tap_names(self) -> tuple[str, ...]:
+        """The chosen taps, by the names that the network's card has for them."""
+        if self.tap_words.value == recipes.CUSTOM:
+            return tuple(self.taps.get_selections())
+        return recipes.look_up(tap_settings.TAPS, self.tap_words.value)
+
     def get_taps(self) -> tuple[Tap, ...]:
-        """The selected taps, in the order of the network."""
-        return self.get_card().choose_taps(self.taps.get_selections())
+        """The chosen taps, in the order of the network."""
+        return self.get_card().choose_taps(self.get_tap_names())
 
     def get_recipe(self, object_name: str) -> Recipe:
         """How whole images (``Image``), or squares around objects, become features.
@@ -195,15 +212,10 @@ class MeasureStratoFeatures(Module):
         OSError, ValueError
             What is set cannot be measured by.
         """
-        if object_name == IMAGE:
-            views, crop = recipes.look_up(recipes.VIEWS, self.view.value), None
-        else:
-            views = recipes.look_up(recipes.SQUARE_VIEWS, self.square_view.value)
-            crop = self.crop_size.value
+        crop = None if object_name == IMAGE else self.crop_size.value
+        views = recipe_settings.write_views(self, object_name)
         statistics = recipes.look_up(recipes.STATISTICS, self.statistics.value)
-        recipe = recipes.build_recipe(
-            self.get_card(), views, statistics, crop, self.tile_width.value
-        )
+        recipe = self.get_card().choose_recipe(f"{views}/{statistics}", crop)
         if self.grey_range.value == recipes.FROM_EXTRACT:
             return replace(recipe, grey_range=OF_PLATE)
         if self.grey_range.value == recipes.GIVEN_NUMBERS:
@@ -213,7 +225,11 @@ class MeasureStratoFeatures(Module):
     @property
     def in_micrometres(self) -> bool:
         """Whether images are shown in tiles of so many micrometres."""
-        return self.measures_images and self.view.value == recipes.IN_MICROMETRES
+        if self.view.value == recipes.CUSTOM:
+            in_micrometres = recipes.needs_pixel_size(self.view_text.value)
+        else:
+            in_micrometres = self.view.value == recipes.IN_MICROMETRES
+        return self.measures_images and in_micrometres
 
     def find_pixel_size(self) -> float | None:
         """The size of a pixel; None where nothing needs it, or metadata hold it.
@@ -267,7 +283,7 @@ class MeasureStratoFeatures(Module):
 
     def load_network(self, object_name: str) -> StratoNet:
         """Open the network; once per process for the same settings."""
-        recipe, taps = self.get_recipe(object_name), self.taps.get_selections()
+        recipe, taps = self.get_recipe(object_name), self.get_tap_names()
         # Not kept in the module, of which CellProfiler makes copies.
         return StratoNet.load(self.get_weights(), taps, recipe=recipe, crop=recipe.crop)
 
@@ -285,58 +301,6 @@ class MeasureStratoFeatures(Module):
             feature_set = read_feature_set_id(self.get_weights(), recipe, recipe.crop)
             projection.check(feature_set, self.list_blocks(name), self.images.value)
         return projection
-
-    # The columns, as CellProfiler and its pickers name them:
-    # category (StratoFeatures), measurement (High0012), image (DNA)
-
-    def make_measurement_names(self, object_name: str) -> list[str]:
-        """Names of the columns of one image, without category and image."""
-        if self.reduce.value:
-            return component_names(self.load_projection().width)
-        names: list[str] = []
-        for block in self.list_blocks(object_name):
-            names += block_names(block)
-        return names
-
-    def make_column_names(self, object_name: str) -> list[str]:
-        """Full names of the columns: all of the first image, then all of the next."""
-        return make_names(self.make_measurement_names(object_name), self.images.value)
-
-    def get_measurement_columns(self, pipeline: Pipeline) -> list[tuple[str, str, str]]:
-        """Declare the columns: object name, feature and type of each."""
-        declared = [measurements.FEATURE_SET]
-        if self.reduce.value:
-            declared.append(measurements.PROJECTION)
-        if self.writes_parquet:
-            declared.append(measurements.SCREEN)
-        if not self.writes_tables:
-            return declared
-        for object_name in self.get_object_names():
-            names = settings.read_or_empty(self.make_column_names, object_name)
-            declared += [(object_name, name, COLTYPE_FLOAT) for name in names]
-        return declared
-
-    def get_categories(self, pipeline: Pipeline, object_name: str) -> list[str]:
-        """Declare the categories of an object's measurements."""
-        if self.writes_tables and object_name in self.get_object_names():
-            return [PREFIX]
-        return []
-
-    def get_measurements(
-        self, pipeline: Pipeline, object_name: str, category: str
-    ) -> list[str]:
-        """Declare the measurements of a category, without the image's name."""
-        if category not in self.get_categories(pipeline, object_name):
-            return []
-        return settings.read_or_empty(self.make_measurement_names, object_name)
-
-    def get_measurement_images(
-        self, pipeline: Pipeline, object_name: str, category: str, measurement: str
-    ) -> list[str]:
-        """Declare the images that have a measurement."""
-        if measurement in self.get_measurements(pipeline, object_name, category):
-            return list(self.images.value)
-        return []
 
     # The run
 
@@ -397,15 +361,20 @@ class MeasureStratoFeatures(Module):
             started = recorded.get_experiment_measurement("Run_Timestamp")
             # What image sets need to share for the figure to compare them.
             ids = [net.feature_set_id for net, *_ in measured]
-            shown.run = [started, ids, images, self.taps.get_selections()]
+            shown.run = [started, ids, images, list(self.get_tap_names())]
             shown.number = recorded.image_set_number
+            shown.functions = illumination.find_functions(workspace, images)
             shown.pictures = make_pictures(planes, size, measured, limits, pixel_size)
 
     def display(self, workspace: Workspace, figure: Figure) -> None:
         """Draw what `run` has kept for the window, in the window's process."""
         shown = workspace.display_data
         strips = list_strips(self.get_recipe(IMAGE), self.get_taps())
+        if not get_headless():
+            enlarge_window(figure, shown.pictures)
         draw_pictures(figure, shown.pictures, strips, shown.run, shown.number)
+        mark_functions(figure, self.images.value, shown.functions)
+        write_below(figure, describe_next_step(self))
 
     def post_run(self, workspace: Workspace) -> None:
         """Gather the image sets of the run into Parquet files."""

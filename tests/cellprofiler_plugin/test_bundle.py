@@ -99,6 +99,7 @@ def test_windows_gets_its_own_libraries(tmp_path):
         "measurestratofeatures.py",
         "README.txt",
         "wholeimages.cppipe",
+        "example_images",
         "packages",
     }
     packages = "StratoNet/packages/AMD64"

@@ -273,3 +273,22 @@ def test_pictures_have_the_grey_range_that_is_measured_by(net):
     shown = pictures_of(ranged, planes, features, {"DNA": (0, 8000)})
     # The brightest pixel has 4,000 of 8,000.
     assert 120 < shown["planes"][0]["grey"].max() < 129
+
+
+@pytest.mark.slow
+def test_functions_are_marked_and_the_next_step_stands_below(net):
+    frame, planes = Window(), planes_of(NAMES)
+    for number in (1, 2):
+        features = features_of(1, NAMES, net, seed=number)
+        shown = pictures_of(net, planes, whole(features))
+        figure.draw_pictures(frame, shown, strips_of(net), "run", number)
+    figure.mark_functions(frame, NAMES, ["ER", "Mito"])
+    figure.write_below(frame, "After the run: stratonet evaluate file --output report")
+    titles = [frame.subplot(column, 0).get_title() for column in range(len(NAMES))]
+    marked = [name for name, title in zip(NAMES, titles) if "illumination" in title]
+    assert marked == ["ER", "Mito"] and titles[1].startswith("ER\n")
+    below = frame.figure._supxlabel
+    assert "stratonet evaluate" in below.get_text()
+    assert_inside(frame)
+    box = below.get_window_extent()
+    assert box.x0 > 0 and box.x1 < 640 and box.y0 > -1

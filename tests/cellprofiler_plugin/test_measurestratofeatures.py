@@ -47,7 +47,7 @@ from stratonet.weights_file import read_feature_set_id
 
 pytestmark = pytest.mark.stock_cellprofiler
 
-PARQUET, BOTH = "A Parquet file", "Both"
+TABLES, PARQUET, BOTH = "CellProfiler's tables", "A Parquet file", "Both"
 # Whatever is recommended: other recipes are tested in test_recipes.py.
 RECIPE = "whole224/mean"
 # Those in the pipeline of revision 3.
@@ -62,7 +62,7 @@ def modules():
 
 
 def measure(images="DNA", **settings):
-    made = module("MeasureStratoFeatures", images=images)
+    made = module("MeasureStratoFeatures", images=images, output=TABLES)
     return words_of_recipe(made, RECIPE, **settings)
 
 
@@ -397,6 +397,7 @@ def test_the_figure_is_drawn_from_what_the_run_has_kept(field):
     window = Window()
     step.display(workspace, window)
     assert window.subplot(0, 0).get_title() == "DNA"
+    assert "stratonet evaluate FOLDER" in window.figure._supxlabel.get_text()
     assert window.subplot(0, 2).get_title() == "1 Cells"
     assert list(window.strato_features) == [1]
 
@@ -580,21 +581,6 @@ def test_pickers_lead_to_the_declared_columns():
         step.get_categories(pipeline, "Image") == []
         and len(step.get_measurement_columns(pipeline)) == 2
     )
-
-
-def test_the_shipped_pipeline_loads():
-    pipeline = Pipeline()
-    pipeline.load(str(headless.PLUGINS / "wholeimages.cppipe"))
-    step = pipeline.modules()[1]
-    assert step.module_name == "MeasureStratoFeatures" and step.images.value == [
-        "DNA",
-        "GFP",
-    ]
-    assert (
-        step.taps.get_selections() == ["low", "medium", "high"] and step.writes_parquet
-    )
-    # When another one is recommended, the pipeline changes with it.
-    assert step.get_recipe("Image") == step.get_card().choose_recipe()
 
 
 @pytest.mark.parametrize(

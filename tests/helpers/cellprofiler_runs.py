@@ -25,8 +25,15 @@ def module(name, **settings):
     step = instantiate_module(name)
     step.show_window = False
     for setting, value in settings.items():
-        getattr(step, setting).value = value
+        set_value(step, setting, value)
     return step
+
+
+def set_value(step, setting, value):
+    """Set a setting; taps in the list, which a user sees after *Custom...*."""
+    if setting == "taps":
+        step.tap_words.value = "Custom..."
+    getattr(step, setting).value = value
 
 
 def pipeline_of(*modules):
@@ -62,7 +69,7 @@ def words_of_recipe(step, recipe, **settings):
         step.view.value = recipes.IN_MICROMETRES
         step.tile_width.value = float(width[1])
     for setting, value in settings.items():
-        getattr(step, setting).value = value
+        set_value(step, setting, value)
     return step
 
 

@@ -122,11 +122,12 @@ def measure_in_both(weights, folder, rng):
         "Image_PathName_DNA,Image_FileName_DNA\n"
         + "".join(f"{path.parent},{path.name}\n" for path in paths)
     )
-    pipeline = (headless.PLUGINS / "wholeimages.cppipe").read_text()
+    pipeline = headless.LOAD_DATA_PIPELINE.read_text()
     for name, value in (
         ("Select images to measure", "DNA"),
         ("Network", "From a file"),
         ("Weights file", str(weights)),
+        ("Which taps?", "Custom..."),
         ("Select taps", "low,high"),
         ("How images are shown to the network", "Whole image"),
         ("Statistics", "Mean"),

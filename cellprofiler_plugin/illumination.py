@@ -1,0 +1,106 @@
+"""Illumination functions among the images to measure: they are no images of cells.
+
+*Select All* takes them like all others. What the pipeline says of an image is known
+before the run; what its files are called, when the image sets are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from cellprofiler_core.constants.measurement import IMAGE
+from cellprofiler_core.setting.text import ImageName
+
+if TYPE_CHECKING:
+    from cellprofiler_core.measurement import Measurements
+    from cellprofiler_core.module import Module
+    from cellprofiler_core.pipeline import Pipeline
+    from cellprofiler_core.workspace import Workspace
+
+# What NamesAndTypes calls them, and where it has one type for each image.
+TYPE, BY_RULES = "Illumination function", "Images matching rules"
+# As CellProfiler saves them; microscopes save no such files.
+ENDINGS = (".npy", ".mat")
+# IllumDNA: how published pipelines and LoadData tables call them.
+BEGINNING = "illum"
+
+
+def list_functions(pipeline: Pipeline) -> set[str]:
+    """List the images that a pipeline makes, loads or uses as illumination functions.
+
+    Parameters
+    ----------
+    pipeline : cellprofiler_core.pipeline.Pipeline
+        Its modules are asked.
+    """
+    return {name for module in pipeline.modules() for name in _list_of_module(module)}
+
+
+def _list_of_module(module: Module) -> Iterator[str]:
+    if module.module_name == "NamesAndTypes":
+        if module.assignment_method == BY_RULES:
+            for group in (*module.assignments, *module.single_images):
+                if group.load_as_choice == TYPE:
+                    yield group.image_name.value
+    elif module.module_name == "LoadData":
+        for name in module.other_providers("imagegroup"):
+            if name.lower().startswith(BEGINNING):
+                yield name
+    elif module.module_name == "CorrectIlluminationCalculate":
+        for setting in module.visible_settings():
+            if isinstance(setting, ImageName):
+                yield setting.value
+    elif module.module_name == "CorrectIlluminationApply":
+        for group in module.images:
+            yield group.illum_correct_function_image_name.value
+
+
+def find_functions(workspace: Workspace, images: Sequence[str]) -> list[str]:
+    """Find illumination functions among images, in a run.
+
+    Parameters
+    ----------
+    workspace : cellprofiler_core.workspace.Workspace
+        Its pipeline and the files of its image sets are asked.
+    images : sequence of str
+        Names of the images.
+    """
+    known = list_functions(workspace.pipeline)
+    return [
+        name
+        for name in images
+        if name in known or _is_loaded_from_one(workspace.measurements, name)
+    ]
+
+
+def _is_loaded_from_one(recorded: Measurements, image: str) -> bool:
+    feature = f"FileName_{image}"
+    if not recorded.has_feature(IMAGE, feature):
+        return False
+    numbers = recorded.get_image_numbers()
+    files = recorded.get_measurement(IMAGE, feature, numbers)
+    return any(str(file).lower().endswith(ENDINGS) for file in files)
+
+
+def describe_functions(names: Sequence[str]) -> str:
+    """Say what is wrong with measuring illumination functions, and what to do.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the images.
+
+    Examples
+    --------
+    >>> print(describe_functions(["IllumDNA"])[:62])
+    IllumDNA: an illumination function, and no image of cells. Its
+    """
+    listed = ", ".join(names)
+    what, whose = "illumination functions, and no images", "Their"
+    if len(names) == 1:
+        what, whose = "an illumination function, and no image", "Its"
+    return (
+        f"{listed}: {what} of cells. {whose} features say nothing of a treatment: clear"
+        ' the ticks in "Select images to measure".'
+    )

@@ -1,0 +1,70 @@
+"""The size of the figure's window: as large as its channels need to be read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cellprofiler.gui.figure import Figure
+
+    from cellprofiler_plugin.pictures import Pictures
+
+# In pixels: a plane, or the chart of a channel; the first column has the scale beside
+# it, and the window a title, menus and a line below.
+COLUMN, ROW = 225, 165
+BESIDE, ABOVE = 60, 150
+# Left, top, width and height.
+Place = tuple[int, int, int, int]
+
+
+def choose_place(columns: int, rows: int, now: Place, screen: Place) -> Place:
+    """Choose where a window is, and how large.
+
+    Parameters
+    ----------
+    columns, rows : int
+        Of the figure.
+    now : (int, int, int, int)
+        Left, top, width and height of the window. It does not become smaller.
+    screen : (int, int, int, int)
+        What windows may cover. A larger window is moved to lie in it.
+
+    Returns
+    -------
+    (int, int, int, int)
+        Left, top, width and height.
+
+    Examples
+    --------
+    >>> choose_place(5, 4, (300, 200, 640, 560), (0, 0, 1920, 1040))
+    (300, 200, 1185, 810)
+    >>> choose_place(5, 4, (300, 200, 640, 560), (0, 0, 1280, 800))
+    (95, 0, 1185, 800)
+    """
+    width = min(max(now[2], BESIDE + COLUMN * columns), screen[2])
+    height = min(max(now[3], ABOVE + ROW * rows), screen[3])
+    left = max(screen[0], min(now[0], screen[0] + screen[2] - width))
+    top = max(screen[1], min(now[1], screen[1] + screen[3] - height))
+    return left, top, width, height
+
+
+def enlarge_window(window: Figure, shown: Pictures) -> None:
+    """Enlarge the window until its channels can be read, once for what it shows.
+
+    Parameters
+    ----------
+    window : cellprofiler.gui.figure.Figure
+        It keeps the size that the user gives it afterwards.
+    shown : dict
+        From `pictures.make_pictures`.
+    """
+    import wx
+
+    columns = len(shown["planes"])
+    rows = 1 + (shown["features"] is not None) + 2 * len(shown["objects"])
+    if getattr(window, "strato_shape", None) == (columns, rows):
+        return
+    window.strato_shape = columns, rows
+    display = wx.Display(max(0, wx.Display.GetFromWindow(window)))
+    now, screen = window.GetRect().Get(), display.GetClientArea().Get()
+    window.SetSize(*choose_place(columns, rows, now, screen))
