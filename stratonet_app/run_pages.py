@@ -1,0 +1,92 @@
+"""The pages of a run that was started: how far it is, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+
+from stratonet_app.answers import Values, make_route
+from stratonet_app.choices import REPORT
+from stratonet_app.desk import Desk
+from stratonet_app.pages import write_commands
+from stratonet_app.progress import read_progress
+from stratonet_app.runs import WORKING, ask_to_stop, start_run
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+# The page of the report says itself what may be loaded: nothing.
+REPORT_POLICY = "frame-ancestors 'none'"
+
+
+def list_routes(desk: Desk) -> list[Route]:
+    """List the routes of these pages."""
+    run = "/run/{run}"
+    return [
+        make_route(desk, run, show_run),
+        make_route(desk, f"{run}/stop", show_run, stop_run),
+        make_route(desk, f"{run}/resume", show_run, resume_run),
+        make_route(desk, f"{run}/change", show_run, change_run),
+        Route(f"{run}/report/{{path:path}}", _make_report_answer(desk)),
+    ]
+
+
+def show_run(
+    desk: Desk, values: Values, alert: str = "", status: int = 200
+) -> Response:
+    """Show how far a run is."""
+    run = desk.get_run(values["run"])
+    return desk.render(
+        "run.html",
+        status,
+        title=run.folder.name,
+        alert=alert,
+        here=f"/run/{values['run']}",
+        run=run,
+        progress=read_progress(run),
+        commands=write_commands(run.choices, run.folder),
+    )
+
+
+def stop_run(desk: Desk, values: Values) -> Response:
+    """Ask a run to stop."""
+    run = desk.get_run(values["run"])
+    if run.read_state().step in WORKING:
+        ask_to_stop(run)
+    return RedirectResponse(f"/run/{values['run']}", 303)
+
+
+def resume_run(desk: Desk, values: Values) -> Response:
+    """Start a run again, which goes on where it was."""
+    try:
+        start_run(desk.get_run(values["run"]))
+    except (OSError, RuntimeError) as error:
+        return show_run(desk, values, str(error), 500)
+    return RedirectResponse(f"/run/{values['run']}", 303)
+
+
+def change_run(desk: Desk, values: Values) -> Response:
+    """Choose other controls for a run: what is measured stays."""
+    run = desk.get_run(values["run"])
+    draft = desk.add_draft(run.choices, str(run.folder))
+    return RedirectResponse(f"/draft/{draft}/controls", 303)
+
+
+def _make_report_answer(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        run = desk.get_run(request.path_params["run"])
+        folder = run.folder / REPORT
+        if not run.report.is_file():
+            raise HTTPException(404, "There is no report yet.")
+        # Refuses what leads out of its folder, by dots or links.
+        shown = StaticFiles(directory=folder.resolve())
+        response = await shown.get_response(request.path_params["path"], request.scope)
+        response.headers["Content-Security-Policy"] = REPORT_POLICY
+        return response
+
+    return answer
