@@ -29,7 +29,7 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     const part = document.getElementById(form.dataset.live);
     part.setAttribute("aria-busy", "true");
     try {
-      const answer = await fetch(form.action, {
+      const answer = await fetch(form.getAttribute("action"), {
         method: "POST",
         body: new URLSearchParams(new FormData(form)),
         signal: asked.signal,
@@ -110,10 +110,22 @@ if (plate) {
     }
   }
 
+  // Wells below each other are written as one: A01:H01.
+  function nameRanges(named) {
+    const ranges = [];
+    for (const well of named.sort((a, b) => place(a)[1] - place(b)[1] || place(a)[0] - place(b)[0])) {
+      const last = ranges.at(-1);
+      const [row, column] = last ? place(last.at(-1)) : [];
+      if (last && place(well)[0] === row + 1 && place(well)[1] === column) last.push(well);
+      else ranges.push([well]);
+    }
+    return ranges.map((range) => [...new Set([range[0], range.at(-1)])].map((well) => well.dataset.well).join(":"));
+  }
+
   function write() {
     for (const role of ROLES) {
       const named = wells.filter((well) => roles.get(well) === role);
-      fields[role].value = named.map((well) => well.dataset.well).join(",");
+      fields[role].value = nameRanges(named).join(",");
     }
     show();
   }

@@ -31,8 +31,8 @@ from stratonet_app.recognition import Recognized, Refused
 from stratonet_app.runs import find_run, list_runs, prepare_run, start_run
 
 GREY_RANGES = {
-    OF_PLANE: "of each image: all are equally bright",
-    OF_PLATE: "of the plate: what is dim stays dim",
+    OF_PLANE: "the extremes of each image: all are equally bright",
+    OF_PLATE: "the extremes of the plate: what is dim stays dim",
 }
 # The pages of a draft, in their order.
 STEPS = {

@@ -51,7 +51,7 @@ def test_names_of_files_are_texts(client, tmp_path):
 def test_a_pattern_is_corrected(client, draft, plate):
     (plate / "B03-overview.tif").write_bytes(b"")
     text = read_text(client.get(f"{draft}/images"))
-    assert "Plates 1: P1" in text and "Channels 2: w1, w2" in text
+    assert "Plates 1 (P1)" in text and "Channels 2 (w1, w2)" in text
     assert "1 image file was skipped" in text and "B03-overview.tif" in text
     wrong = client.post(f"{draft}/images", data={"pattern": "("})
     assert "is not a regular expression" in wrong.text and "Channels" not in wrong.text
@@ -60,7 +60,7 @@ def test_a_pattern_is_corrected(client, draft, plate):
     assert client.get(f"{draft}/preview").url.path == f"{draft}/images"
     mended = r"x_(?P<Well>[A-Z]\d\d)_s1_(?P<Channel>w1)"
     right = client.post(f"{draft}/images", data={"pattern": f" {mended} "})
-    assert "Channels 1: w1" in read_text(right)
+    assert "Channels 1 (w1)" in read_text(right)
 
 
 def test_an_image_set_is_looked_at(client, draft, plate):
