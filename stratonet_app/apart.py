@@ -71,7 +71,7 @@ class Helper:
             try:
                 return waiting.get(self._seconds)
             except multiprocessing.TimeoutError:
-                self._end_pool()
+                self.close()
                 raise TookTooLong(
                     f"Nothing came back within {self._seconds:g} seconds, and it was"
                     " given up. Choose a smaller folder, such as that of one plate; or,"
@@ -79,15 +79,11 @@ class Helper:
                 ) from None
 
     def close(self) -> None:
-        """End the process."""
-        with self._lock:
-            self._end_pool()
-
-    def _end_pool(self) -> None:
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool.join()
-            self._pool = None
+        """End the process, whatever it does."""
+        # Without the lock: nobody waits for a call that nobody waits for.
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.terminate()
 
 
 def _ignore_ctrl_c() -> None:

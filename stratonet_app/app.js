@@ -83,8 +83,14 @@ watch();
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
-  button.textContent = "Copied";
+  const code = button.parentElement.querySelector("code");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    // Where a browser does not let pages copy, the reader does.
+    getSelection().selectAllChildren(code);
+  }
 });
 
 // The plate: the wells of the controls stand in two fields, and are clicked here.

@@ -125,7 +125,9 @@ class Desk:
     def render(self, page: str, status: int = 200, **values: Any) -> Response:
         """Render a page."""
         template = self._templates.get_template(page)
-        return HTMLResponse(template.render(values), status)
+        # Names of files need not be text: what is none is shown as a question mark.
+        content = template.render(values).encode("utf-8", "replace")
+        return HTMLResponse(content, status)
 
     @cached_property
     def _templates(self) -> jinja2.Environment:

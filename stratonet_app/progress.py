@@ -139,7 +139,7 @@ def _explain_failure(state: State) -> str:
     return (
         f"{command} stopped with the message below (exit status {state.status}), which"
         " says what to do. What was measured is kept. Resume runs the same commands"
-        " again; what you have chosen can be changed before."
+        " again; controls and plate map can be changed before."
     )
 
 

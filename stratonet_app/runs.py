@@ -293,16 +293,17 @@ def start_run(run: Run) -> None:
             start_new_session=True,
             creationflags=DETACHED,
         )
+    _children.append(process)
     deadline = time.monotonic() + SECONDS_TO_BEGIN
-    while _read_written_state(run.private / STATE).process != process.pid:
-        # Of two that were started at once, one gets the folder.
-        if process.poll() is not None and run.read_state().step in WORKING:
+    # Of two that are started at once, one gets the folder.
+    while run.read_state().step not in WORKING:
+        has_begun = _read_written_state(run.private / STATE).process == process.pid
+        if has_begun:
             return
         if process.poll() is not None or time.monotonic() > deadline:
             said = run.locate_log("worker").read_text(errors="replace").strip()
             raise RuntimeError(f"The run could not be started. {said}")
         time.sleep(0.05)
-    _children.append(process)
 
 
 # Kept, so that the system does not keep those that have ended.

@@ -26,6 +26,7 @@ from stratonet_app.runs import (
     FINISHED,
     STOP,
     STOPPED,
+    WORKING,
     Run,
     State,
     find_run,
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"There is no run in {folder}.", file=sys.stderr)
         return 1
     try:
-        with _wait_for_lock(run.private):
+        with _wait_for_lock(run):
             _run_commands(run)
     except FolderInUse as error:
         print(error, file=sys.stderr)
@@ -76,15 +77,16 @@ def _heed_signals() -> None:
 
 
 @contextmanager
-def _wait_for_lock(folder: Path) -> Iterator[None]:
+def _wait_for_lock(run: Run) -> Iterator[None]:
     deadline = time.monotonic() + SECONDS_TO_LOCK
     with ExitStack() as stack:
         while True:
             try:
-                stack.enter_context(lock_folder(folder))
+                stack.enter_context(lock_folder(run.private))
                 break
             except FolderInUse:
-                if time.monotonic() > deadline:
+                is_at_work = run.read_state().step in WORKING
+                if is_at_work or time.monotonic() > deadline:
                     raise
                 time.sleep(PERIOD)
         yield
@@ -133,7 +135,7 @@ def run_command(arguments: Sequence[str], log: Path, stop: Path) -> int:
     environment = {
         **os.environ,
         "PYTHONIOENCODING": "utf-8",
-        "TQDM_MININTERVAL": "10",
+        "TQDM_MININTERVAL": "2",
     }
     with open(log, "w") as file:
         process = subprocess.Popen(

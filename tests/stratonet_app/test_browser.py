@@ -1,6 +1,7 @@
 """From an empty folder to the report in a real browser, and a run that fails."""
 
 import threading
+from itertools import product
 
 import pytest
 import uvicorn
@@ -144,16 +145,15 @@ def test_a_run_that_fails_says_why_and_is_resumed(page, tmp_path):
     page.get_by_role("button", name="Resume").wait_for(timeout=60_000)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
-def test_all_of_it_fits(page, tmp_path, width, scheme):
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
+def test_all_of_it_fits(page, tmp_path):
     choose(page, write_plate(tmp_path, ["A01", "P24"], ["w1"]))
     for step in ("Images", "Preview", "Controls", "Start"):
         page.get_by_role("link", name=step, exact=True).click()
         page.wait_for_load_state()
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, step
-    color = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (color == "rgb(255, 255, 255)") == (scheme == "light")
+        for width, scheme in product((1280, 400), ("light", "dark")):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, (step, width)
+            color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert (color == "rgb(255, 255, 255)") == (scheme == "light")

@@ -48,6 +48,19 @@ def test_names_of_files_are_texts(client, tmp_path):
     assert "<script>alert" not in answer.text and "holds no images" in answer.text
 
 
+def test_names_that_are_no_text_and_odd_ones(client, plate, tmp_path):
+    (plate / os.fsdecode(b"\xff.tif")).touch()
+    (tmp_path / os.fsdecode(b"\xffolder")).mkdir()
+    odd = tmp_path / "a#b?c&d e%20%é"
+    plate.rename(odd)
+    first = client.get("/")
+    assert "?older" in first.text
+    (link,) = re.findall(r'href="(/\?folder=a[^"]*)"', first.text)
+    assert str(odd) in unescape(client.get(unescape(link)).text)
+    answer = client.post("/choose", data={"path": str(odd)})
+    assert "12 (A01" in answer.text and "?.tif" in answer.text
+
+
 def test_a_pattern_is_corrected(client, draft, plate):
     (plate / "B03-overview.tif").write_bytes(b"")
     text = read_text(client.get(f"{draft}/images"))

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psutil
@@ -178,7 +179,9 @@ def test_stopped_started_twice_and_killed(tmp_path):
     plate = write_plate(tmp_path, wells)
     choices = Choices(str(plate), recipe="whole224/mean")
     run = prepare_run(tmp_path / "out", choices, len(wells))
-    start_run(run)
+    # Twice at once, as by a double click.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(start_run, [run, run]))
     first = run.read_state()
     assert first.step in WORKING and os.getsid(first.process) == first.process
     # Once more, from the same server or another: the same process goes on.

@@ -101,7 +101,15 @@ def test_ports_that_are_none_and_folders_that_are_gone(tmp_path, capsys):
     assert "gone is no folder" in capsys.readouterr().err
 
 
-def test_a_port_is_free_again(monkeypatch):
+def test_without_its_libraries_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "stratonet_app.server")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert stratonet_cli.main(["app"]) == 1
+    said = capsys.readouterr().err
+    assert "stratonet app needs the package uvicorn. Install stratonet[app]." in said
+
+
+def test_a_port_is_free_again():
     with open_listener(0) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(OSError, match=f"--port {port}: is taken"):
