@@ -44,6 +44,9 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     clearTimeout(timer);
     timer = setTimeout(send, 350);
   });
+  // What was typed before this script ran, or kept by the browser.
+  const inputs = [...form.querySelectorAll("input")];
+  if (inputs.some((input) => input.value !== input.defaultValue)) send();
 }
 
 function showClosed() {

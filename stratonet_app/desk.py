@@ -68,12 +68,15 @@ class Desk:
         By the name that they have in addresses.
     runs : dict of str to pathlib.Path
         The folders of runs that were chosen here.
+    reports : str
+        How addresses of reports begin, see `stratonet_app.guard`.
     """
 
     root: Path
     helper: Helper = field(default_factory=Helper)
     drafts: dict[str, Draft] = field(default_factory=dict)
     runs: dict[str, Path] = field(default_factory=dict)
+    reports: str = ""
 
     def add_draft(self, choices: Choices, output: str) -> str:
         """Begin a run; return its name in addresses."""

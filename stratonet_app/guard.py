@@ -8,6 +8,9 @@ an answer:
   to this machine (DNS rebinding) is refused.
 - Requests that other pages cause are refused, by ``Origin`` and ``Sec-Fetch-Site``.
   What changes anything must name the right ``Origin``.
+- A report may come from anywhere, and its scripts run: it is shown as a page of another
+  origin, which gets no cookie. So its address has a key of its own, which opens reports
+  alone.
 """
 
 from __future__ import annotations
@@ -72,6 +75,8 @@ class Keys:
         # Browsers send cookies to all ports of a host: each app has its own.
         self.cookie = f"stratonet-{port}"
         self._announce = announce
+        # The beginning of the addresses of reports.
+        self.reports = f"/report-{secrets.token_urlsafe(32)}"
         self._key = secrets.token_urlsafe(32)
         self._ticket = secrets.token_urlsafe(32)
 
@@ -134,14 +139,26 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        answer = self._refuse(scope) or self._open(scope)
+        answer = self._check_host(scope)
+        if answer is None and not self._is_report(scope):
+            answer = self._refuse(scope) or self._open(scope)
         await (answer or self._app)(scope, receive, send_guarded)
+
+    def _check_host(self, scope: Scope) -> Response | None:
+        """Refuse another name for this machine."""
+        if Headers(scope=scope).get("host") == self._keys.host:
+            return None
+        return PlainTextResponse(f"This is {self._keys.origin} alone.", 421)
+
+    def _is_report(self, scope: Scope) -> bool:
+        """Whether a report is read, by an address with its key."""
+        beginning = "/" + scope["path"].split("/")[1]
+        is_read = scope["method"] in ("GET", "HEAD")
+        return _is_same(beginning, self._keys.reports) and is_read
 
     def _refuse(self, scope: Scope) -> Response | None:
         """Refuse what no page of ours and no user has asked."""
         headers = Headers(scope=scope)
-        if headers.get("host") != self._keys.host:
-            return PlainTextResponse(f"This is {self._keys.origin} alone.", 421)
         origin = headers.get("origin")
         is_read = scope["method"] in ("GET", "HEAD")
         if origin != self._keys.origin and not (is_read and origin is None):

@@ -84,6 +84,9 @@ def list_names(root: Path, relative: str = "") -> Listing:
         raise type(error)(f"{folder} cannot be listed: {error.strerror}.") from None
     for name in names:
         path = folder / name
+        # A name in another encoding cannot be part of an address.
+        if not name.isprintable():
+            continue
         # A link out of here is not followed, and so it is not offered either.
         if is_hidden_folder(name) or not path.resolve().is_relative_to(base):
             continue

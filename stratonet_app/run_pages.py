@@ -15,13 +15,22 @@ from stratonet_app.choices import REPORT
 from stratonet_app.desk import Desk
 from stratonet_app.pages import write_commands
 from stratonet_app.progress import read_progress
+from stratonet_app.reach import resolve_within
 from stratonet_app.runs import WORKING, ask_to_stop, start_run
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# The page of the report says itself what may be loaded: nothing.
-REPORT_POLICY = "frame-ancestors 'none'"
+# A report is a file that may have been changed: as a page of another origin it reaches
+# nothing of the app. It loads nothing, as it says itself.
+REPORT_HEADERS = {
+    "Content-Security-Policy": (
+        "sandbox allow-scripts allow-popups allow-downloads; default-src 'none';"
+        " img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "unsafe-none",
+}
 
 
 def list_routes(desk: Desk) -> list[Route]:
@@ -32,7 +41,7 @@ def list_routes(desk: Desk) -> list[Route]:
         make_route(desk, f"{run}/stop", show_run, stop_run),
         make_route(desk, f"{run}/resume", show_run, resume_run),
         make_route(desk, f"{run}/change", show_run, change_run),
-        Route(f"{run}/report/{{path:path}}", _make_report_answer(desk)),
+        Route(f"{desk.reports}/{{run}}/{{path:path}}", _make_report_answer(desk)),
     ]
 
 
@@ -47,6 +56,7 @@ def show_run(
         title=run.folder.name,
         alert=alert,
         here=f"/run/{values['run']}",
+        report=f"{desk.reports}/{values['run']}/report.html",
         run=run,
         progress=read_progress(run),
         commands=write_commands(run.choices, run.folder),
@@ -80,13 +90,12 @@ def change_run(desk: Desk, values: Values) -> Response:
 def _make_report_answer(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         run = desk.get_run(request.path_params["run"])
-        folder = run.folder / REPORT
         if not run.report.is_file():
             raise HTTPException(404, "There is no report yet.")
-        # Refuses what leads out of its folder, by dots or links.
-        shown = StaticFiles(directory=folder.resolve())
+        # Both refuse what leads out of a folder, by dots or links.
+        shown = StaticFiles(directory=resolve_within(run.folder, REPORT))
         response = await shown.get_response(request.path_params["path"], request.scope)
-        response.headers["Content-Security-Policy"] = REPORT_POLICY
+        response.headers.update(REPORT_HEADERS)
         return response
 
     return answer

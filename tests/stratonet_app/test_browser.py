@@ -121,8 +121,14 @@ def test_from_an_empty_folder_to_the_report(page, tmp_path):
     with page.expect_popup() as popup:
         page.get_by_role("link", name="Open the report").click()
     report = popup.value
-    report.wait_for_selector("h1")
+    # Its scripts run, apart from the app, and its links lead to its files.
+    report.wait_for_selector("figure[data-name=map] .scatterlayer path.point")
     assert "Z' 0." in report.locator(".answer").inner_text()
+    assert report.evaluate("origin") == "null"
+    picture = report.evaluate("document.querySelector('a.picture').href")
+    report.evaluate("address => { location = address; }", picture)
+    report.wait_for_url("**/figures/*.png")
+    assert report.evaluate("document.images[0].naturalWidth") > 100
 
 
 def test_a_run_that_fails_says_why_and_is_resumed(page, tmp_path):

@@ -50,11 +50,11 @@ def test_names_of_files_are_texts(client, tmp_path):
 
 def test_names_that_are_no_text_and_odd_ones(client, plate, tmp_path):
     (plate / os.fsdecode(b"\xff.tif")).touch()
-    (tmp_path / os.fsdecode(b"\xffolder")).mkdir()
+    (tmp_path / os.fsdecode(b"\xffzzz")).mkdir()
     odd = tmp_path / "a#b?c&d e%20%é"
     plate.rename(odd)
     first = client.get("/")
-    assert "?older" in first.text
+    assert "zzz" not in first.text
     (link,) = re.findall(r'href="(/\?folder=a[^"]*)"', first.text)
     assert str(odd) in unescape(client.get(unescape(link)).text)
     answer = client.post("/choose", data={"path": str(odd)})
@@ -174,13 +174,40 @@ def test_a_run_is_found_by_its_folder(client, finished, desk, tmp_path):
     assert f"--output {finished.folder}/features" in read_text(start)
 
 
-def test_nothing_but_the_report_is_read(client, finished, tmp_path):
-    address = client.post("/choose", data={"path": str(finished.folder)}).url.path
-    report = client.get(f"{address}/report/report.html")
-    assert "A report" in report.text
-    # Its own policy is in it.
-    assert report.headers["content-security-policy"] == "frame-ancestors 'none'"
-    assert client.get(f"{address}/report/numbers/hits.csv").text == "a,b\n"
+@pytest.fixture
+def report(client, finished):
+    """Where the report of the run is, as its page links to it."""
+    page = client.post("/choose", data={"path": str(finished.folder)}).text
+    (address,) = re.findall(r'href="(/report-[^"]+)/report.html"', page)
+    return address
+
+
+def test_a_report_is_a_page_of_another_origin(stranger, report, keys):
+    """It may come from anywhere, its scripts run, and it gets no cookie."""
+    stranger.cookies.clear()
+    headers = {"Origin": "null", "Sec-Fetch-Site": "cross-site"}
+    page = stranger.get(f"{report}/report.html", headers=headers)
+    assert "A report" in page.text
+    policy = page.headers["content-security-policy"]
+    assert "sandbox" in policy and "allow-same-origin" not in policy
+    # Its key opens reports alone, and only under the right name of the machine.
+    assert (
+        stranger.get(f"{report}/report.html", headers={"Host": "x"}).status_code == 421
+    )
+    assert stranger.post(f"{report}/report.html").status_code == 403
+    assert stranger.get(keys.reports).status_code == 404
+    assert stranger.get(f"{report}/../../run/x").status_code in (403, 404)
+    assert stranger.get(report.replace("report-", "report-x")).status_code == 403
+
+
+def test_a_folder_of_the_report_that_leads_out(client, report, finished, tmp_path):
+    (finished.folder / "report").rename(tmp_path / "elsewhere")
+    (finished.folder / "report").symlink_to(tmp_path / "elsewhere")
+    assert client.get(f"{report}/report.html").status_code == 404
+
+
+def test_nothing_but_the_report_is_read(client, report, tmp_path):
+    assert client.get(f"{report}/numbers/hits.csv").text == "a,b\n"
     for path in (
         "../_app/run.json",
         "..%2f_app%2frun.json",
@@ -195,7 +222,7 @@ def test_nothing_but_the_report_is_read(client, finished, tmp_path):
         "gone",
         "a%00b",
     ):
-        answer = client.get(f"{address}/report/{path}")
+        answer = client.get(f"{report}/{path}")
         assert answer.status_code == 404, path
         assert "secret" not in answer.text.replace(path, "")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -164,6 +165,14 @@ def test_a_folder_without_a_run(tmp_path, capsys):
     assert "There is no run" in capsys.readouterr().err
 
 
+SERVER = """
+import os, pathlib, sys
+from stratonet_app.runs import find_run, start_run
+start_run(find_run(pathlib.Path(sys.argv[1])))
+os._exit(0)
+"""
+
+
 def wait_until(condition, seconds=90):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -198,8 +207,8 @@ def test_stopped_started_twice_and_killed(tmp_path):
     assert 1 < n_done < len(wells)
     assert "interrupted" in read_progress(run).log
 
-    # Resumed, and killed with all that it has started.
-    start_run(run)
+    # Resumed by a server that is gone at once; and killed with all that it has started.
+    subprocess.run([sys.executable, "-c", SERVER, str(run.folder)], check=True)
     state = run.read_state()
     assert state.step in WORKING and state.wells_before == n_done
     wait_until(lambda: read_progress(run).n_done > n_done)
