@@ -15,7 +15,7 @@ from stratonet_app.choices import REPORT
 from stratonet_app.desk import Desk
 from stratonet_app.pages import write_commands
 from stratonet_app.progress import read_progress
-from stratonet_app.reach import resolve_within
+from stratonet_app.reach import OutOfReach, resolve_within
 from stratonet_app.runs import WORKING, ask_to_stop, start_run
 
 if TYPE_CHECKING:
@@ -92,9 +92,15 @@ def _make_report_answer(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
         run = desk.get_run(request.path_params["run"])
         if not run.report.is_file():
             raise HTTPException(404, "There is no report yet.")
-        # Both refuse what leads out of a folder, by dots or links.
-        shown = StaticFiles(directory=resolve_within(run.folder, REPORT))
-        response = await shown.get_response(request.path_params["path"], request.scope)
+        try:
+            # Nothing that leads out of a folder, by dots or links.
+            folder = resolve_within(run.folder, REPORT)
+            path = resolve_within(folder, request.path_params["path"])
+        except OutOfReach:
+            raise HTTPException(404, "This is no file of the report.") from None
+        shown = StaticFiles(directory=folder)
+        name = path.relative_to(folder).as_posix()
+        response = await shown.get_response(name, request.scope)
         response.headers.update(REPORT_HEADERS)
         return response
 

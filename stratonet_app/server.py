@@ -21,7 +21,6 @@ from starlette.routing import Route
 from stratonet_app import pages, run_pages
 from stratonet_app.desk import Desk, read_part
 from stratonet_app.guard import HOST, Guard, Keys
-from stratonet_app.reach import OutOfReach
 
 # What pages load, from which package, and what it is.
 PARTS = {
@@ -150,7 +149,6 @@ def make_app(desk: Desk, keys: Keys) -> Guard:
 
     def show_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        status = 404 if isinstance(error, OutOfReach) else status
         text = error.detail if isinstance(error, HTTPException) else str(error)
         return desk.render("error.html", status, title="Not here", alert=text)
 
