@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from stratonet.naming import metadata_columns
 from stratonet.tables.columns import PLATE, SITE, WELL
-from stratonet.tables.keys import normalize_keys
 from stratonet.tables.reading import read_metadata
+from stratonet_app.choices import Choices
 from stratonet_app.plates import write_well_ranges
-from stratonet_app.recognition import Refused, explain_error
+from stratonet_app.recognition import Refused, explain_error, read_image_sets
+from stratonet_sklearn.evaluation.comparison import join_metadata
 from stratonet_sklearn.evaluation.roles import find_roles, parse_well_ranges
 
 FIELDS = {"control": "negative controls", "positive": "positive controls"}
@@ -43,12 +45,12 @@ class PlateMap:
     ----------
     columns : list of str
         That say more of a well than where it is.
-    n_wells : int
-        Wells of the images that it knows, by their names.
+    notes : list of str
+        By what it was joined to the image sets, and what of both was left out.
     """
 
     columns: list[str]
-    n_wells: int
+    notes: list[str]
 
 
 def check_controls(
@@ -94,15 +96,15 @@ def _normalize(text: str) -> str:
     return write_well_ranges(places)
 
 
-def read_plate_map(path: str, wells: Sequence[str]) -> PlateMap | Refused:
-    """Read which columns a plate map has, and how many of some wells it knows.
+def read_plate_map(choices: Choices, path: str) -> PlateMap | Refused:
+    """Join a plate map to the image sets, as the evaluation will to their features.
 
     Parameters
     ----------
+    choices : Choices
+        Where the images are.
     path : str
         As ``stratonet evaluate --metadata`` takes it.
-    wells : sequence of str
-        Those that have images.
 
     Returns
     -------
@@ -110,21 +112,13 @@ def read_plate_map(path: str, wells: Sequence[str]) -> PlateMap | Refused:
     """
     try:
         frame = read_metadata(path)
-        if WELL not in frame:
-            raise ValueError(
-                f"{path} has no column of wells (Well, well_position, Metadata_Well)."
-                f" It has: {', '.join(frame)}."
-            )
-        known = set(normalize_keys(frame, [WELL])[WELL])
-        named = set(normalize_keys(pd.DataFrame({WELL: list(wells)}), [WELL])[WELL])
+        image_sets = read_image_sets(choices.image_source).frame
+        rows = image_sets[metadata_columns(image_sets)]
+        _, *notes = join_metadata(rows, frame, Path(path).name)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        return Refused(explain_error(error))
-    if not known & named:
-        return Refused(
-            f"{path} knows none of the {len(named)} wells of the images. Is it the map"
-            " of another plate?"
-        )
+        reason = explain_error(error)
+        return Refused(f"{reason} Correct the map, or choose another one.")
     columns = [
         name for name in metadata_columns(frame) if name not in (PLATE, WELL, SITE)
     ]
-    return PlateMap(columns, len(known & named))
+    return PlateMap(columns, [note for of_kind in notes for note in of_kind])

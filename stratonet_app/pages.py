@@ -179,7 +179,7 @@ def show_controls(
     found = desk.get_found(draft)
     if isinstance(found, Refused):
         return _go_to(f"/draft/{values['draft']}/images")
-    plate_map = _read_map(desk, draft.choices.metadata, found)
+    plate_map = _read_map(desk, draft.choices, draft.choices.metadata)
     if isinstance(plate_map, Refused):
         alert, plate_map = alert or plate_map.reason, None
     columns = [*(plate_map.columns if plate_map else []), *found.metadata]
@@ -198,11 +198,11 @@ def show_controls(
     )
 
 
-def _read_map(desk: Desk, path: str, found: Recognized) -> PlateMap | Refused | None:
+def _read_map(desk: Desk, choices: Choices, path: str) -> PlateMap | Refused | None:
     if not path:
         return None
     try:
-        return desk.helper.call(read_plate_map, path, found.wells)
+        return desk.helper.call(read_plate_map, choices, path)
     except TookTooLong as error:
         return Refused(str(error))
 
@@ -219,7 +219,7 @@ def change_controls(desk: Desk, values: Values) -> Response:
         return show_controls(desk, values, checked.reason, UNPROCESSABLE)
     try:
         metadata = _read_map_path(desk, values.get("metadata", ""))
-        plate_map = _read_map(desk, metadata, found)
+        plate_map = _read_map(desk, draft.choices, metadata)
         if isinstance(plate_map, Refused):
             raise ValueError(plate_map.reason)
     except (OSError, ValueError) as error:

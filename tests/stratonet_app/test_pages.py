@@ -112,7 +112,7 @@ def test_controls_and_plate_map(client, draft, tmp_path):
     answer = client.post(f"{draft}/controls", data={**form, "metadata": "map.csv"})
     # Its columns are chosen next.
     assert answer.url.path == f"{draft}/controls"
-    assert "It knows 2 of the 12 wells" in read_text(answer)
+    assert "map.csv: joined by well, 2 of 12 rows." in read_text(answer)
     form |= {"metadata": str(path), "compound": "Metadata_drug", "dose": "nothing"}
     answer = client.post(f"{draft}/controls", data=form)
     text = read_text(answer)

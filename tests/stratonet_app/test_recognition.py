@@ -140,17 +140,26 @@ def test_controls_are_checked_as_the_evaluation_does():
         assert reason in refused.reason and "`" not in refused.reason
 
 
-def test_plate_maps(tmp_path):
-    path = tmp_path / "map.csv"
+def test_plate_maps_are_joined_as_the_evaluation_does(plate, tmp_path):
+    choices, path = Choices(str(plate)), tmp_path / "map.csv"
     path.write_text("well,drug,nM\nA1,taxol,3\nB1,DMSO,\nH12,none,\n")
-    plate_map = read_plate_map(str(path), WELLS)
+    plate_map = read_plate_map(choices, str(path))
     assert plate_map.columns == ["Metadata_drug", "Metadata_nM"]
-    assert plate_map.n_wells == 2
-    path.write_text("well,drug\nH12,none\n")
-    assert "knows none of the 12 wells" in read_plate_map(str(path), WELLS).reason
-    path.write_text("drug\nnone\n")
-    assert "no column of wells" in read_plate_map(str(path), WELLS).reason
-    assert "is not there" in read_plate_map(str(tmp_path / "x.csv"), WELLS).reason
+    joined, unused, lost = plate_map.notes
+    assert joined == "map.csv: joined by well, 2 of 12 rows."
+    assert "1 of its 3 rows" in unused and "10 of 12 rows" in lost
+    # What would only be said when all is measured.
+    for text, reason in (
+        ("well,drug\nH12,none\n", "No row has a partner in map.csv"),
+        ("plate,well,drug\np1,A01,x\n", "begin with P1 A01, and map.csv with p1 A01"),
+        ("drug\nnone\n", "needs a column"),
+        ("well,drug\nA01,x\nA1,y\n", "map.csv"),
+        ("", "map.csv"),
+    ):
+        path.write_text(text)
+        refused = read_plate_map(choices, str(path))
+        assert reason in refused.reason and "Correct the map" in refused.reason
+    assert "is not there" in read_plate_map(choices, str(tmp_path / "x.csv")).reason
 
 
 def test_what_never_ends_is_given_up_and_the_next_call_works():
