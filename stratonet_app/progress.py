@@ -163,8 +163,9 @@ def describe_seconds(seconds: float) -> str:
 
 def _read_last_log(run: Run, state: State) -> str:
     command = state.command or state.step
-    # The report is the last, where both have come to their end.
-    names = [command] if command in (EXTRACT, EVALUATE) else [EXTRACT, EVALUATE]
+    # Where none is at work or has failed, all have something to say.
+    every = [EXTRACT, EVALUATE, "worker"]
+    names = [command] if command in (EXTRACT, EVALUATE) else every
     texts = [read_log(run.locate_log(name)) for name in names]
     return "\n".join(text for text in texts if text)
 
