@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stratonet_app.apart import Helper, TookTooLong
 from stratonet_app.choices import Choices
@@ -68,14 +68,15 @@ class Desk:
         By the name that they have in addresses.
     runs : dict of str to pathlib.Path
         The folders of runs that were chosen here.
-    reports : str
-        How addresses of reports begin, see `stratonet_app.guard`.
+    home, reports : str
+        How the addresses of pages and of reports begin, see `stratonet_app.guard`.
     """
 
     root: Path
     helper: Helper = field(default_factory=Helper)
     drafts: dict[str, Draft] = field(default_factory=dict)
     runs: dict[str, Path] = field(default_factory=dict)
+    home: str = ""
     reports: str = ""
 
     def add_draft(self, choices: Choices, output: str) -> str:
@@ -125,11 +126,16 @@ class Desk:
         """Return what the source of a draft holds, as it was read last."""
         return draft.found or self.read_source(draft)
 
+    def go_to(self, address: str) -> Response:
+        """Send the browser to a page of ours."""
+        # By GET: to load a page again sends no form again.
+        return RedirectResponse(self.home + address, 303)
+
     def render(self, page: str, status: int = 200, **values: Any) -> Response:
         """Render a page."""
         template = self._templates.get_template(page)
         # Names of files need not be text: what is none is shown as a question mark.
-        content = template.render(values).encode("utf-8", "replace")
+        content = template.render(values, home=self.home).encode("utf-8", "replace")
         return HTMLResponse(content, status)
 
     @cached_property

@@ -4,6 +4,8 @@ Nothing but this machine's browser, opened at the address that the app has print
 an answer:
 
 - The address holds a ticket, which is good for one use; a cookie takes its place.
+  Browsers send cookies to all servers of a machine, whichever port they listen on: so
+  this one belongs to addresses whose beginning nobody can guess.
 - The ``Host`` must be the address itself: a page of another name that was made to lead
   to this machine (DNS rebinding) is refused.
 - Requests that other pages cause are refused, by ``Origin`` and ``Sec-Fetch-Site``.
@@ -72,10 +74,11 @@ class Keys:
     def __init__(self, port: int, announce: Callable[[str], None]) -> None:
         self.host = f"{HOST}:{port}"
         self.origin = f"http://{self.host}"
-        # Browsers send cookies to all ports of a host: each app has its own.
+        # Two apps do not overwrite each other's.
         self.cookie = f"stratonet-{port}"
         self._announce = announce
-        # The beginning of the addresses of reports.
+        # How the addresses of pages and of reports begin.
+        self.home = f"/{secrets.token_urlsafe(32)}"
         self.reports = f"/report-{secrets.token_urlsafe(32)}"
         self._key = secrets.token_urlsafe(32)
         self._ticket = secrets.token_urlsafe(32)
@@ -93,8 +96,10 @@ class Keys:
             return None
         self._ticket = secrets.token_urlsafe(32)
         self._announce(self.address)
-        response = RedirectResponse("/", 303)
-        response.set_cookie(self.cookie, self._key, httponly=True, samesite="strict")
+        response = RedirectResponse(f"{self.home}/", 303)
+        response.set_cookie(
+            self.cookie, self._key, path=self.home, httponly=True, samesite="strict"
+        )
         return response
 
     def admit(self, cookies: str) -> bool:
@@ -142,6 +147,7 @@ class Guard:
         answer = self._check_host(scope)
         if answer is None and not self._is_report(scope):
             answer = self._refuse(scope) or self._open(scope)
+            scope = {**scope, "root_path": self._keys.home}
         await (answer or self._app)(scope, receive, send_guarded)
 
     def _check_host(self, scope: Scope) -> Response | None:
@@ -152,9 +158,8 @@ class Guard:
 
     def _is_report(self, scope: Scope) -> bool:
         """Whether a report is read, by an address with its key."""
-        beginning = "/" + scope["path"].split("/")[1]
         is_read = scope["method"] in ("GET", "HEAD")
-        return _is_same(beginning, self._keys.reports) and is_read
+        return _begins_with(scope, self._keys.reports) and is_read
 
     def _refuse(self, scope: Scope) -> Response | None:
         """Refuse what no page of ours and no user has asked."""
@@ -175,7 +180,8 @@ class Guard:
 
     def _open(self, scope: Scope) -> Response | None:
         """Redeem a ticket; refuse who has neither ticket nor key."""
-        if self._keys.admit(Headers(scope=scope).get("cookie", "")):
+        is_admitted = self._keys.admit(Headers(scope=scope).get("cookie", ""))
+        if is_admitted and _begins_with(scope, self._keys.home):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"))
         tickets = query.get(TICKET, []) if scope["method"] == "GET" else []
@@ -184,3 +190,8 @@ class Guard:
             if answer is not None:
                 return answer
         return PlainTextResponse(CLOSED, 403)
+
+
+def _begins_with(scope: Scope, beginning: str) -> bool:
+    """Whether the first part of an address is a secret one."""
+    return _is_same("/" + scope["path"].split("/")[1], beginning)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from stratonet.extraction.sources.filenames import READY_PATTERNS
@@ -92,7 +92,7 @@ def choose_source(desk: Desk, values: Values) -> Response:
         path = read_chosen_path(values.get("path", ""), desk.root)
         run = find_run(path)
         if run is not None:
-            return _go_to(f"/run/{desk.add_run(run.folder)}")
+            return desk.go_to(f"/run/{desk.add_run(run.folder)}")
         if path.is_file() and not path.name.lower().endswith(TABLES):
             raise ValueError(
                 f"{path} is no table: they are called {', '.join(TABLES)}. Of images,"
@@ -103,7 +103,7 @@ def choose_source(desk: Desk, values: Values) -> Response:
     # Of a folder that is a link, what it leads to.
     source = path.resolve() if path.is_dir() else path
     draft = desk.add_draft(Choices(str(source)), propose_output(source))
-    return _go_to(f"/draft/{draft}/images")
+    return desk.go_to(f"/draft/{draft}/images")
 
 
 def show_images(desk: Desk, values: Values) -> Response:
@@ -129,7 +129,7 @@ def change_images(desk: Desk, values: Values) -> Response:
     changed = {name: values.get(name, "").strip() for name in names}
     draft.choices = replace(draft.choices, **changed)
     draft.found = None
-    return _go_to(f"/draft/{values['draft']}/images")
+    return desk.go_to(f"/draft/{values['draft']}/images")
 
 
 def show_preview(desk: Desk, values: Values) -> Response:
@@ -137,7 +137,7 @@ def show_preview(desk: Desk, values: Values) -> Response:
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
-        return _go_to(f"/draft/{values['draft']}/images")
+        return desk.go_to(f"/draft/{values['draft']}/images")
     try:
         preview = desk.helper.call(draw_preview, draft.choices, draft.number)
     except TookTooLong as error:
@@ -168,7 +168,7 @@ def change_preview(desk: Desk, values: Values) -> Response:
     found = desk.get_found(draft)
     if number.isdecimal() and isinstance(found, Recognized):
         draft.number = min(max(1, int(number[:9])), found.n_image_sets)
-    return _go_to(f"/draft/{values['draft']}/preview")
+    return desk.go_to(f"/draft/{values['draft']}/preview")
 
 
 def show_controls(
@@ -178,7 +178,7 @@ def show_controls(
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
-        return _go_to(f"/draft/{values['draft']}/images")
+        return desk.go_to(f"/draft/{values['draft']}/images")
     plate_map = _read_map(desk, draft.choices, draft.choices.metadata)
     if isinstance(plate_map, Refused):
         alert, plate_map = alert or plate_map.reason, None
@@ -212,7 +212,7 @@ def change_controls(desk: Desk, values: Values) -> Response:
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
-        return _go_to(f"/draft/{values['draft']}/images")
+        return desk.go_to(f"/draft/{values['draft']}/images")
     negative, positive = values.get("negative", ""), values.get("positive", "")
     checked = desk.helper.call(check_controls, found.wells, negative, positive)
     if isinstance(checked, Refused):
@@ -239,7 +239,7 @@ def change_controls(desk: Desk, values: Values) -> Response:
     )
     # Of a map that is new here, its columns are chosen next.
     step = "controls" if is_new and metadata else "start"
-    return _go_to(f"/draft/{values['draft']}/{step}")
+    return desk.go_to(f"/draft/{values['draft']}/{step}")
 
 
 def _read_map_path(desk: Desk, text: str) -> str:
@@ -258,7 +258,7 @@ def show_start(
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
-        return _go_to(f"/draft/{values['draft']}/images")
+        return desk.go_to(f"/draft/{values['draft']}/images")
     output = values.get("output", draft.output)
     return _render_step(
         desk,
@@ -278,22 +278,22 @@ def start_draft(desk: Desk, values: Values) -> Response:
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
-        return _go_to(f"/draft/{values['draft']}/images")
+        return desk.go_to(f"/draft/{values['draft']}/images")
     text = values.get("output", "").strip()
     draft.output = text or draft.output
     # A form that is sent while it is filled in starts nothing.
     if values.get("press") != "start":
-        return _go_to(f"/draft/{values['draft']}/start")
+        return desk.go_to(f"/draft/{values['draft']}/start")
     folder = _locate_output(desk, draft.output)
     try:
         run = prepare_run(folder, draft.choices, found.n_wells)
         start_run(run)
     except FolderInUse:
         # Started twice: the first one is at work.
-        return _go_to(f"/run/{desk.add_run(folder)}")
+        return desk.go_to(f"/run/{desk.add_run(folder)}")
     except (OSError, ValueError, RuntimeError) as error:
         return show_start(desk, values, str(error), UNPROCESSABLE)
-    return _go_to(f"/run/{desk.add_run(run.folder)}")
+    return desk.go_to(f"/run/{desk.add_run(run.folder)}")
 
 
 def _locate_output(desk: Desk, text: str) -> Path:
@@ -320,7 +320,7 @@ def _render_step(
 ) -> Response:
     """Render a page of a draft."""
     draft: Draft = desk.get_draft(values["draft"])
-    base = f"/draft/{values['draft']}"
+    base = f"{desk.home}/draft/{values['draft']}"
     steps = [(f"{base}/{name}", title) for name, title in STEPS.items()]
     return desk.render(
         f"{step}.html",
@@ -332,8 +332,3 @@ def _render_step(
         choices=draft.choices,
         **more,
     )
-
-
-def _go_to(address: str) -> Response:
-    # By GET: to load a page again sends no form again.
-    return RedirectResponse(address, 303)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
@@ -55,7 +55,7 @@ def show_run(
         status,
         title=run.folder.name,
         alert=alert,
-        here=f"/run/{values['run']}",
+        here=f"{desk.home}/run/{values['run']}",
         report=f"{desk.reports}/{values['run']}/report.html",
         run=run,
         progress=read_progress(run),
@@ -68,7 +68,7 @@ def stop_run(desk: Desk, values: Values) -> Response:
     run = desk.get_run(values["run"])
     if run.read_state().step in WORKING:
         ask_to_stop(run)
-    return RedirectResponse(f"/run/{values['run']}", 303)
+    return desk.go_to(f"/run/{values['run']}")
 
 
 def resume_run(desk: Desk, values: Values) -> Response:
@@ -77,14 +77,14 @@ def resume_run(desk: Desk, values: Values) -> Response:
         start_run(desk.get_run(values["run"]))
     except (OSError, RuntimeError) as error:
         return show_run(desk, values, str(error), 500)
-    return RedirectResponse(f"/run/{values['run']}", 303)
+    return desk.go_to(f"/run/{values['run']}")
 
 
 def change_run(desk: Desk, values: Values) -> Response:
     """Choose other controls for a run: what is measured stays."""
     run = desk.get_run(values["run"])
     draft = desk.add_draft(run.choices, str(run.folder))
-    return RedirectResponse(f"/draft/{draft}/controls", 303)
+    return desk.go_to(f"/draft/{draft}/controls")
 
 
 def _make_report_answer(desk: Desk) -> Callable[[Request], Awaitable[Response]]:

@@ -140,7 +140,7 @@ def make_app(desk: Desk, keys: Keys) -> Guard:
     keys : Keys
         What opens it.
     """
-    desk.reports = keys.reports
+    desk.home, desk.reports = keys.home, keys.reports
     routes = [
         *pages.list_routes(desk),
         *run_pages.list_routes(desk),

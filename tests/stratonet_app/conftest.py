@@ -50,6 +50,8 @@ def stranger(desk, keys):
 def client(stranger, keys):
     """The browser that was opened."""
     assert stranger.get(keys.address).status_code == 200
+    # Where all pages are, from now on.
+    stranger.base_url = f"{keys.origin}{keys.home}"
     stranger.headers["Origin"] = keys.origin
     return stranger
 
@@ -60,8 +62,9 @@ def plate(tmp_path):
 
 
 @pytest.fixture
-def draft(client, desk, plate):
+def draft(client, keys, plate):
     """The address of a run that is being chosen."""
     answer = client.post("/choose", data={"path": str(plate)})
     assert answer.status_code == 200, answer.text
-    return str(answer.url.path).removesuffix("/images")
+    # The client adds the secret beginning itself.
+    return answer.url.path.removeprefix(keys.home).removesuffix("/images")

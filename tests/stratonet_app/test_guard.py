@@ -10,10 +10,15 @@ from stratonet_app.guard import MOST_BYTES
 def test_a_ticket_is_good_for_one_use(stranger, keys, addresses):
     address = keys.address
     opened = stranger.get(address, follow_redirects=False)
-    assert (opened.status_code, opened.headers["location"]) == (303, "/")
+    location = opened.headers["location"]
+    assert (opened.status_code, location) == (303, f"{keys.home}/")
     cookie = opened.headers["set-cookie"]
     assert re.search("HttpOnly", cookie) and re.search("(?i)samesite=strict", cookie)
+    # Another server of this machine gets no cookie: it is of addresses none can guess.
+    assert f"Path={keys.home};" in cookie and len(keys.home) > 40
+    assert stranger.get("/app.css").status_code == 403
     stranger.cookies.clear()
+    assert stranger.get(f"{keys.home}/").status_code == 403
     assert stranger.get(address).status_code == 403
     # Who has the terminal gets another one.
     assert addresses == [keys.address] != [address]
@@ -45,6 +50,7 @@ def test_wrong_tickets(stranger, ticket):
 
 def test_a_ticket_opens_the_first_page_alone(stranger, keys):
     ticket = keys.address.partition("?")[2]
+    assert stranger.get(f"{keys.home}/?{ticket}").status_code == 403
     assert stranger.get(f"/app.css?{ticket}").status_code == 403
     origin = {"Origin": keys.origin}
     assert stranger.post(f"/?{ticket}", headers=origin).status_code == 403
