@@ -11,7 +11,7 @@
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Real images, for the tests that run elsewhere, too.
 export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
-PACKAGES := stratonet stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
+PACKAGES := stratonet stratonet_app stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
 # A file stays in one process, so that what its tests share is made once. Three, for two
 # cores: tests that wait for processes of their own leave them idle.
 SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder

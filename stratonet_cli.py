@@ -14,7 +14,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _begin()
     try:
         options = _parse_arguments(arguments)
-        from stratonet.arguments import RefusedOption
+        from stratonet.arguments import RefusedOption, name_flags
         from stratonet.messages import redact_text
     finally:
         _end_beginning()
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stratonet: interrupted. {kept}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        message = _name_flags(str(error), getattr(options, "flags", {}))
+        message = name_flags(str(error), getattr(options, "flags", {}))
         # Once more: libraries below may have named a URL in their own way.
         if options.debug:
             from traceback import format_exc
@@ -125,6 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     from stratonet.card_command import add_card
     from stratonet.extraction.command import add_extract
     from stratonet.versions import ShowVersion
+    from stratonet_app.command import add_app
     from stratonet_sklearn.command import add_project
     from stratonet_sklearn.report.command import add_evaluate
 
@@ -145,6 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_gather(commands)
     add_extract(commands)
     add_evaluate(commands)
+    add_app(commands)
     add_card(commands)
     add_project(commands)
     for command in commands.choices.values():
@@ -208,13 +210,6 @@ def _show_command(arguments: Sequence[str]) -> str:
         for text in arguments
     ]
     return shlex.join(["stratonet", *shown])
-
-
-def _name_flags(message: str, flags: Mapping[str, str]) -> str:
-    """Return a message of the library with flags in place of the parameters."""
-    for parameter, flag in flags.items():
-        message = message.replace(f"`{parameter}`", flag)
-    return message
 
 
 _PROGRAM = os.path.basename(sys.argv[0]).partition(".")[0]

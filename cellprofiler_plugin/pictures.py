@@ -16,7 +16,8 @@ import numpy as np
 from cellprofiler_core.constants.measurement import IMAGE
 
 from stratonet.crops import blank_outside
-from stratonet.views import Tiles, View, resize_image
+from stratonet.tiling import list_tiles
+from stratonet.views import Tiles, resize_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -237,45 +238,6 @@ def _make_plane_picture(
         "grey": _make_thumbnail(net, pixels, PLANE_SIDE, limits.get(name), pixel_size),
         "tiles": tiles,
     }
-
-
-def list_tiles(
-    view: View, shape: tuple[int, int], resized: tuple[int, int]
-) -> list[list[float]]:
-    """List the tiles that a plane is cut into.
-
-    Parameters
-    ----------
-    view : stratonet.views.View
-        Which cuts.
-    shape : (int, int)
-        Height and width of the plane, in pixels.
-    resized : (int, int)
-        What `View.choose_shape` makes of it.
-
-    Returns
-    -------
-    list of [float, float, float, float]
-        Left, top, width and height of each, in pixels of the plane.
-
-    Examples
-    --------
-    >>> list_tiles(Tiles(224), (200, 300), (200, 300))
-    [[0.0, 0.0, 224.0, 200.0], [76.0, 0.0, 224.0, 200.0]]
-    """
-    height, width = resized
-    rows = np.broadcast_to(np.arange(height)[:, None], (height, width))
-    columns = np.broadcast_to(np.arange(width), (height, width))
-    down, across = shape[0] / height, shape[1] / width
-    return [
-        [
-            float(across * left[0, 0]),
-            float(down * top[0, 0]),
-            across * left.shape[1],
-            down * left.shape[0],
-        ]
-        for top, left in zip(view.cut(rows), view.cut(columns))
-    ]
 
 
 def _make_object_pictures(

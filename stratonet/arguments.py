@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -106,6 +106,26 @@ def parse_column_value(text: str) -> tuple[str, str]:
     if not (column and separator):
         raise argparse.ArgumentTypeError(f"expected COLUMN=VALUE. Received: {text}")
     return column, value
+
+
+def name_flags(message: str, flags: Mapping[str, str]) -> str:
+    """Return a message of the library with flags in place of the parameters.
+
+    Parameters
+    ----------
+    message : str
+        With parameters between backticks.
+    flags : mapping of str to str
+        What each is called on the command line.
+
+    Examples
+    --------
+    >>> name_flags("Give a `pattern`.", {"pattern": "--pattern"})
+    'Give a --pattern.'
+    """
+    for parameter, flag in flags.items():
+        message = message.replace(f"`{parameter}`", flag)
+    return message
 
 
 def add_file_name_flags(group: argparse._ArgumentGroup) -> None:

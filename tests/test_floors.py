@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("stratonet", "stratonet_sklearn", "cellprofiler_plugin", "training")
+PACKAGES = (
+    "stratonet",
+    "stratonet_app",
+    "stratonet_sklearn",
+    "cellprofiler_plugin",
+    "training",
+)
 ROOF = {"stratonet_cli", "benchmarks"}
 TENSORFLOW = {"tensorflow", "keras", "tf2onnx"}
 # They measure training itself, and TensorFlow as a peer.
@@ -34,7 +40,7 @@ def read_imports(path):
 
 def test_the_demo_knows_the_floors_below_it():
     imports = read_imports("stratonet_demo.py")
-    assert not imports & (ROOF | TENSORFLOW | {"training"})
+    assert not imports & (ROOF | TENSORFLOW | {"training", "stratonet_app"})
 
 
 def test_the_command_line_knows_no_benchmarks():

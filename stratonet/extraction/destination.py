@@ -38,6 +38,7 @@ from stratonet.extraction.layouts import (
 )
 from stratonet.extraction.measure import Measured
 from stratonet.extraction.outcome import Outcome
+from stratonet.extraction.progress import DONE, UNITS
 from stratonet.extraction.units import Unit
 from stratonet.extraction.unittables import UnitTables
 from stratonet.files.storage import Storage
@@ -46,7 +47,7 @@ from stratonet.limits import PlateLimits
 from stratonet.parallel import map_ahead
 from stratonet.recipe import Limits
 
-MANIFEST, UNITS, DONE, RUNS = "_stratonet.json", "_units", "_done", "_runs"
+MANIFEST, RUNS = "_stratonet.json", "_runs"
 GREY_LIMITS = "_grey_limits"
 # In the footer of a unit's file: how many image sets could not be measured whole, and
 # why.

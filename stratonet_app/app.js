@@ -1,0 +1,233 @@
+"use strict";
+// What pages do where scripts run: they change while a form is filled in, plates are
+// clicked, and a run is watched. Without scripts the same is typed and sent.
+
+document.documentElement.classList.add("scripts");
+
+// Replace a part of the page by the same part of an answer.
+function swap(id, text) {
+  const part = new DOMParser().parseFromString(text, "text/html").getElementById(id);
+  const old = document.getElementById(id);
+  if (!part || !old || part.outerHTML === old.outerHTML) return part;
+  const focused = document.activeElement && document.activeElement.id;
+  old.replaceWith(part);
+  // Who was about to press a button, still is.
+  const again = focused && document.getElementById(focused);
+  if (again && part.contains(again)) again.focus();
+  showScrolledLogs();
+  return part;
+}
+
+// Forms whose part of the page changes while they are filled in.
+for (const form of document.querySelectorAll("form[data-live]")) {
+  let timer = 0;
+  let asked = null;
+
+  async function send() {
+    if (asked) asked.abort();
+    asked = new AbortController();
+    const part = document.getElementById(form.dataset.live);
+    part.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.getAttribute("action"), {
+        method: "POST",
+        body: new URLSearchParams(new FormData(form)),
+        signal: asked.signal,
+      });
+      swap(form.dataset.live, await answer.text());
+    } catch (error) {
+      if (error.name !== "AbortError") showClosed();
+    }
+  }
+
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(send, 350);
+  });
+  // What was typed before this script ran, or kept by the browser.
+  const inputs = [...form.querySelectorAll("input")];
+  if (inputs.some((input) => input.value !== input.defaultValue)) send();
+}
+
+function showClosed() {
+  if (document.getElementById("closed")) return;
+  const note = document.createElement("div");
+  note.id = "closed";
+  note.className = "caution";
+  note.setAttribute("role", "alert");
+  const text = document.createElement("p");
+  text.textContent =
+    "The app was closed in its terminal. A run that was started goes on: type stratonet app again, and open its folder.";
+  note.append(text);
+  document.querySelector("h1").after(note);
+}
+
+// A run that is watched.
+function showScrolledLogs() {
+  for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
+}
+
+async function watch() {
+  const part = document.querySelector("[data-refresh]");
+  if (!part) return;
+  try {
+    const answer = await fetch(location.href);
+    swap(part.id, await answer.text());
+  } catch {
+    showClosed();
+    return;
+  }
+  setTimeout(watch, Number(part.dataset.refresh));
+}
+showScrolledLogs();
+watch();
+
+// Commands to be copied.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const code = button.parentElement.querySelector("code");
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = "Copied";
+  } catch {
+    // Where a browser does not let pages copy, the reader does.
+    getSelection().selectAllChildren(code);
+  }
+});
+
+// The plate: the wells of the controls stand in two fields, and are clicked here.
+const plate = document.querySelector(".plate");
+if (plate) {
+  const ROLES = ["negative", "positive"];
+  const WORDS = { negative: "negative control", positive: "positive control", "": "" };
+  const wells = [...plate.querySelectorAll(".well")];
+  const places = new Map(wells.map((well) => [well.dataset.place, well]));
+  const roles = new Map(wells.map((well) => [well, ""]));
+  const fields = Object.fromEntries(ROLES.map((role) => [role, document.getElementById(role)]));
+  plate.classList.toggle("small", plate.rows[0].cells.length > 13);
+
+  function place(well) {
+    return well.dataset.place.split(",").map(Number);
+  }
+
+  function show() {
+    for (const [well, role] of roles) {
+      well.className = `well ${role}`;
+      well.setAttribute("aria-label", [well.dataset.well, WORDS[role]].filter(Boolean).join(", "));
+      well.setAttribute("aria-pressed", String(role !== ""));
+    }
+  }
+
+  // Wells below each other are written as one: A01:H01.
+  function nameRanges(named) {
+    const ranges = [];
+    for (const well of named.sort((a, b) => place(a)[1] - place(b)[1] || place(a)[0] - place(b)[0])) {
+      const last = ranges.at(-1);
+      const [row, column] = last ? place(last.at(-1)) : [];
+      if (last && place(well)[0] === row + 1 && place(well)[1] === column) last.push(well);
+      else ranges.push([well]);
+    }
+    return ranges.map((range) => [...new Set([range[0], range.at(-1)])].map((well) => well.dataset.well).join(":"));
+  }
+
+  function write() {
+    for (const role of ROLES) {
+      const named = wells.filter((well) => roles.get(well) === role);
+      fields[role].value = nameRanges(named).join(",");
+    }
+    show();
+  }
+
+  // A1, a01 and A-01 are one well; AA is the row after Z.
+  function locate(name) {
+    const match = /^\s*([A-Za-z]{1,2})[ _-]?0*([1-9]\d*)\s*$/.exec(name);
+    if (!match) return null;
+    const letters = match[1].toUpperCase();
+    const row = [...letters].reduce((sum, letter) => 26 * sum + letter.charCodeAt(0) - 64, 0);
+    return [row - 1, Number(match[2]) - 1];
+  }
+
+  function read() {
+    for (const well of wells) roles.set(well, "");
+    for (const role of ROLES) {
+      for (const part of fields[role].value.split(",")) {
+        const corners = part.split(":").map(locate);
+        if (corners.includes(null)) continue;
+        const rows = corners.map((corner) => corner[0]);
+        const columns = corners.map((corner) => corner[1]);
+        for (const well of wells) {
+          const [row, column] = place(well);
+          const inRows = Math.min(...rows) <= row && row <= Math.max(...rows);
+          const inColumns = Math.min(...columns) <= column && column <= Math.max(...columns);
+          if (inRows && inColumns) roles.set(well, role);
+        }
+      }
+    }
+    show();
+  }
+
+  function assign(chosen, role) {
+    // Once more takes it back.
+    const all = chosen.every((well) => roles.get(well) === role);
+    for (const well of chosen) roles.set(well, all ? "" : role);
+    write();
+  }
+
+  function getBrush() {
+    return document.querySelector("input[name=brush]:checked").value;
+  }
+
+  function focus(well) {
+    for (const one of wells) one.tabIndex = one === well ? 0 : -1;
+    well.focus();
+  }
+
+  // The next well in a direction, over gaps.
+  function step(well, down, right) {
+    let [row, column] = place(well);
+    for (let count = 0; count < 60; count += 1) {
+      row += down;
+      column += right;
+      const next = places.get(`${row},${column}`);
+      if (next) return next;
+    }
+    return well;
+  }
+
+  plate.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.dataset.well) {
+      assign([button], getBrush());
+      focus(button);
+      return;
+    }
+    const index = button.dataset.row === undefined ? 1 : 0;
+    const number = Number(index ? button.dataset.column : button.dataset.row);
+    assign(wells.filter((well) => place(well)[index] === number), getBrush());
+  });
+
+  const STEPS = {
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+  };
+  const KEYS = { n: "negative", p: "positive", Delete: "", Backspace: "" };
+  plate.addEventListener("keydown", (event) => {
+    const well = event.target.closest(".well");
+    if (!well || event.ctrlKey || event.metaKey || event.altKey) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (key in STEPS) focus(step(well, ...STEPS[key]));
+    else if (key in KEYS) {
+      roles.set(well, KEYS[key]);
+      write();
+    } else return;
+    event.preventDefault();
+  });
+
+  for (const role of ROLES) fields[role].addEventListener("input", read);
+  if (wells.length) wells[0].tabIndex = 0;
+  read();
+}

@@ -1,0 +1,156 @@
+"""What the server holds in its memory, and how it renders pages."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from stratonet_app.apart import Helper, TookTooLong
+from stratonet_app.choices import Choices
+from stratonet_app.recognition import Recognized, Refused, recognize
+from stratonet_app.runs import Run, find_run
+
+
+@dataclass
+class Draft:
+    """A run that is being chosen.
+
+    Attributes
+    ----------
+    choices : Choices
+        So far.
+    output : str
+        Folder of the run.
+    found : Recognized or Refused or None
+        What the source holds; None where it was not read.
+    number : int
+        Of the image set that is looked at, from 1.
+    """
+
+    choices: Choices
+    output: str
+    found: Recognized | Refused | None = None
+    number: int = 1
+
+
+def propose_output(source: Path) -> str:
+    """Propose a folder for the run of a source: beside it.
+
+    Examples
+    --------
+    >>> propose_output(Path("/data/P1"))
+    '/data/P1-stratonet'
+    """
+    name = source.name if source.is_dir() else source.name.partition(".")[0]
+    return str(source.parent / f"{name or 'images'}-stratonet")
+
+
+@dataclass
+class Desk:
+    """What the pages of an app share.
+
+    Attributes
+    ----------
+    root : pathlib.Path
+        Where the app was started, and browsing begins.
+    helper : Helper
+        What reads folders and images.
+    drafts : dict of str to Draft
+        By the name that they have in addresses.
+    runs : dict of str to pathlib.Path
+        The folders of runs that were chosen here.
+    home, reports : str
+        How the addresses of pages and of reports begin, see `stratonet_app.guard`.
+    """
+
+    root: Path
+    helper: Helper = field(default_factory=Helper)
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    runs: dict[str, Path] = field(default_factory=dict)
+    home: str = ""
+    reports: str = ""
+
+    def add_draft(self, choices: Choices, output: str) -> str:
+        """Begin a run; return its name in addresses."""
+        name = secrets.token_urlsafe(6)
+        self.drafts[name] = Draft(choices, output)
+        return name
+
+    def get_draft(self, name: str) -> Draft:
+        """Return what was begun."""
+        if name not in self.drafts:
+            raise HTTPException(
+                404,
+                "This page is of an app that was closed since. Begin anew on the first"
+                " page; a run that was started is found there by its folder.",
+            )
+        return self.drafts[name]
+
+    def add_run(self, folder: Path) -> str:
+        """Let a run be looked at; return its name in addresses."""
+        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
+        self.runs[name] = folder.resolve()
+        return name
+
+    def get_run(self, name: str) -> Run:
+        """Return a run that was chosen here."""
+        run = find_run(self.runs[name]) if name in self.runs else None
+        if run is None:
+            raise HTTPException(
+                404,
+                "This run was not opened here, or its folder is gone. Type its folder"
+                " on the first page.",
+            )
+        return run
+
+    def read_source(self, draft: Draft) -> Recognized | Refused:
+        """Read what the source of a draft holds now."""
+        try:
+            draft.found = self.helper.call(recognize, draft.choices)
+        except TookTooLong as error:
+            draft.found = Refused(str(error))
+        if isinstance(draft.found, Recognized):
+            draft.number = min(draft.number, draft.found.n_image_sets)
+        return draft.found
+
+    def get_found(self, draft: Draft) -> Recognized | Refused:
+        """Return what the source of a draft holds, as it was read last."""
+        return draft.found or self.read_source(draft)
+
+    def go_to(self, address: str) -> Response:
+        """Send the browser to a page of ours."""
+        # By GET: to load a page again sends no form again.
+        return RedirectResponse(self.home + address, 303)
+
+    def render(self, page: str, status: int = 200, **values: Any) -> Response:
+        """Render a page."""
+        template = self._templates.get_template(page)
+        # Names of files need not be text: what is none is shown as a question mark.
+        content = template.render(values, home=self.home).encode("utf-8", "replace")
+        return HTMLResponse(content, status)
+
+    @cached_property
+    def _templates(self) -> jinja2.Environment:
+        return jinja2.Environment(
+            loader=jinja2.PackageLoader("stratonet_app", "templates"),
+            # Names of files are users' texts, never HTML.
+            autoescape=True,
+            # A misspelt name in a template is an error, not an empty line.
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+
+def read_part(package: str, name: str) -> bytes:
+    """Read a file of ours that is sent as it is."""
+    return files(package).joinpath(name).read_bytes()

@@ -1,0 +1,166 @@
+"""The server: it listens on this machine alone, and opens the browser."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from stratonet_app import pages, run_pages
+from stratonet_app.desk import Desk, read_part
+from stratonet_app.guard import HOST, Guard, Keys
+
+# What pages load, from which package, and what it is.
+PARTS = {
+    "report.css": ("stratonet_sklearn.report", "text/css"),
+    "app.css": ("stratonet_app", "text/css"),
+    "app.js": ("stratonet_app", "text/javascript"),
+}
+
+
+def serve(root: Path, port: int, opens_browser: bool) -> None:
+    """Serve the app until Ctrl-C.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Where browsing begins.
+    port : int
+        0 for any that is free.
+    opens_browser : bool
+        Open the browser, where there is one.
+
+    Raises
+    ------
+    OSError
+        The port is taken, or there is no such folder.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root} is no folder: browsing begins in one.")
+    listener = open_listener(port)
+    keys = Keys(listener.getsockname()[1], announce_address)
+    desk = Desk(root.resolve())
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(desk, keys),
+            log_level="warning",
+            # Addresses hold tickets, and nobody stands between.
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
+    )
+    print(f"StratoNet's page: {keys.address}", flush=True)
+    print("Ctrl-C closes it; what was started goes on.", flush=True)
+    if opens_browser and has_browser():
+        # Some browsers come back only when they are closed.
+        threading.Thread(
+            target=webbrowser.open, args=[keys.address], daemon=True
+        ).start()
+    try:
+        server.run([listener])
+    finally:
+        desk.helper.close()
+        listener.close()
+
+
+def announce_address(address: str) -> None:
+    """Print the address that the next browser opens."""
+    print(f"For another browser: {address}", flush=True)
+
+
+def open_listener(port: int) -> socket.socket:
+    """Listen on a port of this machine alone.
+
+    Parameters
+    ----------
+    port : int
+        0 for any that is free.
+
+    Raises
+    ------
+    OSError
+        It is taken, or not for this user.
+
+    Examples
+    --------
+    >>> listener = open_listener(0)
+    >>> listener.getsockname()[0]
+    '127.0.0.1'
+    >>> listener.close()
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":
+        # The port of an app that has just been closed. On Windows this would let two
+        # listen at once.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        is_taken = error.errno == errno.EADDRINUSE
+        reason = "is taken, perhaps by another app" if is_taken else error.strerror
+        raise OSError(
+            f"--port {port}: {reason}. Choose another port, or leave it out for one"
+            " that is free."
+        ) from None
+    return listener
+
+
+def has_browser() -> bool:
+    """Whether there is a browser with a window, not one for terminals."""
+    if os.environ.get("BROWSER") or sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def make_app(desk: Desk, keys: Keys) -> Guard:
+    """Make the application, with its guard.
+
+    Parameters
+    ----------
+    desk : Desk
+        What the pages share.
+    keys : Keys
+        What opens it.
+    """
+    desk.home, desk.reports = keys.home, keys.reports
+    routes = [
+        *pages.list_routes(desk),
+        *run_pages.list_routes(desk),
+        *(Route(f"/{name}", _make_part_answer(name)) for name in PARTS),
+    ]
+
+    def show_error(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        text = error.detail if isinstance(error, HTTPException) else str(error)
+        return desk.render("error.html", status, title="Not here", alert=text)
+
+    errors = (HTTPException, ValueError, OSError, RuntimeError)
+    handlers = dict.fromkeys(errors, show_error)
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), keys)
+
+
+def _make_part_answer(name: str) -> Callable[[Request], Response]:
+    package, kind = PARTS[name]
+
+    def answer(request: Request) -> Response:
+        return Response(read_part(package, name), media_type=kind)
+
+    return answer

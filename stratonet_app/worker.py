@@ -1,0 +1,176 @@
+"""The process of a run: ``python -m stratonet_app.worker FOLDER``.
+
+It runs the two commands, one after the other, each in a process of its own, and writes
+what it does into the folder. Nobody needs to wait for it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from stratonet.extraction.progress import count_measured_wells
+from stratonet.files.atomic import FolderInUse, lock_folder
+from stratonet_app.runs import (
+    FAILED,
+    FINISHED,
+    STOP,
+    STOPPED,
+    WORKING,
+    Run,
+    State,
+    find_run,
+)
+
+# Exit status of commands that have come to their end, the second with gaps.
+WHOLE, INCOMPLETE = 0, 3
+# A command that is interrupted finishes the wells that it has begun.
+SECONDS_TO_STOP = 30.0
+# Between two looks at the folder.
+PERIOD = 0.2
+# A server that prepares a run has the folder for a moment.
+SECONDS_TO_LOCK = 10.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what a folder asks for.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The folder. Default: the arguments of the process.
+
+    Returns
+    -------
+    int
+        1 where there is no run in the folder, or it is at work.
+    """
+    (folder,) = sys.argv[1:] if arguments is None else arguments
+    _heed_signals()
+    run = find_run(Path(folder))
+    if run is None:
+        print(f"There is no run in {folder}.", file=sys.stderr)
+        return 1
+    try:
+        with _wait_for_lock(run):
+            _run_commands(run)
+    except FolderInUse as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _heed_signals() -> None:
+    # A server that was started by nohup or in the background ignores it, and so would
+    # the commands, which are interrupted by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _wait_for_lock(run: Run) -> Iterator[None]:
+    deadline = time.monotonic() + SECONDS_TO_LOCK
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(lock_folder(run.private))
+                break
+            except FolderInUse:
+                is_at_work = run.read_state().step in WORKING
+                if is_at_work or time.monotonic() > deadline:
+                    raise
+                time.sleep(PERIOD)
+        yield
+
+
+def _run_commands(run: Run) -> None:
+    state = State(
+        process=os.getpid(),
+        created=psutil.Process().create_time(),
+        machine=platform.node(),
+    )
+    for name, arguments in run.commands.items():
+        n_wells = count_measured_wells(run.features)
+        state = replace(state, step=name, began=time.time(), wells_before=n_wells)
+        run.write_state(state)
+        status = run_command(arguments, run.locate_log(name), run.private / STOP)
+        if (run.private / STOP).exists():
+            run.write_state(replace(state, step=STOPPED))
+            return
+        if status not in (WHOLE, INCOMPLETE):
+            run.write_state(replace(state, step=FAILED, command=name, status=status))
+            return
+        incomplete = state.incomplete or status == INCOMPLETE
+        state = replace(state, incomplete=incomplete)
+    run.write_state(replace(state, step=FINISHED))
+
+
+def run_command(arguments: Sequence[str], log: Path, stop: Path) -> int:
+    """Run ``stratonet`` in a process of its own.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Its arguments.
+    log : pathlib.Path
+        Where it writes what it says, in place of what an earlier one has said.
+    stop : pathlib.Path
+        It is interrupted as soon as this file is there.
+
+    Returns
+    -------
+    int
+        Its exit status; negative where a signal has ended it.
+    """
+    # The bar of progress is for terminals: a line now and then keeps the file small.
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": "utf-8",
+        "TQDM_MININTERVAL": "2",
+    }
+    with open(log, "w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stratonet_cli", *arguments],
+            cwd=log.parent,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(PERIOD)
+        if stop.exists():
+            return _interrupt(process)
+
+
+def _interrupt(process: subprocess.Popen[bytes]) -> int:
+    """End a command as Ctrl-C does; where that takes too long, at once."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    if os.name == "posix":
+        process.send_signal(signal.SIGINT)
+    else:
+        process.terminate()
+    try:
+        status = process.wait(SECONDS_TO_STOP)
+    except subprocess.TimeoutExpired:
+        # Nothing is lost: what is measured is there whole or not at all.
+        process.kill()
+        status = process.wait()
+    for member in family:
+        with suppress(psutil.Error):
+            member.kill()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
