@@ -72,9 +72,14 @@ def word_assay(controls: Controls) -> str:
             return f"whether the assay works cannot be said: no {kinds} controls known"
         return "whether the assay works cannot be said: too few controls"
     where = _word_plates(z_primes, len(controls.plates))
+    middle = z_primes.median()
+    if not controls.confirmed and middle >= GOOD_Z_PRIME:
+        return (
+            "whether the assay works cannot be said: chance would separate these few"
+            f" controls as well ({where}, p = {controls.p:.2g})"
+        )
     if not controls.confirmed:
         return f"the controls cannot be told apart ({where})"
-    middle = z_primes.median()
     if middle >= GOOD_Z_PRIME:
         return f"the assay works ({where})"
     if middle > 0:

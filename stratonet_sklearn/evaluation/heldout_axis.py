@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 from scipy.stats import mannwhitneyu
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -115,15 +117,53 @@ def _permute_roles(values: np.ndarray, is_positive: np.ndarray, seed: int) -> fl
     one in four axes through noise was confirmed.
     """
 
-    def separate(roles: np.ndarray) -> float:
+    def separate(roles: np.ndarray) -> tuple[float, float]:
         held_out, *_ = _hold_out(values, roles, _divide_wells(roles, seed, 1))
-        return _compare(held_out, roles)[0]
+        positive, negative = held_out[roles], held_out[~roles]
+        spread = np.sqrt(positive.var() + negative.var())
+        # Of few controls many roles leave no overlap: then the distance decides.
+        distance = (positive.mean() - negative.mean()) / max(spread, 1e-12)
+        return _compare(held_out, roles)[0], float(distance)
 
-    rng = np.random.default_rng(seed)
     observed = separate(is_positive)
-    drawn = [separate(rng.permutation(is_positive)) for _ in range(PERMUTATIONS)]
+    drawn = [separate(roles) for roles in draw_roles(is_positive, seed)]
     n_above = sum(statistic >= observed for statistic in drawn)
-    return (1 + n_above) / (1 + PERMUTATIONS)
+    return (1 + n_above) / (1 + len(drawn))
+
+
+def draw_roles(is_positive: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Draw other divisions of controls, each once: of few, the true one comes often.
+
+    Parameters
+    ----------
+    is_positive : numpy.ndarray (n controls,), bool
+        The true roles.
+    seed : int
+        Of the random order.
+
+    Returns
+    -------
+    list of numpy.ndarray (n controls,), bool
+        39, or all that there are. Of as many of both kinds, exchanging the two is the
+        same division.
+
+    Examples
+    --------
+    >>> [roles.tolist() for roles in draw_roles(np.array([True, False, False]), 0)]
+    [[False, True, False], [False, False, True]]
+    """
+    n_divisions = comb(len(is_positive), int(is_positive.sum()))
+    if 2 * is_positive.sum() == len(is_positive):
+        n_divisions //= 2
+    rng = np.random.default_rng(seed)
+    known = {is_positive.tobytes(), (~is_positive).tobytes()}
+    drawn: list[np.ndarray] = []
+    while len(drawn) < min(PERMUTATIONS, n_divisions - 1):
+        roles = rng.permutation(is_positive)
+        if roles.tobytes() not in known:
+            known |= {roles.tobytes(), (~roles).tobytes()}
+            drawn.append(roles)
+    return drawn
 
 
 def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, float]:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from stratonet_sklearn.evaluation.controls import compare_controls, measure_controls
-from stratonet_sklearn.evaluation.heldout_axis import fit_axis
+from stratonet_sklearn.evaluation.heldout_axis import draw_roles, fit_axis
 
 
 def make_plates(
@@ -162,3 +162,24 @@ def test_features_that_cannot_be_used(spoil, told):
     rows, values = make_plates()
     with pytest.raises(ValueError, match=told):
         measure(rows, spoil(values))
+
+
+@pytest.mark.parametrize(
+    ("n_negative", "n_positive", "n_drawn"),
+    [(5, 4, 39), (4, 4, 34), (3, 3, 9), (2, 1, 2)],
+)
+def test_of_few_controls_each_division_is_drawn_once(n_negative, n_positive, n_drawn):
+    roles = np.arange(n_negative + n_positive) < n_positive
+    drawn = draw_roles(roles, 0)
+    assert len({other.tobytes() for other in drawn}) == len(drawn) == n_drawn
+    assert all((other != roles).any() and other.sum() == n_positive for other in drawn)
+
+
+def test_four_controls_of_each_kind_confirm_a_clear_axis():
+    rows = pd.DataFrame(
+        {"Metadata_Plate": "P", "Metadata_Well": [f"A{n:02d}" for n in range(1, 9)]}
+    )
+    values = np.random.default_rng(0).normal(size=(8, 100))
+    values[4:, :40] += 8
+    controls = measure_controls(rows, values, np.arange(8) < 4, np.arange(8) >= 4)
+    assert controls.confirmed and controls.p == 1 / 35

@@ -109,7 +109,13 @@ def test_many_doses_are_counted():
             " without negative controls to compare with.",
         ),
         (make_controls([np.nan], np.nan, 9, 1), {}, "cannot be said: too few controls"),
-        (make_controls([0.8], p=0.3), {}, "The controls cannot be told apart (Z' 0.80"),
+        (make_controls([0.3], p=0.3), {}, "The controls cannot be told apart (Z' 0.30"),
+        (
+            make_controls([0.8], p=0.06),
+            {},
+            "Whether the assay works cannot be said: chance would separate these few"
+            " controls as well (Z' 0.80 on one plate, p = 0.06); ",
+        ),
         (
             make_controls([0.8]),
             {"p": np.nan, "n_wells": 1},
