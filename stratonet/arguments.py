@@ -121,6 +121,11 @@ def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
         ),
     )
     group.add_argument(
+        "--project",
+        choices=["max", "mean", "middle"],
+        help=("how the planes in z of a file become one (default: stacks are refused)"),
+    )
+    group.add_argument(
         "--replace-path",
         dest="replace",
         type=parse_replacement,
@@ -155,5 +160,5 @@ def add_storage_flags(group: argparse._ArgumentGroup) -> None:
 
 def read_image_flags(options: argparse.Namespace) -> dict[str, Any]:
     """Return what both groups of flags say, named as the fields of `ImageSource`."""
-    names = ("pattern", "replace", "endpoint", "region", "anonymous")
+    names = ("pattern", "project", "replace", "endpoint", "region", "anonymous")
     return {name: getattr(options, name) for name in names}

@@ -29,6 +29,7 @@ FLAGS = {
     "illumination": "--illumination",
     "pattern": "--pattern",
     "pixel_size": "--pixel-size",
+    "project": "--project",
     "replace": "--replace-path OLD=NEW",
     "shard": "--shard",
     "size": "--size",

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stratonet.crops import compute_centers, crop_square
-from stratonet.files.images import decode_plane
-from stratonet.files.spelling import read_file
+from stratonet.files.images import read_plane_from
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.naming import LABELS, image_column
@@ -100,7 +99,7 @@ def read_label_image(
     if url is None:
         raise ValueError("the table names no label image")
     name = redact_url(url)
-    labels = decode_plane(read_file(url, storage), name)
+    labels = read_plane_from(url, storage)
     if labels.dtype.kind not in "bui":
         raise TypeError(
             f"{name}: a label image holds whole numbers. Received: dtype {labels.dtype}"

@@ -747,7 +747,7 @@ def test_a_prefix_and_a_path_relative_to_it():
     "names, pattern, told",
     [
         (["a.txt"], None, r"holds no images \(.tif.*Received: a.txt"),
-        (["a.nd2"], None, r"holds no images \(.tif.*Received: a.nd2"),
+        (["a.vsi"], None, r"holds no images \(.tif.*Received: a.vsi"),
         ([".snapshot/P/p_A01_s1_w1.tif"], None, "Hidden folders are passed over"),
         (
             ["x/a.tif"],
