@@ -5,12 +5,13 @@ import time
 
 import pandas as pd
 import pytest
+from microscope_files import stack, write_nd2
 from pandas.testing import assert_frame_equal
 from screen_images import TAP, screen, values, write
 
 ray = pytest.importorskip("ray", reason="the engine needs stratonet[ray]")
 
-from stratonet.extraction import RayEngine, extract  # noqa: E402
+from stratonet.extraction import ImageSource, RayEngine, extract  # noqa: E402
 from stratonet.extraction.checks import check_engine  # noqa: E402
 from stratonet.tables import feature_columns, read_features  # noqa: E402
 
@@ -103,6 +104,19 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
             strict=True,
         )
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None
+
+
+def test_files_of_microscopes_are_read_on_each_node(cluster, tmp_path):
+    scenes = [stack(number, n_z=3) for number in range(4)]
+    write_nd2(tmp_path / "p.nd2", scenes, ["A01", "A02", "B01", "B02"])
+    source = ImageSource(tmp_path / "p.nd2", project="mean")
+    tables = []
+    for name, engine in (("ray", RayEngine()), ("here", None)):
+        out = tmp_path / name
+        extract(source, out, taps=TAP, progress=False, engine=engine)
+        tables.append(values(read_features(out)))
+    assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
+    assert not tables[0][feature_columns(tables[0])].isna().any(axis=None)
 
 
 def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
