@@ -115,9 +115,10 @@ def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
         metavar="NAME|REGEX",
         help=(
             "how files of a folder are named: imagexpress, phenix, cellvoyager, incell,"
-            " incucyte, incucyte-archive, cellomics, jump, or a regular expression with"
-            " the named groups Channel, Well (or Row and Column), Plate, Site, ..."
-            " (default: the named one that fits best)"
+            " incucyte, incucyte-archive, cellomics, columbus, jump, or a regular"
+            " expression with the named groups Channel, Well (or Row and Column),"
+            " Plate, Site, ... (default: the named one that fits best); without"
+            " Channel, of files that name their channels themselves"
         ),
     )
     group.add_argument(

@@ -108,7 +108,7 @@ def write_array(folder, array, version):
             # Shards, of which only parts are read.
             how.update(chunks=chunks, shards=array.shape[:-2] + (64, 64))
         written = zarr.create_array(
-            str(folder), shape=array.shape, dtype=array.dtype, **how
+            str(folder), shape=array.shape, dtype=array.dtype, overwrite=True, **how
         )
     written[...] = array
 
@@ -220,16 +220,8 @@ def write_nd2(path, scenes, positions=None, channels=CHANNELS):
     n_times, n_z, n_channels, height, width = scenes[0].shape
     loops = []
     if n_times > 1:
-        loops.append(
-            _tell_loop(
-                1,
-                n_times,
-                _tell("lx_uint32", "uiCount", n_times)
-                + "".join(
-                    _tell("double", n, 1) for n in ("dStart", "dPeriod", "dDuration")
-                ),
-            )
-        )
+        times = [_tell("double", n, 1) for n in ("dStart", "dPeriod", "dDuration")]
+        loops.append(_tell_loop(1, n_times, "".join(times)))
     if len(scenes) > 1 or positions:
         points = "".join(
             f'<no_name runtype="NDSetupMultipointListItem">'
@@ -238,13 +230,7 @@ def write_nd2(path, scenes, positions=None, channels=CHANNELS):
         )
         loops.append(_tell_loop(2, len(scenes), f"<Points>{points}</Points>"))
     if n_z > 1:
-        loops.append(
-            _tell_loop(
-                4,
-                n_z,
-                _tell("lx_uint32", "uiCount", n_z) + _tell("double", "dZStep", 1.5),
-            )
-        )
+        loops.append(_tell_loop(4, n_z, _tell("double", "dZStep", 1.5)))
     experiment = ""
     for loop in reversed(loops):
         inner = f"<ppNextLevelEx><no_name>{experiment}</no_name></ppNextLevelEx>"
@@ -299,12 +285,8 @@ def _tell(runtype, name, value):
 
 
 def _tell_loop(kind, count, parameters):
-    return (
-        _tell("lx_uint32", "eType", kind)
-        + f"<uLoopPars>{_tell('lx_uint32', 'uiCount', count)}{parameters}</uLoopPars>"
-        if "uiCount" not in parameters
-        else _tell("lx_uint32", "eType", kind) + f"<uLoopPars>{parameters}</uLoopPars>"
-    )
+    inside = _tell("lx_uint32", "uiCount", count) + parameters
+    return f"{_tell('lx_uint32', 'eType', kind)}<uLoopPars>{inside}</uLoopPars>"
 
 
 def _tell_variant(words):

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from stratonet.extraction.sources.columbus import ColumbusSource
 from stratonet.extraction.sources.folders import FolderSource
 from stratonet.extraction.sources.gallery import PREFIX, GallerySource
 from stratonet.extraction.sources.imagesets import (
@@ -29,6 +30,7 @@ from stratonet.tables.columns import PIXEL_SIZE, STACK_PROJECTION
 SOURCES: tuple[Source, ...] = (
     GallerySource(),
     MicroscopeSource(),
+    ColumbusSource(),
     FolderSource(),
     TableSource(),
 )

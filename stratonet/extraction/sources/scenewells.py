@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from stratonet.files.microscopes.scenes import Scene
 from stratonet.files.urls import redact_url
-from stratonet.tables.wells import make_well_name, parse_well
+from stratonet.tables.wells import format_well, make_well_name, parse_well
 
 # The word well, and a name: as OMERO calls images, "P.xdce [Well A-1, Field #2]", and
 # NIS-Elements files, "WellB03_Seq0007.nd2".
@@ -139,10 +139,7 @@ def _find_place(
         return {**found, **others} if found else None
     if scene.well:
         parsed = parse_well(scene.well)
-        well = (
-            make_well_name(str(parsed[0] + 1), str(parsed[1] + 1)) if parsed else None
-        )
-        return {"Well": well or scene.well, **others}
+        return {"Well": format_well(*parsed) if parsed else scene.well, **others}
     match = _POSITION.fullmatch(scene.name) or _WORD.search(scene.name)
     match = match or _WORD.search(posixpath.basename(scene.url))
     found = match and _name_well(match.groupdict())

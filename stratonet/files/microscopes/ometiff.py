@@ -191,30 +191,12 @@ def _list_places(root: ElementTree.Element) -> dict[str, dict[str, str]]:
             samples = _find_all(well, "WellSample")
             for site, sample in enumerate(samples, start=1):
                 for reference in _find_all(sample, "ImageRef"):
-                    place = {"well": name_well(row, column), "site": str(site)}
+                    place = {"well": f"r{row + 1:02d}c{column + 1:02d}"}
+                    place["site"] = str(site)
                     if name:
                         place["plate"] = name
                     places[reference.attrib["ID"]] = place
     return places
-
-
-def name_well(row: int, column: int) -> str:
-    """Name a well by its row and column, which count from 0.
-
-    Parameters
-    ----------
-    row, column : int
-        From 0, as OME counts.
-
-    Examples
-    --------
-    >>> name_well(0, 0), name_well(26, 11)
-    ('A01', 'AA12')
-    """
-    letters = chr(ord("A") + row % 26)
-    if row >= 26:
-        letters = chr(ord("A") + row // 26 - 1) + letters
-    return f"{letters}{column + 1:02d}"
 
 
 def _list_ifds(

@@ -139,7 +139,8 @@ def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
             replace(
                 scene,
                 plate=name,
-                well=_name_well(well),
+                # Its row and its column: A/1.
+                well=well.strip("/").replace("/", ""),
                 acquisition=scene.acquisition if has_acquisitions else None,
             )
             for scene in found
@@ -204,12 +205,6 @@ def _name_channels(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:
     )
     names = [str(channel.get("label") or "") for channel in described[:count]]
     return tuple(names + [""] * (count - len(names)))
-
-
-def _name_well(path: str) -> str:
-    """A01 of A/1: the path of a well is its row and its column."""
-    row, _, column = path.strip("/").partition("/")
-    return f"{row}{int(column):02d}" if column.isdecimal() else f"{row}{column}"
 
 
 def _strip_extension(name: str) -> str:

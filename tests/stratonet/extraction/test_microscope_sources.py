@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+from columbus_files import write_columbus
 from microscope_files import (
     plane,
     stack,
@@ -17,6 +18,7 @@ from microscope_files import (
 from s3_server import S3Server
 
 from stratonet.extraction.checks import check_source
+from stratonet.extraction.sources.columbus import ColumbusSource
 from stratonet.extraction.sources.folders import FolderSource
 from stratonet.extraction.sources.imagesets import ImageSource, read_image
 from stratonet.extraction.sources.microscopes import MicroscopeSource
@@ -272,3 +274,46 @@ def test_channels_have_names_that_columns_can_carry(tmp_path):
     assert channels == ["Alexa_488_GFP", "DAPI", "DAPI_3", "Channel4"]
     with pytest.raises(ValueError, match="has the channels Alexa_488_GFP.*dapi"):
         read_source(ImageSource(tmp_path / "a.nd2"), {"dapi": "dapi"})
+
+
+def test_a_plate_that_columbus_has_exported(tmp_path):
+    folder = tmp_path / "Screen 1[7]"
+    folder.mkdir()
+    planes = write_columbus(folder, n_z=2)
+    source = ImageSource(folder)
+    check_source(ColumbusSource(), source, [ImageSource(tmp_path)])
+    frame = read_source(source).frame
+    assert list(frame)[:5] == [*PLACES, "Metadata_Plane", "URL_DAPI_488"]
+    assert list_places(frame) == ["Plate 7 A01 1"] * 2 + ["Plate 7 B03 1"] * 2
+    expected = np.concatenate(list(planes.values()))
+    np.testing.assert_array_equal(read_all(source), expected)
+    # The index by its name gives the same; a pattern goes by the names of files.
+    index = folder / "ImageIndex.ColumbusIDX.xml"
+    assert read_source(ImageSource(index)).frame.equals(frame)
+    by_name = r"(?P<Row>\d{3})(?P<Column>\d{3})-(?P<Channel>\d)"
+    assert len(read_source(ImageSource(folder, pattern=by_name)).frame) == 2
+    with pytest.raises(ValueError, match="planes of a stack are files of their own"):
+        read_source(ImageSource(folder, project="max"))
+    words = index.read_text()
+    for wrong, told in (
+        (words[:300], "cannot be read as XML .*partly copied"),
+        (words.replace("FieldID", "Field"), "is no index of images: .* lack FieldID"),
+        (words.replace("-1.tif", "-1.flex"), r"other kinds \(.flex\). Export"),
+        (words.replace('"2"', '"0"').replace("<PlaneID>2", "<PlaneID>1"), "two images"),
+        ("<a/>", "0 images are there"),
+    ):
+        index.write_text(wrong)
+        with pytest.raises(ValueError, match=told):
+            read_source(source)
+    index.unlink()
+    with pytest.raises(FileNotFoundError, match="ColumbusIDX.xml is not there"):
+        read_source(ImageSource(index))
+
+
+def test_an_index_of_harmony_names_channels(tmp_path):
+    write_columbus(tmp_path)
+    words = (tmp_path / "ImageIndex.ColumbusIDX.xml").read_text()
+    words = words.replace("perkinelmer.com/Columbus", "perkinelmer.com/PEHH/HarmonyV5")
+    (tmp_path / "Index.idx.xml").write_text(words)
+    frame = read_source(ImageSource(tmp_path / "Index.idx.xml")).frame
+    assert "URL_GFP_488" in frame and len(frame) == 2

@@ -11,7 +11,7 @@ from screen_images import TAP, screen, values, write
 
 ray = pytest.importorskip("ray", reason="the engine needs stratonet[ray]")
 
-from stratonet.extraction import ImageSource, RayEngine, extract  # noqa: E402
+from stratonet.extraction import RayEngine, extract  # noqa: E402
 from stratonet.extraction.checks import check_engine  # noqa: E402
 from stratonet.tables import feature_columns, read_features  # noqa: E402
 
@@ -106,24 +106,21 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
     assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None
 
 
-def test_files_of_microscopes_are_read_on_each_node(cluster, tmp_path):
-    scenes = [stack(number, n_z=3) for number in range(4)]
-    write_nd2(tmp_path / "p.nd2", scenes, ["A01", "A02", "B01", "B02"])
-    source = ImageSource(tmp_path / "p.nd2", project="mean")
-    tables = []
-    for name, engine in (("ray", RayEngine()), ("here", None)):
-        out = tmp_path / name
-        extract(source, out, taps=TAP, progress=False, engine=engine)
-        tables.append(values(read_features(out)))
-    assert_frame_equal(*tables, check_exact=False, rtol=0, atol=1e-6)
-    assert not tables[0][feature_columns(tables[0])].isna().any(axis=None)
-
-
 def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
-    """Tiles in micrometres, standard deviations, limits of the plate: as here."""
+    """Tiles in micrometres, limits of the plate, projections of stacks: as here."""
     files, table = screen(plates=("P1",), wells=("A01", "A02"), sites=1)
     write(tmp_path, files)
-    table["Metadata_PixelSize"] = [0.65, 0.325]
+    # Two wells more, in a file of stacks.
+    table = pd.concat([table, table.replace({"A01": "A03", "A02": "A04"})])
+    table["Metadata_PixelSize"] = [0.65, 0.325, 0.65, 0.65]
+    table["Metadata_StackProjection"] = [None, None, "max", "mean"]
+    write_nd2(tmp_path / "p.nd2", [stack(0, n_z=3), stack(1, n_z=3)])
+    for channel, name in enumerate(("OrigDNA", "OrigER")):
+        table[f"Frame_{name}"] = [0, 0, channel, channel]
+        table[f"Series_{name}"] = [0, 0, 0, 1]
+        table[f"FileName_{name}"] = [*table[f"FileName_{name}"][:2], "p.nd2", "p.nd2"]
+        paths = table[f"PathName_{name}"]
+        table[f"PathName_{name}"] = [*paths[:2], str(tmp_path), str(tmp_path)]
     table.to_csv(tmp_path / "load_data.csv", index=False)
     options = {"recipe": "whole48+tiles32-20um/mean+sd", "grey_range": "plate"}
     options.update(taps=[TAP, "intensity"], progress=False)
@@ -131,6 +128,7 @@ def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
         extract(tmp_path / "load_data.csv", tmp_path / name, engine=engine, **options)
     there, here = (values(read_features(tmp_path / name)) for name in ("there", "here"))
     assert_frame_equal(there, here, check_exact=False, rtol=1e-6, atol=1e-6)
+    assert there["Metadata_Error"].isna().all()
     kept = [
         [file.read_text() for file in sorted(folder.rglob("*.json"))]
         for folder in (tmp_path / "there/_grey_limits", tmp_path / "here/_grey_limits")

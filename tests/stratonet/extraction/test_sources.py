@@ -640,6 +640,7 @@ def test_a_folder_by_ones_own_pattern(data):
             "700 A01 1 2401/15/1430 Ph",
         ),
         ("cellomics", "P/MFGTMP_140206180002_A01f02d1.TIF", "P A01 02 d1"),
+        ("columbus", "P/016024-12-001002003.tif", "P P24 12 001 002 003"),
     ],
 )
 def test_ready_patterns(folder, ready, name, expected):
