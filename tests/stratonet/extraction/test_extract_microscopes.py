@@ -90,6 +90,20 @@ def test_objects_of_label_images_of_ome_zarr(tmp_path):
     assert list(read_features(out)["Metadata_ObjectNumber"]) == [1, 7, 1, 7]
 
 
+def test_two_plates_of_one_name_are_not_taken_for_one(tmp_path):
+    for name in ("day1", "day2"):
+        write_zarr_plate(tmp_path / f"{name}.zarr", wells=("A/1",), fields=1)
+    sources = [tmp_path / "day1.zarr", tmp_path / "day2.zarr"]
+    with pytest.raises(ValueError, match="holds well A01 of plate Plate 7 already"):
+        extract(sources, tmp_path / "out", taps=TAP, progress=False)
+    # A plate that was moved is the same.
+    (tmp_path / "moved").mkdir()
+    shutil.move(tmp_path / "day1.zarr", tmp_path / "moved" / "day1.zarr")
+    moved = tmp_path / "moved" / "day1.zarr"
+    done = extract(moved, tmp_path / "out", taps=TAP, progress=False)
+    assert done.image_sets == 0 and done.wells_before == 1
+
+
 def test_files_are_not_kept_open_without_end(tmp_path):
     for number in range(12):
         write_lif(tmp_path / f"{number:02d}.lif", [stack(number)], ["A/1"])

@@ -1,6 +1,9 @@
 """Image sets of files that hold several images: wells, sites and channels by name."""
 
 import shutil
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -71,11 +74,17 @@ def test_a_plate_of_ome_zarr(tmp_path):
             read_source(ImageSource(tmp_path / name))
 
 
-def test_a_plate_of_ome_zarr_on_s3_is_read_by_chunks(tmp_path, monkeypatch):
+def test_files_on_s3_are_read_in_parts(tmp_path, monkeypatch):
     planes = write_zarr_plate(tmp_path / "p.zarr", wells=("A/1",), fields=1, n_z=3)
+    scenes = [stack(number) for number in range(3)]
+    write_nd2(tmp_path / "p.nd2", scenes, ["A01", "A02", "B01"])
+    write_lif(tmp_path / "p.lif", scenes[:1], ["A/1"])
+    write_ome_tiff(tmp_path / "p.ome.tif", scenes, [(0, 0), (0, 1), (1, 0)])
+    (tmp_path / "exported").mkdir()
+    of_columbus = write_columbus(tmp_path / "exported")
     files = {
-        f"p.zarr/{path.relative_to(tmp_path / 'p.zarr')}": path.read_bytes()
-        for path in (tmp_path / "p.zarr").rglob("*")
+        str(path.relative_to(tmp_path)): path.read_bytes()
+        for path in tmp_path.rglob("*")
         if path.is_file()
     }
     with S3Server() as s3:
@@ -89,6 +98,27 @@ def test_a_plate_of_ome_zarr_on_s3_is_read_by_chunks(tmp_path, monkeypatch):
         # Two channels of one height, in four chunks each, once.
         asked = {path.partition("?")[0] for path in chunks}
         assert len([path for path in asked if path.count("/") > 8]) == 8, asked
+        expected = np.array([scene[0, 0] for scene in scenes])
+        for name in ("p.nd2", "p.ome.tif"):
+            read = read_all(ImageSource(f"s3://plates/{name}"))
+            np.testing.assert_array_equal(read, expected)
+        read = read_all(ImageSource("s3://plates/exported"))
+        np.testing.assert_array_equal(read, [one[0] for one in of_columbus.values()])
+        with pytest.raises(ValueError, match="p.lif: LIF files are read from disks"):
+            read_source(ImageSource("s3://plates/p.lif"))
+        for name in ("none.nd2", "none.ome.tif"):
+            with pytest.raises(FileNotFoundError, match=f"{name} is not there"):
+                read_source(ImageSource(f"s3://plates/{name}"))
+
+
+def test_a_plate_of_ome_zarr_behind_a_web_server(tmp_path):
+    planes = write_zarr_plate(tmp_path / "p.zarr", wells=("A/1",), fields=1)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        source = ImageSource(f"http://127.0.0.1:{server.server_address[1]}/p.zarr")
+        np.testing.assert_array_equal(read_all(source)[0], planes["A/1", 0][0, 0])
+        server.shutdown()
 
 
 def test_label_images_of_ome_zarr_are_those_of_objects(tmp_path):
