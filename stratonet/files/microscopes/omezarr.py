@@ -134,7 +134,13 @@ def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
     has_acquisitions = len(plate.get("acquisitions", ())) > 1
 
     def list_well(well: str) -> list[Scene]:
-        found = _list_fields(posixpath.join(folder, well), file, storage)
+        try:
+            found = _list_fields(posixpath.join(folder, well), file, storage)
+        except FileNotFoundError as error:
+            raise Refused(
+                f"the plate names well {well}, of which something is not there"
+                f" ({error}). Is it only partly copied?"
+            ) from None
         return [
             replace(
                 scene,

@@ -68,6 +68,11 @@ def test_a_plate_of_ome_zarr(tmp_path):
     with pytest.raises(ValueError, match="a well was received. Give the folder of its"):
         shutil.copytree(tmp_path / "p.ome.zarr" / "A" / "1", tmp_path / "A.zarr")
         read_source(ImageSource(tmp_path / "A.zarr"))
+    shutil.rmtree(tmp_path / "p.ome.zarr" / "B" / "12" / "1")
+    with pytest.raises(
+        ValueError, match="names well B/12, .* Is it only partly copied"
+    ):
+        read_source(source)
     (tmp_path / "x.zarr").mkdir()
     for name in ("x.zarr", "none.zarr"):
         with pytest.raises(FileNotFoundError, match=f"{name} is no folder of OME-Zarr"):

@@ -137,6 +137,7 @@ def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
 
     for path in (tmp_path / "images/P1/Images").glob("*_w2.tif"):
         path.write_bytes(b"nothing")
+    (tmp_path / "p.nd2").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="^Plate source_8/J3/P1 has no limits"):
         extract(
             tmp_path / "load_data.csv", tmp_path / "none", engine=RayEngine(), **options
