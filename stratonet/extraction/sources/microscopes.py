@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -27,10 +29,12 @@ from stratonet.files.microscopes.opening import (
 from stratonet.files.microscopes.scenes import Scene, describe_stack
 from stratonet.files.spelling import find_file, find_folder
 from stratonet.files.storage import Storage
-from stratonet.files.urls import redact_url
+from stratonet.files.urls import drop_query, redact_url
 from stratonet.naming import FRAME, LABELS, METADATA, SERIES, URL, image_column
 
 ZARR = ".zarr"
+# Headers read at once: S3 takes its time for each.
+FILES_AT_ONCE = 16
 # A regular expression with a group for the channel is one for names of single planes.
 _CHANNEL_GROUP = "(?P<Channel"
 
@@ -132,9 +136,9 @@ def read_scene_files(
     if source.pattern is not None:
         # Said before thousands of files are opened.
         compile_scene_pattern(source.pattern)
-    scenes: list[Scene] = []
-    for file in files:
-        scenes += list_scenes(file, source.storage)
+    list_file = partial(list_scenes, storage=source.storage)
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        scenes = [scene for found in pool.map(list_file, files) for scene in found]
     return make_image_sets(scenes, source, folder, folder)
 
 
@@ -169,7 +173,8 @@ def make_image_sets(
         raise ValueError(f"{redact_url(name)} holds no images.")
     for scene in scenes:
         _check_scene(scene, source.project)
-    plate = _strip_extension(posixpath.basename(name))
+    # A query may be a signature, which belongs in no table.
+    plate = _strip_extension(posixpath.basename(drop_query(name)))
     placed = place_scenes(scenes, folder, plate, source.pattern)
     placed = sorted(placed, key=lambda one: _make_sort_key(one.metadata))
     _check_different(placed, name)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stratonet.files.microscopes.scenes import Scene
-from stratonet.files.urls import redact_url
+from stratonet.files.urls import drop_query, redact_url
 from stratonet.tables.wells import format_well, make_well_name, parse_well
 
 # The word well, and a name: as OMERO calls images, "P.xdce [Well A-1, Field #2]", and
@@ -141,13 +141,13 @@ def _find_place(
         parsed = parse_well(scene.well)
         return {"Well": format_well(*parsed) if parsed else scene.well, **others}
     match = _POSITION.fullmatch(scene.name) or _WORD.search(scene.name)
-    match = match or _WORD.search(posixpath.basename(scene.url))
+    match = match or _WORD.search(posixpath.basename(drop_query(scene.url)))
     found = match and _name_well(match.groupdict())
     return {**found, **others} if found else None
 
 
 def _make_text(scene: Scene, folder: str) -> str:
-    path = scene.url.removeprefix(f"{folder}/")
+    path = drop_query(scene.url).removeprefix(f"{folder}/")
     return f"{path}/{scene.name}"
 
 

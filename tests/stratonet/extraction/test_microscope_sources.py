@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -116,13 +117,22 @@ def test_files_on_s3_are_read_in_parts(tmp_path, monkeypatch):
                 read_source(ImageSource(f"s3://plates/{name}"))
 
 
-def test_a_plate_of_ome_zarr_behind_a_web_server(tmp_path):
+def test_files_behind_a_web_server(tmp_path):
     planes = write_zarr_plate(tmp_path / "p.zarr", wells=("A/1",), fields=1)
+    write_nd2(tmp_path / "p.nd2", [stack(0)], ["A01"])
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        source = ImageSource(f"http://127.0.0.1:{server.server_address[1]}/p.zarr")
-        np.testing.assert_array_equal(read_all(source)[0], planes["A/1", 0][0, 0])
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        read = read_all(ImageSource(f"{address}/p.zarr"))[0]
+        np.testing.assert_array_equal(read, planes["A/1", 0][0, 0])
+        # What signs a URL is in no table, and no part of a name.
+        source = ImageSource(f"{address}/p.nd2?signature=secret")
+        np.testing.assert_array_equal(read_all(source)[0], stack(0)[0, 0])
+        assert list_places(read_source(source).frame) == ["p A01 1"]
+        with pytest.raises(ValueError, match="finds no well") as error:
+            read_source(replace(source, pattern="(?P<Well>secret)"))
+        assert "signature" not in str(error.value)
         server.shutdown()
 
 
