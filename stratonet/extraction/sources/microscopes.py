@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from stratonet.extraction.sources.filenames import READY_PATTERNS, is_beside_images
+from stratonet.extraction.sources.filenames import READY_PATTERNS
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
 from stratonet.extraction.sources.scenewells import (
     PlacedScene,
@@ -96,23 +96,19 @@ def choose_scene_files(files: Sequence[str], pattern: str | None) -> list[str]:
         [] where the folder holds files of single planes, whose names say all.
     """
     named = [path for path in files if not posixpath.basename(path).startswith(".")]
-    of_microscopes = [p for p in named if find_format(p) in OF_MICROSCOPES]
-    ome = [p for p in named if find_format(p) in OME_TIFF]
+    scene_files = [p for p in named if find_format(p) in (*OF_MICROSCOPES, *OME_TIFF)]
+    if not scene_files:
+        return []
     if pattern is not None:
         # A pattern for the channel is one for names of single planes.
         by_name = pattern in READY_PATTERNS or _CHANNEL_GROUP in pattern
-        return [] if by_name else sorted(of_microscopes + ome)
-    if any(_is_plane(path) for path in named):
-        return []
+        return [] if by_name else sorted(scene_files)
+    # OME-TIFF files may hold single planes, too.
+    planes = [path for path in named if find_format(path) not in OF_MICROSCOPES]
     for ready in map(re.compile, READY_PATTERNS.values()):
-        if any(ready.search(path) for path in ome):
+        if any(ready.search(path) for path in planes):
             return []
-    return sorted(of_microscopes + ome)
-
-
-def _is_plane(path: str) -> bool:
-    is_image = path.lower().endswith((".tif", ".tiff", ".png", ".jpg", ".jpeg"))
-    return is_image and find_format(path) is None and not is_beside_images(path)
+    return sorted(scene_files)
 
 
 def read_scene_files(

@@ -250,8 +250,16 @@ def test_files_of_single_planes_are_read_by_name_as_before(tmp_path):
     for file in tmp_path.iterdir():
         file.unlink()
     write_ome_tiff(tmp_path / "x [Well C3, Field 1].ome.tif", [stack(0)])
-    frame = read_source(ImageSource(tmp_path)).frame
+    (tmp_path / "overview.png").write_bytes(b"")
+    image_sets = read_source(ImageSource(tmp_path))
+    frame = image_sets.frame
     assert list(frame["Metadata_Well"]) == ["C03"] and "URL_GFP" in frame
+    assert image_sets.skipped == ("overview.png",)
+    # A file of a microscope may be called as an instrument calls its planes.
+    (tmp_path / "x [Well C3, Field 1].ome.tif").unlink()
+    write_nd2(tmp_path / "HTS_A01_s1_w1.nd2", [stack(0)], ["B02"])
+    frame = read_source(ImageSource(tmp_path)).frame
+    assert list(frame["Metadata_Well"]) == ["B02"]
 
 
 @pytest.mark.parametrize("project", [None, "max"])
