@@ -138,8 +138,7 @@ def _find_place(
         found = match and _name_well(match.groupdict())
         return {**found, **others} if found else None
     if scene.well:
-        parsed = parse_well(scene.well)
-        return {"Well": format_well(*parsed) if parsed else scene.well, **others}
+        return {"Well": _write_well(scene.well), **others}
     match = _POSITION.fullmatch(scene.name) or _WORD.search(scene.name)
     match = match or _WORD.search(posixpath.basename(drop_query(scene.url)))
     found = match and _name_well(match.groupdict())
@@ -159,7 +158,14 @@ def _name_well(groups: Mapping[str, str | None]) -> dict[str, str | None] | None
     row, column = merged.pop("Row", None), merged.pop("Column", None)
     if not merged.get("Well") and row and column:
         merged["Well"] = make_well_name(row, column)
-    return merged if merged.get("Well") else None
+    well = merged.get("Well")
+    return {**merged, "Well": _write_well(well)} if well else None
+
+
+def _write_well(text: str) -> str:
+    """A01 of what people and programs write, such as A1; other names as they are."""
+    parsed = parse_well(text)
+    return format_well(*parsed) if parsed else text
 
 
 def _check_all_placed(

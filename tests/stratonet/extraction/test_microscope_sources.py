@@ -228,6 +228,12 @@ def test_a_folder_of_files_has_wells_by_its_pattern(tmp_path):
     image_sets = read_source(source)
     assert list_places(image_sets.frame) == ["day1 B03 1", "day1 C04 1", "day2 B03 1"]
     assert image_sets.skipped == ("overview.png",)
+    # Whatever a name is written like, it is one well.
+    shutil.copy(tmp_path / "day2_B03.nd2", tmp_path / "day2_b3.nd2")
+    pattern = r"(?P<Plate>day\d)_(?P<Well>\w+)"
+    frame = read_source(ImageSource(tmp_path, pattern=pattern)).frame
+    assert list_places(frame)[2:] == ["day2 B03 1", "day2 B03 2"]
+    (tmp_path / "day2_b3.nd2").unlink()
     with pytest.raises(ValueError, match="finds no well of 1 of 3 images"):
         read_source(ImageSource(tmp_path, pattern=r"(?P<Well>B\d\d)"))
     with pytest.raises(ValueError, match="no regular expression|not a regular"):
