@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -291,3 +292,18 @@ def test_zarr_3_is_read_where_it_can_be_and_else_refused_with_the_reason(tmp_pat
         ValueError, match=r"Zarr 3, .* Python 3\.11 .* as OME-Zarr 0\.4"
     ):
         read_scene_plane(str(folder / "zarr.json"), Storage(), 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["nd2", "czi", "lif", "ome.tif"])
+def test_a_plane_is_read_without_the_rest_of_its_file(kind, tmp_path):
+    column = np.arange(24 * 512, dtype=np.uint16).reshape(1, 12, 2, 512, 1)
+    scenes = [np.ascontiguousarray(np.broadcast_to(column, (1, 12, 2, 512, 512)))]
+    path, url = write_file(kind, tmp_path, scenes)
+    frame = list_scenes(url, Storage())[0].frames[1]
+    tracemalloc.start()
+    plane = read_scene_plane(url, Storage(), 0, frame, "max")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(plane, scenes[0][0, :, 1].max(axis=0))
+    # Of 12.6 MB, the frames of two planes in z and the result.
+    assert path.stat().st_size > 12e6 > 2 * peak, peak
