@@ -116,7 +116,9 @@ def write_array(folder, array, version):
 # OME-TIFF
 
 
-def write_ome_tiff(path, scenes, wells=None, order="XYCZT", channels=CHANNELS):
+def write_ome_tiff(
+    path, scenes, wells=None, order="XYCZT", channels=CHANNELS, pyramid=False
+):
     """Scenes as images of one OME-TIFF file; ``wells`` gives row and column of each."""
     pages, images, samples = [], [], {}
     for number, planes in enumerate(scenes):
@@ -162,7 +164,10 @@ def write_ome_tiff(path, scenes, wells=None, order="XYCZT", channels=CHANNELS):
                 description=words if number == 0 else None,
                 metadata=None,
                 contiguous=False,
+                subifds=int(pyramid),
             )
+            if pyramid:
+                writer.write(page[::2, ::2], subfiletype=1, metadata=None)
 
 
 # CZI

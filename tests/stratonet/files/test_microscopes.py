@@ -130,11 +130,13 @@ def test_positions_and_times_of_an_nd2_file_are_told_apart(tmp_path):
             np.testing.assert_array_equal(plane, whole[t, scene.series, z, c])
 
 
-@pytest.mark.parametrize("order", ["XYZCT", "XYTCZ", "XYCTZ"])
-def test_pages_of_ome_tiff_are_sorted_as_it_says(order, tmp_path):
+@pytest.mark.parametrize(
+    "order, pyramid", [("XYZCT", True), ("XYTCZ", False), ("XYCTZ", False)]
+)
+def test_pages_of_ome_tiff_are_sorted_as_it_says(order, pyramid, tmp_path):
     scenes = [stack(n, n_z=3, n_times=2) for n in range(2)]
     path = tmp_path / "a.ome.tif"
-    write_ome_tiff(path, scenes, order=order)
+    write_ome_tiff(path, scenes, order=order, pyramid=pyramid)
     for number, scene in enumerate(list_scenes(str(path), Storage())):
         for channel, frame in enumerate(scene.frames):
             plane = read_scene_plane(str(path), Storage(), 0, frame, "max")
