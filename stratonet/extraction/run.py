@@ -152,7 +152,7 @@ def extract(
         _name_limits(grey_range, names),
         illumination,
         strict,
-        image_sources[0].project,
+        project=image_sources[0].project,
     )
     layout = layout or PlateLayout()
     destination = Destination(layout.locate(str(output), job), job, layout)

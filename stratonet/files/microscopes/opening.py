@@ -184,6 +184,10 @@ def _open(url: str, storage: Storage) -> SceneFile:
         status = os.stat(found)
         version = (status.st_mtime_ns, status.st_size)
     with name_damage(found):
+        # An array on a disk is quickly looked at, and may be written anew without the
+        # file that describes it.
+        if version and find_format(found) in OF_ZARR:
+            return _open_anew(found, storage)
         return _open_version(found, storage, version)
 
 
@@ -191,6 +195,10 @@ def _open(url: str, storage: Storage) -> SceneFile:
 def _open_version(
     url: str, storage: Storage, version: tuple[int, int] | None
 ) -> SceneFile:
+    return _open_anew(url, storage)
+
+
+def _open_anew(url: str, storage: Storage) -> SceneFile:
     kind = find_format(url)
     assert kind is not None
     with name_missing_extra(f"{redact_url(url)}: reading {KINDS[kind]}", "microscopes"):

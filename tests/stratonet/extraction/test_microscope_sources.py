@@ -13,6 +13,7 @@ from columbus_files import write_columbus
 from microscope_files import (
     plane,
     stack,
+    write_array,
     write_czi,
     write_lif,
     write_nd2,
@@ -148,6 +149,12 @@ def test_label_images_of_ome_zarr_are_those_of_objects(tmp_path):
     objects = read_label_image(row, "nuclei", ImageSource("").storage)
     assert list(objects.numbers) == [1, 7]
     np.testing.assert_allclose(objects.centers, [[9.5, 9.5], [24.5, 34.5]])
+    # Labels of several heights are no image of objects, whatever becomes of the stack.
+    folder = tmp_path / "p.zarr" / "A" / "1" / "0" / "labels" / "nuclei" / "0"
+    shutil.rmtree(folder)
+    write_array(folder, np.zeros((1, 1, 3, 48, 64), np.uint16), "0.4")
+    with pytest.raises(ValueError, match="a label image is one plane. .*3 planes in z"):
+        read_label_image(row, "nuclei", ImageSource("").storage)
 
 
 def test_an_ome_tiff_plate_says_its_wells(tmp_path):
