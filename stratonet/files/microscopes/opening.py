@@ -203,7 +203,10 @@ def _open_anew(url: str, storage: Storage) -> SceneFile:
     assert kind is not None
     with name_missing_extra(f"{redact_url(url)}: reading {KINDS[kind]}", "microscopes"):
         opener = _import_opener(kind)
+    try:
         return opener(url, storage)
+    except MemoryError:
+        raise ValueError("its header asks for more memory than there is") from None
 
 
 def _import_opener(kind: str) -> Callable[[str, Storage], SceneFile]:
