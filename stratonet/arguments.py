@@ -135,10 +135,16 @@ def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
         metavar="NAME|REGEX",
         help=(
             "how files of a folder are named: imagexpress, phenix, cellvoyager, incell,"
-            " incucyte, incucyte-archive, cellomics, jump, or a regular expression with"
-            " the named groups Channel, Well (or Row and Column), Plate, Site, ..."
-            " (default: the named one that fits best)"
+            " incucyte, incucyte-archive, cellomics, columbus, jump, or a regular"
+            " expression with the named groups Channel, Well (or Row and Column),"
+            " Plate, Site, ... (default: the named one that fits best); without"
+            " Channel, of files that name their channels themselves"
         ),
+    )
+    group.add_argument(
+        "--project",
+        choices=["max", "mean", "middle"],
+        help=("how the planes in z of a file become one (default: stacks are refused)"),
     )
     group.add_argument(
         "--replace-path",
@@ -175,5 +181,5 @@ def add_storage_flags(group: argparse._ArgumentGroup) -> None:
 
 def read_image_flags(options: argparse.Namespace) -> dict[str, Any]:
     """Return what both groups of flags say, named as the fields of `ImageSource`."""
-    names = ("pattern", "replace", "endpoint", "region", "anonymous")
+    names = ("pattern", "project", "replace", "endpoint", "region", "anonymous")
     return {name: getattr(options, name) for name in names}

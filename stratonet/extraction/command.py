@@ -29,6 +29,7 @@ FLAGS = {
     "illumination": "--illumination",
     "pattern": "--pattern",
     "pixel_size": "--pixel-size",
+    "project": "--project",
     "replace": "--replace-path OLD=NEW",
     "shard": "--shard",
     "size": "--size",
@@ -60,7 +61,8 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SOURCE",
         help=(
             "a CellProfiler LoadData table (CSV or Parquet), the BBBC021 image table, a"
-            " folder of images, or jump:SOURCE/BATCH/PLATE for a plate of the"
+            " folder of images, a file of several (.ome.zarr, .ome.tif, .nd2, .czi,"
+            " .lif), or jump:SOURCE/BATCH/PLATE for a plate of the"
             " cellpainting-gallery; each local, s3:// or https:// (folders: local or"
             " s3://)"
         ),

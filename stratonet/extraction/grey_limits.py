@@ -20,7 +20,7 @@ from stratonet.extraction.destination import Destination
 from stratonet.extraction.job import Job
 from stratonet.extraction.measure import READERS_PER_CORE
 from stratonet.extraction.planes import Failure, attempt, decode_plane
-from stratonet.extraction.sources.imagesets import read_image_bytes
+from stratonet.extraction.sources.imagesets import read_image_content
 from stratonet.files.urls import redact_url
 from stratonet.limits import PlateLimits, take_channels
 from stratonet.parallel import count_cores
@@ -163,7 +163,7 @@ def _sample_plane(
     """Some pixels of a plane, in a grid."""
 
     def read() -> np.ndarray:
-        content = read_image_bytes(row, channel, job.storage)
+        content = read_image_content(row, channel, job.storage)
         plane = decode_plane(job, row, channel, content)
         step = math.ceil(math.sqrt(plane.size / N_PIXELS))
         # A copy: the rest of the plane is not kept.

@@ -138,6 +138,9 @@ class Job:
         Correct each image by its illumination function.
     strict : bool
         Raise at the first image that cannot be measured.
+    project : str, optional
+        How stacks become planes. Each image set says it too; here it is for the
+        manifest.
     """
 
     storage: Storage
@@ -150,6 +153,7 @@ class Job:
     limits: PlateLimits | Limits | None = None
     illumination: str | None = None
     strict: bool = False
+    project: str | None = None
 
     @property
     def network(self) -> StratoNet:
@@ -204,6 +208,8 @@ class Job:
         A destination keeps it and refuses another: its keys and their order must stay.
         """
         taps = self.card.choose_taps(self.taps)
+        # Destinations of before have no entry.
+        projected = {"project": self.project} if self.project else {}
         return {
             "feature_set": self.network.feature_set_id,
             "taps": [tap.layer for tap in taps],
@@ -213,6 +219,7 @@ class Job:
             "illumination": self.illumination,
             "objects": self.objects.label,
             "size": self.objects.size,
+            **projected,
         }
 
     def _describe_grey_range(self) -> str | dict[str, list[float]]:

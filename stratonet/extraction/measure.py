@@ -22,8 +22,9 @@ from stratonet.extraction.objects import (
     take_centers,
 )
 from stratonet.extraction.planes import Failure, attempt, decode_plane
-from stratonet.extraction.sources.imagesets import get_pixel_size, read_image_bytes
+from stratonet.extraction.sources.imagesets import get_pixel_size, read_image_content
 from stratonet.extraction.units import Unit
+from stratonet.files.images import Content
 from stratonet.parallel import count_cores, map_ahead
 from stratonet.preprocessing import PreparedPlane
 
@@ -33,9 +34,9 @@ READERS_PER_CORE = 4
 OF_OBJECTS = -1
 
 
-# A plane on its way: the bytes of its file, or its pixels, or what the network sees of
-# them, or why there are none.
-Plane = Union[bytes, np.ndarray, PreparedPlane, Failure]
+# A plane on its way: the bytes of its file or what was taken out of it, or its pixels,
+# or what the network sees of them, or why there are none.
+Plane = Union[Content, np.ndarray, PreparedPlane, Failure]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +47,9 @@ class ReadImageSet:
     ----------
     objects : SegmentedObjects, Failure or None
         None where whole images are measured.
-    planes : list of bytes, numpy.ndarray or Failure
-        One per channel: the bytes of its file; after `prepare_unit` the plane itself.
+    planes : list of bytes, ReadPixels, numpy.ndarray or Failure
+        One per channel: the bytes of its file, or what was taken out of it; after
+        `prepare_unit` the plane itself.
     """
 
     objects: SegmentedObjects | Failure | None
@@ -124,7 +126,7 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
             read_objects = partial(_read_objects, job, unit, index, row)
             calls.append(partial(attempt, job, job.objects.label, read_objects))
         for channel in job.channels:
-            read_plane = partial(read_image_bytes, row, channel, job.storage)
+            read_plane = partial(read_image_content, row, channel, job.storage)
             calls.append(partial(attempt, job, channel, read_plane))
     n_ahead = READERS_PER_CORE * count_cores()
     results = map_ahead(readers, _call, calls, n_ahead)

@@ -15,6 +15,7 @@ import numpy as np
 from stratonet.extraction.illumination import correct_plane, decode_function
 from stratonet.extraction.job import Job
 from stratonet.extraction.sources.imagesets import decode_image
+from stratonet.files.images import Content
 from stratonet.files.spelling import read_file
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
@@ -71,7 +72,7 @@ def attempt(job: Job, name: str, function: Callable[[], Any]) -> Any:
 
 
 def decode_plane(
-    job: Job, row: Mapping[str, Any], channel: str, content: bytes
+    job: Job, row: Mapping[str, Any], channel: str, content: Content
 ) -> np.ndarray:
     """Decode the plane of one channel, and correct its illumination.
 
@@ -83,7 +84,7 @@ def decode_plane(
         The image set in normal form.
     channel : str
         Its name in the row.
-    content : bytes
+    content : bytes or ReadPixels
         Of the file.
 
     Returns

@@ -152,6 +152,7 @@ def extract(
         _name_limits(grey_range, names),
         illumination,
         strict,
+        project=image_sources[0].project,
     )
     layout = layout or PlateLayout()
     destination = Destination(layout.locate(str(output), job), job, layout)
@@ -189,6 +190,11 @@ def _list_sources(sources: AnySource | Sequence[AnySource]) -> list[ImageSource]
         raise ValueError(
             "All `sources` of a run have the same endpoint, region and anonymous."
             " Extract them one after the other."
+        )
+    if len({source.project for source in image_sources}) > 1:
+        raise ValueError(
+            "All `sources` of a run have the same project: features of different"
+            " projections cannot be compared."
         )
     return image_sources
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pandas as pd
 
 from stratonet.extraction.sources.tablefiles import read_image_set_table
+from stratonet.files.microscopes.opening import OF_ZARR
 from stratonet.files.storage import Storage
 from stratonet.files.urls import drop_query, is_url, quote_name, redact_url
 from stratonet.messages import shorten_list
@@ -226,6 +227,11 @@ def _digest_rows(frame: pd.DataFrame) -> pd.Series:
 
 def _get_file_name(url: str) -> str:
     # A query may sign a URL: it is another one tomorrow. A ? may belong to a name, too.
+    if posixpath.basename(url) in OF_ZARR:
+        # All images of OME-Zarr are described by files of one name: those of two plates
+        # are told apart by the name of the plate's folder.
+        plate, extension, image = url.rpartition(".zarr/")
+        return posixpath.basename(plate) + extension + image
     name = posixpath.basename(url.partition("?")[0])
     if is_url(url) and posixpath.splitext(name)[1]:
         return name

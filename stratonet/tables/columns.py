@@ -11,6 +11,8 @@ WELL = "Metadata_Well"
 SITE = "Metadata_Site"
 # Micrometres along the side of a pixel of an image set.
 PIXEL_SIZE = "Metadata_PixelSize"
+# How the planes in z of an image set became one.
+STACK_PROJECTION = "Metadata_StackProjection"
 # What names a plate, the widest first.
 PLATE_KEYS = (SOURCE, BATCH, PLATE)
 

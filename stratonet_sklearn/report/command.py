@@ -32,6 +32,7 @@ FLAGS = {
     "label": "--label",
     "leave_out_trained": "--leave-out-trained",
     "pattern": "--pattern",
+    "project": "--project",
     "positive": "--poscon",
     "recipe": "A choice of profiles",
     "region": "--region",

@@ -84,6 +84,12 @@ READY_PATTERNS = {
         r"(?:^|/)ScanData/(?P<Time>\d{4}/\d\d/\d{4})/(?P<Plate>[^/]+)/"
         rf"{_WELL}-(?P<Site>\d+)-(?P<Channel>\w+){_EXTENSION}"
     ),
+    # <plate>/002003-1-001001002.tif, as Columbus exports planes: row, column, field,
+    # time, height, channel. Where its index is there, that says more
+    "columbus": (
+        rf"{_PLATE_FOLDER}(?P<Row>\d{{3}})(?P<Column>\d{{3}})-(?P<Site>\d+)"
+        rf"-(?P<Time>\d{{3}})(?P<Z>\d{{3}})(?P<Channel>\d{{3}}){_EXTENSION}"
+    ),
     # <plate>/MFGTMP_140206180002_A01f00d0.TIF, as Cellomics exports them
     "cellomics": (
         rf"{_PLATE_FOLDER}{_PREFIX}{_WELL}f(?P<Site>\d+)(?P<Channel>d\d+){_EXTENSION}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NoReturn, Union
 
 import pandas as pd
@@ -16,6 +16,10 @@ from stratonet.extraction.sources.filenames import (
     is_beside_images,
 )
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.microscopes import (
+    choose_scene_files,
+    read_scene_files,
+)
 from stratonet.files.images import PILLOW, TIFF
 from stratonet.files.spelling import find_folder
 from stratonet.files.storage import Storage
@@ -57,7 +61,14 @@ class FolderSource:
         folder = find_folder(source.path, source.storage)
         if folder is None:
             raise NotMine
-        return read_folder(folder, source.storage, source.pattern)
+        folder = folder.rstrip("/")
+        files = source.storage.list(folder)
+        scene_files = choose_scene_files(files, source.pattern)
+        if scene_files:
+            image_sets = read_scene_files(folder, scene_files, source)
+            skipped = _list_skipped(folder, files, scene_files)
+            return replace(image_sets, skipped=skipped)
+        return _match_files(folder, files, source.pattern)
 
 
 def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> ImageSets:
@@ -90,10 +101,15 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
         image set and channel.
     """
     folder = folder.rstrip("/")
+    if pattern is not None:
+        # Said before the folder is listed, which takes its time.
+        _compile_pattern(pattern)
+    return _match_files(folder, storage.list(folder), pattern)
+
+
+def _match_files(folder: str, files: Sequence[str], pattern: str | None) -> ImageSets:
     patterns = list(READY_PATTERNS) if pattern is None else [pattern]
-    # Said before the folder is listed, which takes its time.
     regexes = {name: _compile_pattern(name) for name in patterns}
-    files = storage.list(folder)
     paths = [path for path in files if _is_image(path, TIFF + PILLOW)]
     if not paths:
         _refuse_without_images(folder, files)
@@ -108,19 +124,31 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
             f" Received: {len(paths)} images, such as {examples}. Give a `pattern`: one"
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
         )
+    skipped = _list_skipped(folder, files, matched)
+    return ImageSets(_build_frame(folder, matched), skipped)
+
+
+def _list_skipped(
+    folder: str, files: Sequence[str], taken: Collection[str]
+) -> tuple[str, ...]:
+    """Images of a folder that belong to no image set."""
     skipped = [
         path
         for path in files
-        if path not in matched
+        if path not in taken
         and _is_image(path, TIFF + PILLOW + OTHER_IMAGES)
         and not is_beside_images(path)
     ]
-    names = _make_relative(folder, skipped)
-    return ImageSets(_build_frame(folder, matched), tuple(names))
+    return tuple(_make_relative(folder, skipped))
 
 
 def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:
     names = shorten_list(_make_relative(folder, files), most=3) or "nothing"
+    if any(".zarr/" in path for path in files):
+        raise ValueError(
+            f"{redact_url(folder)} holds OME-Zarr. Received: {names}. Name the folders"
+            " that end in .zarr instead, each as a source."
+        )
     raise ValueError(
         f"{redact_url(folder)} holds no images ({', '.join(TIFF + PILLOW)}). Received:"
         f" {names}. Is it the right folder? Hidden folders are passed over."

@@ -3,7 +3,9 @@
 A table in normal form has one row per image set, and these columns in this order::
 
     Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well;
-                      Metadata_PixelSize, in micrometres, also as the user gives it
+                      Metadata_PixelSize, in micrometres, and
+                      Metadata_StackProjection, how stacks become planes, also as the
+                      user gives them
     URL_<X>           for each channel X, where its image is: an absolute path or a
                       URL; None where no file is named
     Frame_<X>         the plane in a stack, and the image in a file that holds several,
@@ -21,8 +23,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stratonet.files.images import decode_plane
-from stratonet.files.spelling import read_file
+from stratonet.files.images import Content, decode_plane, read_content
+from stratonet.files.projections import check_projection
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url, redact_url, to_local_path
 from stratonet.messages import suggest_name
@@ -36,7 +38,7 @@ from stratonet.naming import (
     list_image_channels,
     metadata_columns,
 )
-from stratonet.tables.columns import PIXEL_SIZE
+from stratonet.tables.columns import PIXEL_SIZE, STACK_PROJECTION
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,6 +73,10 @@ class ImageSource:
     pixel_size : float, optional
         Micrometres along the side of a pixel of these images, for recipes in
         micrometres. Default: a column ``Metadata_PixelSize`` of the table says it.
+    project : {"max", "mean", "middle"}, optional
+        How the planes in z of a file become one. Default: a column
+        ``Metadata_StackProjection`` of the table says it; without it, stacks are
+        refused.
 
     Examples
     --------
@@ -86,6 +92,7 @@ class ImageSource:
     region: str | None = None
     anonymous: bool = False
     pixel_size: float | None = None
+    project: str | None = None
 
     def __repr__(self) -> str:
         return f"ImageSource({redact_url(self.location)!r})"
@@ -95,6 +102,7 @@ class ImageSource:
         object.__setattr__(self, "location", to_local_path(os.fspath(self.location)))
         if self.base is not None:
             object.__setattr__(self, "base", to_local_path(os.fspath(self.base)))
+        check_projection(self.project)
         # Tuples, so that a source can be hashed and sent to other machines.
         pairs = tuple((str(old), str(new)) for old, new in self.replace)
         object.__setattr__(self, "replace", pairs)
@@ -283,11 +291,13 @@ def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.nda
         No file is named, or it holds no grey plane, see
         `stratonet.files.images.decode_plane`.
     """
-    return decode_image(row, channel, read_image_bytes(row, channel, storage))
+    return decode_image(row, channel, read_image_content(row, channel, storage))
 
 
-def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> bytes:
-    """Read the file of one channel of an image set.
+def read_image_content(
+    row: Mapping[str, Any], channel: str, storage: Storage
+) -> Content:
+    """Read the file of one channel of an image set, or its plane in a large file.
 
     Parameters
     ----------
@@ -296,16 +306,27 @@ def read_image_bytes(row: Mapping[str, Any], channel: str, storage: Storage) -> 
 
     Returns
     -------
-    bytes
+    bytes or ReadPixels
     """
     url = row[image_column(URL, channel)]
     # A row without one of its files is still an image set.
     if url is None:
         raise ValueError("the table names no file")
-    return read_file(url, storage)
+    return read_content(url, storage, *_list_plane_numbers(row, channel))
 
 
-def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.ndarray:
+def _list_plane_numbers(
+    row: Mapping[str, Any], channel: str
+) -> tuple[int | None, int | None, str | None]:
+    """Which plane of its file a channel is, and the projection."""
+    frame = row.get(image_column(FRAME, channel))
+    series = row.get(image_column(SERIES, channel))
+    # A table may have gaps.
+    projection = row.get(STACK_PROJECTION)
+    return frame, series, projection if isinstance(projection, str) else None
+
+
+def decode_image(row: Mapping[str, Any], channel: str, content: Content) -> np.ndarray:
     """Decode the plane of one channel from the bytes of its file.
 
     Reading and decoding are separate because files are read in threads of their own,
@@ -316,8 +337,8 @@ def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.nda
     ----------
     row, channel
         See `read_image`.
-    content : bytes
-        What `read_image_bytes` returns.
+    content : bytes or ReadPixels
+        What `read_image_content` returns.
 
     Returns
     -------
@@ -325,6 +346,4 @@ def decode_image(row: Mapping[str, Any], channel: str, content: bytes) -> np.nda
     """
     # Messages begin with it, and a query of a URL may be a signature.
     name = redact_url(row[image_column(URL, channel)])
-    frame = row.get(image_column(FRAME, channel))
-    series = row.get(image_column(SERIES, channel))
-    return decode_plane(content, name, frame, series)
+    return decode_plane(content, name, *_list_plane_numbers(row, channel))

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from stratonet.extraction.sources.columbus import ColumbusSource
 from stratonet.extraction.sources.folders import FolderSource
 from stratonet.extraction.sources.gallery import PREFIX, GallerySource
 from stratonet.extraction.sources.imagesets import (
@@ -19,13 +20,24 @@ from stratonet.extraction.sources.imagesets import (
     list_channels,
 )
 from stratonet.extraction.sources.loaddata import TableSource
+from stratonet.extraction.sources.microscopes import MicroscopeSource
 from stratonet.files.urls import redact_url
 from stratonet.naming import FRAME, SERIES, URL, image_column, metadata_columns
-from stratonet.tables.columns import PIXEL_SIZE
+from stratonet.tables.columns import PIXEL_SIZE, STACK_PROJECTION
 
 # The sources there are, in the order in which they are asked. A name such as
 # jump:... is no path: its source comes first.
-SOURCES: tuple[Source, ...] = (GallerySource(), FolderSource(), TableSource())
+SOURCES: tuple[Source, ...] = (
+    GallerySource(),
+    MicroscopeSource(),
+    ColumbusSource(),
+    FolderSource(),
+    TableSource(),
+)
+
+
+# Where names of files tell the height of a plane.
+OF_SINGLE_PLANES = ("Metadata_Z", "Metadata_Plane")
 
 
 def read_source(
@@ -72,6 +84,9 @@ def read_source(
     if source.pixel_size is not None:
         frame = _add_pixel_size(image_sets.frame, source.pixel_size, source.path)
         image_sets = replace(image_sets, frame=frame)
+    if source.project is not None:
+        frame = _add_projection(image_sets.frame, source.project, source.path)
+        image_sets = replace(image_sets, frame=frame)
     chosen = None if channels is None else set(channels.values())
     _check_planes(image_sets.frame, chosen, source.path)
     if channels is None:
@@ -106,6 +121,29 @@ def _add_pixel_size(frame: pd.DataFrame, pixel_size: float, path: str) -> pd.Dat
     place = len(metadata_columns(frame))
     frame = frame.copy()
     frame.insert(place, PIXEL_SIZE, pixel_size)
+    return frame
+
+
+def _add_projection(frame: pd.DataFrame, project: str, path: str) -> pd.DataFrame:
+    """Let each image set say how its stacks become planes, as the user has said of all.
+
+    It stands beside the features, and wells that are projected otherwise are others.
+    """
+    if STACK_PROJECTION in frame:
+        raise ValueError(
+            f"{redact_url(path)} has a column {STACK_PROJECTION}. Received also a"
+            f" `project`: {project}. Leave one of them out."
+        )
+    for name in OF_SINGLE_PLANES:
+        if name in frame and frame[name].nunique() > 1:
+            raise ValueError(
+                f"{redact_url(path)}: the planes of a stack are files of their own"
+                f" ({name}), and each is an image set. Received a `project`: {project},"
+                " which makes one plane of a stack in one file. Leave it out."
+            )
+    place = len(metadata_columns(frame))
+    frame = frame.copy()
+    frame.insert(place, STACK_PROJECTION, project)
     return frame
 
 

@@ -5,6 +5,8 @@ import io
 
 import pandas as pd
 import pytest
+from columbus_files import write_columbus
+from microscope_files import stack, write_nd2
 from screen_images import screen, write
 
 from stratonet.extraction import LocalEngine
@@ -45,8 +47,14 @@ def places(tmp_path):
     table.to_parquet(file)
     bucket = {f"{root}{name}": content for name, content in files.items()}
     bucket[f"{PLATE}/load_data_with_illum.parquet"] = file.getvalue()
+    write_nd2(tmp_path / "plate.nd2", [stack(0), stack(1)], ["A01", "A02"])
+    exported = tmp_path / "Screen 1[7]"
+    exported.mkdir()
+    write_columbus(exported)
     return {
+        "ColumbusSource": ImageSource(exported),
         "GallerySource": InBucket("jump:source_8/J3/P1", files=bucket),
+        "MicroscopeSource": ImageSource(tmp_path / "plate.nd2"),
         "FolderSource": ImageSource(tmp_path / "images"),
         "TableSource": ImageSource(tmp_path / "load_data.csv"),
     }

@@ -5,6 +5,7 @@ import time
 
 import pandas as pd
 import pytest
+from microscope_files import stack, write_nd2
 from pandas.testing import assert_frame_equal
 from screen_images import TAP, screen, values, write
 
@@ -106,10 +107,20 @@ def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
 
 
 def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
-    """Tiles in micrometres, standard deviations, limits of the plate: as here."""
+    """Tiles in micrometres, limits of the plate, projections of stacks: as here."""
     files, table = screen(plates=("P1",), wells=("A01", "A02"), sites=1)
     write(tmp_path, files)
-    table["Metadata_PixelSize"] = [0.65, 0.325]
+    # Two wells more, in a file of stacks.
+    table = pd.concat([table, table.replace({"A01": "A03", "A02": "A04"})])
+    table["Metadata_PixelSize"] = [0.65, 0.325, 0.65, 0.65]
+    table["Metadata_StackProjection"] = [None, None, "max", "mean"]
+    write_nd2(tmp_path / "p.nd2", [stack(0, n_z=3), stack(1, n_z=3)])
+    for channel, name in enumerate(("OrigDNA", "OrigER")):
+        table[f"Frame_{name}"] = [0, 0, channel, channel]
+        table[f"Series_{name}"] = [0, 0, 0, 1]
+        table[f"FileName_{name}"] = [*table[f"FileName_{name}"][:2], "p.nd2", "p.nd2"]
+        paths = table[f"PathName_{name}"]
+        table[f"PathName_{name}"] = [*paths[:2], str(tmp_path), str(tmp_path)]
     table.to_csv(tmp_path / "load_data.csv", index=False)
     options = {"recipe": "whole48+tiles32-20um/mean+sd", "grey_range": "plate"}
     options.update(taps=[TAP, "intensity"], progress=False)
@@ -117,6 +128,7 @@ def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
         extract(tmp_path / "load_data.csv", tmp_path / name, engine=engine, **options)
     there, here = (values(read_features(tmp_path / name)) for name in ("there", "here"))
     assert_frame_equal(there, here, check_exact=False, rtol=1e-6, atol=1e-6)
+    assert there["Metadata_Error"].isna().all()
     kept = [
         [file.read_text() for file in sorted(folder.rglob("*.json"))]
         for folder in (tmp_path / "there/_grey_limits", tmp_path / "here/_grey_limits")
@@ -125,6 +137,7 @@ def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
 
     for path in (tmp_path / "images/P1/Images").glob("*_w2.tif"):
         path.write_bytes(b"nothing")
+    (tmp_path / "p.nd2").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="^Plate source_8/J3/P1 has no limits"):
         extract(
             tmp_path / "load_data.csv", tmp_path / "none", engine=RayEngine(), **options

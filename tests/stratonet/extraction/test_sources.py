@@ -640,6 +640,7 @@ def test_a_folder_by_ones_own_pattern(data):
             "700 A01 1 2401/15/1430 Ph",
         ),
         ("cellomics", "P/MFGTMP_140206180002_A01f02d1.TIF", "P A01 02 d1"),
+        ("columbus", "P/016024-12-001002003.tif", "P P24 12 001 002 003"),
     ],
 )
 def test_ready_patterns(folder, ready, name, expected):
@@ -747,7 +748,7 @@ def test_a_prefix_and_a_path_relative_to_it():
     "names, pattern, told",
     [
         (["a.txt"], None, r"holds no images \(.tif.*Received: a.txt"),
-        (["a.nd2"], None, r"holds no images \(.tif.*Received: a.nd2"),
+        (["a.vsi"], None, r"holds no images \(.tif.*Received: a.vsi"),
         ([".snapshot/P/p_A01_s1_w1.tif"], None, "Hidden folders are passed over"),
         (
             ["x/a.tif"],

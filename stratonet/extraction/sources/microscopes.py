@@ -1,0 +1,267 @@
+"""Files of microscopes that hold several images: ND2, CZI, LIF, OME-TIFF, OME-Zarr."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from stratonet.extraction.sources.filenames import READY_PATTERNS
+from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.scenewells import (
+    PlacedScene,
+    compile_scene_pattern,
+    place_scenes,
+)
+from stratonet.extras import name_missing_extra
+from stratonet.files.microscopes.opening import (
+    OF_MICROSCOPES,
+    OME_TIFF,
+    find_format,
+    list_scenes,
+    name_damage,
+)
+from stratonet.files.microscopes.scenes import Scene, describe_stack
+from stratonet.files.spelling import find_file, find_folder
+from stratonet.files.storage import Storage
+from stratonet.files.urls import drop_query, redact_url
+from stratonet.naming import FRAME, LABELS, METADATA, SERIES, URL, image_column
+
+ZARR = ".zarr"
+# Headers read at once: S3 takes its time for each.
+FILES_AT_ONCE = 16
+# A regular expression with a group for the channel is one for names of single planes.
+_CHANNEL_GROUP = "(?P<Channel"
+
+
+class MicroscopeSource:
+    """A file of a microscope, or a plate of OME-Zarr, which says what is in it.
+
+    Each image is a site of a well, and each channel has the name that it has there.
+    """
+
+    def read(self, source: ImageSource) -> ImageSets:
+        """Read the image sets of a file, see `Source.read`.
+
+        Parameters
+        ----------
+        source : ImageSource
+            An ND2, CZI, LIF or OME-TIFF file, or a folder of OME-Zarr.
+        """
+        path = source.path.rstrip("/")
+        if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF):
+            found = find_file(path, source.storage)
+            if found is None:
+                raise FileNotFoundError(f"{redact_url(path)} is not there.")
+            scenes = list(list_scenes(found, source.storage))
+            return make_image_sets(scenes, source, posixpath.dirname(found), found)
+        if not path.lower().endswith(ZARR):
+            raise NotMine
+        scenes = _list_zarr(path, source.storage)
+        return make_image_sets(scenes, source, posixpath.dirname(path), path)
+
+
+def _list_zarr(path: str, storage: Storage) -> list[Scene]:
+    with name_missing_extra(f"{redact_url(path)}: reading OME-Zarr", "microscopes"):
+        from stratonet.files.microscopes.omezarr import find_metadata, list_zarr_scenes
+    folder = find_folder(path, storage) or path
+    metadata = find_metadata(folder, storage)
+    if metadata is None:
+        raise FileNotFoundError(
+            f"{redact_url(path)} is no folder of OME-Zarr: it has neither .zattrs nor"
+            " zarr.json."
+        )
+    with name_damage(metadata):
+        return list_zarr_scenes(metadata, storage)
+
+
+def choose_scene_files(files: Sequence[str], pattern: str | None) -> list[str]:
+    """Choose those files of a folder that hold several images.
+
+    Parameters
+    ----------
+    files : sequence of str
+        All of the folder.
+    pattern : str, optional
+        As the user gives it.
+
+    Returns
+    -------
+    list of str
+        [] where the folder holds files of single planes, whose names say all.
+    """
+    named = [path for path in files if not posixpath.basename(path).startswith(".")]
+    scene_files = [p for p in named if find_format(p) in (*OF_MICROSCOPES, *OME_TIFF)]
+    if not scene_files:
+        return []
+    if pattern is not None:
+        # A pattern for the channel is one for names of single planes.
+        by_name = pattern in READY_PATTERNS or _CHANNEL_GROUP in pattern
+        return [] if by_name else sorted(scene_files)
+    # OME-TIFF files may hold single planes, too.
+    planes = [path for path in named if find_format(path) not in OF_MICROSCOPES]
+    for ready in map(re.compile, READY_PATTERNS.values()):
+        if any(ready.search(path) for path in planes):
+            return []
+    return sorted(scene_files)
+
+
+def read_scene_files(
+    folder: str, files: Sequence[str], source: ImageSource
+) -> ImageSets:
+    """Read the image sets of the files of a folder.
+
+    Parameters
+    ----------
+    folder : str
+        Path or URL.
+    files : list of str
+        Those that `choose_scene_files` has chosen.
+    source : ImageSource
+        Says the pattern and the projection.
+
+    Returns
+    -------
+    ImageSets
+    """
+    if source.pattern is not None:
+        # Said before thousands of files are opened.
+        compile_scene_pattern(source.pattern)
+    list_file = partial(list_scenes, storage=source.storage)
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        scenes = [scene for found in pool.map(list_file, files) for scene in found]
+    return make_image_sets(scenes, source, folder, folder)
+
+
+def make_image_sets(
+    scenes: Sequence[Scene], source: ImageSource, folder: str, name: str
+) -> ImageSets:
+    """Make image sets of scenes.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Of one file, plate or folder.
+    source : ImageSource
+        Says the pattern and the projection.
+    folder : str
+        Where paths begin in which the pattern is searched for.
+    name : str
+        Of the file or folder, for messages; the plate has it where nothing says more.
+
+    Returns
+    -------
+    ImageSets
+        One image set for each scene, sorted by plate, well and site.
+
+    Raises
+    ------
+    ValueError
+        There is no scene, no well of one, a stack without projection, a time series, or
+        two scenes are one site.
+    """
+    if not scenes:
+        raise ValueError(f"{redact_url(name)} holds no images.")
+    for scene in scenes:
+        _check_scene(scene, source.project)
+    # A query may be a signature, which belongs in no table.
+    plate = _strip_extension(posixpath.basename(drop_query(name)))
+    placed = place_scenes(scenes, folder, plate, source.pattern)
+    placed = sorted(placed, key=lambda one: _make_sort_key(one.metadata))
+    _check_different(placed, name)
+    return ImageSets(_build_frame(placed))
+
+
+def _check_scene(scene: Scene, projection: str | None) -> None:
+    name = redact_url(scene.url)
+    if scene.name:
+        name += f", image {scene.name!r}"
+    if scene.n_times > 1:
+        raise ValueError(
+            f"{name}: a time series was received ({scene.describe()}). Save one time"
+            " point as a file of its own, or name its planes in a LoadData table, by"
+            " Frame_<channel>."
+        )
+    if scene.n_z > 1 and projection is None:
+        raise ValueError(f"{name}: {describe_stack(scene)}")
+
+
+def _check_different(placed: Sequence[PlacedScene], name: str) -> None:
+    seen: dict[object, Scene] = {}
+    for one in placed:
+        other = seen.setdefault(one.metadata, one.scene)
+        if other is not one.scene:
+            words = " ".join(str(text) for _, text in one.metadata)
+            raise ValueError(
+                f"{redact_url(name)} has two images for {words}:"
+                f" {redact_url(other.url)} {other.name!r} and"
+                f" {redact_url(one.scene.url)} {one.scene.name!r}. Give a `pattern`"
+                " with a group for what tells them apart, such as (?P<Site>...)."
+            )
+
+
+def _build_frame(placed: Sequence[PlacedScene]) -> pd.DataFrame:
+    """The table in normal form."""
+    channels: dict[str, None] = {}
+    for one in placed:
+        channels.update(dict.fromkeys(_name_channels(one.scene)))
+    labels: dict[str, None] = {}
+    for one in placed:
+        labels.update(dict.fromkeys(name for name, _ in one.scene.labels))
+    rows = [_make_row(one, list(channels), list(labels)) for one in placed]
+    frame = pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
+    for name in frame:
+        if name.startswith((f"{FRAME}_", f"{SERIES}_")):
+            frame[name] = frame[name].astype(int)
+    return frame
+
+
+def _make_row(
+    one: PlacedScene, channels: Sequence[str], labels: Sequence[str]
+) -> dict[str, Any]:
+    scene = one.scene
+    row: dict[str, Any] = {f"{METADATA}{name}": text for name, text in one.metadata}
+    frames = dict(zip(_name_channels(scene), scene.frames))
+    for channel in channels:
+        is_there = channel in frames
+        row[image_column(URL, channel)] = scene.url if is_there else None
+        row[image_column(FRAME, channel)] = frames.get(channel, 0)
+        row[image_column(SERIES, channel)] = scene.series if is_there else 0
+    known = {_make_name(name): url for name, url in scene.labels}
+    for label in dict.fromkeys(map(_make_name, labels)):
+        row[image_column(LABELS, label)] = known.get(label)
+    return row
+
+
+def _name_channels(scene: Scene) -> list[str]:
+    """Names that columns can carry; those that are there twice are numbered."""
+    names: list[str] = []
+    for number, channel in enumerate(scene.channels, start=1):
+        name = _make_name(channel) or f"Channel{number}"
+        names.append(f"{name}_{number}" if name in names else name)
+    return names
+
+
+def _make_name(text: str) -> str:
+    return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")
+
+
+def _strip_extension(name: str) -> str:
+    for extension in (*OME_TIFF, ".ome.zarr", ZARR, *OF_MICROSCOPES):
+        if name.lower().endswith(extension):
+            return name[: -len(extension)]
+    return name
+
+
+def _make_sort_key(metadata: Sequence[tuple[str, str | None]]) -> list[list[int | str]]:
+    """A sort key that puts A2 before A10."""
+    keys = []
+    for _, text in metadata:
+        pieces = re.split(r"(\d+)", text or "")
+        keys.append([int(piece) if piece.isdecimal() else piece for piece in pieces])
+    return keys

@@ -1,0 +1,193 @@
+"""The plate, well and site of images that lie together in files of microscopes.
+
+From what the file says, or from a `pattern` for its name and the image's.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stratonet.files.microscopes.scenes import Scene
+from stratonet.files.urls import drop_query, redact_url
+from stratonet.tables.wells import format_well, make_well_name, parse_well
+
+# The word well, and a name: as OMERO calls images, "P.xdce [Well A-1, Field #2]", and
+# NIS-Elements files, "WellB03_Seq0007.nd2".
+_WORD = re.compile(
+    r"(?<![A-Za-z])[Ww]ell[ _-]?(?P<Row>[A-Z]{1,2})-?(?P<Column>\d{1,2})(?!\d)"
+    r"(?:[, _]+(?:[Ff]ield|[Ss]ite|[Pp]oint)[ _]?#?(?P<Site>\d+))?"
+)
+# What positions are called where they are wells: B03 and B03_0001, two digits at least,
+# since R1 and P1 are names of positions; and B/3/R1, folders as LAS X makes them.
+_POSITION = re.compile(
+    r"(?P<Row>[A-Z]{1,2})(?P<Column>\d\d)(?:_(?P<Site>\d+))?"
+    r"|(?:.*/)?(?P<Row_>[A-Z]{1,2})/(?P<Column_>\d{1,2})(?:/\D{0,9}(?P<Site_>\d+))?"
+)
+# An example, for messages.
+_ADVICE = r"--pattern '(?P<Well>[A-P]\d\d)'"
+
+
+@dataclass(frozen=True)
+class PlacedScene:
+    """A scene, and what tells its image set apart.
+
+    Attributes
+    ----------
+    scene : Scene
+    metadata : tuple of (str, str or None)
+        Plate, Well, Site, and other names with what they are.
+    """
+
+    scene: Scene
+    metadata: tuple[tuple[str, str | None], ...]
+
+
+def compile_scene_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern for files that name their channels themselves.
+
+    Parameters
+    ----------
+    pattern : str
+        A regular expression with the groups ``Well``, or ``Row`` and ``Column``.
+
+    Returns
+    -------
+    re.Pattern
+
+    Raises
+    ------
+    ValueError
+        It is no regular expression, or lacks the groups.
+    """
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"The `pattern` {pattern!r} is not a regular expression: {error}."
+        ) from None
+    groups = set(regex.groupindex)
+    if not ("Well" in groups or {"Row", "Column"} <= groups):
+        raise ValueError(
+            "A `pattern` for files that name their channels needs the named groups"
+            " (?P<Well>...), or (?P<Row>...) and (?P<Column>...). Received:"
+            f" {pattern!r}"
+        )
+    return regex
+
+
+def place_scenes(
+    scenes: Sequence[Scene], folder: str, plate: str, pattern: str | None
+) -> list[PlacedScene]:
+    """Find the plate, well and site of scenes.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Of one source.
+    folder : str
+        Where paths begin in which a pattern is searched for: path or URL.
+    plate : str
+        The plate where neither file nor pattern says it.
+    pattern : str, optional
+        A regular expression, which is searched for in each file's path, a slash, and
+        the scene's name. Without it, the file says the well, or its name does.
+
+    Returns
+    -------
+    list of PlacedScene
+        In the order of the scenes.
+
+    Raises
+    ------
+    ValueError
+        There is no well for one of them; the message says what was looked at, and what
+        to do.
+    """
+    regex = None if pattern is None else compile_scene_pattern(pattern)
+    places = [_find_place(scene, folder, regex) for scene in scenes]
+    _check_all_placed(scenes, places, folder, pattern)
+    counts: Counter[tuple[str, str]] = Counter()
+    placed = []
+    for scene, found in zip(scenes, places):
+        assert found is not None
+        groups = {
+            "Plate": found.pop("Plate", None) or scene.plate or plate,
+            "Well": found.pop("Well"),
+        }
+        key = (str(groups["Plate"]), str(groups["Well"]))
+        counts[key] += 1
+        # Sites that have no names are counted in their well.
+        site = found.pop("Site", None) or scene.site or str(counts[key])
+        placed.append(
+            PlacedScene(scene, (*groups.items(), ("Site", site), *found.items()))
+        )
+    return placed
+
+
+def _find_place(
+    scene: Scene, folder: str, regex: re.Pattern[str] | None
+) -> dict[str, str | None] | None:
+    """The groups of a name, with the well; None where there is no well."""
+    others = {} if scene.acquisition is None else {"Acquisition": scene.acquisition}
+    if regex is not None:
+        match = regex.search(_make_text(scene, folder))
+        found = match and _name_well(match.groupdict())
+        return {**found, **others} if found else None
+    if scene.well:
+        return {"Well": _write_well(scene.well), **others}
+    match = _POSITION.fullmatch(scene.name) or _WORD.search(scene.name)
+    match = match or _WORD.search(posixpath.basename(drop_query(scene.url)))
+    found = match and _name_well(match.groupdict())
+    return {**found, **others} if found else None
+
+
+def _make_text(scene: Scene, folder: str) -> str:
+    path = drop_query(scene.url).removeprefix(f"{folder}/")
+    return f"{path}/{scene.name}"
+
+
+def _name_well(groups: Mapping[str, str | None]) -> dict[str, str | None] | None:
+    merged: dict[str, str | None] = {}
+    for name, text in groups.items():
+        name = name.rstrip("_")
+        merged[name] = merged.get(name) or text
+    row, column = merged.pop("Row", None), merged.pop("Column", None)
+    if not merged.get("Well") and row and column:
+        merged["Well"] = make_well_name(row, column)
+    well = merged.get("Well")
+    return {**merged, "Well": _write_well(well)} if well else None
+
+
+def _write_well(text: str) -> str:
+    """A01 of what people and programs write, such as A1; other names as they are."""
+    parsed = parse_well(text)
+    return format_well(*parsed) if parsed else text
+
+
+def _check_all_placed(
+    scenes: Sequence[Scene],
+    places: Iterable[object],
+    folder: str,
+    pattern: str | None,
+) -> None:
+    missing = [scene for scene, place in zip(scenes, places) if place is None]
+    if not missing:
+        return
+    first = missing[0]
+    text = redact_url(_make_text(first, folder))
+    if pattern is None:
+        raise ValueError(
+            f"{redact_url(first.url)}: no well is known of {len(missing)} of"
+            f" {len(scenes)} images: the file names none, and neither does {text!r},"
+            " its path and the image's name. Give a `pattern` that finds it there, such"
+            f" as {_ADVICE}"
+        )
+    raise ValueError(
+        f"{redact_url(first.url)}: the `pattern` {pattern!r} finds no well of"
+        f" {len(missing)} of {len(scenes)} images. It is searched for in the path of"
+        f" the file, a slash and the image's name. Received: {text!r}"
+    )

@@ -1,0 +1,217 @@
+"""Images and plates of OME-Zarr, as NGFF 0.4 and 0.5 lay them out."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from stratonet.files.microscopes.scenes import PlaneIndex, Scene, SceneFile
+from stratonet.files.microscopes.zarrchunks import read_array_plane
+from stratonet.files.refusal import Refused
+from stratonet.files.storage import Storage
+
+# What describes a group, of NGFF 0.5 and of 0.4 and before.
+NEW_FILE, OLD_FILE = "zarr.json", ".zattrs"
+OLD_ARRAY = ".zarray"
+# Before version 0.4 axes had no names.
+FIRST_AXES = ("t", "c", "z", "y", "x")
+# Small files read at once: S3 takes its time for each.
+FILES_AT_ONCE = 16
+
+
+class ZarrImage(SceneFile):
+    """One image of OME-Zarr: a field of a plate, or an image by itself.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the JSON file that describes it.
+    storage : Storage
+        What reads it.
+    """
+
+    def __init__(self, url: str, storage: Storage) -> None:
+        super().__init__()
+        self._storage = storage
+        folder, _, file = url.rpartition("/")
+        self._is_new = file == NEW_FILE
+        metadata = _read_metadata(url, storage)
+        if "multiscales" not in metadata:
+            raise Refused(
+                "no image was received: its metadata name none (multiscales). Give the"
+                " folder of a plate, or of one image."
+            )
+        multiscale = metadata["multiscales"][0]
+        self._axes = _read_axes(multiscale)
+        # The first is the one of full size.
+        self._array = posixpath.join(folder, multiscale["datasets"][0]["path"])
+        self._shape = _read_shape(self._array, self._is_new, storage)
+        if len(self._shape) != len(self._axes):
+            raise ValueError(f"axes {self._axes}, and an array of {self._shape}")
+        sizes = dict(zip(self._axes, self._shape))
+        channels = _name_channels(metadata, sizes.get("c", 1))
+        self.scenes = [
+            Scene(
+                url,
+                0,
+                posixpath.basename(folder),
+                channels,
+                tuple(range(len(channels))),
+                sizes.get("z", 1),
+                sizes.get("t", 1),
+                (sizes["y"], sizes["x"]),
+            )
+        ]
+
+    def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
+        """Read one plane: only its chunks, see `SceneFile.read_plane`."""
+        numbers = {"c": index.channel, "z": index.z, "t": index.time}
+        where = tuple(numbers.get(axis, slice(None)) for axis in self._axes)
+        return read_array_plane(self._array, where, self._is_new, self._storage)
+
+    def close(self) -> None:
+        """Do nothing: no file is kept open."""
+
+
+def find_metadata(folder: str, storage: Storage) -> str | None:
+    """Find the JSON file that describes a group of Zarr.
+
+    Parameters
+    ----------
+    folder : str
+        Path or URL.
+    storage : Storage
+        What looks for it.
+
+    Returns
+    -------
+    str or None
+        Its path or URL; None where the folder is no group.
+    """
+    for file in (OLD_FILE, NEW_FILE):
+        url = posixpath.join(folder, file)
+        if storage.exists(url):
+            return url
+    return None
+
+
+def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
+    """List the images of a plate, of a well, or of a group that is one image.
+
+    Parameters
+    ----------
+    url : str
+        Path or URL of the JSON file that describes it, see `find_metadata`.
+    storage : Storage
+        What reads it.
+
+    Returns
+    -------
+    list of Scene
+        In the order in which the plate names wells, and a well its fields.
+
+    Raises
+    ------
+    FileNotFoundError, KeyError, ValueError, Refused
+        Something that is named is not there, or is not as NGFF lays it out.
+    """
+    folder, _, file = url.rpartition("/")
+    metadata = _read_metadata(url, storage)
+    if "plate" not in metadata:
+        if "well" in metadata:
+            raise Refused("a well was received. Give the folder of its plate.")
+        scenes = ZarrImage(url, storage).scenes
+        return [_add_labels(scene, storage) for scene in scenes]
+    plate = metadata["plate"]
+    name = plate.get("name") or _strip_extension(posixpath.basename(folder))
+    wells = [well["path"] for well in plate["wells"]]
+    has_acquisitions = len(plate.get("acquisitions", ())) > 1
+
+    def list_well(well: str) -> list[Scene]:
+        try:
+            found = _list_fields(posixpath.join(folder, well), file, storage)
+        except FileNotFoundError as error:
+            raise Refused(
+                f"the plate names well {well}, of which something is not there"
+                f" ({error}). Is it only partly copied?"
+            ) from None
+        return [
+            replace(
+                scene,
+                plate=name,
+                # Its row and its column: A/1.
+                well=well.strip("/").replace("/", ""),
+                acquisition=scene.acquisition if has_acquisitions else None,
+            )
+            for scene in found
+        ]
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        return [scene for scenes in pool.map(list_well, wells) for scene in scenes]
+
+
+def _list_fields(well: str, file: str, storage: Storage) -> list[Scene]:
+    scenes = []
+    for field in _read_metadata(f"{well}/{file}", storage)["well"]["images"]:
+        url = posixpath.join(well, field["path"], file)
+        (scene,) = ZarrImage(url, storage).scenes
+        scene = replace(
+            scene, site=field["path"], acquisition=str(field.get("acquisition", 0))
+        )
+        scenes.append(_add_labels(scene, storage))
+    return scenes
+
+
+def _add_labels(scene: Scene, storage: Storage) -> Scene:
+    """Name the label images of a scene, where it has some."""
+    folder, _, file = scene.url.rpartition("/")
+    try:
+        metadata = _read_metadata(f"{folder}/labels/{file}", storage)
+    except FileNotFoundError:
+        return scene
+    labels = [
+        (name, f"{folder}/labels/{name}/{file}") for name in metadata.get("labels", ())
+    ]
+    return replace(scene, labels=tuple(labels))
+
+
+def _read_metadata(url: str, storage: Storage) -> Mapping[str, Any]:
+    metadata = json.loads(storage.read(url))
+    if posixpath.basename(url) == NEW_FILE:
+        return metadata.get("attributes", {}).get("ome", {})
+    return metadata
+
+
+def _read_axes(multiscale: Mapping[str, Any]) -> tuple[str, ...]:
+    axes = multiscale.get("axes", FIRST_AXES)
+    names = tuple(axis if isinstance(axis, str) else axis["name"] for axis in axes)
+    unknown = set(names) - set(FIRST_AXES)
+    if unknown or names[-2:] != ("y", "x"):
+        raise Refused(
+            f"axes {', '.join(names)} were received. Read are images whose axes are"
+            " among t, c, z and end with y, x."
+        )
+    return names
+
+
+def _read_shape(array: str, is_new: bool, storage: Storage) -> tuple[int, ...]:
+    file = NEW_FILE if is_new else OLD_ARRAY
+    return tuple(json.loads(storage.read(f"{array}/{file}"))["shape"])
+
+
+def _name_channels(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:
+    described: Sequence[Mapping[str, Any]] = metadata.get("omero", {}).get(
+        "channels", ()
+    )
+    names = [str(channel.get("label") or "") for channel in described[:count]]
+    return tuple(names + [""] * (count - len(names)))
+
+
+def _strip_extension(name: str) -> str:
+    return name.removesuffix(".zarr").removesuffix(".ome")

@@ -1,0 +1,178 @@
+"""A plane of an array of Zarr, whose chunks are read by `Storage`.
+
+With zarr 2, which ends at Python 3.10, and with zarr 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import numpy as np
+import zarr
+
+from stratonet.files.refusal import Refused
+from stratonet.files.storage import Storage
+
+IS_ZARR_3 = int(zarr.__version__.partition(".")[0]) >= 3
+
+
+def read_array_plane(
+    array: str, where: tuple[int | slice, ...], is_new: bool, storage: Storage
+) -> np.ndarray:
+    """Read a plane of an array: only the chunks in which it lies.
+
+    Parameters
+    ----------
+    array : str
+        Path or URL of its folder.
+    where : tuple of int or slice
+        What is taken of each axis.
+    is_new : bool
+        Whether it is of version 3 of Zarr, which NGFF 0.5 uses.
+    storage : Storage
+        What reads its files.
+
+    Returns
+    -------
+    numpy.ndarray (height, width)
+
+    Raises
+    ------
+    Refused
+        The version of Zarr cannot be read here, or no chunk is there.
+    Exception
+        Of any type, for damaged chunks.
+    """
+    if is_new and not IS_ZARR_3:
+        raise Refused(
+            "OME-Zarr 0.5 was received. It is Zarr 3, which the package zarr reads from"
+            f" version 3 and Python 3.11 on; here is zarr {zarr.__version__}. Run"
+            " StratoNet in Python 3.11 or later, or save the plate as OME-Zarr 0.4."
+        )
+    files = _Files(array, storage)
+    opened: Any
+    if IS_ZARR_3:
+        store = _make_store(files)
+        opened = zarr.open_array(store, mode="r", zarr_format=3 if is_new else 2)
+    else:
+        opened = zarr.Array(files, read_only=True)
+    plane = np.asarray(opened[where])
+    # A chunk that is not there is empty, as Zarr has it. But not all of them.
+    if not files.found_chunk:
+        raise Refused(
+            "none of the chunks of this plane is there. Is the image only partly"
+            " copied?"
+        )
+    return plane
+
+
+class _Files(MutableMapping[str, bytes]):
+    """The files of an array by their names, for zarr 2."""
+
+    def __init__(self, folder: str, storage: Storage) -> None:
+        self._folder = folder
+        self._storage = storage
+        # zarr asks whether there is a file, and then for its content.
+        self._next: dict[str, bytes] = {}
+        self.found_chunk = False
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self._next = {str(name): self[str(name)]}
+        except KeyError:
+            return False
+        return True
+
+    def __getitem__(self, name: str) -> bytes:
+        if name in self._next:
+            return self._next.pop(name)
+        try:
+            content = self._storage.read(f"{self._folder}/{name}")
+        except FileNotFoundError:
+            raise KeyError(name) from None
+        self.found_chunk |= not name.endswith((".zarray", ".zattrs", ".json"))
+        return content
+
+    def __setitem__(self, name: str, content: bytes) -> None:
+        raise PermissionError(f"{self._folder} is only read.")
+
+    def __delitem__(self, name: str) -> None:
+        raise PermissionError(f"{self._folder} is only read.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def read_part(self, name: str, byte_range: Any) -> bytes:
+        """Read a part of a file, or all of it, for zarr 3."""
+        if byte_range is None:
+            return self[name]
+        try:
+            with self._storage.open(f"{self._folder}/{name}") as file:
+                start, length = _find_part(byte_range, file.seek(0, 2))
+                file.seek(start)
+                content = file.read(length)
+        except FileNotFoundError:
+            raise KeyError(name) from None
+        self.found_chunk = True
+        return content
+
+
+def _find_part(byte_range: Any, size: int) -> tuple[int, int]:
+    """Where a part of a file begins, and its length."""
+    if hasattr(byte_range, "suffix"):
+        return max(size - byte_range.suffix, 0), byte_range.suffix
+    if hasattr(byte_range, "offset"):
+        return byte_range.offset, size - byte_range.offset
+    return byte_range.start, byte_range.end - byte_range.start
+
+
+def _make_store(files: _Files) -> Any:
+    """The files as zarr 3 asks for them."""
+    from zarr.abc.store import Store
+
+    class FileStore(Store):
+        """Reads, and nothing else."""
+
+        supports_writes = False
+        supports_deletes = False
+        supports_listing = False
+
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+        async def get(
+            self, key: str, prototype: Any, byte_range: Any = None
+        ) -> Any | None:
+            try:
+                content = await asyncio.to_thread(files.read_part, key, byte_range)
+            except KeyError:
+                return None
+            return prototype.buffer.from_bytes(content)
+
+        async def get_partial_values(self, prototype: Any, key_ranges: Any) -> Any:
+            return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+        async def exists(self, key: str) -> bool:
+            return await asyncio.to_thread(files.__contains__, key)
+
+        async def set(self, key: str, value: Any) -> None:
+            raise PermissionError(key)
+
+        async def delete(self, key: str) -> None:
+            raise PermissionError(key)
+
+        def list(self) -> Any:
+            raise NotImplementedError
+
+        def list_prefix(self, prefix: str) -> Any:
+            raise NotImplementedError
+
+        def list_dir(self, prefix: str) -> Any:
+            raise NotImplementedError
+
+    return FileStore(read_only=True)
