@@ -28,6 +28,8 @@ from stratonet_sklearn.evaluation.wells import Wells, prepare_wells
 # Zhang et al. (1999): excellent from here on, and no assay for screening below 0.
 GOOD_Z_PRIME = 0.5
 DRAWS = 1000
+# Smaller ones are as good as 0, and would be written as that.
+SMALLEST_P = 1e-10
 # Fewer values have no interval worth the name.
 FEWEST_DRAWN = 4
 
@@ -193,9 +195,10 @@ def _explain_no_axis(wells: Wells) -> str:
 
 def _word_check(how: str, p: float) -> str:
     result = "confirm it" if p < CONFIRMED else "do not confirm it"
+    shown = f"p < {SMALLEST_P:.0e}" if p < SMALLEST_P else f"p {p:.2g}"
     return (
         f"Each control was placed on an axis fitted without it ({how}); these held-out"
-        f" controls {result} (p {p:.2g})."
+        f" controls {result} ({shown})."
     )
 
 

@@ -168,8 +168,8 @@ def fit_doses(
         One row per compound and response: ``compound``, ``response``, ``unit``,
         ``n_doses``, ``n_wells``, ``lowest_dose``, ``highest_dose``; ``ec50`` with
         ``low`` and ``high`` (95% interval); ``bottom``, ``top``, ``log_ec50`` and
-        ``slope`` of the curve, also where no EC50 is given; ``r_squared``, ``p`` (F
-        test against no change); ``note``: why there is no EC50.
+        ``slope`` of the curve, also where no EC50 is given; ``r_squared``, of the wells
+        with a dose; ``p`` (F test against no change); ``note``: why there is no EC50.
 
     Raises
     ------
@@ -363,6 +363,10 @@ def _describe_curve(
     rest = float(np.square(values - curve.predict(doses)).sum())
     total = float(np.square(values - values.mean()).sum())
     n_free = len(values) - N_PARAMETERS
+    # Controls lie where the curve begins, and may be thousands beside some doses.
+    treated = doses > 0
+    unlike = float(np.square(values[treated] - values[treated].mean()).sum())
+    left = float(np.square((values - curve.predict(doses))[treated]).sum())
     p = np.nan
     if n_free > 0 and total > 0:
         explained = (total - rest) / (N_PARAMETERS - 1)
@@ -372,7 +376,7 @@ def _describe_curve(
         "top": curve.top,
         "log_ec50": curve.log_ec50,
         "slope": curve.slope,
-        "r_squared": 1 - rest / total if total > 0 else np.nan,
+        "r_squared": 1 - left / unlike if unlike > 0 else np.nan,
         "p": p,
     }
 
