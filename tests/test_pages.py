@@ -170,7 +170,16 @@ def write_features(folder):
 
 
 def prepare_extraction(folder):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from stratonet.extraction.thumbnails import make_crop_column
+
     write_features(folder / "DEST")
+    (folder / "DEST" / "_crops").mkdir()
+    crops = make_crop_column([np.zeros((8, 8), np.uint8)], "DNA")
+    table = pa.table({"Metadata_Well": ["A01"], "Crop_DNA": crops})
+    parquet.write_table(table, folder / "DEST" / "_crops" / "1.parquet")
     return {}
 
 

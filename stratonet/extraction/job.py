@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Union
 
 import numpy as np
 
 from stratonet.card import Card
+from stratonet.extraction.thumbnails import make_crop
 from stratonet.files.storage import Storage
 from stratonet.limits import PlateLimits
 from stratonet.naming import feature_names
@@ -138,6 +139,8 @@ class Job:
         Correct each image by its illumination function.
     strict : bool
         Raise at the first image that cannot be measured.
+    crops : bool
+        Keep a crop of each object or site, too.
     """
 
     storage: Storage
@@ -150,6 +153,7 @@ class Job:
     limits: PlateLimits | Limits | None = None
     illumination: str | None = None
     strict: bool = False
+    crops: bool = False
 
     @property
     def network(self) -> StratoNet:
@@ -165,7 +169,7 @@ class Job:
         pixel_size: float | None = None,
     ) -> PreparedPlane:
         """Bring a plane to what the network sees, without opening the network."""
-        return prepare_plane(
+        prepared = prepare_plane(
             plane,
             self.card,
             self.recipe,
@@ -173,6 +177,9 @@ class Job:
             self._measures_intensity,
             pixel_size,
         )
+        if self.crops:
+            return replace(prepared, crop=make_crop(plane, self.card, limits))
+        return prepared
 
     # These are asked for with each plane: looking for the weights file every time took
     # longer than scaling a small one.
@@ -199,11 +206,13 @@ class Job:
 
     @property
     def manifest(self) -> dict[str, object]:
-        """Everything that decides the numbers, as JSON can hold it.
+        """Everything that decides what is written, as JSON can hold it.
 
         A destination keeps it and refuses another: its keys and their order must stay.
         """
         taps = self.card.choose_taps(self.taps)
+        # Destinations of earlier versions have no such entry.
+        crops = {"crops": True} if self.crops else {}
         return {
             "feature_set": self.network.feature_set_id,
             "taps": [tap.layer for tap in taps],
@@ -213,6 +222,7 @@ class Job:
             "illumination": self.illumination,
             "objects": self.objects.label,
             "size": self.objects.size,
+            **crops,
         }
 
     def _describe_grey_range(self) -> str | dict[str, list[float]]:

@@ -1,4 +1,4 @@
-"""Tables of image sets: CellProfiler's LoadData, and the image table of BBBC021."""
+"""Tables of image sets: CellProfiler's LoadData, BBBC021's, and labelled plates'."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from stratonet.extraction.sources.bbbc021 import convert_bbbc021, is_bbbc021
 from stratonet.extraction.sources.filepaths import FileLocator
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.labels import convert_labels, is_labels
 from stratonet.extraction.sources.tablefiles import FILE_COLUMN, read_image_set_table
 from stratonet.files.spelling import find_file
 from stratonet.files.storage import Storage
@@ -96,6 +97,8 @@ def read_loaddata(
     folder = _find_folder(path)
     if is_bbbc021(table):
         table = convert_bbbc021(table, folder, storage)
+    elif is_labels(table):
+        table = convert_labels(table, folder)
     files = _find_file_columns(table)
     _check_table(path, table, files, received)
     frame = _build_frame(path, table, files, FileLocator(base or folder, replace))
