@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch):
 
 def test_the_first_hour(run):
     names = run("first_hour.ipynb")
-    assert names["summary"].image_sets == 18
+    assert names["summary"].image_sets == 12
     assert names["scores"].mean() == 1
 
 
