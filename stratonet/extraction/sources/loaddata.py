@@ -218,9 +218,9 @@ def _redact_urls(values: pd.Series) -> pd.Series:
     """Metadata without the signatures of URLs: they go into tables that are shared."""
     if values.dtype != object:
         return values
-    return values.map(
-        lambda value: redact_url(value) if isinstance(value, str) else value
-    ).astype(object)
+    # Not by map: pandas 3 makes NaN of the None in a column of texts.
+    texts = [redact_url(text) if isinstance(text, str) else text for text in values]
+    return pd.Series(texts, values.index, dtype=object)
 
 
 def _name_row(index: int) -> str:
