@@ -42,6 +42,9 @@ OTHER_IMAGES = (
     ".vsi",
 )
 
+# What tables of image sets are called that lie beside their images.
+TABLES = ("labels.csv", "load_data.csv")
+
 
 class FolderSource:
     """Folders and S3 prefixes of images whose names tell image set and channel."""
@@ -107,6 +110,7 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
             f"{redact_url(folder)}: no image has a name that matches {expected}."
             f" Received: {len(paths)} images, such as {examples}. Give a `pattern`: one"
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
+            f"{_suggest_table(folder, files)}"
         )
     skipped = [
         path
@@ -117,6 +121,13 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
     ]
     names = _make_relative(folder, skipped)
     return ImageSets(_build_frame(folder, matched), tuple(names))
+
+
+def _suggest_table(folder: str, files: Sequence[str]) -> str:
+    """Name a table in the folder that may say what its images are."""
+    names = _make_relative(folder, files)
+    found = [name for name in names if posixpath.basename(name) in TABLES]
+    return f" Or give the table {found[0]} in place of the folder." if found else ""
 
 
 def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:

@@ -68,6 +68,16 @@ def test_columns_of_loaddata_come_first(tmp_path):
     assert list(frame)[2:] == ["URL_DNA"]
 
 
+def test_a_folder_of_unknown_names_is_told_of_its_table(tmp_path):
+    (tmp_path / "one.tif").touch()
+    with pytest.raises(ValueError, match="no image has a name") as told:
+        read_source(ImageSource(tmp_path))
+    assert "in place of the folder" not in str(told.value)
+    (tmp_path / "labels.csv").write_text("well,file_DNA\nA01,one.tif\n")
+    with pytest.raises(ValueError, match="the table labels.csv in place of the folder"):
+        read_source(ImageSource(tmp_path))
+
+
 def find_patterns():
     """Names of files and the patterns beside them, of the page and of the help."""
     page = (ROOT / "docs" / "extraction.md").read_text(encoding="utf-8")
