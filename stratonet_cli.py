@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+# No extra brings these together: see requirements/everything.overrides.
+DEMO_PACKAGES = ("cellprofiler", "matplotlib", "pandas", "pyarrow", "sklearn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -193,6 +195,15 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
+    from importlib.util import find_spec
+
+    lacking = [name for name in DEMO_PACKAGES if find_spec(name) is None]
+    if lacking:
+        raise ImportError(
+            f"The demo needs {', '.join(lacking)} in this Python: in a clone of the"
+            " repository, make demo installs all. Without CellProfiler, stratonet"
+            " extract and the transformer measure images all the same."
+        )
     from stratonet_demo import run_demo
 
     run_demo(options.plate, options.output)

@@ -86,10 +86,13 @@ class PreparedPlane:
         In [0, 1], one per view.
     intensity : numpy.ndarray (10,), float32, or None
         See `stratonet.intensity`; None where it is not measured.
+    crop : numpy.ndarray (height, width), uint8, or None
+        See `stratonet.extraction.thumbnails`; None where none is kept.
     """
 
     greys: tuple[np.ndarray, ...]
     intensity: np.ndarray | None = None
+    crop: np.ndarray | None = None
 
 
 def prepare_plane(
@@ -150,8 +153,9 @@ def to_grey(
     plane: ArrayLike,
     card: Card,
     shape: tuple[int, int] | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """Resize a plane, then scale it to [0, 1] between percentiles of its own.
+    """Resize a plane, then scale it to [0, 1].
 
     Parameters
     ----------
@@ -162,6 +166,8 @@ def to_grey(
         Filter and percentiles.
     shape : (int, int), optional
         Height and width. Default: the square of the card's ``input_size``.
+    limits : (float, float), optional
+        As `prepare_plane` takes them.
 
     Returns
     -------
@@ -183,8 +189,10 @@ def to_grey(
     """
     if shape is None:
         shape = (card.input_size, card.input_size)
-    image, _ = _to_image(check_plane(plane))
-    return _scale_image(image, card, shape)
+    image, unit = _to_image(check_plane(plane))
+    if limits:
+        limits = limits[0] / unit, limits[1] / unit
+    return _scale_image(image, card, shape, limits)
 
 
 def _scale_image(

@@ -1,9 +1,11 @@
+import importlib.util
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
@@ -205,6 +207,19 @@ def test_a_plate_that_cannot_be_is_refused_in_one_line(tmp_path):
         and "labels.csv is missing" in done.stderr
     )
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_cellprofiler_the_demo_says_so_before_it_draws(tmp_path, monkeypatch):
+    find = importlib.util.find_spec
+    lacking = ("cellprofiler", "sklearn")
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, package=None: None if name in lacking else find(name, package),
+    )
+    output = tmp_path / "out"
+    with pytest.raises(ImportError, match="needs cellprofiler, sklearn in this Python"):
+        stratonet_cli._demo(Namespace(plate=None, output=output))
+    assert not output.exists()
 
 
 def link_controls(source, folder):

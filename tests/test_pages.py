@@ -169,8 +169,39 @@ def write_features(folder):
     features.to_parquet(destination / "0.parquet")
 
 
+def prepare_joining(folder):
+    import pandas as pd
+
+    keys = {"ImageNumber": [1, 1, 2], "ObjectNumber": [1, 2, 1]}
+    output = folder / "output"
+    output.mkdir()
+    nuclei = pd.DataFrame({**keys, "AreaShape_Area": [9.0, 4.0, 5.0]})
+    nuclei.to_csv(output / "Nuclei.csv", index=False)
+    features = pd.concat([pd.DataFrame(keys), make_features(3)], axis=1)
+    features.insert(2, "Metadata_Plate", "P1")
+    features.insert(3, "Metadata_Well", ["A01", "A01", "A02"])
+    features.to_parquet(output / "StratoFeatures_Nuclei.parquet")
+    cells = nuclei.rename(
+        columns={
+            "ImageNumber": "Metadata_ImageNumber",
+            "ObjectNumber": "Nuclei_Number_Object_Number",
+        }
+    )
+    cells.to_parquet(folder / "cytotable.parquet")
+    return {}
+
+
 def prepare_extraction(folder):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    from stratonet.extraction.thumbnails import make_crop_column
+
     write_features(folder / "DEST")
+    (folder / "DEST" / "_crops").mkdir()
+    crops = make_crop_column([np.zeros((8, 8), np.uint8)], "DNA")
+    table = pa.table({"Metadata_Well": ["A01"], "Crop_DNA": crops})
+    parquet.write_table(table, folder / "DEST" / "_crops" / "1.parquet")
     return {}
 
 
@@ -190,6 +221,7 @@ PREPARATIONS = {
     "docs/cellprofiler.md": prepare_cellprofiler,
     "docs/extraction.md": prepare_extraction,
     "docs/evaluation.md": prepare_evaluation,
+    "docs/joining.md": prepare_joining,
     "docs/transformer.md": prepare_transformer,
 }
 

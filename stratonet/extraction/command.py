@@ -47,7 +47,10 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
             " table per plate. If interrupted, run the same command again; it resumes."
         ),
         epilog=(
-            "Example: stratonet extract images/ --output features --pattern phenix."
+            "Example: stratonet extract images/ --output features --pattern"
+            " '(?P<Well>[A-P]\\d\\d)_(?P<Site>\\d+)_(?P<Channel>\\w+)[.]tif'. This"
+            " pattern finds A01_1_DNA.tif; names of an instrument are found without"
+            " one, or by its name, such as --pattern phenix."
             " Exit status: 0 all image sets measured completely; 3 finished, but some"
             " images could not be measured (see Metadata_Error), none were there to"
             " measure, or image files were skipped because of their names; 1 stopped by"
@@ -61,8 +64,9 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SOURCE",
         help=(
             "a CellProfiler LoadData table (CSV or Parquet), the BBBC021 image table, a"
-            " folder of images, a file of several (.ome.zarr, .ome.tif, .nd2, .czi,"
-            " .lif), or jump:SOURCE/BATCH/PLATE for a plate of the"
+            " labels.csv (columns well, file_<channel> and any others), a folder of"
+            " images, a file of several (.ome.zarr, .ome.tif, .nd2, .czi, .lif), or"
+            " jump:SOURCE/BATCH/PLATE for a plate of the"
             " cellpainting-gallery; each local, s3:// or https:// (folders: local or"
             " s3://)"
         ),
@@ -198,6 +202,14 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
 def _add_file_flags(group: argparse._ArgumentGroup) -> None:
     add_storage_flags(group)
     group.add_argument(
+        "--crops",
+        action="store_true",
+        help=(
+            "write also what each object or site looks like, under DEST/_crops, as"
+            " CytoDataFrame shows it"
+        ),
+    )
+    group.add_argument(
         "--gallery",
         action="store_true",
         help=(
@@ -268,6 +280,7 @@ def _extract(options: argparse.Namespace) -> int:
         grey_range=grey_range,
         illumination=options.illumination,
         strict=options.strict,
+        crops=options.crops,
         layout=GalleryLayout() if options.gallery else PlateLayout(),
         shard=Shard(*options.shard),
         engine=engine,

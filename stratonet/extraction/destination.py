@@ -8,6 +8,7 @@ Its files are::
     _done/<plate>/<digest>.json              wells that the feature tables hold
     _grey_limits/<plate>.json                which grey values become black and white,
                                              where that is the same for a whole plate
+    _crops/<plate>/<digest>.parquet          what the rows of a feature table look like
     _runs/<start>.csv                        time and resources of a run
     <plate>/<digest>.parquet                 feature tables, written when a plate is
                                              complete, or those of another layout
@@ -30,12 +31,14 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from stratonet.extraction.job import Job
-from stratonet.extraction.layouts import (
-    NUMBERS_PER_GROUP,
-    Layout,
-    PlateLayout,
+from stratonet.extraction.croptables import (
+    fit_to_schema,
+    leave_out_crops,
+    read_without_crops,
+    write_crop_table,
 )
+from stratonet.extraction.job import Job
+from stratonet.extraction.layouts import NUMBERS_PER_GROUP, Layout, PlateLayout
 from stratonet.extraction.measure import Measured
 from stratonet.extraction.outcome import Outcome
 from stratonet.extraction.progress import DONE, UNITS
@@ -48,7 +51,7 @@ from stratonet.parallel import map_ahead
 from stratonet.recipe import Limits
 
 MANIFEST, RUNS = "_stratonet.json", "_runs"
-GREY_LIMITS = "_grey_limits"
+GREY_LIMITS, CROPS = "_grey_limits", "_crops"
 # In the footer of a unit's file: how many image sets could not be measured whole, and
 # why.
 N_INCOMPLETE, REASONS = b"stratonet failed", b"stratonet reasons"
@@ -217,14 +220,11 @@ class Destination:
         # A local file first: it is uploaded as a whole, or not at all.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "unit.parquet")
-            # Features can hardly be compressed, and nobody keeps this file.
-            with parquet.ParquetWriter(
-                path, tables.schema, compression="none", use_dictionary=False
-            ) as writer:
+            with tables.open_writer(path) as writer:
                 for index, image_set in enumerate(measured):
                     pending.append(tables.make_table(index, image_set))
                     outcome.add(image_sets[index], image_set)
-                    n_numbers += image_set.features.size
+                    n_numbers += image_set.count_numbers()
                     is_last = index + 1 == len(unit.rows)
                     # Wells of many objects are written in pieces.
                     if n_numbers > NUMBERS_PER_GROUP or is_last:
@@ -299,6 +299,10 @@ class Destination:
             # Users remove a plate's folder to have it measured anew.
             present = set(self.storage.list(self.join_url(folder)))
             tables = [self.join_url(folder, file) for file in record["files"]]
+            if self.job.crops:
+                present.update(self.storage.list(self.join_url(CROPS, plate)))
+                file = url.rsplit("/", 1)[1].replace(".json", ".parquet")
+                tables.append(self.join_url(CROPS, plate, file))
             if present.issuperset(tables):
                 # Destinations of earlier versions have no reasons.
                 reasons = record.get("reasons", {})
@@ -335,10 +339,12 @@ class Destination:
         # A column of which one well has only gaps has no type there.
         schemas = [footer.schema for footer in footers.values()]
         schema = pa.unify_schemas(schemas, promote_options="permissive")
-        units = self._read_units(schema, files.values())
+        units = self._read_units(leave_out_crops(schema), files.values())
         tables = self.layout.write_tables(
             self.job, plate, digest, units, self._keep_file
         )
+        if self.job.crops:
+            self._write_crops(plate, digest, schema, files.values())
         outcomes = {name: footer.outcome for name, footer in footers.items()}
         record = {
             "folder": tables.folder,
@@ -352,6 +358,14 @@ class Destination:
         url = self.join_url(DONE, plate, f"{digest}.json")
         self.storage.write(url, json.dumps(record, indent=1).encode())
 
+    def _write_crops(
+        self, plate: str, digest: str, schema: pa.Schema, urls: Iterable[str]
+    ) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "crops.parquet")
+            write_crop_table(path, schema, urls, self.storage)
+            self._keep_file(path, CROPS, plate, f"{digest}.parquet")
+
     def _keep_file(self, path: Path, *names: str) -> None:
         self.storage.write_file(self.join_url(*names), path)
 
@@ -360,10 +374,7 @@ class Destination:
 
         def read(url: str) -> pa.Table:
             with self.storage.open(url) as file:
-                return pa.concat_tables(
-                    [schema.empty_table(), parquet.read_table(file)],
-                    promote_options="permissive",
-                )
+                return fit_to_schema(read_without_crops(file), schema)
 
         # The units of objects are large: one is read while another is written.
         n_ahead = 1 if self.job.objects.size else FILES_AT_ONCE

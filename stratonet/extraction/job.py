@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Union
 
 import numpy as np
 
 from stratonet.card import Card
+from stratonet.extraction.thumbnails import make_crop
 from stratonet.files.storage import Storage
 from stratonet.limits import PlateLimits
 from stratonet.naming import feature_names
@@ -141,6 +142,8 @@ class Job:
     project : str, optional
         How stacks become planes. Each image set says it too; here it is for the
         manifest.
+    crops : bool
+        Keep a crop of each object or site, too.
     """
 
     storage: Storage
@@ -154,6 +157,7 @@ class Job:
     illumination: str | None = None
     strict: bool = False
     project: str | None = None
+    crops: bool = False
 
     @property
     def network(self) -> StratoNet:
@@ -169,7 +173,7 @@ class Job:
         pixel_size: float | None = None,
     ) -> PreparedPlane:
         """Bring a plane to what the network sees, without opening the network."""
-        return prepare_plane(
+        prepared = prepare_plane(
             plane,
             self.card,
             self.recipe,
@@ -177,6 +181,9 @@ class Job:
             self._measures_intensity,
             pixel_size,
         )
+        if self.crops:
+            return replace(prepared, crop=make_crop(plane, self.card, limits))
+        return prepared
 
     # These are asked for with each plane: looking for the weights file every time took
     # longer than scaling a small one.
@@ -203,12 +210,13 @@ class Job:
 
     @property
     def manifest(self) -> dict[str, object]:
-        """Everything that decides the numbers, as JSON can hold it.
+        """Everything that decides what is written, as JSON can hold it.
 
         A destination keeps it and refuses another: its keys and their order must stay.
         """
         taps = self.card.choose_taps(self.taps)
-        # Destinations of before have no entry.
+        # Destinations of earlier versions have no such entries.
+        crops = {"crops": True} if self.crops else {}
         projected = {"project": self.project} if self.project else {}
         return {
             "feature_set": self.network.feature_set_id,
@@ -220,6 +228,7 @@ class Job:
             "objects": self.objects.label,
             "size": self.objects.size,
             **projected,
+            **crops,
         }
 
     def _describe_grey_range(self) -> str | dict[str, list[float]]:

@@ -68,11 +68,21 @@ class Measured:
         NaN where nothing could be measured.
     errors : list of n lists of (int, str)
         What went wrong: the number of the channel (-1: the objects), and the reason.
+    crops : list of n channels lists of n crops, or None
+        See `stratonet.extraction.thumbnails`: each uint8, or None where there is
+        nothing to see. None where none are kept.
     """
 
     numbers: np.ndarray | None
     features: np.ndarray
     errors: list[list[tuple[int, str]]]
+    crops: list[list[np.ndarray | None]] | None = None
+
+    def count_numbers(self) -> int:
+        """The number of features and pixels, as they are written."""
+        of_channels = self.crops or []
+        crops = [crop for crops in of_channels for crop in crops if crop is not None]
+        return self.features.size + sum(crop.size for crop in crops)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +273,9 @@ def _make_empty(job: Job, image_set: ReadImageSet) -> Measured:
     shape = (n_rows, len(job.channels), job.width)
     # What is not measured stays NaN.
     features = np.full(shape, np.nan, np.float32)
-    return Measured(numbers, features, [list(reasons) for _ in range(n_rows)])
+    errors = [list(reasons) for _ in range(n_rows)]
+    crops = [[None] * n_rows for _ in job.channels] if job.crops else None
+    return Measured(numbers, features, errors, crops)
 
 
 def _cut_planes(
@@ -302,6 +314,8 @@ def _take_plane(job: Job, unit: Unit, queued: _QueuedPlane) -> PreparedPlane | N
         # Only whole images come as bytes: they have one row.
         queued.measured.errors[0].append((queued.channel, plane.reason))
         return None
-    if isinstance(plane, PreparedPlane):
-        return plane
-    return job.prepare(plane, unit.choose_limits(channel))
+    if not isinstance(plane, PreparedPlane):
+        plane = job.prepare(plane, unit.choose_limits(channel))
+    if queued.measured.crops is not None:
+        queued.measured.crops[queued.channel][queued.index] = plane.crop
+    return plane

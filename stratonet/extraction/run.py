@@ -48,6 +48,7 @@ def extract(
     grey_range: GreyRange = OF_PLANE,
     illumination: str | None = None,
     strict: bool = False,
+    crops: bool = False,
     layout: Layout | None = None,
     shard: Shard | None = None,
     engine: Engine | None = None,
@@ -88,6 +89,9 @@ def extract(
     strict : bool
         Stop at the first image that cannot be measured, instead of giving it NaN and
         the reason.
+    crops : bool
+        Write also what each object or site looks like, see
+        `stratonet.extraction.thumbnails`.
     layout : PlateLayout or GalleryLayout, optional
         How feature tables are laid out. Default: one table per plate.
     shard : Shard, optional
@@ -153,6 +157,7 @@ def extract(
         illumination,
         strict,
         project=image_sources[0].project,
+        crops=crops,
     )
     layout = layout or PlateLayout()
     destination = Destination(layout.locate(str(output), job), job, layout)

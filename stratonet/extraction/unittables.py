@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
 from stratonet import __version__
 from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import FEATURES
 from stratonet.extraction.measure import Measured
+from stratonet.extraction.thumbnails import (
+    CROP_TYPE,
+    list_columns,
+    list_pixel_paths,
+    make_crop_column,
+)
 from stratonet.extraction.units import Unit
 from stratonet.naming import metadata_columns
 from stratonet.tables.columns import ERROR, FEATURE_SET, OBJECT, VERSION
@@ -33,8 +41,8 @@ class UnitTables:
     Attributes
     ----------
     schema : pyarrow.Schema
-        ``Metadata_*`` of the source, those of `RESERVED_COLUMNS`, and the features as
-        one list column.
+        ``Metadata_*`` of the source, those of `RESERVED_COLUMNS`, the features as one
+        list column, and the crops of each channel, where they are kept.
     """
 
     def __init__(self, unit: Unit, job: Job) -> None:
@@ -49,7 +57,28 @@ class UnitTables:
         for name in (FEATURE_SET, VERSION, ERROR):
             fields.append(pa.field(name, pa.string()))
         fields.append(pa.field(FEATURES, self._feature_type))
+        if job.crops:
+            for name in list_columns(job.channels):
+                fields.append(pa.field(name, CROP_TYPE))
         self.schema = pa.schema(fields)
+
+    def open_writer(self, path: Path) -> parquet.ParquetWriter:
+        """Open the file of the unit.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            What is there is replaced.
+        """
+        # Features can hardly be compressed, and nobody keeps this file. But a pixel
+        # would be four bytes.
+        pixels = list_pixel_paths(self._job.channels) if self._job.crops else []
+        return parquet.ParquetWriter(
+            path,
+            self.schema,
+            compression=dict.fromkeys(pixels, "zstd") or "none",
+            use_dictionary=pixels or False,
+        )
 
     def make_table(self, index: int, measured: Measured) -> pa.Table:
         """Make the rows of one image set: one, or one per object.
@@ -83,7 +112,10 @@ class UnitTables:
         features = pa.FixedSizeListArray.from_arrays(
             measured.features.ravel(), type=self._feature_type
         )
-        return pa.table([*columns, features], schema=self.schema)
+        crops = []
+        for channel, of_channel in zip(self._job.channels, measured.crops or ()):
+            crops.append(make_crop_column(of_channel, channel))
+        return pa.table([*columns, features, *crops], schema=self.schema)
 
 
 def _make_metadata_table(rows: pd.DataFrame) -> pa.Table:

@@ -46,6 +46,9 @@ OTHER_IMAGES = (
     ".vsi",
 )
 
+# What tables of image sets are called that lie beside their images.
+TABLES = ("labels.csv", "load_data.csv")
+
 
 class FolderSource:
     """Folders and S3 prefixes of images whose names tell image set and channel."""
@@ -123,6 +126,7 @@ def _match_files(folder: str, files: Sequence[str], pattern: str | None) -> Imag
             f"{redact_url(folder)}: no image has a name that matches {expected}."
             f" Received: {len(paths)} images, such as {examples}. Give a `pattern`: one"
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
+            f"{_suggest_table(folder, files)}"
         )
     skipped = _list_skipped(folder, files, matched)
     return ImageSets(_build_frame(folder, matched), skipped)
@@ -140,6 +144,13 @@ def _list_skipped(
         and not is_beside_images(path)
     ]
     return tuple(_make_relative(folder, skipped))
+
+
+def _suggest_table(folder: str, files: Sequence[str]) -> str:
+    """Name a table in the folder that may say what its images are."""
+    names = _make_relative(folder, files)
+    found = [name for name in names if posixpath.basename(name) in TABLES]
+    return f" Or give the table {found[0]} in place of the folder." if found else ""
 
 
 def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Tables of image sets: CellProfiler's LoadData, and the image table of BBBC021."""
+"""Tables of image sets: CellProfiler's LoadData, BBBC021's, and labelled plates'."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from stratonet.extraction.sources.bbbc021 import convert_bbbc021, is_bbbc021
 from stratonet.extraction.sources.filepaths import FileLocator
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.labels import convert_labels, is_labels
 from stratonet.extraction.sources.tablefiles import FILE_COLUMN, read_image_set_table
 from stratonet.files.spelling import find_file
 from stratonet.files.storage import Storage
@@ -96,6 +97,8 @@ def read_loaddata(
     folder = _find_folder(path)
     if is_bbbc021(table):
         table = convert_bbbc021(table, folder, storage)
+    elif is_labels(table):
+        table = convert_labels(table, folder)
     files = _find_file_columns(table)
     _check_table(path, table, files, received)
     frame = _build_frame(path, table, files, FileLocator(base or folder, replace))
@@ -215,9 +218,9 @@ def _redact_urls(values: pd.Series) -> pd.Series:
     """Metadata without the signatures of URLs: they go into tables that are shared."""
     if values.dtype != object:
         return values
-    return values.map(
-        lambda value: redact_url(value) if isinstance(value, str) else value
-    ).astype(object)
+    # Not by map: pandas 3 makes NaN of the None in a column of texts.
+    texts = [redact_url(text) if isinstance(text, str) else text for text in values]
+    return pd.Series(texts, values.index, dtype=object)
 
 
 def _name_row(index: int) -> str:

@@ -64,6 +64,22 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
             f"{redact_url(path)} has two columns {repeated[0]} (Image_{repeated[0]} is"
             " one). Remove one of them."
         )
+    return write_names(table)
+
+
+def write_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Write what names an image set as text, in place.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        With any of ``Metadata_Source``, ``Batch``, ``Plate``, ``Well`` and ``Site``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table itself.
+    """
     for name in TEXT_COLUMNS:
         if name in table:
             write = write_keys if name in (PLATE, WELL) else write_texts

@@ -78,6 +78,11 @@ def call(*arguments):
     return stratonet_cli.main(command(*arguments)[3:])
 
 
+def take_pixels(crops):
+    of_channels = crops.filter(like="Crop_").to_numpy().ravel()
+    return [crop and crop["planes"][0]["pixels"].tolist() for crop in of_channels]
+
+
 @pytest.mark.slow
 def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     gallery, s3, tmp_path
@@ -92,13 +97,13 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
         tmp_path / "here",
         channels=names,
         taps=TAP,
+        crops=True,
         progress=False,
     )
     assert here.incomplete == 2
 
-    process = subprocess.Popen(
-        command(*PLATES, "--output", "s3://features/out"), stdout=subprocess.DEVNULL
-    )
+    arguments = (*PLATES, "--output", "s3://features/out", "--crops")
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL)
     while (
         process.poll() is None
         and sum(method == "PUT" and "_units" in path for method, path, _ in s3.requests)
@@ -107,7 +112,7 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert call(*PLATES, "--output", "s3://features/out") == INCOMPLETE
+    assert call(*arguments) == INCOMPLETE
     measured = [
         path for method, path, _ in s3.requests if method == "PUT" and "_units" in path
     ]
@@ -115,6 +120,12 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
         "what was at the destination is not measured again"
     )
 
+    pixels = [
+        take_pixels(values(pd.read_parquet(f"{folder}/_crops")))
+        for folder in ("s3://features/out", tmp_path / "here")
+    ]
+    assert pixels[0] == pixels[1]
+    assert len(pixels[0]) == 60 and pixels[0].count(None) == 2
     there, here = (
         values(read_features("s3://features/out")),
         values(read_features(tmp_path / "here")),

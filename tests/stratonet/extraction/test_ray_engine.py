@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from microscope_files import stack, write_nd2
 from pandas.testing import assert_frame_equal
+from pyarrow import parquet
 from screen_images import TAP, screen, values, write
 
 ray = pytest.importorskip("ray", reason="the engine needs stratonet[ray]")
@@ -42,6 +43,11 @@ def cluster():
     cluster.shutdown()
 
 
+def read_crops(folder):
+    keys = ("Metadata_Plate", "Metadata_Well", "Metadata_Site")
+    return parquet.read_table(folder).sort_by([(key, "ascending") for key in keys])
+
+
 def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     files, table = screen(wells=[f"A{number:02d}" for number in range(1, 13)])
     del files["images/P1/Images/HTS_A02_s1_w1.tif"]
@@ -56,19 +62,18 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
 
     losing = threading.Thread(target=lose)
     losing.start()
-    done = extract(
-        tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
-    )
+    options = {"taps": TAP, "progress": False, "crops": True}
+    done = extract(tmp_path / "load_data.csv", out, engine=RayEngine(), **options)
     losing.join()
     assert done.image_sets == 48 and done.incomplete == 1
     assert len(done.complete_plates) == 2
 
-    again = extract(
-        tmp_path / "load_data.csv", out, taps=TAP, progress=False, engine=RayEngine()
-    )
+    again = extract(tmp_path / "load_data.csv", out, engine=RayEngine(), **options)
     assert again.image_sets == 0 and again.wells_before == 24
 
-    extract(tmp_path / "load_data.csv", tmp_path / "local", taps=TAP, progress=False)
+    extract(tmp_path / "load_data.csv", tmp_path / "local", **options)
+    crops = [read_crops(folder / "_crops") for folder in (out, tmp_path / "local")]
+    assert crops[0].equals(crops[1])
     there, here = (
         values(read_features(folder)) for folder in (out, tmp_path / "local")
     )

@@ -1,0 +1,175 @@
+"""Crops beside features: what an object or a site looks like, as rows of a table.
+
+A crop is kept as OME-Arrow lays out an image, one struct per plane, which CytoDataFrame
+(0.4) shows in place of the number. Its pixels are those that the network sees: between
+the same grey values, in 256 steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from stratonet.preprocessing import to_grey
+
+if TYPE_CHECKING:
+    from stratonet.card import Card
+
+# What is larger is resized, in pixels: a picture to look at, not the image once more.
+LONGEST_SIDE = 256
+# A column of crops is called Crop_<channel>.
+PREFIX = "Crop_"
+# Version of the layout: the ome-arrow that its fields were compared with.
+LAYOUT_VERSION = "0.1.0"
+_PIXELS = pa.list_(pa.uint16())
+_PLANE = pa.struct(
+    [("z", pa.int32()), ("t", pa.int32()), ("c", pa.int16()), ("pixels", _PIXELS)]
+)
+_CHANNEL = pa.struct([("id", pa.string()), ("name", pa.string())])
+_PIXELS_META = pa.struct(
+    [
+        ("dimension_order", pa.string()),
+        ("type", pa.string()),
+        ("size_x", pa.int32()),
+        ("size_y", pa.int32()),
+        ("size_z", pa.int32()),
+        ("size_c", pa.int16()),
+        ("size_t", pa.int32()),
+        ("channels", pa.list_(_CHANNEL)),
+    ]
+)
+CROP_TYPE = pa.struct(
+    [
+        ("type", pa.string()),
+        ("version", pa.string()),
+        ("id", pa.string()),
+        ("name", pa.string()),
+        ("image_type", pa.string()),
+        ("pixels_meta", _PIXELS_META),
+        ("planes", pa.list_(_PLANE)),
+    ]
+)
+
+
+def make_crop(
+    plane: np.ndarray, card: Card, limits: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Make the crop of an object or a site.
+
+    Parameters
+    ----------
+    plane : numpy.ndarray (height, width)
+        The square around the object, or the whole plane.
+    card : Card
+        How planes are resized and scaled.
+    limits : (float, float), optional
+        The grey values that become black and white. Default: the percentiles of the
+        plane itself.
+
+    Returns
+    -------
+    numpy.ndarray (height, width), uint8
+        Its longer side has `LONGEST_SIDE` pixels at most.
+
+    Examples
+    --------
+    >>> from stratonet.weights_file import read_card
+    >>> plane = np.arange(512 * 300).reshape(512, 300)
+    >>> make_crop(plane, read_card("stratonet50")).shape
+    (256, 150)
+    """
+    height, width = plane.shape
+    factor = min(1.0, LONGEST_SIDE / max(height, width))
+    shape = (max(1, round(height * factor)), max(1, round(width * factor)))
+    return np.rint(to_grey(plane, card, shape, limits) * 255).astype(np.uint8)
+
+
+def list_columns(channels: Iterable[str]) -> list[str]:
+    """List the names of the columns of crops.
+
+    Examples
+    --------
+    >>> list_columns(["DNA", "ER"])
+    ['Crop_DNA', 'Crop_ER']
+    """
+    return [f"{PREFIX}{channel}" for channel in channels]
+
+
+def list_pixel_paths(channels: Iterable[str]) -> list[str]:
+    """List what Parquet calls the pixels within the columns of crops.
+
+    Examples
+    --------
+    >>> list_pixel_paths(["DNA"])
+    ['Crop_DNA.planes.list.element.pixels.list.element']
+    """
+    inner = "planes.list.element.pixels.list.element"
+    return [f"{name}.{inner}" for name in list_columns(channels)]
+
+
+def make_crop_column(crops: Sequence[np.ndarray | None], channel: str) -> pa.Array:
+    """Make the column of a channel.
+
+    Parameters
+    ----------
+    crops : sequence of n numpy.ndarray (height, width), uint8, or None
+        None where there is nothing to see.
+    channel : str
+        Its name, which each crop carries.
+
+    Returns
+    -------
+    pyarrow.StructArray (n,)
+        Of `CROP_TYPE`; null where there is no crop.
+    """
+    structs = [None if crop is None else _describe(crop, channel) for crop in crops]
+    described = pa.array(structs, CROP_TYPE)
+    is_there = np.array([crop is not None for crop in crops], bool)
+    if not is_there.any():
+        return described
+    # Python's lists of numbers would take a hundred times as long.
+    planes = _make_planes([crop for crop in crops if crop is not None])
+    places = pa.array(np.cumsum(is_there) - 1, mask=~is_there)
+    fields = [described.field(number) for number in range(CROP_TYPE.num_fields - 1)]
+    return pa.StructArray.from_arrays(
+        [*fields, planes.take(places)],
+        fields=list(CROP_TYPE),
+        mask=pa.array(~is_there),
+    )
+
+
+def _describe(crop: np.ndarray, channel: str) -> dict[str, object]:
+    """All that a struct says of a crop, but for its pixels."""
+    height, width = crop.shape
+    return {
+        "type": "ome.arrow",
+        "version": LAYOUT_VERSION,
+        "name": channel,
+        "image_type": "image",
+        "pixels_meta": {
+            "dimension_order": "XYZCT",
+            "type": "uint8",
+            "size_x": width,
+            "size_y": height,
+            "size_z": 1,
+            "size_c": 1,
+            "size_t": 1,
+            "channels": [{"id": "0", "name": channel}],
+        },
+    }
+
+
+def _make_planes(crops: Sequence[np.ndarray]) -> pa.Array:
+    """One plane per crop, as lists of lists of numbers."""
+    lengths = [crop.size for crop in crops]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    values = np.concatenate([crop.ravel() for crop in crops]).astype(np.uint16)
+    pixels = pa.ListArray.from_arrays(offsets, pa.array(values))
+    first = pa.array(np.zeros(len(crops), np.int32))
+    of_plane = [first, first, first.cast(pa.int16()), pixels]
+    planes = pa.StructArray.from_arrays(of_plane, fields=list(_PLANE))
+    one_each = pa.array(np.arange(len(crops) + 1), pa.int32())
+    return pa.ListArray.from_arrays(one_each, planes)
