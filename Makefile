@@ -25,15 +25,11 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")
 
-# The tests that need everything wait for processes of their own: the other environments
-# run beside them, one after the other, and what they say comes last. They end with it.
-test: lint .venv/ready .venv-cellprofiler/ready .venv-lowest/ready
-	@mkdir -p build
-	@echo "Beside the tests: docs, stock CellProfiler, the lowest and the newest libraries (build/others.log)."
-	@$(MAKE) --no-print-directory --keep-going test-cellprofiler test-lowest test-current docs >build/others.log 2>&1 & \
-	others=$$!; trap 'kill $$others 2>/dev/null' EXIT INT TERM; \
-	status=0; $(MAKE) --no-print-directory test-everything || status=$$?; \
-	wait $$others || status=$$?; cat build/others.log; exit $$status
+# What needs one core runs beside the others, each with its output in one piece;
+# environments are made before, which says so.
+test: lint test-everything .venv-cellprofiler/ready .venv-lowest/ready
+	@echo "Beside each other: docs, stock CellProfiler, the lowest and the newest libraries."
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-cellprofiler docs test-lowest test-current
 
 test-everything: .venv/ready
 	.venv/bin/python -m pytest $(SIDE_BY_SIDE) --durations 10 --doctest-modules tests $(PACKAGES)
