@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stratonet.processor import read_instructions
+
 if TYPE_CHECKING:
     import onnxruntime
 
 CPU = "CPUExecutionProvider"
+# Instructions of Intel's and AMD's processors whose sums of 8-bit products are exact.
+MULTIPLY_INTEGERS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 AUTO = "auto"
 # Short names, in the order in which "auto" tries them.
 PROVIDERS = {
@@ -125,6 +129,8 @@ def _make_options(name: str) -> onnxruntime.SessionOptions:
     # As DirectML asks for.
     options.enable_mem_pattern = name != "DmlExecutionProvider"
     # Products of 8-bit integers would overflow on processors without instructions for
-    # them: there, slower ones give the same numbers as everywhere.
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    # them: there, slower ones give the same numbers as everywhere. Recent versions take
+    # the slower ones elsewhere, too, when they are asked for.
+    if not read_instructions() & MULTIPLY_INTEGERS:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from stratonet import StratoNet, network
+from stratonet import StratoNet, network, providers
 from stratonet.card_writer import write_card
 from stratonet.processor import read_instructions, read_processor_name
 from stratonet.weights_file import WEIGHTS, read_card
@@ -42,3 +42,25 @@ def test_a_processor_without_integers_is_told_of_once(tmp_path, monkeypatch):
         for there in (frozenset(), frozenset({"avx2", "avx512_vnni"})):
             monkeypatch.setattr(network, "read_instructions", lambda there=there: there)
             StratoNet.load(path, "conv2_block1_out", batch=len(there) + 2)
+
+
+@pytest.mark.parametrize(
+    ("there", "is_asked_for"),
+    [
+        (frozenset({"avx2", "avx512_vnni"}), False),
+        (frozenset({"avx2", "avx_vnni"}), False),
+        (frozenset({"avx2"}), True),
+        (frozenset(), True),  # Windows does not tell
+    ],
+)
+def test_slow_exact_products_only_where_fast_ones_overflow(
+    monkeypatch, there, is_asked_for
+):
+    monkeypatch.setattr(providers, "read_instructions", lambda: there)
+    options = providers._make_options(providers.CPU)
+    entry = "session.x64quantprecision"
+    if is_asked_for:
+        assert options.get_session_config_entry(entry) == "1"
+    else:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry(entry)
