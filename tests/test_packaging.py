@@ -39,6 +39,18 @@ def test_files_are_installed(package, path):
     assert files(package).joinpath(path).is_file()
 
 
+def test_images_are_built_from_all_that_the_wheel_has():
+    ignored = ROOT / ".dockerignore"
+    if not ignored.exists():
+        pytest.skip("the source distribution has no Dockerfile")
+    there = {line[1:] for line in ignored.read_text().split() if line[0] == "!"}
+    packages = {path.parent.name for path in ROOT.glob("*/py.typed")}
+    modules = {path.name for path in ROOT.glob("stratonet*.py")}
+    # Training is run from a checkout.
+    wanted = packages - {"training"} | modules
+    assert len(wanted) > 4 and wanted <= there
+
+
 def test_the_version_is_in_one_place():
     assert version("stratonet") == stratonet.__version__
     assert not re.search(r"^version:", (ROOT / "CITATION.cff").read_text(), re.M)
