@@ -28,6 +28,8 @@ from cellprofiler_plugin import headless
 from stratonet import StratoNet
 from stratonet.crops import crop_square
 
+pytestmark = pytest.mark.slow
+
 SIZE, FEATURE, RECIPE = 32, "StratoFeatures_Low0007_DNA", "whole224/mean"
 CENTRES = [(20, 24), (20, 72), (60, 24), (60, 72), (60, 110)]
 WRITTEN = ["Image.csv", "Nuclei.csv", "Kept.csv", "DefaultDB.db"]

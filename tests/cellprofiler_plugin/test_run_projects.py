@@ -22,6 +22,8 @@ from cellprofiler_plugin.batches import Batches
 from cellprofiler_plugin.headless import CellProfilerOptions
 from cellprofiler_plugin.processes import build_command, make_part
 
+pytestmark = pytest.mark.slow
+
 
 def write_images(folder, *names):
     folder.mkdir()

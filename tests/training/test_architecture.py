@@ -16,6 +16,8 @@ from training.attention import (  # noqa: E402
 )
 from training.blocks import get_default_taps, list_blocks  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 # Thesis, table 5.
 TABLE = {
     18: (2, 2, 2, 2),

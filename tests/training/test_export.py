@@ -20,6 +20,8 @@ from training.export import export_model  # noqa: E402
 from training.transfer import transfer_weights  # noqa: E402
 from training.trunk import build_trunk  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -21,6 +21,8 @@ from training.evaluate import read_grey  # noqa: E402
 from training.input import measure_input_speed, open_images  # noqa: E402
 from training.pixels import decode_image, scale_grey  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 WNIDS = ["n01440764", "n02086240", "n03888257"]
 CONFIG = Config(
     recipe="test", image_size=28, multiply=1.0, subtract=(0, 0, 0)

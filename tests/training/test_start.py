@@ -23,6 +23,8 @@ from training.start import (  # noqa: E402
 from training.start_scaling import find_application_scaling  # noqa: E402
 from training.trainer import train  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TAPS = {"first": "conv2_block2_out", "low": "conv3_block2_out"}
 
 

@@ -20,6 +20,8 @@ from training.tap_statistics import (
 )
 from training.taps import compare_taps, split_wells
 
+pytestmark = pytest.mark.slow
+
 CHANNELS = ("GFP", "DNA")
 POSITIVE = np.arange(24) % 3 == 0
 WELLS = pd.DataFrame(

@@ -20,6 +20,8 @@ from stratonet_sklearn.evaluation.columns import (
 )
 from stratonet_sklearn.evaluation.comparison import align_tables, join_metadata
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):

@@ -18,6 +18,8 @@ from stratonet_sklearn.report.provenance import (
 from stratonet_sklearn.report.section import Caution
 from stratonet_sklearn.report.trained import drop_trained_rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path):
