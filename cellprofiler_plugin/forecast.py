@@ -68,13 +68,13 @@ def _describe_columns(module: MeasureStratoFeatures) -> str:
 
 
 def _describe_place(module: MeasureStratoFeatures) -> str:
-    places = [name_tables(module)] if module.writes_parquet else []
+    places = [", ".join(name_tables(module))] if module.writes_parquet else []
     if module.writes_tables:
         places.append("CellProfiler's tables")
     return f"Written to {' and '.join(places)}."
 
 
-def name_tables(module: MeasureStratoFeatures) -> str:
+def name_tables(module: MeasureStratoFeatures) -> list[str]:
     """Name the Parquet files of a run, as far as they are known before it.
 
     Parameters
@@ -84,11 +84,11 @@ def name_tables(module: MeasureStratoFeatures) -> str:
 
     Returns
     -------
-    str
-        Metadata stand in it as they are set.
+    list of str
+        Of images first. Metadata stand in them as they are set.
     """
     names = module.get_object_names()
-    return ", ".join(f"{module.prefix.value}_{name}.parquet" for name in names)
+    return [f"{module.prefix.value}_{name}.parquet" for name in names]
 
 
 def describe_next_step(module: MeasureStratoFeatures) -> str:
@@ -106,7 +106,7 @@ def describe_next_step(module: MeasureStratoFeatures) -> str:
     """
     table = "FOLDER (of ExportToSpreadsheet's tables)"
     if module.writes_parquet:
-        table = name_tables(module).split(", ")[0]
+        table = next(iter(name_tables(module)), "")
     return f"After the run: stratonet evaluate {table} --output report"
 
 

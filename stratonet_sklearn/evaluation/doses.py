@@ -360,13 +360,14 @@ def _compute_slopes(
 def _describe_curve(
     curve: Curve, doses: np.ndarray, values: np.ndarray
 ) -> dict[str, Any]:
-    rest = float(np.square(values - curve.predict(doses)).sum())
+    squares = np.square(values - curve.predict(doses))
+    rest = float(squares.sum())
     total = float(np.square(values - values.mean()).sum())
     n_free = len(values) - N_PARAMETERS
     # Controls lie where the curve begins, and may be thousands beside some doses.
     treated = doses > 0
     unlike = float(np.square(values[treated] - values[treated].mean()).sum())
-    left = float(np.square((values - curve.predict(doses))[treated]).sum())
+    left = float(squares[treated].sum())
     p = np.nan
     if n_free > 0 and total > 0:
         explained = (total - rest) / (N_PARAMETERS - 1)
