@@ -29,7 +29,8 @@ def low():
 
 
 @pytest.fixture
-def planes(rng):
+def planes():
+    rng = np.random.default_rng(0)
     return [
         rng.integers(0, 65536, (300, 200), np.uint16),
         rng.integers(0, 256, (224, 224), np.uint8),
@@ -63,8 +64,8 @@ def test_shapes_and_dtype(net, planes):
     for given, number in (
         (planes[0], 1),
         (planes, 4),
-        (iter(planes), 4),
-        (np.stack([planes[0]] * 2), 2),
+        (iter(planes[:2]), 2),
+        (np.stack([planes[1]] * 2), 2),
     ):
         features = net.features(given)
         assert features.shape == (number, 5120)
@@ -98,10 +99,9 @@ def test_one_tap_alone_equals_its_columns_of_all(net, planes, alias, first, last
     alone = StratoNet.load(taps=alias)
     by_layer = StratoNet.load(taps=alone.taps[0].layer)
     assert by_layer.taps == alone.taps == net.card.choose_taps(alias)
+    expected = net.features(planes[:2])[:, first:last]
     for same in (alone, by_layer):
-        np.testing.assert_array_equal(
-            same.features(planes), net.features(planes)[:, first:last]
-        )
+        np.testing.assert_array_equal(same.features(planes[:2]), expected)
 
 
 def test_network_is_cut_behind_its_last_tap(monkeypatch):
@@ -165,7 +165,7 @@ def test_row_does_not_depend_on_its_neighbours(low, planes):
     alone = np.concatenate([low.features(plane) for plane in planes])
     np.testing.assert_array_equal(low.features(planes), alone)
     np.testing.assert_array_equal(
-        low.features(planes[::-1] * 3), np.tile(alone[::-1], (3, 1))
+        low.features(planes[::-1] * 2), np.tile(alone[::-1], (2, 1))
     )
 
 
@@ -174,11 +174,11 @@ def test_row_does_not_depend_on_its_neighbours(low, planes):
 def test_another_process_gives_the_same_bits_with_any_number_of_threads(net, count):
     code = (
         "import sys, numpy as np; from stratonet import StratoNet\n"
-        "planes = np.random.default_rng(7).integers(0, 65536, (5, 240, 250),"
+        "planes = np.random.default_rng(7).integers(0, 65536, (2, 240, 250),"
         " np.uint16)\n"
         "sys.stdout.buffer.write(StratoNet.load().features(planes).tobytes())"
     )
-    planes = np.random.default_rng(7).integers(0, 65536, (5, 240, 250), np.uint16)
+    planes = np.random.default_rng(7).integers(0, 65536, (2, 240, 250), np.uint16)
     assert python(code, OMP_NUM_THREADS=count) == net.features(planes).tobytes()
 
 
