@@ -197,6 +197,7 @@ def test_the_features_are_those_of_the_network(kind, number, measured, planes):
     assert net.feature_set_id in (measured / "Experiment.csv").read_text()
 
 
+@pytest.mark.everything
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(WAYS)), ids=lambda n: "-".join(WAYS[n]))
 def test_the_features_are_those_of_scikit_learn(number, measured, planes, limits_file):

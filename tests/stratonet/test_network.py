@@ -121,6 +121,7 @@ def test_network_is_cut_behind_its_last_tap(monkeypatch):
     assert len(low.initializer) < 0.6 * len(full.initializer)
 
 
+@pytest.mark.everything
 def test_cut_graph_is_sound_onnx():
     onnx = pytest.importorskip("onnx", reason="onnx comes with the training extra")
     content = _onnx.cut_after(
@@ -353,6 +354,7 @@ def test_features_before_a_bad_square_come_first(rng):
         next(rows)
 
 
+@pytest.mark.everything
 def test_network_for_one_plane_at_a_time_measures_squares_one_by_one(tmp_path, rng):
     onnx = pytest.importorskip("onnx")
     model = onnx.load(SHIPPED)

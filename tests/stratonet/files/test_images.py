@@ -286,6 +286,7 @@ def web(tmp_path):
     server.server_close()
 
 
+@pytest.mark.everything
 def test_web(tmp_path, pixels, web):
     pytest.importorskip("fsspec", reason="reading URLs needs fsspec")
     pytest.importorskip("aiohttp", reason="reading http:// needs aiohttp")
@@ -296,6 +297,7 @@ def test_web(tmp_path, pixels, web):
         read_plane(f"{web}/none.tif")
 
 
+@pytest.mark.everything
 def test_s3(tmp_path, pixels, monkeypatch):
     s3fs = pytest.importorskip("s3fs", reason="reading s3:// needs s3fs")
     moto = pytest.importorskip(
