@@ -12,9 +12,9 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 # Real images, for the tests that run elsewhere, too.
 export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
 PACKAGES := stratonet stratonet_app stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
-# A file stays in one process, so that what its tests share is made once. Three, for two
-# cores: tests that wait for processes of their own leave them idle.
-SIDE_BY_SIDE := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# tests/conftest.py says what stays in one process. Three, for two cores: tests that wait
+# for processes of their own leave them idle.
+SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
 # What the core and the transformer promise with any versions that pyproject.toml allows.
 CORE_TESTS := tests/test_packaging.py tests/stratonet --ignore tests/stratonet/extraction \
 	tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py

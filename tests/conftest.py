@@ -5,6 +5,7 @@ Anything heavy is imported inside a fixture, only when a test asks for it.
 
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,37 @@ def _is_stock(path):
 
 
 def pytest_collection_modifyitems(items):
-    """Put the files that take longest first, so that all processes end together."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    """Put what takes longest first, so that all processes end together."""
+    slow = Counter(
+        _choose_process(item.nodeid)
+        for item in items
+        if item.get_closest_marker("slow")
+    )
+    items.sort(key=lambda item: -slow[_choose_process(item.nodeid)])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep in one process what shares fixtures, or an import of many seconds."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrImport(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _choose_process(nodeid)
+
+    return ByFileOrImport(config, log)
+
+
+def _choose_process(nodeid):
+    file = nodeid.partition("::")[0]
+    if file.startswith("tests/training/"):
+        return "TensorFlow"
+    return "CellProfiler" if _runs_cellprofiler(file) else file
+
+
+@cache
+def _runs_cellprofiler(file):
+    return "cellprofiler_runs" in (ROOT / file).read_text()
 
 
 @pytest.fixture(scope="session")
