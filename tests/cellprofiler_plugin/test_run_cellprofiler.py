@@ -99,10 +99,11 @@ def screen(tmp_path_factory):
         "nuclei": nuclei,
         "cells": cells,
         "intensity": intensity,
-        "stratonet": module(
-            "MeasureStratoFeatures",
+        "stratonet": words_of_recipe(
+            module("MeasureStratoFeatures"),
+            "whole224/mean",
             images="DNA",
-            taps="low",
+            taps="conv2_block1_out",
             output="Both",
             where="Both",
             objects="Nuclei",
@@ -377,6 +378,7 @@ def test_parts_of_another_projection_do_not_count(screen, tmp_path):
     reduced = words_of_recipe(
         deepcopy(modules["stratonet"]),
         "whole224/mean",
+        taps="low",
         where="Whole images",
         reduce=True,
         projection=str(tmp_path / "pilot.npz"),
