@@ -30,8 +30,9 @@ include_patterns = [
     "stratonet/weights/LICENSES.md",
     "training/README.md",
 ]
-# The page of the package index repeats the README.
-exclude_patterns = ["docs/package.md"]
+# The page of the package index repeats the README. Environments hold so many files that
+# looking at each takes longer than all pages do.
+exclude_patterns = ["docs/package.md", ".*", "build", "dist", "stratonet-results"]
 
 # `name` in a docstring is a link where the name is documented here.
 default_role = "py:obj"
