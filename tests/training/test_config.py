@@ -1,11 +1,7 @@
 import pytest
 
-pytest.importorskip(
-    "keras", reason="training needs Keras, which CellProfiler's own environment has not"
-)
-
-from training.__main__ import CONFIGS, main  # noqa: E402
-from training.config import Config  # noqa: E402
+from training.__main__ import CONFIGS, main
+from training.config import Config
 
 
 @pytest.mark.parametrize(

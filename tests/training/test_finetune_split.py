@@ -2,12 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-pytest.importorskip(
-    "tensorflow",
-    reason="training needs TensorFlow, which CellProfiler's own environment has not",
-)
-
-from training.finetune_split import assign_roles, choose_groups  # noqa: E402
+from training.finetune_split import assign_roles, choose_groups
 
 
 def make_rows(plates=12, wells=4, classes=3):

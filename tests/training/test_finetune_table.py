@@ -5,24 +5,19 @@ import pandas as pd
 import pytest
 import tifffile
 
-pytest.importorskip(
-    "tensorflow",
-    reason="training needs TensorFlow, which CellProfiler's own environment has not",
-)
-
-from stratonet.extraction.job import (  # noqa: E402
+from stratonet.extraction.job import (
     ObjectsFromCenters,
     ObjectsFromLabels,
 )
-from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
-from stratonet.preprocessing import to_grey  # noqa: E402
-from stratonet.weights_file import read_card  # noqa: E402
-from training.finetune_planes import (  # noqa: E402
+from stratonet.extraction.sources.imagesets import ImageSource
+from stratonet.preprocessing import to_grey
+from stratonet.weights_file import read_card
+from training.finetune_planes import (
     MOST_OBJECTS,
     list_lengths,
     prepare_planes,
 )
-from training.finetune_table import read_assay  # noqa: E402
+from training.finetune_table import read_assay
 
 CARD = read_card()
 

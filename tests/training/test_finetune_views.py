@@ -1,15 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-pytest.importorskip(
-    "tensorflow",
-    reason="training needs TensorFlow, which CellProfiler's own environment has not",
-)
-
-from dataclasses import replace  # noqa: E402
-
-from stratonet.weights_file import read_card  # noqa: E402
-from training.finetune_views import Views  # noqa: E402
+from stratonet.weights_file import read_card
+from training.finetune_views import Views
 
 CARD = replace(read_card(), input_size=32)
 STILL = Views(zoom=0, shift=0, blur=0, gamma=0, contrast=0, noise=0)

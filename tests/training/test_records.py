@@ -24,6 +24,8 @@ from training.input import open_images  # noqa: E402
 from training.records import write_records  # noqa: E402
 from training.shards import count_records  # noqa: E402
 
+# TensorFlow itself takes seconds to be imported.
+pytestmark = pytest.mark.slow
 WNIDS = ["n01440764", "n02086240", "n03888257"]
 CONFIG = Config(
     recipe="test", image_size=28, multiply=1.0, subtract=(0, 0, 0)
@@ -155,7 +157,6 @@ def means(pixels):
     return (np.rint((pixels.mean((1, 2, 3)) * 255 - 20) / 10)).astype(int).tolist()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("per_shard", "block"), [(4, 1), (15, 6)])
 def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
     """Shuffled are shards alone, or blocks of the one shard."""
