@@ -19,9 +19,11 @@ FROM python:3.10-slim-bookworm AS features
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends procps=2:* \
     && rm -rf /var/lib/apt/lists/*
+# The tests of the libraries are a hundred megabytes.
 RUN --mount=type=bind,source=requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes \
-        --requirement /requirements/container.txt
+        --requirement /requirements/container.txt \
+    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir --no-deps /wheel/*.whl
 # Whoever runs it may have no home: --user takes any number.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+# As the shell counts it: 128 and the number of SIGPIPE.
+UNREAD = 141
 # No extra brings these together: see requirements/everything.overrides.
 DEMO_PACKAGES = ("cellprofiler", "matplotlib", "pandas", "pyarrow", "sklearn")
 
@@ -35,10 +37,58 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: what the command returns (0, or 3 where something is not
         whole); 1 for an error; 2 for an option or value that is refused before anything
-        is read; 130 for Ctrl-C.
+        is read; 130 for Ctrl-C; 141 where nobody reads on, as after ``| head``.
     """
     if arguments is None:
         arguments = sys.argv[1:]
+    try:
+        status = _run_command(arguments)
+    except BrokenPipeError:
+        status = UNREAD
+    except SystemExit:
+        # Help and versions end so.
+        if failure := _flush_output():
+            return failure
+        raise
+    return _flush_output() or status
+
+
+def _flush_output() -> int:
+    """Write what is still to be written; return 0, or the status where that fails."""
+    status = 0
+    for stream in (sys.stdout, sys.stderr):
+        # None without a terminal, in Windows.
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except OSError as error:
+            # Python would try once more when it ends, and complain.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if isinstance(error, BrokenPipeError):
+                status = UNREAD
+                continue
+            status = FAILED
+            print(f"stratonet: cannot print: {error.strerror}.", file=sys.stderr)
+    return status
+
+
+def _is_unread() -> bool:
+    """Whether it is the output whose pipe is broken, and not that of a connection."""
+    if os.name != "posix":
+        return False
+    import select
+
+    watch = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            # Nothing is waited for: that nobody reads is told in any case.
+            watch.register(stream, 0)
+    return bool(watch.poll(0))
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    """Run the command, and word what has gone wrong."""
     _begin()
     try:
         options = _parse_arguments(arguments)
@@ -53,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"stratonet: interrupted. {kept}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, RuntimeError, ImportError) as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return UNREAD
         message = name_flags(str(error), getattr(options, "flags", {}))
         # Once more: libraries below may have named a URL in their own way.
         if options.debug:

@@ -23,10 +23,14 @@ class DeclaredColumns:
     def count_columns(self: Any) -> int:
         """Count the columns of all kinds of rows; 0 while that cannot be known."""
         names = self.get_object_names()
-        widths = [
-            len(read_or_empty(self.make_measurement_names, name)) for name in names
-        ]
+        widths = [sum(read_or_empty(self.list_widths, name)) for name in names]
         return len(self.images.value) * sum(widths)
+
+    def list_widths(self: Any, object_name: str) -> list[int]:
+        """How many columns each part of one image's features has."""
+        if self.reduce.value:
+            return [self.load_projection().width]
+        return [block.width for block in self.list_blocks(object_name)]
 
     def make_measurement_names(self: Any, object_name: str) -> list[str]:
         """Names of the columns of one image, without category and image."""

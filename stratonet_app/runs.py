@@ -15,16 +15,19 @@ Whoever opens the folder finds the run, whichever server has started it.
 from __future__ import annotations
 
 import json
+import os
 import platform
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
-from stratonet.files.atomic import lock_folder, write_atomically
+from stratonet.files.atomic import FolderInUse, lock_folder, write_atomically
 from stratonet_app.choices import (
     FEATURES,
     REPORT,
@@ -78,6 +81,9 @@ class State:
         Its exit status.
     incomplete : bool
         Some images could not be measured, or files were skipped.
+    command_process, command_created : int, float
+        As ``process`` and ``created``, of the command that it has started: which goes
+        on where the process alone is killed.
     """
 
     step: str = NEW
@@ -89,6 +95,8 @@ class State:
     command: str = ""
     status: int = 0
     incomplete: bool = False
+    command_process: int = 0
+    command_created: float = 0
 
 
 @dataclass(frozen=True)
@@ -139,9 +147,25 @@ class Run:
     def read_state(self) -> State:
         """Read what the run is doing, or how it has ended."""
         state = _read_written_state(self.private / STATE)
-        if state.step in WORKING and not _is_alive(state):
-            return replace(state, step=KILLED)
+        if state.step in WORKING and not _is_at_work(state):
+            was_asked = (self.private / STOP).exists()
+            return replace(state, step=STOPPED if was_asked else KILLED)
         return state
+
+    def refuse_second(self) -> None:
+        """Refuse to work beside a command whose own process was killed.
+
+        Raises
+        ------
+        FolderInUse
+            The run is at work, although nobody has its lock.
+        """
+        state = self.read_state()
+        if state.step in WORKING:
+            raise FolderInUse(
+                f"The run in {self.folder} is at work (process"
+                f" {state.command_process}). Wait for it to finish, or stop it."
+            )
 
     def write_state(self, state: State) -> None:
         """Write what the run is doing, for whoever looks."""
@@ -224,7 +248,10 @@ def prepare_run(folder: Path, choices: Choices, n_wells: int) -> Run:
     try:
         private.mkdir(parents=True, exist_ok=True)
         with lock_folder(private):
-            _check_same_features(find_run(folder), choices)
+            found = find_run(folder)
+            if found is not None:
+                found.refuse_second()
+                _check_same_features(found, choices)
             values = {"choices": choices.to_json(), "wells": n_wells}
             _write_json(private / CHOICES, values)
     except OSError as error:
@@ -254,9 +281,7 @@ def check_output(folder: Path, choices: Choices) -> None:
         )
 
 
-def _check_same_features(run: Run | None, choices: Choices) -> None:
-    if run is None:
-        return
+def _check_same_features(run: Run, choices: Choices) -> None:
     differing = run.choices.list_differences(choices)
     if differing:
         raise ValueError(
@@ -313,6 +338,20 @@ _children: list[subprocess.Popen[bytes]] = []
 def ask_to_stop(run: Run) -> None:
     """Ask the process of a run to stop; it does so within moments."""
     (run.private / STOP).touch()
+    state = run.read_state()
+    is_alone = not _is_alive(state.process, state.created)
+    # Of another machine neither is found.
+    if is_alone and _is_alive(state.command_process, state.command_created):
+        interrupt(psutil.Process(state.command_process))
+
+
+def interrupt(process: psutil.Process) -> None:
+    """End a command as Ctrl-C does."""
+    with suppress(psutil.NoSuchProcess):
+        if os.name == "posix":
+            process.send_signal(signal.SIGINT)
+        else:
+            process.terminate()
 
 
 def _read_written_state(path: Path) -> State:
@@ -322,13 +361,19 @@ def _read_written_state(path: Path) -> State:
         return State()
 
 
-def _is_alive(state: State) -> bool:
+def _is_at_work(state: State) -> bool:
     # Of another machine, on a disk that both have, nobody can tell.
     if state.machine != platform.node():
         return True
+    return _is_alive(state.process, state.created) or _is_alive(
+        state.command_process, state.command_created
+    )
+
+
+def _is_alive(number: int, created: float) -> bool:
     try:
-        process = psutil.Process(state.process)
-        same = abs(process.create_time() - state.created) < 1
+        process = psutil.Process(number)
+        same = abs(process.create_time() - created) < 1
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

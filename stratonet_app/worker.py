@@ -30,6 +30,7 @@ from stratonet_app.runs import (
     Run,
     State,
     find_run,
+    interrupt,
 )
 
 # Exit status of commands that have come to their end, the second with gaps.
@@ -83,6 +84,7 @@ def _wait_for_lock(run: Run) -> Iterator[None]:
         while True:
             try:
                 stack.enter_context(lock_folder(run.private))
+                run.refuse_second()
                 break
             except FolderInUse:
                 is_at_work = run.read_state().step in WORKING
@@ -99,10 +101,18 @@ def _run_commands(run: Run) -> None:
         machine=platform.node(),
     )
     for name, arguments in run.commands.items():
-        n_wells = count_measured_wells(run.features)
-        state = replace(state, step=name, began=time.time(), wells_before=n_wells)
-        run.write_state(state)
-        status = run_command(arguments, run.locate_log(name), run.private / STOP)
+        state = replace(
+            state,
+            step=name,
+            began=time.time(),
+            wells_before=count_measured_wells(run.features),
+        )
+        with start_command(arguments, run.locate_log(name)) as command:
+            created = _read_created(command.pid)
+            run.write_state(
+                replace(state, command_process=command.pid, command_created=created)
+            )
+            status = wait_for_command(command, run.private / STOP)
         if (run.private / STOP).exists():
             run.write_state(replace(state, step=STOPPED))
             return
@@ -114,8 +124,8 @@ def _run_commands(run: Run) -> None:
     run.write_state(replace(state, step=FINISHED))
 
 
-def run_command(arguments: Sequence[str], log: Path, stop: Path) -> int:
-    """Run ``stratonet`` in a process of its own.
+def start_command(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start ``stratonet`` in a process of its own.
 
     Parameters
     ----------
@@ -123,13 +133,10 @@ def run_command(arguments: Sequence[str], log: Path, stop: Path) -> int:
         Its arguments.
     log : pathlib.Path
         Where it writes what it says, in place of what an earlier one has said.
-    stop : pathlib.Path
-        It is interrupted as soon as this file is there.
 
     Returns
     -------
-    int
-        Its exit status; negative where a signal has ended it.
+    subprocess.Popen
     """
     # The bar of progress is for terminals: a line now and then keeps the file small.
     environment = {
@@ -138,7 +145,7 @@ def run_command(arguments: Sequence[str], log: Path, stop: Path) -> int:
         "TQDM_MININTERVAL": "2",
     }
     with open(log, "w") as file:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "stratonet_cli", *arguments],
             cwd=log.parent,
             env=environment,
@@ -146,20 +153,43 @@ def run_command(arguments: Sequence[str], log: Path, stop: Path) -> int:
             stdout=file,
             stderr=subprocess.STDOUT,
         )
+
+
+def _read_created(process: int) -> float:
+    try:
+        return psutil.Process(process).create_time()
+    except psutil.Error:
+        # It has ended already.
+        return 0
+
+
+def wait_for_command(command: subprocess.Popen[bytes], stop: Path) -> int:
+    """Wait until a command has ended.
+
+    Parameters
+    ----------
+    command : subprocess.Popen
+        From `start_command`.
+    stop : pathlib.Path
+        It is interrupted as soon as this file is there.
+
+    Returns
+    -------
+    int
+        Its exit status; negative where a signal has ended it.
+    """
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(PERIOD)
+            return command.wait(PERIOD)
         if stop.exists():
-            return _interrupt(process)
+            return _interrupt(command)
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
     """End a command as Ctrl-C does; where that takes too long, at once."""
-    family = psutil.Process(process.pid).children(recursive=True)
-    if os.name == "posix":
-        process.send_signal(signal.SIGINT)
-    else:
-        process.terminate()
+    main = psutil.Process(process.pid)
+    family = main.children(recursive=True)
+    interrupt(main)
     try:
         status = process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:

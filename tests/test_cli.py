@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,57 @@ def test_version_and_help():
     assert {"plugins-directory", "demo", "extract"} <= set(
         stratonet("--help").stdout.split()
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"),
+    [
+        (["--version"], "1"),
+        (["extract", "--help"], ""),
+        (["plugins-directory"], ""),
+        (["plugins-directory"], "1"),
+    ],
+)
+def test_a_command_ends_quietly_when_nobody_reads_on(
+    arguments, unbuffered, monkeypatch
+):
+    # Without a buffer it is printing that fails, not what is done at the end.
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with end_of_closed_pipe() as pipe:
+        done = run_into(pipe, subprocess.PIPE, *arguments)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_error_that_nobody_reads(tmp_path, monkeypatch):
+    arguments = ["gather", str(tmp_path / "gone")]
+    with end_of_closed_pipe() as pipe:
+        assert run_into(pipe, pipe, *arguments).returncode == 141
+        # Nothing was printed to what is not read: the error is told.
+        done = run_into(pipe, subprocess.PIPE, *arguments)
+    assert done.returncode == 1 and "gone" in done.stderr
+    if os.path.exists("/dev/full"):
+        monkeypatch.setenv("PYTHONUNBUFFERED", "")
+        with open("/dev/full", "w") as full:
+            done = run_into(full, subprocess.PIPE, "extract", "--help")
+        assert done.returncode == 1
+        assert done.stderr == "stratonet: cannot print: No space left on device.\n"
+
+
+@contextmanager
+def end_of_closed_pipe():
+    """As ``| head`` leaves it when it has read enough."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        yield write
+    finally:
+        os.close(write)
+
+
+def run_into(stdout, stderr, *arguments):
+    command = [sys.executable, "-m", "stratonet_cli", *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=stderr, text=True)
 
 
 def list_commands():

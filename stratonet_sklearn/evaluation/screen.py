@@ -15,6 +15,7 @@ from stratonet_sklearn.evaluation.doses import find_unit, fit_doses
 from stratonet_sklearn.evaluation.headline import word_screen
 from stratonet_sklearn.evaluation.hits import combine_doses, list_hits
 from stratonet_sklearn.evaluation.likeness import Likeness, compare_hits
+from stratonet_sklearn.evaluation.middle_wells import find_middle_wells
 from stratonet_sklearn.evaluation.positions import warn_of_positions
 from stratonet_sklearn.evaluation.wells import Wells, prepare_wells
 
@@ -57,6 +58,11 @@ class Screen:
     def hits(self) -> pd.DataFrame:
         """Which treatments are active, see `list_hits`."""
         return list_hits(self.wells, self.responses[AXIS].to_numpy())
+
+    @cached_property
+    def middle_wells(self) -> pd.DataFrame:
+        """Which well stands for a treatment, see `find_middle_wells`."""
+        return find_middle_wells(self.wells, self.responses[DISTANCE])
 
     @cached_property
     def compounds(self) -> pd.DataFrame:

@@ -19,7 +19,6 @@ from stratonet_sklearn.report.planes import (
     word_colors,
 )
 from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
-from stratonet_sklearn.report.thumbnails import find_middle_wells
 
 TITLE = "Active treatments beside a control"
 MOST_HITS = 6
@@ -97,7 +96,7 @@ def choose_wells(screen: Screen) -> list[Pair]:
     active = screen.hits[screen.hits["active"]]
     strongest = active.sort_values("distance", ascending=False)
     strongest = strongest.drop_duplicates("compound").head(MOST_HITS)
-    found = strongest[["treatment"]].join(find_middle_wells(screen), on="treatment")
+    found = strongest[["treatment"]].join(screen.middle_wells, on="treatment")
     found = found[found["control"].notna()]
     return [
         (str(row.treatment), (row.plate, row.well), (row.plate, row.control))

@@ -24,7 +24,6 @@ from stratonet_sklearn.report.section import (
 )
 from stratonet_sklearn.report.thumbnails import (
     MOST_ROWS,
-    find_middle_wells,
     list_pictured_wells,
 )
 
@@ -223,7 +222,7 @@ def list_middle_wells(screen: Screen) -> pd.DataFrame:
         One row per treatment with a distance and a mean average precision.
     """
     hits = screen.hits.dropna(subset=["mean_average_precision", "distance"])
-    points = hits.join(find_middle_wells(screen), on="treatment")
+    points = hits.join(screen.middle_wells, on="treatment")
     activity = np.where(points["active"], "active", "not active")
     return pd.DataFrame(
         {

@@ -29,7 +29,7 @@ from stratonet_app.runs import (
     prepare_run,
     start_run,
 )
-from stratonet_app.worker import main, run_command
+from stratonet_app.worker import main, start_command, wait_for_command
 
 
 @pytest.fixture
@@ -153,11 +153,14 @@ def test_how_a_failure_is_worded(tmp_path, choices, status, words):
     assert not progress.is_working and not progress.has_report
 
 
-def test_a_command_is_run_as_in_a_terminal(tmp_path):
-    log, stop = tmp_path / "card.log", tmp_path / "stop"
-    assert run_command(["card", str(tmp_path / "gone.onnx")], log, stop) == 1
-    assert log.read_text().startswith("stratonet: ")
-    assert run_command(["extract"], log, stop) == 2
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(["card", "gone.onnx"], 1), (["extract"], 2)]
+)
+def test_a_command_is_run_as_in_a_terminal(tmp_path, arguments, status):
+    log = tmp_path / "command.log"
+    with start_command(arguments, log) as command:
+        assert wait_for_command(command, tmp_path / "stop") == status
+    assert "stratonet" in log.read_text()
 
 
 def test_a_folder_without_a_run(tmp_path, capsys):
@@ -180,6 +183,32 @@ def wait_until(condition, seconds=90):
         time.sleep(0.1)
 
 
+def is_alive(process):
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def check_that_nothing_begins(run):
+    """Neither a second process, nor with other choices."""
+    assert main([str(run.folder)]) == 1
+    with pytest.raises(FolderInUse, match="process"):
+        prepare_run(run.folder, replace(run.choices, negative="A01"), run.n_wells)
+    processes = psutil.process_iter(["cmdline"])
+    commands = [process.info["cmdline"] or [] for process in processes]
+    assert sum(str(run.features) in words for words in commands) == 1
+
+
+def stop(run):
+    """Stop it, and return how many wells are measured."""
+    ask_to_stop(run)
+    wait_until(lambda: run.read_state().step not in WORKING)
+    assert run.read_state().step == STOPPED
+    assert "interrupted" in read_progress(run).log
+    return read_progress(run).n_done
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_stopped_started_twice_and_killed(tmp_path):
@@ -196,16 +225,23 @@ def test_stopped_started_twice_and_killed(tmp_path):
     # Once more, from the same server or another: the same process goes on.
     start_run(run)
     assert run.read_state().process == first.process
-    assert main([str(run.folder)]) == 1
-    with pytest.raises(FolderInUse):
-        prepare_run(run.folder, replace(choices, negative="A01"), len(wells))
+    check_that_nothing_begins(run)
     wait_until(lambda: read_progress(run).n_done > 1)
-    ask_to_stop(run)
-    wait_until(lambda: run.read_state().step not in WORKING)
-    assert run.read_state().step == STOPPED
-    n_done = read_progress(run).n_done
+    n_done = stop(run)
     assert 1 < n_done < len(wells)
-    assert "interrupted" in read_progress(run).log
+
+    # Resumed, and killed without the command that it has started.
+    start_run(run)
+    alone = run.read_state()
+    os.kill(alone.process, signal.SIGKILL)
+    wait_until(lambda: not is_alive(alone.process))
+    wait_until(lambda: read_progress(run).n_done > n_done)
+    assert read_progress(run).is_working
+    start_run(run)
+    assert run.read_state() == alone
+    check_that_nothing_begins(run)
+    n_done = stop(run)
+    assert n_done < len(wells) and not is_alive(alone.command_process)
 
     # Resumed by a server that is gone at once; and killed with all that it has started.
     subprocess.run([sys.executable, "-c", SERVER, str(run.folder)], check=True)
