@@ -1,4 +1,4 @@
-"""The guard of the door: who may ask, and what browsers are told of the answers.
+"""Who may ask, and what browsers are told of the answers.
 
 Nothing but this machine's browser, opened at the address that the app has printed, gets
 an answer:
