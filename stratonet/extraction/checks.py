@@ -194,7 +194,10 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
         with engine:
             list(engine.measure_units(stopped, iter(units), lambda count: None))
     except DamagedImage as error:
-        _require("A01_2.tif" in str(error), "an error that stops keeps its text")
+        text = str(error)
+        keeps_text = "A01_2.tif" in text and "Traceback" not in text
+        _require(keeps_text, "an error that stops keeps its text, and nothing beside it")
+        _require(error.__cause__ is None, "an error that stops comes alone")
     else:
         raise AssertionError("An error that stops a run is raised, with its own type")
 

@@ -92,25 +92,6 @@ def test_the_ray_engine_keeps_its_contract(cluster, tmp_path):
     check_engine(RayEngine(), tmp_path)
 
 
-def test_what_stops_a_run_is_said_without_rays_account_of_it(cluster, tmp_path):
-    files, table = screen(plates=("P1",))
-    files["images/P1/Images/HTS_B01_s2_w2.tif"] = b"nothing"
-    write(tmp_path, files)
-    table.to_csv(tmp_path / "load_data.csv", index=False)
-    with pytest.raises(
-        ValueError, match="^OrigER: .*HTS_B01_s2_w2.tif: cannot be read as an image"
-    ) as caught:
-        extract(
-            tmp_path / "load_data.csv",
-            tmp_path / "out",
-            taps=TAP,
-            progress=False,
-            engine=RayEngine(),
-            strict=True,
-        )
-    assert "Traceback" not in str(caught.value) and caught.value.__cause__ is None
-
-
 def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
     """Tiles in micrometres, limits of the plate, projections of stacks: as here."""
     files, table = screen(plates=("P1",), wells=("A01", "A02"), sites=1)
