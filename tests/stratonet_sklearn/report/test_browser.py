@@ -74,22 +74,23 @@ def read_marked(page):
     return page.evaluate("listMarked()").splitlines()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 700, 400])
-def test_all_of_it_fits(visit, width, scheme):
-    page = visit(width, color_scheme=scheme)
+def test_all_of_it_fits(visit, width):
+    page = visit(width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    color = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert (color == "rgb(255, 255, 255)") == (scheme == "light")
     for name in ("map", "plates"):
         figure = page.locator(f"figure[data-name={name}]")
         assert figure.locator(".interactive").is_visible() == (width >= 600)
         assert figure.locator("a.picture").is_visible() == (width < 600)
-    # Letters of the plates are those of the page: read in the dark, too.
-    if width >= 600:
-        ink = page.evaluate("getComputedStyle(document.body).color")
-        letters = page.locator("figure[data-name=plates] .ytick text").first
-        assert letters.evaluate("e => getComputedStyle(e).fill") == ink
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (color == "rgb(255, 255, 255)") == (scheme == "light")
+        # Letters of the plates are those of the page: read in the dark, too.
+        if width >= 600:
+            ink = page.evaluate("getComputedStyle(document.body).color")
+            letters = page.locator("figure[data-name=plates] .ytick text").first
+            assert letters.evaluate("e => getComputedStyle(e).fill") == ink
 
 
 @pytest.mark.parametrize(("figure", "plot"), [("map", 0), ("plates", 0), ("plates", 1)])
