@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stratonet.crops import compute_centers, crop_square
+from stratonet.extraction.labelimages import check_label_image
 from stratonet.files.images import read_plane_from
-from stratonet.files.microscopes.opening import holds_scenes, list_scenes
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.naming import LABELS, image_column
@@ -94,13 +94,13 @@ def read_label_image(
     FileNotFoundError, PermissionError
         The file cannot be read.
     TypeError, ValueError
-        The table names no file, or it is no label image.
+        The table names no file, it is no label image, or not one of this image.
     """
     url = row[image_column(LABELS, label)]
     if url is None:
         raise ValueError("the table names no label image")
     name = redact_url(url)
-    _check_single_plane(url, storage)
+    check_label_image(row, label, storage)
     labels = read_plane_from(url, storage)
     if labels.dtype.kind not in "bui":
         raise TypeError(
@@ -115,18 +115,6 @@ def read_label_image(
     # Signed label images may hold numbers below 0, which are no objects either.
     is_object = numbers > 0
     return SegmentedObjects(numbers[is_object], centers[is_object], labels.shape)
-
-
-def _check_single_plane(url: str, storage: Storage) -> None:
-    """Refuse a stack of labels: objects of different heights may overlap."""
-    if not holds_scenes(url, None):
-        return
-    for scene in list_scenes(url, storage):
-        if scene.n_z > 1:
-            raise ValueError(
-                f"{redact_url(scene.url)}: a label image is one plane. Received:"
-                f" {scene.describe()}. Project it in the program that has made it."
-            )
 
 
 def take_centers(table: pd.DataFrame) -> SegmentedObjects:

@@ -14,8 +14,15 @@ from tqdm.auto import tqdm
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine, Shard
 from stratonet.extraction.grey_limits import find_limits
+from stratonet.extraction.job import ObjectsFromLabels
+from stratonet.extraction.labelimages import name_regions
 from stratonet.extraction.outcome import Outcome
-from stratonet.extraction.preflight import check_columns, check_reachable, probe_images
+from stratonet.extraction.preflight import (
+    check_columns,
+    check_reachable,
+    probe_images,
+    probe_labels,
+)
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary, count_things
@@ -180,6 +187,7 @@ class Plan:
     def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
         check_columns(frame, source, self._job, self._destination.layout)
         check_reachable(frame, self._job, self._reached)
+        probe_labels(frame, self._job)
 
     def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
         """The units of a source which this run has to measure."""
@@ -188,16 +196,19 @@ class Plan:
             image_sets = read_source(source, self._channels)
             self._check(image_sets.frame, source)
         self.summary.skipped_files += image_sets.skipped
+        frame = image_sets.frame
+        if isinstance(self._job.objects, ObjectsFromLabels):
+            frame = name_regions(frame, self._job.objects.label)
         plates: dict[str, list[Unit]] = {}
         of_shard = set()
-        for unit in split_units(image_sets.frame, self._centers):
+        for unit in split_units(frame, self._centers):
             plates.setdefault(unit.plate, []).append(unit)
             # Counted over all sources: shards of many small plates are equally large.
             if self._shard.holds(self._n_units):
                 of_shard.add(unit)
             self._n_units += 1
         if self._lost_centers is not None:
-            self._lost_centers = leave_out_placed(self._lost_centers, image_sets.frame)
+            self._lost_centers = leave_out_placed(self._lost_centers, frame)
         planned = []
         for plate, units in plates.items():
             planned += self._plan_plate(plate, units, of_shard)
