@@ -75,6 +75,8 @@ def _fill_in_names(frame: pd.DataFrame, region: str) -> list[str]:
         parsed = [name for _, name, _, _ in Formatter().parse(region)]
         fields = [name for name in dict.fromkeys(parsed) if name is not None]
         _check_columns(frame, fields)
+        if not fields:
+            return [region.format()] * len(frame)
         rows = frame[fields].to_dict("records")
         return [region.format_map(row) for row in rows]
     except (IndexError, KeyError, ValueError) as error:

@@ -197,6 +197,10 @@ def write_spatialdata_table(
             f"The table says of no object which it is: uns has no {ATTRIBUTES!r}."
             " Make it with to_spatialdata_table."
         )
+    # AnnData's own files make an array of a list, and SpatialData asks for the list.
+    attributes = table.uns[ATTRIBUTES]
+    if isinstance(attributes.get(REGION), np.ndarray):
+        attributes[REGION] = attributes[REGION].tolist()
     TableModel.validate(table)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The table is annotating", UserWarning)
