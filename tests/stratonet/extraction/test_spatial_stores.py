@@ -270,6 +270,17 @@ def test_labels_belong_to_the_image_they_are_named_after(image, expected):
     assert dict(choose_labels(image, images, names)) == {**expected, **labels_of_all}
 
 
+def test_stores_of_one_name_are_not_taken_for_one(stores):
+    for folder in ("day1", "day2"):
+        shutil.copytree(stores / "fields.zarr", stores / folder / "data.zarr")
+    twice = [stores / "day1" / "data.zarr", stores / "day1" / "data.zarr"]
+    done = extract(twice, stores / "out", taps=TAP, progress=False)
+    assert done.image_sets == 2
+    both = [stores / "day1" / "data.zarr", stores / "day2" / "data.zarr"]
+    with pytest.raises(ValueError, match="day1/.* and .*day2/.* are named alike"):
+        extract(both, stores / "out2", taps=TAP, progress=False)
+
+
 def test_a_store_on_s3(store, monkeypatch):
     files = {
         str(path.relative_to(store.parent)): path.read_bytes()

@@ -409,7 +409,7 @@ def test_killed_at_any_moment_a_store_stays_whole(store, tmp_path, spatialdata):
         if "stratonet" in data.tables:
             np.testing.assert_array_equal(data["stratonet"].X, table.X)
             break
-        moment = 2 * moment + 1
+        moment = 3 * moment + 1
     assert moment > 30
     assert set(spatialdata.read_zarr(path).tables) == {"stratonet"}
 
