@@ -21,7 +21,7 @@ from stratonet import StratoNet
 from stratonet.crops import crop_square
 from stratonet.extraction import ObjectsFromCenters, extract
 from stratonet.files.images import read_plane
-from stratonet.tables import feature_columns, read_features
+from stratonet.tables import feature_columns, read_features, to_spatialdata_table
 
 pytestmark = pytest.mark.slow
 # What CytoTable 1.2.6 (DuckDB 1.4.4, Python 3.12) made of this run, by its preset;
@@ -135,3 +135,13 @@ def test_joined_rows_become_profiles_of_pycytominer(joined):
     np.testing.assert_allclose(wells[names], expected, rtol=1e-6)
     normalized = pycytominer.normalize(wells, features=names, meta_features=METADATA)
     assert list(normalized) == [*METADATA, *names]
+
+
+def test_as_a_table_of_spatialdata(joined):
+    _, _, features = joined
+    table = to_spatialdata_table(features, "image{ImageNumber:02d}_nuclei")
+    keys = table.uns["spatialdata_attrs"]
+    assert keys["region"] == ["image01_nuclei", "image02_nuclei"]
+    found = table.obs[[keys["region_key"], keys["instance_key"]]].to_numpy().tolist()
+    numbers = features[["ImageNumber", "ObjectNumber"]].to_numpy()
+    assert found == [[f"image0{image}_nuclei", number] for image, number in numbers]

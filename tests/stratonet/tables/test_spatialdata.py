@@ -3,10 +3,13 @@
 What needs no spatialdata runs everywhere; the rest with the newest libraries alone.
 """
 
+import os
 import shutil
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -338,6 +341,22 @@ def test_labels_that_spatialdata_has_moved(store, tmp_path, spatialdata):
     # In one place again.
     move(moved, "s1_image", "s2_image")
     measure(path, tmp_path / "out")
+
+
+def test_a_store_behind_a_web_server(written, tmp_path):
+    """Its elements are known where spatialdata has gathered their metadata."""
+    unpack_stores(OLD_VERSIONS[-1], tmp_path)
+    os.symlink(written[0], tmp_path / "today.zarr")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        features = measure(f"{address}/today.zarr", tmp_path / "out")
+        with pytest.raises(ValueError, match="fields.zarr cannot be listed"):
+            measure(f"{address}/fields.zarr", tmp_path / "out2")
+        server.shutdown()
+    names = feature_columns(features)
+    np.testing.assert_array_equal(features[names], written[1][names])
 
 
 def refuse_to_write(table, path, name, said, error=ValueError):
