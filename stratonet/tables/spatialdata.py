@@ -192,7 +192,7 @@ def write_spatialdata_table(
     with name_missing_extra("Writing into a store of SpatialData", "spatialdata"):
         import spatialdata
         from spatialdata.models import TableModel
-    if ATTRIBUTES not in table.uns:
+    if ATTRIBUTES not in getattr(table, "uns", ()):
         raise ValueError(
             f"The table says of no object which it is: uns has no {ATTRIBUTES!r}."
             " Make it with to_spatialdata_table."
@@ -208,6 +208,7 @@ def write_spatialdata_table(
         alone = spatialdata.SpatialData(tables={name: table})
         # The tables of a store would be read whole, and are not needed.
         data = spatialdata.read_zarr(folder, selection=("labels", "shapes"))
+    _show_unlisted(folder, name, data)
     _check_name_is_free(folder, name)
     _check_annotated(table, data, folder)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
@@ -235,6 +236,17 @@ def _check_store(store: str | os.PathLike[str]) -> str:
             f"{path} is no store of SpatialData: it has neither zarr.json nor .zgroup."
         )
     return path
+
+
+def _show_unlisted(folder: Path, name: str, data: Any) -> None:
+    """List a table again, after whose writing a process was killed at once."""
+    import zarr
+
+    if not (folder / TABLES / name).is_dir() or not data.has_consolidated_metadata():
+        return
+    root = zarr.open_group(folder, mode="r")
+    if TABLES not in root or name not in root[TABLES]:
+        data.write_consolidated_metadata()
 
 
 def _check_name_is_free(folder: Path, name: str) -> None:

@@ -17,12 +17,13 @@ from screen_images import TAP
 from spatial_stores import FIELDS, NUMBERS, OLD_VERSIONS, field, labels, unpack_stores
 
 import stratonet_cli
-from stratonet.extraction import ImageSource, ObjectsFromLabels, extract
+from stratonet.extraction import ImageSource, ObjectsFromLabels, extract, objects
 from stratonet.extraction.checks import check_source
 from stratonet.extraction.sources.imagesets import read_image
 from stratonet.extraction.sources.microscopes import MicroscopeSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.files.microscopes.placements import lie_alike, read_placement
+from stratonet.files.storage import Storage
 from stratonet.tables import feature_columns, read_features
 
 pytest.importorskip("zarr", reason="stores are Zarr")
@@ -268,6 +269,29 @@ def test_labels_belong_to_the_image_they_are_named_after(image, expected):
     labels_of_all = {"tissue": "tissue"}
     names = ["s1_b-nuclei", "s1_cells", "tissue"]
     assert dict(choose_labels(image, images, names)) == {**expected, **labels_of_all}
+
+
+@pytest.mark.parametrize("at_once", [1, 100, 2**22])
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, bool])
+def test_centres_do_not_depend_on_how_much_is_looked_at(
+    at_once, dtype, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(objects, "PIXELS_AT_ONCE", at_once)
+    # Objects of several pieces, of one pixel, and numbers that are none.
+    image = np.random.default_rng(0).integers(-3, 40, (31, 17))
+    image[image % 3 == 0] = 0
+    image = image.clip(0, None).astype(dtype) if dtype != np.int16 else image
+    how = {"photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", image.astype(dtype), **how)
+    row = {"Labels_a": str(tmp_path / "a.tif")}
+    found = objects.read_label_image(row, "a", Storage())
+    assert found.numbers.tolist() == [n for n in np.unique(image) if n > 0]
+    expected = [np.argwhere(image == n).mean(axis=0) for n in found.numbers]
+    np.testing.assert_allclose(found.centers, expected, rtol=1e-14)
+    # Neither objects nor pixels.
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), dtype), **how)
+    found = objects.read_label_image(row, "a", Storage())
+    assert found.numbers.shape == (0,) and found.centers.shape == (0, 2)
 
 
 def test_stores_of_one_name_are_not_taken_for_one(stores):

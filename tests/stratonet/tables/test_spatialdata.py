@@ -10,6 +10,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -180,15 +182,17 @@ def test_a_store_is_a_folder_of_this_disk(tmp_path, monkeypatch):
 REASON = "spatialdata is in the environment of the newest libraries alone"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spatialdata():
-    return pytest.importorskip("spatialdata", reason=REASON)
+    # Where it is there and cannot be imported, the tests fail.
+    if find_spec("spatialdata") is None:
+        pytest.skip(REASON)
+    return import_module("spatialdata")
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory, spatialdata):
     """A store of fields as spatialdata writes it, and what extract measured in it."""
-    pytest.importorskip("spatialdata", reason=REASON)
     folder = tmp_path_factory.mktemp("written")
     write_fields(folder / "fields.zarr")
     return folder / "fields.zarr", measure(folder / "fields.zarr", folder / "features")
@@ -431,6 +435,23 @@ def test_killed_at_any_moment_a_store_stays_whole(store, tmp_path, spatialdata):
         moment = 3 * moment + 1
     assert moment > 30
     assert set(spatialdata.read_zarr(path).tables) == {"stratonet"}
+
+
+@pytest.mark.parametrize("has_tables", [False, True])
+def test_killed_before_it_is_listed_a_table_is_seen_later(
+    has_tables, store, spatialdata
+):
+    path, features = store
+    table = to_spatialdata_table(features, "{Metadata_Region}")
+    if has_tables:
+        write_spatialdata_table(table, path, "first")
+    before = (path / "zarr.json").read_bytes()
+    write_spatialdata_table(table, path, "stratonet")
+    (path / "zarr.json").write_bytes(before)
+    assert "stratonet" not in spatialdata.read_zarr(path).tables
+    with pytest.raises(FileExistsError, match="is there already"):
+        write_spatialdata_table(table, path, "stratonet")
+    assert "stratonet" in spatialdata.read_zarr(path).tables
 
 
 def write_saved(folder, path):
