@@ -181,7 +181,7 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--labels",
         metavar="NAME",
-        help="measure the objects of this label image of the table",
+        help="measure the objects of this label image of the table, plate or store",
     )
     group.add_argument(
         "--centres",
