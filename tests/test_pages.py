@@ -16,7 +16,7 @@ PAGES = list_pages()
 # Pages about Python 3.9 with CellProfiler are read there, too.
 IN_CELLPROFILER = {"docs/cellprofiler.md"}
 # The environment that these pages name cannot be installed here: CellProfiler 5; and
-# SpatialData, whose page is run in tests/stratonet/tables/test_spatialdata.py.
+# SpatialData, whose page is run in tests/stratonet/tables/test_spatialdata_stores.py.
 NOT_RUN = ("config_write_typed", "spatialdata_attrs", "to_spatialdata_table")
 
 

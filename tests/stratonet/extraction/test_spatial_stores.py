@@ -1,6 +1,6 @@
 """Stores of SpatialData as sources: what old versions of spatialdata have written.
 
-Stores of the newest version are in tests/stratonet/tables/test_spatialdata.py.
+Stores of the newest version are in tests/stratonet/tables/test_spatialdata_stores.py.
 """
 
 import json
