@@ -15,8 +15,9 @@ from pages import ROOT, find_commands, list_pages, read_blocks, read_spans
 PAGES = list_pages()
 # Pages about Python 3.9 with CellProfiler are read there, too.
 IN_CELLPROFILER = {"docs/cellprofiler.md"}
-# The environment that these pages name cannot be installed here: CellProfiler 5.
-NOT_RUN = ("config_write_typed",)
+# The environment that these pages name cannot be installed here: CellProfiler 5; and
+# SpatialData, whose page is run in tests/stratonet/tables/test_spatialdata_stores.py.
+NOT_RUN = ("config_write_typed", "spatialdata_attrs", "to_spatialdata_table")
 
 
 def name_page(page):

@@ -65,10 +65,10 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         help=(
             "a CellProfiler LoadData table (CSV or Parquet), the BBBC021 image table, a"
             " labels.csv (columns well, file_<channel> and any others), a folder of"
-            " images, a file of several (.ome.zarr, .ome.tif, .nd2, .czi, .lif), or"
-            " jump:SOURCE/BATCH/PLATE for a plate of the"
-            " cellpainting-gallery; each local, s3:// or https:// (folders: local or"
-            " s3://)"
+            " images, a file of several (.ome.zarr, .ome.tif, .nd2, .czi, .lif), a"
+            " store of SpatialData (.zarr), or jump:SOURCE/BATCH/PLATE for a plate of"
+            " the cellpainting-gallery; each local, s3:// or https:// (folders: local"
+            " or s3://)"
         ),
     )
     command.add_argument(
@@ -181,7 +181,7 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--labels",
         metavar="NAME",
-        help="measure the objects of this label image of the table",
+        help="measure the objects of this label image of the table, plate or store",
     )
     group.add_argument(
         "--centres",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stratonet.crops import compute_centers, crop_square
+from stratonet.crops import crop_square
+from stratonet.extraction.labelimages import check_label_image
 from stratonet.files.images import read_plane_from
-from stratonet.files.microscopes.opening import holds_scenes, list_scenes
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
 from stratonet.naming import LABELS, image_column
@@ -18,6 +18,10 @@ from stratonet.tables.columns import CENTER, OBJECT_NUMBER
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+# Of label images of whole slides: where a pixel lies takes more bytes than the pixel.
+PIXELS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,39 +98,39 @@ def read_label_image(
     FileNotFoundError, PermissionError
         The file cannot be read.
     TypeError, ValueError
-        The table names no file, or it is no label image.
+        The table names no file, it is no label image, or not one of this image.
     """
     url = row[image_column(LABELS, label)]
     if url is None:
         raise ValueError("the table names no label image")
     name = redact_url(url)
-    _check_single_plane(url, storage)
+    check_label_image(row, label, storage)
     labels = read_plane_from(url, storage)
     if labels.dtype.kind not in "bui":
         raise TypeError(
             f"{name}: a label image holds whole numbers. Received: dtype {labels.dtype}"
         )
-    # Only pixels of objects: background is most of an image.
-    pixels = np.nonzero(labels)
-    # Numbers may have gaps and be large: they are counted anew, from 1.
-    numbers, inverse = np.unique(labels[pixels], return_inverse=True)
-    ijv = np.column_stack([*pixels, inverse + 1])
-    centers = compute_centers(ijv, len(numbers))
+    return SegmentedObjects(*_find_objects(labels), labels.shape)
+
+
+def _find_objects(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the objects of a label image, and their centres, (n, 2)."""
+    height = max(1, PIXELS_AT_ONCE // max(1, labels.shape[1]))
+    starts = range(0, len(labels), height)
+    bands = [labels[start : start + height] for start in starts]
+    numbers = np.unique(np.concatenate([np.unique(band) for band in bands]))
     # Signed label images may hold numbers below 0, which are no objects either.
-    is_object = numbers > 0
-    return SegmentedObjects(numbers[is_object], centers[is_object], labels.shape)
-
-
-def _check_single_plane(url: str, storage: Storage) -> None:
-    """Refuse a stack of labels: objects of different heights may overlap."""
-    if not holds_scenes(url, None):
-        return
-    for scene in list_scenes(url, storage):
-        if scene.n_z > 1:
-            raise ValueError(
-                f"{redact_url(scene.url)}: a label image is one plane. Received:"
-                f" {scene.describe()}. Project it in the program that has made it."
-            )
+    numbers = numbers[numbers > 0]
+    counts, sums = np.zeros(len(numbers)), np.zeros((2, len(numbers)))
+    for start, band in zip(starts, bands):
+        # Only pixels of objects: background is most of an image.
+        rows, columns = np.nonzero(band > 0)
+        # Numbers may have gaps and be large: they are counted anew.
+        which = np.searchsorted(numbers, band[rows, columns])
+        counts += np.bincount(which, minlength=len(numbers))
+        for total, values in zip(sums, (rows + start, columns)):
+            total += np.bincount(which, values, len(numbers))
+    return numbers, (sums / counts).T
 
 
 def take_centers(table: pd.DataFrame) -> SegmentedObjects:

@@ -14,15 +14,22 @@ from tqdm.auto import tqdm
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.engine import Engine, Shard
 from stratonet.extraction.grey_limits import find_limits
+from stratonet.extraction.job import ObjectsFromLabels
+from stratonet.extraction.labelimages import name_regions
 from stratonet.extraction.outcome import Outcome
-from stratonet.extraction.preflight import check_columns, check_reachable, probe_images
+from stratonet.extraction.preflight import (
+    check_columns,
+    check_reachable,
+    probe_images,
+    probe_labels,
+)
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary, count_things
 from stratonet.extraction.units import Unit, leave_out_placed, split_units
-from stratonet.files.urls import redact_url
+from stratonet.files.urls import drop_query, redact_url
 from stratonet.limits import PlateLimits
-from stratonet.naming import metadata_columns
+from stratonet.naming import URL, image_column, metadata_columns
 from stratonet.recipe import OF_PLATE, Limits
 
 
@@ -84,6 +91,8 @@ class Plan:
         # those that this run has still to measure.
         self._names: dict[str, list[str]] = {}
         self._unmeasured: dict[str, set[str]] = {}
+        # By plate and unit, where its first image is.
+        self._urls: dict[tuple[str, str], str] = {}
         self._limits: dict[str, Future[Limits]] = {}
         self._gathered: dict[str, Future[bool]] = {}
         self._n_units = 0
@@ -180,6 +189,7 @@ class Plan:
     def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
         check_columns(frame, source, self._job, self._destination.layout)
         check_reachable(frame, self._job, self._reached)
+        probe_labels(frame, self._job)
 
     def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
         """The units of a source which this run has to measure."""
@@ -188,16 +198,19 @@ class Plan:
             image_sets = read_source(source, self._channels)
             self._check(image_sets.frame, source)
         self.summary.skipped_files += image_sets.skipped
+        frame = image_sets.frame
+        if isinstance(self._job.objects, ObjectsFromLabels):
+            frame = name_regions(frame, self._job.objects.label)
         plates: dict[str, list[Unit]] = {}
         of_shard = set()
-        for unit in split_units(image_sets.frame, self._centers):
+        for unit in split_units(frame, self._centers):
             plates.setdefault(unit.plate, []).append(unit)
             # Counted over all sources: shards of many small plates are equally large.
             if self._shard.holds(self._n_units):
                 of_shard.add(unit)
             self._n_units += 1
         if self._lost_centers is not None:
-            self._lost_centers = leave_out_placed(self._lost_centers, image_sets.frame)
+            self._lost_centers = leave_out_placed(self._lost_centers, frame)
         planned = []
         for plate, units in plates.items():
             planned += self._plan_plate(plate, units, of_shard)
@@ -212,6 +225,7 @@ class Plan:
         names = self._names.setdefault(plate, [])
         # A source may be given twice.
         new = [unit for unit in units if unit.name not in names]
+        self._check_folders(units)
         self._check_wells(new, [*held, *names])
         names += [unit.name for unit in new]
         mine = [unit for unit in new if unit in of_shard]
@@ -251,6 +265,22 @@ class Plan:
             return self._limits[plate].result()
         limits = self._job.limits
         return None if isinstance(limits, PlateLimits) else limits
+
+    def _check_folders(self, units: Sequence[Unit]) -> None:
+        """Refuse files of one name in two folders: one of them would not be measured.
+
+        To a later run they are those of a screen that was moved.
+        """
+        for unit in units:
+            urls = unit.rows[image_column(URL, self._job.channels[0])].dropna()
+            url = redact_url(drop_query(urls.iloc[0])) if len(urls) else "no file"
+            known = self._urls.setdefault((unit.plate, unit.name), url)
+            if known != url:
+                raise ValueError(
+                    f"{known} and {url} are named alike, and both are well {unit.well}"
+                    f" of plate {unit.plate}. Give the plates different names, or"
+                    " measure them into two destinations."
+                )
 
     def _check_wells(self, units: Sequence[Unit], known_names: Sequence[str]) -> None:
         """Refuse a well that was measured from other images."""

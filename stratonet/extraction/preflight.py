@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from stratonet.extraction.job import Job, ObjectsFromLabels
+from stratonet.extraction.labelimages import check_label_image
 from stratonet.extraction.layouts import Layout
 from stratonet.extraction.sources.imagesets import (
     ImageSource,
@@ -154,6 +155,40 @@ def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None
         f"None of the {len(urls)} images that were tried exists; the first is {first}."
         f" {_advise_on_paths(urls, source)}"
     )
+
+
+def probe_labels(frame: pd.DataFrame, job: Job) -> None:
+    """Refuse a screen if no label image lies on its image.
+
+    Without this, images and label images that do not belong together would give
+    thousands of rows of NaN.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        In normal form. A few image sets spread over it are tried.
+    job : Job
+        Names the label image, if there is one.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError, ValueError
+        What is wrong with the first that was tried, where something is with each.
+    """
+    if not isinstance(job.objects, ObjectsFromLabels):
+        return
+    label = job.objects.label
+    named = frame[frame[image_column(LABELS, label)].notna()]
+    first: Exception | None = None
+    for row in named.iloc[:: max(1, len(named) // N_PROBED)].to_dict("records"):
+        try:
+            check_label_image(row, label, job.storage)
+        except (FileNotFoundError, PermissionError, ValueError) as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
 
 
 def _advise_on_paths(urls: Sequence[str], source: ImageSource) -> str:

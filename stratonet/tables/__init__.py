@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from stratonet.naming import feature_columns, metadata_columns
     from stratonet.tables.anndata import to_anndata
     from stratonet.tables.reading import FeatureTable, read_features
+    from stratonet.tables.spatialdata import (
+        to_spatialdata_table,
+        write_spatialdata_table,
+    )
 
 __all__ = [
     "FeatureTable",
@@ -22,6 +26,8 @@ __all__ = [
     "metadata_columns",
     "read_features",
     "to_anndata",
+    "to_spatialdata_table",
+    "write_spatialdata_table",
 ]
 # Where what users import is defined.
 _HOMES = {
@@ -30,6 +36,8 @@ _HOMES = {
     "metadata_columns": "stratonet.naming",
     "read_features": "stratonet.tables.reading",
     "to_anndata": "stratonet.tables.anndata",
+    "to_spatialdata_table": "stratonet.tables.spatialdata",
+    "write_spatialdata_table": "stratonet.tables.spatialdata",
 }
 
 # pandas and pyarrow take a second to import: not before they are used.

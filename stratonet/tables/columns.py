@@ -13,6 +13,8 @@ SITE = "Metadata_Site"
 PIXEL_SIZE = "Metadata_PixelSize"
 # How the planes in z of an image set became one.
 STACK_PROJECTION = "Metadata_StackProjection"
+# The label image that objects are in, as a store of SpatialData calls it.
+REGION = "Metadata_Region"
 # What names a plate, the widest first.
 PLATE_KEYS = (SOURCE, BATCH, PLATE)
 

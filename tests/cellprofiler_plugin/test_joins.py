@@ -25,7 +25,7 @@ from kept_tables import (
 )
 
 from stratonet.extraction import ObjectsFromCenters, extract
-from stratonet.tables import feature_columns, read_features
+from stratonet.tables import feature_columns, read_features, to_spatialdata_table
 
 pytestmark = pytest.mark.slow
 
@@ -116,3 +116,13 @@ def test_joined_rows_become_profiles_of_pycytominer(joined):
     np.testing.assert_allclose(wells[names], expected, rtol=1e-6)
     normalized = pycytominer.normalize(wells, features=names, meta_features=METADATA)
     assert list(normalized) == [*METADATA, *names]
+
+
+def test_as_a_table_of_spatialdata(joined):
+    _, _, features = joined
+    table = to_spatialdata_table(features, "image{ImageNumber:02d}_nuclei")
+    keys = table.uns["spatialdata_attrs"]
+    assert keys["region"] == ["image01_nuclei", "image02_nuclei"]
+    found = table.obs[[keys["region_key"], keys["instance_key"]]].to_numpy().tolist()
+    numbers = features[["ImageNumber", "ObjectNumber"]].to_numpy()
+    assert found == [[f"image0{image}_nuclei", number] for image, number in numbers]

@@ -21,10 +21,14 @@ FILES = (
     *("shutil.rmtree", "sqlite3.connect"),
 )
 # Forked from one that has imported what takes long, and has no threads.
+PRELOADED = [
+    "cellprofiler_plugin.batches",
+    "stratonet.tables.writing",
+    "pyarrow.dataset",
+    "spatialdata._io.io_zarr",
+]
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["cellprofiler_plugin.batches", "stratonet.tables.writing", "pyarrow.dataset"]
-)
+_context.set_forkserver_preload(PRELOADED)
 
 
 def kill_at_file(work, folder, number):

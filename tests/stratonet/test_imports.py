@@ -130,4 +130,5 @@ from stratonet.tables import FeatureTable, feature_columns, read_features, to_an
 print(sorted(tables.__all__))
 """
     names = "feature_columns', 'metadata_columns', 'read_features', 'to_anndata"
-    assert run(code) == f"['FeatureTable', '{names}']"
+    of_spatialdata = "to_spatialdata_table', 'write_spatialdata_table"
+    assert run(code) == f"['FeatureTable', '{names}', '{of_spatialdata}']"

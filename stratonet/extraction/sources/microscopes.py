@@ -1,4 +1,4 @@
-"""Files of microscopes that hold several images: ND2, CZI, LIF, OME-TIFF, OME-Zarr."""
+"""Files that hold several images: ND2, CZI, LIF, OME-TIFF, OME-Zarr, SpatialData."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ from stratonet.naming import FRAME, LABELS, METADATA, SERIES, URL, image_column
 ZARR = ".zarr"
 # Headers read at once: S3 takes its time for each.
 FILES_AT_ONCE = 16
+# One image of a store of SpatialData.
+_OF_STORE = re.compile(r"(?P<store>.+\.zarr)/images/(?P<image>[^/]+)", re.IGNORECASE)
 # A regular expression with a group for the channel is one for names of single planes.
 _CHANNEL_GROUP = "(?P<Channel"
 
 
 class MicroscopeSource:
-    """A file of a microscope, or a plate of OME-Zarr, which says what is in it.
+    """A file of a microscope, a plate of OME-Zarr, or a store of SpatialData.
 
-    Each image is a site of a well, and each channel has the name that it has there.
+    Each says what is in it: an image is a site of a well, and each channel has the name
+    that it has there.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
@@ -51,7 +54,8 @@ class MicroscopeSource:
         Parameters
         ----------
         source : ImageSource
-            An ND2, CZI, LIF or OME-TIFF file, or a folder of OME-Zarr.
+            An ND2, CZI, LIF or OME-TIFF file, a folder of OME-Zarr, a store of
+            SpatialData, or one of its images: ``store.zarr/images/name``.
         """
         path = source.path.rstrip("/")
         if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF):
@@ -60,21 +64,39 @@ class MicroscopeSource:
                 raise FileNotFoundError(f"{redact_url(path)} is not there.")
             scenes = list(list_scenes(found, source.storage))
             return make_image_sets(scenes, source, posixpath.dirname(found), found)
-        if not path.lower().endswith(ZARR):
+        of_store = _OF_STORE.fullmatch(path)
+        if of_store:
+            path = of_store["store"]
+        elif not path.lower().endswith(ZARR):
             raise NotMine
-        scenes = _list_zarr(path, source.storage)
+        image = of_store and of_store["image"]
+        scenes = _list_zarr(path, image, source.storage)
         return make_image_sets(scenes, source, posixpath.dirname(path), path)
 
 
-def _list_zarr(path: str, storage: Storage) -> list[Scene]:
+def _list_zarr(path: str, image: str | None, storage: Storage) -> list[Scene]:
+    """The images of a plate of OME-Zarr or of a store of SpatialData, or one of it."""
     with name_missing_extra(f"{redact_url(path)}: reading OME-Zarr", "microscopes"):
         from stratonet.files.microscopes.omezarr import find_metadata, list_zarr_scenes
+        from stratonet.files.microscopes.spatialstores import (
+            list_store_scenes,
+            open_store,
+        )
     folder = find_folder(path, storage) or path
     metadata = find_metadata(folder, storage)
+    with name_damage(folder):
+        store = open_store(folder, metadata, storage)
+        if store is not None:
+            return list_store_scenes(store, storage, image)
     if metadata is None:
         raise FileNotFoundError(
             f"{redact_url(path)} is no folder of OME-Zarr: it has neither .zattrs nor"
             " zarr.json."
+        )
+    if image is not None:
+        raise ValueError(
+            f"{redact_url(path)}: its image {image!r} was asked for, but it is no store"
+            " of SpatialData. Give the folder itself."
         )
     with name_damage(metadata):
         return list_zarr_scenes(metadata, storage)
@@ -232,8 +254,8 @@ def _make_row(
         row[image_column(URL, channel)] = scene.url if is_there else None
         row[image_column(FRAME, channel)] = frames.get(channel, 0)
         row[image_column(SERIES, channel)] = scene.series if is_there else 0
-    known = {_make_name(name): url for name, url in scene.labels}
-    for label in dict.fromkeys(map(_make_name, labels)):
+    known = dict(scene.labels)
+    for label in labels:
         row[image_column(LABELS, label)] = known.get(label)
     return row
 

@@ -132,11 +132,15 @@ def _find_place(
     scene: Scene, folder: str, regex: re.Pattern[str] | None
 ) -> dict[str, str | None] | None:
     """The groups of a name, with the well; None where there is no well."""
-    others = {} if scene.acquisition is None else {"Acquisition": scene.acquisition}
+    others = {"Acquisition": scene.acquisition, "Image": scene.element}
+    others = {name: text for name, text in others.items() if text is not None}
     if regex is not None:
         match = regex.search(_make_text(scene, folder))
         found = match and _name_well(match.groupdict())
         return {**found, **others} if found else None
+    if scene.element:
+        # Stores of SpatialData have no wells. Nothing is made of a name such as S1.
+        return {"Well": scene.element, **others}
     if scene.well:
         return {"Well": _write_well(scene.well), **others}
     match = _POSITION.fullmatch(scene.name) or _WORD.search(scene.name)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stratonet.files.microscopes.placements import read_placement
 from stratonet.files.microscopes.scenes import PlaneIndex, Scene, SceneFile
 from stratonet.files.microscopes.zarrchunks import read_array_plane
 from stratonet.files.refusal import Refused
@@ -66,6 +67,7 @@ class ZarrImage(SceneFile):
                 sizes.get("z", 1),
                 sizes.get("t", 1),
                 (sizes["y"], sizes["x"]),
+                placement=read_placement(multiscale),
             )
         ]
 
@@ -206,10 +208,12 @@ def _read_shape(array: str, is_new: bool, storage: Storage) -> tuple[int, ...]:
 
 
 def _name_channels(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    described: Sequence[Mapping[str, Any]] = metadata.get("omero", {}).get(
-        "channels", ()
-    )
-    names = [str(channel.get("label") or "") for channel in described[:count]]
+    # The first versions of SpatialData called it otherwise.
+    named = metadata.get("omero") or metadata.get("channels_metadata") or {}
+    described: Sequence[Mapping[str, Any]] = named.get("channels", ())
+    labels = [channel.get("label") for channel in described[:count]]
+    # SpatialData numbers channels from 0, where nobody has named them.
+    names = ["" if label is None else str(label) for label in labels]
     return tuple(names + [""] * (count - len(names)))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stratonet.files.microscopes.placements import Placement
 from stratonet.files.projections import project_planes
 from stratonet.files.refusal import ONE_CHANNEL, Refused
 
@@ -37,6 +38,10 @@ class Scene:
         As the file says.
     labels : tuple of (str, str)
         Names of label images, and where they are.
+    element : str, optional
+        What a store of SpatialData calls it.
+    placement : Placement
+        Where it lies, see `stratonet.files.microscopes.placements`.
     """
 
     url: str
@@ -52,6 +57,8 @@ class Scene:
     site: str | None = None
     acquisition: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    element: str | None = None
+    placement: Placement = ()
 
     def describe(self) -> str:
         """Its shape in words, for messages.

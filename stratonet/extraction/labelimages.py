@@ -1,0 +1,131 @@
+"""Label images of OME-Zarr: whether they lie on their images, and their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pandas as pd
+
+from stratonet.files.microscopes.opening import (
+    OF_ZARR,
+    find_format,
+    holds_scenes,
+    list_scenes,
+)
+from stratonet.files.microscopes.placements import describe_placement, lie_alike
+from stratonet.files.microscopes.scenes import Scene
+from stratonet.files.storage import Storage
+from stratonet.files.urls import redact_url
+from stratonet.naming import (
+    LABELS,
+    URL,
+    image_column,
+    list_image_channels,
+    metadata_columns,
+)
+from stratonet.tables.columns import REGION
+
+# A label image of a store of SpatialData.
+_OF_STORE = re.compile(r"\.zarr/labels/(?P<name>[^/]+)/(?:\.zattrs|zarr\.json)$", re.I)
+
+
+def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> None:
+    """Refuse a label image of OME-Zarr that does not lie on the image.
+
+    Others are one plane each, whose shape is looked at when objects are cut out.
+
+    Parameters
+    ----------
+    row : mapping
+        The image set in normal form. It names this label image.
+    label : str
+        Name of the label image.
+    storage : Storage
+        What reads the files that describe it and the image.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        There is no such label image.
+    ValueError
+        It is a stack, or has another shape, or lies elsewhere in the coordinate
+        systems of SpatialData; the message has what was found.
+    """
+    url = row[image_column(LABELS, label)]
+    if not holds_scenes(url, None):
+        return
+    for scene in list_scenes(url, storage):
+        # Objects of different heights may overlap.
+        if scene.n_z > 1:
+            raise ValueError(
+                f"{redact_url(url)}: a label image is one plane. Received:"
+                f" {scene.describe()}. Project it in the program that has made it."
+            )
+        for image in _list_zarr_images(row, storage):
+            _check_same_place(scene, image)
+
+
+def _check_same_place(labels: Scene, image: Scene) -> None:
+    """Refuse a label image of another shape than the image, or elsewhere."""
+    url, image_url = redact_url(labels.url), redact_url(image.url)
+    if image.shape != labels.shape:
+        raise ValueError(
+            f"{url}: the label image has shape {labels.shape}, the image {image.shape}"
+            f" ({image_url}). Save a label image of the image's own pixels."
+        )
+    if not lie_alike(image.placement, labels.placement):
+        raise ValueError(
+            f"{url}: the label image lies elsewhere than the image. Received:"
+            f" {describe_placement(labels.placement)}; and of the image ({image_url}):"
+            f" {describe_placement(image.placement)}. Save a label image of the image's"
+            " own pixels."
+        )
+
+
+def _list_zarr_images(row: Mapping[str, Any], storage: Storage) -> Iterator[Scene]:
+    """The images of OME-Zarr of an image set, as far as they can be read."""
+    urls = [row[image_column(URL, channel)] for channel in list_image_channels(row)]
+    for url in dict.fromkeys(urls):
+        if url is not None and find_format(url) in OF_ZARR:
+            # That it cannot be read is said of the image itself.
+            with suppress(OSError, ValueError):
+                yield from list_scenes(url, storage)
+
+
+def name_regions(frame: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Let each image set of a store of SpatialData say which label image is its own.
+
+    By this name a table of SpatialData finds its objects.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Image sets in normal form.
+    label : str
+        Name of the label image that is measured.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``Metadata_Region`` behind the other metadata; the frame itself where it is
+        of no store.
+
+    Examples
+    --------
+    >>> url = "/data/s.zarr/labels/s1_nuclei/zarr.json"
+    >>> frame = pd.DataFrame({"Metadata_Well": ["s1"], "Labels_nuclei": [url]})
+    >>> name_regions(frame, "nuclei")["Metadata_Region"].tolist()
+    ['s1_nuclei']
+    """
+    urls = frame[image_column(LABELS, label)]
+    matches = [None if url is None else _OF_STORE.search(url) for url in urls]
+    if REGION in frame or not any(matches):
+        return frame
+    regions = [match and match["name"] for match in matches]
+    named = frame.copy()
+    place = len(metadata_columns(frame))
+    named.insert(place, REGION, pd.Series(regions, frame.index, dtype=object))
+    return named

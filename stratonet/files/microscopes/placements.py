@@ -1,0 +1,126 @@
+"""Where an image of SpatialData lies in its coordinate systems.
+
+Beside the axes, images and label images name a transformation to each coordinate
+system they are in. Two of one size show the same pixels where it is the same for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stratonet.files.refusal import Refused
+
+# By coordinate system: the matrix (3 x 3, as tuples) from rows, columns and 1.
+Placement = tuple[tuple[str, tuple[tuple[float, ...], ...]], ...]
+_PLANE = ("y", "x")
+_IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+def read_placement(multiscale: Mapping[str, Any]) -> Placement:
+    """Read where an image lies, as SpatialData writes it.
+
+    Parameters
+    ----------
+    multiscale : mapping
+        Of the metadata of OME-Zarr.
+
+    Returns
+    -------
+    tuple of (str, matrix)
+        By the name of each coordinate system. Empty where none is named, as in
+        OME-Zarr of others, whose transformations are between its own sizes.
+
+    Examples
+    --------
+    >>> axes = [{"name": "y"}, {"name": "x"}]
+    >>> of_one = {"type": "scale", "scale": [2.0, 2.0]}
+    >>> of_one |= {"input": {"axes": axes}, "output": {"axes": axes, "name": "global"}}
+    >>> read_placement({"coordinateTransformations": [of_one]})
+    (('global', ((2.0, 0.0, 0.0), (0.0, 2.0, 0.0), (0.0, 0.0, 1.0))),)
+    """
+    placement = []
+    for transformation in multiscale.get("coordinateTransformations", ()):
+        output = transformation.get("output")
+        if isinstance(output, Mapping) and "name" in output:
+            matrix = _make_matrix(transformation).tolist()
+            placement.append((str(output["name"]), tuple(map(tuple, matrix))))
+    return tuple(placement)
+
+
+def lie_alike(one: Placement, other: Placement) -> bool:
+    """Whether two images lie in the same place of a coordinate system.
+
+    Parameters
+    ----------
+    one, other : Placement
+        Of images of one size. Who names no coordinate system lies anywhere.
+
+    Examples
+    --------
+    >>> lie_alike((("global", _IDENTITY),), (("other", _IDENTITY),))
+    False
+    """
+    if not one or not other:
+        return True
+    others = dict(other)
+    return any(
+        name in others and np.allclose(matrix, others[name]) for name, matrix in one
+    )
+
+
+def describe_placement(placement: Placement) -> str:
+    """Write where an image lies, for messages.
+
+    Parameters
+    ----------
+    placement : Placement
+        Of an image or a label image.
+
+    Examples
+    --------
+    >>> describe_placement((("global", _IDENTITY),))
+    'global: identity'
+    """
+    words = []
+    for name, matrix in placement:
+        rows = [[round(number, 6) for number in row] for row in matrix[:2]]
+        is_identity = np.allclose(matrix, _IDENTITY)
+        words.append(f"{name}: {'identity' if is_identity else rows}")
+    return ", ".join(words) or "no coordinate system"
+
+
+def _make_matrix(transformation: Mapping[str, Any]) -> np.ndarray:
+    """The matrix (3, 3) of rows, columns and 1 of a transformation."""
+    kind = transformation["type"]
+    matrix = np.eye(3)
+    if kind == "sequence":
+        for one in transformation["transformations"]:
+            matrix = _make_matrix(one) @ matrix
+        return matrix
+    inputs = _find_plane_axes(transformation, "input")
+    if kind == "scale":
+        matrix[[0, 1], [0, 1]] = [transformation["scale"][axis] for axis in inputs]
+    elif kind == "translation":
+        matrix[:2, 2] = [transformation["translation"][axis] for axis in inputs]
+    elif kind == "affine":
+        outputs = _find_plane_axes(transformation, "output")
+        affine = np.array(transformation["affine"], float)
+        matrix[:2] = affine[np.ix_(outputs, [*inputs, -1])]
+    elif kind == "mapAxis":
+        sources = [transformation["mapAxis"][axis] for axis in _PLANE]
+        matrix[:2, :2] = [[source == axis for axis in _PLANE] for source in sources]
+    elif kind != "identity":
+        raise Refused(
+            f"a transformation of type {kind!r} was received. Read are identity, scale,"
+            " translation, affine, mapAxis and sequence."
+        )
+    return matrix
+
+
+def _find_plane_axes(transformation: Mapping[str, Any], end: str) -> Sequence[int]:
+    """Where y and x stand among the axes of an end of a transformation."""
+    names = [axis["name"] for axis in transformation[end]["axes"]]
+    return [names.index(axis) for axis in _PLANE]

@@ -1,0 +1,217 @@
+"""Stores of SpatialData: images and label images, each an image of OME-Zarr by itself.
+
+A store is a folder of Zarr with the groups ``images`` and ``labels`` (and ``tables``,
+``points``, ``shapes``), as spatialdata writes it; up to version 0.4 in Zarr 2 with
+metadata of NGFF 0.4, later in Zarr 3 with those of NGFF 0.5.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from stratonet.files.microscopes.omezarr import (
+    FILES_AT_ONCE,
+    NEW_FILE,
+    OLD_FILE,
+    ZarrImage,
+)
+from stratonet.files.microscopes.scenes import Scene
+from stratonet.files.refusal import Refused
+from stratonet.files.storage import Storage
+
+IMAGES, LABELS = "images", "labels"
+OLD_GROUP = ".zgroup"
+# Where Zarr 2 gathers the metadata of all groups.
+OLD_GATHERED = ".zmetadata"
+# What plates, wells and images of OME-Zarr say of themselves, and stores do not.
+_OF_OME_ZARR = ("plate", "well", "multiscales")
+# Between the name of an image and that of a label image which belongs to it.
+_SEPARATORS = "_-."
+# What names of images often end with, and those of their label images do not.
+_IMAGE_ENDING = "_image"
+
+
+@dataclass(frozen=True)
+class SpatialStore:
+    """A store, and the names of what is in it.
+
+    Attributes
+    ----------
+    folder : str
+        Path or URL.
+    file : str
+        What describes each group, `OLD_FILE` or `NEW_FILE`.
+    elements : tuple of (str, tuple of str)
+        By group, such as ``images``, the names of its elements.
+    """
+
+    folder: str
+    file: str
+    elements: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def list_names(self, group: str) -> tuple[str, ...]:
+        """The names of the elements of a group; () where there is none."""
+        return dict(self.elements).get(group, ())
+
+    def describe(self) -> str:
+        """What is in it in words, for messages."""
+        words = [f"{group} ({', '.join(names)})" for group, names in self.elements]
+        return ", ".join(words) or "nothing"
+
+
+def open_store(
+    folder: str, described: str | None, storage: Storage
+) -> SpatialStore | None:
+    """Find out whether a folder is a store of SpatialData, and what is in it.
+
+    Parameters
+    ----------
+    folder : str
+        Path or URL.
+    described : str or None
+        The JSON file that describes it, see
+        `stratonet.files.microscopes.omezarr.find_metadata`.
+    storage : Storage
+        What reads it.
+
+    Returns
+    -------
+    SpatialStore or None
+        None for any other folder, such as a plate of OME-Zarr.
+    """
+    content = {} if described is None else json.loads(storage.read(described))
+    if described is not None and posixpath.basename(described) == NEW_FILE:
+        if "spatialdata_attrs" not in content.get("attributes", {}):
+            return None
+        gathered = (content.get("consolidated_metadata") or {}).get("metadata", ())
+        names = [f"{name}/{NEW_FILE}" for name in gathered]
+        return _make_store(folder, NEW_FILE, names, storage)
+    if any(name in content for name in _OF_OME_ZARR):
+        return None
+    # The first versions did not say that it is a store.
+    groups = [f"{folder}/{group}/{OLD_GROUP}" for group in (IMAGES, LABELS)]
+    if "spatialdata_attrs" not in content and not any(map(storage.exists, groups)):
+        return None
+    names = []
+    with suppress(FileNotFoundError):
+        names = list(json.loads(storage.read(f"{folder}/{OLD_GATHERED}"))["metadata"])
+    return _make_store(folder, OLD_FILE, names, storage)
+
+
+def _make_store(
+    folder: str, file: str, names: Sequence[str], storage: Storage
+) -> SpatialStore:
+    """The store, by the names of the files that describe its groups and arrays."""
+    # Where they are not gathered, all files are listed: chunks, too.
+    if not names:
+        start = len(folder) + 1
+        names = [path[start:].replace("\\", "/") for path in storage.list(folder)]
+    elements: dict[str, set[str]] = {}
+    for name in names:
+        group, *rest = name.split("/")
+        # What begins with a dot describes the group itself, or is not yet complete.
+        if len(rest) > 1 and not rest[0].startswith("."):
+            elements.setdefault(group, set()).add(rest[0])
+    listed = [(group, tuple(sorted(found))) for group, found in elements.items()]
+    return SpatialStore(folder, file, tuple(sorted(listed)))
+
+
+def list_store_scenes(
+    store: SpatialStore, storage: Storage, image: str | None = None
+) -> list[Scene]:
+    """List the images of a store.
+
+    Parameters
+    ----------
+    store : SpatialStore
+        From `open_store`.
+    storage : Storage
+        What reads it.
+    image : str, optional
+        The name of the one that is wanted. Default: all.
+
+    Returns
+    -------
+    list of Scene
+        Sorted by name; with the label images that are theirs, see `choose_labels`.
+
+    Raises
+    ------
+    Refused
+        There is no image, or none of this name.
+    FileNotFoundError, KeyError, ValueError
+        Something that is named is not there, or is not as NGFF lays it out.
+    """
+    names = store.list_names(IMAGES)
+    wanted = names if image is None else [name for name in names if name == image]
+    if not wanted:
+        what = "images" if image is None else f"an image {image!r}"
+        raise Refused(
+            f"a store of SpatialData without {what} was received. It holds:"
+            f" {store.describe()}"
+        )
+
+    def read_image(name: str) -> Scene:
+        url = posixpath.join(store.folder, IMAGES, name, store.file)
+        (scene,) = ZarrImage(url, storage).scenes
+        chosen = choose_labels(name, names, store.list_names(LABELS))
+        labels = tuple(
+            (label, posixpath.join(store.folder, LABELS, element, store.file))
+            for label, element in chosen
+        )
+        return replace(scene, element=name, labels=labels)
+
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        return list(pool.map(read_image, wanted))
+
+
+def choose_labels(
+    image: str, images: Sequence[str], labels: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Choose the label images of a store that belong to an image.
+
+    A store does not say it. One whose name begins with the name of an image (without
+    ``_image`` at its end) belongs to that one, and any other to all images.
+
+    Parameters
+    ----------
+    image : str
+        Name of an image.
+    images, labels : sequence of str
+        The names of all images and label images of the store.
+
+    Returns
+    -------
+    list of (str, str)
+        What a label image is called, and its name in the store: under this name, and
+        also under what follows the name of the image.
+
+    Examples
+    --------
+    >>> choose_labels("s1_image", ["s1_image", "s2_image"], ["s1_cells", "s2_cells"])
+    [('s1_cells', 's1_cells'), ('cells', 's1_cells')]
+    """
+    chosen = {}
+    for label in labels:
+        owner = max(images, key=lambda name: len(_find_stem(name, label)))
+        stem = _find_stem(owner, label)
+        if stem and owner != image:
+            continue
+        chosen[label] = label
+        if stem:
+            chosen.setdefault(label[len(stem) + 1 :], label)
+    return list(chosen.items())
+
+
+def _find_stem(image: str, label: str) -> str:
+    """The name of an image, where that of a label image begins with it; else ""."""
+    for stem in (image, image.removesuffix(_IMAGE_ENDING)):
+        follows = label[len(stem) : len(stem) + 1]
+        if stem and label.startswith(stem) and follows and follows in _SEPARATORS:
+            return stem
+    return ""

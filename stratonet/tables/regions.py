@@ -1,0 +1,148 @@
+"""Which label image the objects of an image set are in, as SpatialData calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import Formatter
+from typing import Union
+
+import pandas as pd
+
+from stratonet.messages import count_things, shorten_list, suggest_name
+from stratonet.naming import feature_columns
+from stratonet.tables.columns import IMAGE, IMAGE_NUMBER, PLATE_KEYS, SITE, WELL
+from stratonet.tables.index import keep_index
+from stratonet.tables.keys import check_unique, normalize_keys
+
+# What tells the image sets of a table apart.
+_KEYS = (*PLATE_KEYS, WELL, SITE, IMAGE, IMAGE_NUMBER)
+
+# A union with | needs Python 3.10 outside of annotations.
+Regions = Union[str, pd.DataFrame]
+
+
+def name_regions(
+    frame: pd.DataFrame, region: Regions, region_key: str = "region"
+) -> pd.Series:
+    """Name the label image of each row.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame (n rows)
+        Features of objects.
+    region, region_key
+        See `stratonet.tables.spatialdata.to_spatialdata_table`.
+
+    Returns
+    -------
+    pandas.Series of object (n rows)
+
+    Raises
+    ------
+    ValueError
+        An image set has no region, or two have one, or the frame has such a column with
+        something else in it.
+
+    Examples
+    --------
+    >>> name_regions(pd.DataFrame({"ImageNumber": [1, 2]}), "{ImageNumber}_cells")
+    0    1_cells
+    1    2_cells
+    dtype: object
+    """
+    if isinstance(region, pd.DataFrame):
+        names = _look_up_names(frame, region, region_key)
+    elif isinstance(region, str) and region:
+        names = _fill_in_names(frame, region)
+    else:
+        raise ValueError(
+            "`region` is the name of a label image, a name with columns in braces, or a"
+            f" frame. Received: {region!r}"
+        )
+    if region_key in frame and frame[region_key].tolist() != names:
+        raise ValueError(
+            f"The features have a column {region_key} already, which says something"
+            " else. Give another `region_key`."
+        )
+    regions = pd.Series(names, frame.index, dtype=object)
+    _check_image_sets(frame, regions)
+    return regions
+
+
+def _fill_in_names(frame: pd.DataFrame, region: str) -> list[str]:
+    """A name, in which what is in braces comes from columns."""
+    try:
+        parsed = [name for _, name, _, _ in Formatter().parse(region)]
+        fields = [name for name in dict.fromkeys(parsed) if name is not None]
+        _check_columns(frame, fields)
+        if not fields:
+            return [region.format()] * len(frame)
+        rows = frame[fields].to_dict("records")
+        return [region.format_map(row) for row in rows]
+    except (IndexError, KeyError, ValueError) as error:
+        raise ValueError(f"`region` {region!r} cannot be filled in: {error}") from None
+
+
+def _look_up_names(
+    frame: pd.DataFrame, regions: pd.DataFrame, region_key: str
+) -> list[str]:
+    """The names that a frame has for image sets."""
+    regions = keep_index(regions)
+    keys = [name for name in regions if name != region_key]
+    if region_key not in regions or not keys:
+        raise ValueError(
+            f"`region` needs a column {region_key}, and columns that tell image sets"
+            f" apart, such as Metadata_Well. Received: {shorten_list(list(regions))}"
+        )
+    try:
+        _check_columns(frame, keys)
+    except ValueError as error:
+        raise ValueError(f"`region` cannot be joined: {error}") from None
+    check_unique(regions, keys, "`region`")
+    # A site is 1 in one table and "1" in the other, and a well A01 or A1.
+    named = pd.MultiIndex.from_frame(normalize_keys(regions, keys))
+    wanted = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
+    names = pd.Series(regions[region_key].tolist(), named, object).reindex(wanted)
+    lacking = [not isinstance(name, str) or name == "" for name in names]
+    if any(lacking):
+        first = frame[keys].iloc[lacking.index(True)]
+        words = ", ".join(f"{key} {value}" for key, value in first.items())
+        raise ValueError(
+            f"`region` names no label image for {words}:"
+            f" {count_things(sum(lacking), 'object')} of {len(frame):,}. Add the rows,"
+            " or leave these objects out."
+        )
+    return names.tolist()
+
+
+def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    """Refuse columns that are not there, or not filled in."""
+    features = set(feature_columns(frame))
+    known = [name for name in frame if name not in features]
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"there is no column {name!r}. The features have"
+                f" {shorten_list(known)}.{suggest_name(name, known)}"
+            )
+        lacking = frame[name].isna().tolist()
+        if any(lacking):
+            row = lacking.index(True) + 1
+            raise ValueError(f"{name} is empty in row {row} (counted from 1).")
+
+
+def _check_image_sets(frame: pd.DataFrame, regions: pd.Series) -> None:
+    """Refuse two image sets in one region: a label image is that of one."""
+    keys = [key for key in _KEYS if key in frame]
+    places = frame[keys].assign(region=regions).drop_duplicates()
+    shared = places[places.duplicated("region", keep=False)]
+    if shared.empty:
+        return
+    region = shared["region"].iloc[0]
+    same = shared.loc[shared["region"] == region, keys]
+    one, other = (" ".join(map(str, row)) for row in same.head(2).to_numpy())
+    raise ValueError(
+        f"{len(same):,} image sets have the region {region!r}, such as {one} and"
+        f" {other} ({', '.join(keys)}). A label image is that of one image set: give a"
+        " `region` that tells them apart."
+    )
