@@ -196,7 +196,7 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     except DamagedImage as error:
         text = str(error)
         keeps_text = "A01_2.tif" in text and "Traceback" not in text
-        _require(keeps_text, "an error that stops keeps its text, and nothing beside it")
+        _require(keeps_text, "an error that stops keeps its text, and no more")
         _require(error.__cause__ is None, "an error that stops comes alone")
     else:
         raise AssertionError("An error that stops a run is raised, with its own type")

@@ -119,7 +119,7 @@ def test_joined_rows_become_profiles_of_pycytominer(joined):
 
 
 def test_as_a_table_of_spatialdata(joined):
-    _, _, features = joined
+    _, features = joined
     table = to_spatialdata_table(features, "image{ImageNumber:02d}_nuclei")
     keys = table.uns["spatialdata_attrs"]
     assert keys["region"] == ["image01_nuclei", "image02_nuclei"]
