@@ -74,8 +74,10 @@ def read_marked(page):
     return page.evaluate("listMarked()").splitlines()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 700, 400])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [(1280, "light"), (1280, "dark"), (700, "dark"), (400, "light")],
+)
 def test_all_of_it_fits(visit, width, scheme):
     page = visit(width, color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
