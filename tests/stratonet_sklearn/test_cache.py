@@ -88,7 +88,7 @@ def test_folds_and_searches_cost_one_pass(images, planes_seen, tmp_path):
         "features__recipe": [RECIPE, "whole32/mean+sd", "whole48/mean"],
         "svc__C": [0.1, 1],
     }
-    search = GridSearchCV(model, choices, cv=3, error_score="raise")
+    search = GridSearchCV(model, choices, cv=2, error_score="raise")
     search.fit(images, LABELS)
     assert len(planes_seen) == 48
     search.predict(images[:5])

@@ -22,9 +22,11 @@ from stratonet.extraction.sources.read import read_source
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 from stratonet_sklearn.report import data, report
 from stratonet_sklearn.report import page as page_module
+from stratonet_sklearn.report.correlation import build_correlation
 from stratonet_sklearn.report.data import Split, Treatments
 from stratonet_sklearn.report.pictures import read_pictures
 from stratonet_sklearn.report.report import write_report
+from stratonet_sklearn.report.section import Numbers
 
 # What all its tests share takes long.
 pytestmark = pytest.mark.slow
@@ -322,12 +324,14 @@ def test_the_page_says_what_was_done(page, rows):
 
 @pytest.fixture(scope="module")
 def confounded(folder, tables):
-    """Each class on plates of its own."""
+    """Each class on plates of its own, and a well that is a control in one site."""
     frames = {
         "Deep": pd.read_parquet(tables["Deep"]),
         "Measured": pd.read_csv(tables["Measured"]),
     }
     for name, frame in frames.items():
+        frame.loc[0, "Metadata_Compound"] = "y0"
+        frame.loc[1, "Metadata_Compound"] = "DMSO"
         plates = frame.Metadata_Mechanism.map(CLASSES.index) * 2
         plates += frame.Metadata_Plate == "p2"
         frame = frame.assign(Metadata_Plate="plate " + plates.astype(str))
@@ -338,6 +342,7 @@ def confounded(folder, tables):
 def test_the_command_says_first_what_goes_together_with_the_class(
     folder, confounded, capsys
 ):
+    """And what fails late, in the page: profiles, and images that are not there."""
     given = [
         "evaluate",
         f"Deep={confounded['Deep']}",
@@ -345,6 +350,8 @@ def test_the_command_says_first_what_goes_together_with_the_class(
         "--output",
         str(folder / "command"),
     ]
+    given += ["--compound", "compound", "--negcon", "compound=DMSO"]
+    given += ["--images", str(folder / "gone.csv")]
     given += ["--label", "mechanism", "--folds", "2", "--leave-out", "tonic", "--quiet"]
     assert stratonet_cli.main(given) == 0
     page = folder / "command" / "report.html"
@@ -355,15 +362,20 @@ def test_the_command_says_first_what_goes_together_with_the_class(
         and "--leave-out tonic --quiet</code>" in text
     )
     assert "Deep against confounded Measured" in text and "left out: tonic" in text
-    caution = text.index("Caution.")
-    assert text.index('class="answer"') < caution < text.index("<dl>")
-    assert (
-        "Class and plate are associated (Cramér&#39;s V 1.00"
-        in text[caution : caution + 200]
-    )
+    before = text[text.index('class="answer"') : text.index("<dl>")]
+    wells, classes = re.findall(r"Caution\.</strong> (.*?)</p>", before)
+    assert wells.startswith("Controls, hits and doses were not evaluated: The rows of")
+    assert classes.startswith("Class and plate are associated (Cramér&#39;s V 1.00")
     assert (
         "for 100% of the wells, all wells of the same plate have the same class" in text
     )
+    # What fails late does not take the rest along.
+    assert (
+        "Profiles of Deep could not be made: A well is a negative control in all of its"
+        " rows, or in none" in text
+    )
+    assert "The images cannot be shown: " in text and "gone.csv is not there" in text
+    assert "the SVM has a balanced accuracy" in text
 
 
 def test_what_the_command_refuses(folder, tables, capsys):
@@ -429,12 +441,9 @@ def test_few_wells_are_never_significant(folder, tables, rows):
         "Metadata_Well < 'A07' and Metadata_Plate == 'p1'"
     )
     few.to_parquet(folder / "six.parquet")
-    write_report(
-        {"Deep": folder / "six.parquet", "Measured": tables["Measured"]},
-        folder / "six",
-        progress=False,
-    )
-    found = pd.read_csv(folder / "six" / "numbers" / "correlation.csv")
+    six = {"Deep": folder / "six.parquet", "Measured": tables["Measured"]}
+    content = build_correlation(data.read_data(six, None, Treatments(), Split(), None))
+    (found,) = (block.frame for block in content.blocks if isinstance(block, Numbers))
     assert found.rho.abs().max() > 0.9
     assert found.p.min() >= 2 / 720 - 1e-12
     assert not found.significant.any()
@@ -585,31 +594,6 @@ def test_a_figure_that_cannot_be_written_leaves_the_earlier_report_whole(
         write_report({"Deep": tables["Deep"]}, out, progress=False)
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert after == before
-
-
-def test_what_fails_late_is_said_in_the_page(folder, tables):
-    """A well that is a control in one of its sites, and images that are not there."""
-    deep = pd.read_parquet(tables["Deep"])
-    deep.loc[0, "Metadata_Compound"] = "y0"
-    deep.loc[1, "Metadata_Compound"] = "DMSO"
-    deep.to_parquet(folder / "half.parquet")
-    page = write_report(
-        {"Deep": folder / "half.parquet"},
-        folder / "late",
-        treatments=Treatments(
-            label="mechanism", compound="compound", control=("compound", "DMSO")
-        ),
-        split=Split(n_folds=2),
-        images="gone.csv",
-        progress=False,
-    )
-    page = page.page.read_text()
-    assert (
-        "Profiles of Deep could not be made: A well is a negative control in all of its"
-        " rows, or in none" in page
-    )
-    assert "The images cannot be shown: " in page and "gone.csv is not there" in page
-    assert "the SVM has a balanced accuracy" in page
 
 
 def test_one_row(folder, tables):
