@@ -114,14 +114,28 @@ def compute_map(positions: np.ndarray, seed: int = 0) -> np.ndarray:
         A UMAP of the components; of fewer than 15 rows, the first two components.
     """
     if len(positions) >= FEWEST_FOR_UMAP:
-        # Imported when called: numba takes seconds to load. umap also imports
-        # TensorFlow where it is installed, for its parametric variant, which is not
-        # used here; an installation of stratonet[evaluate] has none.
-        from umap import UMAP
-
-        mapper = UMAP(random_state=seed, n_jobs=1, init="pca")
-        return mapper.fit_transform(positions)
+        return _run_umap(positions, seed)
     if positions.shape[1] > 1:
         return positions[:, :2]
     # One feature, or two rows: there is no second axis.
     return np.pad(positions, ((0, 0), (0, 1)))
+
+
+def _run_umap(positions: np.ndarray, seed: int) -> np.ndarray:
+    # Imported when called: numba takes seconds to load. umap also imports TensorFlow
+    # where it is installed, for its parametric variant, which is not used here; an
+    # installation of stratonet[evaluate] has none.
+    from numba.extending import is_jitted
+    from umap import UMAP, umap_
+
+    # Compiling them takes ten seconds, in each process anew unless they are kept, as
+    # those of pynndescent are.
+    for function in (
+        umap_.fast_knn_indices,
+        umap_.smooth_knn_dist,
+        umap_.compute_membership_strengths,
+    ):
+        # Not where users switched numba's compiler off.
+        if is_jitted(function):
+            function.enable_caching()
+    return UMAP(random_state=seed, n_jobs=1, init="pca").fit_transform(positions)

@@ -6,6 +6,7 @@ from math import comb
 
 import numpy as np
 from scipy.stats import mannwhitneyu
+from sklearn import config_context
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GroupKFold, StratifiedKFold
 
@@ -194,7 +195,9 @@ def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, f
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
     # A single control of a kind has no covariance: the difference has to do.
     if min(len(positive), len(negative)) > 1 and len(basis):
-        along = model.fit(chosen @ basis.T, is_positive).coef_[0] @ basis
+        # Hundreds of axes are fitted: checks of what we give take a third of the time.
+        with config_context(assume_finite=True, skip_parameter_validation=True):
+            along = model.fit(chosen @ basis.T, is_positive).coef_[0] @ basis
     else:
         along = difference[kept]
     direction = np.zeros(values.shape[1])

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -112,6 +113,8 @@ def _list_values(column: pd.Series) -> list[object]:
     ]
 
 
+# Packing takes half a second.
+@cache
 def pack_library() -> str:
     """Pack plotly.js into a text, a third of its size.
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 import jinja2
 import pandas as pd
 from markupsafe import Markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stratonet.drawing import DPI
@@ -148,7 +149,9 @@ def render_figure(figure: Figure, dpi: float = DPI) -> bytes:
     bytes
     """
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
+    figure.set_dpi(dpi)
+    # savefig would draw twice, the first time only to find the layout.
+    FigureCanvasAgg(figure).print_png(file)
     return file.getvalue()
 
 

@@ -16,10 +16,10 @@ LONG_NAMES = [
 def assert_readable(figure):
     """No wider than a report, no text cut off, titles and ticks beside each other."""
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    # Drawn once, as the report does it: then all is where it is in the file.
+    FigureCanvasAgg(figure).print_png(file)
     with Image.open(file) as image:
         assert image.format == "PNG" and image.width <= 1120
-    FigureCanvasAgg(figure).draw()
     panels = [axes for one in figure.axes for axes in (one, *one.child_axes)]
     assert all(min(axes.bbox.size) > 5 for axes in panels)
     axes_of = [axis for axes in panels for axis in (axes.xaxis, axes.yaxis)]
@@ -35,8 +35,8 @@ def assert_readable(figure):
         if text.get_visible() and text.get_text() and text not in marks
     ]
     ticks = [_shown(axis) for axis in axes_of if axis.axes.axison]
-    for text in (*others, *sum(ticks, [])):
-        box = text.get_window_extent()
+    boxes = {text: text.get_window_extent() for text in (*others, *sum(ticks, []))}
+    for text, box in boxes.items():
         inside = (
             box.x0 > -1
             and box.y0 > -1
@@ -55,11 +55,7 @@ def assert_readable(figure):
     for texts in ([text for text in others if text in titles], *ticks):
         for first, second in combinations(texts, 2):
             # Half a pixel is the rounding of text.
-            overlap = (
-                first.get_window_extent()
-                .padded(-0.5)
-                .overlaps(second.get_window_extent().padded(-0.5))
-            )
+            overlap = boxes[first].padded(-0.5).overlaps(boxes[second].padded(-0.5))
             assert not overlap, f"{first.get_text()!r} lies over {second.get_text()!r}"
 
 

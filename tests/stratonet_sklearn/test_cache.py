@@ -1,6 +1,7 @@
 """Nothing is measured twice, and whatever befalls the cache, the numbers are right."""
 
 import contextlib
+import inspect
 import os
 import pickle
 import signal
@@ -87,7 +88,7 @@ def test_folds_and_searches_cost_one_pass(images, planes_seen, tmp_path):
         "features__recipe": [RECIPE, "whole32/mean+sd", "whole48/mean"],
         "svc__C": [0.1, 1],
     }
-    search = GridSearchCV(model, choices, cv=3, error_score="raise")
+    search = GridSearchCV(model, choices, cv=2, error_score="raise")
     search.fit(images, LABELS)
     assert len(planes_seen) == 48
     search.predict(images[:5])
@@ -272,11 +273,15 @@ def test_a_file_that_is_damaged_while_it_is_open(tmp_path):
         assert_array_equal(cache.get(make_key(89), WIDTH), make_row(89))
 
 
-WRITER = """
+# Its imports are few: four of them are started.
+WRITER = f"""
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from test_cache import WIDTH, FeatureCache, make_key, make_row
+import numpy as np
+from stratonet_sklearn.cache import FeatureCache
+WIDTH = {WIDTH}
+{inspect.getsource(make_key)}
+{inspect.getsource(make_row)}
 with FeatureCache(Path(sys.argv[1])) as cache:
     for turn in range(int(sys.argv[2])):
         for number in range(100):
@@ -288,10 +293,8 @@ with FeatureCache(Path(sys.argv[1])) as cache:
 
 
 def start_writer(folder, turns):
-    here = Path(__file__).parent
-    command = [sys.executable, "-c", WRITER, str(folder), str(turns), str(here)]
-    path = os.pathsep.join([str(here.parents[1]), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-c", WRITER, str(folder), str(turns)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

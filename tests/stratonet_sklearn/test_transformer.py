@@ -526,7 +526,7 @@ def test_few_planes_are_in_memory_at_once(tmp_path, monkeypatch, request):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     plane = np.random.default_rng(0).integers(0, 4096, (1024, 1024), np.uint16)
     tifffile.imwrite(tmp_path / "plane.tif", plane)
-    X = np.full((60, 1), str(tmp_path / "plane.tif"), object)
+    X = np.full((24, 1), str(tmp_path / "plane.tif"), object)
     fitted = strato().fit(X)
     tracemalloc.start()
     request.addfinalizer(tracemalloc.stop)
@@ -545,7 +545,7 @@ def test_wells_of_a_real_plate(data, tmp_path):
     )
     scores = cross_val_score(
         make_pipeline(
-            strato(recipe="whole224/mean", cache=tmp_path), SVC(kernel="linear")
+            strato(recipe="whole112/mean", cache=tmp_path), SVC(kernel="linear")
         ),
         images,
         labels["role"],

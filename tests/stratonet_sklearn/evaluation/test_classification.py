@@ -2,6 +2,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 from sklearn.utils.class_weight import compute_sample_weight
 
@@ -10,10 +11,14 @@ from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 from stratonet_sklearn.evaluation.scores import METRICS
 
 
-@pytest.fixture(autouse=True)
-def one_process():
-    """Small data: starting processes would take longer than the work."""
-    with joblib.parallel_config("sequential"):
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Small data.
+
+    Starting processes, and growing 200 trees, would take longer than all else.
+    """
+    with joblib.parallel_config("sequential"), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CLASSIFIERS, "RF", RandomForestClassifier(50, random_state=0))
         yield
 
 
@@ -45,25 +50,31 @@ def sets(wells):
 
 @pytest.fixture(scope="module")
 def found(wells, sets):
-    with joblib.parallel_config("sequential"):
-        return evaluate(
-            sets, wells.label, groups=wells.well, wells=wells.well, n_folds=5
-        )
+    return evaluate(sets, wells.label, groups=wells.well, wells=wells.well, n_folds=5)
 
 
-def value(found, features, classifier, test="as found", metric="accuracy", average=""):
-    table = found.scores().set_index(
+def index_scores(found):
+    return found.scores().set_index(
         ["features", "classifier", "test", "metric", "average"]
     )
-    return table.loc[(features, classifier, test, metric, average)]
+
+
+@pytest.fixture(scope="module")
+def scores(found):
+    """Drawn once: intervals take 2,000 draws."""
+    return index_scores(found)
+
+
+def value(scores, features, classifier, test="as found", metric="accuracy", average=""):
+    return scores.loc[(features, classifier, test, metric, average)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_perfect_features(found, classifier):
+def test_perfect_features(found, scores, classifier):
     for test in ("as found", "balanced"):
         for metric in METRICS[1:]:
-            assert tuple(value(found, "all", classifier, test, metric, "macro")) == (
+            assert tuple(value(scores, "all", classifier, test, metric, "macro")) == (
                 1,
                 1,
                 1,
@@ -75,19 +86,19 @@ def test_perfect_features(found, classifier):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_random_features_are_at_chance(found, classifier):
+def test_random_features_are_at_chance(scores, classifier):
     # 120 wells of 3 classes: the share found by chance has a standard error of 0.043.
-    assert value(found, "nothing", classifier, "balanced").value == pytest.approx(
+    assert value(scores, "nothing", classifier, "balanced").value == pytest.approx(
         1 / 3, abs=0.13
     )
-    low, high = value(found, "nothing", classifier, "balanced")[["low", "high"]]
+    low, high = value(scores, "nothing", classifier, "balanced")[["low", "high"]]
     assert low < 1 / 3 < high
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 @pytest.mark.parametrize("features", ["half", "nothing"])
 @pytest.mark.parametrize("test", ["as found", "balanced"])
-def test_scores_are_those_of_scikit_learn(found, features, classifier, test):
+def test_scores_are_those_of_scikit_learn(found, scores, features, classifier, test):
     predicted = found.predicted[features, classifier].astype(str)
     weights = (
         compute_sample_weight("balanced", found.labels) if test == "balanced" else None
@@ -103,17 +114,17 @@ def test_scores_are_those_of_scikit_learn(found, features, classifier, test):
         for metric, name in zip(METRICS[1:], ("precision", "recall", "f1-score")):
             expected = report[f"{average} avg"][name]
             assert value(
-                found, features, classifier, test, metric, average
+                scores, features, classifier, test, metric, average
             ).value == pytest.approx(expected)
     accuracy = accuracy_score(found.labels, predicted, sample_weight=weights)
-    assert value(found, features, classifier, test).value == pytest.approx(accuracy)
+    assert value(scores, features, classifier, test).value == pytest.approx(accuracy)
     assert np.array_equal(
         found.confusion(features, classifier), confusion_matrix(found.labels, predicted)
     )
 
 
 @pytest.mark.slow
-def test_intervals_are_those_of_drawn_wells(found, wells):
+def test_intervals_are_those_of_drawn_wells(found, scores, wells):
     """Against a bootstrap of whole wells, within classes, one draw at a time."""
     hits = (found.predicted["half", "SVM"] == found.labels).astype(float)
     of_wells = (
@@ -132,17 +143,17 @@ def test_intervals_are_those_of_drawn_wells(found, wells):
         for _ in range(3000)
     ]
     expected = np.quantile(drawn, (0.025, 0.975))
-    assert value(found, "half", "SVM")[["low", "high"]].tolist() == pytest.approx(
+    assert value(scores, "half", "SVM")[["low", "high"]].tolist() == pytest.approx(
         expected, abs=0.012
     )
 
 
-def test_differences_are_paired(found):
+def test_differences_are_paired(found, scores):
     table = found.differences("accuracy", "", "as found").set_index(
         ["classifier", "first", "second"]
     )
     row = table.loc[("RF", "half", "nothing")]
-    values = [value(found, name, "RF").value for name in ("half", "nothing")]
+    values = [value(scores, name, "RF").value for name in ("half", "nothing")]
     assert row.value == pytest.approx(values[0] - values[1])
     assert 0 < row.low < row.value < row.high
     assert len(table) == 9
@@ -181,15 +192,12 @@ def test_features_of_the_well_itself_tell_nothing(wells, rng):
         n_folds=5,
         classifiers=["RF"],
     )
-    assert (
-        value(apart, "features", "RF", "balanced").low
-        < 1 / 3
-        < value(apart, "features", "RF", "balanced").high
-    )
+    balanced = value(index_scores(apart), "features", "RF", "balanced")
+    assert balanced.low < 1 / 3 < balanced.high
     divided = evaluate(
         marks, wells.label, groups=np.arange(240), n_folds=5, classifiers=["RF"]
     )
-    assert value(divided, "features", "RF").value > 0.8
+    assert value(index_scores(divided), "features", "RF").value > 0.8
     with pytest.raises(ValueError, match="would leak"):
         evaluate(marks, wells.label, groups=np.arange(240), wells=wells.well)
 

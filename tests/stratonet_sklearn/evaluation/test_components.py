@@ -1,5 +1,7 @@
 """Principal components against a second computation, and maps of few rows."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,3 +58,7 @@ def test_a_map_is_the_same_again(rng):
     first = compute_map(positions, seed=3)
     assert first.shape == (FEWEST_FOR_UMAP + 5, 2) and np.isfinite(first).all()
     assert np.array_equal(first, compute_map(positions, seed=3))
+    # What was compiled is kept for the next process.
+    from umap import umap_
+
+    assert list(Path(umap_.smooth_knn_dist.stats.cache_path).glob("umap_.smooth_knn*"))

@@ -41,12 +41,12 @@ def measure(rows, values, **options):
 def test_noise_is_not_overfitted():
     """Fitted to and tested on the same wells, noise in 4,000 features has Z' 0.8."""
     z_primes, confirmed = [], []
-    for seed in range(10):
+    for seed in range(6):
         rows, values = make_plates(shift=0, seed=seed)
         controls = measure(rows, values)
         z_primes.append(controls.plates.z_prime[0])
         confirmed.append(controls.confirmed)
-    assert max(z_primes) < -1 and sum(confirmed) <= 2
+    assert max(z_primes) < -1 and sum(confirmed) <= 1
     noise = np.random.default_rng(0).normal(size=(24, 4000))
     positive = np.arange(24) > 15
     direction, offset = fit_axis(noise, positive)

@@ -28,7 +28,7 @@ def synthetic(monkeypatch):
 def test_of_known_plates_few_hits_are_false(synthetic):
     """The same at 200 seeds is in benchmarks/hits.csv."""
     judged = []
-    for seed in range(8):
+    for seed in range(4):
         plate = synthetic.make_plate(seed)
         screen = synthetic.read_plate(plate)
         judged.append(synthetic.judge_hits(plate, screen.hits))

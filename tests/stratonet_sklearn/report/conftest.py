@@ -5,8 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawings import LONG_NAMES
+from sklearn.ensemble import RandomForestClassifier
 
 from stratonet_sklearn import evaluate
+from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 
 
 @pytest.fixture(scope="session", params=["small", "large"])
@@ -35,7 +37,9 @@ def evaluation(request):
         for number, one in enumerate(sets)
     }
     features = {one: frame.set_axis(names, axis=1) for one, frame in features.items()}
-    with joblib.parallel_config("sequential"):
+    # Neither processes nor 200 trees: these are drawn, and need not be good.
+    with joblib.parallel_config("sequential"), pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CLASSIFIERS, "RF", RandomForestClassifier(10, random_state=0))
         options = {"small": {}, "large": {"classifiers": ["SVM", "RF"]}}[request.param]
         return evaluate(
             features, labels, groups=np.arange(len(labels)), n_folds=3, **options

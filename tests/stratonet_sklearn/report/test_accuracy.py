@@ -55,6 +55,7 @@ def test_bars_are_the_scores(evaluation):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("evaluation", ["small"], indirect=True)
 def test_a_value_outside_of_its_interval(evaluation):
     scores = evaluation.scores()
     scores["low"] = scores.value + 0.01

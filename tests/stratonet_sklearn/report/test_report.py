@@ -4,6 +4,7 @@ Its numbers against a second computation, its words against what is known of the
 """
 
 import re
+from shutil import copytree
 
 import joblib
 import numpy as np
@@ -21,9 +22,11 @@ from stratonet.extraction.sources.read import read_source
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 from stratonet_sklearn.report import data, report
 from stratonet_sklearn.report import page as page_module
+from stratonet_sklearn.report.correlation import build_correlation
 from stratonet_sklearn.report.data import Split, Treatments
 from stratonet_sklearn.report.pictures import read_pictures
 from stratonet_sklearn.report.report import write_report
+from stratonet_sklearn.report.section import Numbers
 
 # What all its tests share takes long.
 pytestmark = pytest.mark.slow
@@ -319,51 +322,84 @@ def test_the_page_says_what_was_done(page, rows):
     assert "Caution" not in page
 
 
-def test_what_goes_together_with_the_class_is_said_first(folder, tables, rows):
-    """Each class on plates of its own."""
-    deep = pd.read_parquet(tables["Deep"])
-    plates = deep.Metadata_Mechanism.map({"mock": 0, "poison": 1, "tonic": 2}) * 2 + (
-        deep.Metadata_Plate == "p2"
-    )
-    deep.assign(Metadata_Plate="plate " + plates.astype(str)).to_parquet(
-        folder / "confounded.parquet"
-    )
-    tables = {"Deep": folder / "confounded.parquet"}
-    page = write_report(
-        tables,
-        folder / "confounded",
-        treatments=Treatments(label="mechanism"),
-        split=Split(n_folds=3),
-        progress=False,
-    ).page.read_text()
-    caution = page.index("Caution.")
-    assert page.index('class="answer"') < caution < page.index("<dl>")
-    assert (
-        "Class and plate are associated (Cramér&#39;s V 1.00"
-        in page[caution : caution + 200]
-    )
-    assert (
-        "for 100% of the wells, all wells of the same plate have the same class" in page
-    )
-    with pytest.raises(
-        ValueError, match="mock, poison, tonic: all rows of the class are in one group"
-    ):
-        write_report(
-            tables,
-            folder / "x",
-            treatments=Treatments(label="mechanism"),
-            split=Split(group="mechanism", n_folds=3),
-            progress=False,
-        )
+@pytest.fixture(scope="module")
+def confounded(folder, tables):
+    """Each class on plates of its own, and a well that is a control in one site."""
+    frames = {
+        "Deep": pd.read_parquet(tables["Deep"]),
+        "Measured": pd.read_csv(tables["Measured"]),
+    }
+    for name, frame in frames.items():
+        frame.loc[0, "Metadata_Compound"] = "y0"
+        frame.loc[1, "Metadata_Compound"] = "DMSO"
+        plates = frame.Metadata_Mechanism.map(CLASSES.index) * 2
+        plates += frame.Metadata_Plate == "p2"
+        frame = frame.assign(Metadata_Plate="plate " + plates.astype(str))
+        frame.to_parquet(folder / f"confounded {name}.parquet")
+    return {name: folder / f"confounded {name}.parquet" for name in frames}
 
 
-def test_without_a_label_features_are_described(folder, tables):
-    page = write_report(tables, folder / "described", progress=False).page.read_text()
+def test_the_command_says_first_what_goes_together_with_the_class(
+    folder, confounded, capsys
+):
+    """And what fails late, in the page: profiles, and images that are not there."""
+    given = [
+        "evaluate",
+        f"Deep={confounded['Deep']}",
+        str(confounded["Measured"]),
+        "--output",
+        str(folder / "command"),
+    ]
+    given += ["--compound", "compound", "--negcon", "compound=DMSO"]
+    given += ["--images", str(folder / "gone.csv")]
+    given += ["--label", "mechanism", "--folds", "2", "--leave-out", "tonic", "--quiet"]
+    assert stratonet_cli.main(given) == 0
+    page = folder / "command" / "report.html"
+    assert capsys.readouterr().out.strip() == str(page)
+    text = page.read_text()
+    assert (
+        "stratonet evaluate &#39;Deep=" in text
+        and "--leave-out tonic --quiet</code>" in text
+    )
+    assert "Deep against confounded Measured" in text and "left out: tonic" in text
+    before = text[text.index('class="answer"') : text.index("<dl>")]
+    wells, classes = re.findall(r"Caution\.</strong> (.*?)</p>", before)
+    assert wells.startswith("Controls, hits and doses were not evaluated: The rows of")
+    assert classes.startswith("Class and plate are associated (Cramér&#39;s V 1.00")
+    assert (
+        "for 100% of the wells, all wells of the same plate have the same class" in text
+    )
+    # What fails late does not take the rest along.
+    assert (
+        "Profiles of Deep could not be made: A well is a negative control in all of its"
+        " rows, or in none" in text
+    )
+    assert "The images cannot be shown: " in text and "gone.csv is not there" in text
+    assert "the SVM has a balanced accuracy" in text
+
+
+def test_what_the_command_refuses(folder, tables, capsys):
+    given = ["evaluate", str(tables["Deep"]), "--output", str(folder / "x")]
+    assert stratonet_cli.main([*given, "--label", "MoA"]) == 1
+    assert "stratonet: There is no column MoA" in capsys.readouterr().err
+    given = ["evaluate", str(tables["Deep"]), str(tables["Deep"]), "--output", "x"]
+    assert stratonet_cli.main(given) == 2
+    assert "the same name" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def described(folder, tables):
+    """A report without classes."""
+    return write_report(tables, folder / "described", progress=False).page.parent
+
+
+def test_without_a_label_features_are_described(described):
+    page = (described / "report.html").read_text()
     assert "No column of classes was given (label)" in page
     # Nothing is said of what was not asked for.
     assert "retrieval" not in page.partition("<main>")[2].partition("<footer>")[0]
     assert "No images" not in page
-    figures = {path.stem for path in (folder / "described" / "figures").glob("*.png")}
+    figures = {path.stem for path in (described / "figures").glob("*.png")}
     assert figures == {"variance", "map", "correlation"}
 
 
@@ -405,12 +441,9 @@ def test_few_wells_are_never_significant(folder, tables, rows):
         "Metadata_Well < 'A07' and Metadata_Plate == 'p1'"
     )
     few.to_parquet(folder / "six.parquet")
-    write_report(
-        {"Deep": folder / "six.parquet", "Measured": tables["Measured"]},
-        folder / "six",
-        progress=False,
-    )
-    found = pd.read_csv(folder / "six" / "numbers" / "correlation.csv")
+    six = {"Deep": folder / "six.parquet", "Measured": tables["Measured"]}
+    content = build_correlation(data.read_data(six, None, Treatments(), Split(), None))
+    (found,) = (block.frame for block in content.blocks if isinstance(block, Numbers))
     assert found.rho.abs().max() > 0.9
     assert found.p.min() >= 2 / 720 - 1e-12
     assert not found.significant.any()
@@ -508,6 +541,12 @@ def test_wells_to_look_at(folder, tables, rows):
             {},
             "96 rows with a label have no batch",
         ),
+        (
+            {"label": "mechanism"},
+            {"group": "mechanism", "n_folds": 3},
+            {},
+            "mock, poison, tonic: all rows of the class are in one group",
+        ),
         ({"label": "mechanism"}, {"leave_out": ["none"]}, {}, "no class none"),
         ({}, {}, {"metadata": "gone.csv"}, "gone.csv is not there"),
     ],
@@ -524,9 +563,10 @@ def test_what_is_refused(folder, tables, treatments, split, options, message):
         )
 
 
-def test_a_run_that_fails_leaves_the_earlier_report_whole(folder, tables, monkeypatch):
-    out = folder / "kept"
-    write_report(tables, out, progress=False)
+def test_a_run_that_fails_leaves_the_earlier_report_whole(
+    folder, tables, described, monkeypatch
+):
+    out = copytree(described, folder / "kept")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
     def fail(data):
@@ -541,10 +581,9 @@ def test_a_run_that_fails_leaves_the_earlier_report_whole(folder, tables, monkey
 
 
 def test_a_figure_that_cannot_be_written_leaves_the_earlier_report_whole(
-    folder, tables, monkeypatch
+    folder, tables, described, monkeypatch
 ):
-    out = folder / "whole"
-    write_report({"Deep": tables["Deep"]}, out, progress=False)
+    out = copytree(described, folder / "whole")
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
     def fail(figure):
@@ -552,34 +591,9 @@ def test_a_figure_that_cannot_be_written_leaves_the_earlier_report_whole(
 
     monkeypatch.setattr(page_module, "render_figure", fail)
     with pytest.raises(OSError, match="no space left"):
-        write_report(tables, out, progress=False)
+        write_report({"Deep": tables["Deep"]}, out, progress=False)
     after = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     assert after == before
-
-
-def test_what_fails_late_is_said_in_the_page(folder, tables):
-    """A well that is a control in one of its sites, and images that are not there."""
-    deep = pd.read_parquet(tables["Deep"])
-    deep.loc[0, "Metadata_Compound"] = "y0"
-    deep.loc[1, "Metadata_Compound"] = "DMSO"
-    deep.to_parquet(folder / "half.parquet")
-    page = write_report(
-        {"Deep": folder / "half.parquet"},
-        folder / "late",
-        treatments=Treatments(
-            label="mechanism", compound="compound", control=("compound", "DMSO")
-        ),
-        split=Split(n_folds=2),
-        images="gone.csv",
-        progress=False,
-    )
-    page = page.page.read_text()
-    assert (
-        "Profiles of Deep could not be made: A well is a negative control in all of its"
-        " rows, or in none" in page
-    )
-    assert "The images cannot be shown: " in page and "gone.csv is not there" in page
-    assert "the SVM has a balanced accuracy" in page
 
 
 def test_one_row(folder, tables):
@@ -588,40 +602,6 @@ def test_one_row(folder, tables):
         write_report(
             {"Deep": folder / "one.parquet"}, folder / "refused", progress=False
         )
-
-
-def test_the_command(folder, tables, capsys):
-    given = [
-        "evaluate",
-        f"Deep={tables['Deep']}",
-        str(tables["Measured"]),
-        "--output",
-        str(folder / "command"),
-    ]
-    given += ["--label", "mechanism", "--folds", "2", "--leave-out", "tonic", "--quiet"]
-    assert stratonet_cli.main(given) == 0
-    page = folder / "command" / "report.html"
-    assert capsys.readouterr().out.strip() == str(page)
-    text = page.read_text()
-    assert (
-        "stratonet evaluate Deep=" in text
-        and "--leave-out tonic --quiet</code>" in text
-    )
-    assert "Deep against measured" in text and "left out: tonic" in text
-    assert (
-        stratonet_cli.main(
-            [*given[:3], "--output", str(folder / "x"), "--label", "MoA"]
-        )
-        == 1
-    )
-    assert "stratonet: There is no column MoA" in capsys.readouterr().err
-    assert (
-        stratonet_cli.main(
-            ["evaluate", str(tables["Deep"]), str(tables["Deep"]), "--output", "x"]
-        )
-        == 2
-    )
-    assert "the same name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,12 @@ def make_data(rows, features, **options):
     return ReportData([table], rows, **{**given, **options})
 
 
+@pytest.fixture(scope="module")
+def data():
+    """Shared by tests, as by the sections, of which none changes it."""
+    return make_data(*make_screen())
+
+
 def select(content, kind):
     return [block for block in content.blocks if isinstance(block, kind)]
 
@@ -229,14 +235,14 @@ def test_a_well_of_two_compounds_leaves_the_rest():
     assert build_controls(data) is build_hits(data) is build_doses(data) is None
 
 
-def test_forty_plates():
-    rows, features = make_screen(n_plates=40)
+def test_many_plates():
+    rows, features = make_screen(n_plates=14)
     data = make_data(rows, features)
     text = read_answer(data)
-    assert re.match(r"The assay works \(median Z' 0.\d\d on 40 plates", text)
+    assert re.match(r"The assay works \(median Z' 0.\d\d on 14 plates", text)
     assert "1 of 2 compounds differs from the controls" in text
     table = select(build_controls(data), Table)[0]
-    assert len(table.frame) == 12 and "the 12 worst of 40" in table.caption
+    assert len(table.frame) == 12 and "the 12 worst of 14" in table.caption
 
 
 @pytest.mark.parametrize(
@@ -300,8 +306,7 @@ def read_floats(texts):
     return [float(text.split(" ")[0].strip("%")) if text else np.nan for text in texts]
 
 
-def test_tables_on_the_page_are_those_of_the_files():
-    data = make_data(*make_screen())
+def test_tables_on_the_page_are_those_of_the_files(data):
     content = build_hits(data)
     table, hits = select(content, Table)[0].frame, select(content, Numbers)[0].frame
     assert table["Treatment"].tolist() == hits["treatment"].tolist()
@@ -331,5 +336,5 @@ def test_tables_on_the_page_are_those_of_the_files():
 @pytest.mark.parametrize(
     "section", [build_headline, build_controls, build_hits, build_doses, build_likeness]
 )
-def test_sections_keep_the_contract_where_all_is_there(section):
-    _check_example(section, make_data(*make_screen()))
+def test_sections_keep_the_contract_where_all_is_there(section, data):
+    _check_example(section, data)
