@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 
-from cellprofiler_runs import load_modules, module, run
+from cellprofiler_runs import load_modules, module, run, words_of_recipe
 
 from stratonet import StratoNet
 from stratonet.tables.reading import read_feature_table, read_metadata
@@ -21,6 +21,8 @@ from stratonet_sklearn.evaluation.columns import (
 from stratonet_sklearn.evaluation.comparison import align_tables, join_metadata
 
 pytestmark = pytest.mark.slow
+# Of few columns, which CellProfiler writes for a long time.
+RECIPE, TAP = "whole224/mean+sd", "conv2_block1_out"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,10 @@ def measured(tmp_path_factory):
         nuclei,
         intensity,
         texture,
-        module("MeasureStratoFeatures", images="DNA", taps="low", output="Both"),
+        words_of_recipe(
+            module("MeasureStratoFeatures", images="DNA", taps=TAP, output="Both"),
+            RECIPE,
+        ),
         module("ExportToSpreadsheet", wants_prefix=False),
         module(
             "ExportToDatabase",
@@ -112,7 +117,7 @@ def test_cellprofilers_sheets_by_well(measured, sheets):
         "1 table was not used: Experiment.csv (no ImageNumber).",
         f"{len(nuclei):,} Nuclei: their median by well.",
         (
-            "1,024 features of StratoNet beside them: give their Parquet file as"
+            "512 features of StratoNet beside them: give their Parquet file as"
             " another table."
         ),
     ]
@@ -147,10 +152,10 @@ def test_cellprofilers_database_says_the_same(measured, sheets):
 
 def test_the_plug_ins_table(measured):
     table = read_feature_table(measured / "StratoFeatures_Image.parquet", "StratoNet")
-    assert table.feature_set_id == StratoNet.load().feature_set_id
-    assert (len(table.frame), len(table.features)) == (12, 1024)
+    assert table.feature_set_id == StratoNet.load(recipe=RECIPE).feature_set_id
+    assert (len(table.frame), len(table.features)) == (12, 512)
     groups = name_feature_groups(table.features).unique().tolist()
-    assert groups == ["DNA low", "DNA low sd"]
+    assert groups == ["DNA conv2 block1", "DNA conv2 block1 sd"]
     assert table.notes == []
 
 
