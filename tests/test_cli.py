@@ -143,6 +143,7 @@ def test_a_misspelt_command_is_told(typed, meant):
     assert "Did you mean" not in stratonet("make-coffee").stderr
 
 
+@pytest.mark.slow
 def test_a_misspelt_column_is_told(tmp_path):
     table = tmp_path / "profiles.csv"
     table.write_text("Metadata_Well,Metadata_Mechanism,Area\nA01,x,1\nA02,y,2.5\n")
@@ -152,6 +153,7 @@ def test_a_misspelt_column_is_told(tmp_path):
     assert "Did you mean mechanism?" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", [["--folds", "1"], ["--pattern", "jump"]])
 def test_what_is_refused_before_anything_is_read(flag, tmp_path):
     done = stratonet("evaluate", tmp_path / "gone.csv", "--output", tmp_path, *flag)

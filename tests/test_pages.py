@@ -278,6 +278,7 @@ def test_a_page_names_the_extras_of_its_code(page):
                 assert home in installed, f"{page}, line {block.line}: {name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [name_page(page) for page in list_python_pages()])
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -34,6 +34,7 @@ def vit(tmp_path):
     return build(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_shipped_network_keeps_to_the_contract():
     check_network("stratonet50")
 

@@ -58,6 +58,7 @@ def with_metadata(path, **entries):
     return path
 
 
+@pytest.mark.slow
 def test_shapes_and_dtype(net, planes):
     assert net.width == 5120
     assert len(net.feature_names(["DNA", "ER"])) == 2 * net.width
@@ -162,6 +163,7 @@ def test_threads_that_measure_at_once_get_the_serial_features(low, rng):
         )
 
 
+@pytest.mark.slow
 def test_row_does_not_depend_on_its_neighbours(low, planes):
     alone = np.concatenate([low.features(plane) for plane in planes])
     np.testing.assert_array_equal(low.features(planes), alone)

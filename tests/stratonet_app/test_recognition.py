@@ -162,6 +162,7 @@ def test_plate_maps_are_joined_as_the_evaluation_does(plate, tmp_path):
     assert "is not there" in read_plate_map(choices, str(tmp_path / "x.csv")).reason
 
 
+@pytest.mark.slow
 def test_what_never_ends_is_given_up_and_the_next_call_works():
     """Such as a pattern that tries all ways through a name."""
     helper = Helper(seconds=3)

@@ -406,6 +406,7 @@ def call(plates, *options):
     return stratonet_cli.main([*map(str, arguments), "--taps", TAP, *options])
 
 
+@pytest.mark.slow
 def test_the_command_takes_recipes_and_grey_ranges(plates, capsys):
     limits = "OrigDNA=100:1500,OrigER=50:3000"
     flags = ["--recipe", "whole48+tiles32/mean+sd", "--grey-range", limits]

@@ -38,6 +38,7 @@ def measure(rows, values, **options):
     )
 
 
+@pytest.mark.slow
 def test_noise_is_not_overfitted():
     """Fitted to and tested on the same wells, noise in 4,000 features has Z' 0.8."""
     z_primes, confirmed = [], []

@@ -18,6 +18,7 @@ def fit(curve, doses=DOSES, noise=0.05, controls=ZERO, seed=0):
     return fit_doses(["x"] * len(doses), doses, {"axis": values}, given).iloc[0]
 
 
+@pytest.mark.slow
 def test_intervals_hold_what_they_say():
     """Of 200 curves, the 95% interval holds the true EC50 in about 190."""
     held = []

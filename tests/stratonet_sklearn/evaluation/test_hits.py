@@ -50,6 +50,7 @@ def test_in_columns_position_and_treatment_cannot_be_separated(synthetic):
     assert "none of 80 treatments differs" in screen.headline
 
 
+@pytest.mark.slow
 def test_a_plate_of_jump(monkeypatch):
     """Four plates of 384 wells: 38 compounds in eight doses, 64 and 16 controls."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -21,6 +21,7 @@ def find_blocks(data, kind):
     return [block for block in build_retrieval(data).blocks if isinstance(block, kind)]
 
 
+@pytest.mark.slow
 def test_the_page_says_how_profiles_were_made(data):
     robust = ProfileRecipe("mad_robustize", "rank", select=False, sphere=False)
     changed = replace(data, recipe=robust)
