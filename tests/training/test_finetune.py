@@ -13,7 +13,7 @@ pytest.importorskip(
 
 from finetune_images import write_assay  # noqa: E402
 from small_network import CARD, build_small_network, shake_norms  # noqa: E402
-from training_runs import kill_in_epoch, training  # noqa: E402
+from training_runs import kill_after_epoch, training  # noqa: E402
 
 from stratonet import StratoNet  # noqa: E402
 from stratonet.checks import check_network  # noqa: E402
@@ -313,7 +313,7 @@ def test_killed_it_resumes_and_ends_with_the_same_features(weights, tmp_path):
     tuning = Tuning(str(weights), SIDE, schedule=Schedule(steps=130))
     finetune([read_assay(ImageSource(table), "kind")], tmp_path / "whole.onnx", tuning)
     process = training(*command, tmp_path / "parts.onnx", wait=False)
-    kill_in_epoch(process, tmp_path / "parts.run", 2)
+    kill_after_epoch(process, tmp_path / "parts.run")
     assert not (tmp_path / "parts.onnx").exists()
     resumed = training(*command, tmp_path / "parts.onnx")
     assert resumed.returncode == 0, resumed.stdout
