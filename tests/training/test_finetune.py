@@ -19,6 +19,7 @@ from stratonet import StratoNet  # noqa: E402
 from stratonet.checks import check_network  # noqa: E402
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
 from stratonet.weights_file import read_card  # noqa: E402
+from training.__main__ import main  # noqa: E402
 from training.export import export_model  # noqa: E402
 from training.finetune import (  # noqa: E402
     REPORT,
@@ -137,7 +138,7 @@ def test_it_learns_and_keeps_the_best(weights, stripes, tmp_path):
         assert len(list(csv.DictReader(file))) == 3
     # The network is that of the best look, not that of the last.
     with np.load(tmp_path / "best.npz") as best:
-        layer = start.trained.model.get_layer("conv3_block2_2_conv")
+        layer = start.trained.model.get_layer("conv3_block1_2_conv")
         kept = [best[name] for name in best.files if name.startswith("network/")]
         assert any(np.array_equal(layer.kernel.numpy(), value) for value in kept)
 
@@ -232,13 +233,14 @@ def test_nothing_gained_leaves_the_network_as_it_was(
 
 
 def test_damaged_files_of_a_run_are_named(weights, stripes, tmp_path):
-    tune(load_start(weights, SIDE), [stripes], QUICK, tmp_path)
+    start = load_start(weights, SIDE)
+    tune(start, [stripes], QUICK, tmp_path)
     for name in ("best.npz", "state.npz"):
         whole = (tmp_path / name).read_bytes()
         for content in (whole[:5000], b"", b"text"):
             (tmp_path / name).write_bytes(content)
             with pytest.raises(ValueError, match=rf"{name} is damaged.*Copy the run"):
-                tune(load_start(weights, SIDE), [stripes], QUICK, tmp_path)
+                tune(start, [stripes], QUICK, tmp_path)
         (tmp_path / name).write_bytes(whole)
     (tmp_path / "request.json").write_text('{"tables": ')
     with pytest.raises(ValueError, match="request.json is damaged.*Copy the run"):
@@ -306,18 +308,19 @@ def test_other_architectures_are_refused(tmp_path, weights):
         load_start(path, SIDE)
 
 
-def test_killed_it_resumes_and_ends_with_the_same_features(weights, tmp_path):
+def test_killed_it_resumes_and_ends_with_the_same_features(weights, tmp_path, capsys):
     table = write_assay(tmp_path, DIFFERENT, plates=6, each=3)
     command = ["finetune", table, "--label", "kind", "--from", weights]
-    command += ["--input-size", SIDE, "--steps", 130, "--output"]
-    tuning = Tuning(str(weights), SIDE, schedule=Schedule(steps=130))
+    command += ["--input-size", SIDE, "--steps", 90, "--output", tmp_path / "parts.onnx"]
+    tuning = Tuning(str(weights), SIDE, schedule=Schedule(steps=90))
     finetune([read_assay(ImageSource(table), "kind")], tmp_path / "whole.onnx", tuning)
-    process = training(*command, tmp_path / "parts.onnx", wait=False)
-    kill_after_epoch(process, tmp_path / "parts.run")
+    kill_after_epoch(training(*command, wait=False), tmp_path / "parts.run")
     assert not (tmp_path / "parts.onnx").exists()
-    resumed = training(*command, tmp_path / "parts.onnx")
-    assert resumed.returncode == 0, resumed.stdout
-    assert "plates: 4 to train on, 1 to stop by, 1 to test on" in resumed.stdout
+    capsys.readouterr()
+    main(list(map(str, command)))
+    said = capsys.readouterr().out
+    assert "plates: 4 to train on, 1 to stop by, 1 to test on" in said
+    assert "step 90:" in said and "step 60:" not in said
     logs = [(tmp_path / f"{run}.run/log.csv").read_text() for run in ("whole", "parts")]
     assert logs[0] == logs[1]
     tuned = [tmp_path / f"{run}.run/tuned.onnx" for run in ("whole", "parts")]
