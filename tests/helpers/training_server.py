@@ -33,7 +33,8 @@ class Started:
     """A process of the server, with what is asked of a ``subprocess.Popen``."""
 
     def __init__(self, work, *arguments, environment):
-        self.stdout = tempfile.NamedTemporaryFile("r")
+        # It goes with this object.
+        self.stdout = tempfile.NamedTemporaryFile("r")  # noqa: SIM115
         self._process = _get_context("forkserver").Process(
             target=_work, args=(self.stdout.name, environment, work, arguments)
         )

@@ -43,7 +43,7 @@ from training.finetune_table import read_assay  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-SIDE = 32
+SIDE = 24
 QUICK = Schedule(steps=4, every=2, batch=8)
 # What nobody can tell apart, and what can be.
 SAME, DIFFERENT = {"a": 5, "b": 5}, {"a": 3, "b": 8}
@@ -308,22 +308,29 @@ def test_other_architectures_are_refused(tmp_path, weights):
         load_start(path, SIDE)
 
 
-def test_killed_it_resumes_and_ends_with_the_same_features(weights, tmp_path, capsys):
+def test_killed_it_resumes_and_ends_with_the_same_features(
+    weights, untuned, tmp_path, capsys
+):
     table = write_assay(tmp_path, DIFFERENT, plates=6, each=3)
+    whole, parts = tmp_path / "whole", tmp_path / "parts.run"
+    whole.mkdir()
+    start = load_start(weights, SIDE)
+    task = make_task(table, tmp_path / "kept", untuned)
+    tune(start, [task], Schedule(steps=90), whole)
+    start.export(whole / "tuned.onnx", "parts")
+
     command = ["finetune", table, "--label", "kind", "--from", weights]
-    command += ["--input-size", SIDE, "--steps", 90, "--output", tmp_path / "parts.onnx"]
-    tuning = Tuning(str(weights), SIDE, schedule=Schedule(steps=90))
-    finetune([read_assay(ImageSource(table), "kind")], tmp_path / "whole.onnx", tuning)
-    kill_after_epoch(training(*command, wait=False), tmp_path / "parts.run")
+    command += ["--input-size", SIDE, "--steps", 90]
+    command += ["--output", tmp_path / "parts.onnx"]
+    kill_after_epoch(training(*command, wait=False), parts)
     assert not (tmp_path / "parts.onnx").exists()
     capsys.readouterr()
     main(list(map(str, command)))
     said = capsys.readouterr().out
     assert "plates: 4 to train on, 1 to stop by, 1 to test on" in said
     assert "step 90:" in said and "step 60:" not in said
-    logs = [(tmp_path / f"{run}.run/log.csv").read_text() for run in ("whole", "parts")]
-    assert logs[0] == logs[1]
-    tuned = [tmp_path / f"{run}.run/tuned.onnx" for run in ("whole", "parts")]
-    np.testing.assert_array_equal(measure(tuned[0]), measure(tuned[1]))
-    request = json.loads((tmp_path / "whole.run/request.json").read_text())
+    assert (parts / "log.csv").read_text() == (whole / "log.csv").read_text()
+    received, expected = (measure(run / "tuned.onnx") for run in (parts, whole))
+    np.testing.assert_array_equal(received, expected)
+    request = json.loads((parts / "request.json").read_text())
     assert request["input_size"] == SIDE and list(request["tables"]) == ["stripes"]

@@ -12,6 +12,7 @@ keras = pytest.importorskip(
 )
 pytest.importorskip("onnx", reason="onnx comes with the training extra")
 
+from cellprofiler_server import quick_starts  # noqa: E402
 from training_runs import SMALL, make_images, write_config  # noqa: E402
 
 from stratonet import StratoNet  # noqa: E402
@@ -139,12 +140,13 @@ def measure_in_both(weights, folder, rng):
         pipeline = set_setting(pipeline, name, value)
     (folder / "mine.cppipe").write_text(pipeline)
     table = "StratoFeatures_Image.parquet"
-    headless.run_pipeline(
-        folder / "mine.cppipe",
-        folder,
-        [table],
-        f"--data-file={folder / 'load_data.csv'}",
-    )
+    with quick_starts():
+        headless.run_pipeline(
+            folder / "mine.cppipe",
+            folder,
+            [table],
+            f"--data-file={folder / 'load_data.csv'}",
+        )
     side = StratoNet.load(weights).card.input_size
     transformer = StratoFeatureTransformer(
         weights=str(weights), recipe=f"whole{side}/mean"

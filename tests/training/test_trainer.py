@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -145,12 +146,18 @@ def test_run_learns_and_keeps_everything(finished):
     assert Config.read(run / "config.json") == Config.from_values(SMALL)
 
 
-def test_run_killed_in_the_middle_ends_with_the_same_numbers(
+def test_one_of_two_is_killed_in_the_middle_and_ends_with_the_same_numbers(
     finished, images, tmp_path, capsys
 ):
+    """Two begin at once in one folder: one is refused, whichever is later."""
     config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
     command = ["train", config, "--data", images, "--output", run]
-    kill_after_epoch(training(*command, wait=False), run)
+    both = [training(*command, wait=False) for _ in range(2)]
+    refused, other = wait_for_first(both)
+    printed, _ = refused.communicate()
+    assert refused.returncode == 1, printed
+    assert "Another run" in printed and "Traceback" not in printed
+    kill_after_epoch(other, run)
     assert 1 <= len(log_of(run)) < 3
     main(list(map(str, command)))
     assert "Going on after epoch" in capsys.readouterr().out
@@ -161,6 +168,13 @@ def test_run_killed_in_the_middle_ends_with_the_same_numbers(
             # It has the speeds.
             for key in set(expected.files) - {"kept"}:
                 np.testing.assert_array_equal(received[key], expected[key], err_msg=key)
+
+
+def wait_for_first(processes):
+    """Two processes, the one that ends first before the other."""
+    while all(process.poll() is None for process in processes):
+        time.sleep(0.02)
+    return sorted(processes, key=lambda process: process.poll() is None)
 
 
 def test_finished_run_again_does_nothing_but_say_so(finished, images, capsys):
@@ -316,6 +330,14 @@ def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypat
     assert len(log_of(tmp_path / "run")) == 1
 
 
+@pytest.fixture
+def quick_epochs(finished, monkeypatch):
+    """Epochs that take no step: what is kept of them is as large."""
+    rows = log_of(finished[0])
+    monkeypatch.setattr(trainer, "_run_epoch", lambda run, epoch, bar: rows[epoch])
+
+
+@pytest.mark.usefixtures("quick_epochs")
 def test_full_disk_keeps_the_checkpoint_before(images, tmp_path):
     config, run = write_config(tmp_path / "small.json", epochs=1), tmp_path / "run"
     with limit_file_size(200_000), pytest.raises(SystemExit) as stopped:
@@ -342,6 +364,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", disk], capture_output=True)
 
 
+@pytest.mark.usefixtures("quick_epochs")
 @pytest.mark.parametrize(
     ("kilobytes", "named"), [(8, "config.json"), (60, "best.npz"), (1000, "state.npz")]
 )
@@ -373,17 +396,6 @@ def test_an_export_on_a_full_disk(finished, small_disk):
     with pytest.raises(OSError, match="mine.onnx cannot be written: No space left"):
         export_run(finished[0], output)
     assert not list(output.parent.iterdir())
-
-
-def test_two_trainings_begun_at_once_in_one_folder(images, finished, tmp_path):
-    config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
-    command = ["train", config, "--data", images, "--output", run]
-    both = [training(*command, wait=False) for _ in range(2)]
-    printed = [process.communicate(timeout=300)[0] for process in both]
-    assert sorted(process.returncode for process in both) == [0, 1], printed
-    (refused,) = (text for text, one in zip(printed, both) if one.returncode)
-    assert "Another run" in refused and "Traceback" not in refused
-    assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
 
 
 @pytest.fixture(scope="module")
