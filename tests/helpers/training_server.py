@@ -42,11 +42,12 @@ class Started:
             self._process.start()
         self.pid = self._process.pid
 
-    @property
-    def returncode(self):
+    def poll(self):
         return self._process.exitcode
 
-    poll = returncode.fget
+    @property
+    def returncode(self):
+        return self.poll()
 
     def wait(self, timeout=None):
         self._process.join(timeout)
