@@ -10,7 +10,7 @@ CARD = Card(
     name="small",
     version="0.0.1",
     architecture="StratoNet-18, random",
-    taps=(Tap("conv2_block2_out", 64), Tap("conv3_block2_out", 128, "low")),
+    taps=(Tap("conv2_block2_out", 64), Tap("conv3_block1_out", 128, "low")),
     input_size=64,
     resize="BOX",
     scaling=Scaling(low=1.0, high=99.0),

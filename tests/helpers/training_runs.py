@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from training_server import Started, run_code, run_command
 
 ROOT = Path(__file__).parents[2]
+NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 SMALL = {
     "recipe": "a small run",
     "depth": 18,
@@ -22,7 +24,8 @@ SMALL = {
     "epochs": 3,
     "warmup_epochs": 1,
     "learning_rate": 2e-3,
-    "taps": {"low": "conv2_block2_out", "high": "conv3_block1_out"},
+    # One block: TensorFlow takes seconds to build steps of a deep network.
+    "taps": {"low": "conv2_block1_out"},
 }
 
 
@@ -49,38 +52,51 @@ def write_config(path, **changes):
 
 
 def training(*arguments, environment=None, wait=True):
-    """``python -m training`` in a process of its own.
+    """``python -m training`` in a process of its own, which is forked.
 
-    A CompletedProcess, or the Popen when not to be waited for.
+    A CompletedProcess, or what is `Started` when not to be waited for.
     """
-    code = "import sys; from training.__main__ import main; main(sys.argv[1:])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return _start(run_command, arguments, environment, wait)
+
+
+def python(code, *arguments):
+    """``python -c`` likewise; TensorFlow is imported, and not used yet."""
+    return _start(run_code, (code, *arguments))
+
+
+def _start(work, arguments, environment=None, wait=True):
+    environment = {**os.environ, **NO_GPU, **(environment or {})}
+    process = Started(work, *map(str, arguments), environment=environment)
     if not wait:
         return process
     output, _ = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, output)
+    return subprocess.CompletedProcess(arguments, process.returncode, output)
 
 
-def kill_in_epoch(process, run, epoch):
-    """Kill a training process and its children after ``epoch`` (from 1) began."""
-    log = run / "log.csv"
+def real_training(*arguments):
+    """``python -m training`` as it is given, which imports TensorFlow."""
+    return subprocess.run(
+        [sys.executable, "-m", "training", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **NO_GPU},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def kill_after_epoch(process, folder):
+    """Kill a training process and its children when a first epoch was kept."""
     deadline = time.monotonic() + 240
-    while not log.exists() or len(log.read_text().splitlines()) < epoch:
+    while not any(folder.rglob("state.npz")):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.2)
+    # Within the next.
+    time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    process.stdout.close()
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import functools
 import re
 from pathlib import Path
 
@@ -46,17 +47,29 @@ def test_eca_kernel_size(channels, size):
     assert layer.kernel.shape == (1, size, 1, 1)
 
 
-@pytest.mark.slow
+def count_by_stage(names):
+    stages = [int(name[4]) for name in names]
+    return tuple(stages.count(stage) for stage in (2, 3, 4, 5))
+
+
+@functools.cache
+def build_classifier(depth):
+    return build_network(depth, "eca", classes=3, input_size=32)
+
+
 @pytest.mark.parametrize("depth", TABLE)
 def test_blocks_of_every_depth(depth):
-    model = build_network(depth, "eca", classes=3, input_size=32)
+    assert count_by_stage(list_blocks(depth)) == TABLE[depth]
+
+
+# Those of 101 and 152 are more of the same, and take seconds.
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_layers_of_blocks(depth):
+    model = build_classifier(depth)
     for suffix in ("_add", "_eca", "_out"):
-        found = [
-            int(name[4])
-            for name in names(model)
-            if re.fullmatch(rf"conv\d_block\d+{suffix}", name)
-        ]
-        assert tuple(found.count(stage) for stage in (2, 3, 4, 5)) == TABLE[depth]
+        pattern = rf"conv\d_block\d+{suffix}"
+        found = [name for name in names(model) if re.fullmatch(pattern, name)]
+        assert count_by_stage(found) == TABLE[depth]
     assert [name for name in names(model) if name.endswith("_out")] == list_blocks(
         depth
     )
@@ -71,7 +84,7 @@ def test_blocks_of_every_depth(depth):
     ],
 )
 def test_basic_and_bottleneck_blocks(depth, kernels, shortcuts):
-    model = build_network(depth, classes=2, input_size=32)
+    model = build_classifier(depth)
     convs = [
         layer
         for layer in model.layers
@@ -221,7 +234,8 @@ def test_gates_of_zeros_halve(rng):
 
 @pytest.mark.parametrize("gates", ["glorot_uniform", "zeros"])
 def test_saved_and_loaded_again(tmp_path, rng, gates):
-    model = build_network(18, input_size=64, gates=gates)
+    taps = ["conv2_block1_out", "conv2_block2_out"]
+    model = build_network(18, taps=taps, input_size=64, gates=gates)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     images = rng.normal(size=(2, 64, 64, 3)).astype(np.float32)

@@ -125,15 +125,15 @@ def test_exported_file_loads_and_agrees(small, tmp_path, rng, taps):
     [
         {"input_size": 224},
         {"taps": CARD.taps[:1]},
-        {"taps": (CARD.taps[0], Tap("conv3_block2_out", 512, "low"))},
-        {"taps": (CARD.taps[0], Tap("conv3_block1_out", 128, "low"))},
+        {"taps": (CARD.taps[0], Tap("conv3_block1_out", 512, "low"))},
+        {"taps": (CARD.taps[0], Tap("conv3_block2_out", 128, "low"))},
     ],
     ids=["input_size", "missing", "width", "layer"],
 )
 def test_card_that_does_not_describe_the_model_is_refused(small, tmp_path, change):
     with pytest.raises(
         ValueError,
-        match="does not describe the model.*Received: .*64.*conv3_block2_out",
+        match="does not describe the model.*Received: .*64.*conv3_block1_out",
     ):
         export_model(small, replace(CARD, **change), tmp_path / "small.onnx")
     assert not list(tmp_path.iterdir())

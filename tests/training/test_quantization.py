@@ -27,7 +27,7 @@ from training.quantization import (  # noqa: E402
 from training.start_file import load_weights_file  # noqa: E402
 
 LAYERS = ["conv2_block1_out", "conv2_block2_out"]
-RECIPES = {"fields": "tiles64-across2/mean+sd", "objects": "tiles64/mean+sd"}
+RECIPES = {"fields": "tiles32-across2/mean+sd", "objects": "tiles32/mean+sd"}
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,7 @@ def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     (folder / "plate").mkdir()
     rng = np.random.default_rng(3)
-    for number in range(60):
+    for number in range(48):
         plane = rng.normal(200, 20, (150, 190))
         rows, columns = np.indices(plane.shape)
         for _ in range(rng.integers(3, 30)):

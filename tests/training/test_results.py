@@ -12,6 +12,7 @@ keras = pytest.importorskip(
 )
 pytest.importorskip("onnx", reason="onnx comes with the training extra")
 
+from cellprofiler_server import quick_starts  # noqa: E402
 from training_runs import SMALL, make_images, write_config  # noqa: E402
 
 from stratonet import StratoNet  # noqa: E402
@@ -33,6 +34,10 @@ from training.trainer import train  # noqa: E402
 # What all its tests share takes long.
 pytestmark = pytest.mark.slow
 
+# A classifier on two taps side by side.
+TAPS = {"low": "conv2_block2_out", "high": "conv3_block1_out"}
+SIDE_BY_SIDE = {**SMALL, "taps": TAPS, "classifier_depth": 2}
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -40,7 +45,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     images = make_images(folder / "images")
     (images / "train" / "n00000000" / "broken.JPEG").write_bytes(b"not an image")
-    train(Config.from_values({**SMALL, "classifier_depth": 2}), images, folder / "run")
+    train(Config.from_values(SIDE_BY_SIDE), images, folder / "run")
     return folder / "run", images
 
 
@@ -68,7 +73,7 @@ def test_evaluation_needs_a_run_and_its_classes(run, tmp_path):
 
 def test_exported_run_is_its_best_checkpoint(run, weights, rng):
     path, card = weights
-    config = Config.from_values({**SMALL, "classifier_depth": 2})
+    config = Config.from_values(SIDE_BY_SIDE)
     model = build_classifier(config, 3)
     load_variables(model, run[0] / "best.npz")
     plane = rng.integers(0, 255, (40, 50)).astype(np.uint8)
@@ -135,12 +140,13 @@ def measure_in_both(weights, folder, rng):
         pipeline = set_setting(pipeline, name, value)
     (folder / "mine.cppipe").write_text(pipeline)
     table = "StratoFeatures_Image.parquet"
-    headless.run_pipeline(
-        folder / "mine.cppipe",
-        folder,
-        [table],
-        f"--data-file={folder / 'load_data.csv'}",
-    )
+    with quick_starts():
+        headless.run_pipeline(
+            folder / "mine.cppipe",
+            folder,
+            [table],
+            f"--data-file={folder / 'load_data.csv'}",
+        )
     side = StratoNet.load(weights).card.input_size
     transformer = StratoFeatureTransformer(
         weights=str(weights), recipe=f"whole{side}/mean"
@@ -174,7 +180,7 @@ def test_start_weights_of_a_configuration(tmp_path):
 def efficientnet(tmp_path_factory):
     """EfficientNet-B0 trained for an epoch, as a weights file."""
     folder = tmp_path_factory.mktemp("efficientnet")
-    taps = {"low": "block3a_expand_activation", "high": "block4a_expand_activation"}
+    taps = {"low": "block2a_expand_activation", "high": "block3a_expand_activation"}
     config = Config.from_values(
         {
             **SMALL,
@@ -196,8 +202,8 @@ def test_keras_application_is_trained_and_exported(efficientnet, rng):
     folder, config = efficientnet
     net = StratoNet.load(folder / "efficientnet.onnx")
     assert [(tap.alias, tap.width, tap.reduction) for tap in net.taps] == [
-        ("low", 144, 4),
-        ("high", 240, 8),
+        ("low", 96, 2),
+        ("high", 144, 4),
     ]
     assert net.card.architecture.startswith("EfficientNetB0 of Keras")
     model = build_classifier(config, 3)
@@ -206,7 +212,7 @@ def test_keras_application_is_trained_and_exported(efficientnet, rng):
     expected = tap_network(model, config.taps.values())(
         to_planes(to_grey(plane, net.card), net.card)
     )
-    received = np.split(net.features(plane), [144], axis=1)
+    received = np.split(net.features(plane), [96], axis=1)
     for layer, features in zip(config.taps.values(), received):
         np.testing.assert_allclose(features, expected[layer], rtol=1e-3, atol=1e-4)
 
@@ -216,7 +222,7 @@ def test_keras_application_in_cellprofiler_and_scikit_learn(
 ):
     assert measure_in_both(
         efficientnet[0] / "efficientnet.onnx", tmp_path, rng
-    ).shape == (2, 144 + 240)
+    ).shape == (2, 96 + 144)
 
 
 def test_names_of_a_keras_application_that_are_not_there():

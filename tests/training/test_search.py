@@ -13,12 +13,13 @@ optuna = pytest.importorskip("optuna")
 
 from training_runs import (  # noqa: E402
     SMALL,
-    kill_in_epoch,
+    kill_after_epoch,
     limit_file_size,
     make_images,
     training,
     write_config,
 )
+from training_server import quick_starts  # noqa: E402
 
 from stratonet.files.atomic import FolderInUse, lock_folder  # noqa: E402
 from training import search as searching  # noqa: E402
@@ -34,10 +35,7 @@ RANGES = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "batch": {"choices": [4, 8]},
 }
-CONFIG = Config(**{**SMALL, "warmup_epochs": 0, "search": RANGES})
-# Long enough that, of two trials side by side, neither ends before the other has
-# finished its first epoch.
-LONG = dataclasses.replace(CONFIG, epochs=15)
+CONFIG = Config(**{**SMALL, "epochs": 4, "warmup_epochs": 0, "search": RANGES})
 
 
 @pytest.fixture(scope="module")
@@ -47,50 +45,43 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(images, tmp_path_factory):
-    """The folder of a search that was killed while it trained two trials side by side.
+    """A search that was killed while it trained two trials side by side.
 
-    It then went on to three.
+    It then went on to three. Its folder, its table, and the folders of trials that had
+    kept an epoch.
     """
     place = tmp_path_factory.mktemp("searches")
-    config = write_config(place / "small.json", **dataclasses.asdict(LONG))
-    command = [
-        "search",
-        config,
-        "--data",
-        images,
-        "--output",
-        place / "search",
-        "--trials",
-        2,
-        "--workers",
-        2,
-    ]
-    kill_in_epoch(
-        training(*command, wait=False), place / "search" / "trial-0000", epoch=2
-    )
-    trials = searching.open_study(LONG, place / "search").trials
+    folder = place / "search"
+    config = write_config(place / "small.json", **dataclasses.asdict(CONFIG))
+    command = ["search", config, "--data", images, "--output", folder]
+    command += ["--trials", 2, "--workers", 2]
+    kill_after_epoch(training(*command, wait=False), folder)
+    begun = [path.parent for path in folder.glob("trial-*/state.npz")]
+    trials = searching.open_study(CONFIG, folder).trials
     assert [trial.state.name for trial in trials] == ["RUNNING"] * 2
-    table = search(LONG, images, place / "search", trials=3, workers=2)
+    with quick_starts():
+        table = search(CONFIG, images, folder, trials=3, workers=2)
     assert table.set_index("number")["batch"][[0, 1]].tolist() == [
         trial.params["batch"] for trial in trials
     ]
-    return place / "search", table
+    return folder, table, begun
 
 
 def test_killed_search_goes_on_in_its_folders(killed):
-    folder, table = killed
+    folder, table, begun = killed
     assert sorted(path.name for path in folder.glob("trial-*")) == [
         "trial-0000",
         "trial-0001",
         "trial-0002",
     ]
     assert sorted(table["number"]) == [0, 1, 2] and set(table["state"]) == {"complete"}
-    assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {15}
-    assert "Going on after epoch" in (folder / "trial-0000" / "output.txt").read_text()
+    assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {4}
+    for trial in begun:
+        assert "Going on after epoch" in (trial / "output.txt").read_text()
 
 
 def test_search_keeps_everything(killed):
-    folder, table = killed
+    folder, table, _ = killed
     assert list(table) == [
         "number",
         "state",
@@ -118,14 +109,14 @@ def test_search_keeps_everything(killed):
             {},
         )
         assert json.loads((run / "result.json").read_text())["val_top1"] == row.value
-        assert "epoch 15: loss" in (run / "output.txt").read_text()
+        assert "epoch 4: loss" in (run / "output.txt").read_text()
     assert Config.read(folder / "best.json") == Config.read(
         folder / table["folder"][0] / "config.json"
     )
 
 
 def test_images_are_checked_once(killed):
-    folder, _ = killed
+    folder, *_ = killed
     assert "checking" in (folder / "trial-0000" / "output.txt").read_text()
     assert "checking" not in (folder / "trial-0002" / "output.txt").read_text()
 
@@ -141,18 +132,18 @@ def test_full_disk_ends_the_search_and_a_poor_trial_only_itself(images, tmp_path
         "distributions": searching.make_ranges(config),
     }
     for value in range(2, 7):
-        perfect = {epoch: float(value) for epoch in (1, 2, 3)}
+        perfect = {epoch: float(value) for epoch in (1, 2, 3, 4)}
         study.add_trial(
             optuna.trial.create_trial(value=value, intermediate_values=perfect, **drawn)
         )
     full = "trial 5: .*cannot be written: File too large"
-    with limit_file_size(1_000_000), pytest.raises(RuntimeError, match=full):
+    with limit_file_size(700_000), pytest.raises(RuntimeError, match=full):
         search(config, images, tmp_path / "search", trials=6)
     assert study.trials[5].state.name == "RUNNING"
 
-    table = search(config, images, tmp_path / "search", trials=7, workers=2).set_index(
-        "number"
-    )
+    with quick_starts():
+        table = search(config, images, tmp_path / "search", trials=7, workers=2)
+    table = table.set_index("number")
     assert table["state"].tolist() == ["complete"] * 5 + ["pruned", "fail"]
     assert table["learning_rate"][5] == 1e-3 and table["epochs_done"][5] == 1
     assert "loss became" in table["reason"][6]
@@ -195,7 +186,7 @@ def test_other_search_in_the_folder_is_refused(images, tmp_path):
     other = dataclasses.replace(CONFIG, epochs=7, search={"batch": {"choices": [4]}})
     with pytest.raises(
         ValueError,
-        match="epochs 3, now 7; search .*, now .* Choose another output folder",
+        match="epochs 4, now 7; search .*, now .* Choose another output folder",
     ):
         search(other, images, tmp_path, trials=1)
     with lock_folder(tmp_path), pytest.raises(FolderInUse, match="Another run"):

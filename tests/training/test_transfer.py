@@ -15,8 +15,8 @@ from training.transfer import SHA256, fetch_archive, transfer_weights  # noqa: E
 # What all its tests share takes long.
 pytestmark = pytest.mark.slow
 
-# Of every fifth validation image, the classes that the published network finds.
-TOP1, TOP5 = 136, 177
+# Of every twentieth validation image, the classes that the published network finds.
+EVERY, TOP1, TOP5 = 20, 32, 44
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +70,11 @@ def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_imagenet_accuracy_is_the_published_one(resnet, validation, imagenet):
-    # Every fifth image; benchmarks/imagenet.py counts all.
+    """Of some images; benchmarks/imagenet.py counts all."""
     paths, classes = validation
-    ranks = imagenet.rank_classes(resnet, paths[::5], classes[::5])
-    assert abs(np.sum(ranks == 0) - TOP1) <= 1
-    assert abs(np.sum(ranks < 5) - TOP5) <= 1
+    ranks = imagenet.rank_classes(resnet, paths[::EVERY], classes[::EVERY])
+    # No score is closer to the next than 0.003.
+    assert (np.sum(ranks == 0), np.sum(ranks < 5)) == (TOP1, TOP5)
 
 
 def published_name(layer):
@@ -114,13 +114,16 @@ def test_transfer_agrees_with_the_resnet_of_keras_itself(published, rng):
             )
     transfer_weights(ours, tensors)
     images = rng.normal(scale=60, size=(2, 224, 224, 3)).astype(np.float32)
-    for name in ("conv1_relu", "conv3_block4_out", "conv5_block3_out", "predictions"):
-        expected, received = (
-            np.asarray(keras.Model(model.input, model.get_layer(name).output)(images))
-            for model in (theirs, ours)
-        )
+    names = ("conv1_relu", "conv3_block4_out", "conv5_block3_out", "predictions")
+    expected, received = (
+        keras.Model(model.input, {name: model.get_layer(name).output for name in names})
+        for model in (theirs, ours)
+    )
+    expected, received = expected(images), received(images)
+    for name in names:
+        largest = np.max(expected[name])
         np.testing.assert_allclose(
-            received, expected, rtol=1e-4, atol=1e-4 * expected.max(), err_msg=name
+            received[name], expected[name], rtol=1e-4, atol=1e-4 * largest, err_msg=name
         )
 
 
