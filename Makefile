@@ -1,6 +1,6 @@
 # make demo         one plate through CellProfiler and scikit-learn (PLATE=DIR for real images)
 # make test         the gates, then all tests in every environment
-# make test-fast    the gates, then the tests that take little time (two minutes)
+# make test-fast    the gates, then the tests that take little time (75 seconds)
 # make lint         the gates alone: style, types, imports (seconds)
 # make docs         the documentation with the API reference, into build/docs
 # make dist         source distribution and wheel, into dist
