@@ -1,21 +1,32 @@
-"""Features as scanpy and its relatives take them."""
+"""Features as scanpy and its relatives take them, and tables that they have."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from stratonet.extras import name_missing_extra
-from stratonet.naming import feature_columns
+from stratonet.messages import shorten_list
+from stratonet.naming import METADATA, feature_columns
+from stratonet.tables.columns import IMAGE_NUMBER, OBJECT, OBJECT_NUMBER, REGION
 from stratonet.tables.index import keep_index
+from stratonet.tables.keys import name_key_columns
 from stratonet.tables.numbers import read_numbers
 from stratonet.tables.parquet import feature_parts, get_feature_set_id, read_features
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+H5AD = ".h5ad"
+# Where AnnData keeps what a table of SpatialData annotates, and how it is called there.
+ATTRIBUTES = "spatialdata_attrs"
+REGION_KEY, INSTANCE_KEY = "region_key", "instance_key"
 
 
 def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
@@ -68,6 +79,114 @@ def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
         observations,
         feature_parts(names),
         uns={"feature_set_id": feature_set_id},
+    )
+
+
+def is_anndata(path: Path) -> bool:
+    """Whether a path is a table of AnnData: ``.h5ad``, or a folder of Zarr.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file or a folder; of a folder, what describes it is read.
+    """
+    if path.is_file():
+        return path.suffix.lower() == H5AD
+    for name in (".zattrs", "zarr.json"):
+        file = path / name
+        if file.is_file():
+            content = json.loads(file.read_bytes())
+            attributes = content.get("attributes", content)
+            return attributes.get("encoding-type") == "anndata"
+    return False
+
+
+def refuse_store(folder: Path) -> None:
+    """Refuse a store of SpatialData, or its folder of tables, where one is meant.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Any folder.
+
+    Raises
+    ------
+    ValueError
+        It holds tables of AnnData in Zarr; the message names them.
+    """
+    tables = sorted(filter(is_anndata, {*folder.glob("tables/*"), *folder.glob("*")}))
+    in_zarr = [str(table) for table in tables if table.is_dir()]
+    if in_zarr:
+        raise ValueError(
+            f"{folder} holds tables of AnnData. Give one of them:"
+            f" {shorten_list(in_zarr)}"
+        )
+
+
+def read_anndata(path: Path) -> pd.DataFrame:
+    """Read a table of AnnData, such as one of a store of SpatialData.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        For which `is_anndata` holds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``obs`` as ``Metadata_*``, and ``X`` under the names of ``var``. The label image
+        and the number of an object, as SpatialData keeps them, are ``Metadata_Region``
+        and ``Metadata_ObjectNumber``.
+
+    Raises
+    ------
+    ImportError
+        anndata is not installed.
+    ValueError
+        It cannot be read, has no ``X``, or has two columns of one name.
+    """
+    with name_missing_extra(f"{path}: reading AnnData", "profiles"):
+        import anndata
+    try:
+        is_file = path.is_file()
+        table = anndata.read_h5ad(path) if is_file else anndata.read_zarr(path)
+    except Exception as error:  # h5py, zarr and anndata raise what they meet
+        raise ValueError(
+            f"{path} cannot be read as AnnData ({type(error).__name__}: {error}). Is it"
+            " damaged, or of Zarr 3, for which Python 3.11 or later is needed?"
+        ) from None
+    if table.X is None:
+        raise ValueError(f"{path} has no X, which holds the features.")
+    values = table.X if isinstance(table.X, np.ndarray) else table.X.toarray()
+    observations = _name_observations(table)
+    names = [*observations, *map(str, table.var_names)]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{path} has two columns {repeated[0]} in obs or var.")
+    features = pd.DataFrame(values, columns=names[observations.shape[1] :])
+    return pd.concat([observations, features], axis=1)
+
+
+def _name_observations(table: AnnData) -> pd.DataFrame:
+    """The metadata of a table, as StratoNet calls them."""
+    observations = table.obs.reset_index(drop=True)
+    for name, column in observations.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            observations[name] = column.astype(object)
+    attributes = table.uns.get(ATTRIBUTES, {})
+    known = {REGION_KEY: REGION, INSTANCE_KEY: OBJECT}
+    renamed = {
+        attributes[key]: name
+        for key, name in known.items()
+        if key in attributes and name not in observations
+    }
+    observations = name_key_columns(observations.rename(columns=renamed))
+    # The module's own numbers are known by these names.
+    kept = (IMAGE_NUMBER, OBJECT_NUMBER)
+    return observations.rename(
+        columns=lambda name: (
+            name if name.startswith(METADATA) or name in kept else f"{METADATA}{name}"
+        )
     )
 
 

@@ -25,7 +25,7 @@ OBJECT_NUMBER = "ObjectNumber"
 IMAGE = "Metadata_ImageNumber"
 OBJECT = "Metadata_ObjectNumber"
 # What tells one row from another. An object's number is its own within an image only.
-KEYS = (PLATE, WELL, SITE, IMAGE, OBJECT)
+KEYS = (PLATE, WELL, SITE, REGION, IMAGE, OBJECT)
 # Row and column of an object's centre, in pixels, as CellProfiler names them.
 CENTER = ("Location_Center_Y", "Location_Center_X")
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from stratonet.messages import shorten_list
 from stratonet.naming import METADATA, feature_columns, metadata_columns
+from stratonet.tables.anndata import is_anndata, read_anndata, refuse_store
 from stratonet.tables.cellprofiler import (
     Tables,
     aggregate_wells,
@@ -110,9 +111,11 @@ def read_feature_table(
     source : str or path
         What ``stratonet extract`` or the CellProfiler module wrote (a folder or a
         Parquet file); any other Parquet or CSV file with ``Metadata_Well`` and
-        features; a folder of CellProfiler's ``Image.csv``, ``Nuclei.csv``, ...; or the
-        SQLite database (``.db``, ``.sqlite``) of CellProfiler's ExportToDatabase. Local
-        or a URL; folders are local, or those of ``stratonet extract`` on S3.
+        features; AnnData (``.h5ad``) or a table of SpatialData
+        (``store.zarr/tables/name``) with a column ``well`` in ``obs``; a folder of
+        CellProfiler's ``Image.csv``, ``Nuclei.csv``, ...; or the SQLite database
+        (``.db``, ``.sqlite``) of CellProfiler's ExportToDatabase. Local or a URL;
+        folders are local, or those of ``stratonet extract`` on S3.
     name : str, optional
         Default: that of the file or folder.
 
@@ -213,6 +216,8 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
     """Read a table as it is written."""
     path = Path(source)
     name = name or path.stem
+    if is_anndata(path):
+        return _take_measurements(name, source, read_anndata(path))
     profiles = list_profiles(path) if path.is_dir() else []
     if profiles:
         return _take_measurements(name, source, read_parquet_frames(profiles))
@@ -222,6 +227,8 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
         raise FileNotFoundError(
             f"{source} is not there: give a table of features, or a folder of them."
         )
+    if path.is_dir():
+        refuse_store(path)
     if path.is_dir() or is_image_table(path):
         return _make_wells(source, name, read_csv_folder(path))
     if path.suffix.lower() in DATABASES:

@@ -17,7 +17,12 @@ from stratonet.extras import name_missing_extra
 from stratonet.files.atomic import TEMPORARY
 from stratonet.files.urls import is_url, redact_url
 from stratonet.messages import count_things, suggest_name
-from stratonet.tables.anndata import to_anndata
+from stratonet.tables.anndata import (
+    ATTRIBUTES,
+    INSTANCE_KEY,
+    REGION_KEY,
+    to_anndata,
+)
 from stratonet.tables.columns import ERROR, find_object_column
 from stratonet.tables.index import keep_index
 from stratonet.tables.parquet import read_features
@@ -26,9 +31,7 @@ from stratonet.tables.regions import Regions, name_regions
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Where AnnData keeps what a table annotates, and how SpatialData calls it there.
-ATTRIBUTES = "spatialdata_attrs"
-REGION, REGION_KEY, INSTANCE_KEY = "region", "region_key", "instance_key"
+REGION = "region"
 TABLES = "tables"
 ELEMENTS = ("images", "labels", "points", "shapes", TABLES)
 

@@ -65,9 +65,10 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
         nargs="+",
         metavar="[NAME=]TABLE",
         help=(
-            "what extract or the plug-in wrote, any Parquet or CSV file with"
-            " Metadata_Well and features, a folder of CellProfiler's CSV files, or its"
-            " SQLite database; the first is compared with the others"
+            "what extract or the plug-in wrote, any Parquet, CSV or AnnData file with"
+            " Metadata_Well and features, a table of SpatialData (STORE/tables/NAME), a"
+            " folder of CellProfiler's CSV files, or its SQLite database; the first is"
+            " compared with the others"
         ),
     )
     command.add_argument(

@@ -34,6 +34,7 @@ from stratonet.tables import (
     to_spatialdata_table,
     write_spatialdata_table,
 )
+from stratonet.tables.reading import read_feature_table
 
 # Where it is there and cannot be imported, the tests fail.
 if find_spec("spatialdata") is None:
@@ -109,6 +110,10 @@ def test_a_written_table_is_joined_to_its_labels(store):
     changed = {name for name in after if before.get(name) != after[name]}
     assert {name for name in changed if not name.startswith("tables/")} == {"zarr.json"}
     assert set(before) <= set(after) and list(path.glob(".*")) == []
+
+    read = read_feature_table(where)
+    np.testing.assert_array_equal(read.frame[read.features], features[read.features])
+    assert read.features == feature_columns(features)
 
     data = spatialdata.read_zarr(path)
     assert data.has_consolidated_metadata()

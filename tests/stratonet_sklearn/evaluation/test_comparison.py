@@ -9,7 +9,11 @@ pytest.importorskip("cellprofiler", reason="CellProfiler is not installed")
 from cellprofiler_runs import load_modules, module, run, words_of_recipe
 
 from stratonet import StratoNet
-from stratonet.tables.reading import read_feature_table, read_metadata
+from stratonet.tables.reading import (
+    FeatureTable,
+    read_feature_table,
+    read_metadata,
+)
 from stratonet_sklearn.datasets import read_plate, simulate_plate
 from stratonet_sklearn.evaluation.columns import (
     find_column,
@@ -341,3 +345,26 @@ def test_tables_that_share_nothing(profiles, sheets):
         match=r"share no row. By plate, well, CellProfiler begins with \('7', 'A01'\)",
     ):
         align_tables([sheets, other])
+
+
+def test_objects_of_two_tables_of_a_store_are_joined_by_their_label_image():
+    """Object 1 of one label image is another than object 1 of the next."""
+
+    def make_table(name, regions, numbers):
+        frame = pd.DataFrame(
+            {
+                "Metadata_Plate": "P1",
+                "Metadata_Well": "A01",
+                "Metadata_Region": regions,
+                "Metadata_ObjectNumber": numbers,
+                name: [f"{region}{number}" for region, number in zip(regions, numbers)],
+            }
+        )
+        return FeatureTable(name, name, frame, [name])
+
+    ours = make_table("ours", ["s1", "s1", "s2", "s2"], [1, 2, 1, 2])
+    theirs = make_table("theirs", ["s2", "s1", "s1"], [1, 2, 1])
+    aligned, rows = align_tables([ours, theirs])
+    assert rows["Metadata_Region"].tolist() == ["s1", "s1", "s2"]
+    one, other = (table.frame[table.name].tolist() for table in aligned)
+    assert one == other == ["s11", "s12", "s21"]
