@@ -26,7 +26,10 @@ from stratonet.files.urls import (
 Reader = TypeVar("Reader", bound=Callable[..., Any])
 
 # Files on S3 that are fetched whole: a prefix has no such end.
-EXTENSIONS = (".csv", ".db", ".gz", ".parquet", ".sqlite", ".sqlite3", ".tsv", ".txt")
+EXTENSIONS = (
+    *(".csv", ".tsv", ".txt", ".gz", ".parquet"),
+    *(".db", ".sqlite", ".sqlite3", ".h5ad"),
+)
 
 
 def take_urls(read: Reader) -> Reader:

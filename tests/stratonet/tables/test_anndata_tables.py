@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from s3_server import S3Server
 
 from stratonet.tables import to_spatialdata_table
 from stratonet.tables.columns import OBJECT, REGION
@@ -119,3 +120,17 @@ def test_what_cannot_be_read_is_said(path, tmp_path):
     damaged.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="damaged.h5ad cannot be read as AnnData"):
         read_feature_table(damaged)
+
+
+def test_a_file_on_s3(tmp_path, monkeypatch):
+    path = write(make_table_of_others(), tmp_path / "t.h5ad")
+    with S3Server() as s3:
+        s3.put("bucket", {"t.h5ad": path.read_bytes(), "damaged.h5ad": b"nothing"})
+        for name, value in s3.env.items():
+            monkeypatch.setenv(name, value)
+        table = read_feature_table("s3://bucket/t.h5ad")
+        damaged = "s3://bucket/damaged.h5ad cannot be read as AnnData"
+        with pytest.raises(ValueError, match=damaged):
+            read_feature_table("s3://bucket/damaged.h5ad")
+    assert table.source == "s3://bucket/t.h5ad"
+    pd.testing.assert_frame_equal(table.frame, read_feature_table(path).frame)
