@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -89,16 +89,30 @@ def is_anndata(path: Path) -> bool:
     ----------
     path : pathlib.Path
         A file or a folder; of a folder, what describes it is read.
+
+    Raises
+    ------
+    ValueError
+        What describes a folder of Zarr is damaged.
     """
     if path.is_file():
         return path.suffix.lower() == H5AD
     for name in (".zattrs", "zarr.json"):
         file = path / name
         if file.is_file():
-            content = json.loads(file.read_bytes())
-            attributes = content.get("attributes", content)
-            return attributes.get("encoding-type") == "anndata"
+            return _read_attributes(file).get("encoding-type") == "anndata"
     return False
+
+
+def _read_attributes(file: Path) -> dict[str, Any]:
+    """The attributes of a group of Zarr, of either version."""
+    try:
+        content = json.loads(file.read_bytes())
+        return dict(content.get("attributes", content))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file} does not describe a folder of Zarr ({error}). Is it damaged?"
+        ) from None
 
 
 def refuse_store(folder: Path) -> None:
@@ -147,13 +161,14 @@ def read_anndata(path: Path) -> pd.DataFrame:
     """
     with name_missing_extra(f"{path}: reading AnnData", "profiles"):
         import anndata
+    is_file = path.is_file()
     try:
-        is_file = path.is_file()
         table = anndata.read_h5ad(path) if is_file else anndata.read_zarr(path)
     except Exception as error:  # h5py, zarr and anndata raise what they meet
+        newer = "" if is_file else ", or of Zarr 3, which needs Python 3.11 or later"
         raise ValueError(
             f"{path} cannot be read as AnnData ({type(error).__name__}: {error}). Is it"
-            " damaged, or of Zarr 3, for which Python 3.11 or later is needed?"
+            f" damaged{newer}?"
         ) from None
     if table.X is None:
         raise ValueError(f"{path} has no X, which holds the features.")

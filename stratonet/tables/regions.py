@@ -50,6 +50,8 @@ def name_regions(
     1    2_cells
     dtype: object
     """
+    if not region_key:
+        raise ValueError("`region_key` is the name of a column. Received: ''")
     if isinstance(region, pd.DataFrame):
         names = _look_up_names(frame, region, region_key)
     elif isinstance(region, str) and region:

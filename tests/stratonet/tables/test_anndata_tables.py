@@ -116,6 +116,12 @@ def test_what_cannot_be_read_is_said(path, tmp_path):
         for folder in (path.parent, path.parents[1]):
             with pytest.raises(ValueError, match=f"Give one of them: {path}"):
                 read_feature_table(folder)
+        for text in ("{", "[1]", '{"attributes": 1}'):
+            (path / ".zattrs").write_text(text)
+            with pytest.raises(
+                ValueError, match=r"\.zattrs does not describe a folder"
+            ):
+                read_feature_table(path)
     damaged = tmp_path / "damaged.h5ad"
     damaged.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="damaged.h5ad cannot be read as AnnData"):
