@@ -1,4 +1,4 @@
-"""CZI files, as ZEN of Zeiss writes them."""
+"""Read CZI files, as Zeiss's ZEN writes them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ IMAGE = "./Metadata/Information/Image/Dimensions"
 
 
 class CziFile(SceneFile):
-    """A CZI file, whose images are its scenes; tiles of a scene are joined.
+    """A CZI file, whose images are its scenes; the tiles of a scene are stitched.
 
     Parameters
     ----------
     url : str
         Local path.
     storage : Storage
-        What reads other files.
+        Not used: CZI files are read from disks only.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -43,7 +43,7 @@ class CziFile(SceneFile):
         self.scenes = self._list_scenes(url)
 
     def _list_rectangles(self) -> None:
-        """Find the scenes: by their numbers, which may have gaps."""
+        """Find the rectangle of each scene; the numbers of scenes may have gaps."""
         rectangles = self._reader.scenes_bounding_rectangle_no_pyramid
         self._numbers: list[int | None] = list(rectangles) or [None]
         whole = self._reader.total_bounding_rectangle_no_pyramid
@@ -101,8 +101,8 @@ def _check_axes(sizes: Mapping[str, int]) -> None:
     others = [axis for axis in sizes if axis not in "TZCYX" and sizes[axis] > 1]
     if others:
         raise Refused(
-            f"the axes {', '.join(sizes)} were received. Read are time (T), z (Z) and"
-            " channels (C)."
+            f"the axes {', '.join(sizes)} were received. Only time (T), z (Z) and"
+            " channels (C) can be read."
         )
 
 
@@ -113,7 +113,7 @@ def _name_channels(root: ElementTree.Element, count: int) -> tuple[str, ...]:
 
 
 def _find_well(scene: ElementTree.Element) -> str | None:
-    """The well of a scene: ZEN calls the carrier's places an array."""
+    """Return the well of a scene: ZEN calls the positions of a carrier an array."""
     shape = scene.find("Shape")
     for text in (
         scene.findtext("ArrayName"),

@@ -1,4 +1,4 @@
-"""OME-TIFF files of several channels, planes in z or images."""
+"""Read OME-TIFF files of several channels, planes in z or images."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from stratonet.files.tiffpages import (
 )
 from stratonet.files.urls import is_url
 
-# Bytes that are fetched at once from S3, where tags and pixels lie in small pieces.
+# Bytes per request to S3, since tags and pixels lie in small pieces.
 BLOCK = 2**18
 
 
 class OmeTiffFile(SceneFile):
-    """An OME-TIFF file, whose planes have the numbers of their pages.
+    """An OME-TIFF file, whose planes are numbered by their pages.
 
-    CellProfiler counts them so, too: the words of OME-XML only say which well, channel
-    and height a page is of.
+    CellProfiler counts them in the same way: OME-XML is only used to find the well,
+    channel and height of a page.
 
     Parameters
     ----------
     url : str
         Path or URL.
     storage : Storage
-        What reads it.
+        Reads it.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -50,7 +50,7 @@ class OmeTiffFile(SceneFile):
 
     @cached_property
     def scenes(self) -> Sequence[Scene]:  # type: ignore[override]
-        """What OME-XML says."""
+        """The images that OME-XML describes."""
         return [scene for scene, _ in self._described]
 
     @cached_property
@@ -59,15 +59,15 @@ class OmeTiffFile(SceneFile):
         words = self._tiff.ome_metadata
         if not words:
             raise Refused(
-                "it has no OME-XML, which would say what its pages are. Name each by"
+                "it has no OME-XML, which would describe its pages. Name each page by"
                 " its frame in a LoadData table."
             )
         root = ElementTree.fromstring(words)
         for only in _find_all(root, "BinaryOnly"):
             raise Refused(
-                "it is one of several files, which"
-                f" {only.get('MetadataFile', 'another file')} describes. Save the"
-                " images as single OME-TIFF files."
+                "it is one of several files, which are described in"
+                f" {only.get('MetadataFile', 'another file')}. Save the images as"
+                " single OME-TIFF files."
             )
         _check_one_file(root)
         places = _list_places(root)
@@ -83,7 +83,7 @@ class OmeTiffFile(SceneFile):
         sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "XYCZT"}
         channels = _find_all(pixels, "Channel")
         if any(int(channel.get("SamplesPerPixel", 1)) > 1 for channel in channels):
-            # One page holds all colours: it is refused where it is read.
+            # One page holds all colours: it is refused when it is read.
             sizes["C"] = len(channels)
         pages = self._match_pages(pixels, sizes)
         numbers = range(sizes["C"])
@@ -106,7 +106,7 @@ class OmeTiffFile(SceneFile):
     def _match_pages(
         self, pixels: ElementTree.Element, sizes: Mapping[str, int]
     ) -> dict[PlaneIndex, int]:
-        """The number of the page of each plane."""
+        """Return the number of the page of each plane."""
         numbers = {page.offset: number for number, page in enumerate(self._pages)}
         pages = {}
         for index, ifd in _list_ifds(pixels, sizes, len(self._tiff.pages)):
@@ -131,7 +131,7 @@ class OmeTiffFile(SceneFile):
                         for z in range(scene.n_z)
                     ]
                     return project_planes(projection, self._read_page, stack)
-        raise Refused(f"frame {frame} is none of the planes of its OME-XML")
+        raise Refused(f"frame {frame} is not one of the planes in its OME-XML")
 
     def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
         """Read one plane, see `SceneFile.read_plane`."""
@@ -152,19 +152,19 @@ class OmeTiffFile(SceneFile):
 
 
 def open_in_blocks(url: str, storage: Storage) -> BinaryIO:
-    """Open a file of which small pieces are read, one after the other.
+    """Open a file in order to read small pieces of it, one after the other.
 
     Parameters
     ----------
     url : str
         Path or URL.
     storage : Storage
-        What opens it.
+        Opens it.
 
     Returns
     -------
     file object
-        Binary and seekable. From S3, whole blocks are fetched and kept.
+        Binary and seekable. From S3, whole blocks are fetched and cached.
     """
     file = storage.open(url)
     if not is_url(url) or isinstance(file, io.BytesIO):
@@ -177,12 +177,12 @@ def open_in_blocks(url: str, storage: Storage) -> BinaryIO:
 
 
 def _find_all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    """The children of a name, whichever year's schema they are of."""
+    """List the children of this name, from the schema of any year."""
     return [child for child in element if child.tag.rpartition("}")[2] == name]
 
 
 def _list_places(root: ElementTree.Element) -> dict[str, dict[str, str]]:
-    """Plate, well and site of images, by their IDs."""
+    """Map the IDs of images to their plate, well and site."""
     places = {}
     for plate in _find_all(root, "Plate"):
         name = plate.get("Name") or plate.get("ExternalIdentifier")
@@ -202,13 +202,13 @@ def _list_places(root: ElementTree.Element) -> dict[str, dict[str, str]]:
 def _list_ifds(
     pixels: ElementTree.Element, sizes: Mapping[str, int], n_pages: int
 ) -> Iterator[tuple[PlaneIndex, int]]:
-    """Yield each plane, and which page of the file it is."""
+    """Yield each plane with the number of its page in the file."""
     # XYZCT: planes in z come first, then channels, then time.
     order = pixels.attrib["DimensionOrder"][2:]
     shape = [sizes[axis] for axis in reversed(order)]
     count = sizes["C"] * sizes["Z"] * sizes["T"]
     for data in _find_all(pixels, "TiffData"):
-        # Without a number of its own it stands for all planes there are.
+        # Without a number of planes or an IFD, it stands for all planes.
         default = 1 if "IFD" in data.attrib else min(count, n_pages)
         n_planes = int(data.get("PlaneCount", data.get("NumPlanes", default)))
         first = [int(data.get(f"First{axis}", 0)) for axis in reversed(order)]
@@ -223,7 +223,7 @@ def _list_ifds(
 
 
 def _check_one_file(root: ElementTree.Element) -> None:
-    """Refuse planes that lie in other files than the one that names them."""
+    """Refuse an OME-XML that names planes in other files."""
     own = root.get("UUID")
     names = set()
     for image in _find_all(root, "Image"):
@@ -231,7 +231,7 @@ def _check_one_file(root: ElementTree.Element) -> None:
             for uuid in _find_all(data, "UUID"):
                 if uuid.text != own:
                     names.add(uuid.get("FileName") or str(uuid.text))
-    # A single name may be the one that the file had before.
+    # A single other name may be a former name of this file.
     if len(names) > 1 or (names and own):
         raise Refused(
             f"its planes lie in other files, such as {sorted(names)[0]}. Save the"
