@@ -1,6 +1,6 @@
-"""One grey plane from the bytes of a TIFF file, as Bio-Formats shows it.
+"""Decode a grey plane from the bytes of a TIFF file, as Bio-Formats shows it.
 
-Which pages there are, and which are refused, is in `stratonet.files.tiffpages`.
+`stratonet.files.tiffpages` lists the pages and decides which are refused.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 OTHER_MARKS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP", b"GIF8": "GIF"}
-# CCITT, LZW, JPEG, deflate, PackBits: Pillow decompresses them, tifffile leaves some to
-# a package that CellProfiler does not have.
+# CCITT, LZW, JPEG, deflate, PackBits: Pillow decompresses them; for some, tifffile
+# needs a package that CellProfiler does not have.
 OF_PILLOW = (2, 3, 4, 5, 7, 8, 32773, 32946)
 
 
@@ -52,21 +52,22 @@ def decode_tiff(
     content : bytes
         The whole file.
     frame : int, optional
-        Which page, from 0. Without it there must be one, or one and its previews.
+        Which page, from 0. Without it, there must be a single page, apart from its
+        previews.
     series : int, optional
-        0: Bio-Formats shows a TIFF file as one series of pages.
+        Must be 0: Bio-Formats shows a TIFF file as one series of pages.
     projection : {"max", "mean", "middle"}, optional
-        What becomes of the pages of a stack. Without it, a stack is refused.
+        How the pages of a stack are projected. Without it, a stack is refused.
 
     Returns
     -------
     numpy.ndarray (height, width)
-        bool, integer or float. Perhaps a view of ``content``.
+        bool, integer or float. It may be a view of ``content``.
 
     Raises
     ------
     Refused
-        It is sound, but not one grey plane, or Bio-Formats shows other pixels.
+        The file is intact, but not one grey plane, or Bio-Formats shows other pixels.
     Exception
         Of any type, for a damaged file.
     """
@@ -75,11 +76,10 @@ def decode_tiff(
     for mark, kind in OTHER_MARKS.items():
         if content.startswith(mark):
             raise Refused(
-                f"cannot be read as a TIFF file: it holds a {kind} image. Give it the"
-                " name of one."
+                f"cannot be read as a TIFF file: it holds a {kind} image. Rename it"
+                " with the extension of that format."
             )
-    # A TiffFile is only freed by the garbage collector: the bytes must not wait for
-    # that.
+    # Only the garbage collector frees a TiffFile: the bytes must be freed earlier.
     with io.BytesIO(content) as file, tifffile.TiffFile(file) as tiff:
         pages = list_pages(tiff)
         planes = max(len(pages), _count_hidden_planes(content, tiff, pages))
@@ -116,7 +116,7 @@ def _check_stack(
     planes: int,
     series: int | None,
 ) -> None:
-    """Refuse pages that are no stack, but channels or time points."""
+    """Refuse pages that are channels or time points rather than a stack."""
     for number in range(planes):
         choose_page(pages, planes, number, series)
     words = {}
@@ -139,10 +139,10 @@ def _check_stack(
 def _count_hidden_planes(
     content: bytes, tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage]
 ) -> int:
-    """Count planes that lie behind the only page, without pages of their own.
+    """Count planes stored after the pixels of the only page, without own pages.
 
     ImageJ, MetaMorph and tifffile write such files. A single plane that was cut out of
-    a stack often still has the words of the stack: what counts is what is there.
+    a stack often still has the metadata of the stack: the planes in the file count.
     """
     page = pages[0]
     if len(pages) > 1 or page.dtype is None or not lies_plain(page):
@@ -162,7 +162,7 @@ def _count_hidden_planes(
 
 
 def _view_plane(content: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
-    """Return the pixels where they lie in the file: no copy, if they need none."""
+    """Return the pixels as a view of the file's bytes, copied only if necessary."""
     dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
     offset = page.dataoffsets[0] + number * page.nbytes
     shape = (page.imagelength, page.imagewidth)
@@ -203,7 +203,7 @@ def _lacks_package(error: Exception) -> bool:
 
 
 def _take_as_stored(content: bytes, page: tifffile.TiffPage) -> bytearray:
-    """Copy a file without the tags by which Pillow turns and inverts images."""
+    """Copy a file with the tags reset that make Pillow rotate or invert images."""
     plain = bytearray(content)
     for code in (ORIENTATION, PHOTOMETRIC):
         tag = page.tags.get(code)

@@ -149,7 +149,7 @@ def test_real_plane(data):
         (
             "palette.png",
             lambda path, grey: save(path, np.dstack([grey] * 3), quantize=8),
-            "colour.*mode P: numbers of colours in a palette",
+            "colour.*mode P: indices into a palette",
         ),
         (
             "rgb.jpg",
