@@ -1,4 +1,4 @@
-"""Tables that CellProfiler writes: folders of CSV files, and SQLite databases."""
+"""Read the tables that CellProfiler writes: folders of CSV files, SQLite databases."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from stratonet.tables.plain import (
     read_plain_table,
 )
 
-# The table of image sets; all others are of objects.
+# The table of image sets; all other tables are of objects.
 IMAGES = "Image"
-# The one table of all objects that a database may have.
+# A database may have a single table of all objects, which is called so.
 ALL_OBJECTS = "Object"
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of one experiment, as CellProfiler wrote them.
+    """The tables of one experiment, as CellProfiler wrote them.
 
     Attributes
     ----------
     images : pandas.DataFrame
         The table of image sets.
     objects : dict of str to pandas.DataFrame
-        The tables of objects, by their names. Their measurements begin with the kind
-        of the object: ``Nuclei_AreaShape_Area``.
+        The tables of objects, by name. The names of measurements begin with the name
+        of the objects: ``Nuclei_AreaShape_Area``.
     source : str
-        What errors call the table of image sets.
+        Name of the table of image sets in error messages.
     notes : list of str
-        What was passed over.
+        Sentences about tables that were not used.
     """
 
     images: pd.DataFrame
@@ -71,13 +71,13 @@ class Wells:
     Attributes
     ----------
     frame : pandas.DataFrame
-        One row per well: ``Metadata_*``, and features.
+        One row per well, with ``Metadata_*`` and features.
     features : list of str
         The columns of features.
     notes : list of str
-        What was made of objects, and what was passed over.
+        Sentences about how objects were aggregated, and what was not used.
     losses : list of str
-        What had no partner when tables were joined.
+        Sentences about rows without a partner when tables were joined.
     """
 
     frame: pd.DataFrame
@@ -98,7 +98,7 @@ def read_csv_folder(path: Path) -> Tables:
     Raises
     ------
     ValueError
-        There is not one table of images, or a table is damaged.
+        There is no table of images, or more than one, or a table is damaged.
     """
     images = _find_image_table(path) if path.is_dir() else path
     objects, unused = {}, [other.name for other in list_other_tables(images)]
@@ -122,19 +122,19 @@ def _find_image_table(folder: Path) -> Path:
         raise ValueError(
             f"{folder} holds several experiments of CellProfiler:"
             f" {shorten_list([path.name for path in images], most=5)}. Give one of"
-            f" them, such as {images[0]}; the tables of objects beside it are read too."
+            f" them, such as {images[0]}; the tables of its objects are read with it."
         )
     deeper = sorted(path.parent for path in folder.rglob(f"*{IMAGES}.csv"))
-    hint = f" Is {deeper[0]} meant?" if deeper else ""
+    hint = f" Did you mean {deeper[0]}?" if deeper else ""
     names = sorted(path.name for path in folder.iterdir())
     raise ValueError(
-        f"{folder} holds neither tables of features (Parquet) nor one Image.csv of"
+        f"{folder} holds neither feature tables (Parquet) nor an Image.csv of"
         f" CellProfiler. Received: {shorten_list(names)}.{hint}"
     )
 
 
 def _name_measurements(name: str, objects: pd.DataFrame) -> pd.DataFrame:
-    """Begin the names of measurements with the kind of the objects."""
+    """Prefix the names of measurements with the name of the objects."""
     prefix = f"{name}_"
     renamed = {}
     for measurement in list_measurements(objects):
@@ -160,13 +160,13 @@ def read_sqlite(path: Path) -> Tables:
     Raises
     ------
     ValueError
-        No database, none with a table of images, or one with several.
+        The file is no database, or it has no table of images or several.
     """
     tables, unused = {}, []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         names = _list_database_tables(path, database)
         images = _find_database_images(path, names)
-        # Per_Image and Per_Nuclei of one experiment begin alike.
+        # Per_Image and Per_Nuclei of one experiment have the same prefix.
         prefix = images[: -len(IMAGES)]
         for name in names:
             if not name.startswith(prefix):
@@ -177,12 +177,12 @@ def read_sqlite(path: Path) -> Tables:
                 tables[name[len(prefix) :]] = table
             else:
                 unused.append(f"{name} (no {IMAGE_NUMBER})")
-    # A database says Image_Metadata_Well where CSV files say Metadata_Well.
+    # Databases have Image_Metadata_Well where CSV files have Metadata_Well.
     of_images = tables.pop(IMAGES)
     of_images.columns = [name.removeprefix(f"{IMAGES}_") for name in of_images]
     objects = {}
     for name, table in tables.items():
-        # The one table of all objects has their kinds in its names.
+        # In a single table of all objects, names of columns begin with the objects.
         is_one = name == ALL_OBJECTS
         objects[name] = table if is_one else _name_measurements(name, table)
     return Tables(of_images, objects, f"{path} ({images})", _word_unused(unused))
@@ -212,7 +212,7 @@ def _list_database_tables(path: Path, database: sqlite3.Connection) -> list[str]
 
 
 def aggregate_wells(tables: Tables) -> Wells:
-    """Make wells of the tables of images and of objects.
+    """Aggregate the tables of images and of objects to wells.
 
     Parameters
     ----------
@@ -222,14 +222,14 @@ def aggregate_wells(tables: Tables) -> Wells:
     Returns
     -------
     Wells
-        The mean of images and the median of objects. Features of StratoNet among them
-        are left out: their Parquet file holds them whole.
+        The mean of images and the median of objects. StratoNet's features among them
+        are left out: their Parquet file has them all.
 
     Raises
     ------
     ValueError
-        The table of images does not name wells, or an image set or an object has the
-        number of another.
+        The table of images does not name wells, or two image sets or two objects have
+        the same number.
     """
     images, notes = _name_wells(tables)
     keys = [key for key in (PLATE, WELL) if key in images]
@@ -252,7 +252,7 @@ def aggregate_wells(tables: Tables) -> Wells:
 
 
 def _name_wells(tables: Tables) -> tuple[pd.DataFrame, list[str]]:
-    """Return the image sets that have a well, and what was left out."""
+    """Return the image sets that have a well, and notes on those left out."""
     images = tables.images
     if WELL not in images:
         raise ValueError(
@@ -266,19 +266,19 @@ def _name_wells(tables: Tables) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _number_images(tables: Tables, images: pd.DataFrame) -> pd.DataFrame:
-    """Return number, plate and well of image sets, by which objects are in wells."""
+    """Return number, plate and well of image sets, to find the wells of objects."""
     names = ", ".join(tables.objects)
     if IMAGE_NUMBER not in images:
         raise ValueError(
-            f"{tables.source} has no {IMAGE_NUMBER}, by which {names} belong to its"
-            f" image sets. Received: {shorten_list(list(images), most=5)}"
+            f"{tables.source} has no {IMAGE_NUMBER}, which links {names} to image sets."
+            f" Received: {shorten_list(list(images), most=5)}"
         )
-    # Of all image sets: one without a well has a number, too.
+    # Check all image sets: those without a well have numbers, too.
     try:
         check_unique(tables.images, [IMAGE_NUMBER], tables.source)
     except ValueError as error:
         raise ValueError(
-            f"{error} It cannot be told to which of them {names} belong. Give the"
+            f"{error} So it is not clear to which of them {names} belong. Give the"
             " output of one run of CellProfiler at a time."
         ) from None
     numbers = images[[key for key in (IMAGE_NUMBER, PLATE, WELL) if key in images]]
@@ -290,9 +290,9 @@ def _read_numbers(values: pd.Series) -> pd.Series:
 
 
 def _check_object_numbers(name: str, objects: pd.DataFrame, source: str) -> None:
-    """Refuse a table in which an object has the number of another."""
+    """Refuse a table in which two objects of an image set have the same number."""
     keys = [IMAGE_NUMBER, OBJECT_NUMBER]
-    # Numbers as they are, first: there may be millions.
+    # A quick check of the raw numbers first: there may be millions.
     if OBJECT_NUMBER in objects and objects.duplicated(keys).any():
         check_unique(objects, keys, f"{name} (beside {source})")
 
@@ -303,13 +303,13 @@ def _check_new(
     repeated = sorted(set(features).intersection(known))
     if repeated:
         raise ValueError(
-            f"{name} (beside {source}) has {shorten_list(repeated, most=3)}, as another"
-            " table of objects has. Remove one of them."
+            f"{name} (beside {source}) has {shorten_list(repeated, most=3)}, which"
+            " another table has, too. Remove one of them."
         )
 
 
 def _aggregate_images(images: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    # Objects have measurements of the same names.
+    # Tables of objects have measurements of the same names.
     names = {name: f"{IMAGES}_{name}" for name in list_measurements(images)}
     return aggregate_rows(
         images.rename(columns=names), keys, list(names.values()), "mean"
@@ -319,10 +319,10 @@ def _aggregate_images(images: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _aggregate_objects(
     objects: pd.DataFrame, features: list[str], numbers: pd.DataFrame, keys: list[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the median of each well, and what has no partner."""
+    """Return the median of each well, and sentences on rows without a partner."""
     rows = objects[[IMAGE_NUMBER, *features]].copy()
     rows[IMAGE_NUMBER] = _read_numbers(rows[IMAGE_NUMBER])
-    # A missing number is no partner of another missing number.
+    # Two missing numbers do not match each other.
     named = rows.dropna(subset=[IMAGE_NUMBER])
     joined = named.merge(numbers.dropna(subset=[IMAGE_NUMBER]), on=IMAGE_NUMBER)
     losses = []
@@ -345,8 +345,8 @@ def _drop_our_features(
     ours = [name for name in wells if f"{PREFIX}_" in name]
     if ours:
         notes.append(
-            f"{len(ours):,} features of StratoNet beside them: give their Parquet file"
-            " as another table."
+            f"{len(ours):,} features of StratoNet were not used: give their Parquet"
+            " file as another table."
         )
     frame = wells.drop(columns=ours)
     features = [name for name in frame if name not in metadata_columns(wells)]

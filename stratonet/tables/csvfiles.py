@@ -1,6 +1,6 @@
-"""CSV files as programs and people save them: encodings, separators, two headers.
+"""Read CSV files as programs and people save them: encodings, separators, two headers.
 
-What is plain is read; what is not is refused with the line, the column or the encoding.
+Unambiguous files are read; others are refused with the line, column or encoding.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
 
 EXTENSIONS = (".csv", ".tsv", ".txt")
 GZIPPED = ".gz"
-# The separators of spreadsheets in different countries.
+# The separators that spreadsheets use in different countries.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# What stands for no number. In columns of text these are texts.
+# Texts that stand for a missing number. In columns of text they are kept as text.
 NO_NUMBER = ["", "nan", "NaN", "-nan", "-NaN", "NA", "N/A", "n/a", "null", "NULL"]
 NO_NUMBER += ["None", "#N/A"]
-# Rows by which the header is understood.
+# Number of rows from which separator and header are derived.
 N_LOOKED_AT = 100
-# CellProfiler's name, in the first of two headers, for columns of the image.
+# In the first of two headers, CellProfiler's name for columns of the image.
 OF_IMAGE = "Image"
 
 
 def is_csv_name(name: str) -> bool:
-    """Whether a file is a CSV file by its name, in any case.
+    """Whether a file's name is that of a CSV file, in upper or lower case.
 
     Examples
     --------
@@ -53,26 +53,27 @@ def decode_csv(
     Parameters
     ----------
     content : bytes
-        UTF-8, with a byte order mark or without, or UTF-16 with one; perhaps gzipped.
+        UTF-8, with or without a byte order mark, or UTF-16 with one; gzipped or not.
         Separated by commas, semicolons or tabs.
     name : str
-        What errors call it.
+        Name of the file in error messages.
     is_text : callable
-        Whether a column, by its name, is kept as it is written. Others become numbers
-        where all of their fields are numbers. Default: all are text.
+        Takes the name of a column and returns whether its fields are kept as text. Any
+        other column becomes numbers if all of its fields are numbers. Default: all
+        columns are text.
 
     Returns
     -------
     pandas.DataFrame
-        None where a field of text is empty. Without rows and columns of empty fields
-        only. Of two header rows, as ExportToSpreadsheet writes them for several kinds
-        of objects, columns are named ``Nuclei_AreaShape_Area``.
+        Empty fields of text are None. Empty rows and empty columns without a name are
+        dropped. If there are two header rows, as ExportToSpreadsheet writes them for
+        several kinds of objects, columns are named ``Nuclei_AreaShape_Area``.
 
     Raises
     ------
     ValueError
-        Another encoding, a row with more fields than the header, two columns of one
-        name, or no table at all.
+        The encoding is another one, a row has more fields than the header, two columns
+        have the same name, or the file is not a table at all.
 
     Examples
     --------
@@ -87,7 +88,7 @@ def decode_csv(
         raise
     except _NotPlain as error:
         raise ValueError(f"{name} cannot be read as a table: {error}") from None
-    except Exception as error:  # pandas, csv and zlib raise what they meet
+    except Exception as error:  # pandas, csv and zlib raise errors of many types
         raise ValueError(
             f"{name} cannot be read as a table ({type(error).__name__}: {error}). Is it"
             " damaged, or only partly copied?"
@@ -96,12 +97,12 @@ def decode_csv(
 
 
 def has_two_headers(content: bytes, name: str) -> bool:
-    """Whether a CSV file has a header of objects above that of measurements.
+    """Whether a CSV file has a header of objects above the header of measurements.
 
     Parameters
     ----------
     content, name
-        Of a file that `decode_csv` takes.
+        As in `decode_csv`.
     """
     return _find_form(_unzip(content), name).two_headers
 
@@ -111,12 +112,12 @@ def _unzip(content: bytes) -> bytes:
 
 
 class _NotPlain(Exception):
-    """What a file means is not plain."""
+    """The meaning of a file is not clear."""
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How a file is written."""
+    """The layout of a CSV file."""
 
     encoding: str
     separator: str
@@ -127,11 +128,11 @@ class _Form:
 
 
 def _name_columns(header: Sequence[str]) -> list[str]:
-    """Name the columns without a name, as pandas does."""
+    """Give columns without a name the names that pandas gives them."""
     columns = []
     for place, field in enumerate(header):
         name = field or f"Unnamed: {place}"
-        # Saved twice by pandas, a table has a column that is called so already.
+        # If pandas saved the table twice, it has a column of this name already.
         columns.append(name if field or name not in header else f"{name}.1")
     return columns
 
@@ -170,8 +171,8 @@ def _find_encoding(content: bytes) -> str:
         return "utf-16"
     if b"\0" in content[:1000]:
         raise _NotPlain(
-            "it holds zero bytes, as text in UTF-16 without a byte order mark does, or"
-            " no text at all. Save it as CSV in the encoding UTF-8."
+            "it contains zero bytes: it is UTF-16 without a byte order mark, or no text"
+            " at all. Save it as CSV in the encoding UTF-8."
         )
     try:
         content.decode("utf-8-sig")
@@ -193,18 +194,18 @@ def _split_lines(
 
 
 def _find_separator(content: bytes, encoding: str) -> str:
-    """Choose the separator that gives most fields, the same number in all lines."""
+    """Choose the separator that gives the most fields, the same number in all lines."""
     n_fields = {}
     for separator in SEPARATORS:
         lines = islice(_split_lines(content, encoding, separator), N_LOOKED_AT)
         filled = [fields for fields in lines if fields]
-        # Spreadsheets take such a first line, and some write it.
+        # Spreadsheets understand such a first line, and some write it.
         told = re.fullmatch("sep=(.)", filled[0][0]) if len(filled[0]) == 1 else None
         if told and told[1] in SEPARATORS:
             return told[1]
         lengths = {len(fields) for fields in filled}
         n_fields[separator] = (len(lengths) == 1, len(filled[0]))
-    # A separator that is nowhere gives one field in each line.
+    # A separator that does not occur gives one field in each line.
     found = [one for one in SEPARATORS if n_fields[one][1] > 1] or list(SEPARATORS)
     most = max(n_fields[one] for one in found)
     best = [one for one in found if n_fields[one] == most]
@@ -215,10 +216,10 @@ def _find_separator(content: bytes, encoding: str) -> str:
 
 
 def _join_headers(objects: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Make one header of two: of the objects, and of what is measured."""
+    """Join the header of objects and the header of measurements to one."""
     joined: list[str] = []
     for kind, name in zip(objects, names):
-        # Rows are numbered by the first kind of objects.
+        # Rows have the numbers of the first kind of objects.
         is_key = name == OBJECT_NUMBER and OBJECT_NUMBER not in joined
         of_image = kind in (OF_IMAGE, "") or name.startswith(METADATA)
         joined.append(name if is_key or of_image else f"{kind}_{name}")
@@ -257,7 +258,7 @@ def _read_rows(
             f"line {told[2]} has {told[3]} fields, more fields than the header"
             f" ({told[1]}). Is it separated by {SEPARATORS[form.separator]} alone?"
         ) from None
-    # Fields that rows lack are NaN, and those that are empty are text.
+    # Missing fields are NaN here, and empty fields are empty texts.
     if texts:
         fields = table[texts]
         table[texts] = fields.where(fields.notna() & (fields != ""), None)
@@ -265,7 +266,7 @@ def _read_rows(
 
 
 def _drop_surplus(table: pd.DataFrame, form: _Form, name: str) -> pd.DataFrame:
-    """Leave out rows and nameless columns that are empty."""
+    """Drop empty rows, and empty columns without a name."""
     is_empty = table.isna().all()
     surplus = list(table.columns[len(form.columns) :])
     filled = [column for column in surplus if not is_empty[column]]
@@ -273,8 +274,8 @@ def _drop_surplus(table: pd.DataFrame, form: _Form, name: str) -> pd.DataFrame:
         row = int(table[filled[0]].notna().idxmax())
         raise ValueError(
             f"{name} cannot be read as a table: line {form.n_headers + row + 1} has"
-            f" more fields than the header ({len(form.columns)}). Is a field with"
-            f" {SEPARATORS[form.separator]} in it without quotes?"
+            f" more fields than the header ({len(form.columns)}). Does a field contain"
+            f" {SEPARATORS[form.separator]} without being quoted?"
         )
     nameless = [
         column

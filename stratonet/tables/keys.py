@@ -1,7 +1,7 @@
-"""What names a row, in one form: by plate, well, site and number rows are joined.
+"""Bring the keys of rows (plate, well, site, number) to a normal form for joining.
 
 People and instruments write well A01 as A1, a01, A-01 or r01c01, and plate 00149 as
-149. Tables are joined by one form of these, and show them as they are given.
+149. Tables are joined by the normal form of these, but show them as they were written.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from stratonet.naming import METADATA
 from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
 from stratonet.tables.wells import format_well, parse_well
 
-# CellProfiler writes this into a plate or well that is not known.
+# CellProfiler writes this for an unknown plate or well.
 UNKNOWN = "nan"
-# Other names of the columns by which tables are joined, without case and underscores.
+# Other names of the key columns, in lower case and without underscores.
 _OTHER_NAMES = {
     "source": SOURCE,
     "batch": BATCH,
@@ -31,12 +31,12 @@ _NUMBER = re.compile(r"0*(\d+)(\.0*)?")
 
 
 def write_texts(values: pd.Series) -> pd.Series:
-    """Write values as text; None where there is none.
+    """Write values as text; missing values are None.
 
     Parameters
     ----------
     values : pandas.Series
-        Of any type.
+        Values of any type.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def write_texts(values: pd.Series) -> pd.Series:
     >>> write_texts(pd.Series([3.0, None, 2.5])).tolist()
     ['3', None, '2.5']
     """
-    # pandas holds whole numbers as floats where a row lacks one, or has a fraction;
+    # If a row lacks a number or has a fraction, pandas holds whole numbers as floats:
     # their text would be 3.0 in one table and 3 in another.
     texts = values.convert_dtypes().astype("string").astype(object)
     if pd.api.types.is_float_dtype(values):
@@ -56,12 +56,12 @@ def write_texts(values: pd.Series) -> pd.Series:
 
 
 def write_keys(values: pd.Series) -> pd.Series:
-    """Write plates or wells as text; None where they are empty or ``nan``.
+    """Write plates or wells as text; those that are empty or ``nan`` become None.
 
     Parameters
     ----------
     values : pandas.Series
-        Of any type.
+        Values of any type.
 
     Returns
     -------
@@ -77,14 +77,14 @@ def write_keys(values: pd.Series) -> pd.Series:
 
 
 def normalize_key(column: str, name: object) -> str:
-    """Bring the name of a plate, well or site, or a number, to the one form.
+    """Bring the name of a plate, well or site, or a number, to its normal form.
 
     Parameters
     ----------
     column : str
-        What is named: ``Metadata_Well``, ``Metadata_Plate``, ...
+        The column of the name: ``Metadata_Well``, ``Metadata_Plate``, ...
     name : str
-        As it is given.
+        The name as written.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def normalize_key(column: str, name: object) -> str:
 
 
 def normalize_keys(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Bring what names the rows of a table to the one form.
+    """Bring the keys of a table's rows to their normal form.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def normalize_keys(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame (n rows)
-        The keys alone, as text.
+        The keys only, as text.
     """
     columns: dict[str, list[str]] = {}
     for key in keys:
@@ -128,14 +128,14 @@ def check_names(frame: pd.DataFrame, source: str) -> None:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Any of ``Metadata_Plate``, ``Metadata_Well`` and ``Metadata_Site``.
+        With any of ``Metadata_Plate``, ``Metadata_Well`` and ``Metadata_Site``.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        Such as A1 beside A01 on one plate. The message shows both.
+        There are two names, such as A1 and A01 on one plate. The message shows both.
     """
     keys = [key for key in (PLATE, WELL, SITE) if key in frame]
     given = frame[keys].drop_duplicates(ignore_index=True)
@@ -150,26 +150,26 @@ def check_names(frame: pd.DataFrame, source: str) -> None:
             one, other = names[same].unique()[:2]
             raise ValueError(
                 f"{source}: {key} has {one!r} and {other!r}, two names of one"
-                f" {key.removeprefix(METADATA).lower()}. Write it in one way."
+                f" {key.removeprefix(METADATA).lower()}. Write it always the same."
             )
 
 
 def check_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
-    """Refuse a table in which the keys name two rows.
+    """Refuse a table in which two rows have the same keys.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         With the columns ``keys``.
     keys : sequence of str
-        What must tell one row from another.
+        The columns that must identify a row.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        The message has an example.
+        Two rows have the same keys. The message gives an example.
     """
     forms = normalize_keys(frame, keys).reset_index(drop=True)
     repeated = forms.duplicated(keep=False)
@@ -190,21 +190,21 @@ def drop_unnamed(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[s
     Parameters
     ----------
     frame : pandas.DataFrame (n rows)
-        With ``Metadata_Well``, and with ``Metadata_Plate`` or without.
+        With ``Metadata_Well``, and with or without ``Metadata_Plate``.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Returns
     -------
     frame : pandas.DataFrame
-        The rows that are named.
+        The rows that have a plate and a well.
     notes : list of str
-        How many were left out, and an example.
+        A sentence on how many rows were left out, with an example.
 
     Raises
     ------
     ValueError
-        No row is named.
+        No row has a plate and a well.
     """
     keys = [key for key in (PLATE, WELL) if key in frame]
     named = frame.assign(**{key: write_keys(frame[key]) for key in keys})
@@ -226,19 +226,19 @@ def drop_unnamed(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[s
 
 
 def check_plates(frame: pd.DataFrame, source: str) -> None:
-    """Refuse a table in which a well is on plates of one name in two batches.
+    """Refuse a table in which plates of two batches have the same name and well.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        With ``Metadata_Well`` and what else names its plate.
+        With ``Metadata_Well`` and the columns that identify its plate.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        The message has an example.
+        There are such plates. The message gives an example.
     """
     keys = [PLATE, WELL]
     wider = [key for key in (SOURCE, BATCH) if key in frame]
@@ -252,13 +252,13 @@ def check_plates(frame: pd.DataFrame, source: str) -> None:
         where = [", ".join(map(str, row)) for row in places.loc[same, wider].to_numpy()]
         raise ValueError(
             f"{source}: {PLATE} {first[PLATE]}, well {first[WELL]} is in"
-            f" {' and in '.join(where[:2])} ({', '.join(wider)}): plates of one name"
-            " would be mixed. Give each plate a name of its own."
+            f" {' and in '.join(where[:2])} ({', '.join(wider)}): plates of the same"
+            " name would be mixed up. Give each plate a name of its own."
         )
 
 
 def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Call plate, well and site ``Metadata_Plate``, ... where a table does not.
+    """Rename columns of plates, wells and sites to ``Metadata_Plate``, ...
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A column that already has its name keeps it, and others stay what they are.
+        Columns that have this name already and all others are unchanged.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Reading the Parquet files that StratoNet writes, of one plate or of many."""
+"""Read the Parquet files that StratoNet writes, of one plate or many."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with name_missing_extra("Parquet", "extract", "sklearn"):
     import pyarrow as pa
     from pyarrow import parquet
 
-# What tells one row from another, whoever has written it.
+# The columns that identify a row, in tables of all programs.
 _ROW_KEYS = (*PLATE_KEYS, WELL, SITE, IMAGE, IMAGE_NUMBER, OBJECT, OBJECT_NUMBER)
 
 
@@ -54,16 +54,16 @@ def read_features(
     storage: Storage | None = None,
     columns: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Read the feature tables of a whole destination, of one plate, or of one file.
+    """Read the feature tables of a destination, of a plate, or of a single file.
 
     Parameters
     ----------
     location : str or path
-        A folder or an S3 prefix that ``stratonet extract`` wrote, a folder in it, or
-        one Parquet file. Files and folders whose names begin with ``_`` or ``.`` are
-        passed over.
+        A folder or S3 prefix that ``stratonet extract`` wrote, a folder in it, or one
+        Parquet file. Files and folders whose names begin with ``_`` or ``.`` are
+        skipped.
     storage : Storage, optional
-        How to reach it, see `stratonet.files.storage.Storage`.
+        How to access it, see `stratonet.files.storage.Storage`.
     columns : str or sequence of str, optional
         Columns to read, in this order. Default: all; metadata first, then features.
 
@@ -71,18 +71,18 @@ def read_features(
     -------
     pandas.DataFrame
         The rows of all files, sorted by file, with a new index. Features are float32,
-        in one block of memory; NaN where an image could not be measured. Metadata that
-        only some files have are missing in the rows of the others. An index that has a
-        name, and folders such as ``Metadata_Plate=P1``, are columns.
+        in one block of memory; NaN if an image could not be measured. Metadata that
+        only some files have are missing in the rows of the others. Named indices, and
+        folders such as ``Metadata_Plate=P1``, become columns.
 
     Raises
     ------
     FileNotFoundError
         There is no feature table.
     ValueError
-        A file is damaged or not a feature table, files hold different features,
-        features of different feature sets, which cannot be compared, some of image
-        sets and some of objects, two hold the same rows, or there is no such column.
+        A file is damaged or not a feature table; files hold different features,
+        features of different feature sets, which cannot be compared, or the same rows;
+        some hold image sets and some objects; or a column does not exist.
     Unreachable
         The folder or bucket cannot be reached.
 
@@ -103,7 +103,7 @@ def read_features(
     """
     location = os.fspath(location)
     storage = storage or Storage()
-    # One name is one column, not its letters.
+    # A string is the name of one column, not a sequence of letters.
     columns = [columns] if isinstance(columns, str) else columns
     urls = _list_tables(location, storage)
 
@@ -118,10 +118,10 @@ def read_features(
     metadata = _join_metadata(location, files)
     _check_apart(urls, files, metadata)
     features = np.concatenate([file.features for file in files])
-    # Their memory is needed for the frame.
+    # Free their memory for the frame.
     files.clear()
     frame = pd.DataFrame(features, columns=names)
-    # One by one: pandas.concat would copy the features.
+    # Insert them one by one: pandas.concat would copy the features.
     for position, name in enumerate(metadata):
         frame.insert(position, name, metadata[name])
     get_feature_set_id(frame, redact_url(location))
@@ -139,17 +139,17 @@ def read_features(
 def read_trained_wells(
     location: str | os.PathLike[str], storage: Storage | None = None
 ) -> dict[str, set[str]]:
-    """Read which wells the network of feature tables was fine-tuned on.
+    """Read on which wells the network that made feature tables was fine-tuned.
 
     Parameters
     ----------
     location, storage
-        As `read_features` takes them.
+        As in `read_features`.
 
     Returns
     -------
     dict of str to set of str
-        Wells by plate; empty where the network was not fine-tuned.
+        Wells by plate; empty if the network was not fine-tuned.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def read_trained_wells(
 
 
 def feature_parts(names: Iterable[str]) -> pd.DataFrame:
-    """Take the names of features apart.
+    """Split the names of features into their parts.
 
     Parameters
     ----------
@@ -179,12 +179,12 @@ def feature_parts(names: Iterable[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by them, with ``channel``, ``tap`` and ``number`` (int).
+        Indexed by name, with ``channel``, ``tap`` and ``number`` (int).
 
     Raises
     ------
     ValueError
-        A name is not of a feature of StratoNet.
+        A name is not that of a feature of StratoNet.
 
     Examples
     --------
@@ -203,19 +203,19 @@ def feature_parts(names: Iterable[str]) -> pd.DataFrame:
 
 
 def get_feature_set_id(frame: pd.DataFrame, source: str) -> str:
-    """Return the one feature set id of a frame.
+    """Return the feature set id that all rows of a frame share.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Features of StratoNet.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        It has none, several, or components of several projections.
+        The frame has no id or several, or components of several projections.
     """
     ids = frame[FEATURE_SET].unique().tolist() if FEATURE_SET in frame else []
     projections = frame[PROJECTION].unique().tolist() if PROJECTION in frame else []
@@ -262,8 +262,8 @@ def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _Fi
             opened = parquet.ParquetFile(file, pre_buffer=True)
             names = opened.schema_arrow.names
             if columns is not None:
-                # Ids and keys are read in any case: rows of different ids are refused,
-                # and rows that are there twice.
+                # Ids and keys are always read, in order to refuse rows of different ids
+                # and repeated rows.
                 wanted = {FEATURE_SET, PROJECTION, *_ROW_KEYS, *columns}
                 names = [name for name in names if name in wanted]
             features = feature_columns(names)
@@ -286,8 +286,8 @@ def _read_values(opened: parquet.ParquetFile, features: list[str]) -> np.ndarray
         return values
     start = 0
     for group in range(opened.num_row_groups):
-        # Threads read files, not columns: these are short, and take several times the
-        # memory of their values.
+        # Threads read files, not columns: columns are short, and reading them in
+        # threads takes several times the memory of their values.
         table = opened.read_row_group(group, features, use_threads=False)
         stop = start + len(table)
         for number, column in enumerate(table.columns):
@@ -319,22 +319,22 @@ def _check_same_rows(urls: Sequence[str], files: Sequence[_File]) -> None:
         kinds.setdefault(of_objects, redact_url(url))
     if len(kinds) > 1:
         raise ValueError(
-            f"{kinds[False]} holds image sets, and {kinds[True]} objects: they are no"
-            " one table. Give one of them."
+            f"{kinds[False]} holds image sets, and {kinds[True]} objects: they cannot"
+            " be one table. Give one of them."
         )
 
 
 def _check_apart(
     urls: Sequence[str], files: Sequence[_File], metadata: pd.DataFrame
 ) -> None:
-    """Refuse files of which two hold the same row, such as object 1 of an image set."""
+    """Refuse two files that hold the same row, such as object 1 of an image set."""
     keys = [key for key in _ROW_KEYS if key in metadata]
     places = [key for key in keys if key in (*PLATE_KEYS, WELL)]
     if len(files) < 2 or not places:
         return
     numbers = np.repeat(np.arange(len(files)), [len(file.metadata) for file in files])
     rows = metadata[keys].assign(file=numbers)
-    # Most wells are in one file: the others alone are looked at row by row.
+    # Most wells are in one file only: just the others are compared row by row.
     of_wells = rows[[*places, "file"]].drop_duplicates()
     shared = of_wells[of_wells.duplicated(places, keep=False)]
     if shared.empty:
@@ -350,7 +350,7 @@ def _check_apart(
         words = ", ".join(f"{key} {first[key]}" for key in keys)
         raise ValueError(
             f"{redact_url(urls[one])} and {redact_url(urls[other])} both hold {words}:"
-            " they are no one table. Give one of them."
+            " they cannot be one table. Give one of them."
         )
 
 
@@ -361,8 +361,8 @@ def _join_metadata(location: str, files: Sequence[_File]) -> pd.DataFrame:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
             f"{redact_url(location)}: the files' metadata do not fit together. Read"
-            f" them apart. {error}"
+            f" the files separately. {error}"
         ) from None
-    # pandas keeps an index in the file, such as that of rows that were chosen.
+    # pandas writes an index to the file, for example after rows were selected.
     unnamed = [name for name in joined.column_names if UNNAMED.fullmatch(name)]
     return joined.drop_columns(unnamed).to_pandas()

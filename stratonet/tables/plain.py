@@ -1,6 +1,7 @@
-"""Tables of any measurements.
+"""Read tables of measurements of any program.
 
-Parquet and CSV files, which of their columns are features, and rows joined to one.
+Parquet and CSV files are read, features are told from other columns, and rows are
+aggregated.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from stratonet.tables.csvfiles import decode_csv, is_csv_name
 from stratonet.tables.index import read_parquet_frame
 from stratonet.tables.keys import name_key_columns
 
-# Plates and wells are text, whatever their columns are called.
+# Columns of plates and wells under any name: they are kept as text.
 _KEY_NAMES = r"^(source|batch|(assay_)?plate(_barcode)?|well([ _]?position)?|site)$"
-# What CellProfiler writes beside measurements, and where in the image an object lies.
+# Columns that CellProfiler writes beside measurements, and positions of objects.
 BOOKKEEPING = re.compile(
     r"([^_]+_)?"
     r"(FileName|PathName|URL|MD5Digest|Width|Height|Frame|Series|Channel|ChannelName"
@@ -38,21 +39,21 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
     Parameters
     ----------
     path : pathlib.Path
-        Ends in ``.parquet``, ``.csv``, ``.tsv`` or ``.txt``; text perhaps gzipped.
+        Ends with ``.parquet``, ``.csv``, ``.tsv`` or ``.txt``; text may be gzipped.
     text : str
-        Columns of a CSV file whose names hold this are kept as they are written: well
-        00149 is not 149, and a class called NA is a class.
+        Columns of a CSV file whose names contain this are kept as text: plate 00149
+        does not become 149, and a class called NA is not a missing value.
 
     Returns
     -------
     pandas.DataFrame
-        ``Image_Metadata_Well`` of CellProfiler, ``Well`` and ``well_position`` are
-        called ``Metadata_Well``; likewise plates and sites.
+        CellProfiler's ``Image_Metadata_Well``, ``Well`` and ``well_position`` are
+        renamed to ``Metadata_Well``, and plates and sites likewise.
 
     Raises
     ------
     ValueError
-        Another kind of file, a damaged one, or one whose meaning is not plain.
+        The file is of another kind, damaged, or ambiguous.
     """
     lower = path.name.lower()
     if lower.endswith(".parquet"):
@@ -76,7 +77,7 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return read_parquet_frame(path)
-    except Exception as error:  # pandas and pyarrow raise what they meet
+    except Exception as error:  # pandas and pyarrow raise errors of many types
         raise ValueError(
             f"{path} cannot be read as a table ({type(error).__name__}: {error}). Is it"
             " damaged?"
@@ -84,12 +85,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def list_measurements(frame: pd.DataFrame) -> list[str]:
-    """List the columns of measurements: numbers, but neither accounts nor row numbers.
+    """List columns of measurements: numbers, but not bookkeeping or row numbers.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of CellProfiler or any other program.
+        A table of CellProfiler or any other program.
 
     Examples
     --------
@@ -108,12 +109,12 @@ def list_measurements(frame: pd.DataFrame) -> list[str]:
 
 
 def note_unused_columns(frame: pd.DataFrame, features: Collection[str]) -> list[str]:
-    """Say which columns of a table are neither metadata nor features, and why.
+    """Explain which columns of a table are neither metadata nor features, and why.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of CellProfiler or any other program.
+        A table of CellProfiler or any other program.
     features : collection of str
         The columns that are used.
 
@@ -145,13 +146,13 @@ def note_unused_columns(frame: pd.DataFrame, features: Collection[str]) -> list[
 
 
 def _explain_unused(name: str, column: pd.Series) -> tuple[str, str]:
-    """Say why a column is no feature, and what is in it."""
+    """Return the reason why a column is not a feature, and an example."""
     values = column.dropna()
     if BOOKKEEPING.fullmatch(name):
-        return "of accounts (files, times, places)", name
+        return "of bookkeeping (files, times, positions)", name
     if values.empty:
         return "without values", name
-    # What is no number is why the column is none of numbers.
+    # The values that are not numbers explain why the column is not numeric.
     bad = values[pd.to_numeric(values, errors="coerce").isna()].astype(str)
     if bad.empty:
         return "of other numbers", name
@@ -168,28 +169,28 @@ def _explain_unused(name: str, column: pd.Series) -> tuple[str, str]:
 def aggregate_rows(
     frame: pd.DataFrame, keys: Sequence[str], features: Sequence[str], operation: str
 ) -> pd.DataFrame:
-    """Join the rows of each well, or what else the keys name, to one.
+    """Aggregate the rows of each well, or of any other keys, to one.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Metadata and features.
     keys : sequence of str
-        Columns ``Metadata_*`` that name a row of the result.
+        Columns ``Metadata_*`` that identify a row of the result.
     features : sequence of str
         Columns to aggregate.
     operation : {"mean", "median"}
-        As pycytominer aggregates.
+        How pycytominer aggregates them.
 
     Returns
     -------
     pandas.DataFrame
-        The keys, the metadata that are the same in all rows of each, and the features.
+        The keys, the metadata that are constant within each group, and the features.
     """
     import pycytominer
 
     keys, features = list(keys), list(features)
-    # What CellProfiler wrote was put together column by column, which is slow to use.
+    # The frames of CellProfiler's tables are fragmented by column, and so are slow.
     frame = frame.copy()
     values = pycytominer.aggregate(
         frame[[*keys, *features]], strata=keys, features=features, operation=operation

@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_said(path, tmp_path):
     refused(lacking, "has no Metadata_Well. Received: Metadata_Plate, Metadata_Region")
     twice = make_table_of_others()
     twice.var_names = ["mean", "mean"]
-    refused(twice, "has two columns mean in obs or var")
+    refused(twice, "has mean twice, as names in obs or var")
     empty = make_table_of_others()
     empty.X = None
     refused(empty, "has no X, which holds the features")
