@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_said(path, tmp_path):
         for text in ("{", "[1]", '{"attributes": 1}'):
             (path / ".zattrs").write_text(text)
             with pytest.raises(
-                ValueError, match=r"\.zattrs does not describe a folder"
+                ValueError, match=r"\.zattrs does not describe a Zarr folder"
             ):
                 read_feature_table(path)
     damaged = tmp_path / "damaged.h5ad"
