@@ -55,14 +55,14 @@ def explain_os_error(
 
 
 @contextlib.contextmanager
-def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
+def write_atomically(path: Path, must_be_new: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; what is written there replaces ``path``.
 
     Parameters
     ----------
     path : pathlib.Path
         In a folder that exists.
-    anew : bool
+    must_be_new : bool
         Never replace an existing file.
 
     Yields
@@ -74,7 +74,7 @@ def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
     Raises
     ------
     FileExistsError
-        ``path`` exists already, and ``anew`` is true.
+        ``path`` exists already, and ``must_be_new`` is true.
     OSError
         It cannot be written; the message names ``path``.
 
@@ -92,12 +92,12 @@ def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
     unfinished = path.with_name(f"{TEMPORARY}{writer}-{uuid4().hex}")
     try:
         yield unfinished
-        put = _link_or_rename if anew else os.replace
-        put(unfinished, path)
+        move = _link_or_rename if must_be_new else os.replace
+        move(unfinished, path)
     except OSError as error:
         # An error about another file, read in the meantime, stays as it is.
-        concerned = (None, os.fspath(unfinished), os.fspath(path))
-        if error.filename is not None and os.fspath(error.filename) not in concerned:
+        own_paths = (None, os.fspath(unfinished), os.fspath(path))
+        if error.filename is not None and os.fspath(error.filename) not in own_paths:
             raise
         raise explain_os_error(error, path, "cannot be written") from error
     finally:

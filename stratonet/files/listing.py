@@ -97,21 +97,21 @@ def _walk(root: str) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
     """Yield each file with its folder: as it was reached, and with links resolved."""
     real_root = os.path.realpath(root)
     # A link to a parent folder would bring in the neighbours of the root.
-    seen = set(_list_parents(real_root))
+    seen_folders = set(_list_parents(real_root))
     folders, linked = deque([root]), deque[str]()
     # Links come last: a plate is named after its folder, not after a link to it.
     while folders or linked:
         folder = folders.popleft() if folders else linked.popleft()
         real_folder = os.path.realpath(folder)
-        if real_folder in seen:
+        if real_folder in seen_folders:
             continue
-        seen.add(real_folder)
+        seen_folders.add(real_folder)
         for entry in _read_folder(folder):
             if not _is_folder(entry):
                 yield folder, real_folder, entry
             elif not is_hidden_folder(entry.name):
-                waiting = linked if entry.is_symlink() else folders
-                waiting.append(os.path.join(folder, entry.name))
+                queue = linked if entry.is_symlink() else folders
+                queue.append(os.path.join(folder, entry.name))
 
 
 def _list_parents(path: str) -> Iterator[str]:

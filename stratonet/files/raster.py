@@ -15,7 +15,7 @@ FORMATS = ("PNG", "JPEG")
 GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # Chunks of a PNG file that hold no pixels. Pillow refuses files in which they are long.
-WORDS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+METADATA_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
 # Position of the byte in a PNG file that gives the number of bits per pixel.
 BIT_DEPTH = 24
 
@@ -41,7 +41,7 @@ def decode_raster(content: bytes) -> np.ndarray:
         The file is neither PNG nor JPEG, or is damaged.
     """
     if content.startswith(PNG_MARK):
-        content = _drop_words(content)
+        content = _drop_metadata_chunks(content)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
@@ -55,16 +55,16 @@ def decode_raster(content: bytes) -> np.ndarray:
     return pixels
 
 
-def _drop_words(content: bytes) -> bytes:
-    kept, start = [PNG_MARK], len(PNG_MARK)
+def _drop_metadata_chunks(content: bytes) -> bytes:
+    kept_chunks, start = [PNG_MARK], len(PNG_MARK)
     while start + 8 <= len(content):
         length = int.from_bytes(content[start : start + 4], "big")
         # Length, name and checksum have four bytes each.
         end = start + length + 12
-        if content[start + 4 : start + 8] not in WORDS:
-            kept.append(content[start:end])
+        if content[start + 4 : start + 8] not in METADATA_CHUNKS:
+            kept_chunks.append(content[start:end])
         start = end
-    return b"".join(kept)
+    return b"".join(kept_chunks)
 
 
 def _check_raster(image: Image.Image) -> None:

@@ -63,7 +63,7 @@ ADVICE = {
     "InvalidAccessKeyId": CREDENTIALS,
     "SignatureDoesNotMatch": CREDENTIALS,
 }
-OTHERWISE = "Check endpoint, network and AWS settings, or try again later."
+DEFAULT_ADVICE = "Check endpoint, network and AWS settings, or try again later."
 
 # Endpoints and buckets that accept unsigned requests but refuse signed ones.
 _public: set[tuple[str | None, str]] = set()
@@ -77,8 +77,8 @@ class _RemoteUrl:
     """
 
     attempts = ATTEMPTS
-    missing: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    missing_codes: tuple[str, ...] = ()
+    refusal_codes: tuple[str, ...] = ()
     host = ""
     endpoint: str | None = None
     bucket = ""
@@ -104,17 +104,17 @@ class _RemoteUrl:
     def _probe(self, writing: bool) -> None:
         raise NotImplementedError
 
-    def _list_ways(self, writing: bool) -> list[bool]:
+    def _list_modes(self, writing: bool) -> list[bool]:
         """List the kinds of request to try, in order: whether each is anonymous."""
         raise NotImplementedError
 
     def _open_files(self, anonymous: bool) -> Any:
         raise NotImplementedError
 
-    def _ask(self, call: Callable[[Any], Any], writing: bool = False) -> Any:
+    def _request(self, call: Callable[[Any], Any], writing: bool = False) -> Any:
         """Call ``call`` with each file system in turn, until one is not refused."""
         failures: list[OSError | ValueError] = []
-        for anonymous in self._list_ways(writing):
+        for anonymous in self._list_modes(writing):
             try:
                 answer = self._make_attempts()(call, self._open_files(anonymous))
             except get_all_errors() as error:
@@ -124,7 +124,7 @@ class _RemoteUrl:
                     break
             else:
                 if failures:
-                    self._remember_way(anonymous)
+                    self._remember_mode(anonymous)
                 return answer
         # Raised outside the handler, so that no other error is chained to it. That a
         # file is missing says more than that another kind of request was refused.
@@ -134,16 +134,16 @@ class _RemoteUrl:
         raise failures[0]
 
     def _make_attempts(self) -> tenacity.Retrying:
-        few = tenacity.stop_after_attempt(self.attempts)
-        late = tenacity.stop_after_delay(PATIENCE)
+        attempt_limit = tenacity.stop_after_attempt(self.attempts)
+        time_limit = tenacity.stop_after_delay(PATIENCE)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_temporary),
-            stop=few | late,
+            stop=attempt_limit | time_limit,
             wait=WAIT,
             reraise=True,
         )
 
-    def _remember_way(self, anonymous: bool) -> None:
+    def _remember_mode(self, anonymous: bool) -> None:
         if anonymous:
             _public.add((self.endpoint, self.bucket))
         else:
@@ -153,11 +153,13 @@ class _RemoteUrl:
         """Return an error with a message of our own, without secrets."""
         status, code = get_status_and_code(error)
         name = redact_url(self.url)
-        if code in self.missing:
+        if code in self.missing_codes:
             return FileNotFoundError(f"{name} is not there.")
-        if code in self.refused:
-            how = ", asked anonymously" if anonymous else ""
-            return PermissionError(f"{name}: {self.host} refuses access ({code}{how}).")
+        if code in self.refusal_codes:
+            mode = ", asked anonymously" if anonymous else ""
+            return PermissionError(
+                f"{name}: {self.host} refuses access ({code}{mode})."
+            )
         if not status and isinstance(error, ValueError):
             return ValueError(
                 f"{name} cannot be reached: it, or the endpoint, is not a valid URL."
@@ -165,7 +167,7 @@ class _RemoteUrl:
         answer = f"sent no complete answer ({type(error).__name__})"
         if status:
             answer = f"answered {code}"
-        advice = ADVICE.get(code or "", OTHERWISE)
+        advice = ADVICE.get(code or "", DEFAULT_ADVICE)
         return Unreachable(f"{name} cannot be reached: {self.host} {answer}. {advice}")
 
 
@@ -173,8 +175,8 @@ class S3Url(_RemoteUrl):
     """A key of S3, or a prefix that stands for a folder."""
 
     # The last code means that the file was replaced while it was being read.
-    missing = ("NoSuchKey", "NoSuchVersion", "PreconditionFailed")
-    refused = (*DENIED, "InvalidObjectState")
+    missing_codes = ("NoSuchKey", "NoSuchVersion", "PreconditionFailed")
+    refusal_codes = (*DENIED, "InvalidObjectState")
 
     def __init__(self, url: str, storage: Storage) -> None:
         super().__init__(url, storage)
@@ -230,18 +232,18 @@ class S3Url(_RemoteUrl):
         """Whether any keys below it can be listed."""
         # Many users may read files but not list them.
         with suppress(PermissionError):
-            return any(True for _ in self._keys(MaxKeys=1))
+            return any(True for _ in self._list_keys(MaxKeys=1))
         return False
 
     def list(self) -> builtins.list[str]:
         """List the URLs of all files below it."""
-        below = len(self.folder)
-        keys = [key for key in self._keys() if is_listed(key[below:])]
+        prefix_length = len(self.folder)
+        keys = [key for key in self._list_keys() if is_listed(key[prefix_length:])]
         return sorted(self.root + key for key in keys)
 
     def remove(self) -> None:
         """Remove the key and all keys below it."""
-        for key in filter(None, (self.key, *self._keys())):
+        for key in filter(None, (self.key, *self._list_keys())):
             self._call("delete_object", writing=True, Bucket=self.bucket, Key=key)
 
     def write(self, content: bytes) -> None:
@@ -255,8 +257,8 @@ class S3Url(_RemoteUrl):
         if self.exists():
             return
         request = {"Body": content, "IfNoneMatch": "*", **self._locate_file()}
-        # PreconditionFailed is in `missing` for reading: here it means that the file
-        # exists already.
+        # PreconditionFailed is in `missing_codes` for reading: here it means that the
+        # file exists already.
         with suppress(FileNotFoundError):
             self._call("put_object", writing=True, **request)
 
@@ -268,7 +270,7 @@ class S3Url(_RemoteUrl):
         def put(files: Any) -> None:
             files.put_file(path, target, max_concurrency=2)
 
-        self._ask(put, writing=True)
+        self._request(put, writing=True)
         os.remove(path)
 
     def _probe(self, writing: bool) -> None:
@@ -277,9 +279,9 @@ class S3Url(_RemoteUrl):
             with suppress(PermissionError):
                 self.exists()
                 return
-        next(self._keys(MaxKeys=1), None)
+        next(self._list_keys(MaxKeys=1), None)
         if writing:
-            self._ask(self._try_to_write, writing=True)
+            self._request(self._try_to_write, writing=True)
 
     def _try_to_write(self, files: Any) -> None:
         """Start an upload and abort it.
@@ -298,16 +300,20 @@ class S3Url(_RemoteUrl):
         return {"Bucket": self.bucket, "Key": self.key}
 
     def _call(self, operation: str, writing: bool = False, **arguments: Any) -> Any:
-        return self._ask(lambda files: files.call_s3(operation, **arguments), writing)
+        return self._request(
+            lambda files: files.call_s3(operation, **arguments), writing
+        )
 
     def _get(self, **options: str) -> tuple[bytes, dict[str, Any]]:
         """Return the content, and the remaining fields of S3's answer."""
         from fsspec.asyn import sync
 
         request = {**self._locate_file(), **options}
-        return self._ask(lambda files: sync(files.loop, fetch_object, files, request))
+        return self._request(
+            lambda files: sync(files.loop, fetch_object, files, request)
+        )
 
-    def _keys(self, **options: Any) -> Iterator[str]:
+    def _list_keys(self, **options: Any) -> Iterator[str]:
         """Yield the keys in the folder, including those that stand for folders."""
         options.update(Bucket=self.bucket, Prefix=self.folder)
         while True:
@@ -318,7 +324,7 @@ class S3Url(_RemoteUrl):
                 return
             options["ContinuationToken"] = answer["NextContinuationToken"]
 
-    def _list_ways(self, writing: bool) -> builtins.list[bool]:
+    def _list_modes(self, writing: bool) -> builtins.list[bool]:
         if self.storage.anonymous or not call_once(has_credentials):
             return [True]
         if writing:
@@ -333,9 +339,9 @@ class S3Url(_RemoteUrl):
 class WebUrl(_RemoteUrl):
     """A file on a web server, which can only be read."""
 
-    missing = ("404", "410")
+    missing_codes = ("404", "410")
     # Codes that would come again; the others may be temporary, or concern a proxy.
-    refused = tuple(
+    refusal_codes = tuple(
         str(status)
         for status in range(400, 500)
         if status not in (404, 407, 408, 410, 429)
@@ -348,7 +354,7 @@ class WebUrl(_RemoteUrl):
 
     def read(self) -> bytes:
         """Return the content of the file."""
-        return self._ask(lambda files: files.cat_file(self.encoded_url))
+        return self._request(lambda files: files.cat_file(self.encoded_url))
 
     def open(self) -> BinaryIO:
         """Read the whole file into memory and open it there."""
@@ -357,7 +363,9 @@ class WebUrl(_RemoteUrl):
     def exists(self) -> bool:
         """Whether the file exists."""
         with suppress(FileNotFoundError):
-            return self._ask(lambda files: files.exists(self.encoded_url, strict=True))
+            return self._request(
+                lambda files: files.exists(self.encoded_url, strict=True)
+            )
         return False
 
     def is_folder(self) -> bool:
@@ -397,7 +405,7 @@ class WebUrl(_RemoteUrl):
             self._refuse_writing()
         self.exists()
 
-    def _list_ways(self, writing: bool) -> builtins.list[bool]:
+    def _list_modes(self, writing: bool) -> builtins.list[bool]:
         return [False]
 
     def _open_files(self, anonymous: bool) -> Any:

@@ -109,13 +109,13 @@ def find_folder(url: str, storage: _Reader) -> str | None:
     return _find(url, storage.is_folder)
 
 
-def _find(url: str, is_there: Callable[[str], bool]) -> str | None:
+def _find(url: str, exists: Callable[[str], bool]) -> str | None:
     first, *others = list_spellings(url)
-    if is_there(first):
+    if exists(first):
         return first
     for other in others:
         # For a missing file, users without permission to list the bucket are refused.
         with suppress(PermissionError):
-            if is_there(other):
+            if exists(other):
                 return other
     return None

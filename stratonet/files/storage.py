@@ -116,14 +116,14 @@ class Storage:
 
     def read(self, url: str | os.PathLike[str]) -> bytes:
         """Return the whole content of a file."""
-        return self._at(url).read()
+        return self._locate(url).read()
 
     def write(self, url: str | os.PathLike[str], content: bytes) -> None:
         """Write bytes to a file, making its folders.
 
         Readers see the complete file or none at all.
         """
-        self._at(url).write(content)
+        self._locate(url).write(content)
 
     def write_file(
         self, url: str | os.PathLike[str], path: str | os.PathLike[str]
@@ -132,7 +132,7 @@ class Storage:
 
         The local file is removed afterwards.
         """
-        self._at(url).write_file(path)
+        self._locate(url).write_file(path)
 
     def create(self, url: str | os.PathLike[str], content: bytes) -> None:
         """Write bytes to a file as `write` does, unless it exists already.
@@ -140,15 +140,15 @@ class Storage:
         Of several processes that write it at once, the first wins, and all read its
         content.
         """
-        self._at(url).create(content)
+        self._locate(url).create(content)
 
     def exists(self, url: str | os.PathLike[str]) -> bool:
         """Whether the file exists."""
-        return self._at(url).exists()
+        return self._locate(url).exists()
 
     def is_folder(self, url: str | os.PathLike[str]) -> bool:
         """Whether it is a folder; on S3, whether any keys below it can be listed."""
-        return self._at(url).is_folder()
+        return self._locate(url).is_folder()
 
     def list(self, url: str | os.PathLike[str]) -> Paths:
         """List the files in a folder and its subfolders.
@@ -160,25 +160,25 @@ class Storage:
             folders and those of the system are skipped, and no file is listed twice,
             see `stratonet.files.listing`.
         """
-        return self._at(url).list()
+        return self._locate(url).list()
 
     def remove(self, url: str | os.PathLike[str]) -> None:
         """Remove a file, or a folder with everything in it.
 
         Nothing happens if it does not exist.
         """
-        self._at(url).remove()
+        self._locate(url).remove()
 
     def tidy(self, url: str | os.PathLike[str]) -> None:
         """Remove the incomplete files that killed processes of this machine left.
 
         On S3 nothing is done: incomplete uploads are not visible as files.
         """
-        self._at(url).tidy()
+        self._locate(url).tidy()
 
     def prune(self, url: str | os.PathLike[str]) -> None:
         """Remove a local folder and its subfolders as far as they hold no files."""
-        self._at(url).prune()
+        self._locate(url).prune()
 
     def open(self, url: str | os.PathLike[str]) -> BinaryIO:
         """Open a file in order to read parts of it.
@@ -189,7 +189,7 @@ class Storage:
             Binary and seekable. On S3, each read is a request, and all read the same
             version of the file.
         """
-        return self._at(url).open()
+        return self._locate(url).open()
 
     def check(self, url: str | os.PathLike[str], writing: bool = False) -> None:
         """Raise `Unreachable` at once if nothing can be read, or written.
@@ -201,9 +201,9 @@ class Storage:
         writing : bool
             ``url`` is a folder to write to. A local folder is created.
         """
-        self._at(url).check(writing)
+        self._locate(url).check(writing)
 
-    def _at(self, url: str | os.PathLike[str]) -> _Location:
+    def _locate(self, url: str | os.PathLike[str]) -> _Location:
         url = to_local_path(os.fspath(url))
         scheme = url.partition("://")[0].lower() if "://" in url else ""
         if not scheme:
@@ -277,7 +277,7 @@ class _LocalPath:
                 os.rmdir(folder)
 
     def write(self, content: bytes) -> None:
-        self._fill(lambda unfinished: unfinished.write_bytes(content))
+        self._make_file(lambda unfinished: unfinished.write_bytes(content))
 
     def write_file(self, path: str | os.PathLike[str]) -> None:
         def link_or_copy(unfinished: Path) -> None:
@@ -287,12 +287,14 @@ class _LocalPath:
             except OSError:
                 shutil.copyfile(path, unfinished)
 
-        self._fill(link_or_copy)
+        self._make_file(link_or_copy)
         os.remove(path)
 
     def create(self, content: bytes) -> None:
         with suppress(FileExistsError):
-            self._fill(lambda unfinished: unfinished.write_bytes(content), anew=True)
+            self._make_file(
+                lambda unfinished: unfinished.write_bytes(content), must_be_new=True
+            )
 
     def check(self, writing: bool) -> None:
         if not writing:
@@ -305,14 +307,16 @@ class _LocalPath:
                 f"{self.path} cannot be written to: {error.strerror}."
             ) from None
 
-    def _fill(self, fill: Callable[[Path], object], anew: bool = False) -> None:
+    def _make_file(
+        self, write_content: Callable[[Path], object], must_be_new: bool = False
+    ) -> None:
         """Write the file with ``fill``, which takes the path of the unfinished file."""
         path = Path(self.path)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._make_folder()
-                with write_atomically(path, anew) as unfinished:
-                    fill(unfinished)
+                with write_atomically(path, must_be_new) as unfinished:
+                    write_content(unfinished)
                 return
             except FileNotFoundError:
                 if attempt == ATTEMPTS:

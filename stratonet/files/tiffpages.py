@@ -47,8 +47,8 @@ def list_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     pages = [page for page in pages if WIDTH in page.tags]
     if not pages:
         raise ValueError("it holds no image")
-    whole = [page for page in pages if page.subfiletype != REDUCED]
-    return whole or pages
+    full_pages = [page for page in pages if page.subfiletype != REDUCED]
+    return full_pages or pages
 
 
 def choose_page(
@@ -133,18 +133,18 @@ def _describe_stack(pages: list[tifffile.TiffPage], planes: int) -> str:
             " per file, or name its frame."
         )
     shape = (planes, *pages[0].shape)
-    behind = ", one behind the other" if len(pages) == 1 else ""
+    order = ", one behind the other" if len(pages) == 1 else ""
     return (
-        f"a stack was received (shape {shape}, {planes} planes{behind}). Give one"
+        f"a stack was received (shape {shape}, {planes} planes{order}). Give one"
         " plane, or say how to project the stack: `project` is max, mean or middle."
     )
 
 
 def _describe_pages(pages: list[tifffile.TiffPage]) -> str:
-    words = [_describe_page(page) for page in pages[:3]]
+    descriptions = [_describe_page(page) for page in pages[:3]]
     if len(pages) > 3:
-        words.append(f"and {len(pages) - 3} more")
-    return ", ".join(words)
+        descriptions.append(f"and {len(pages) - 3} more")
+    return ", ".join(descriptions)
 
 
 def _describe_page(page: tifffile.TiffPage) -> str:
@@ -182,12 +182,12 @@ def check_page(page: tifffile.TiffPage) -> None:
             "a colour image was received (indices into a palette of colours)."
             f" {ONE_CHANNEL}"
         )
-    for holds, what in SHOWN_OTHERWISE:
-        if holds(page):
+    for has_property, description in SHOWN_OTHERWISE:
+        if has_property(page):
             raise Refused(
-                f"{what.format(page.bitspersample)} were received, which CellProfiler"
-                " reads as other pixels. Save the plane as uint8, uint16 or float32,"
-                " without compression or with LZW."
+                f"{description.format(page.bitspersample)} were received, which"
+                " CellProfiler reads as other pixels. Save the plane as uint8, uint16"
+                " or float32, without compression or with LZW."
             )
 
 
@@ -234,10 +234,10 @@ def _has_needless_predictor(page: tifffile.TiffPage) -> bool:
 
 
 def _lacks_bytes(page: tifffile.TiffPage) -> bool:
-    return lies_plain(page) and sum(page.databytecounts) < page.nbytes
+    return is_stored_plainly(page) and sum(page.databytecounts) < page.nbytes
 
 
-def lies_plain(page: tifffile.TiffPage) -> bool:
+def is_stored_plainly(page: tifffile.TiffPage) -> bool:
     """Whether the pixels are stored as in memory, except perhaps for the byte order.
 
     Parameters

@@ -98,8 +98,8 @@ def get_extension(path: str) -> str:
     # Without a query, or a token in its place.
     name = os.path.basename(redact_url(path))
     # An S3 key may contain a ?, but if .tif comes before it, that is the extension.
-    before = name.partition("?")[0] if is_url(path) else name
-    extension = os.path.splitext(before)[1] or os.path.splitext(name)[1]
+    before_query = name.partition("?")[0] if is_url(path) else name
+    extension = os.path.splitext(before_query)[1] or os.path.splitext(name)[1]
     return extension.lower()
 
 
@@ -151,14 +151,14 @@ def to_local_path(path: str) -> str:
     match = re.match("file:(?://(?P<host>[^/]*))?(?P<path>.*)", path, re.I | re.S)
     if not match:
         return re.sub("^(s3|https?):/(?!/)", r"\1://", path, flags=re.IGNORECASE)
-    local = unquote(match["path"])
+    local_path = unquote(match["path"])
     # Windows writes file:///C:/Data, and file://server/share for a share.
-    if re.match(r"/[A-Za-z][:|]", local):
-        return f"{local[1]}:{local[3:]}"
+    if re.match(r"/[A-Za-z][:|]", local_path):
+        return f"{local_path[1]}:{local_path[3:]}"
     host = (match["host"] or "").rpartition("@")[2]
     if host and host.lower() != "localhost":
-        return f"//{host}{local}"
-    return re.sub("^//+", "//", local)
+        return f"//{host}{local_path}"
+    return re.sub("^//+", "//", local_path)
 
 
 def quote_name(text: str) -> str:

@@ -48,12 +48,12 @@ class LifFile(SceneFile):
         """Read one plane from the memory-mapped file, see `SceneFile.read_plane`."""
         image = self._images[scene.series]
         numbers = {CHANNEL: index.channel, HEIGHT: index.z, TIME: index.time}
-        where: list[Any] = []
+        selection: list[Any] = []
         for axis in image.sizes:
-            where.append(slice(None) if axis in "YX" else numbers.get(axis, 0))
+            selection.append(slice(None) if axis in "YX" else numbers.get(axis, 0))
         with self.lock:
             stack = image.asarray(out="memmap")
-            return np.array(stack[tuple(where)])
+            return np.array(stack[tuple(selection)])
 
     def close(self) -> None:
         """Close the file."""
@@ -61,14 +61,14 @@ class LifFile(SceneFile):
             self._file.close()
 
 
-def refuse_remote(url: str, kind: str) -> None:
+def refuse_remote(url: str, format_name: str) -> None:
     """Refuse a URL of a format whose library reads local files only.
 
     Parameters
     ----------
     url : str
         Path or URL.
-    kind : str
+    format_name : str
         Name of the format, for the message.
 
     Raises
@@ -77,8 +77,8 @@ def refuse_remote(url: str, kind: str) -> None:
     """
     if is_url(url):
         raise Refused(
-            f"{kind} files can only be read from a disk. Copy it to one, or save it as"
-            " OME-Zarr, which is read from S3 plane by plane."
+            f"{format_name} files can only be read from a disk. Copy it to one, or save"
+            " it as OME-Zarr, which is read from S3 plane by plane."
         )
 
 
@@ -86,12 +86,12 @@ def _describe_image(url: str, series: int, image: Any) -> Scene:
     sizes = image.sizes
     if sizes.get(COLORS, 1) > 1:
         refuse_colors(f"{image.path}: {dict(sizes)}")
-    others = [
+    other_axes = [
         axis
         for axis, count in sizes.items()
         if axis not in (TIME, HEIGHT, CHANNEL, COLORS, "Y", "X") and count > 1
     ]
-    if others:
+    if other_axes:
         raise Refused(
             f"{image.path} has the axes {', '.join(sizes)}. Only time (T), z (Z) and"
             " channels (C) can be read; merge tiles (M) in LAS X first."
@@ -112,11 +112,11 @@ def _describe_image(url: str, series: int, image: Any) -> Scene:
 
 def _name_channels(image: Any, count: int) -> tuple[str, ...]:
     """Name channels by their dyes if LAS X stored them, else by display colours."""
-    described = image.xml_element.findall(
+    descriptions = image.xml_element.findall(
         "./Data/Image/ImageDescription/Channels/ChannelDescription"
     )
     names = []
-    for channel in described[:count]:
+    for channel in descriptions[:count]:
         dyes = [
             entry.findtext("Value") or ""
             for entry in channel.findall("ChannelProperty")

@@ -49,16 +49,22 @@ class Nd2File(SceneFile):
             )
         # Each frame holds all channels; frames are in the order of the loops.
         self._frames: dict[tuple[int, int, int], int] = {}
-        for number, counts in enumerate(product(*(range(sizes[a]) for a in loops))):
-            place = dict(zip(loops, counts))
-            key = (place.get(POSITIONS, 0), place.get(TIME, 0), place.get(HEIGHT, 0))
+        for number, loop_indices in enumerate(
+            product(*(range(sizes[a]) for a in loops))
+        ):
+            indices = dict(zip(loops, loop_indices))
+            key = (
+                indices.get(POSITIONS, 0),
+                indices.get(TIME, 0),
+                indices.get(HEIGHT, 0),
+            )
             self._frames[key] = number
         self.scenes = self._list_scenes(url, sizes)
 
     def _list_scenes(self, url: str, sizes: Mapping[str, int]) -> list[Scene]:
         count = sizes.get(CHANNEL, 1)
-        described = self._file.metadata.channels or []
-        names = [channel.channel.name or "" for channel in described[:count]]
+        channels = self._file.metadata.channels or []
+        names = [channel.channel.name or "" for channel in channels[:count]]
         names += [""] * (count - len(names))
         positions = self._name_positions(sizes.get(POSITIONS, 1))
         return [

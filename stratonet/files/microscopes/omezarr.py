@@ -74,8 +74,8 @@ class ZarrImage(SceneFile):
     def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
         """Read only the chunks of one plane, see `SceneFile.read_plane`."""
         numbers = {"c": index.channel, "z": index.z, "t": index.time}
-        where = tuple(numbers.get(axis, slice(None)) for axis in self._axes)
-        return read_array_plane(self._array, where, self._is_new, self._storage)
+        selection = tuple(numbers.get(axis, slice(None)) for axis in self._axes)
+        return read_array_plane(self._array, selection, self._is_new, self._storage)
 
     def close(self) -> None:
         """Do nothing: no file is kept open."""
@@ -137,7 +137,7 @@ def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
 
     def list_well(well: str) -> list[Scene]:
         try:
-            found = _list_fields(posixpath.join(folder, well), file, storage)
+            fields = _list_fields(posixpath.join(folder, well), file, storage)
         except FileNotFoundError as error:
             raise Refused(
                 f"the plate names well {well}, but a part of the well is missing"
@@ -151,7 +151,7 @@ def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
                 well=well.strip("/").replace("/", ""),
                 acquisition=scene.acquisition if has_acquisitions else None,
             )
-            for scene in found
+            for scene in fields
         ]
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -209,9 +209,9 @@ def _read_shape(array: str, is_new: bool, storage: Storage) -> tuple[int, ...]:
 
 def _name_channels(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:
     # The first versions of SpatialData used another name.
-    named = metadata.get("omero") or metadata.get("channels_metadata") or {}
-    described: Sequence[Mapping[str, Any]] = named.get("channels", ())
-    labels = [channel.get("label") for channel in described[:count]]
+    channel_metadata = metadata.get("omero") or metadata.get("channels_metadata") or {}
+    channels: Sequence[Mapping[str, Any]] = channel_metadata.get("channels", ())
+    labels = [channel.get("label") for channel in channels[:count]]
     # SpatialData numbers channels without a name, from 0.
     names = ["" if label is None else str(label) for label in labels]
     return tuple(names + [""] * (count - len(names)))

@@ -22,7 +22,7 @@ OF_MICROSCOPES = (".nd2", ".czi", ".lif")
 # The files that describe an image of OME-Zarr: up to version 0.4, and in 0.5.
 OF_ZARR = (".zattrs", "zarr.json")
 # Names of the formats, for messages.
-KINDS = {
+FORMAT_NAMES = {
     ".nd2": "an ND2 file",
     ".czi": "a CZI file",
     ".lif": "a LIF file",
@@ -46,7 +46,7 @@ def find_format(url: str) -> str | None:
     Returns
     -------
     str or None
-        One of `KINDS`; None for any other file.
+        One of `FORMAT_NAMES`; None for any other file.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def find_format(url: str) -> str | None:
     ('.nd2', None)
     """
     name = os.path.basename(redact_url(url)).lower()
-    for extension in KINDS:
+    for extension in FORMAT_NAMES:
         if name.endswith(extension):
             return extension
     return None
@@ -70,8 +70,10 @@ def holds_scenes(url: str, frame: int | None) -> bool:
     frame : int, optional
         The requested plane. OME-TIFF files of one plane are read as TIFF files.
     """
-    found = find_format(url)
-    return found is not None and (found not in OME_TIFF or frame is not None)
+    file_format = find_format(url)
+    return file_format is not None and (
+        file_format not in OME_TIFF or frame is not None
+    )
 
 
 def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
@@ -80,7 +82,7 @@ def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
     Parameters
     ----------
     url : str
-        Path or URL of a file in one of the formats in `KINDS`.
+        Path or URL of a file in one of the formats in `FORMAT_NAMES`.
     storage : Storage
         Reads it.
 
@@ -97,7 +99,7 @@ def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
     ImportError
         The library for its format is missing.
     """
-    file = _open(url, storage)
+    file = _open_file(url, storage)
     with name_damage(url):
         return file.scenes
 
@@ -128,7 +130,7 @@ def read_scene_plane(
     FileNotFoundError, PermissionError, ValueError, ImportError
         See `list_scenes`.
     """
-    file = _open(url, storage)
+    file = _open_file(url, storage)
     with name_damage(url):
         return file.read(series, frame, projection)
 
@@ -161,10 +163,10 @@ def name_damage(url: str) -> Iterator[None]:
         # Libraries raise OSError, too; those of the operating system have a number.
         if isinstance(error, OSError) and _is_of_system(error):
             raise
-        kind = KINDS[find_format(url) or ".zattrs"]
+        format_name = FORMAT_NAMES[find_format(url) or ".zattrs"]
         raise ValueError(
-            f"{name}: cannot be read as {kind} ({type(error).__name__}: {error}). Is"
-            " the file damaged, or only partly copied?"
+            f"{name}: cannot be read as {format_name} ({type(error).__name__}:"
+            f" {error}). Is the file damaged, or only partly copied?"
         ) from error
 
 
@@ -174,56 +176,58 @@ def _is_of_system(error: OSError) -> bool:
     )
 
 
-def _open(url: str, storage: Storage) -> SceneFile:
-    found = find_file(url, storage)
-    if found is None:
+def _open_file(url: str, storage: Storage) -> SceneFile:
+    path = find_file(url, storage)
+    if path is None:
         raise FileNotFoundError(f"{redact_url(url)} is not there.")
     version = None
-    if not is_url(found):
+    if not is_url(path):
         # A file that has been replaced by another is opened again.
-        status = os.stat(found)
+        status = os.stat(path)
         version = (status.st_mtime_ns, status.st_size)
-    with name_damage(found):
+    with name_damage(path):
         # An array on a disk opens quickly, and may be rewritten while the file that
         # describes it stays the same.
-        if version and find_format(found) in OF_ZARR:
-            return _open_anew(found, storage)
-        return _open_version(found, storage, version)
+        if version and find_format(path) in OF_ZARR:
+            return _open_uncached(path, storage)
+        return _open_version(path, storage, version)
 
 
 @lru_cache(maxsize=OPEN_FILES)
 def _open_version(
     url: str, storage: Storage, version: tuple[int, int] | None
 ) -> SceneFile:
-    return _open_anew(url, storage)
+    return _open_uncached(url, storage)
 
 
-def _open_anew(url: str, storage: Storage) -> SceneFile:
-    kind = find_format(url)
-    assert kind is not None
-    with name_missing_extra(f"{redact_url(url)}: reading {KINDS[kind]}", "microscopes"):
-        opener = _import_opener(kind)
+def _open_uncached(url: str, storage: Storage) -> SceneFile:
+    file_format = find_format(url)
+    assert file_format is not None
+    with name_missing_extra(
+        f"{redact_url(url)}: reading {FORMAT_NAMES[file_format]}", "microscopes"
+    ):
+        opener = _import_opener(file_format)
     try:
         return opener(url, storage)
     except MemoryError:
         raise ValueError("its header asks for more memory than there is") from None
 
 
-def _import_opener(kind: str) -> Callable[[str, Storage], SceneFile]:
+def _import_opener(file_format: str) -> Callable[[str, Storage], SceneFile]:
     """Return the class that opens files of a format, and import its library."""
-    if kind in OF_ZARR:
+    if file_format in OF_ZARR:
         from stratonet.files.microscopes.omezarr import ZarrImage
 
         return ZarrImage
-    if kind in OME_TIFF:
+    if file_format in OME_TIFF:
         from stratonet.files.microscopes.ometiff import OmeTiffFile
 
         return OmeTiffFile
-    if kind == ".nd2":
+    if file_format == ".nd2":
         from stratonet.files.microscopes.nd2files import Nd2File
 
         return Nd2File
-    if kind == ".czi":
+    if file_format == ".czi":
         from stratonet.files.microscopes.czi import CziFile
 
         return CziFile

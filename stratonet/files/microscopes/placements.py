@@ -51,12 +51,12 @@ def read_placement(multiscale: Mapping[str, Any]) -> Placement:
     return tuple(placement)
 
 
-def lie_alike(one: Placement, other: Placement) -> bool:
+def have_same_placement(first: Placement, second: Placement) -> bool:
     """Whether two images have the same placement in some coordinate system.
 
     Parameters
     ----------
-    one, other : Placement
+    first, second : Placement
         Placements of images of the same size. An image without coordinate systems
         matches any other.
 
@@ -65,11 +65,12 @@ def lie_alike(one: Placement, other: Placement) -> bool:
     >>> lie_alike((("global", _IDENTITY),), (("other", _IDENTITY),))
     False
     """
-    if not one or not other:
+    if not first or not second:
         return True
-    others = dict(other)
+    second_matrices = dict(second)
     return any(
-        name in others and np.allclose(matrix, others[name]) for name, matrix in one
+        name in second_matrices and np.allclose(matrix, second_matrices[name])
+        for name, matrix in first
     )
 
 
@@ -96,28 +97,28 @@ def describe_placement(placement: Placement) -> str:
 
 def _make_matrix(transformation: Mapping[str, Any]) -> np.ndarray:
     """Return the matrix (3, 3) of a transformation, applied to (row, column, 1)."""
-    kind = transformation["type"]
+    transformation_type = transformation["type"]
     matrix = np.eye(3)
-    if kind == "sequence":
-        for one in transformation["transformations"]:
-            matrix = _make_matrix(one) @ matrix
+    if transformation_type == "sequence":
+        for step in transformation["transformations"]:
+            matrix = _make_matrix(step) @ matrix
         return matrix
     inputs = _find_plane_axes(transformation, "input")
-    if kind == "scale":
+    if transformation_type == "scale":
         matrix[[0, 1], [0, 1]] = [transformation["scale"][axis] for axis in inputs]
-    elif kind == "translation":
+    elif transformation_type == "translation":
         matrix[:2, 2] = [transformation["translation"][axis] for axis in inputs]
-    elif kind == "affine":
+    elif transformation_type == "affine":
         outputs = _find_plane_axes(transformation, "output")
         affine = np.array(transformation["affine"], float)
         matrix[:2] = affine[np.ix_(outputs, [*inputs, -1])]
-    elif kind == "mapAxis":
+    elif transformation_type == "mapAxis":
         sources = [transformation["mapAxis"][axis] for axis in _PLANE]
         matrix[:2, :2] = [[source == axis for axis in _PLANE] for source in sources]
-    elif kind != "identity":
+    elif transformation_type != "identity":
         raise Refused(
-            f"a transformation of type {kind!r} was received. Supported are identity,"
-            " scale, translation, affine, mapAxis and sequence."
+            f"a transformation of type {transformation_type!r} was received. Supported"
+            " are identity, scale, translation, affine, mapAxis and sequence."
         )
     return matrix
 

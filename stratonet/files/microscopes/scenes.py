@@ -72,13 +72,13 @@ class Scene:
         """
         height, width = self.shape
         n_channels = len(self.channels)
-        words = [f"{n_channels} channel{'s' if n_channels > 1 else ''}"]
-        words.append(f"{height} x {width} pixels")
+        parts = [f"{n_channels} channel{'s' if n_channels > 1 else ''}"]
+        parts.append(f"{height} x {width} pixels")
         if self.n_z > 1:
-            words.insert(0, f"{self.n_z} planes in z")
+            parts.insert(0, f"{self.n_z} planes in z")
         if self.n_times > 1:
-            words.insert(0, f"{self.n_times} time points")
-        return ", ".join(words)
+            parts.insert(0, f"{self.n_times} time points")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ class SceneFile(ABC):
         frame : int
             See `Scene.frames`.
         """
-        rest, channel = divmod(frame, len(scene.channels))
-        time, z = divmod(rest, scene.n_z)
+        plane_number, channel = divmod(frame, len(scene.channels))
+        time, z = divmod(plane_number, scene.n_z)
         if time >= scene.n_times:
             count = len(scene.channels) * scene.n_z * scene.n_times
             raise Refused(
@@ -220,16 +220,16 @@ def describe_stack(scene: Scene) -> str:
     )
 
 
-def refuse_colors(what: str) -> None:
+def refuse_colors(description: str) -> None:
     """Refuse an image in colour.
 
     Parameters
     ----------
-    what : str
+    description : str
         The shape, or another description, for the message.
 
     Raises
     ------
     Refused
     """
-    raise Refused(f"a colour image was received ({what}). {ONE_CHANNEL}")
+    raise Refused(f"a colour image was received ({description}). {ONE_CHANNEL}")

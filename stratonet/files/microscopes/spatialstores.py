@@ -65,7 +65,7 @@ class SpatialStore:
 
 
 def open_store(
-    folder: str, described: str | None, storage: Storage
+    folder: str, metadata_file: str | None, storage: Storage
 ) -> SpatialStore | None:
     """Open a folder if it is a SpatialData store, and list its elements.
 
@@ -73,7 +73,7 @@ def open_store(
     ----------
     folder : str
         Path or URL.
-    described : str or None
+    metadata_file : str or None
         The JSON file that describes it, see
         `stratonet.files.microscopes.omezarr.find_metadata`.
     storage : Storage
@@ -84,12 +84,12 @@ def open_store(
     SpatialStore or None
         None for any other folder, such as a plate of OME-Zarr.
     """
-    content = {} if described is None else json.loads(storage.read(described))
-    if described is not None and posixpath.basename(described) == NEW_FILE:
+    content = {} if metadata_file is None else json.loads(storage.read(metadata_file))
+    if metadata_file is not None and posixpath.basename(metadata_file) == NEW_FILE:
         if "spatialdata_attrs" not in content.get("attributes", {}):
             return None
-        gathered = (content.get("consolidated_metadata") or {}).get("metadata", ())
-        names = [f"{name}/{NEW_FILE}" for name in gathered]
+        consolidated = (content.get("consolidated_metadata") or {}).get("metadata", ())
+        names = [f"{name}/{NEW_FILE}" for name in consolidated]
         return _make_store(folder, NEW_FILE, names, storage)
     if any(name in content for name in _OF_OME_ZARR):
         return None
@@ -113,12 +113,14 @@ def _make_store(
         names = [path[start:].replace("\\", "/") for path in storage.list(folder)]
     elements: dict[str, set[str]] = {}
     for name in names:
-        group, *rest = name.split("/")
+        group, *parts = name.split("/")
         # Names with a dot in front describe the group itself, or are still incomplete.
-        if len(rest) > 1 and not rest[0].startswith("."):
-            elements.setdefault(group, set()).add(rest[0])
-    listed = [(group, tuple(sorted(found))) for group, found in elements.items()]
-    return SpatialStore(folder, file, tuple(sorted(listed)))
+        if len(parts) > 1 and not parts[0].startswith("."):
+            elements.setdefault(group, set()).add(parts[0])
+    groups = [
+        (group, tuple(sorted(group_names))) for group, group_names in elements.items()
+    ]
+    return SpatialStore(folder, file, tuple(sorted(groups)))
 
 
 def list_store_scenes(
@@ -148,26 +150,26 @@ def list_store_scenes(
         An image is missing, or its layout is not that of NGFF.
     """
     names = store.list_names(IMAGES)
-    wanted = names if image is None else [name for name in names if name == image]
-    if not wanted:
-        what = "images" if image is None else f"an image {image!r}"
+    wanted_names = names if image is None else [name for name in names if name == image]
+    if not wanted_names:
+        missing = "images" if image is None else f"an image {image!r}"
         raise Refused(
-            f"a SpatialData store without {what} was received. It holds:"
+            f"a SpatialData store without {missing} was received. It holds:"
             f" {store.describe()}"
         )
 
     def read_image(name: str) -> Scene:
         url = posixpath.join(store.folder, IMAGES, name, store.file)
         (scene,) = ZarrImage(url, storage).scenes
-        chosen = choose_labels(name, names, store.list_names(LABELS))
+        chosen_labels = choose_labels(name, names, store.list_names(LABELS))
         labels = tuple(
             (label, posixpath.join(store.folder, LABELS, element, store.file))
-            for label, element in chosen
+            for label, element in chosen_labels
         )
         return replace(scene, element=name, labels=labels)
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        return list(pool.map(read_image, wanted))
+        return list(pool.map(read_image, wanted_names))
 
 
 def choose_labels(
@@ -196,22 +198,22 @@ def choose_labels(
     >>> choose_labels("s1_image", ["s1_image", "s2_image"], ["s1_cells", "s2_cells"])
     [('s1_cells', 's1_cells'), ('cells', 's1_cells')]
     """
-    chosen = {}
+    chosen_labels = {}
     for label in labels:
         owner = max(images, key=lambda name: len(_find_stem(name, label)))
         stem = _find_stem(owner, label)
         if stem and owner != image:
             continue
-        chosen[label] = label
+        chosen_labels[label] = label
         if stem:
-            chosen.setdefault(label[len(stem) + 1 :], label)
-    return list(chosen.items())
+            chosen_labels.setdefault(label[len(stem) + 1 :], label)
+    return list(chosen_labels.items())
 
 
 def _find_stem(image: str, label: str) -> str:
     """Return the image's name if the label image's name begins with it, else ""."""
     for stem in (image, image.removesuffix(_IMAGE_ENDING)):
-        follows = label[len(stem) : len(stem) + 1]
-        if stem and label.startswith(stem) and follows and follows in _SEPARATORS:
+        separator = label[len(stem) : len(stem) + 1]
+        if stem and label.startswith(stem) and separator and separator in _SEPARATORS:
             return stem
     return ""

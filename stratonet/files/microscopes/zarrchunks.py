@@ -19,7 +19,7 @@ IS_ZARR_3 = int(zarr.__version__.partition(".")[0]) >= 3
 
 
 def read_array_plane(
-    array: str, where: tuple[int | slice, ...], is_new: bool, storage: Storage
+    array: str, selection: tuple[int | slice, ...], is_new: bool, storage: Storage
 ) -> np.ndarray:
     """Read only the chunks of an array that hold a plane.
 
@@ -27,7 +27,7 @@ def read_array_plane(
     ----------
     array : str
         Path or URL of its folder.
-    where : tuple of int or slice
+    selection : tuple of int or slice
         The index or slice of each axis.
     is_new : bool
         Whether the array is in Zarr 3, which NGFF 0.5 uses.
@@ -52,13 +52,13 @@ def read_array_plane(
             " StratoNet in Python 3.11 or later, or save the plate as OME-Zarr 0.4."
         )
     files = _Files(array, storage)
-    opened: Any
+    zarr_array: Any
     if IS_ZARR_3:
         store = _make_store(files)
-        opened = zarr.open_array(store, mode="r", zarr_format=3 if is_new else 2)
+        zarr_array = zarr.open_array(store, mode="r", zarr_format=3 if is_new else 2)
     else:
-        opened = zarr.Array(files, read_only=True)
-    plane = np.asarray(opened[where])
+        zarr_array = zarr.Array(files, read_only=True)
+    plane = np.asarray(zarr_array[selection])
     # In Zarr, a missing chunk is empty. If all are missing, something went wrong.
     if not files.found_chunk:
         raise Refused(
