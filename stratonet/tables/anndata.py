@@ -130,11 +130,11 @@ def refuse_store(folder: Path) -> None:
         The folder holds tables of AnnData in Zarr; the message names them.
     """
     tables = sorted(filter(is_anndata, {*folder.glob("tables/*"), *folder.glob("*")}))
-    in_zarr = [str(table) for table in tables if table.is_dir()]
-    if in_zarr:
+    zarr_tables = [str(table) for table in tables if table.is_dir()]
+    if zarr_tables:
         raise ValueError(
             f"{folder} holds tables of AnnData. Give one of them:"
-            f" {shorten_list(in_zarr)}"
+            f" {shorten_list(zarr_tables)}"
         )
 
 
@@ -166,10 +166,12 @@ def read_anndata(path: Path) -> pd.DataFrame:
     try:
         table = anndata.read_h5ad(path) if is_file else anndata.read_zarr(path)
     except Exception as error:  # h5py, zarr and anndata raise errors of many types
-        newer = "" if is_file else ", or of Zarr 3, which needs Python 3.11 or later"
+        zarr_hint = (
+            "" if is_file else ", or of Zarr 3, which needs Python 3.11 or later"
+        )
         raise ValueError(
             f"{path} cannot be read as AnnData ({type(error).__name__}: {error}). Is it"
-            f" damaged{newer}?"
+            f" damaged{zarr_hint}?"
         ) from None
     if table.X is None:
         raise ValueError(f"{path} has no X, which holds the features.")
@@ -190,18 +192,20 @@ def _name_observations(table: AnnData) -> pd.DataFrame:
         if isinstance(column.dtype, pd.CategoricalDtype):
             observations[name] = column.astype(object)
     attributes = table.uns.get(ATTRIBUTES, {})
-    known = {REGION_KEY: REGION, INSTANCE_KEY: OBJECT}
+    standard_names = {REGION_KEY: REGION, INSTANCE_KEY: OBJECT}
     renamed = {
         attributes[key]: name
-        for key, name in known.items()
+        for key, name in standard_names.items()
         if key in attributes and name not in observations
     }
     observations = name_key_columns(observations.rename(columns=renamed))
     # The numbers that the CellProfiler module writes keep their names.
-    kept = (IMAGE_NUMBER, OBJECT_NUMBER)
+    kept_columns = (IMAGE_NUMBER, OBJECT_NUMBER)
     return observations.rename(
         columns=lambda name: (
-            name if name.startswith(METADATA) or name in kept else f"{METADATA}{name}"
+            name
+            if name.startswith(METADATA) or name in kept_columns
+            else f"{METADATA}{name}"
         )
     )
 

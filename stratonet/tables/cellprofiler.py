@@ -110,7 +110,7 @@ def read_csv_folder(path: Path) -> Tables:
             objects[name] = frame
         else:
             objects[name] = _name_measurements(name, frame)
-    notes = _word_unused(unused)
+    notes = _describe_unused(unused)
     return Tables(read_plain_table(images), objects, str(images), notes)
 
 
@@ -124,8 +124,8 @@ def _find_image_table(folder: Path) -> Path:
             f" {shorten_list([path.name for path in images], most=5)}. Give one of"
             f" them, such as {images[0]}; the tables of its objects are read with it."
         )
-    deeper = sorted(path.parent for path in folder.rglob(f"*{IMAGES}.csv"))
-    hint = f" Did you mean {deeper[0]}?" if deeper else ""
+    deeper_folders = sorted(path.parent for path in folder.rglob(f"*{IMAGES}.csv"))
+    hint = f" Did you mean {deeper_folders[0]}?" if deeper_folders else ""
     names = sorted(path.name for path in folder.iterdir())
     raise ValueError(
         f"{folder} holds neither feature tables (Parquet) nor an Image.csv of"
@@ -142,7 +142,7 @@ def _name_measurements(name: str, objects: pd.DataFrame) -> pd.DataFrame:
     return objects.rename(columns=renamed)
 
 
-def _word_unused(tables: Sequence[str]) -> list[str]:
+def _describe_unused(tables: Sequence[str]) -> list[str]:
     if not tables:
         return []
     words = "1 table was" if len(tables) == 1 else f"{len(tables)} tables were"
@@ -178,14 +178,14 @@ def read_sqlite(path: Path) -> Tables:
             else:
                 unused.append(f"{name} (no {IMAGE_NUMBER})")
     # Databases have Image_Metadata_Well where CSV files have Metadata_Well.
-    of_images = tables.pop(IMAGES)
-    of_images.columns = [name.removeprefix(f"{IMAGES}_") for name in of_images]
+    image_table = tables.pop(IMAGES)
+    image_table.columns = [name.removeprefix(f"{IMAGES}_") for name in image_table]
     objects = {}
     for name, table in tables.items():
         # In a single table of all objects, names of columns begin with the objects.
-        is_one = name == ALL_OBJECTS
-        objects[name] = table if is_one else _name_measurements(name, table)
-    return Tables(of_images, objects, f"{path} ({images})", _word_unused(unused))
+        has_all_objects = name == ALL_OBJECTS
+        objects[name] = table if has_all_objects else _name_measurements(name, table)
+    return Tables(image_table, objects, f"{path} ({images})", _describe_unused(unused))
 
 
 def _find_database_images(path: Path, names: Sequence[str]) -> str:
@@ -241,14 +241,14 @@ def aggregate_wells(tables: Tables) -> Wells:
         for name, objects in tables.objects.items():
             _check_object_numbers(name, objects, tables.source)
             features = list_measurements(objects)
-            _check_new(name, features, list(wells), tables.source)
-            values, lost = _aggregate_objects(objects, features, numbers, keys)
+            _check_new_features(name, features, list(wells), tables.source)
+            values, object_losses = _aggregate_objects(objects, features, numbers, keys)
             wells = wells.merge(values, on=keys, how="left")
             notes.append(f"{len(objects):,} {name}: their median by well.")
-            passed = note_unused_columns(objects, features)
-            notes += [f"{name}: {text}" for text in passed]
-            losses += [f"{name}: {text}" for text in lost]
-    return _drop_our_features(wells, notes, losses)
+            unused = note_unused_columns(objects, features)
+            notes += [f"{name}: {text}" for text in unused]
+            losses += [f"{name}: {text}" for text in object_losses]
+    return _drop_stratonet_features(wells, notes, losses)
 
 
 def _name_wells(tables: Tables) -> tuple[pd.DataFrame, list[str]]:
@@ -297,10 +297,10 @@ def _check_object_numbers(name: str, objects: pd.DataFrame, source: str) -> None
         check_unique(objects, keys, f"{name} (beside {source})")
 
 
-def _check_new(
-    name: str, features: Sequence[str], known: Sequence[str], source: str
+def _check_new_features(
+    name: str, features: Sequence[str], existing_columns: Sequence[str], source: str
 ) -> None:
-    repeated = sorted(set(features).intersection(known))
+    repeated = sorted(set(features).intersection(existing_columns))
     if repeated:
         raise ValueError(
             f"{name} (beside {source}) has {shorten_list(repeated, most=3)}, which"
@@ -323,15 +323,15 @@ def _aggregate_objects(
     rows = objects[[IMAGE_NUMBER, *features]].copy()
     rows[IMAGE_NUMBER] = _read_numbers(rows[IMAGE_NUMBER])
     # Two missing numbers do not match each other.
-    named = rows.dropna(subset=[IMAGE_NUMBER])
-    joined = named.merge(numbers.dropna(subset=[IMAGE_NUMBER]), on=IMAGE_NUMBER)
+    numbered_rows = rows.dropna(subset=[IMAGE_NUMBER])
+    joined = numbered_rows.merge(numbers.dropna(subset=[IMAGE_NUMBER]), on=IMAGE_NUMBER)
     losses = []
-    alone = ~rows[IMAGE_NUMBER].isin(joined[IMAGE_NUMBER])
-    if alone.any():
-        (example,) = write_texts(objects.loc[[alone.idxmax()], IMAGE_NUMBER])
+    is_unmatched = ~rows[IMAGE_NUMBER].isin(joined[IMAGE_NUMBER])
+    if is_unmatched.any():
+        (example,) = write_texts(objects.loc[[is_unmatched.idxmax()], IMAGE_NUMBER])
         losses.append(
-            f"{alone.sum():,} of {len(rows):,} rows belong to no image set that has a"
-            f" well, such as {IMAGE_NUMBER} {example}, and are left out."
+            f"{is_unmatched.sum():,} of {len(rows):,} rows belong to no image set that"
+            f" has a well, such as {IMAGE_NUMBER} {example}, and are left out."
         )
     if joined.empty or not features:
         return pd.DataFrame(columns=[*keys, *features], dtype=object), losses
@@ -339,15 +339,15 @@ def _aggregate_objects(
     return values[[*keys, *features]], losses
 
 
-def _drop_our_features(
+def _drop_stratonet_features(
     wells: pd.DataFrame, notes: list[str], losses: list[str]
 ) -> Wells:
-    ours = [name for name in wells if f"{PREFIX}_" in name]
-    if ours:
+    stratonet_features = [name for name in wells if f"{PREFIX}_" in name]
+    if stratonet_features:
         notes.append(
-            f"{len(ours):,} features of StratoNet were not used: give their Parquet"
-            " file as another table."
+            f"{len(stratonet_features):,} features of StratoNet were not used: give"
+            " their Parquet file as another table."
         )
-    frame = wells.drop(columns=ours)
+    frame = wells.drop(columns=stratonet_features)
     features = [name for name in frame if name not in metadata_columns(wells)]
     return Wells(frame, features, notes, losses)

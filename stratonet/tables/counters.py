@@ -85,7 +85,11 @@ def note_row_counters(frame: pd.DataFrame) -> list[str]:
 
 def _counts_rows(name: str, values: np.ndarray) -> bool:
     # For nearly all columns, the first two numbers suffice.
-    if len(values) == 0 or not _are_whole(values[:2]) or not _are_whole(values):
+    if (
+        len(values) == 0
+        or not _are_whole_numbers(values[:2])
+        or not _are_whole_numbers(values)
+    ):
         return False
     if _NAMES.fullmatch(name.strip()):
         return True
@@ -99,5 +103,5 @@ def _counts_rows(name: str, values: np.ndarray) -> bool:
     return bool(is_range and len(np.unique(values)) == len(values))
 
 
-def _are_whole(values: np.ndarray) -> bool:
+def _are_whole_numbers(values: np.ndarray) -> bool:
     return bool(np.isfinite(values).all() and (values == np.floor(values)).all())

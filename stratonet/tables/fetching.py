@@ -49,18 +49,18 @@ def take_urls(read: Reader) -> Reader:
     """
 
     @functools.wraps(read)
-    def read_any(
+    def read_path_or_url(
         source: str | os.PathLike[str], *arguments: Any, **options: Any
     ) -> Any:
         location = to_local_path(os.fspath(source))
-        shown = redact_url(location)
-        with _fetch(location) as path, _name_url(path, shown):
+        safe_url = redact_url(location)
+        with _fetch(location) as path, _name_url(path, safe_url):
             result = read(path, *arguments, **options)
         if dataclasses.is_dataclass(result) and not isinstance(result, type):
-            return dataclasses.replace(result, source=shown)
+            return dataclasses.replace(result, source=safe_url)
         return result
 
-    return cast(Reader, read_any)
+    return cast(Reader, read_path_or_url)
 
 
 @contextmanager
@@ -85,14 +85,14 @@ def _is_file(location: str, storage: Storage) -> bool:
 
 
 @contextmanager
-def _name_url(path: str, shown: str) -> Iterator[None]:
+def _name_url(path: str, safe_url: str) -> Iterator[None]:
     """Replace the path of the copy by the URL in error messages."""
     try:
         yield
     except (OSError, ValueError) as error:
-        text = str(error).replace(path, shown)
+        text = str(error).replace(path, safe_url)
         if text == str(error) or type(error).__module__ != "builtins":
             raise
         # A UnicodeDecodeError takes more than a text.
-        kind = ValueError if isinstance(error, ValueError) else type(error)
-        raise kind(text) from None
+        error_class = ValueError if isinstance(error, ValueError) else type(error)
+        raise error_class(text) from None

@@ -31,18 +31,23 @@ def is_from_stratonet(path: Path) -> bool:
         how to choose one.
     """
     if not path.is_dir():
-        return _has_mark(path)
+        return _has_feature_set(path)
     tables = sorted(path.rglob(f"*{PARQUET}"))
-    ours = [table for table in tables if _is_visible(table, path) and _has_mark(table)]
-    theirs = list_image_tables(path)
-    if ours and theirs:
+    stratonet_tables = [
+        table
+        for table in tables
+        if _is_visible(table, path) and _has_feature_set(table)
+    ]
+    cellprofiler_tables = list_image_tables(path)
+    if stratonet_tables and cellprofiler_tables:
         raise ValueError(
-            f"{path} holds features of StratoNet ({_name_files(ours, path)}) and tables"
-            f" of CellProfiler ({_name_files(theirs, path)}). Give the one you mean:"
-            f" {ours[0]}, or {theirs[0]}, with which the tables of objects beside it"
-            " are read."
+            f"{path} holds features of StratoNet"
+            f" ({_name_files(stratonet_tables, path)}) and tables of CellProfiler"
+            f" ({_name_files(cellprofiler_tables, path)}). Give the one you mean:"
+            f" {stratonet_tables[0]}, or {cellprofiler_tables[0]}, with which the"
+            " tables of objects beside it are read."
         )
-    return bool(tables) and not theirs
+    return bool(tables) and not cellprofiler_tables
 
 
 def list_image_tables(folder: Path) -> list[Path]:
@@ -99,12 +104,12 @@ def list_other_tables(images: Path) -> list[Path]:
     images : pathlib.Path
         Such as ``P1_Image.csv``.
     """
-    read = {images, *list_object_tables(images).values()}
+    used_paths = {images, *list_object_tables(images).values()}
     endings = (PARQUET, *DATABASES)
     return [
         path
         for path in sorted(images.parent.iterdir())
-        if path not in read
+        if path not in used_paths
         and (is_csv_name(path.name) or path.name.lower().endswith(endings))
     ]
 
@@ -116,7 +121,7 @@ def _is_visible(path: Path, folder: Path) -> bool:
     )
 
 
-def _has_mark(path: Path) -> bool:
+def _has_feature_set(path: Path) -> bool:
     """Whether a Parquet file names a feature set."""
     if path.suffix.lower() != PARQUET or not path.is_file():
         return False

@@ -53,21 +53,21 @@ def keep_index(frame: pd.DataFrame) -> pd.DataFrame:
     >>> list(keep_index(frame.set_index("Metadata_Well")))
     ['Metadata_Well', 'Area']
     """
-    named = [name for name in frame.index.names if name is not None]
-    if not named:
+    named_levels = [name for name in frame.index.names if name is not None]
+    if not named_levels:
         return frame
-    levels = {name: frame.index.get_level_values(name) for name in named}
-    kept = frame.reset_index(drop=True)
-    for name in reversed(named):
+    levels = {name: frame.index.get_level_values(name) for name in named_levels}
+    result = frame.reset_index(drop=True)
+    for name in reversed(named_levels):
         values = pd.Series(levels[name]).reset_index(drop=True)
-        if name not in kept:
-            kept.insert(0, name, values)
-        elif not kept[name].astype(object).equals(values.astype(object)):
+        if name not in result:
+            result.insert(0, name, values)
+        elif not result[name].astype(object).equals(values.astype(object)):
             raise ValueError(
                 f"The index {name} and the column {name} hold different values. Drop"
                 " one of them: frame.reset_index(drop=True) drops the index."
             )
-    return kept
+    return result
 
 
 def restore_index(table: pa.Table) -> pa.Table:
@@ -159,12 +159,12 @@ def add_partitions(table: pa.Table, location: str | os.PathLike[str]) -> pa.Tabl
             values = pa.array([value] * len(table), pa.string())
             table = table.add_column(0, name, values)
             continue
-        inside = {str(one) for one in table[name].unique().to_pylist()}
-        if inside - {str(value)}:
+        file_values = {str(entry) for entry in table[name].unique().to_pylist()}
+        if file_values - {str(value)}:
             raise ValueError(
                 f"{redact_url(os.fspath(location))}: the folder says {name} is {value},"
-                f" but the file says {', '.join(sorted(inside))}. Move the file, or"
-                " drop the column."
+                f" but the file says {', '.join(sorted(file_values))}. Move the file,"
+                " or drop the column."
             )
     return table
 
@@ -221,10 +221,10 @@ def read_parquet_frames(paths: Sequence[Path]) -> pd.DataFrame:
     """
     frames = [read_parquet_frame(path) for path in paths]
     for path, frame in zip(paths, frames):
-        apart = sorted(set(frame) ^ set(frames[0]))
-        if apart:
+        differing = sorted(set(frame) ^ set(frames[0]))
+        if differing:
             raise ValueError(
-                f"{paths[0]} and {path} have different columns, such as {apart[0]}."
+                f"{paths[0]} and {path} have different columns, such as {differing[0]}."
                 " Give one of them."
             )
     return pd.concat(frames, ignore_index=True)

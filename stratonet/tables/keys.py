@@ -92,9 +92,9 @@ def normalize_key(column: str, name: object) -> str:
     ('A01', '149')
     """
     text = "" if name is None else str(name).strip()
-    place = parse_well(text) if column == WELL else None
-    if place is not None:
-        return format_well(*place)
+    position = parse_well(text) if column == WELL else None
+    if position is not None:
+        return format_well(*position)
     number = _NUMBER.fullmatch(text)
     return number[1] if number else text
 
@@ -138,19 +138,21 @@ def check_names(frame: pd.DataFrame, source: str) -> None:
         There are two names, such as A1 and A01 on one plate. The message shows both.
     """
     keys = [key for key in (PLATE, WELL, SITE) if key in frame]
-    given = frame[keys].drop_duplicates(ignore_index=True)
-    forms = normalize_keys(given, keys)
+    distinct_names = frame[keys].drop_duplicates(ignore_index=True)
+    forms = normalize_keys(distinct_names, keys)
     for number, key in enumerate(keys, start=1):
-        names = write_texts(given[key])
-        place = [forms[earlier] for earlier in keys[:number]]
-        n_names = names.groupby(place, dropna=False).transform("nunique")
+        names = write_texts(distinct_names[key])
+        group_keys = [forms[earlier] for earlier in keys[:number]]
+        n_names = names.groupby(group_keys, dropna=False).transform("nunique")
         if (n_names > 1).any():
-            first = (n_names > 1).idxmax()
-            same = (forms[keys[:number]] == forms.loc[first, keys[:number]]).all(axis=1)
-            one, other = names[same].unique()[:2]
+            first_row = (n_names > 1).idxmax()
+            is_same = (forms[keys[:number]] == forms.loc[first_row, keys[:number]]).all(
+                axis=1
+            )
+            first_name, second_name = names[is_same].unique()[:2]
             raise ValueError(
-                f"{source}: {key} has {one!r} and {other!r}, two names of one"
-                f" {key.removeprefix(METADATA).lower()}. Write it always the same."
+                f"{source}: {key} has {first_name!r} and {second_name!r}, two names of"
+                f" one {key.removeprefix(METADATA).lower()}. Always write the same one."
             )
 
 
@@ -174,13 +176,13 @@ def check_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
     forms = normalize_keys(frame, keys).reset_index(drop=True)
     repeated = forms.duplicated(keep=False)
     if repeated.any():
-        first = int(repeated.to_numpy().argmax())
-        example = frame[list(keys)].iloc[first]
-        n_rows = int((forms == forms.loc[first]).all(axis=1).sum())
-        words = ", ".join(f"{key} {value}" for key, value in example.items())
+        first_row = int(repeated.to_numpy().argmax())
+        example = frame[list(keys)].iloc[first_row]
+        n_rows = int((forms == forms.loc[first_row]).all(axis=1).sum())
+        key_values = ", ".join(f"{key} {value}" for key, value in example.items())
         raise ValueError(
             f"{source} must have one row for each {' and '.join(keys)}, and has"
-            f" {n_rows:,} for {words}."
+            f" {n_rows:,} for {key_values}."
         )
 
 
@@ -207,22 +209,23 @@ def drop_unnamed(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[s
         No row has a plate and a well.
     """
     keys = [key for key in (PLATE, WELL) if key in frame]
-    named = frame.assign(**{key: write_keys(frame[key]) for key in keys})
-    lacking = named[keys].isna()
-    bad = lacking.any(axis=1)
-    if not bad.any():
-        return named, []
-    words = " or ".join(key for key in keys if lacking[key].any())
-    if bad.all():
+    texts = frame.assign(**{key: write_keys(frame[key]) for key in keys})
+    is_missing = texts[keys].isna()
+    lacks_key = is_missing.any(axis=1)
+    if not lacks_key.any():
+        return texts, []
+    lacking_keys = " or ".join(key for key in keys if is_missing[key].any())
+    if lacks_key.all():
         raise ValueError(
-            f"{source} has no {words} in any row: it is empty, or nan. Fill it in."
+            f"{source} has no {lacking_keys} in any row: it is empty, or nan. Fill it"
+            " in."
         )
-    row = int(bad.to_numpy().argmax()) + 1
+    row = int(lacks_key.to_numpy().argmax()) + 1
     note = (
-        f"{bad.sum():,} of {len(frame):,} rows have no {words} (empty, or nan), such as"
-        f" row {row} (counted from 1), and are left out."
+        f"{lacks_key.sum():,} of {len(frame):,} rows have no {lacking_keys} (empty, or"
+        f" nan), such as row {row} (counted from 1), and are left out."
     )
-    return named[~bad].reset_index(drop=True), [note]
+    return texts[~lacks_key].reset_index(drop=True), [note]
 
 
 def check_plates(frame: pd.DataFrame, source: str) -> None:
@@ -241,19 +244,22 @@ def check_plates(frame: pd.DataFrame, source: str) -> None:
         There are such plates. The message gives an example.
     """
     keys = [PLATE, WELL]
-    wider = [key for key in (SOURCE, BATCH) if key in frame]
-    if PLATE not in frame or not wider:
+    wider_keys = [key for key in (SOURCE, BATCH) if key in frame]
+    if PLATE not in frame or not wider_keys:
         return
-    places = frame[[*wider, *keys]].dropna().drop_duplicates()
-    repeated = places.duplicated(keys, keep=False)
+    plate_wells = frame[[*wider_keys, *keys]].dropna().drop_duplicates()
+    repeated = plate_wells.duplicated(keys, keep=False)
     if repeated.any():
-        first = places.loc[repeated.idxmax()]
-        same = (places[keys] == first[keys]).all(axis=1)
-        where = [", ".join(map(str, row)) for row in places.loc[same, wider].to_numpy()]
+        first = plate_wells.loc[repeated.idxmax()]
+        is_same = (plate_wells[keys] == first[keys]).all(axis=1)
+        locations = [
+            ", ".join(map(str, row))
+            for row in plate_wells.loc[is_same, wider_keys].to_numpy()
+        ]
         raise ValueError(
             f"{source}: {PLATE} {first[PLATE]}, well {first[WELL]} is in"
-            f" {' and in '.join(where[:2])} ({', '.join(wider)}): plates of the same"
-            " name would be mixed up. Give each plate a name of its own."
+            f" {' and in '.join(locations[:2])} ({', '.join(wider_keys)}): plates of"
+            " the same name would be mixed up. Give each plate a name of its own."
         )
 
 
@@ -277,8 +283,8 @@ def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """
     renamed: dict[str, str] = {}
     for name in map(str, frame):
-        short = re.sub(r"^metadata_|[_ -]", "", name.lower())
-        full = _OTHER_NAMES.get(short)
-        if full and full not in frame and full not in renamed.values():
-            renamed[name] = full
+        short_name = re.sub(r"^metadata_|[_ -]", "", name.lower())
+        full_name = _OTHER_NAMES.get(short_name)
+        if full_name and full_name not in frame and full_name not in renamed.values():
+            renamed[name] = full_name
     return frame.rename(columns=renamed)

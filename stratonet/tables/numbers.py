@@ -45,11 +45,11 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
         frame = frame.astype(dtype).filled(np.nan)
     # No copy if all columns are of the same type already.
     if isinstance(frame, pd.DataFrame):
-        if all(_is_of_numpy(kind) for kind in frame.dtypes):
+        if all(_is_numpy_number(column_dtype) for column_dtype in frame.dtypes):
             return frame.to_numpy(dtype)
     else:
         frame = np.asarray(frame)
-        if _is_of_numpy(frame.dtype):
+        if _is_numpy_number(frame.dtype):
             return frame.astype(dtype, copy=False)
     columns = pd.DataFrame(frame)
     values = np.empty(columns.shape, dtype)
@@ -58,9 +58,9 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
     return values
 
 
-def _is_of_numpy(kind: Any) -> bool:
+def _is_numpy_number(dtype: Any) -> bool:
     """Whether a type is one of numpy's numbers: bool, integer or float."""
-    return isinstance(kind, np.dtype) and kind.kind in "buif"
+    return isinstance(dtype, np.dtype) and dtype.kind in "buif"
 
 
 def _read_column(column: pd.Series, name: object, dtype: DTypeLike) -> np.ndarray:

@@ -33,14 +33,14 @@ BOOKKEEPING = re.compile(
 )
 
 
-def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
+def read_plain_table(path: Path, text_columns: str = METADATA) -> pd.DataFrame:
     """Read a Parquet or CSV file.
 
     Parameters
     ----------
     path : pathlib.Path
         Ends with ``.parquet``, ``.csv``, ``.tsv`` or ``.txt``; text may be gzipped.
-    text : str
+    text_columns : str
         Columns of a CSV file whose names contain this are kept as text: plate 00149
         does not become 149, and a class called NA is not a missing value.
 
@@ -55,11 +55,11 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
     ValueError
         The file is of another kind, damaged, or ambiguous.
     """
-    lower = path.name.lower()
-    if lower.endswith(".parquet"):
+    lower_name = path.name.lower()
+    if lower_name.endswith(".parquet"):
         frame = _read_parquet(path)
-    elif is_csv_name(lower):
-        names = re.compile(f"(?i){text}|{_KEY_NAMES}")
+    elif is_csv_name(lower_name):
+        names = re.compile(f"(?i){text_columns}|{_KEY_NAMES}")
         frame = decode_csv(
             Storage().read(path), str(path), lambda name: bool(names.search(name))
         )
@@ -67,9 +67,9 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
         raise ValueError(
             f"{path}: tables are Parquet, CSV and SQLite files, and folders of them."
         )
-    of_images = f"Image_{METADATA}"
+    image_prefix = f"Image_{METADATA}"
     renamed = {
-        name: name[len("Image_") :] for name in frame if name.startswith(of_images)
+        name: name[len("Image_") :] for name in frame if name.startswith(image_prefix)
     }
     return name_key_columns(frame.rename(columns=renamed))
 
@@ -138,10 +138,13 @@ def note_unused_columns(frame: pd.DataFrame, features: Collection[str]) -> list[
             reason, example = _explain_unused(name, frame[name])
             examples.setdefault(reason, []).append(example)
     notes = []
-    for reason, of_reason in examples.items():
-        verb = "column {} is" if len(of_reason) == 1 else "columns {} are"
-        words = verb.format(reason)
-        notes.append(f"{len(of_reason):,} {words} not used, such as {of_reason[0]}.")
+    for reason, reason_examples in examples.items():
+        verb = "column {} is" if len(reason_examples) == 1 else "columns {} are"
+        subject = verb.format(reason)
+        notes.append(
+            f"{len(reason_examples):,} {subject} not used, such as"
+            f" {reason_examples[0]}."
+        )
     return notes
 
 
@@ -153,16 +156,16 @@ def _explain_unused(name: str, column: pd.Series) -> tuple[str, str]:
     if values.empty:
         return "without values", name
     # The values that are not numbers explain why the column is not numeric.
-    bad = values[pd.to_numeric(values, errors="coerce").isna()].astype(str)
-    if bad.empty:
+    not_numeric = values[pd.to_numeric(values, errors="coerce").isna()].astype(str)
+    if not_numeric.empty:
         return "of other numbers", name
-    example = bad.iloc[0]
+    example = not_numeric.iloc[0]
     if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", example):
-        point = example.replace(",", ".")
-        return "with decimal commas", f"{name} ({example!r}): write {point}"
-    if len(bad) < len(values):
-        n_bad = f"{len(bad):,} of {len(column):,} rows"
-        return "of numbers with text among them", f"{name} ({example!r} in {n_bad})"
+        with_point = example.replace(",", ".")
+        return "with decimal commas", f"{name} ({example!r}): write {with_point}"
+    if len(not_numeric) < len(values):
+        extent = f"{len(not_numeric):,} of {len(column):,} rows"
+        return "of numbers with text among them", f"{name} ({example!r} in {extent})"
     return "of text", f"{name} ({example!r}): call it {METADATA}{name}"
 
 
@@ -197,5 +200,5 @@ def aggregate_rows(
     )
     groups = frame[metadata_columns(frame)].groupby(keys, sort=True, dropna=False)
     counts = groups.nunique(dropna=False).max()
-    same = [name for name, count in counts.items() if count == 1]
-    return groups[same].first().reset_index().merge(values, on=keys)
+    constant_columns = [name for name, count in counts.items() if count == 1]
+    return groups[constant_columns].first().reset_index().merge(values, on=keys)

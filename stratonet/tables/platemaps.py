@@ -59,7 +59,7 @@ def read_plate_map(path: Path) -> pd.DataFrame:
     if path.name.lower().endswith(EXCEL):
         return _read_workbook(path)
     # All names contain the empty text, so nothing becomes a number: 00149 stays text.
-    frame = read_plain_table(path, text="")
+    frame = read_plain_table(path, text_columns="")
     if is_csv_name(path.name):
         header = pd.DataFrame([list(frame)]).replace(
             r"^Unnamed: \d+.*$", "", regex=True
@@ -99,21 +99,23 @@ def _read_workbook(path: Path) -> pd.DataFrame:
 def _write_cells(sheet: pd.DataFrame) -> np.ndarray:
     """Write the cells of a sheet as text: a 2 that Excel stores as 2.0 becomes 2."""
     cells = np.empty(sheet.shape, object)
-    for place, value in np.ndenumerate(sheet.to_numpy(object)):
+    for position, value in np.ndenumerate(sheet.to_numpy(object)):
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         text = "" if value is None or value is pd.NaT else str(value).strip()
-        cells[place] = "" if text == "nan" else text
+        cells[position] = "" if text == "nan" else text
     return cells
 
 
 def _read_long(cells: np.ndarray, path: Path) -> pd.DataFrame:
-    filled = cells[(cells != "").any(axis=1)] if cells.size else cells
-    if len(filled) < 2:
+    filled_rows = cells[(cells != "").any(axis=1)] if cells.size else cells
+    if len(filled_rows) < 2:
         raise ValueError(f"{path} has no table in its first sheet.")
-    header = list(filled[0])
-    named = [number for number, name in enumerate(header) if name]
-    frame = pd.DataFrame(filled[1:][:, named], columns=[header[n] for n in named])
+    header = list(filled_rows[0])
+    named_columns = [number for number, name in enumerate(header) if name]
+    frame = pd.DataFrame(
+        filled_rows[1:][:, named_columns], columns=[header[n] for n in named_columns]
+    )
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise ValueError(
@@ -145,18 +147,18 @@ def find_grids(cells: np.ndarray, name: str) -> list[tuple[str, pd.Series]]:
     [('dose', ['5', None, '7', '9'])]
     """
     texts = np.empty(cells.shape, object)
-    for place, cell in np.ndenumerate(cells):
-        texts[place] = "" if cell is None else str(cell).strip()
+    for position, cell in np.ndenumerate(cells):
+        texts[position] = "" if cell is None else str(cell).strip()
     grids = []
     for row, column in np.argwhere(texts == ROW_LETTERS[0]):
         if row == 0:
             continue
-        n_columns = _count_on(texts[row - 1, column + 1 :], _number_columns)
-        n_rows = _count_on(texts[row:, column], _letter_rows)
+        n_columns = _count_names(texts[row - 1, column + 1 :], _number_columns)
+        n_rows = _count_names(texts[row:, column], _letter_rows)
         if n_columns >= FEWEST:
-            inside = texts[row : row + n_rows, column + 1 : column + 1 + n_columns]
+            contents = texts[row : row + n_rows, column + 1 : column + 1 + n_columns]
             corner = texts[row - 1, column]
-            grids.append((corner or name, _list_wells(inside)))
+            grids.append((corner or name, _list_wells(contents)))
     return grids
 
 
@@ -168,22 +170,24 @@ def _letter_rows(number: int) -> tuple[str, ...]:
     return (ROW_LETTERS[number],) if number < len(ROW_LETTERS) else ()
 
 
-def _count_on(texts: np.ndarray, name: Callable[[int], tuple[str, ...]]) -> int:
+def _count_names(
+    texts: np.ndarray, list_names: Callable[[int], tuple[str, ...]]
+) -> int:
     """Count the leading texts that are the names of rows, or of columns, in order."""
     count = 0
     for number, text in enumerate(texts):
-        if text not in name(number):
+        if text not in list_names(number):
             break
         count += 1
     return count
 
 
-def _list_wells(inside: np.ndarray) -> pd.Series:
-    contents = {
+def _list_wells(contents: np.ndarray) -> pd.Series:
+    wells = {
         format_well(row, column): text or None
-        for (row, column), text in np.ndenumerate(inside)
+        for (row, column), text in np.ndenumerate(contents)
     }
-    return pd.Series(contents, dtype=object)
+    return pd.Series(wells, dtype=object)
 
 
 def _join_grids(grids: list[tuple[str, pd.Series]], path: Path) -> pd.DataFrame:

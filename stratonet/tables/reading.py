@@ -163,8 +163,8 @@ def read_feature_table(
         table.notes.append(
             f"There is no {PLATE}: all wells are assumed to be on one plate."
         )
-    table.frame, unnamed = drop_unnamed(table.frame, str(source))
-    table.notes += unnamed
+    table.frame, unnamed_notes = drop_unnamed(table.frame, str(source))
+    table.notes += unnamed_notes
     if SITE in table.frame:
         table.frame[SITE] = write_texts(table.frame[SITE]).fillna("")
     check_names(table.frame, str(source))
@@ -243,8 +243,8 @@ def _take_measurements(
 ) -> FeatureTable:
     """Return the measurements of any program as features."""
     features = list_measurements(frame)
-    explained = [*features, *find_row_counters(frame)]
-    notes = [*note_row_counters(frame), *note_unused_columns(frame, explained)]
+    explained_columns = [*features, *find_row_counters(frame)]
+    notes = [*note_row_counters(frame), *note_unused_columns(frame, explained_columns)]
     return FeatureTable(name, str(source), frame, features, notes=notes)
 
 
@@ -303,32 +303,33 @@ def _drop_missing(table: FeatureTable) -> None:
     if not len(measured):
         raise ValueError(f"{table.name}: features are missing in every row.")
     sparse = measured.mean(axis=0) > MOST_MISSING
-    ours = set(feature_columns(table.features))
-    sparse &= [name not in ours for name in table.features]
-    rows = missing[:, ~sparse].any(axis=1)
-    if rows.all() or sparse.all():
+    stratonet_features = set(feature_columns(table.features))
+    sparse &= [name not in stratonet_features for name in table.features]
+    is_lacking = missing[:, ~sparse].any(axis=1)
+    if is_lacking.all() or sparse.all():
         worst = int(missing.mean(axis=0).argmax())
         raise ValueError(
-            f"{table.name}: each of {len(rows):,} rows lacks some features;"
+            f"{table.name}: each of {len(is_lacking):,} rows lacks some features;"
             f" {table.features[worst]} is missing in {missing[:, worst].sum():,}."
         )
     if sparse.any():
-        first = table.features[int(sparse.argmax())]
+        first_sparse = table.features[int(sparse.argmax())]
         table.notes.append(
             f"{sparse.sum():,} of {len(sparse):,} features are missing in many rows and"
-            f" are left out, such as {first}."
+            f" are left out, such as {first_sparse}."
         )
-    if rows.any():
+    if is_lacking.any():
         table.notes.append(
-            f"{rows.sum():,} of {len(rows):,} rows have features that are missing, and"
-            f" are left out, such as {_name_row(table.frame[rows].iloc[0])}."
+            f"{is_lacking.sum():,} of {len(is_lacking):,} rows have features that are"
+            " missing, and are left out, such as"
+            f" {_name_row(table.frame[is_lacking].iloc[0])}."
         )
     table.features = [
         name for name, is_sparse in zip(table.features, sparse) if not is_sparse
     ]
     # All other columns are left out, such as CellProfiler's names of files and times.
     columns = [*metadata_columns(table.frame), *table.features]
-    table.frame = table.frame.loc[~rows, columns].reset_index(drop=True)
+    table.frame = table.frame.loc[~is_lacking, columns].reset_index(drop=True)
 
 
 def _name_row(row: pd.Series) -> str:

@@ -102,17 +102,19 @@ def _look_up_names(
         raise ValueError(f"`region` cannot be joined: {error}") from None
     check_unique(regions, keys, "`region`")
     # A site is 1 in one table and "1" in the other, and a well A01 or A1.
-    named = pd.MultiIndex.from_frame(normalize_keys(regions, keys))
-    wanted = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
-    names = pd.Series(regions[region_key].tolist(), named, object).reindex(wanted)
-    lacking = [not isinstance(name, str) or name == "" for name in names]
-    if any(lacking):
-        first = frame[keys].iloc[lacking.index(True)]
-        words = ", ".join(f"{key} {value}" for key, value in first.items())
+    region_index = pd.MultiIndex.from_frame(normalize_keys(regions, keys))
+    frame_index = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
+    names = pd.Series(regions[region_key].tolist(), region_index, object).reindex(
+        frame_index
+    )
+    is_missing = [not isinstance(name, str) or name == "" for name in names]
+    if any(is_missing):
+        first = frame[keys].iloc[is_missing.index(True)]
+        key_values = ", ".join(f"{key} {value}" for key, value in first.items())
         raise ValueError(
-            f"`region` names no label image for {words}:"
-            f" {count_things(sum(lacking), 'object')} of {len(frame):,}. Add the rows,"
-            " or leave these objects out."
+            f"`region` names no label image for {key_values}:"
+            f" {count_things(sum(is_missing), 'object')} of {len(frame):,}. Add the"
+            " rows, or leave these objects out."
         )
     return names.tolist()
 
@@ -120,31 +122,31 @@ def _look_up_names(
 def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
     """Refuse columns that do not exist, or have missing values."""
     features = set(feature_columns(frame))
-    known = [name for name in frame if name not in features]
+    known_columns = [name for name in frame if name not in features]
     for name in names:
-        if name not in known:
+        if name not in known_columns:
             raise ValueError(
                 f"there is no column {name!r}. The features have"
-                f" {shorten_list(known)}.{suggest_name(name, known)}"
+                f" {shorten_list(known_columns)}.{suggest_name(name, known_columns)}"
             )
-        lacking = frame[name].isna().tolist()
-        if any(lacking):
-            row = lacking.index(True) + 1
+        is_missing = frame[name].isna().tolist()
+        if any(is_missing):
+            row = is_missing.index(True) + 1
             raise ValueError(f"{name} is empty in row {row} (counted from 1).")
 
 
 def _check_image_sets(frame: pd.DataFrame, regions: pd.Series) -> None:
     """Refuse two image sets in one region: each has its own label image."""
     keys = [key for key in _KEYS if key in frame]
-    places = frame[keys].assign(region=regions).drop_duplicates()
-    shared = places[places.duplicated("region", keep=False)]
+    image_sets = frame[keys].assign(region=regions).drop_duplicates()
+    shared = image_sets[image_sets.duplicated("region", keep=False)]
     if shared.empty:
         return
     region = shared["region"].iloc[0]
-    same = shared.loc[shared["region"] == region, keys]
-    one, other = (" ".join(map(str, row)) for row in same.head(2).to_numpy())
+    sharing = shared.loc[shared["region"] == region, keys]
+    first, second = (" ".join(map(str, row)) for row in sharing.head(2).to_numpy())
     raise ValueError(
-        f"{len(same):,} image sets have the region {region!r}, such as {one} and"
-        f" {other} ({', '.join(keys)}). A label image belongs to one image set: give a"
+        f"{len(sharing):,} image sets have the region {region!r}, such as {first} and"
+        f" {second} ({', '.join(keys)}). A label image belongs to one image set: give a"
         " `region` that tells them apart."
     )

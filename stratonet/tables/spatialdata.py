@@ -100,7 +100,7 @@ def to_spatialdata_table(
         )
     numbers = _read_object_numbers(frame, number_column)
     regions = name_regions(frame, region, region_key)
-    _check_different(regions, numbers)
+    _check_no_repeats(regions, numbers)
     table = to_anndata(frame)
     table.obs[number_column] = numbers
     table.obs[region_key] = pd.Categorical(regions)
@@ -118,19 +118,19 @@ def _read_object_numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
     if frame.empty:
         raise ValueError("The features have no rows: there is nothing to annotate.")
     numbers = pd.to_numeric(frame[column], errors="coerce")
-    lacking = numbers.isna().to_numpy()
-    if lacking.any():
-        row = int(lacking.argmax())
+    is_missing = numbers.isna().to_numpy()
+    if is_missing.any():
+        row = int(is_missing.argmax())
         reason = frame[ERROR].iloc[row] if ERROR in frame else None
         raise ValueError(
-            f"{count_things(int(lacking.sum()), 'row')} of {len(frame):,} have no"
+            f"{count_things(int(is_missing.sum()), 'row')} of {len(frame):,} have no"
             f" {column}, such as row {row + 1} (counted from 1)"
             f"{f': {reason}' if isinstance(reason, str) else ''}. Leave them out:"
             f" features[features.{column}.notna()]"
         )
-    wrong = ((numbers < 1) | (numbers % 1 != 0)).to_numpy(bool)
-    if wrong.any():
-        row = int(wrong.argmax())
+    is_wrong = ((numbers < 1) | (numbers % 1 != 0)).to_numpy(bool)
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
         raise ValueError(
             f"{column} must be a whole number from 1: 0 is the background of a label"
             f" image. Received: {frame[column].iloc[row]} in row {row + 1} (counted"
@@ -139,7 +139,7 @@ def _read_object_numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
     return numbers.to_numpy(np.int64)
 
 
-def _check_different(regions: pd.Series, numbers: np.ndarray) -> None:
+def _check_no_repeats(regions: pd.Series, numbers: np.ndarray) -> None:
     """Refuse repeated objects."""
     objects = pd.DataFrame({"region": regions, "number": numbers})
     repeated = objects.duplicated().to_numpy()
@@ -209,18 +209,18 @@ def write_spatialdata_table(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The table is annotating", UserWarning)
         warnings.filterwarnings("ignore", "SpatialData is not stored", UserWarning)
-        alone = spatialdata.SpatialData(tables={name: table})
+        table_store = spatialdata.SpatialData(tables={name: table})
         # The store's tables are not needed, and would be read completely.
         data = spatialdata.read_zarr(folder, selection=("labels", "shapes"))
-    _show_unlisted(folder, name, data)
+    _list_unlisted_table(folder, name, data)
     _check_name_is_free(folder, name)
     _check_annotated(table, data, folder)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
         # spatialdata writes an element in many steps, and a store with an incomplete
         # element cannot be read.
         unfinished = Path(temporary, "table.zarr")
-        alone.write(unfinished, **_choose_formats(folder))
-        _put_in_place(unfinished / TABLES, folder / TABLES, name)
+        table_store.write(unfinished, **_choose_formats(folder))
+        _move_into_store(unfinished / TABLES, folder / TABLES, name)
     if data.has_consolidated_metadata():
         data.write_consolidated_metadata()
     return folder / TABLES / name
@@ -243,7 +243,7 @@ def _check_store(store: str | os.PathLike[str]) -> str:
     return path
 
 
-def _show_unlisted(folder: Path, name: str, data: Any) -> None:
+def _list_unlisted_table(folder: Path, name: str, data: Any) -> None:
     """Add a table to the store's list if a process was killed after writing it."""
     import zarr
 
@@ -283,12 +283,12 @@ def _check_annotated(table: AnnData, data: Any, folder: Path) -> None:
                 f"{suggest_name(region, elements)}"
             )
         of_region = numbers[regions == region]
-        known = of_region.isin(get_element_instances(elements[region]))
-        if not known.all():
+        is_known = of_region.isin(get_element_instances(elements[region]))
+        if not is_known.all():
             raise ValueError(
-                f"{folder}: {region} has no object {of_region[~known].iloc[0]}, and"
-                f" lacks {(~known).sum():,} of {len(known):,} objects of the table."
-                " Were the features measured with another label image?"
+                f"{folder}: {region} has no object {of_region[~is_known].iloc[0]}, and"
+                f" lacks {(~is_known).sum():,} of {len(is_known):,} objects of the"
+                " table. Were the features measured with another label image?"
             )
 
 
@@ -302,14 +302,14 @@ def _choose_formats(folder: Path) -> dict[str, Any]:
     return {"sdata_formats": SpatialDataContainerFormatV01()}
 
 
-def _put_in_place(written: Path, tables: Path, name: str) -> None:
+def _move_into_store(source: Path, tables: Path, name: str) -> None:
     """Move a table into the store, unless one of its name has been added meanwhile."""
     try:
         if not tables.exists():
             with suppress(OSError):
-                written.rename(tables)
+                source.rename(tables)
                 return
-        (written / name).rename(tables / name)
+        (source / name).rename(tables / name)
     except OSError:
         _check_name_is_free(tables.parent, name)
         raise

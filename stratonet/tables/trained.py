@@ -56,6 +56,6 @@ def read_trained_wells(metadata: Iterable[Metadata]) -> dict[str, set[str]]:
     wells: dict[str, set[str]] = {}
     for entries in metadata:
         text = (entries or {}).get(_KEY, b"{}")
-        for plate, of_plate in json.loads(text).items():
-            wells.setdefault(plate, set()).update(of_plate)
+        for plate, plate_wells in json.loads(text).items():
+            wells.setdefault(plate, set()).update(plate_wells)
     return wells

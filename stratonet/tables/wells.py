@@ -139,9 +139,9 @@ def locate_wells(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
         From 0. Both are missing for names that are not those of wells.
     """
     # Parse each name once: a table of objects has thousands of rows per well.
-    places = {name: parse_well(name) or (None, None) for name in wells.unique()}
-    rows = wells.map({name: row for name, (row, _) in places.items()})
-    columns = wells.map({name: column for name, (_, column) in places.items()})
+    positions = {name: parse_well(name) or (None, None) for name in wells.unique()}
+    rows = wells.map({name: row for name, (row, _) in positions.items()})
+    columns = wells.map({name: column for name, (_, column) in positions.items()})
     return rows.astype("Int64"), columns.astype("Int64")
 
 
