@@ -81,8 +81,8 @@ def choose_page(
     """
     if series:
         raise Refused(
-            f"series {series} was asked for, but the file holds only series 0: a TIFF"
-            " file is one series, whose pages are chosen by their frame"
+            f"series {series} was asked for, but the file holds 1, counted from 0: a"
+            " TIFF file is one series, whose pages are chosen by their frame"
         )
     if (frame or 0) >= planes:
         raise Refused(
