@@ -46,7 +46,8 @@ def explain_os_error(
     Returns
     -------
     OSError
-        Of the same class, so that callers can tell a missing file from a full disk.
+        An error of the same class, so that callers can tell a missing file from a full
+        disk.
     """
     # Libraries' own classes (urllib's HTTPError) take more than a message.
     is_builtin = type(error).__module__ == "builtins"

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from fsspec.implementations.http import HTTPFileSystem
     from s3fs import S3FileSystem
 
-CONNECT, ANSWER = 5, 60  # seconds
+CONNECT_TIMEOUT, ANSWER_TIMEOUT = 5, 60  # seconds
 CONNECTIONS = 64  # requests at once
 
 # S3's error codes after which the same request may succeed in a moment.
-BUSY = {
+BUSY_CODES = {
     "BadDigest",
     "IncompleteBody",
     "InternalError",
@@ -93,8 +93,8 @@ def open_s3(
     # botocore reads AWS_DEFAULT_REGION only.
     region = region or os.environ.get("AWS_REGION")
     config = {
-        "connect_timeout": CONNECT,
-        "read_timeout": ANSWER,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": ANSWER_TIMEOUT,
         "max_pool_connections": CONNECTIONS,
         # `remote` repeats requests, so botocore need not ...
         "retries": {"total_max_attempts": 1},
@@ -125,7 +125,9 @@ def open_web(process: int, encoded: bool) -> HTTPFileSystem:
     from aiohttp import ClientTimeout
     from fsspec.implementations.http import HTTPFileSystem
 
-    timeout = ClientTimeout(total=None, sock_connect=CONNECT, sock_read=ANSWER)
+    timeout = ClientTimeout(
+        total=None, sock_connect=CONNECT_TIMEOUT, sock_read=ANSWER_TIMEOUT
+    )
     # Proxies are taken from the environment, as botocore does.
     options = {"trust_env": True, "timeout": timeout}
     return HTTPFileSystem(
@@ -182,7 +184,7 @@ def is_temporary(error: BaseException) -> bool:
     """Whether the same request may succeed in a moment."""
     status, code = get_status_and_code(error)
     if status:
-        return status >= 500 or status in (408, 429) or code in BUSY
+        return status >= 500 or status in (408, 429) or code in BUSY_CODES
     # For an invalid URL, aiohttp's ClientError is also a ValueError.
     is_broken = isinstance(error, get_connection_errors())
     return is_broken and not isinstance(error, ValueError)

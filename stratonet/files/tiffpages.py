@@ -182,7 +182,7 @@ def check_page(page: tifffile.TiffPage) -> None:
             "a colour image was received (indices into a palette of colours)."
             f" {ONE_CHANNEL}"
         )
-    for has_property, description in SHOWN_OTHERWISE:
+    for has_property, description in REFUSED_PROPERTIES:
         if has_property(page):
             raise Refused(
                 f"{description.format(page.bitspersample)} were received, which"
@@ -250,7 +250,7 @@ def is_stored_plainly(page: tifffile.TiffPage) -> bool:
 
 
 # Properties of pages that Bio-Formats shows with other pixels, and their descriptions.
-SHOWN_OTHERWISE: tuple[tuple[Callable[[tifffile.TiffPage], bool], str], ...] = (
+REFUSED_PROPERTIES: tuple[tuple[Callable[[tifffile.TiffPage], bool], str], ...] = (
     (lambda page: page.dtype.kind not in "buif", "complex numbers"),
     (_has_odd_integers, "integers of {} bits"),
     (_is_white_float, "floating point numbers whose zero is white"),

@@ -31,7 +31,7 @@ NO_NUMBER += ["None", "#N/A"]
 # Number of rows from which separator and header are derived.
 N_PREVIEWED = 100
 # In the first of two headers, CellProfiler's name for columns of the image.
-OF_IMAGE = "Image"
+IMAGE_HEADER = "Image"
 
 
 def is_csv_name(name: str) -> bool:
@@ -229,7 +229,7 @@ def _join_headers(objects: Sequence[str], names: Sequence[str]) -> list[str]:
     for object_name, name in zip(objects, names):
         # Rows have the numbers of the first kind of objects.
         is_key = name == OBJECT_NUMBER and OBJECT_NUMBER not in joined
-        of_image = object_name in (OF_IMAGE, "") or name.startswith(METADATA)
+        of_image = object_name in (IMAGE_HEADER, "") or name.startswith(METADATA)
         joined.append(name if is_key or of_image else f"{object_name}_{name}")
     return joined
 

@@ -27,9 +27,9 @@ from stratonet.files.storage import Storage
 IMAGES, LABELS = "images", "labels"
 OLD_GROUP = ".zgroup"
 # The file in which Zarr 2 gathers the metadata of all groups.
-OLD_GATHERED = ".zmetadata"
+OLD_CONSOLIDATED = ".zmetadata"
 # Keys in the metadata of plates, wells and images of OME-Zarr, but not of stores.
-_OF_OME_ZARR = ("plate", "well", "multiscales")
+_OME_ZARR_KEYS = ("plate", "well", "multiscales")
 # Separators between the name of an image and the rest of a label image's name.
 _SEPARATORS = "_-."
 # Frequent ending of images' names, which their label images do not have.
@@ -91,7 +91,7 @@ def open_store(
         consolidated = (content.get("consolidated_metadata") or {}).get("metadata", ())
         names = [f"{name}/{NEW_FILE}" for name in consolidated]
         return _make_store(folder, NEW_FILE, names, storage)
-    if any(name in content for name in _OF_OME_ZARR):
+    if any(name in content for name in _OME_ZARR_KEYS):
         return None
     # Stores of the first versions are not marked as such.
     groups = [f"{folder}/{group}/{OLD_GROUP}" for group in (IMAGES, LABELS)]
@@ -99,7 +99,9 @@ def open_store(
         return None
     names = []
     with suppress(FileNotFoundError):
-        names = list(json.loads(storage.read(f"{folder}/{OLD_GATHERED}"))["metadata"])
+        names = list(
+            json.loads(storage.read(f"{folder}/{OLD_CONSOLIDATED}"))["metadata"]
+        )
     return _make_store(folder, OLD_FILE, names, storage)
 
 
