@@ -83,7 +83,7 @@ def write_bundle(system: str, path: Path) -> int:
             packages = folder / "packages" / machine
             _fetch_packages(platforms, packages)
             _copy_ours(packages)
-        with write_atomically(path, anew=True) as unfinished:
+        with write_atomically(path, must_be_new=True) as unfinished:
             _zip_folder(folder, unfinished)
     return path.stat().st_size
 

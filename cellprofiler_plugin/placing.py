@@ -85,7 +85,7 @@ def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -
             with suppress(FileNotFoundError):
                 path.rename(earlier)
                 made = _join_tables(made, earlier, replaced)
-            with write_atomically(path, anew=True) as unfinished:
+            with write_atomically(path, must_be_new=True) as unfinished:
                 shutil.copyfile(made, unfinished)
             return
         except FileExistsError:

@@ -15,7 +15,10 @@ from stratonet.files.microscopes.opening import (
     holds_scenes,
     list_scenes,
 )
-from stratonet.files.microscopes.placements import describe_placement, lie_alike
+from stratonet.files.microscopes.placements import (
+    describe_placement,
+    have_same_placement,
+)
 from stratonet.files.microscopes.scenes import Scene
 from stratonet.files.storage import Storage
 from stratonet.files.urls import redact_url
@@ -76,7 +79,7 @@ def _check_same_place(labels: Scene, image: Scene) -> None:
             f"{url}: the label image has shape {labels.shape}, the image {image.shape}"
             f" ({image_url}). Save a label image of the image's own pixels."
         )
-    if not lie_alike(image.placement, labels.placement):
+    if not have_same_placement(image.placement, labels.placement):
         raise ValueError(
             f"{url}: the label image lies elsewhere than the image. Received:"
             f" {describe_placement(labels.placement)}; and of the image ({image_url}):"

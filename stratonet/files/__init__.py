@@ -1,3 +1,3 @@
-"""The one place that touches disks, S3 and web servers."""
+"""Access to disks, S3 and web servers, which nothing else in StratoNet touches."""
 
 from __future__ import annotations

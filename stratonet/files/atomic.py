@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and folders for one process alone."""
+"""Files that are written completely or not at all, and folders locked by a process."""
 
 from __future__ import annotations
 
@@ -16,64 +16,66 @@ import numpy as np
 
 from stratonet.extras import name_missing_extra
 
-# Names of files that are not whole yet begin so: then who writes them, and a random
-# part, since threads of one process may write the same file.
+# Prefix of the names of incomplete files, followed by the process that writes them and
+# a random part, since threads of one process may write the same file.
 TEMPORARY = ".stratonet-"
 LOCK = "lock"
-# Beside the lock: who has it. Windows lets nobody read a file that is locked.
+# Beside the lock: which process holds it. On Windows, nobody can read a locked file.
 HOLDER = "lock.process"
 
 
 class FolderInUse(RuntimeError):
-    """Another process works in the folder."""
+    """Another process is working in the folder."""
 
 
 def explain_os_error(
     error: OSError, path: str | os.PathLike[str], failure: str
 ) -> OSError:
-    """Make the same error with a message that names a path.
+    """Return the same error with a message that names a path.
 
     Parameters
     ----------
     error : OSError
-        What was raised.
+        The error that was raised.
     path : str or path
-        What the user knows, which may not be the file that the error names.
+        The path that the user knows, which may differ from the file that the error
+        names.
     failure : str
-        ``"cannot be written"`` or the like.
+        What failed, such as ``"cannot be written"``.
 
     Returns
     -------
     OSError
-        Of the same class, so that callers can tell a missing file from a full disk.
+        An error of the same class, so that callers can tell a missing file from a full
+        disk.
     """
-    # Classes of libraries (urllib's HTTPError) take other arguments than a message.
+    # Libraries' own classes (urllib's HTTPError) take more than a message.
     is_builtin = type(error).__module__ == "builtins"
     same_class = type(error) if is_builtin else OSError
     return same_class(f"{path} {failure}: {error.strerror or error}")
 
 
 @contextlib.contextmanager
-def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to, which then takes the place of ``path``.
+def write_atomically(path: Path, must_be_new: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; what is written there replaces ``path``.
 
     Parameters
     ----------
     path : pathlib.Path
         In a folder that exists.
-    anew : bool
-        Never replace a file that is there.
+    must_be_new : bool
+        Never replace an existing file.
 
     Yields
     ------
     pathlib.Path
-        Removed if anything goes wrong; what was at ``path`` before then stays. A
-        process that is killed leaves it: `remove_unfinished` finds it.
+        If anything goes wrong, it is removed, and an earlier file at ``path`` stays. A
+        process that is killed leaves it behind: `remove_unfinished` finds it.
 
     Raises
     ------
     FileExistsError
-        There is one, and it is to be written anew.
+        ``path`` exists already, and ``must_be_new`` is true.
     OSError
         It cannot be written; the message names ``path``.
 
@@ -91,12 +93,12 @@ def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
     unfinished = path.with_name(f"{TEMPORARY}{writer}-{uuid4().hex}")
     try:
         yield unfinished
-        put = _link_or_rename if anew else os.replace
-        put(unfinished, path)
+        move = _link_or_rename if must_be_new else os.replace
+        move(unfinished, path)
     except OSError as error:
-        # A file that is only read meanwhile keeps its own error.
-        concerned = (None, os.fspath(unfinished), os.fspath(path))
-        if error.filename is not None and os.fspath(error.filename) not in concerned:
+        # An error about another file, read in the meantime, stays as it is.
+        own_paths = (None, os.fspath(unfinished), os.fspath(path))
+        if error.filename is not None and os.fspath(error.filename) not in own_paths:
             raise
         raise explain_os_error(error, path, "cannot be written") from error
     finally:
@@ -105,25 +107,25 @@ def write_atomically(path: Path, anew: bool = False) -> Iterator[Path]:
 
 
 def _link_or_rename(unfinished: Path, path: Path) -> None:
-    """Put a file in its place unless there is one; of two at once, one does."""
+    """Move a file to ``path`` unless that exists; of two processes, only one does."""
     try:
         os.link(unfinished, path)
     except FileExistsError:
         raise
     except OSError as error:
-        # A file system without links, such as that of a memory stick.
+        # A file system without hard links, such as that of a memory stick.
         if path.exists():
             raise FileExistsError(errno.EEXIST, "File exists", str(path)) from error
         os.replace(unfinished, path)
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Move a file within a file system; a file that is there already is replaced.
+    """Move a file within a file system, replacing an existing file.
 
     Parameters
     ----------
     source, target : pathlib.Path
-        Before and after.
+        Old and new path.
 
     Raises
     ------
@@ -137,7 +139,7 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def write_arrays_atomically(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as ``.npz``, whole or not at all.
+    """Write arrays as an ``.npz`` file, completely or not at all.
 
     Parameters
     ----------
@@ -151,7 +153,8 @@ def write_arrays_atomically(path: Path, arrays: Mapping[str, np.ndarray]) -> Non
     OSError
         It cannot be written; the message names ``path``.
     """
-    # On a full disk numpy.savez would leave its archive open, which complains later.
+    # On a full disk, numpy.savez would leave its archive open, whose clean-up then
+    # fails, too.
     with write_atomically(path) as unfinished, zipfile.ZipFile(unfinished, "w") as file:
         for name, value in arrays.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
@@ -159,12 +162,12 @@ def write_arrays_atomically(path: Path, arrays: Mapping[str, np.ndarray]) -> Non
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed processes of this machine had begun to write to a folder.
+    """Remove the incomplete files that killed processes of this machine left behind.
 
     Parameters
     ----------
     folder : str or path
-        With all folders in it; it may be missing.
+        Searched with all its subfolders; it may be missing.
     """
     pattern = re.compile(rf"{re.escape(TEMPORARY)}(.+)-(\d+)-[0-9a-f]{{32}}")
     for parent, _, names in os.walk(folder):
@@ -179,15 +182,15 @@ def remove_unfinished(folder: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder, as far as they ask.
+    """Lock a folder against other processes that lock it, too.
 
     The lock is the operating system's: it ends with the process, however that ends, and
-    a file that a dead process has left locks nobody out.
+    a lock file that a dead process left behind locks nobody out.
 
     Parameters
     ----------
     folder : pathlib.Path
-        It exists. The files ``lock`` and ``lock.process`` are written to it.
+        An existing folder. The files ``lock`` and ``lock.process`` are written to it.
 
     Raises
     ------
@@ -212,7 +215,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         holder.write_text(str(os.getpid()))
         yield
     finally:
-        # The lock file itself stays: whoever waits for it has it open.
+        # The lock file itself stays: a process that waits for it has it open.
         with contextlib.suppress(OSError):
             holder.unlink()
         lock.release()
@@ -224,16 +227,16 @@ def _describe_holder(folder: Path) -> str:
         process = (folder / HOLDER).read_text()
     except OSError:
         process = ""
-    # Empty for the moment between the lock and the name of who has it.
+    # Empty for a moment, between taking the lock and writing the process's number.
     if not process:
         return f"Another run is using {folder}. {advice}"
     return f"Another run (process {process}) is using {folder}. {advice}"
 
 
 def _is_running(process: int) -> bool:
-    """Whether there is a process of this number on this machine."""
+    """Whether a process with this number is running on this machine."""
     if os.name != "posix":
-        # On Windows, asking with a signal would end the process.
+        # On Windows, sending a signal to test the process would end it.
         with name_missing_extra("Looking for processes", "extract"):
             import psutil
 
@@ -243,5 +246,5 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # of another user
+        return True  # another user's process
     return True

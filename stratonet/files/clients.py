@@ -1,4 +1,4 @@
-"""Clients of S3 and web servers, one per process, and what their errors mean."""
+"""Clients for S3 and web servers, one per process, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from fsspec.implementations.http import HTTPFileSystem
     from s3fs import S3FileSystem
 
-CONNECT, ANSWER = 5, 60  # seconds
+CONNECT_TIMEOUT, ANSWER_TIMEOUT = 5, 60  # seconds
 CONNECTIONS = 64  # requests at once
 
-# Codes with which S3 says that the same request may succeed in a moment.
-BUSY = {
+# S3's error codes after which the same request may succeed in a moment.
+BUSY_CODES = {
     "BadDigest",
     "IncompleteBody",
     "InternalError",
@@ -34,19 +34,19 @@ _lock = threading.RLock()
 
 
 def import_clients(scheme: str) -> None:
-    """Import what a URL needs, so that what is missing is said before all else.
+    """Import the packages that a URL needs, so that a missing one is reported first.
 
     Parameters
     ----------
     scheme : {"s3", "https", "http"}
-        Of the URL.
+        Scheme of the URL.
 
     Raises
     ------
     ImportError
         A package is missing.
     """
-    # Both: what the one raises is told from what the other raises.
+    # Both in any case: `get_connection_errors` names the errors of both.
     import aiohttp  # noqa: F401
     import botocore  # noqa: F401
     import fsspec  # noqa: F401
@@ -56,7 +56,7 @@ def import_clients(scheme: str) -> None:
 
 
 def call_once(function: Callable[..., Any], *arguments: object) -> Any:
-    """Call what a process finds out or makes once, for all of its threads.
+    """Call a function once per process, and share its result between all threads.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def call_once(function: Callable[..., Any], *arguments: object) -> Any:
     *arguments : object
         Its other arguments.
     """
-    # A cache alone lets two threads compute the same at once.
+    # A cache alone would let two threads compute the same result at the same time.
     with _lock:
         return function(os.getpid(), *arguments)
 
@@ -79,7 +79,7 @@ def has_credentials(process: int) -> bool:
 
     try:
         return get_session().get_credentials() is not None
-    except BotoCoreError:  # s3fs meets the same when it asks
+    except BotoCoreError:  # s3fs will meet and raise the same error
         return True
 
 
@@ -87,19 +87,19 @@ def has_credentials(process: int) -> bool:
 def open_s3(
     process: int, endpoint: str | None, region: str | None, anonymous: bool
 ) -> S3FileSystem:
-    """Open a client of an S3, for all threads of a process."""
+    """Open a client for S3, shared by all threads of a process."""
     from s3fs import S3FileSystem
 
     # botocore reads AWS_DEFAULT_REGION only.
     region = region or os.environ.get("AWS_REGION")
     config = {
-        "connect_timeout": CONNECT,
-        "read_timeout": ANSWER,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "read_timeout": ANSWER_TIMEOUT,
         "max_pool_connections": CONNECTIONS,
-        # `remote` tries again, and so need not botocore ...
+        # `remote` repeats requests, so botocore need not ...
         "retries": {"total_max_attempts": 1},
     }
-    # The instances that s3fs itself keeps are one for each thread.
+    # s3fs's own cache would hold one instance per thread.
     files = S3FileSystem(
         anonymous,
         client_kwargs={"endpoint_url": endpoint, "region_name": region},
@@ -112,21 +112,23 @@ def open_s3(
 
 @cache
 def open_web(process: int, encoded: bool) -> HTTPFileSystem:
-    """Open a client of web servers, for all threads of a process.
+    """Open a client for web servers, shared by all threads of a process.
 
     Parameters
     ----------
     process : int
         Number of the process.
     encoded : bool
-        URLs are percent-encoded, and sent as they are: one that is signed was perhaps
-        signed so.
+        URLs are percent-encoded already and are sent unchanged: a signed URL may have
+        been signed in this form.
     """
     from aiohttp import ClientTimeout
     from fsspec.implementations.http import HTTPFileSystem
 
-    timeout = ClientTimeout(total=None, sock_connect=CONNECT, sock_read=ANSWER)
-    # The environment names proxies: botocore takes them, too.
+    timeout = ClientTimeout(
+        total=None, sock_connect=CONNECT_TIMEOUT, sock_read=ANSWER_TIMEOUT
+    )
+    # Proxies are taken from the environment, as botocore does.
     options = {"trust_env": True, "timeout": timeout}
     return HTTPFileSystem(
         encoded=encoded, client_kwargs=options, skip_instance_cache=True
@@ -136,11 +138,11 @@ def open_web(process: int, encoded: bool) -> HTTPFileSystem:
 async def fetch_object(
     files: S3FileSystem, request: Mapping[str, str]
 ) -> tuple[bytes, dict[str, Any]]:
-    """Fetch an object from S3: its content, and the rest of the answer."""
+    """Fetch an object from S3: its content and the remaining fields of the answer."""
     try:
         answer = await files._call_s3("get_object", **request)
     except OSError as error:
-        # A range of a file without content.
+        # A range of an empty file.
         if get_status_and_code(error)[1] == "InvalidRange":
             return b"", {}
         raise
@@ -150,7 +152,7 @@ async def fetch_object(
 
 @cache
 def get_connection_errors() -> tuple[type[Exception], ...]:
-    """Return what libraries raise when a connection breaks."""
+    """Return the errors that libraries raise when a connection breaks."""
     import asyncio
 
     from aiohttp import ClientError
@@ -171,7 +173,7 @@ def get_connection_errors() -> tuple[type[Exception], ...]:
 
 @cache
 def get_all_errors() -> tuple[type[Exception], ...]:
-    """Return all that libraries raise when a request fails."""
+    """Return all errors that libraries raise when a request fails."""
     from botocore import exceptions as boto
 
     others = (OSError, ValueError, boto.BotoCoreError, boto.ClientError)
@@ -182,21 +184,21 @@ def is_temporary(error: BaseException) -> bool:
     """Whether the same request may succeed in a moment."""
     status, code = get_status_and_code(error)
     if status:
-        return status >= 500 or status in (408, 429) or code in BUSY
-    # A URL that is not valid is a ClientError of aiohttp, and a ValueError.
+        return status >= 500 or status in (408, 429) or code in BUSY_CODES
+    # For an invalid URL, aiohttp's ClientError is also a ValueError.
     is_broken = isinstance(error, get_connection_errors())
     return is_broken and not isinstance(error, ValueError)
 
 
 def get_status_and_code(error: BaseException) -> tuple[int, str | None]:
-    """Return the status and the code with which S3 or a web server refuses.
+    """Return the status and the code with which S3 or a web server refused.
 
     Returns
     -------
     (int, str)
-        (0, None) where none was received.
+        (0, None) if none was received.
     """
-    # s3fs puts an error of its own in front.
+    # s3fs wraps the original error in one of its own.
     for candidate in (error, error.__cause__):
         response = getattr(candidate, "response", None)
         if isinstance(response, dict):

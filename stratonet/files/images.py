@@ -1,7 +1,7 @@
-"""Reading one plane from a file or URL.
+"""Read one plane from a file or URL.
 
-TIFF with tifffile, PNG and JPEG with Pillow, files of microscopes that hold several
-images with `stratonet.files.microscopes`.
+TIFF files are read with tifffile, PNG and JPEG files with Pillow, and microscope files
+that hold several images with `stratonet.files.microscopes`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PILLOW = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True, eq=False)
 class ReadPixels:
-    """A plane that a library has taken out of a file of several, as it is stored.
+    """A plane that a library has read from a file of several, as it is stored.
 
     Attributes
     ----------
@@ -42,20 +42,20 @@ class ReadPixels:
     pixels: np.ndarray
 
 
-# What is read in one thread, and decoded in another: the bytes of a whole file, or one
-# plane of a file that is too large for that.
+# What one thread reads and another decodes: the bytes of a whole file, or one plane of
+# a file that is too large to be read as a whole.
 Content = Union[bytes, ReadPixels]
 
 
 def read_plane(path: str | os.PathLike[str]) -> np.ndarray:
-    """Read a grey image, whose dtype is kept.
+    """Read a grey image in its original dtype.
 
     Parameters
     ----------
     path : str or path
         A local file, or a URL (``s3://``, ``https://``, ``http://``), which needs
-        ``stratonet[sklearn]``. Files of microscopes (``.nd2``, ``.czi``, ``.lif``,
-        ``.zarr``) need ``stratonet[microscopes]``, and hold one plane.
+        ``stratonet[sklearn]``. Microscope files (``.nd2``, ``.czi``, ``.lif``,
+        ``.zarr``) need ``stratonet[microscopes]``, and must hold a single plane.
 
     Returns
     -------
@@ -65,8 +65,10 @@ def read_plane(path: str | os.PathLike[str]) -> np.ndarray:
     ------
     FileNotFoundError, PermissionError, OSError
         The file cannot be opened.
-    TypeError, ValueError
-        As `decode_plane`.
+    TypeError
+        The path is neither a string nor a path.
+    ValueError
+        See `decode_plane`.
     ImportError
         A package that URLs need is missing.
 
@@ -96,14 +98,14 @@ def read_plane_from(path: str, storage: Storage) -> np.ndarray:
     path : str
         Local path or URL.
     storage : Storage
-        What reads it.
+        Reads it.
 
     Returns
     -------
     numpy.ndarray (height, width)
     """
     path = find_plane_file(path, storage)
-    # Before anything is fetched.
+    # Check before anything is fetched.
     if not holds_scenes(path, None):
         _check_extension(path)
     return decode_plane(read_content(path, storage), path)
@@ -116,27 +118,27 @@ def read_content(
     series: int | None = None,
     projection: str | None = None,
 ) -> Content:
-    """Read what a plane is decoded from.
+    """Read the content that a plane is decoded from.
 
     Parameters
     ----------
     path : str
         Local path or URL.
     storage : Storage
-        What reads it.
+        Reads it.
     frame, series, projection
         See `decode_plane`. Where a library can read a single plane of a large file,
-        only that is read.
+        only that plane is read.
 
     Returns
     -------
     bytes or ReadPixels
-        For `decode_plane`.
+        To be passed to `decode_plane`.
 
     Raises
     ------
     FileNotFoundError, PermissionError, ValueError, ImportError
-        It cannot be read.
+        The file cannot be read.
     """
     if holds_scenes(path, frame):
         return ReadPixels(read_scene_plane(path, storage, series, frame, projection))
@@ -150,32 +152,32 @@ def decode_plane(
     series: int | None = None,
     projection: str | None = None,
 ) -> np.ndarray:
-    """Decode the grey image in the bytes of a file, whose dtype is kept.
+    """Decode the grey image in the bytes of a file, in its original dtype.
 
     Parameters
     ----------
     content : bytes or ReadPixels
-        The whole file, or what `read_content` has returned.
+        The whole file, or what `read_content` returned.
     name : str
-        The file's path or URL: its extension tells the format, and errors begin with
-        it.
+        The file's path or URL: its extension gives the format, and error messages
+        begin with it.
     frame, series : int, optional
         Which plane of a TIFF stack, and which image of a TIFF file that holds several,
-        from 0 as CellProfiler counts.
+        counted from 0 as in CellProfiler.
     projection : {"max", "mean", "middle"}, optional
-        What becomes of the planes of a stack. Without it, a stack is refused.
+        How the planes of a stack are projected. Without it, a stack is refused.
 
     Returns
     -------
     numpy.ndarray (height, width)
-        Perhaps a view of ``content``, which cannot be written to.
+        It may be a read-only view of ``content``.
 
     Raises
     ------
     ValueError
-        Not a TIFF, PNG or JPEG file, damaged, empty, coloured, a stack without
-        ``frame``, or without that frame. The message names the file, what was received
-        and what to do.
+        The file is not TIFF, PNG or JPEG, is damaged, empty or in colour, or is a stack
+        and ``frame`` is missing or too large. The message names the file, what was
+        received and what to do.
     """
     if isinstance(content, ReadPixels):
         plane = content.pixels
@@ -209,21 +211,21 @@ def _decode_file(
 
 @contextmanager
 def name_damaged_file(name: str, content: Sized, expected: str) -> Iterator[None]:
-    """Turn what decoders raise into a ValueError that names the file.
+    """Turn the errors of decoders into a ValueError that names the file.
 
     Parameters
     ----------
     name : str
         The file's path or URL.
     content : bytes
-        Its length is told.
+        The file's content, whose length the message gives.
     expected : str
-        What the file should be: ``"an image"``.
+        What the file should be, such as ``"an image"``.
 
     Raises
     ------
     ValueError
-        Instead of whatever a decoder raises; a MemoryError stays one.
+        Instead of any error of a decoder, except MemoryError.
     """
     try:
         yield
@@ -231,7 +233,7 @@ def name_damaged_file(name: str, content: Sized, expected: str) -> Iterator[None
         raise
     except Refused as refused:
         raise ValueError(f"{name}: {refused}") from None
-    # Whatever decoders meet: struct.error, zlib.error, KeyError, ...
+    # Decoders raise struct.error, zlib.error, KeyError, ...
     except Exception as error:
         raise ValueError(
             f"{name}: cannot be read as {expected} ({type(error).__name__}: {error})."
@@ -245,7 +247,7 @@ def _check_extension(path: str) -> str:
     if extension not in TIFF + PILLOW:
         advice = ""
         if is_web_url(path) and "?" in path:
-            advice = ". A ? begins the query of a URL: in a name it is written %3F"
+            advice = ". A ? starts the query of a URL: in a file name, write it as %3F"
         raise ValueError(
             f"{redact_url(path)}: images are read from {', '.join(TIFF + PILLOW)}"
             f" files. Received: {extension!r}{advice}"

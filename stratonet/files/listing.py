@@ -1,4 +1,4 @@
-"""Listing folders as people mean them: without hidden folders, and nothing twice."""
+"""List the files of a folder: hidden folders are skipped, no file is listed twice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from collections import deque
 from collections.abc import Iterator
 
-# What file servers, desktops and archives keep beside the files of users: thumbnails,
-# files that were removed, and copies of earlier days. In small letters.
+# Folders that file servers, desktops and archives keep beside users' files: thumbnails,
+# deleted files and snapshots of earlier days. In lower case.
 SYSTEM_FOLDERS = {
     "#recycle",
     "#snapshot",
@@ -23,12 +23,12 @@ SYSTEM_FOLDERS = {
 
 
 def is_hidden_folder(name: str) -> bool:
-    """Whether a folder is the system's, not the user's.
+    """Whether a folder belongs to the system rather than to the user.
 
     Parameters
     ----------
     name : str
-        Of the folder, without its path.
+        Name of the folder, without its path.
 
     Examples
     --------
@@ -39,12 +39,12 @@ def is_hidden_folder(name: str) -> bool:
 
 
 def is_listed(path: str) -> bool:
-    """Whether a key of S3 is a file, and in no hidden folder.
+    """Whether an S3 key is a file that lies in no hidden folder.
 
     Parameters
     ----------
     path : str
-        What follows the folder that is listed.
+        The key, relative to the folder that is listed.
 
     Examples
     --------
@@ -52,15 +52,15 @@ def is_listed(path: str) -> bool:
     (True, False, False)
     """
     *folders, name = path.split("/")
-    # Keys that end in a slash are folders, as S3's own web page makes them.
+    # Keys that end with a slash are folders, made so by S3's own web page.
     return name != "" and not any(map(is_hidden_folder, folders))
 
 
 def list_folder(root: str) -> list[str]:
-    """List the files of a folder and of the folders in it, each once.
+    """List the files of a folder and its subfolders, each once.
 
-    Hidden folders are passed over, unless ``root`` is one. A link is followed, unless
-    it leads to a folder that holds it, or to what is listed anyway.
+    Hidden folders are skipped, unless ``root`` itself is hidden. A link is followed,
+    unless it leads to a folder that contains it, or to a file that is listed anyway.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def list_folder(root: str) -> list[str]:
     Returns
     -------
     list of str
-        Sorted; [] if there is no such folder.
+        Sorted; empty if there is no such folder.
 
     Raises
     ------
@@ -94,24 +94,24 @@ def list_folder(root: str) -> list[str]:
 
 
 def _walk(root: str) -> Iterator[tuple[str, str, os.DirEntry[str]]]:
-    """Yield each file with its folder, as it was reached and as it is without links."""
+    """Yield each file with its folder: as it was reached, and with links resolved."""
     real_root = os.path.realpath(root)
-    # A link that leads above the folder would bring in its neighbours.
-    seen = set(_list_parents(real_root))
+    # A link to a parent folder would bring in the neighbours of the root.
+    seen_folders = set(_list_parents(real_root))
     folders, linked = deque([root]), deque[str]()
-    # Links come last: a plate is called as its folder is, not as a link to it.
+    # Links come last: a plate is named after its folder, not after a link to it.
     while folders or linked:
         folder = folders.popleft() if folders else linked.popleft()
         real_folder = os.path.realpath(folder)
-        if real_folder in seen:
+        if real_folder in seen_folders:
             continue
-        seen.add(real_folder)
+        seen_folders.add(real_folder)
         for entry in _read_folder(folder):
             if not _is_folder(entry):
                 yield folder, real_folder, entry
             elif not is_hidden_folder(entry.name):
-                waiting = linked if entry.is_symlink() else folders
-                waiting.append(os.path.join(folder, entry.name))
+                queue = linked if entry.is_symlink() else folders
+                queue.append(os.path.join(folder, entry.name))
 
 
 def _list_parents(path: str) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _read_folder(folder: str) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
-        return []  # or somebody has removed it meanwhile
+        return []  # there is none, or somebody has just removed it
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

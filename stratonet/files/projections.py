@@ -1,4 +1,4 @@
-"""How the planes of a stack become one."""
+"""Project the planes of a stack to a single plane."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 from stratonet.files.refusal import Refused
 
-# The names that `project` has, and what each does.
+# The values that `project` may have; `project_planes` describes them.
 PROJECTIONS = ("max", "mean", "middle")
 
 
 def check_projection(projection: str | None) -> str | None:
-    """Return the name of a projection, if there is such a one.
+    """Return the name of a projection after checking that it exists.
 
     Parameters
     ----------
     projection : str, optional
-        None for none.
+        None for no projection.
 
     Raises
     ------
@@ -40,22 +40,22 @@ def check_projection(projection: str | None) -> str | None:
 def project_planes(
     projection: str, read: Callable[[int], np.ndarray], numbers: Sequence[int]
 ) -> np.ndarray:
-    """Make one plane of those of a stack, of which two are in memory at a time.
+    """Project the planes of a stack to one, with two planes in memory at a time.
 
     Parameters
     ----------
     projection : {"max", "mean", "middle"}
-        The largest value of each pixel, its mean, or the plane in the middle: of an
-        even number the upper of the two.
+        The maximum of each pixel, its mean, or the middle plane: the upper of the two
+        if their number is even.
     read : callable
-        Reads a plane (height, width) by its number.
+        Reads a plane (height, width), given its number.
     numbers : sequence of int
-        Of the planes, from one end of the stack to the other.
+        Numbers of the planes, from one end of the stack to the other.
 
     Returns
     -------
     numpy.ndarray (height, width)
-        The dtype of the planes; of means float32.
+        In the dtype of the planes; a mean is float32.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def project_planes(
         plane = read(number)
         if plane.shape != first.shape or plane.dtype != first.dtype:
             raise Refused(
-                f"a stack of unlike planes was received ({_describe(first)}, and"
+                f"a stack of different planes was received ({_describe(first)}, and"
                 f" {_describe(plane)}). Give one plane."
             )
         if projection == "mean":

@@ -1,4 +1,4 @@
-"""One grey plane from the bytes of a PNG or JPEG file, with Pillow."""
+"""Decode a grey plane from the bytes of a PNG or JPEG file, with Pillow."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FORMATS = ("PNG", "JPEG")
 # Pillow's modes of one grey channel, from one bit to float.
 GREY_MODES = ("1", "L", "I", "I;16", "I;16B", "I;16L", "F")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
-# Parts of a PNG file that are none of its pixels. Pillow refuses long ones.
-WORDS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
-# Where a PNG file says how many bits a pixel has.
+# Chunks of a PNG file that hold no pixels. Pillow refuses files in which they are long.
+METADATA_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+# Position of the byte in a PNG file that gives the number of bits per pixel.
 BIT_DEPTH = 24
 
 
@@ -36,12 +36,12 @@ def decode_raster(content: bytes) -> np.ndarray:
     Raises
     ------
     Refused
-        It is sound, but not one grey plane.
+        The file is intact, but holds more or other than one grey plane.
     ValueError, OSError
-        It is neither PNG nor JPEG, or damaged.
+        The file is neither PNG nor JPEG, or is damaged.
     """
     if content.startswith(PNG_MARK):
-        content = _drop_words(content)
+        content = _drop_metadata_chunks(content)
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
@@ -50,21 +50,21 @@ def decode_raster(content: bytes) -> np.ndarray:
         _check_raster(image)
         pixels = np.asarray(image)
     if image.format == "PNG" and content[BIT_DEPTH] in (2, 4):
-        # Pillow spreads these over 0 to 255; CellProfiler shows them as they are.
+        # Pillow scales these to 0 to 255; CellProfiler shows the values as stored.
         return pixels // np.uint8(255 // (2 ** content[BIT_DEPTH] - 1))
     return pixels
 
 
-def _drop_words(content: bytes) -> bytes:
-    kept, start = [PNG_MARK], len(PNG_MARK)
+def _drop_metadata_chunks(content: bytes) -> bytes:
+    kept_chunks, start = [PNG_MARK], len(PNG_MARK)
     while start + 8 <= len(content):
         length = int.from_bytes(content[start : start + 4], "big")
         # Length, name and checksum have four bytes each.
         end = start + length + 12
-        if content[start + 4 : start + 8] not in WORDS:
-            kept.append(content[start:end])
+        if content[start + 4 : start + 8] not in METADATA_CHUNKS:
+            kept_chunks.append(content[start:end])
         start = end
-    return b"".join(kept)
+    return b"".join(kept_chunks)
 
 
 def _check_raster(image: Image.Image) -> None:
@@ -73,8 +73,8 @@ def _check_raster(image: Image.Image) -> None:
         raise Refused(f"a stack of {frames} frames was received. Give one plane.")
     if image.info.get("interlace"):
         raise Refused(
-            "an interlaced PNG image was received, which CellProfiler decodes to other"
-            " pixels. Save it without interlacing."
+            "an interlaced PNG image was received, which CellProfiler decodes to"
+            " different pixels. Save it without interlacing."
         )
     if image.mode == "P" and _is_grey_ramp(image):
         return
@@ -85,7 +85,7 @@ def _check_raster(image: Image.Image) -> None:
 
 
 def _is_grey_ramp(image: Image.Image) -> bool:
-    """Whether the colour of each number is the grey of this number."""
+    """Whether the palette maps each number to the grey value of the same number."""
     colors = cast("list[int]", image.getpalette("RGB"))
     return colors == [grey for grey in range(256) for _ in "RGB"]
 
@@ -93,7 +93,7 @@ def _is_grey_ramp(image: Image.Image) -> bool:
 def _name_mode(image: Image.Image) -> str:
     mode = f"mode {image.mode}"
     if image.mode == "P":
-        return f"{mode}: numbers of colours in a palette"
+        return f"{mode}: indices into a palette of colours"
     if image.mode == "LA":
         return f"{mode}: grey with transparency"
     return mode

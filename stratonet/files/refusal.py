@@ -1,4 +1,4 @@
-"""What decoders raise of a sound file that is not one grey plane."""
+"""The error that decoders raise for an intact file that is not one grey plane."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ ONE_CHANNEL = "Give one grey file per channel, or split the colours first."
 
 
 class Refused(Exception):
-    """A sound image that is not one plane, or not one that every reader shows alike."""
+    """An intact image that is not one plane, or that other readers show differently."""

@@ -1,6 +1,6 @@
-"""S3 and web servers, for `stratonet.files.storage`.
+"""Access to S3 and web servers, for `stratonet.files.storage`.
 
-Attempts, signed or not, and errors without secrets.
+Requests are repeated, signed or anonymous, and errors contain no secrets.
 """
 
 from __future__ import annotations
@@ -36,20 +36,22 @@ if TYPE_CHECKING:
 
 __all__ = ["S3Url", "WebUrl", "import_clients"]
 
-# Attempts at one request, and at one of `Storage.check`; none begins when so many
-# seconds have passed.
+# Attempts at a request, and at a request of `Storage.check`; after so many seconds, no
+# further attempt is made.
 ATTEMPTS, CHECKS, PATIENCE = 5, 3, 90
-# Between attempts: 6 to 7 s in all, and never the same for two processes.
+# Pauses between attempts: 6 to 7 s in all, with a random part so that processes do not
+# keep in step.
 WAIT = tenacity.wait_exponential(multiplier=0.25, exp_base=2.5) + tenacity.wait_random(
     0, 0.25
 )
 FIRST_BYTE = "bytes=0-0"
 
 DENIED = {"AccessDenied", "403", "Forbidden"}
-# Codes after which the other way of asking, signed or not, may be answered.
+# Codes after which the same request may succeed if it is signed instead of anonymous,
+# or the other way round.
 WRONG_KEYS = {"InvalidAccessKeyId", "SignatureDoesNotMatch"}
 CREDENTIALS = "Renew your AWS credentials."
-REGION = "The bucket is in another region: name that."
+REGION = "The bucket is in another region: name that region."
 ADVICE = {
     "NoSuchBucket": "Check the bucket's name and the endpoint.",
     "RequestTimeTooSkewed": "Set the clock of this machine.",
@@ -61,21 +63,22 @@ ADVICE = {
     "InvalidAccessKeyId": CREDENTIALS,
     "SignatureDoesNotMatch": CREDENTIALS,
 }
-OTHERWISE = "Check endpoint, network and AWS settings, or try again later."
+DEFAULT_ADVICE = "Check endpoint, network and AWS settings, or try again later."
 
-# Endpoints and buckets where unsigned requests are taken and signed ones are not.
+# Endpoints and buckets that accept unsigned requests but refuse signed ones.
 _public: set[tuple[str | None, str]] = set()
 
 
 class _RemoteUrl:
-    """What S3 and web servers share.
+    """What S3 and web servers have in common.
 
-    Attempts, and errors without the URLs and headers that those of libraries hold.
+    Requests are repeated, and errors do not contain the URLs and headers that the
+    errors of libraries do.
     """
 
     attempts = ATTEMPTS
-    missing: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
+    missing_codes: tuple[str, ...] = ()
+    refusal_codes: tuple[str, ...] = ()
     host = ""
     endpoint: str | None = None
     bucket = ""
@@ -85,13 +88,13 @@ class _RemoteUrl:
         self.storage = storage
 
     def tidy(self) -> None:
-        """Do nothing: what is not whole is not there."""
+        """Do nothing: an incomplete upload is not visible as a file."""
 
     def prune(self) -> None:
-        """Do nothing: there are no folders without files."""
+        """Do nothing: there are no empty folders."""
 
     def check(self, writing: bool) -> None:
-        """Raise `Unreachable` where nothing can be read, or written."""
+        """Raise `Unreachable` if nothing can be read, or written."""
         self.attempts = CHECKS
         try:
             self._probe(writing)
@@ -101,17 +104,17 @@ class _RemoteUrl:
     def _probe(self, writing: bool) -> None:
         raise NotImplementedError
 
-    def _list_ways(self, writing: bool) -> list[bool]:
-        """Say for each way of asking, in order, whether it is anonymous."""
+    def _list_modes(self, writing: bool) -> list[bool]:
+        """List the kinds of request to try, in order: whether each is anonymous."""
         raise NotImplementedError
 
     def _open_files(self, anonymous: bool) -> Any:
         raise NotImplementedError
 
-    def _ask(self, call: Callable[[Any], Any], writing: bool = False) -> Any:
-        """Return what ``call`` makes of a file system, of the first not refused."""
+    def _request(self, call: Callable[[Any], Any], writing: bool = False) -> Any:
+        """Call ``call`` with each file system in turn, until one is not refused."""
         failures: list[OSError | ValueError] = []
-        for anonymous in self._list_ways(writing):
+        for anonymous in self._list_modes(writing):
             try:
                 answer = self._make_attempts()(call, self._open_files(anonymous))
             except get_all_errors() as error:
@@ -121,57 +124,59 @@ class _RemoteUrl:
                     break
             else:
                 if failures:
-                    self._remember_way(anonymous)
+                    self._remember_mode(anonymous)
                 return answer
-        # Outside the handler, where nothing is chained to it. That a file is missing
-        # says more than that another way of asking was refused.
+        # Raised outside the handler, so that no other error is chained to it. That a
+        # file is missing says more than that another kind of request was refused.
         for failure in failures:
             if isinstance(failure, FileNotFoundError):
                 raise failure
         raise failures[0]
 
     def _make_attempts(self) -> tenacity.Retrying:
-        few = tenacity.stop_after_attempt(self.attempts)
-        late = tenacity.stop_after_delay(PATIENCE)
+        attempt_limit = tenacity.stop_after_attempt(self.attempts)
+        time_limit = tenacity.stop_after_delay(PATIENCE)
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(is_temporary),
-            stop=few | late,
+            stop=attempt_limit | time_limit,
             wait=WAIT,
             reraise=True,
         )
 
-    def _remember_way(self, anonymous: bool) -> None:
+    def _remember_mode(self, anonymous: bool) -> None:
         if anonymous:
             _public.add((self.endpoint, self.bucket))
         else:
             _public.discard((self.endpoint, self.bucket))
 
     def _explain(self, error: Exception, anonymous: bool) -> OSError | ValueError:
-        """Make an error in words of ours, without secrets."""
+        """Return an error with a message of our own, without secrets."""
         status, code = get_status_and_code(error)
         name = redact_url(self.url)
-        if code in self.missing:
+        if code in self.missing_codes:
             return FileNotFoundError(f"{name} is not there.")
-        if code in self.refused:
-            how = ", asked anonymously" if anonymous else ""
-            return PermissionError(f"{name}: {self.host} refuses access ({code}{how}).")
+        if code in self.refusal_codes:
+            mode = ", asked anonymously" if anonymous else ""
+            return PermissionError(
+                f"{name}: {self.host} refuses access ({code}{mode})."
+            )
         if not status and isinstance(error, ValueError):
             return ValueError(
                 f"{name} cannot be reached: it, or the endpoint, is not a valid URL."
             )
-        answer = f"gave no whole answer ({type(error).__name__})"
+        answer = f"sent no complete answer ({type(error).__name__})"
         if status:
             answer = f"answered {code}"
-        advice = ADVICE.get(code or "", OTHERWISE)
+        advice = ADVICE.get(code or "", DEFAULT_ADVICE)
         return Unreachable(f"{name} cannot be reached: {self.host} {answer}. {advice}")
 
 
 class S3Url(_RemoteUrl):
     """A key of S3, or a prefix that stands for a folder."""
 
-    # The last: replaced while it was read.
-    missing = ("NoSuchKey", "NoSuchVersion", "PreconditionFailed")
-    refused = (*DENIED, "InvalidObjectState")
+    # The last code means that the file was replaced while it was being read.
+    missing_codes = ("NoSuchKey", "NoSuchVersion", "PreconditionFailed")
+    refusal_codes = (*DENIED, "InvalidObjectState")
 
     def __init__(self, url: str, storage: Storage) -> None:
         super().__init__(url, storage)
@@ -179,8 +184,8 @@ class S3Url(_RemoteUrl):
         self.bucket, _, self.key = path.partition("/")
         if not re.fullmatch(r"[\w.-]+", self.bucket, re.ASCII):
             raise ValueError(
-                f"{redact_url(url)}: on S3 URLs are s3://bucket/key, without user and"
-                " password."
+                f"{redact_url(url)}: URLs on S3 are written s3://bucket/key, without"
+                " user and password."
             )
         self.root = f"{scheme}://{self.bucket}/"
         self.folder = self.key and self.key.rstrip("/") + "/"
@@ -193,15 +198,15 @@ class S3Url(_RemoteUrl):
         self.host = redact_url(self.endpoint or "Amazon S3")
 
     def read(self) -> bytes:
-        """Return the whole content."""
+        """Return the content of the file."""
         return self._get()[0]
 
     def open(self) -> BinaryIO:
-        """Open it; each read is a request, all of one version."""
+        """Open the file; each read is a request, and all read the same version."""
         from fsspec.spec import AbstractBufferedFile
 
         _, answer = self._get(Range=FIRST_BYTE)
-        # "bytes 0-0/1234", and nothing for a file without content.
+        # "bytes 0-0/1234", or nothing for an empty file.
         size = int(answer.get("ContentRange", "/0").rpartition("/")[2])
 
         def fetch(start: int, end: int) -> bytes:
@@ -215,72 +220,73 @@ class S3Url(_RemoteUrl):
         return file
 
     def exists(self) -> bool:
-        """Whether there is such a key."""
-        # Not HEAD, whose errors have no code: a missing bucket would be a missing key,
-        # an expired token a bad request.
+        """Whether the key exists."""
+        # Not HEAD, whose errors have no code: a missing bucket would look like a
+        # missing key, and an expired token like a bad request.
         with suppress(FileNotFoundError, IsADirectoryError):
             self._get(Range=FIRST_BYTE)
             return True
         return False
 
     def is_folder(self) -> bool:
-        """Whether anything is seen to be under it."""
-        # Many may read files and not list them.
+        """Whether any keys below it can be listed."""
+        # Many users may read files but not list them.
         with suppress(PermissionError):
-            return any(True for _ in self._keys(MaxKeys=1))
+            return any(True for _ in self._list_keys(MaxKeys=1))
         return False
 
     def list(self) -> builtins.list[str]:
-        """List the URLs of all files under it."""
-        below = len(self.folder)
-        keys = [key for key in self._keys() if is_listed(key[below:])]
+        """List the URLs of all files below it."""
+        prefix_length = len(self.folder)
+        keys = [key for key in self._list_keys() if is_listed(key[prefix_length:])]
         return sorted(self.root + key for key in keys)
 
     def remove(self) -> None:
-        """Remove it, and all under it."""
-        for key in filter(None, (self.key, *self._keys())):
+        """Remove the key and all keys below it."""
+        for key in filter(None, (self.key, *self._list_keys())):
             self._call("delete_object", writing=True, Bucket=self.bucket, Key=key)
 
     def write(self, content: bytes) -> None:
-        """Write it in one request."""
+        """Write the file in one request."""
         self._call("put_object", writing=True, Body=content, **self._locate_file())
 
     def create(self, content: bytes) -> None:
-        """Write it in one request, unless it is there."""
-        # Clients of before 2024 leave the condition out: then only those who write at
-        # the very same moment replace each other's.
+        """Write the file in one request, unless it exists."""
+        # Clients from before 2024 drop the condition: then processes replace each
+        # other's files only if they write at the very same moment.
         if self.exists():
             return
         request = {"Body": content, "IfNoneMatch": "*", **self._locate_file()}
-        # What `missing` says of reading: here it is there already.
+        # PreconditionFailed is in `missing_codes` for reading: here it means that the
+        # file exists already.
         with suppress(FileNotFoundError):
             self._call("put_object", writing=True, **request)
 
     def write_file(self, path: str | os.PathLike[str]) -> None:
-        """Write what a local file holds, and remove that."""
+        """Write the content of a local file, and remove the local file."""
         target = "{Bucket}/{Key}".format(**self._locate_file())
 
-        # Two parts of 50 MB at once. An upload that breaks is taken back.
+        # Two parts of 50 MB at once. An upload that fails is aborted.
         def put(files: Any) -> None:
             files.put_file(path, target, max_concurrency=2)
 
-        self._ask(put, writing=True)
+        self._request(put, writing=True)
         os.remove(path)
 
     def _probe(self, writing: bool) -> None:
         if not writing and self.key not in ("", self.folder):
-            # Who may not list is refused a missing key, too.
+            # For a missing key, users without permission to list are refused, too.
             with suppress(PermissionError):
                 self.exists()
                 return
-        next(self._keys(MaxKeys=1), None)
+        next(self._list_keys(MaxKeys=1), None)
         if writing:
-            self._ask(self._try_to_write, writing=True)
+            self._request(self._try_to_write, writing=True)
 
     def _try_to_write(self, files: Any) -> None:
-        """Begin to write something and give it up.
+        """Start an upload and abort it.
 
-        That needs the permission to write, and leaves nothing.
+        This needs permission to write, and leaves nothing behind.
         """
         key = f"{self.folder}{TEMPORARY}{uuid4().hex}"
         target = {"Bucket": self.bucket, "Key": key}
@@ -294,17 +300,21 @@ class S3Url(_RemoteUrl):
         return {"Bucket": self.bucket, "Key": self.key}
 
     def _call(self, operation: str, writing: bool = False, **arguments: Any) -> Any:
-        return self._ask(lambda files: files.call_s3(operation, **arguments), writing)
+        return self._request(
+            lambda files: files.call_s3(operation, **arguments), writing
+        )
 
     def _get(self, **options: str) -> tuple[bytes, dict[str, Any]]:
-        """Return the content, and the rest of S3's answer."""
+        """Return the content, and the remaining fields of S3's answer."""
         from fsspec.asyn import sync
 
         request = {**self._locate_file(), **options}
-        return self._ask(lambda files: sync(files.loop, fetch_object, files, request))
+        return self._request(
+            lambda files: sync(files.loop, fetch_object, files, request)
+        )
 
-    def _keys(self, **options: Any) -> Iterator[str]:
-        """Yield the keys in the folder, those that stand for folders included."""
+    def _list_keys(self, **options: Any) -> Iterator[str]:
+        """Yield the keys in the folder, including those that stand for folders."""
         options.update(Bucket=self.bucket, Prefix=self.folder)
         while True:
             answer = self._call("list_objects_v2", **options)
@@ -314,7 +324,7 @@ class S3Url(_RemoteUrl):
                 return
             options["ContinuationToken"] = answer["NextContinuationToken"]
 
-    def _list_ways(self, writing: bool) -> builtins.list[bool]:
+    def _list_modes(self, writing: bool) -> builtins.list[bool]:
         if self.storage.anonymous or not call_once(has_credentials):
             return [True]
         if writing:
@@ -329,9 +339,9 @@ class S3Url(_RemoteUrl):
 class WebUrl(_RemoteUrl):
     """A file on a web server, which can only be read."""
 
-    missing = ("404", "410")
-    # All that the server will say again; the others may pass, or concern a proxy.
-    refused = tuple(
+    missing_codes = ("404", "410")
+    # Codes that would come again; the others may be temporary, or concern a proxy.
+    refusal_codes = tuple(
         str(status)
         for status in range(400, 500)
         if status not in (404, 407, 408, 410, 429)
@@ -343,28 +353,30 @@ class WebUrl(_RemoteUrl):
         self.encoded_url = encode_url(url)
 
     def read(self) -> bytes:
-        """Return the whole content."""
-        return self._ask(lambda files: files.cat_file(self.encoded_url))
+        """Return the content of the file."""
+        return self._request(lambda files: files.cat_file(self.encoded_url))
 
     def open(self) -> BinaryIO:
-        """Open it, whole in memory."""
+        """Read the whole file into memory and open it there."""
         return io.BytesIO(self.read())
 
     def exists(self) -> bool:
-        """Whether there is such a file."""
+        """Whether the file exists."""
         with suppress(FileNotFoundError):
-            return self._ask(lambda files: files.exists(self.encoded_url, strict=True))
+            return self._request(
+                lambda files: files.exists(self.encoded_url, strict=True)
+            )
         return False
 
     def is_folder(self) -> bool:
-        """Say no: web servers have no folders."""
+        """Return False: web servers have no folders."""
         return False
 
     def list(self) -> NoReturn:
         """Refuse."""
         raise ValueError(
-            f"{redact_url(self.url)} cannot be listed, as no web server can. Give a"
-            " table of its files."
+            f"{redact_url(self.url)} cannot be listed: web servers do not list files."
+            " Give a table of them."
         )
 
     def write(self, content: bytes) -> NoReturn:
@@ -393,7 +405,7 @@ class WebUrl(_RemoteUrl):
             self._refuse_writing()
         self.exists()
 
-    def _list_ways(self, writing: bool) -> builtins.list[bool]:
+    def _list_modes(self, writing: bool) -> builtins.list[bool]:
         return [False]
 
     def _open_files(self, anonymous: bool) -> Any:

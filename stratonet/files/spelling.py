@@ -1,8 +1,8 @@
-"""Files that are named as another system writes their names.
+"""Find files whose names are spelt as another system spells them.
 
-A table that was made on Windows has backslashes, one that was made on a Mac may have
-an u and its dots as two characters, and S3's own pages write a + for a space. Each of
-these may also be meant: a file is looked for as it is written first.
+A table that was made on Windows has backslashes, one that was made on a Mac may write
+ü as two characters, the u and its dots, and S3's own pages write a + for a space. Each
+of these may also be part of the name: the spelling as given is tried first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class _Reader(Protocol):
-    """What is needed of a `stratonet.files.storage.Storage`."""
+    """The methods of `stratonet.files.storage.Storage` that are needed here."""
 
     def read(self, url: str) -> bytes: ...
     def exists(self, url: str) -> bool: ...
@@ -28,7 +28,7 @@ class _Reader(Protocol):
 
 
 def list_spellings(url: str) -> list[str]:
-    """List how the name of a file may be written, as it is written first.
+    """List the possible spellings of a file's name, the given one first.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def list_spellings(url: str) -> list[str]:
 
 
 def read_file(url: str, storage: _Reader) -> bytes:
-    """Read a file that a user or a table has named.
+    """Read a file that a user or a table names.
 
     Parameters
     ----------
     url : str
         Path or URL.
     storage : Storage
-        What reads it.
+        Reads it.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def read_file(url: str, storage: _Reader) -> bytes:
     Raises
     ------
     FileNotFoundError, PermissionError
-        It cannot be read as it is written, and there is none by another spelling.
+        It cannot be read under the given name, nor under another spelling.
     """
     first, *others = list_spellings(url)
     try:
@@ -87,35 +87,35 @@ def read_file(url: str, storage: _Reader) -> bytes:
 
 
 def find_file(url: str, storage: _Reader) -> str | None:
-    """Find a file that a user or a table has named.
+    """Find a file that a user or a table names.
 
     Parameters
     ----------
     url : str
         Path or URL.
     storage : Storage
-        What looks for it.
+        Looks for it.
 
     Returns
     -------
     str or None
-        As it is written there; None if there is no such file.
+        The spelling that exists; None if there is no such file.
     """
     return _find(url, storage.exists)
 
 
 def find_folder(url: str, storage: _Reader) -> str | None:
-    """Find a folder that a user has named, see `find_file`."""
+    """Find a folder that a user names, see `find_file`."""
     return _find(url, storage.is_folder)
 
 
-def _find(url: str, is_there: Callable[[str], bool]) -> str | None:
+def _find(url: str, exists: Callable[[str], bool]) -> str | None:
     first, *others = list_spellings(url)
-    if is_there(first):
+    if exists(first):
         return first
     for other in others:
-        # Who may not list a bucket is refused what is not there.
+        # For a missing file, users without permission to list the bucket are refused.
         with suppress(PermissionError):
-            if is_there(other):
+            if exists(other):
                 return other
     return None

@@ -1,7 +1,7 @@
-"""Files on disks, on S3 and on web servers.
+"""Read and write files on disks and S3, and read files from web servers.
 
-With `stratonet.files.remote`, the one place that touches them. Local files need the
-standard library only: what S3 and the web need is imported when an address asks for it.
+Only this module and `stratonet.files.remote` touch them. Local files need the standard
+library only: the packages for S3 and the web are imported once a URL needs them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from stratonet.files.atomic import (
 from stratonet.files.listing import list_folder
 from stratonet.files.urls import Unreachable, redact_url, to_local_path
 
-# Attempts at a file whose folder vanishes: another process may remove an empty folder
-# before a file is in it.
+# Attempts at writing a file whose folder vanishes: another process may remove an empty
+# folder before the file is in it.
 ATTEMPTS = 3
-# Under this name, since methods called list hide the type from the methods after them.
+# An alias, since methods called list hide the type from the methods that follow.
 Paths = list[str]
 
 
 class _Location(Protocol):
-    """What a path or URL is to `Storage`, whose methods say what each of these does."""
+    """A path or URL as `Storage` uses it; the methods are described there."""
 
     def read(self) -> bytes: ...
     def open(self) -> BinaryIO: ...
@@ -54,40 +54,40 @@ class _Location(Protocol):
 class Storage:
     """Reads and writes local files and ``s3://`` keys; reads ``https://``, ``http://``.
 
-    Small and without credentials: it travels to other processes and machines, which
-    find their own. S3 is asked
+    It is small and holds no credentials: it can be sent to other processes and
+    machines, which find their own. Requests to S3 are
 
     1. never signed, if ``anonymous``;
     2. signed, if there are credentials in the usual places: environment, ``~/.aws``,
        the role of the machine;
-    3. anonymously, if there are none;
-    4. to read: anonymously after all where signed requests are refused, as public
-       buckets refuse the keys of another provider. What worked last is tried first in
-       each bucket. Writing is not tried again in this way.
+    3. anonymous, if there are none;
+    4. for reading, repeated anonymously if signed requests are refused, as public
+       buckets refuse the keys of another provider. Whichever worked last in a bucket
+       is tried first. Writing is never repeated anonymously.
 
-    What may be over in a moment is tried five times within 7 s: no connection, broken
-    answers, "slow down".
+    After errors that may be temporary (no connection, broken answers, "slow down"), a
+    request is tried five times within 7 s.
 
     Parameters
     ----------
     endpoint : str, optional
-        Of an S3 that is not Amazon's. Default: ``AWS_ENDPOINT_URL`` and what else
-        botocore reads.
+        URL of an S3 service other than Amazon's. Default: ``AWS_ENDPOINT_URL`` and
+        whatever else botocore reads.
     region : str, optional
-        Default: ``AWS_REGION``, ``AWS_DEFAULT_REGION`` or the profile's.
+        Default: ``AWS_REGION``, ``AWS_DEFAULT_REGION`` or the region of the profile.
     anonymous : bool
-        Never sign.
+        Never sign requests.
 
     Raises
     ------
     FileNotFoundError, PermissionError, IsADirectoryError
-        By all methods, about one file, which the message names.
+        By all methods, about a single file, which the message names.
     Unreachable
         By all methods: no connection, no such bucket, no valid credentials, or no
         answer after all attempts.
     ValueError
-        By all methods: no valid URL, one of another kind, or a web server that should
-        be written to or listed.
+        By all methods: the URL is invalid or of another kind, or a web server was to be
+        written to or listed.
     ImportError
         By all methods, for a URL: a package that it needs is missing.
 
@@ -107,7 +107,7 @@ class Storage:
     anonymous: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse an endpoint that is no URL, or that holds a password."""
+        """Refuse an endpoint that is not a URL, or that contains a password."""
         if self.endpoint and not re.fullmatch(r"https?://[^@\s]+", self.endpoint):
             raise ValueError(
                 "An endpoint is a URL such as https://host:9000, without user and"
@@ -116,93 +116,94 @@ class Storage:
 
     def read(self, url: str | os.PathLike[str]) -> bytes:
         """Return the whole content of a file."""
-        return self._at(url).read()
+        return self._locate(url).read()
 
     def write(self, url: str | os.PathLike[str], content: bytes) -> None:
-        """Write bytes to a file, with its folders.
+        """Write bytes to a file, making its folders.
 
-        It is there whole or, for every reader, not at all.
+        Readers see the complete file or none at all.
         """
-        self._at(url).write(content)
+        self._locate(url).write(content)
 
     def write_file(
         self, url: str | os.PathLike[str], path: str | os.PathLike[str]
     ) -> None:
-        """Write what the local file ``path`` holds, as `write` does.
+        """Write the content of the local file ``path``, as `write` does.
 
-        The local file is gone afterwards.
+        The local file is removed afterwards.
         """
-        self._at(url).write_file(path)
+        self._locate(url).write_file(path)
 
     def create(self, url: str | os.PathLike[str], content: bytes) -> None:
-        """Write bytes to a file as `write` does, unless there is one already.
+        """Write bytes to a file as `write` does, unless it exists already.
 
-        Of several who write it at once, the first wins, and all read the same.
+        Of several processes that write it at once, the first wins, and all read its
+        content.
         """
-        self._at(url).create(content)
+        self._locate(url).create(content)
 
     def exists(self, url: str | os.PathLike[str]) -> bool:
-        """Whether there is such a file."""
-        return self._at(url).exists()
+        """Whether the file exists."""
+        return self._locate(url).exists()
 
     def is_folder(self, url: str | os.PathLike[str]) -> bool:
-        """Whether it is a folder; on S3, whether anything is seen to be under it."""
-        return self._at(url).is_folder()
+        """Whether it is a folder; on S3, whether any keys below it can be listed."""
+        return self._locate(url).is_folder()
 
     def list(self, url: str | os.PathLike[str]) -> Paths:
-        """List the files in a folder and in the folders in it.
+        """List the files in a folder and its subfolders.
 
         Returns
         -------
         list of str
-            Sorted, as paths or URLs like ``url``; [] if there are none. Hidden folders
-            and those of the system are passed over, and no file comes twice, see
-            `stratonet.files.listing`.
+            Sorted, as paths or URLs like ``url``; empty if there are none. Hidden
+            folders and those of the system are skipped, and no file is listed twice,
+            see `stratonet.files.listing`.
         """
-        return self._at(url).list()
+        return self._locate(url).list()
 
     def remove(self, url: str | os.PathLike[str]) -> None:
-        """Remove a file, or a folder with all in it.
+        """Remove a file, or a folder with everything in it.
 
-        Nothing happens if there is none.
+        Nothing happens if it does not exist.
         """
-        self._at(url).remove()
+        self._locate(url).remove()
 
     def tidy(self, url: str | os.PathLike[str]) -> None:
-        """Remove what killed processes of this machine had begun to write.
+        """Remove the incomplete files that killed processes of this machine left.
 
-        On S3 nothing is done: what is not whole is not there.
+        On S3 nothing is done: incomplete uploads are not visible as files.
         """
-        self._at(url).tidy()
+        self._locate(url).tidy()
 
     def prune(self, url: str | os.PathLike[str]) -> None:
-        """Remove a local folder and those in it, as far as there is no file in them."""
-        self._at(url).prune()
+        """Remove a local folder and its subfolders as far as they hold no files."""
+        self._locate(url).prune()
 
     def open(self, url: str | os.PathLike[str]) -> BinaryIO:
-        """Open a file to read parts from.
+        """Open a file in order to read parts of it.
 
         Returns
         -------
         file object
-            Binary and seekable. On S3 each read is a request, all of one version of
-            the file.
+            Binary and seekable. On S3, each read is a request, and all read the same
+            version of the file.
         """
-        return self._at(url).open()
+        return self._locate(url).open()
 
     def check(self, url: str | os.PathLike[str], writing: bool = False) -> None:
-        """Raise `Unreachable` at once where nothing can be read, or written.
+        """Raise `Unreachable` at once if nothing can be read, or written.
 
         Parameters
         ----------
         url : str or path
             A file, which may be missing, or a folder.
         writing : bool
-            ``url`` is a folder to write to. A local one is made.
+            ``url`` is a folder to write to. A local folder is created.
         """
-        self._at(url).check(writing)
+        self._locate(url).check(writing)
 
-    def _at(self, url: str | os.PathLike[str]) -> _Location:
+    def _locate(self, url: str | os.PathLike[str]) -> _Location:
         url = to_local_path(os.fspath(url))
         scheme = url.partition("://")[0].lower() if "://" in url else ""
         if not scheme:
@@ -231,7 +232,7 @@ def _name_path(path: str, failure: str) -> Iterator[None]:
 
 
 class _LocalPath:
-    """A path on a disk of this machine, or one that is mounted here."""
+    """A path on a local or mounted disk."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -260,7 +261,7 @@ class _LocalPath:
     def remove(self) -> None:
         with _name_path(self.path, "cannot be removed"):
             while os.path.isdir(self.path) and not os.path.islink(self.path):
-                # Another process may remove it too, or put a new file into it.
+                # Another process may be removing it, too, or put a new file into it.
                 with suppress(FileNotFoundError):
                     shutil.rmtree(self.path)
             with suppress(FileNotFoundError, NotADirectoryError):
@@ -271,27 +272,29 @@ class _LocalPath:
 
     def prune(self) -> None:
         for folder, _, _ in os.walk(self.path, topdown=False):
-            # It is not empty, or another process removes it too.
+            # It is not empty, or another process is removing it, too.
             with suppress(OSError):
                 os.rmdir(folder)
 
     def write(self, content: bytes) -> None:
-        self._fill(lambda unfinished: unfinished.write_bytes(content))
+        self._make_file(lambda unfinished: unfinished.write_bytes(content))
 
     def write_file(self, path: str | os.PathLike[str]) -> None:
         def link_or_copy(unfinished: Path) -> None:
-            # A link costs nothing, and leaves the file where it is until all is done.
+            # A link costs nothing, and the original stays until everything is done.
             try:
                 os.link(path, unfinished)
             except OSError:
                 shutil.copyfile(path, unfinished)
 
-        self._fill(link_or_copy)
+        self._make_file(link_or_copy)
         os.remove(path)
 
     def create(self, content: bytes) -> None:
         with suppress(FileExistsError):
-            self._fill(lambda unfinished: unfinished.write_bytes(content), anew=True)
+            self._make_file(
+                lambda unfinished: unfinished.write_bytes(content), must_be_new=True
+            )
 
     def check(self, writing: bool) -> None:
         if not writing:
@@ -304,14 +307,16 @@ class _LocalPath:
                 f"{self.path} cannot be written to: {error.strerror}."
             ) from None
 
-    def _fill(self, fill: Callable[[Path], object], anew: bool = False) -> None:
-        """Make the file by ``fill``, which takes the path of the unfinished one."""
+    def _make_file(
+        self, write_content: Callable[[Path], object], must_be_new: bool = False
+    ) -> None:
+        """Write the file with ``fill``, which takes the path of the unfinished file."""
         path = Path(self.path)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._make_folder()
-                with write_atomically(path, anew) as unfinished:
-                    fill(unfinished)
+                with write_atomically(path, must_be_new) as unfinished:
+                    write_content(unfinished)
                 return
             except FileNotFoundError:
                 if attempt == ATTEMPTS:

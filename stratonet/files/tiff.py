@@ -1,6 +1,6 @@
-"""One grey plane from the bytes of a TIFF file, as Bio-Formats shows it.
+"""Decode a grey plane from the bytes of a TIFF file, as Bio-Formats shows it.
 
-Which pages there are, and which are refused, is in `stratonet.files.tiffpages`.
+`stratonet.files.tiffpages` lists the pages and decides which are refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stratonet.files.tiffpages import (
     check_page,
     choose_page,
     has_only_previews,
-    lies_plain,
+    is_stored_plainly,
     list_pages,
     show_white_as_large,
 )
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 OTHER_MARKS = {b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"BM": "BMP", b"GIF8": "GIF"}
-# CCITT, LZW, JPEG, deflate, PackBits: Pillow decompresses them, tifffile leaves some to
-# a package that CellProfiler does not have.
-OF_PILLOW = (2, 3, 4, 5, 7, 8, 32773, 32946)
+# CCITT, LZW, JPEG, deflate, PackBits: Pillow decompresses them; for some, tifffile
+# needs a package that CellProfiler does not have.
+PILLOW_COMPRESSIONS = (2, 3, 4, 5, 7, 8, 32773, 32946)
 
 
 def decode_tiff(
@@ -52,34 +52,34 @@ def decode_tiff(
     content : bytes
         The whole file.
     frame : int, optional
-        Which page, from 0. Without it there must be one, or one and its previews.
+        Which page, from 0. Without it, there must be a single page, apart from its
+        previews.
     series : int, optional
-        0: Bio-Formats shows a TIFF file as one series of pages.
+        Must be 0: Bio-Formats shows a TIFF file as one series of pages.
     projection : {"max", "mean", "middle"}, optional
-        What becomes of the pages of a stack. Without it, a stack is refused.
+        How the pages of a stack are projected. Without it, a stack is refused.
 
     Returns
     -------
     numpy.ndarray (height, width)
-        bool, integer or float. Perhaps a view of ``content``.
+        bool, integer or float. It may be a view of ``content``.
 
     Raises
     ------
     Refused
-        It is sound, but not one grey plane, or Bio-Formats shows other pixels.
+        The file is intact, but not one grey plane, or Bio-Formats shows other pixels.
     Exception
         Of any type, for a damaged file.
     """
     import tifffile
 
-    for mark, kind in OTHER_MARKS.items():
+    for mark, format_name in OTHER_MARKS.items():
         if content.startswith(mark):
             raise Refused(
-                f"cannot be read as a TIFF file: it holds a {kind} image. Give it the"
-                " name of one."
+                f"cannot be read as a TIFF file: it holds a {format_name} image. Rename"
+                " it with the extension of that format."
             )
-    # A TiffFile is only freed by the garbage collector: the bytes must not wait for
-    # that.
+    # Only the garbage collector frees a TiffFile: the bytes must be freed earlier.
     with io.BytesIO(content) as file, tifffile.TiffFile(file) as tiff:
         pages = list_pages(tiff)
         planes = max(len(pages), _count_hidden_planes(content, tiff, pages))
@@ -102,9 +102,9 @@ def _decode_page(
 ) -> np.ndarray:
     page = pages[number if len(pages) > 1 else 0]
     check_page(page)
-    if lies_plain(page):
-        hidden = number if len(pages) == 1 else 0
-        pixels = _view_plane(content, page, hidden)
+    if is_stored_plainly(page):
+        plane_number = number if len(pages) == 1 else 0
+        pixels = _view_plane(content, page, plane_number)
     else:
         pixels = _decompress(content, tiff, page)
     return show_white_as_large(pixels, page)
@@ -116,22 +116,22 @@ def _check_stack(
     planes: int,
     series: int | None,
 ) -> None:
-    """Refuse pages that are no stack, but channels or time points."""
+    """Refuse pages that are channels or time points rather than a stack."""
     for number in range(planes):
         choose_page(pages, planes, number, series)
-    words = {}
+    axis_sizes = {}
     if tiff.is_imagej and tiff.imagej_metadata:
-        words = {
+        axis_sizes = {
             "channels": tiff.imagej_metadata.get("channels", 1),
             "time points": tiff.imagej_metadata.get("frames", 1),
         }
     elif tiff.is_ome:
         sizes = dict(re.findall(r'\bSize([CT])="(\d+)"', tiff.ome_metadata))
-        words = {"channels": sizes.get("C", 1), "time points": sizes.get("T", 1)}
-    for what, count in words.items():
+        axis_sizes = {"channels": sizes.get("C", 1), "time points": sizes.get("T", 1)}
+    for axis, count in axis_sizes.items():
         if int(count) > 1:
             raise Refused(
-                f"{planes} planes were received, of {count} {what}: they are no stack"
+                f"{planes} planes were received, of {count} {axis}: they are no stack"
                 " to project. Save each as a file of its own."
             )
 
@@ -139,30 +139,30 @@ def _check_stack(
 def _count_hidden_planes(
     content: bytes, tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage]
 ) -> int:
-    """Count planes that lie behind the only page, without pages of their own.
+    """Count planes stored after the pixels of the only page, without own pages.
 
     ImageJ, MetaMorph and tifffile write such files. A single plane that was cut out of
-    a stack often still has the words of the stack: what counts is what is there.
+    a stack often still has the metadata of the stack: the planes in the file count.
     """
     page = pages[0]
-    if len(pages) > 1 or page.dtype is None or not lies_plain(page):
+    if len(pages) > 1 or page.dtype is None or not is_stored_plainly(page):
         return 1
-    room = (len(content) - page.dataoffsets[0]) // max(page.nbytes, 1)
-    if room < 2:
+    n_fitting = (len(content) - page.dataoffsets[0]) // max(page.nbytes, 1)
+    if n_fitting < 2:
         return 1
-    claimed = 1
+    n_claimed = 1
     if tiff.is_imagej and tiff.imagej_metadata:
-        claimed = int(tiff.imagej_metadata.get("images", 1))
+        n_claimed = int(tiff.imagej_metadata.get("images", 1))
     elif tiff.is_shaped and tiff.shaped_metadata:
         shape = tiff.shaped_metadata[0]["shape"]
-        claimed = math.prod(shape) // math.prod(page.shape)
+        n_claimed = math.prod(shape) // math.prod(page.shape)
     elif tiff.is_stk and tiff.stk_metadata:
-        claimed = int(tiff.stk_metadata["NumberPlanes"])
-    return min(claimed, room)
+        n_claimed = int(tiff.stk_metadata["NumberPlanes"])
+    return min(n_claimed, n_fitting)
 
 
 def _view_plane(content: bytes, page: tifffile.TiffPage, number: int) -> np.ndarray:
-    """Return the pixels where they lie in the file: no copy, if they need none."""
+    """Return the pixels as a view of the file's bytes, copied only if necessary."""
     dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
     offset = page.dataoffsets[0] + number * page.nbytes
     shape = (page.imagelength, page.imagewidth)
@@ -180,7 +180,7 @@ def _decompress(
             raise
     offsets = [other.offset for other in tiff.pages]
     if (
-        page.compression not in OF_PILLOW
+        page.compression not in PILLOW_COMPRESSIONS
         or page.bitspersample not in (1, 8, 16, 32)
         or page.offset not in offsets
     ):
@@ -189,7 +189,7 @@ def _decompress(
             f" {page.compression}, was received, and reading it needs the package"
             " imagecodecs. Install it: pip install imagecodecs"
         )
-    plain = _take_as_stored(content, page)
+    plain = _reset_display_tags(content, page)
     with Image.open(io.BytesIO(plain), formats=("TIFF",)) as image:
         image.seek(offsets.index(page.offset))
         if image.mode not in GREY_MODES:
@@ -198,17 +198,19 @@ def _decompress(
 
 
 def _lacks_package(error: Exception) -> bool:
-    words = str(error)
-    return "imagecodecs" in words or "not supported" in words
+    text = str(error)
+    return "imagecodecs" in text or "not supported" in text
 
 
-def _take_as_stored(content: bytes, page: tifffile.TiffPage) -> bytearray:
-    """Copy a file without the tags by which Pillow turns and inverts images."""
+def _reset_display_tags(content: bytes, page: tifffile.TiffPage) -> bytearray:
+    """Copy a file with the tags reset that make Pillow rotate or invert images."""
     plain = bytearray(content)
     for code in (ORIENTATION, PHOTOMETRIC):
         tag = page.tags.get(code)
         if tag is not None:
-            number = "H" if tag.dtype == 3 else "I"
+            value_format = "H" if tag.dtype == 3 else "I"
             order = page.parent.byteorder
-            struct.pack_into(order + number, plain, tag.valueoffset, BLACK_IS_ZERO)
+            struct.pack_into(
+                order + value_format, plain, tag.valueoffset, BLACK_IS_ZERO
+            )
     return plain

@@ -1,9 +1,9 @@
-"""Pages of a TIFF file, as Bio-Formats counts and shows them.
+"""The pages of a TIFF file, as Bio-Formats counts and shows them.
 
-CellProfiler reads TIFF files with Bio-Formats 5.7: what OME-XML, ImageJ and others
-write beside the pages is not believed, and pages are counted as they follow each other,
-without those that are marked as reduced. What Bio-Formats shows otherwise than it is
-stored is refused, so that the same file never has two sets of features.
+CellProfiler reads TIFF files with Bio-Formats 5.7. So metadata of OME-XML, ImageJ and
+others is ignored, and pages are counted in the order of the file, without those that
+are marked as reduced. Pages that Bio-Formats shows with other pixels than are stored
+are refused, so that the same file never has two sets of features.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tifffile
 
 REDUCED = 1
-# A page that is no wider is no plane, but a row of pixels with their channels.
+# A page of at most this width is no plane: its last axis holds channels.
 MOST_CHANNELS = 5
 WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, CMYK, YCBCR = 0, 1, 3, 5, 6
 RAW, JPEG = 1, 7
@@ -37,18 +37,18 @@ def list_pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     Returns
     -------
     list of tifffile.TiffPage
-        Those that are no previews, if there are such.
+        All except previews; previews only if there is nothing else.
     """
     pages = []
     for page in tiff.pages:
         pages.append(page)
         pages.extend(page.pages or ())
-    # Some programs keep words in pages without pixels.
+    # Some programs store text in pages without pixels.
     pages = [page for page in pages if WIDTH in page.tags]
     if not pages:
         raise ValueError("it holds no image")
-    whole = [page for page in pages if page.subfiletype != REDUCED]
-    return whole or pages
+    full_pages = [page for page in pages if page.subfiletype != REDUCED]
+    return full_pages or pages
 
 
 def choose_page(
@@ -57,44 +57,44 @@ def choose_page(
     frame: int | None,
     series: int | None,
 ) -> int:
-    """Choose a page, or refuse what is asked for.
+    """Choose a page, or refuse the request.
 
     Parameters
     ----------
     pages : list of tifffile.TiffPage
         See `list_pages`.
     planes : int
-        How many planes there are, those without pages of their own included.
+        Number of planes, including those without pages of their own.
     frame, series : int, optional
         See `decode_tiff`.
 
     Returns
     -------
     int
-        Its number, from 0.
+        Number of the page, from 0.
 
     Raises
     ------
     Refused
-        There is no such page, there are several and none was asked for, or CellProfiler
-        shows it otherwise.
+        There is no such page, there are several and none was chosen, or CellProfiler
+        shows it differently.
     """
     if series:
         raise Refused(
-            f"series {series} was asked for, and it holds 1, counted from 0: a TIFF"
-            " file is one series, whose pages are told apart by their frame"
+            f"series {series} was asked for, but the file holds 1, counted from 0: a"
+            " TIFF file is one series, whose pages are chosen by their frame"
         )
     if (frame or 0) >= planes:
         raise Refused(
-            f"frame {frame} was asked for, and it holds {planes}, counted from 0"
+            f"frame {frame} was asked for, but the file holds {planes}, counted from 0"
         )
     if frame is None and planes > 1 and not has_only_previews(pages):
         raise Refused(_describe_stack(pages, planes))
     if planes > 1 and pages[0].imagewidth <= MOST_CHANNELS < pages[0].imagelength:
         raise Refused(
             f"{planes} pages of {pages[0].imagelength} x {pages[0].imagewidth} pixels"
-            " were received: channels or planes seem to lie along the last axis. Save"
-            " each as a page of its own."
+            " were received: the last axis seems to hold channels or planes. Save each"
+            " as a page of its own."
         )
     if frame and len(pages) > 1:
         _check_likeness(pages, frame)
@@ -104,13 +104,13 @@ def choose_page(
 def _check_likeness(pages: list[tifffile.TiffPage], frame: int) -> None:
     if _describe_page(pages[frame]) != _describe_page(pages[0]):
         raise Refused(
-            f"frame {frame} is unlike the first page, and CellProfiler reads it as if"
-            f" it were not ({_describe_pages(pages)}). Give it in a file of its own."
+            f"frame {frame} differs from the first page, but CellProfiler reads it like"
+            f" the first ({_describe_pages(pages)}). Save it as a file of its own."
         )
 
 
 def has_only_previews(pages: list[tifffile.TiffPage]) -> bool:
-    """Whether all pages behind the first are small coloured pictures of it.
+    """Whether all pages after the first are small coloured previews of it.
 
     Parameters
     ----------
@@ -133,18 +133,18 @@ def _describe_stack(pages: list[tifffile.TiffPage], planes: int) -> str:
             " per file, or name its frame."
         )
     shape = (planes, *pages[0].shape)
-    behind = ", one behind the other" if len(pages) == 1 else ""
+    order = ", one behind the other" if len(pages) == 1 else ""
     return (
-        f"a stack was received (shape {shape}, {planes} planes{behind}). Give one"
-        " plane, or say how the stack becomes one: `project` is max, mean or middle."
+        f"a stack was received (shape {shape}, {planes} planes{order}). Give one"
+        " plane, or say how to project the stack: `project` is max, mean or middle."
     )
 
 
 def _describe_pages(pages: list[tifffile.TiffPage]) -> str:
-    words = [_describe_page(page) for page in pages[:3]]
+    descriptions = [_describe_page(page) for page in pages[:3]]
     if len(pages) > 3:
-        words.append(f"and {len(pages) - 3} more")
-    return ", ".join(words)
+        descriptions.append(f"and {len(pages) - 3} more")
+    return ", ".join(descriptions)
 
 
 def _describe_page(page: tifffile.TiffPage) -> str:
@@ -153,12 +153,12 @@ def _describe_page(page: tifffile.TiffPage) -> str:
 
 
 def check_page(page: tifffile.TiffPage) -> None:
-    """Refuse what is no grey plane, and what Bio-Formats shows otherwise.
+    """Refuse a page that is no grey plane, or that Bio-Formats shows differently.
 
     Parameters
     ----------
     page : tifffile.TiffPage
-        Its tags are looked at, not its pixels.
+        Only its tags are used, not its pixels.
 
     Raises
     ------
@@ -179,26 +179,26 @@ def check_page(page: tifffile.TiffPage) -> None:
         )
     if page.photometric == PALETTE and not _is_grey_ramp(page):
         raise Refused(
-            "a colour image was received (numbers of colours in a palette)."
+            "a colour image was received (indices into a palette of colours)."
             f" {ONE_CHANNEL}"
         )
-    for holds, what in SHOWN_OTHERWISE:
-        if holds(page):
+    for has_property, description in REFUSED_PROPERTIES:
+        if has_property(page):
             raise Refused(
-                f"{what.format(page.bitspersample)} were received, which CellProfiler"
-                " reads as other pixels. Save the plane as uint8, uint16 or float32,"
-                " without compression or with LZW."
+                f"{description.format(page.bitspersample)} were received, which"
+                " CellProfiler reads as other pixels. Save the plane as uint8, uint16"
+                " or float32, without compression or with LZW."
             )
 
 
 def _is_grey_ramp(page: tifffile.TiffPage) -> bool:
-    """Whether the colour of each number is the grey of this number."""
+    """Whether the palette maps each number to the grey value of the same number."""
     colors, ramp = page.colormap, np.arange(2**page.bitspersample)
     if colors is None:
         return True
     if page.bitspersample > 8 or colors.shape != (3, len(ramp)):
         return False
-    # Shades have 16 bits, of which the upper 8 count; some programs write these alone.
+    # Colours have 16 bits, of which the upper 8 count; some programs write only those.
     return bool(np.all(colors >> 8 == ramp) or np.all(colors == ramp))
 
 
@@ -208,7 +208,7 @@ def _has_odd_integers(page: tifffile.TiffPage) -> bool:
 
 
 def _has_white_zero(page: tifffile.TiffPage) -> bool:
-    # Where nothing is said, tifffile takes zero for white.
+    # If the tag is missing, tifffile takes zero for white.
     return page.photometric == WHITE_IS_ZERO and PHOTOMETRIC in page.tags
 
 
@@ -229,32 +229,32 @@ def _has_packed_tiles(page: tifffile.TiffPage) -> bool:
 
 def _has_needless_predictor(page: tifffile.TiffPage) -> bool:
     is_needless = page.compression == RAW and page.predictor != 1
-    # In a single strip, it is passed over.
+    # In a single strip, the predictor is ignored.
     return is_needless and len(page.dataoffsets) > 1
 
 
 def _lacks_bytes(page: tifffile.TiffPage) -> bool:
-    return lies_plain(page) and sum(page.databytecounts) < page.nbytes
+    return is_stored_plainly(page) and sum(page.databytecounts) < page.nbytes
 
 
-def lies_plain(page: tifffile.TiffPage) -> bool:
-    """Whether the pixels lie in the file as in memory, but perhaps for byte order.
+def is_stored_plainly(page: tifffile.TiffPage) -> bool:
+    """Whether the pixels are stored as in memory, except perhaps for the byte order.
 
     Parameters
     ----------
     page : tifffile.TiffPage
-        Its tags are looked at, not its pixels.
+        Only its tags are used, not its pixels.
     """
-    # A predictor is one of compression: without it there is none.
+    # Predictors belong to compression: a page without compression has none.
     return bool(page.is_contiguous and page.fillorder == 1)
 
 
-# What a page may hold, in words.
-SHOWN_OTHERWISE: tuple[tuple[Callable[[tifffile.TiffPage], bool], str], ...] = (
+# Properties of pages that Bio-Formats shows with other pixels, and their descriptions.
+REFUSED_PROPERTIES: tuple[tuple[Callable[[tifffile.TiffPage], bool], str], ...] = (
     (lambda page: page.dtype.kind not in "buif", "complex numbers"),
     (_has_odd_integers, "integers of {} bits"),
     (_is_white_float, "floating point numbers whose zero is white"),
-    (_is_odd_jpeg, "{} bits per pixel as JPEG, or such whose zero is white,"),
+    (_is_odd_jpeg, "JPEG pixels of {} bits, or with white as zero,"),
     (_has_packed_tiles, "tiles of {} bits per pixel"),
     (_has_needless_predictor, "a predictor and no compression, {} bits per pixel,"),
     (_lacks_bytes, "too few bytes for a page of {} bits per pixel"),
@@ -267,9 +267,9 @@ def show_white_as_large(pixels: np.ndarray, page: tifffile.TiffPage) -> np.ndarr
     Parameters
     ----------
     pixels : numpy.ndarray (height, width)
-        As they are stored.
+        The pixels as stored.
     page : tifffile.TiffPage
-        Where they are from.
+        The page that they come from.
     """
     if not _has_white_zero(page):
         return pixels

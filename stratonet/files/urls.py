@@ -1,4 +1,4 @@
-"""Paths and URLs as text."""
+"""Handle paths and URLs as text."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _S3 = re.compile("s3[an]?:", re.IGNORECASE)
 
 
 class Unreachable(OSError):
-    """A folder, bucket or server cannot be reached, or refuses.
+    """A folder, bucket or server cannot be reached, or refuses access.
 
-    Nothing there can be read or written, and a run must stop.
+    Nothing in it can be read or written, and a run must stop.
     """
 
 
@@ -38,7 +38,7 @@ def is_url(path: str | os.PathLike[str]) -> bool:
     Parameters
     ----------
     path : str or path
-        Local or not.
+        Local path or URL.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def is_url(path: str | os.PathLike[str]) -> bool:
 
 
 def is_web_url(path: str) -> bool:
-    """Whether a path is the URL of a web server, whose query is no part of a name.
+    """Whether a path is the URL of a web server, whose query is no part of the name.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def is_web_url(path: str) -> bool:
 
 
 def drop_query(path: str) -> str:
-    """Return a URL without its query; a key of S3 may hold a ``?``.
+    """Return a URL without its query; a ``?`` in an S3 key is part of the key.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def drop_query(path: str) -> str:
 
 
 def get_extension(path: str) -> str:
-    """Extension of a path, or of a URL without its query, in small letters.
+    """Return the extension of a path, or of a URL without its query, in lower case.
 
     Parameters
     ----------
@@ -95,23 +95,23 @@ def get_extension(path: str) -> str:
     >>> get_extension("https://host/A01.TIF?token=a.b")
     '.tif'
     """
-    # Without query, and without a token in place of it.
+    # Without a query, or a token in its place.
     name = os.path.basename(redact_url(path))
-    # A key of S3 may hold a ?, but where .tif comes before it, that is the extension.
-    before = name.partition("?")[0] if is_url(path) else name
-    extension = os.path.splitext(before)[1] or os.path.splitext(name)[1]
+    # An S3 key may contain a ?, but if .tif comes before it, that is the extension.
+    before_query = name.partition("?")[0] if is_url(path) else name
+    extension = os.path.splitext(before_query)[1] or os.path.splitext(name)[1]
     return extension.lower()
 
 
 def encode_url(url: str) -> str:
-    """Return a web URL with all that no URL may hold percent-encoded, and no more.
+    """Percent-encode the characters of a web URL that no URL may contain.
 
-    What is encoded already stays as it is, and so does a signature.
+    Characters that are encoded already stay unchanged, and so does a signature.
 
     Parameters
     ----------
     url : str
-        Of a web server.
+        URL of a web server.
 
     Examples
     --------
@@ -121,7 +121,7 @@ def encode_url(url: str) -> str:
     address, mark, query = url.partition("?")
     server, slash, path = address.partition("://")[2].partition("/")
     scheme = address.partition("://")[0]
-    # A # would end the address: no file has a fragment, but its name may hold a #.
+    # A # would end the address: files have no fragments, but a name may contain a #.
     path = re.sub("%(?![0-9A-Fa-f]{2})", "%25", path)
     path = quote(path, safe="/%:@!$&'()*+,;=~")
     query = quote(query, safe="/%:@!$&'()*+,;=~?[]")
@@ -129,7 +129,7 @@ def encode_url(url: str) -> str:
 
 
 def to_local_path(path: str) -> str:
-    """Return the local path of a ``file:`` URL, and anything else as it is.
+    """Return the local path of a ``file:`` URL, and anything else unchanged.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def to_local_path(path: str) -> str:
     Returns
     -------
     str
-        Of a URL from which pathlib has taken a slash, the URL.
+        A URL from which pathlib has removed a slash (``s3:/``) gets it back.
 
     Examples
     --------
@@ -151,29 +151,29 @@ def to_local_path(path: str) -> str:
     match = re.match("file:(?://(?P<host>[^/]*))?(?P<path>.*)", path, re.I | re.S)
     if not match:
         return re.sub("^(s3|https?):/(?!/)", r"\1://", path, flags=re.IGNORECASE)
-    local = unquote(match["path"])
+    local_path = unquote(match["path"])
     # Windows writes file:///C:/Data, and file://server/share for a share.
-    if re.match(r"/[A-Za-z][:|]", local):
-        return f"{local[1]}:{local[3:]}"
+    if re.match(r"/[A-Za-z][:|]", local_path):
+        return f"{local_path[1]}:{local_path[3:]}"
     host = (match["host"] or "").rpartition("@")[2]
     if host and host.lower() != "localhost":
-        return f"//{host}{local}"
-    return re.sub("^//+", "//", local)
+        return f"//{host}{local_path}"
+    return re.sub("^//+", "//", local_path)
 
 
 def quote_name(text: str) -> str:
-    """Return a text as a name that every file system, S3 and Parquet reader takes.
+    """Turn a text into a name that all file systems, S3 and Parquet readers accept.
 
     Parameters
     ----------
     text : str
-        Not empty.
+        Must not be empty.
 
     Returns
     -------
     str
-        Percent-encoded where a character means something to any of them; also a ``.``
-        or ``_`` at its beginning, which readers of Parquet pass over.
+        Characters with a meaning to any of them are percent-encoded, and so is a ``.``
+        or ``_`` at the beginning, since readers of Parquet skip such names.
 
     Examples
     --------

@@ -29,7 +29,7 @@ __all__ = [
     "to_spatialdata_table",
     "write_spatialdata_table",
 ]
-# Where what users import is defined.
+# The modules that define what users import.
 _HOMES = {
     "FeatureTable": "stratonet.tables.reading",
     "feature_columns": "stratonet.naming",
@@ -40,5 +40,5 @@ _HOMES = {
     "write_spatialdata_table": "stratonet.tables.spatialdata",
 }
 
-# pandas and pyarrow take a second to import: not before they are used.
+# pandas and pyarrow take a second to import, so they are imported when they are used.
 __getattr__, __dir__ = import_when_used(__name__, _HOMES, "extract")

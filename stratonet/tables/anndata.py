@@ -1,4 +1,4 @@
-"""Features as scanpy and its relatives take them, and tables that they have."""
+"""Convert features to AnnData, as scanpy uses it, and read tables of AnnData."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 H5AD = ".h5ad"
-# Where AnnData keeps what a table of SpatialData annotates, and how it is called there.
+# The key in ``uns`` that says what a table of SpatialData annotates, and its own keys.
 ATTRIBUTES = "spatialdata_attrs"
 REGION_KEY, INSTANCE_KEY = "region_key", "instance_key"
 
 
 def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
-    """Turn features into an `anndata.AnnData`, as scanpy and its relatives take them.
+    """Turn features into an `anndata.AnnData`, for scanpy and similar packages.
 
     Parameters
     ----------
     features : pandas.DataFrame, str or path
-        A frame of `read_features`, or where to read one. An index that has a name is
-        kept in ``obs``.
+        A frame from `read_features`, or the location to read one from. A named index
+        is kept in ``obs``.
 
     Returns
     -------
     anndata.AnnData
-        ``X`` (n rows, n features), float32, a copy; ``obs`` all other columns, texts
-        and dates as categories; ``var`` indexed by feature name, with ``channel``,
+        ``X`` (n rows, n features), float32, a copy; ``obs`` with all other columns,
+        text and dates as categories; ``var`` indexed by feature name, with ``channel``,
         ``tap`` and ``number``; ``uns["feature_set_id"]``.
 
     Raises
@@ -50,7 +50,8 @@ def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
     ImportError
         anndata is not installed.
     ValueError
-        No features, or of different feature sets; else as `read_features`.
+        There are no features, or they are of different feature sets; also as in
+        `read_features`.
 
     Examples
     --------
@@ -83,17 +84,17 @@ def to_anndata(features: pd.DataFrame | str | os.PathLike[str]) -> AnnData:
 
 
 def is_anndata(path: Path) -> bool:
-    """Whether a path is a table of AnnData: ``.h5ad``, or a folder of Zarr.
+    """Whether a path is a table of AnnData: an ``.h5ad`` file or a Zarr folder.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file or a folder; of a folder, what describes it is read.
+        A file or a folder; of a folder, the file that describes it is read.
 
     Raises
     ------
     ValueError
-        What describes a folder of Zarr is damaged.
+        The file that describes a Zarr folder is damaged.
     """
     if path.is_file():
         return path.suffix.lower() == H5AD
@@ -105,18 +106,18 @@ def is_anndata(path: Path) -> bool:
 
 
 def _read_attributes(file: Path) -> dict[str, Any]:
-    """The attributes of a group of Zarr, of either version."""
+    """Read the attributes of a Zarr group, of version 2 or 3."""
     try:
         content = json.loads(file.read_bytes())
         return dict(content.get("attributes", content))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{file} does not describe a folder of Zarr ({error}). Is it damaged?"
+            f"{file} does not describe a Zarr folder ({error}). Is it damaged?"
         ) from None
 
 
 def refuse_store(folder: Path) -> None:
-    """Refuse a store of SpatialData, or its folder of tables, where one is meant.
+    """Refuse a SpatialData store, or its folder of tables, instead of one table.
 
     Parameters
     ----------
@@ -126,30 +127,30 @@ def refuse_store(folder: Path) -> None:
     Raises
     ------
     ValueError
-        It holds tables of AnnData in Zarr; the message names them.
+        The folder holds tables of AnnData in Zarr; the message names them.
     """
     tables = sorted(filter(is_anndata, {*folder.glob("tables/*"), *folder.glob("*")}))
-    in_zarr = [str(table) for table in tables if table.is_dir()]
-    if in_zarr:
+    zarr_tables = [str(table) for table in tables if table.is_dir()]
+    if zarr_tables:
         raise ValueError(
             f"{folder} holds tables of AnnData. Give one of them:"
-            f" {shorten_list(in_zarr)}"
+            f" {shorten_list(zarr_tables)}"
         )
 
 
 def read_anndata(path: Path) -> pd.DataFrame:
-    """Read a table of AnnData, such as one of a store of SpatialData.
+    """Read a table of AnnData, such as a table in a SpatialData store.
 
     Parameters
     ----------
     path : pathlib.Path
-        For which `is_anndata` holds.
+        A path for which `is_anndata` is true.
 
     Returns
     -------
     pandas.DataFrame
-        ``obs`` as ``Metadata_*``, and ``X`` under the names of ``var``. The label image
-        and the number of an object, as SpatialData keeps them, are ``Metadata_Region``
+        ``obs`` as ``Metadata_*``, and ``X`` under the names in ``var``. The label image
+        and the number of an object, as stored by SpatialData, are ``Metadata_Region``
         and ``Metadata_ObjectNumber``.
 
     Raises
@@ -157,18 +158,20 @@ def read_anndata(path: Path) -> pd.DataFrame:
     ImportError
         anndata is not installed.
     ValueError
-        It cannot be read, has no ``X``, or has two columns of one name.
+        The table cannot be read, has no ``X``, or has two columns of the same name.
     """
     with name_missing_extra(f"{path}: reading AnnData", "profiles"):
         import anndata
     is_file = path.is_file()
     try:
         table = anndata.read_h5ad(path) if is_file else anndata.read_zarr(path)
-    except Exception as error:  # h5py, zarr and anndata raise what they meet
-        newer = "" if is_file else ", or of Zarr 3, which needs Python 3.11 or later"
+    except Exception as error:  # h5py, zarr and anndata raise errors of many types
+        zarr_hint = (
+            "" if is_file else ", or of Zarr 3, which needs Python 3.11 or later"
+        )
         raise ValueError(
             f"{path} cannot be read as AnnData ({type(error).__name__}: {error}). Is it"
-            f" damaged{newer}?"
+            f" damaged{zarr_hint}?"
         ) from None
     if table.X is None:
         raise ValueError(f"{path} has no X, which holds the features.")
@@ -177,30 +180,32 @@ def read_anndata(path: Path) -> pd.DataFrame:
     names = [*observations, *map(str, table.var_names)]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise ValueError(f"{path} has two columns {repeated[0]} in obs or var.")
+        raise ValueError(f"{path} has {repeated[0]} twice, as names in obs or var.")
     features = pd.DataFrame(values, columns=names[observations.shape[1] :])
     return pd.concat([observations, features], axis=1)
 
 
 def _name_observations(table: AnnData) -> pd.DataFrame:
-    """The metadata of a table, as StratoNet calls them."""
+    """Return the metadata of a table, under StratoNet's names."""
     observations = table.obs.reset_index(drop=True)
     for name, column in observations.items():
         if isinstance(column.dtype, pd.CategoricalDtype):
             observations[name] = column.astype(object)
     attributes = table.uns.get(ATTRIBUTES, {})
-    known = {REGION_KEY: REGION, INSTANCE_KEY: OBJECT}
+    standard_names = {REGION_KEY: REGION, INSTANCE_KEY: OBJECT}
     renamed = {
         attributes[key]: name
-        for key, name in known.items()
+        for key, name in standard_names.items()
         if key in attributes and name not in observations
     }
     observations = name_key_columns(observations.rename(columns=renamed))
-    # The module's own numbers are known by these names.
-    kept = (IMAGE_NUMBER, OBJECT_NUMBER)
+    # The numbers that the CellProfiler module writes keep their names.
+    kept_columns = (IMAGE_NUMBER, OBJECT_NUMBER)
     return observations.rename(
         columns=lambda name: (
-            name if name.startswith(METADATA) or name in kept else f"{METADATA}{name}"
+            name
+            if name.startswith(METADATA) or name in kept_columns
+            else f"{METADATA}{name}"
         )
     )
 
@@ -220,7 +225,7 @@ def _make_observations(metadata: pd.DataFrame) -> pd.DataFrame:
 
 
 def _simplify_numbers(column: pd.Series) -> np.ndarray:
-    """Return numbers in a type of numpy, which .h5ad files hold."""
+    """Return numbers in a type of numpy, since .h5ad files hold no others."""
     if column.isna().any():
         return column.to_numpy(float, na_value=np.nan)
     return column.to_numpy()

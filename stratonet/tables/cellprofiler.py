@@ -1,4 +1,4 @@
-"""Tables that CellProfiler writes: folders of CSV files, and SQLite databases."""
+"""Read the tables that CellProfiler writes: folders of CSV files, SQLite databases."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from stratonet.tables.plain import (
     read_plain_table,
 )
 
-# The table of image sets; all others are of objects.
+# The table of image sets; all other tables are of objects.
 IMAGES = "Image"
-# The one table of all objects that a database may have.
+# A database may have a single table of all objects, which is called so.
 ALL_OBJECTS = "Object"
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Tables of one experiment, as CellProfiler wrote them.
+    """The tables of one experiment, as CellProfiler wrote them.
 
     Attributes
     ----------
     images : pandas.DataFrame
         The table of image sets.
     objects : dict of str to pandas.DataFrame
-        The tables of objects, by their names. Their measurements begin with the kind
-        of the object: ``Nuclei_AreaShape_Area``.
+        The tables of objects, by name. The names of measurements begin with the name
+        of the objects: ``Nuclei_AreaShape_Area``.
     source : str
-        What errors call the table of image sets.
+        Name of the table of image sets in error messages.
     notes : list of str
-        What was passed over.
+        Sentences about tables that were not used.
     """
 
     images: pd.DataFrame
@@ -71,13 +71,13 @@ class Wells:
     Attributes
     ----------
     frame : pandas.DataFrame
-        One row per well: ``Metadata_*``, and features.
+        One row per well, with ``Metadata_*`` and features.
     features : list of str
         The columns of features.
     notes : list of str
-        What was made of objects, and what was passed over.
+        Sentences about how objects were aggregated, and what was not used.
     losses : list of str
-        What had no partner when tables were joined.
+        Sentences about rows without a partner when tables were joined.
     """
 
     frame: pd.DataFrame
@@ -98,7 +98,7 @@ def read_csv_folder(path: Path) -> Tables:
     Raises
     ------
     ValueError
-        There is not one table of images, or a table is damaged.
+        There is no table of images, or more than one, or a table is damaged.
     """
     images = _find_image_table(path) if path.is_dir() else path
     objects, unused = {}, [other.name for other in list_other_tables(images)]
@@ -110,7 +110,7 @@ def read_csv_folder(path: Path) -> Tables:
             objects[name] = frame
         else:
             objects[name] = _name_measurements(name, frame)
-    notes = _word_unused(unused)
+    notes = _describe_unused(unused)
     return Tables(read_plain_table(images), objects, str(images), notes)
 
 
@@ -122,19 +122,19 @@ def _find_image_table(folder: Path) -> Path:
         raise ValueError(
             f"{folder} holds several experiments of CellProfiler:"
             f" {shorten_list([path.name for path in images], most=5)}. Give one of"
-            f" them, such as {images[0]}; the tables of objects beside it are read too."
+            f" them, such as {images[0]}; the tables of its objects are read with it."
         )
-    deeper = sorted(path.parent for path in folder.rglob(f"*{IMAGES}.csv"))
-    hint = f" Is {deeper[0]} meant?" if deeper else ""
+    deeper_folders = sorted(path.parent for path in folder.rglob(f"*{IMAGES}.csv"))
+    hint = f" Did you mean {deeper_folders[0]}?" if deeper_folders else ""
     names = sorted(path.name for path in folder.iterdir())
     raise ValueError(
-        f"{folder} holds neither tables of features (Parquet) nor one Image.csv of"
+        f"{folder} holds neither feature tables (Parquet) nor an Image.csv of"
         f" CellProfiler. Received: {shorten_list(names)}.{hint}"
     )
 
 
 def _name_measurements(name: str, objects: pd.DataFrame) -> pd.DataFrame:
-    """Begin the names of measurements with the kind of the objects."""
+    """Prefix the names of measurements with the name of the objects."""
     prefix = f"{name}_"
     renamed = {}
     for measurement in list_measurements(objects):
@@ -142,7 +142,7 @@ def _name_measurements(name: str, objects: pd.DataFrame) -> pd.DataFrame:
     return objects.rename(columns=renamed)
 
 
-def _word_unused(tables: Sequence[str]) -> list[str]:
+def _describe_unused(tables: Sequence[str]) -> list[str]:
     if not tables:
         return []
     words = "1 table was" if len(tables) == 1 else f"{len(tables)} tables were"
@@ -160,13 +160,13 @@ def read_sqlite(path: Path) -> Tables:
     Raises
     ------
     ValueError
-        No database, none with a table of images, or one with several.
+        The file is no database, or it has no table of images or several.
     """
     tables, unused = {}, []
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         names = _list_database_tables(path, database)
         images = _find_database_images(path, names)
-        # Per_Image and Per_Nuclei of one experiment begin alike.
+        # Per_Image and Per_Nuclei of one experiment have the same prefix.
         prefix = images[: -len(IMAGES)]
         for name in names:
             if not name.startswith(prefix):
@@ -177,15 +177,15 @@ def read_sqlite(path: Path) -> Tables:
                 tables[name[len(prefix) :]] = table
             else:
                 unused.append(f"{name} (no {IMAGE_NUMBER})")
-    # A database says Image_Metadata_Well where CSV files say Metadata_Well.
-    of_images = tables.pop(IMAGES)
-    of_images.columns = [name.removeprefix(f"{IMAGES}_") for name in of_images]
+    # Databases have Image_Metadata_Well where CSV files have Metadata_Well.
+    image_table = tables.pop(IMAGES)
+    image_table.columns = [name.removeprefix(f"{IMAGES}_") for name in image_table]
     objects = {}
     for name, table in tables.items():
-        # The one table of all objects has their kinds in its names.
-        is_one = name == ALL_OBJECTS
-        objects[name] = table if is_one else _name_measurements(name, table)
-    return Tables(of_images, objects, f"{path} ({images})", _word_unused(unused))
+        # In a single table of all objects, names of columns begin with the objects.
+        has_all_objects = name == ALL_OBJECTS
+        objects[name] = table if has_all_objects else _name_measurements(name, table)
+    return Tables(image_table, objects, f"{path} ({images})", _describe_unused(unused))
 
 
 def _find_database_images(path: Path, names: Sequence[str]) -> str:
@@ -212,7 +212,7 @@ def _list_database_tables(path: Path, database: sqlite3.Connection) -> list[str]
 
 
 def aggregate_wells(tables: Tables) -> Wells:
-    """Make wells of the tables of images and of objects.
+    """Aggregate the tables of images and of objects to wells.
 
     Parameters
     ----------
@@ -222,14 +222,14 @@ def aggregate_wells(tables: Tables) -> Wells:
     Returns
     -------
     Wells
-        The mean of images and the median of objects. Features of StratoNet among them
-        are left out: their Parquet file holds them whole.
+        The mean of images and the median of objects. StratoNet's features among them
+        are left out: their Parquet file has them all.
 
     Raises
     ------
     ValueError
-        The table of images does not name wells, or an image set or an object has the
-        number of another.
+        The table of images does not name wells, or two image sets or two objects have
+        the same number.
     """
     images, notes = _name_wells(tables)
     keys = [key for key in (PLATE, WELL) if key in images]
@@ -241,18 +241,18 @@ def aggregate_wells(tables: Tables) -> Wells:
         for name, objects in tables.objects.items():
             _check_object_numbers(name, objects, tables.source)
             features = list_measurements(objects)
-            _check_new(name, features, list(wells), tables.source)
-            values, lost = _aggregate_objects(objects, features, numbers, keys)
+            _check_new_features(name, features, list(wells), tables.source)
+            values, object_losses = _aggregate_objects(objects, features, numbers, keys)
             wells = wells.merge(values, on=keys, how="left")
             notes.append(f"{len(objects):,} {name}: their median by well.")
-            passed = note_unused_columns(objects, features)
-            notes += [f"{name}: {text}" for text in passed]
-            losses += [f"{name}: {text}" for text in lost]
-    return _drop_our_features(wells, notes, losses)
+            unused = note_unused_columns(objects, features)
+            notes += [f"{name}: {text}" for text in unused]
+            losses += [f"{name}: {text}" for text in object_losses]
+    return _drop_stratonet_features(wells, notes, losses)
 
 
 def _name_wells(tables: Tables) -> tuple[pd.DataFrame, list[str]]:
-    """Return the image sets that have a well, and what was left out."""
+    """Return the image sets that have a well, and notes on those left out."""
     images = tables.images
     if WELL not in images:
         raise ValueError(
@@ -266,19 +266,19 @@ def _name_wells(tables: Tables) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _number_images(tables: Tables, images: pd.DataFrame) -> pd.DataFrame:
-    """Return number, plate and well of image sets, by which objects are in wells."""
+    """Return number, plate and well of image sets, to find the wells of objects."""
     names = ", ".join(tables.objects)
     if IMAGE_NUMBER not in images:
         raise ValueError(
-            f"{tables.source} has no {IMAGE_NUMBER}, by which {names} belong to its"
-            f" image sets. Received: {shorten_list(list(images), most=5)}"
+            f"{tables.source} has no {IMAGE_NUMBER}, which links {names} to image sets."
+            f" Received: {shorten_list(list(images), most=5)}"
         )
-    # Of all image sets: one without a well has a number, too.
+    # Check all image sets: those without a well have numbers, too.
     try:
         check_unique(tables.images, [IMAGE_NUMBER], tables.source)
     except ValueError as error:
         raise ValueError(
-            f"{error} It cannot be told to which of them {names} belong. Give the"
+            f"{error} So it is not clear to which of them {names} belong. Give the"
             " output of one run of CellProfiler at a time."
         ) from None
     numbers = images[[key for key in (IMAGE_NUMBER, PLATE, WELL) if key in images]]
@@ -290,26 +290,26 @@ def _read_numbers(values: pd.Series) -> pd.Series:
 
 
 def _check_object_numbers(name: str, objects: pd.DataFrame, source: str) -> None:
-    """Refuse a table in which an object has the number of another."""
+    """Refuse a table in which two objects of an image set have the same number."""
     keys = [IMAGE_NUMBER, OBJECT_NUMBER]
-    # Numbers as they are, first: there may be millions.
+    # A quick check of the raw numbers first: there may be millions.
     if OBJECT_NUMBER in objects and objects.duplicated(keys).any():
         check_unique(objects, keys, f"{name} (beside {source})")
 
 
-def _check_new(
-    name: str, features: Sequence[str], known: Sequence[str], source: str
+def _check_new_features(
+    name: str, features: Sequence[str], existing_columns: Sequence[str], source: str
 ) -> None:
-    repeated = sorted(set(features).intersection(known))
+    repeated = sorted(set(features).intersection(existing_columns))
     if repeated:
         raise ValueError(
-            f"{name} (beside {source}) has {shorten_list(repeated, most=3)}, as another"
-            " table of objects has. Remove one of them."
+            f"{name} (beside {source}) has {shorten_list(repeated, most=3)}, which"
+            " another table has, too. Remove one of them."
         )
 
 
 def _aggregate_images(images: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    # Objects have measurements of the same names.
+    # Tables of objects have measurements of the same names.
     names = {name: f"{IMAGES}_{name}" for name in list_measurements(images)}
     return aggregate_rows(
         images.rename(columns=names), keys, list(names.values()), "mean"
@@ -319,19 +319,19 @@ def _aggregate_images(images: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _aggregate_objects(
     objects: pd.DataFrame, features: list[str], numbers: pd.DataFrame, keys: list[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the median of each well, and what has no partner."""
+    """Return the median of each well, and sentences on rows without a partner."""
     rows = objects[[IMAGE_NUMBER, *features]].copy()
     rows[IMAGE_NUMBER] = _read_numbers(rows[IMAGE_NUMBER])
-    # A missing number is no partner of another missing number.
-    named = rows.dropna(subset=[IMAGE_NUMBER])
-    joined = named.merge(numbers.dropna(subset=[IMAGE_NUMBER]), on=IMAGE_NUMBER)
+    # Two missing numbers do not match each other.
+    numbered_rows = rows.dropna(subset=[IMAGE_NUMBER])
+    joined = numbered_rows.merge(numbers.dropna(subset=[IMAGE_NUMBER]), on=IMAGE_NUMBER)
     losses = []
-    alone = ~rows[IMAGE_NUMBER].isin(joined[IMAGE_NUMBER])
-    if alone.any():
-        (example,) = write_texts(objects.loc[[alone.idxmax()], IMAGE_NUMBER])
+    is_unmatched = ~rows[IMAGE_NUMBER].isin(joined[IMAGE_NUMBER])
+    if is_unmatched.any():
+        (example,) = write_texts(objects.loc[[is_unmatched.idxmax()], IMAGE_NUMBER])
         losses.append(
-            f"{alone.sum():,} of {len(rows):,} rows belong to no image set that has a"
-            f" well, such as {IMAGE_NUMBER} {example}, and are left out."
+            f"{is_unmatched.sum():,} of {len(rows):,} rows belong to no image set that"
+            f" has a well, such as {IMAGE_NUMBER} {example}, and are left out."
         )
     if joined.empty or not features:
         return pd.DataFrame(columns=[*keys, *features], dtype=object), losses
@@ -339,15 +339,15 @@ def _aggregate_objects(
     return values[[*keys, *features]], losses
 
 
-def _drop_our_features(
+def _drop_stratonet_features(
     wells: pd.DataFrame, notes: list[str], losses: list[str]
 ) -> Wells:
-    ours = [name for name in wells if f"{PREFIX}_" in name]
-    if ours:
+    stratonet_features = [name for name in wells if f"{PREFIX}_" in name]
+    if stratonet_features:
         notes.append(
-            f"{len(ours):,} features of StratoNet beside them: give their Parquet file"
-            " as another table."
+            f"{len(stratonet_features):,} features of StratoNet were not used: give"
+            " their Parquet file as another table."
         )
-    frame = wells.drop(columns=ours)
+    frame = wells.drop(columns=stratonet_features)
     features = [name for name in frame if name not in metadata_columns(wells)]
     return Wells(frame, features, notes, losses)

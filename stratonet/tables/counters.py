@@ -1,7 +1,7 @@
-"""Columns that only count the rows: no measurements, though they are numbers.
+"""Find columns that only count the rows: they are numbers, but no measurements.
 
-pandas saves its index as one. In a table that is sorted by class, the number of a row
-tells its class.
+pandas saves its index as such a column. In a table sorted by class, the number of a row
+would reveal its class.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import re
 import numpy as np
 import pandas as pd
 
-# What pandas, polars and R call a column of row numbers that nobody has named.
+# Default names of columns of row numbers in pandas, polars and R.
 _NAMES = re.compile(
     r"|unnamed: \d+(\.\d+|_level_\d+)?|index|level_\d+|__index_level_\d+__"
     r"|row[ _.]?(id|index|names?|number|nr)",
     re.IGNORECASE,
 )
-# Cells_Area: what is measured of an object says so, whatever its numbers are.
+# Names such as Cells_Area are measurements of objects, whatever their numbers are.
 _MEASUREMENT = re.compile(r"[A-Z][A-Za-z]*_[A-Z]\w*")
-# So many whole numbers in a row, each one more than the last, are no measurements.
+# Fewest whole numbers, each one more than the last, that are taken for a row counter.
 FEWEST = 10
-# The share of rows that count on: where tables were put together, it begins anew.
+# The share of rows that must count on: in concatenated tables, counting starts again.
 COUNTING = 0.9
 
 
@@ -31,14 +31,14 @@ def find_row_counters(frame: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of any program.
+        A table of any program.
 
     Returns
     -------
     list of str
-        Columns of whole numbers that are called like an index; and those not called
-        like a measurement of an object that hold each number of a range once, or count
-        on from row to row.
+        Columns of whole numbers whose names are those of an index; and columns whose
+        names are not those of measurements of objects, and which contain each number of
+        a range once or count on from row to row.
 
     Examples
     --------
@@ -57,33 +57,39 @@ def find_row_counters(frame: pd.DataFrame) -> list[str]:
 
 
 def note_row_counters(frame: pd.DataFrame) -> list[str]:
-    """Say which columns only count the rows.
+    """Write a sentence about the columns that only count the rows.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of any program.
+        A table of any program.
 
     Returns
     -------
     list of str
-        One sentence, or none.
+        One sentence, or none if there are no such columns.
 
     Examples
     --------
     >>> note_row_counters(pd.DataFrame({"index": [3, 5], "Area": [31, 32]}))
-    ['index only counts the rows, and is no feature.']
+    ['index only counts the rows, and is not a feature.']
     """
     names = find_row_counters(frame)
     if not names:
         return []
-    verb = "counts the rows, and is no feature" if len(names) == 1 else "count the rows"
+    verb = (
+        "counts the rows, and is not a feature" if len(names) == 1 else "count the rows"
+    )
     return [f"{', '.join(map(str, names))} only {verb}."]
 
 
 def _counts_rows(name: str, values: np.ndarray) -> bool:
-    # Nearly all columns are told by their first numbers.
-    if len(values) == 0 or not _are_whole(values[:2]) or not _are_whole(values):
+    # For nearly all columns, the first two numbers suffice.
+    if (
+        len(values) == 0
+        or not _are_whole_numbers(values[:2])
+        or not _are_whole_numbers(values)
+    ):
         return False
     if _NAMES.fullmatch(name.strip()):
         return True
@@ -92,10 +98,10 @@ def _counts_rows(name: str, values: np.ndarray) -> bool:
     steps = np.diff(values)
     if (steps == 1).mean() >= COUNTING:
         return True
-    # In another order, each number of a range is there once.
+    # In a shuffled table, each number of a range occurs once.
     is_range = values.max() - values.min() == len(values) - 1
     return bool(is_range and len(np.unique(values)) == len(values))
 
 
-def _are_whole(values: np.ndarray) -> bool:
+def _are_whole_numbers(values: np.ndarray) -> bool:
     return bool(np.isfinite(values).all() and (values == np.floor(values)).all())

@@ -1,6 +1,6 @@
-"""CSV files as programs and people save them: encodings, separators, two headers.
+"""Read CSV files as programs and people save them: encodings, separators, two headers.
 
-What is plain is read; what is not is refused with the line, the column or the encoding.
+Unambiguous files are read; others are refused with the line, column or encoding.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from stratonet.tables.columns import IMAGE_NUMBER, OBJECT_NUMBER
 
 EXTENSIONS = (".csv", ".tsv", ".txt")
 GZIPPED = ".gz"
-# The separators of spreadsheets in different countries.
+# The separators that spreadsheets use in different countries.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# What stands for no number. In columns of text these are texts.
+# Texts that stand for a missing number. In columns of text they are kept as text.
 NO_NUMBER = ["", "nan", "NaN", "-nan", "-NaN", "NA", "N/A", "n/a", "null", "NULL"]
 NO_NUMBER += ["None", "#N/A"]
-# Rows by which the header is understood.
-N_LOOKED_AT = 100
-# CellProfiler's name, in the first of two headers, for columns of the image.
-OF_IMAGE = "Image"
+# Number of rows from which separator and header are derived.
+N_PREVIEWED = 100
+# In the first of two headers, CellProfiler's name for columns of the image.
+IMAGE_HEADER = "Image"
 
 
 def is_csv_name(name: str) -> bool:
-    """Whether a file is a CSV file by its name, in any case.
+    """Whether a file's name is that of a CSV file, in upper or lower case.
 
     Examples
     --------
@@ -53,26 +53,27 @@ def decode_csv(
     Parameters
     ----------
     content : bytes
-        UTF-8, with a byte order mark or without, or UTF-16 with one; perhaps gzipped.
+        UTF-8, with or without a byte order mark, or UTF-16 with one; gzipped or not.
         Separated by commas, semicolons or tabs.
     name : str
-        What errors call it.
+        Name of the file in error messages.
     is_text : callable
-        Whether a column, by its name, is kept as it is written. Others become numbers
-        where all of their fields are numbers. Default: all are text.
+        Takes the name of a column and returns whether its fields are kept as text. Any
+        other column becomes numbers if all of its fields are numbers. Default: all
+        columns are text.
 
     Returns
     -------
     pandas.DataFrame
-        None where a field of text is empty. Without rows and columns of empty fields
-        only. Of two header rows, as ExportToSpreadsheet writes them for several kinds
-        of objects, columns are named ``Nuclei_AreaShape_Area``.
+        Empty fields of text are None. Empty rows and empty columns without a name are
+        dropped. If there are two header rows, as ExportToSpreadsheet writes them for
+        several kinds of objects, columns are named ``Nuclei_AreaShape_Area``.
 
     Raises
     ------
     ValueError
-        Another encoding, a row with more fields than the header, two columns of one
-        name, or no table at all.
+        The encoding is another one, a row has more fields than the header, two columns
+        have the same name, or the file is not a table at all.
 
     Examples
     --------
@@ -81,42 +82,42 @@ def decode_csv(
     """
     try:
         content = _unzip(content)
-        form = _find_form(content, name)
-        table = _read_rows(content, form, is_text)
+        layout = _find_layout(content, name)
+        table = _read_rows(content, layout, is_text)
     except MemoryError:
         raise
-    except _NotPlain as error:
+    except _Ambiguous as error:
         raise ValueError(f"{name} cannot be read as a table: {error}") from None
-    except Exception as error:  # pandas, csv and zlib raise what they meet
+    except Exception as error:  # pandas, csv and zlib raise errors of many types
         raise ValueError(
             f"{name} cannot be read as a table ({type(error).__name__}: {error}). Is it"
             " damaged, or only partly copied?"
         ) from error
-    return _drop_surplus(table, form, name)
+    return _drop_surplus(table, layout, name)
 
 
 def has_two_headers(content: bytes, name: str) -> bool:
-    """Whether a CSV file has a header of objects above that of measurements.
+    """Whether a CSV file has a header of objects above the header of measurements.
 
     Parameters
     ----------
     content, name
-        Of a file that `decode_csv` takes.
+        As in `decode_csv`.
     """
-    return _find_form(_unzip(content), name).two_headers
+    return _find_layout(_unzip(content), name).two_headers
 
 
 def _unzip(content: bytes) -> bytes:
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
-class _NotPlain(Exception):
-    """What a file means is not plain."""
+class _Ambiguous(Exception):
+    """The meaning of a file is not clear."""
 
 
 @dataclass(frozen=True)
-class _Form:
-    """How a file is written."""
+class _Layout:
+    """The layout of a CSV file."""
 
     encoding: str
     separator: str
@@ -127,21 +128,21 @@ class _Form:
 
 
 def _name_columns(header: Sequence[str]) -> list[str]:
-    """Name the columns without a name, as pandas does."""
+    """Give columns without a name the names that pandas gives them."""
     columns = []
-    for place, field in enumerate(header):
-        name = field or f"Unnamed: {place}"
-        # Saved twice by pandas, a table has a column that is called so already.
+    for position, field in enumerate(header):
+        name = field or f"Unnamed: {position}"
+        # If pandas saved the table twice, it has a column of this name already.
         columns.append(name if field or name not in header else f"{name}.1")
     return columns
 
 
-def _find_form(content: bytes, name: str) -> _Form:
+def _find_layout(content: bytes, name: str) -> _Layout:
     if not content.strip():
-        raise _NotPlain("it is empty.")
+        raise _Ambiguous("it is empty.")
     encoding = _find_encoding(content)
     separator = _find_separator(content, encoding)
-    lines = list(islice(_split_lines(content, encoding, separator), N_LOOKED_AT))
+    lines = list(islice(_split_lines(content, encoding, separator), N_PREVIEWED))
     n_headers = next(number for number, fields in enumerate(lines) if fields)
     if lines[n_headers][0].startswith("sep="):
         n_headers += 1
@@ -156,28 +157,28 @@ def _find_form(content: bytes, name: str) -> _Form:
     columns = _name_columns(header)
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
-        raise _NotPlain(
+        raise _Ambiguous(
             f"it has {shorten_list(repeated, most=3)} twice, as names of columns."
             " Remove one of them, or give it another name."
         )
     longest = max((len(fields) for fields in rows), default=0)
     n_surplus = max(0, longest - len(columns))
-    return _Form(encoding, separator, n_headers, columns, n_surplus, two_headers)
+    return _Layout(encoding, separator, n_headers, columns, n_surplus, two_headers)
 
 
 def _find_encoding(content: bytes) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if b"\0" in content[:1000]:
-        raise _NotPlain(
-            "it holds zero bytes, as text in UTF-16 without a byte order mark does, or"
-            " no text at all. Save it as CSV in the encoding UTF-8."
+        raise _Ambiguous(
+            "it contains zero bytes: it is UTF-16 without a byte order mark, or no text"
+            " at all. Save it as CSV in the encoding UTF-8."
         )
     try:
         content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _NotPlain(
+        raise _Ambiguous(
             f"line {line} has the byte 0x{content[error.start]:02x}, which is not in"
             " the encoding UTF-8. Was it saved in ANSI (Windows-1252)? Save it as CSV"
             " UTF-8."
@@ -193,52 +194,60 @@ def _split_lines(
 
 
 def _find_separator(content: bytes, encoding: str) -> str:
-    """Choose the separator that gives most fields, the same number in all lines."""
+    """Choose the separator that gives the most fields, the same number in all lines."""
     n_fields = {}
     for separator in SEPARATORS:
-        lines = islice(_split_lines(content, encoding, separator), N_LOOKED_AT)
-        filled = [fields for fields in lines if fields]
-        # Spreadsheets take such a first line, and some write it.
-        told = re.fullmatch("sep=(.)", filled[0][0]) if len(filled[0]) == 1 else None
-        if told and told[1] in SEPARATORS:
-            return told[1]
-        lengths = {len(fields) for fields in filled}
-        n_fields[separator] = (len(lengths) == 1, len(filled[0]))
-    # A separator that is nowhere gives one field in each line.
-    found = [one for one in SEPARATORS if n_fields[one][1] > 1] or list(SEPARATORS)
-    most = max(n_fields[one] for one in found)
-    best = [one for one in found if n_fields[one] == most]
-    if len(best) > 1 and most[1] > 1:
-        names = " or ".join(SEPARATORS[one] for one in best)
-        raise _NotPlain(f"its fields may be separated by {names}. Use commas alone.")
-    return best[0]
+        lines = islice(_split_lines(content, encoding, separator), N_PREVIEWED)
+        filled_lines = [fields for fields in lines if fields]
+        # Spreadsheets understand such a first line, and some write it.
+        match = (
+            re.fullmatch("sep=(.)", filled_lines[0][0])
+            if len(filled_lines[0]) == 1
+            else None
+        )
+        if match and match[1] in SEPARATORS:
+            return match[1]
+        lengths = {len(fields) for fields in filled_lines}
+        n_fields[separator] = (len(lengths) == 1, len(filled_lines[0]))
+    # A separator that does not occur gives one field in each line.
+    candidates = [
+        separator for separator in SEPARATORS if n_fields[separator][1] > 1
+    ] or list(SEPARATORS)
+    best_score = max(n_fields[separator] for separator in candidates)
+    best_separators = [
+        separator for separator in candidates if n_fields[separator] == best_score
+    ]
+    if len(best_separators) > 1 and best_score[1] > 1:
+        names = " or ".join(SEPARATORS[separator] for separator in best_separators)
+        raise _Ambiguous(f"its fields may be separated by {names}. Use commas alone.")
+    return best_separators[0]
 
 
 def _join_headers(objects: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Make one header of two: of the objects, and of what is measured."""
+    """Join the header of objects and the header of measurements to one."""
     joined: list[str] = []
-    for kind, name in zip(objects, names):
-        # Rows are numbered by the first kind of objects.
+    for object_name, name in zip(objects, names):
+        # Rows have the numbers of the first kind of objects.
         is_key = name == OBJECT_NUMBER and OBJECT_NUMBER not in joined
-        of_image = kind in (OF_IMAGE, "") or name.startswith(METADATA)
-        joined.append(name if is_key or of_image else f"{kind}_{name}")
+        of_image = object_name in (IMAGE_HEADER, "") or name.startswith(METADATA)
+        joined.append(name if is_key or of_image else f"{object_name}_{name}")
     return joined
 
 
 def _read_rows(
-    content: bytes, form: _Form, is_text: Callable[[str], bool]
+    content: bytes, layout: _Layout, is_text: Callable[[str], bool]
 ) -> pd.DataFrame:
-    surplus = [f"surplus {number}" for number in range(form.n_surplus)]
-    texts = [*filter(is_text, form.columns), *surplus]
-    numbers = [column for column in form.columns if not is_text(column)]
+    surplus = [f"surplus {number}" for number in range(layout.n_surplus)]
+    texts = [*filter(is_text, layout.columns), *surplus]
+    numbers = [column for column in layout.columns if not is_text(column)]
     try:
         table = pd.read_csv(
             io.BytesIO(content),
-            encoding=form.encoding,
-            sep=form.separator,
+            encoding=layout.encoding,
+            sep=layout.separator,
             header=None,
-            skiprows=form.n_headers,
-            names=[*form.columns, *surplus],
+            skiprows=layout.n_headers,
+            names=[*layout.columns, *surplus],
             # pandas would take surplus fields at the start of rows for an index.
             index_col=False,
             dtype=dict.fromkeys(texts, object),
@@ -248,38 +257,38 @@ def _read_rows(
             low_memory=False,
         )
     except pd.errors.EmptyDataError:
-        return pd.DataFrame(columns=[*form.columns, *surplus], dtype=object)
+        return pd.DataFrame(columns=[*layout.columns, *surplus], dtype=object)
     except pd.errors.ParserError as error:
-        told = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
-        if told is None:
+        match = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        if match is None:
             raise
-        raise _NotPlain(
-            f"line {told[2]} has {told[3]} fields, more fields than the header"
-            f" ({told[1]}). Is it separated by {SEPARATORS[form.separator]} alone?"
+        raise _Ambiguous(
+            f"line {match[2]} has {match[3]} fields, more fields than the header"
+            f" ({match[1]}). Is it separated by {SEPARATORS[layout.separator]} alone?"
         ) from None
-    # Fields that rows lack are NaN, and those that are empty are text.
+    # Missing fields are NaN here, and empty fields are empty texts.
     if texts:
         fields = table[texts]
         table[texts] = fields.where(fields.notna() & (fields != ""), None)
     return table
 
 
-def _drop_surplus(table: pd.DataFrame, form: _Form, name: str) -> pd.DataFrame:
-    """Leave out rows and nameless columns that are empty."""
+def _drop_surplus(table: pd.DataFrame, layout: _Layout, name: str) -> pd.DataFrame:
+    """Drop empty rows, and empty columns without a name."""
     is_empty = table.isna().all()
-    surplus = list(table.columns[len(form.columns) :])
-    filled = [column for column in surplus if not is_empty[column]]
-    if filled:
-        row = int(table[filled[0]].notna().idxmax())
+    surplus = list(table.columns[len(layout.columns) :])
+    filled_columns = [column for column in surplus if not is_empty[column]]
+    if filled_columns:
+        row = int(table[filled_columns[0]].notna().idxmax())
         raise ValueError(
-            f"{name} cannot be read as a table: line {form.n_headers + row + 1} has"
-            f" more fields than the header ({len(form.columns)}). Is a field with"
-            f" {SEPARATORS[form.separator]} in it without quotes?"
+            f"{name} cannot be read as a table: line {layout.n_headers + row + 1} has"
+            f" more fields than the header ({len(layout.columns)}). Does a field"
+            f" contain {SEPARATORS[layout.separator]} without being quoted?"
         )
-    nameless = [
+    unnamed_columns = [
         column
         for column in table
         if re.fullmatch(r"Unnamed: \d+", column) and is_empty[column]
     ]
-    table = table.drop(columns=[*surplus, *nameless])
+    table = table.drop(columns=[*surplus, *unnamed_columns])
     return table[table.notna().any(axis=1)].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Tables behind URLs, for readers of local files."""
+"""Fetch tables from URLs for readers of local files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stratonet.files.urls import (
 
 Reader = TypeVar("Reader", bound=Callable[..., Any])
 
-# Files on S3 that are fetched whole: a prefix has no such end.
+# Extensions of files on S3 that are fetched as a whole; anything else is a prefix.
 EXTENSIONS = (
     *(".csv", ".tsv", ".txt", ".gz", ".parquet"),
     *(".db", ".sqlite", ".sqlite3", ".h5ad"),
@@ -38,34 +38,34 @@ def take_urls(read: Reader) -> Reader:
     Parameters
     ----------
     read : callable
-        Its first argument is the path of a table. If it returns a dataclass, that has
-        a field ``source``: where it was read.
+        Its first argument is the path of a table. If it returns a dataclass, that must
+        have a field ``source`` with the path.
 
     Returns
     -------
     callable
-        Takes ``s3://``, ``https://``, ``http://`` and ``file:`` as well. Errors name
-        the URL, without its secrets, and so does ``source``.
+        Takes ``s3://``, ``https://``, ``http://`` and ``file:`` as well. Errors and
+        ``source`` name the URL, without its secrets.
     """
 
     @functools.wraps(read)
-    def read_any(
+    def read_path_or_url(
         source: str | os.PathLike[str], *arguments: Any, **options: Any
     ) -> Any:
         location = to_local_path(os.fspath(source))
-        shown = redact_url(location)
-        with _fetch(location) as path, _name_url(path, shown):
+        safe_url = redact_url(location)
+        with _fetch(location) as path, _name_url(path, safe_url):
             result = read(path, *arguments, **options)
         if dataclasses.is_dataclass(result) and not isinstance(result, type):
-            return dataclasses.replace(result, source=shown)
+            return dataclasses.replace(result, source=safe_url)
         return result
 
-    return cast(Reader, read_any)
+    return cast(Reader, read_path_or_url)
 
 
 @contextmanager
 def _fetch(location: str) -> Iterator[str]:
-    """Yield the path of a copy of a file behind a URL; all else as it is."""
+    """Yield the path of a local copy of a file at a URL; any other path unchanged."""
     storage = Storage()
     if not _is_file(location, storage):
         yield location
@@ -85,14 +85,14 @@ def _is_file(location: str, storage: Storage) -> bool:
 
 
 @contextmanager
-def _name_url(path: str, shown: str) -> Iterator[None]:
-    """Name the URL in errors that name the copy."""
+def _name_url(path: str, safe_url: str) -> Iterator[None]:
+    """Replace the path of the copy by the URL in error messages."""
     try:
         yield
     except (OSError, ValueError) as error:
-        text = str(error).replace(path, shown)
+        text = str(error).replace(path, safe_url)
         if text == str(error) or type(error).__module__ != "builtins":
             raise
         # A UnicodeDecodeError takes more than a text.
-        kind = ValueError if isinstance(error, ValueError) else type(error)
-        raise kind(text) from None
+        error_class = ValueError if isinstance(error, ValueError) else type(error)
+        raise error_class(text) from None

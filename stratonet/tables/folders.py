@@ -1,4 +1,4 @@
-"""What a folder of tables is: StratoNet's features, or CellProfiler's output."""
+"""Tell folders of StratoNet's features from folders of CellProfiler's output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stratonet.tables.csvfiles import is_csv_name
 
 PARQUET = ".parquet"
 DATABASES = (".db", ".sqlite", ".sqlite3")
-# CellProfiler's table of image sets, perhaps with the name of an experiment in front.
+# CellProfiler's table of image sets, perhaps with an experiment's name as its prefix.
 _IMAGES = re.compile(r"(?P<prefix>.*)Image\.(csv|tsv|txt)(\.gz)?", re.IGNORECASE)
 
 
@@ -22,27 +22,32 @@ def is_from_stratonet(path: Path) -> bool:
     Parameters
     ----------
     path : pathlib.Path
-        A file, or a folder, of which all that it holds is looked at.
+        A file, or a folder, which is searched with all its subfolders.
 
     Raises
     ------
     ValueError
-        The folder holds tables of CellProfiler, too. The message names both, and how
-        to give one.
+        The folder holds tables of CellProfiler, too. The message names both and says
+        how to choose one.
     """
     if not path.is_dir():
-        return _has_mark(path)
+        return _has_feature_set(path)
     tables = sorted(path.rglob(f"*{PARQUET}"))
-    ours = [table for table in tables if _is_visible(table, path) and _has_mark(table)]
-    theirs = list_image_tables(path)
-    if ours and theirs:
+    stratonet_tables = [
+        table
+        for table in tables
+        if _is_visible(table, path) and _has_feature_set(table)
+    ]
+    cellprofiler_tables = list_image_tables(path)
+    if stratonet_tables and cellprofiler_tables:
         raise ValueError(
-            f"{path} holds features of StratoNet ({_name_files(ours, path)}) and tables"
-            f" of CellProfiler ({_name_files(theirs, path)}). Give the one that is"
-            f" meant: {ours[0]}, or {theirs[0]}, with which the tables of objects"
-            " beside it are read."
+            f"{path} holds features of StratoNet"
+            f" ({_name_files(stratonet_tables, path)}) and tables of CellProfiler"
+            f" ({_name_files(cellprofiler_tables, path)}). Give the one you mean:"
+            f" {stratonet_tables[0]}, or {cellprofiler_tables[0]}, with which the"
+            " tables of objects beside it are read."
         )
-    return bool(tables) and not theirs
+    return bool(tables) and not cellprofiler_tables
 
 
 def list_image_tables(folder: Path) -> list[Path]:
@@ -51,7 +56,7 @@ def list_image_tables(folder: Path) -> list[Path]:
     Parameters
     ----------
     folder : pathlib.Path
-        ``Image.csv``, ``P1_Image.csv``, ... in it.
+        A folder with ``Image.csv``, ``P1_Image.csv``, ...
     """
     return [path for path in sorted(folder.iterdir()) if _IMAGES.fullmatch(path.name)]
 
@@ -62,13 +67,13 @@ def is_image_table(path: Path) -> bool:
     Parameters
     ----------
     path : pathlib.Path
-        Whose name ends in ``Image.csv``.
+        Path of the file; only its name counts, which must end with ``Image.csv``.
     """
     return bool(_IMAGES.fullmatch(path.name))
 
 
 def list_object_tables(images: Path) -> dict[str, Path]:
-    """List the tables that lie beside a table of image sets, of the same experiment.
+    """List the tables of the same experiment beside a table of image sets.
 
     Parameters
     ----------
@@ -78,7 +83,7 @@ def list_object_tables(images: Path) -> dict[str, Path]:
     Returns
     -------
     dict of str to pathlib.Path
-        By what stands behind the name of the experiment: ``Nuclei``.
+        Paths by the part of the name that follows the prefix: ``Nuclei``.
     """
     match = _IMAGES.fullmatch(images.name)
     assert match is not None
@@ -92,31 +97,31 @@ def list_object_tables(images: Path) -> dict[str, Path]:
 
 
 def list_other_tables(images: Path) -> list[Path]:
-    """List what lies beside a table of image sets and is not read with it.
+    """List the tables beside a table of image sets that are not read with it.
 
     Parameters
     ----------
     images : pathlib.Path
         Such as ``P1_Image.csv``.
     """
-    read = {images, *list_object_tables(images).values()}
+    used_paths = {images, *list_object_tables(images).values()}
     endings = (PARQUET, *DATABASES)
     return [
         path
         for path in sorted(images.parent.iterdir())
-        if path not in read
+        if path not in used_paths
         and (is_csv_name(path.name) or path.name.lower().endswith(endings))
     ]
 
 
 def _is_visible(path: Path, folder: Path) -> bool:
-    # What a run keeps for itself is no result of it.
+    # Files that a run keeps for itself are not results.
     return not any(
         part.startswith(("_", ".")) for part in path.relative_to(folder).parts
     )
 
 
-def _has_mark(path: Path) -> bool:
+def _has_feature_set(path: Path) -> bool:
     """Whether a Parquet file names a feature set."""
     if path.suffix.lower() != PARQUET or not path.is_file():
         return False
@@ -126,7 +131,7 @@ def _has_mark(path: Path) -> bool:
     try:
         return FEATURE_SET in parquet.read_schema(path).names
     except (pa.ArrowInvalid, OSError):
-        return False  # said when it is read
+        return False  # the error is reported when it is read
 
 
 def _name_files(paths: list[Path], folder: Path) -> str:

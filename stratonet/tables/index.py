@@ -1,7 +1,7 @@
-"""Columns that tables keep elsewhere: in pandas' index, or in the names of folders.
+"""Restore columns that are kept in pandas' index or in the names of folders.
 
 ``frame.set_index(["Metadata_Plate", "Metadata_Well"])`` and ``partition_cols`` of
-``to_parquet`` take plates and wells out of the columns; here they come back.
+``to_parquet`` remove plates and wells from the columns; here they are put back.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from stratonet.tables.columns import FEATURE_SET
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A column that pandas has made of an index without a name.
+# Name of a column that pandas made from an index without a name.
 UNNAMED = re.compile(r"__index_level_\d+__")
-# What the folder of rows without a value is called.
+# Name of the folder of rows without a value.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def keep_index(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make columns of the named levels of an index.
+    """Turn the named levels of an index into columns.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Any.
+        Any frame.
 
     Returns
     -------
     pandas.DataFrame
-        The levels first, and rows numbered from 0. The frame itself where its index has
-        no name.
+        The levels come first, and rows are numbered from 0. If the index has no name,
+        the frame itself.
 
     Raises
     ------
     ValueError
-        A level has the name of a column that is not the same.
+        A level has the same name as a column, but other values.
 
     Examples
     --------
@@ -53,35 +53,35 @@ def keep_index(frame: pd.DataFrame) -> pd.DataFrame:
     >>> list(keep_index(frame.set_index("Metadata_Well")))
     ['Metadata_Well', 'Area']
     """
-    named = [name for name in frame.index.names if name is not None]
-    if not named:
+    named_levels = [name for name in frame.index.names if name is not None]
+    if not named_levels:
         return frame
-    levels = {name: frame.index.get_level_values(name) for name in named}
-    kept = frame.reset_index(drop=True)
-    for name in reversed(named):
+    levels = {name: frame.index.get_level_values(name) for name in named_levels}
+    result = frame.reset_index(drop=True)
+    for name in reversed(named_levels):
         values = pd.Series(levels[name]).reset_index(drop=True)
-        if name not in kept:
-            kept.insert(0, name, values)
-        elif not kept[name].astype(object).equals(values.astype(object)):
+        if name not in result:
+            result.insert(0, name, values)
+        elif not result[name].astype(object).equals(values.astype(object)):
             raise ValueError(
                 f"The index {name} and the column {name} hold different values. Drop"
                 " one of them: frame.reset_index(drop=True) drops the index."
             )
-    return kept
+    return result
 
 
 def restore_index(table: pa.Table) -> pa.Table:
-    """Make columns of what pandas' index was, in a table that it has saved.
+    """Restore the index of a table that pandas saved, as columns.
 
     Parameters
     ----------
     table : pyarrow.Table
-        As it was read. An index of evenly spaced numbers stands in its metadata alone.
+        As it was read. An index of evenly spaced numbers is in its metadata only.
 
     Returns
     -------
     pyarrow.Table
-        With a column for each level; without pandas' metadata.
+        With a column for each level, and without pandas' metadata.
 
     Examples
     --------
@@ -98,14 +98,14 @@ def restore_index(table: pa.Table) -> pa.Table:
     for index in indices:
         if isinstance(index, dict) and index["name"] is not None:
             values = range(index["start"], index["stop"], index["step"])
-            # Where only some of the rows were read, it says nothing of them.
+            # If only some of the rows were read, the index does not fit them.
             if len(values) == len(table) and index["name"] not in table.column_names:
                 table = table.add_column(0, str(index["name"]), pa.array(values))
     return table
 
 
 def read_partitions(location: str | os.PathLike[str]) -> dict[str, str | None]:
-    """Read the columns that are in the names of the folders of a file.
+    """Read the columns that are encoded in the names of a file's folders.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def read_partitions(location: str | os.PathLike[str]) -> dict[str, str | None]:
     Returns
     -------
     dict of str to str
-        Values by column, as they are written: plate 00149 is not 149. None for the
+        Values by column, as written: plate 00149 does not become 149. None for the
         folder of rows without a value.
 
     Examples
@@ -133,24 +133,24 @@ def read_partitions(location: str | os.PathLike[str]) -> dict[str, str | None]:
 
 
 def add_partitions(table: pa.Table, location: str | os.PathLike[str]) -> pa.Table:
-    """Add the columns that are in the names of a file's folders.
+    """Add the columns that are encoded in the names of a file's folders.
 
     Parameters
     ----------
     table : pyarrow.Table
-        What the file holds.
+        Content of the file.
     location : str or path
-        Of the file.
+        Path or URL of the file.
 
     Returns
     -------
     pyarrow.Table
-        With these columns, as text, first.
+        With these columns in front, as text.
 
     Raises
     ------
     ValueError
-        The file has such a column, with other values.
+        The file has such a column, but with other values.
     """
     import pyarrow as pa
 
@@ -159,29 +159,29 @@ def add_partitions(table: pa.Table, location: str | os.PathLike[str]) -> pa.Tabl
             values = pa.array([value] * len(table), pa.string())
             table = table.add_column(0, name, values)
             continue
-        inside = {str(one) for one in table[name].unique().to_pylist()}
-        if inside - {str(value)}:
+        file_values = {str(entry) for entry in table[name].unique().to_pylist()}
+        if file_values - {str(value)}:
             raise ValueError(
                 f"{redact_url(os.fspath(location))}: the folder says {name} is {value},"
-                f" and the file {', '.join(sorted(inside))}. Move the file, or drop the"
-                " column."
+                f" but the file says {', '.join(sorted(file_values))}. Move the file,"
+                " or drop the column."
             )
     return table
 
 
 def list_profiles(folder: Path) -> list[Path]:
-    """List the Parquet files of a folder, where they are all that is in it.
+    """List the Parquet files of a folder of profiles from another program.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Such as pandas writes with ``partition_cols``.
+        A folder such as pandas writes with ``partition_cols``.
 
     Returns
     -------
     list of pathlib.Path
-        Empty where one holds features of StratoNet, or CellProfiler's tables lie beside
-        them: those folders are read in ways of their own.
+        Empty if a file cannot be read or holds features of StratoNet, or if tables of
+        CellProfiler lie beside them: such folders are read by other functions.
     """
     with name_missing_extra("Parquet", "extract", "sklearn"):
         import pyarrow as pa
@@ -202,17 +202,17 @@ def list_profiles(folder: Path) -> list[Path]:
 
 
 def read_parquet_frames(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read Parquet files of the same columns, one below the other.
+    """Read Parquet files with the same columns, and concatenate their rows.
 
     Parameters
     ----------
     paths : sequence of pathlib.Path
-        One or more.
+        At least one.
 
     Returns
     -------
     pandas.DataFrame
-        Numbered from 0; see `read_parquet_frame`.
+        Rows are numbered from 0; see `read_parquet_frame`.
 
     Raises
     ------
@@ -221,33 +221,33 @@ def read_parquet_frames(paths: Sequence[Path]) -> pd.DataFrame:
     """
     frames = [read_parquet_frame(path) for path in paths]
     for path, frame in zip(paths, frames):
-        apart = sorted(set(frame) ^ set(frames[0]))
-        if apart:
+        differing = sorted(set(frame) ^ set(frames[0]))
+        if differing:
             raise ValueError(
-                f"{paths[0]} and {path} have different columns, such as {apart[0]}."
+                f"{paths[0]} and {path} have different columns, such as {differing[0]}."
                 " Give one of them."
             )
     return pd.concat(frames, ignore_index=True)
 
 
 def read_parquet_frame(path: Path) -> pd.DataFrame:
-    """Read a Parquet file with all its columns, wherever it keeps them.
+    """Read a Parquet file with all its columns, including those of index and folders.
 
     Parameters
     ----------
     path : pathlib.Path
-        Of one file.
+        Path of the file.
 
     Returns
     -------
     pandas.DataFrame
-        Numbered from 0. Numbers of every kind, also Decimals, are those of numpy, NaN
-        where one is missing.
+        Rows are numbered from 0. All numbers, including Decimals, have types of numpy;
+        missing numbers are NaN.
 
     Raises
     ------
     pyarrow.ArrowInvalid, OSError
-        It is no Parquet file, or damaged.
+        It is not a Parquet file, or is damaged.
     """
     with name_missing_extra("Parquet", "extract", "sklearn"):
         import pyarrow as pa

@@ -1,7 +1,7 @@
-"""What names a row, in one form: by plate, well, site and number rows are joined.
+"""Bring the keys of rows (plate, well, site, number) to a normal form for joining.
 
 People and instruments write well A01 as A1, a01, A-01 or r01c01, and plate 00149 as
-149. Tables are joined by one form of these, and show them as they are given.
+149. Tables are joined by the normal form of these, but show them as they were written.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from stratonet.naming import METADATA
 from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
 from stratonet.tables.wells import format_well, parse_well
 
-# CellProfiler writes this into a plate or well that is not known.
+# CellProfiler writes this for an unknown plate or well.
 UNKNOWN = "nan"
-# Other names of the columns by which tables are joined, without case and underscores.
+# Other names of the key columns, in lower case and without underscores.
 _OTHER_NAMES = {
     "source": SOURCE,
     "batch": BATCH,
@@ -31,12 +31,12 @@ _NUMBER = re.compile(r"0*(\d+)(\.0*)?")
 
 
 def write_texts(values: pd.Series) -> pd.Series:
-    """Write values as text; None where there is none.
+    """Write values as text; missing values are None.
 
     Parameters
     ----------
     values : pandas.Series
-        Of any type.
+        Values of any type.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def write_texts(values: pd.Series) -> pd.Series:
     >>> write_texts(pd.Series([3.0, None, 2.5])).tolist()
     ['3', None, '2.5']
     """
-    # pandas holds whole numbers as floats where a row lacks one, or has a fraction;
+    # If a row lacks a number or has a fraction, pandas holds whole numbers as floats:
     # their text would be 3.0 in one table and 3 in another.
     texts = values.convert_dtypes().astype("string").astype(object)
     if pd.api.types.is_float_dtype(values):
@@ -56,12 +56,12 @@ def write_texts(values: pd.Series) -> pd.Series:
 
 
 def write_keys(values: pd.Series) -> pd.Series:
-    """Write plates or wells as text; None where they are empty or ``nan``.
+    """Write plates or wells as text; those that are empty or ``nan`` become None.
 
     Parameters
     ----------
     values : pandas.Series
-        Of any type.
+        Values of any type.
 
     Returns
     -------
@@ -77,14 +77,14 @@ def write_keys(values: pd.Series) -> pd.Series:
 
 
 def normalize_key(column: str, name: object) -> str:
-    """Bring the name of a plate, well or site, or a number, to the one form.
+    """Bring the name of a plate, well or site, or a number, to its normal form.
 
     Parameters
     ----------
     column : str
-        What is named: ``Metadata_Well``, ``Metadata_Plate``, ...
+        The column of the name: ``Metadata_Well``, ``Metadata_Plate``, ...
     name : str
-        As it is given.
+        The name as written.
 
     Examples
     --------
@@ -92,15 +92,15 @@ def normalize_key(column: str, name: object) -> str:
     ('A01', '149')
     """
     text = "" if name is None else str(name).strip()
-    place = parse_well(text) if column == WELL else None
-    if place is not None:
-        return format_well(*place)
+    position = parse_well(text) if column == WELL else None
+    if position is not None:
+        return format_well(*position)
     number = _NUMBER.fullmatch(text)
     return number[1] if number else text
 
 
 def normalize_keys(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Bring what names the rows of a table to the one form.
+    """Bring the keys of a table's rows to their normal form.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def normalize_keys(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame (n rows)
-        The keys alone, as text.
+        The keys only, as text.
     """
     columns: dict[str, list[str]] = {}
     for key in keys:
@@ -128,59 +128,61 @@ def check_names(frame: pd.DataFrame, source: str) -> None:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Any of ``Metadata_Plate``, ``Metadata_Well`` and ``Metadata_Site``.
+        With any of ``Metadata_Plate``, ``Metadata_Well`` and ``Metadata_Site``.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        Such as A1 beside A01 on one plate. The message shows both.
+        There are two names, such as A1 and A01 on one plate. The message shows both.
     """
     keys = [key for key in (PLATE, WELL, SITE) if key in frame]
-    given = frame[keys].drop_duplicates(ignore_index=True)
-    forms = normalize_keys(given, keys)
+    distinct_names = frame[keys].drop_duplicates(ignore_index=True)
+    forms = normalize_keys(distinct_names, keys)
     for number, key in enumerate(keys, start=1):
-        names = write_texts(given[key])
-        place = [forms[earlier] for earlier in keys[:number]]
-        n_names = names.groupby(place, dropna=False).transform("nunique")
+        names = write_texts(distinct_names[key])
+        group_keys = [forms[earlier] for earlier in keys[:number]]
+        n_names = names.groupby(group_keys, dropna=False).transform("nunique")
         if (n_names > 1).any():
-            first = (n_names > 1).idxmax()
-            same = (forms[keys[:number]] == forms.loc[first, keys[:number]]).all(axis=1)
-            one, other = names[same].unique()[:2]
+            first_row = (n_names > 1).idxmax()
+            is_same = (forms[keys[:number]] == forms.loc[first_row, keys[:number]]).all(
+                axis=1
+            )
+            first_name, second_name = names[is_same].unique()[:2]
             raise ValueError(
-                f"{source}: {key} has {one!r} and {other!r}, two names of one"
-                f" {key.removeprefix(METADATA).lower()}. Write it in one way."
+                f"{source}: {key} has {first_name!r} and {second_name!r}, two names of"
+                f" one {key.removeprefix(METADATA).lower()}. Always write the same one."
             )
 
 
 def check_unique(frame: pd.DataFrame, keys: Sequence[str], source: str) -> None:
-    """Refuse a table in which the keys name two rows.
+    """Refuse a table in which two rows have the same keys.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         With the columns ``keys``.
     keys : sequence of str
-        What must tell one row from another.
+        The columns that must identify a row.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        The message has an example.
+        Two rows have the same keys. The message gives an example.
     """
     forms = normalize_keys(frame, keys).reset_index(drop=True)
     repeated = forms.duplicated(keep=False)
     if repeated.any():
-        first = int(repeated.to_numpy().argmax())
-        example = frame[list(keys)].iloc[first]
-        n_rows = int((forms == forms.loc[first]).all(axis=1).sum())
-        words = ", ".join(f"{key} {value}" for key, value in example.items())
+        first_row = int(repeated.to_numpy().argmax())
+        example = frame[list(keys)].iloc[first_row]
+        n_rows = int((forms == forms.loc[first_row]).all(axis=1).sum())
+        key_values = ", ".join(f"{key} {value}" for key, value in example.items())
         raise ValueError(
             f"{source} must have one row for each {' and '.join(keys)}, and has"
-            f" {n_rows:,} for {words}."
+            f" {n_rows:,} for {key_values}."
         )
 
 
@@ -190,75 +192,79 @@ def drop_unnamed(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[s
     Parameters
     ----------
     frame : pandas.DataFrame (n rows)
-        With ``Metadata_Well``, and with ``Metadata_Plate`` or without.
+        With ``Metadata_Well``, and with or without ``Metadata_Plate``.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Returns
     -------
     frame : pandas.DataFrame
-        The rows that are named.
+        The rows that have a plate and a well.
     notes : list of str
-        How many were left out, and an example.
+        A sentence on how many rows were left out, with an example.
 
     Raises
     ------
     ValueError
-        No row is named.
+        No row has a plate and a well.
     """
     keys = [key for key in (PLATE, WELL) if key in frame]
-    named = frame.assign(**{key: write_keys(frame[key]) for key in keys})
-    lacking = named[keys].isna()
-    bad = lacking.any(axis=1)
-    if not bad.any():
-        return named, []
-    words = " or ".join(key for key in keys if lacking[key].any())
-    if bad.all():
+    texts = frame.assign(**{key: write_keys(frame[key]) for key in keys})
+    is_missing = texts[keys].isna()
+    lacks_key = is_missing.any(axis=1)
+    if not lacks_key.any():
+        return texts, []
+    lacking_keys = " or ".join(key for key in keys if is_missing[key].any())
+    if lacks_key.all():
         raise ValueError(
-            f"{source} has no {words} in any row: it is empty, or nan. Fill it in."
+            f"{source} has no {lacking_keys} in any row: it is empty, or nan. Fill it"
+            " in."
         )
-    row = int(bad.to_numpy().argmax()) + 1
+    row = int(lacks_key.to_numpy().argmax()) + 1
     note = (
-        f"{bad.sum():,} of {len(frame):,} rows have no {words} (empty, or nan), such as"
-        f" row {row} (counted from 1), and are left out."
+        f"{lacks_key.sum():,} of {len(frame):,} rows have no {lacking_keys} (empty, or"
+        f" nan), such as row {row} (counted from 1), and are left out."
     )
-    return named[~bad].reset_index(drop=True), [note]
+    return texts[~lacks_key].reset_index(drop=True), [note]
 
 
 def check_plates(frame: pd.DataFrame, source: str) -> None:
-    """Refuse a table in which a well is on plates of one name in two batches.
+    """Refuse a table in which plates of two batches have the same name and well.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        With ``Metadata_Well`` and what else names its plate.
+        With ``Metadata_Well`` and the columns that identify its plate.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        The message has an example.
+        There are such plates. The message gives an example.
     """
     keys = [PLATE, WELL]
-    wider = [key for key in (SOURCE, BATCH) if key in frame]
-    if PLATE not in frame or not wider:
+    wider_keys = [key for key in (SOURCE, BATCH) if key in frame]
+    if PLATE not in frame or not wider_keys:
         return
-    places = frame[[*wider, *keys]].dropna().drop_duplicates()
-    repeated = places.duplicated(keys, keep=False)
+    plate_wells = frame[[*wider_keys, *keys]].dropna().drop_duplicates()
+    repeated = plate_wells.duplicated(keys, keep=False)
     if repeated.any():
-        first = places.loc[repeated.idxmax()]
-        same = (places[keys] == first[keys]).all(axis=1)
-        where = [", ".join(map(str, row)) for row in places.loc[same, wider].to_numpy()]
+        first = plate_wells.loc[repeated.idxmax()]
+        is_same = (plate_wells[keys] == first[keys]).all(axis=1)
+        locations = [
+            ", ".join(map(str, row))
+            for row in plate_wells.loc[is_same, wider_keys].to_numpy()
+        ]
         raise ValueError(
             f"{source}: {PLATE} {first[PLATE]}, well {first[WELL]} is in"
-            f" {' and in '.join(where[:2])} ({', '.join(wider)}): plates of one name"
-            " would be mixed. Give each plate a name of its own."
+            f" {' and in '.join(locations[:2])} ({', '.join(wider_keys)}): plates of"
+            " the same name would be mixed up. Give each plate a name of its own."
         )
 
 
 def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Call plate, well and site ``Metadata_Plate``, ... where a table does not.
+    """Rename columns of plates, wells and sites to ``Metadata_Plate``, ...
 
     Parameters
     ----------
@@ -268,7 +274,7 @@ def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A column that already has its name keeps it, and others stay what they are.
+        Columns that have this name already and all others are unchanged.
 
     Examples
     --------
@@ -277,8 +283,8 @@ def name_key_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """
     renamed: dict[str, str] = {}
     for name in map(str, frame):
-        short = re.sub(r"^metadata_|[_ -]", "", name.lower())
-        full = _OTHER_NAMES.get(short)
-        if full and full not in frame and full not in renamed.values():
-            renamed[name] = full
+        short_name = re.sub(r"^metadata_|[_ -]", "", name.lower())
+        full_name = _OTHER_NAMES.get(short_name)
+        if full_name and full_name not in frame and full_name not in renamed.values():
+            renamed[name] = full_name
     return frame.rename(columns=renamed)

@@ -1,4 +1,4 @@
-"""One way from the columns of any frame to numbers, NaN where one is missing.
+"""Turn the columns of any frame into numbers, with NaN for missing values.
 
 pandas holds numbers in many types: those of numpy, its own with a mask, Arrow's, and
 Python's Decimal, which databases write. Each has a missing value of its own.
@@ -21,14 +21,14 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
     Parameters
     ----------
     frame : pandas.DataFrame or array (n rows, n columns)
-        bool, integer, float or Decimal columns of any kind, masked arrays too.
+        Columns of bool, integer, float or Decimal of any type; also a masked array.
     dtype : dtype of floats
-        Of the result.
+        Type of the result.
 
     Returns
     -------
     numpy.ndarray (n rows, n columns)
-        NaN where a value is missing or masked. Perhaps the memory of the frame itself.
+        Missing and masked values are NaN. It may share its memory with the frame.
 
     Raises
     ------
@@ -43,13 +43,13 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
     """
     if isinstance(frame, np.ma.MaskedArray):
         frame = frame.astype(dtype).filled(np.nan)
-    # Without a copy where all columns are of one type already.
+    # No copy if all columns are of the same type already.
     if isinstance(frame, pd.DataFrame):
-        if all(_is_of_numpy(kind) for kind in frame.dtypes):
+        if all(_is_numpy_number(column_dtype) for column_dtype in frame.dtypes):
             return frame.to_numpy(dtype)
     else:
         frame = np.asarray(frame)
-        if _is_of_numpy(frame.dtype):
+        if _is_numpy_number(frame.dtype):
             return frame.astype(dtype, copy=False)
     columns = pd.DataFrame(frame)
     values = np.empty(columns.shape, dtype)
@@ -58,9 +58,9 @@ def read_numbers(frame: Any, dtype: DTypeLike = np.float32) -> np.ndarray:
     return values
 
 
-def _is_of_numpy(kind: Any) -> bool:
-    """Whether numbers of this type are numpy's own: bool, whole or float."""
-    return isinstance(kind, np.dtype) and kind.kind in "buif"
+def _is_numpy_number(dtype: Any) -> bool:
+    """Whether a type is one of numpy's numbers: bool, integer or float."""
+    return isinstance(dtype, np.dtype) and dtype.kind in "buif"
 
 
 def _read_column(column: pd.Series, name: object, dtype: DTypeLike) -> np.ndarray:
@@ -68,7 +68,7 @@ def _read_column(column: pd.Series, name: object, dtype: DTypeLike) -> np.ndarra
         for value in column[column.notna()]:
             if not isinstance(value, (numbers.Real, Decimal)):
                 raise ValueError(
-                    f"The column {name} is no feature: features are numbers. Received:"
-                    f" {value!r}. Leave it out, or turn it into numbers."
+                    f"The column {name} is not a feature: features are numbers."
+                    f" Received: {value!r}. Leave it out, or turn it into numbers."
                 )
     return column.to_numpy(dtype, na_value=np.nan)

@@ -1,4 +1,4 @@
-"""Reading the Parquet files that StratoNet writes, of one plate or of many."""
+"""Read the Parquet files that StratoNet writes, of one plate or many."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ with name_missing_extra("Parquet", "extract", "sklearn"):
     import pyarrow as pa
     from pyarrow import parquet
 
-# What tells one row from another, whoever has written it.
+# The columns that identify a row, in tables of all programs.
 _ROW_KEYS = (*PLATE_KEYS, WELL, SITE, IMAGE, IMAGE_NUMBER, OBJECT, OBJECT_NUMBER)
 
 
@@ -54,16 +54,16 @@ def read_features(
     storage: Storage | None = None,
     columns: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Read the feature tables of a whole destination, of one plate, or of one file.
+    """Read the feature tables of a destination, of a plate, or of a single file.
 
     Parameters
     ----------
     location : str or path
-        A folder or an S3 prefix that ``stratonet extract`` wrote, a folder in it, or
-        one Parquet file. Files and folders whose names begin with ``_`` or ``.`` are
-        passed over.
+        A folder or S3 prefix that ``stratonet extract`` wrote, a folder in it, or one
+        Parquet file. Files and folders whose names begin with ``_`` or ``.`` are
+        skipped.
     storage : Storage, optional
-        How to reach it, see `stratonet.files.storage.Storage`.
+        How to access it, see `stratonet.files.storage.Storage`.
     columns : str or sequence of str, optional
         Columns to read, in this order. Default: all; metadata first, then features.
 
@@ -71,18 +71,18 @@ def read_features(
     -------
     pandas.DataFrame
         The rows of all files, sorted by file, with a new index. Features are float32,
-        in one block of memory; NaN where an image could not be measured. Metadata that
-        only some files have are missing in the rows of the others. An index that has a
-        name, and folders such as ``Metadata_Plate=P1``, are columns.
+        in one block of memory; NaN if an image could not be measured. Metadata that
+        only some files have are missing in the rows of the others. Named indices, and
+        folders such as ``Metadata_Plate=P1``, become columns.
 
     Raises
     ------
     FileNotFoundError
         There is no feature table.
     ValueError
-        A file is damaged or not a feature table, files hold different features,
-        features of different feature sets, which cannot be compared, some of image
-        sets and some of objects, two hold the same rows, or there is no such column.
+        A file is damaged or not a feature table; files hold different features,
+        features of different feature sets, which cannot be compared, or the same rows;
+        some hold image sets and some objects; or a column does not exist.
     Unreachable
         The folder or bucket cannot be reached.
 
@@ -103,7 +103,7 @@ def read_features(
     """
     location = os.fspath(location)
     storage = storage or Storage()
-    # One name is one column, not its letters.
+    # A string is the name of one column, not a sequence of letters.
     columns = [columns] if isinstance(columns, str) else columns
     urls = _list_tables(location, storage)
 
@@ -116,22 +116,22 @@ def read_features(
     _check_same_rows(urls, files)
     names = files[0].names
     metadata = _join_metadata(location, files)
-    _check_apart(urls, files, metadata)
+    _check_distinct_rows(urls, files, metadata)
     features = np.concatenate([file.features for file in files])
-    # Their memory is needed for the frame.
+    # Free their memory for the frame.
     files.clear()
     frame = pd.DataFrame(features, columns=names)
-    # One by one: pandas.concat would copy the features.
+    # Insert them one by one: pandas.concat would copy the features.
     for position, name in enumerate(metadata):
         frame.insert(position, name, metadata[name])
     get_feature_set_id(frame, redact_url(location))
     if columns is None:
         return frame
-    lacking = [name for name in columns if name not in frame]
-    if lacking:
+    missing_columns = [name for name in columns if name not in frame]
+    if missing_columns:
         raise ValueError(
-            f"{redact_url(location)} has no column {', '.join(lacking)}."
-            f"{suggest_name(lacking[0], frame)}"
+            f"{redact_url(location)} has no column {', '.join(missing_columns)}."
+            f"{suggest_name(missing_columns[0], frame)}"
         )
     return frame[list(columns)]
 
@@ -139,17 +139,17 @@ def read_features(
 def read_trained_wells(
     location: str | os.PathLike[str], storage: Storage | None = None
 ) -> dict[str, set[str]]:
-    """Read which wells the network of feature tables was fine-tuned on.
+    """Read on which wells the network that made feature tables was fine-tuned.
 
     Parameters
     ----------
     location, storage
-        As `read_features` takes them.
+        As in `read_features`.
 
     Returns
     -------
     dict of str to set of str
-        Wells by plate; empty where the network was not fine-tuned.
+        Wells by plate; empty if the network was not fine-tuned.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def read_trained_wells(
 
 
 def feature_parts(names: Iterable[str]) -> pd.DataFrame:
-    """Take the names of features apart.
+    """Split the names of features into their parts.
 
     Parameters
     ----------
@@ -179,12 +179,12 @@ def feature_parts(names: Iterable[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by them, with ``channel``, ``tap`` and ``number`` (int).
+        Indexed by name, with ``channel``, ``tap`` and ``number`` (int).
 
     Raises
     ------
     ValueError
-        A name is not of a feature of StratoNet.
+        A name is not that of a feature of StratoNet.
 
     Examples
     --------
@@ -203,19 +203,19 @@ def feature_parts(names: Iterable[str]) -> pd.DataFrame:
 
 
 def get_feature_set_id(frame: pd.DataFrame, source: str) -> str:
-    """Return the one feature set id of a frame.
+    """Return the feature set id that all rows of a frame share.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Features of StratoNet.
     source : str
-        What errors call it.
+        Name of the table in error messages.
 
     Raises
     ------
     ValueError
-        It has none, several, or components of several projections.
+        The frame has no id or several, or components of several projections.
     """
     ids = frame[FEATURE_SET].unique().tolist() if FEATURE_SET in frame else []
     projections = frame[PROJECTION].unique().tolist() if PROJECTION in frame else []
@@ -241,10 +241,10 @@ def _list_tables(location: str, storage: Storage) -> list[str]:
     is_parquet = get_extension(location) == ".parquet"
     if is_parquet and not storage.is_folder(location):
         return [location]
-    below = len(location.rstrip("/")) + 1
+    prefix_length = len(location.rstrip("/")) + 1
     urls = []
     for url in storage.list(location):
-        is_hidden = re.search(r"(^|[/\\])[_.]", url[below:])
+        is_hidden = re.search(r"(^|[/\\])[_.]", url[prefix_length:])
         if url.endswith(".parquet") and not is_hidden:
             urls.append(url)
     if not urls:
@@ -259,17 +259,19 @@ def _list_tables(location: str, storage: Storage) -> list[str]:
 def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _File:
     with storage.open(url) as file:
         try:
-            opened = parquet.ParquetFile(file, pre_buffer=True)
-            names = opened.schema_arrow.names
+            parquet_file = parquet.ParquetFile(file, pre_buffer=True)
+            names = parquet_file.schema_arrow.names
             if columns is not None:
-                # Ids and keys are read in any case: rows of different ids are refused,
-                # and rows that are there twice.
-                wanted = {FEATURE_SET, PROJECTION, *_ROW_KEYS, *columns}
-                names = [name for name in names if name in wanted]
+                # Ids and keys are always read, in order to refuse rows of different ids
+                # and repeated rows.
+                wanted_columns = {FEATURE_SET, PROJECTION, *_ROW_KEYS, *columns}
+                names = [name for name in names if name in wanted_columns]
             features = feature_columns(names)
-            metadata = opened.read([name for name in names if name not in features])
+            metadata = parquet_file.read(
+                [name for name in names if name not in features]
+            )
             metadata = add_partitions(restore_index(metadata), url)
-            return _File(metadata, features, _read_values(opened, features))
+            return _File(metadata, features, _read_values(parquet_file, features))
         except Unreachable:
             raise
         except (pa.ArrowInvalid, OSError) as error:
@@ -279,16 +281,16 @@ def _read_file(url: str, storage: Storage, columns: Sequence[str] | None) -> _Fi
             ) from None
 
 
-def _read_values(opened: parquet.ParquetFile, features: list[str]) -> np.ndarray:
+def _read_values(parquet_file: parquet.ParquetFile, features: list[str]) -> np.ndarray:
     """Read features of a file, (n rows, n features), float32."""
-    values = np.empty((opened.metadata.num_rows, len(features)), np.float32)
+    values = np.empty((parquet_file.metadata.num_rows, len(features)), np.float32)
     if not features:
         return values
     start = 0
-    for group in range(opened.num_row_groups):
-        # Threads read files, not columns: these are short, and take several times the
-        # memory of their values.
-        table = opened.read_row_group(group, features, use_threads=False)
+    for group in range(parquet_file.num_row_groups):
+        # Threads read files, not columns: columns are short, and reading them in
+        # threads takes several times the memory of their values.
+        table = parquet_file.read_row_group(group, features, use_threads=False)
         stop = start + len(table)
         for number, column in enumerate(table.columns):
             values[start:stop, number] = column.to_numpy()
@@ -301,8 +303,8 @@ def _check_same_features(urls: Sequence[str], files: Sequence[_File]) -> None:
     for url, file in zip(urls, files):
         if file.names == first:
             continue
-        apart = set(first) ^ set(file.names)
-        differing = [name for name in (*first, *file.names) if name in apart]
+        unshared = set(first) ^ set(file.names)
+        differing = [name for name in (*first, *file.names) if name in unshared]
         raise ValueError(
             f"{redact_url(urls[0])} and {redact_url(url)} hold different features, or"
             f" in another order: {len(first)} and {len(file.names)}; not in both:"
@@ -313,44 +315,48 @@ def _check_same_features(urls: Sequence[str], files: Sequence[_File]) -> None:
 
 def _check_same_rows(urls: Sequence[str], files: Sequence[_File]) -> None:
     """Refuse a table of image sets beside one of objects."""
-    kinds: dict[bool, str] = {}
+    urls_by_type: dict[bool, str] = {}
     for url, file in zip(urls, files):
         of_objects = find_object_column(file.metadata.column_names) is not None
-        kinds.setdefault(of_objects, redact_url(url))
-    if len(kinds) > 1:
+        urls_by_type.setdefault(of_objects, redact_url(url))
+    if len(urls_by_type) > 1:
         raise ValueError(
-            f"{kinds[False]} holds image sets, and {kinds[True]} objects: they are no"
-            " one table. Give one of them."
+            f"{urls_by_type[False]} holds image sets, and {urls_by_type[True]} objects:"
+            " they cannot be one table. Give one of them."
         )
 
 
-def _check_apart(
+def _check_distinct_rows(
     urls: Sequence[str], files: Sequence[_File], metadata: pd.DataFrame
 ) -> None:
-    """Refuse files of which two hold the same row, such as object 1 of an image set."""
+    """Refuse two files that hold the same row, such as object 1 of an image set."""
     keys = [key for key in _ROW_KEYS if key in metadata]
-    places = [key for key in keys if key in (*PLATE_KEYS, WELL)]
-    if len(files) < 2 or not places:
+    well_keys = [key for key in keys if key in (*PLATE_KEYS, WELL)]
+    if len(files) < 2 or not well_keys:
         return
     numbers = np.repeat(np.arange(len(files)), [len(file.metadata) for file in files])
     rows = metadata[keys].assign(file=numbers)
-    # Most wells are in one file: the others alone are looked at row by row.
-    of_wells = rows[[*places, "file"]].drop_duplicates()
-    shared = of_wells[of_wells.duplicated(places, keep=False)]
+    # Most wells are in one file only: just the others are compared row by row.
+    wells_by_file = rows[[*well_keys, "file"]].drop_duplicates()
+    shared = wells_by_file[wells_by_file.duplicated(well_keys, keep=False)]
     if shared.empty:
         return
-    wells = pd.MultiIndex.from_frame(shared[places])
-    suspects = rows[pd.MultiIndex.from_frame(rows[places]).isin(wells)]
-    suspects = suspects.drop_duplicates()
-    repeated = suspects.duplicated(keys, keep=False)
+    wells = pd.MultiIndex.from_frame(shared[well_keys])
+    candidates = rows[pd.MultiIndex.from_frame(rows[well_keys]).isin(wells)]
+    candidates = candidates.drop_duplicates()
+    repeated = candidates.duplicated(keys, keep=False)
     if repeated.any():
-        first = suspects[repeated].iloc[0]
-        same = suspects[repeated][keys].eq(first[keys]) | first[keys].isna()
-        one, other = suspects[repeated][same.all(axis=1)]["file"].iloc[:2]
-        words = ", ".join(f"{key} {first[key]}" for key in keys)
+        first_row = candidates[repeated].iloc[0]
+        is_same = (
+            candidates[repeated][keys].eq(first_row[keys]) | first_row[keys].isna()
+        )
+        first_file, second_file = candidates[repeated][is_same.all(axis=1)][
+            "file"
+        ].iloc[:2]
+        row_name = ", ".join(f"{key} {first_row[key]}" for key in keys)
         raise ValueError(
-            f"{redact_url(urls[one])} and {redact_url(urls[other])} both hold {words}:"
-            " they are no one table. Give one of them."
+            f"{redact_url(urls[first_file])} and {redact_url(urls[second_file])} both"
+            f" hold {row_name}: they cannot be one table. Give one of them."
         )
 
 
@@ -361,8 +367,8 @@ def _join_metadata(location: str, files: Sequence[_File]) -> pd.DataFrame:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
             f"{redact_url(location)}: the files' metadata do not fit together. Read"
-            f" them apart. {error}"
+            f" the files separately. {error}"
         ) from None
-    # pandas keeps an index in the file, such as that of rows that were chosen.
+    # pandas writes an index to the file, for example after rows were selected.
     unnamed = [name for name in joined.column_names if UNNAMED.fullmatch(name)]
     return joined.drop_columns(unnamed).to_pandas()

@@ -1,6 +1,7 @@
-"""Tables of any measurements.
+"""Read tables of measurements of any program.
 
-Parquet and CSV files, which of their columns are features, and rows joined to one.
+Parquet and CSV files are read, features are told from other columns, and rows are
+aggregated.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from stratonet.tables.csvfiles import decode_csv, is_csv_name
 from stratonet.tables.index import read_parquet_frame
 from stratonet.tables.keys import name_key_columns
 
-# Plates and wells are text, whatever their columns are called.
+# Columns of plates and wells under any name: they are kept as text.
 _KEY_NAMES = r"^(source|batch|(assay_)?plate(_barcode)?|well([ _]?position)?|site)$"
-# What CellProfiler writes beside measurements, and where in the image an object lies.
+# Columns that CellProfiler writes beside measurements, and positions of objects.
 BOOKKEEPING = re.compile(
     r"([^_]+_)?"
     r"(FileName|PathName|URL|MD5Digest|Width|Height|Frame|Series|Channel|ChannelName"
@@ -32,33 +33,33 @@ BOOKKEEPING = re.compile(
 )
 
 
-def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
+def read_plain_table(path: Path, text_columns: str = METADATA) -> pd.DataFrame:
     """Read a Parquet or CSV file.
 
     Parameters
     ----------
     path : pathlib.Path
-        Ends in ``.parquet``, ``.csv``, ``.tsv`` or ``.txt``; text perhaps gzipped.
-    text : str
-        Columns of a CSV file whose names hold this are kept as they are written: well
-        00149 is not 149, and a class called NA is a class.
+        Ends with ``.parquet``, ``.csv``, ``.tsv`` or ``.txt``; text may be gzipped.
+    text_columns : str
+        Columns of a CSV file whose names contain this are kept as text: plate 00149
+        does not become 149, and a class called NA is not a missing value.
 
     Returns
     -------
     pandas.DataFrame
-        ``Image_Metadata_Well`` of CellProfiler, ``Well`` and ``well_position`` are
-        called ``Metadata_Well``; likewise plates and sites.
+        CellProfiler's ``Image_Metadata_Well``, ``Well`` and ``well_position`` are
+        renamed to ``Metadata_Well``, and plates and sites likewise.
 
     Raises
     ------
     ValueError
-        Another kind of file, a damaged one, or one whose meaning is not plain.
+        The file is of another kind, damaged, or ambiguous.
     """
-    lower = path.name.lower()
-    if lower.endswith(".parquet"):
+    lower_name = path.name.lower()
+    if lower_name.endswith(".parquet"):
         frame = _read_parquet(path)
-    elif is_csv_name(lower):
-        names = re.compile(f"(?i){text}|{_KEY_NAMES}")
+    elif is_csv_name(lower_name):
+        names = re.compile(f"(?i){text_columns}|{_KEY_NAMES}")
         frame = decode_csv(
             Storage().read(path), str(path), lambda name: bool(names.search(name))
         )
@@ -66,9 +67,9 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
         raise ValueError(
             f"{path}: tables are Parquet, CSV and SQLite files, and folders of them."
         )
-    of_images = f"Image_{METADATA}"
+    image_prefix = f"Image_{METADATA}"
     renamed = {
-        name: name[len("Image_") :] for name in frame if name.startswith(of_images)
+        name: name[len("Image_") :] for name in frame if name.startswith(image_prefix)
     }
     return name_key_columns(frame.rename(columns=renamed))
 
@@ -76,7 +77,7 @@ def read_plain_table(path: Path, text: str = METADATA) -> pd.DataFrame:
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         return read_parquet_frame(path)
-    except Exception as error:  # pandas and pyarrow raise what they meet
+    except Exception as error:  # pandas and pyarrow raise errors of many types
         raise ValueError(
             f"{path} cannot be read as a table ({type(error).__name__}: {error}). Is it"
             " damaged?"
@@ -84,12 +85,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def list_measurements(frame: pd.DataFrame) -> list[str]:
-    """List the columns of measurements: numbers, but neither accounts nor row numbers.
+    """List columns of measurements: numbers, but not bookkeeping or row numbers.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of CellProfiler or any other program.
+        A table of CellProfiler or any other program.
 
     Examples
     --------
@@ -108,12 +109,12 @@ def list_measurements(frame: pd.DataFrame) -> list[str]:
 
 
 def note_unused_columns(frame: pd.DataFrame, features: Collection[str]) -> list[str]:
-    """Say which columns of a table are neither metadata nor features, and why.
+    """Explain which columns of a table are neither metadata nor features, and why.
 
     Parameters
     ----------
     frame : pandas.DataFrame
-        Of CellProfiler or any other program.
+        A table of CellProfiler or any other program.
     features : collection of str
         The columns that are used.
 
@@ -137,64 +138,67 @@ def note_unused_columns(frame: pd.DataFrame, features: Collection[str]) -> list[
             reason, example = _explain_unused(name, frame[name])
             examples.setdefault(reason, []).append(example)
     notes = []
-    for reason, of_reason in examples.items():
-        verb = "column {} is" if len(of_reason) == 1 else "columns {} are"
-        words = verb.format(reason)
-        notes.append(f"{len(of_reason):,} {words} not used, such as {of_reason[0]}.")
+    for reason, reason_examples in examples.items():
+        verb = "column {} is" if len(reason_examples) == 1 else "columns {} are"
+        subject = verb.format(reason)
+        notes.append(
+            f"{len(reason_examples):,} {subject} not used, such as"
+            f" {reason_examples[0]}."
+        )
     return notes
 
 
 def _explain_unused(name: str, column: pd.Series) -> tuple[str, str]:
-    """Say why a column is no feature, and what is in it."""
+    """Return the reason why a column is not a feature, and an example."""
     values = column.dropna()
     if BOOKKEEPING.fullmatch(name):
-        return "of accounts (files, times, places)", name
+        return "of bookkeeping (files, times, positions)", name
     if values.empty:
         return "without values", name
-    # What is no number is why the column is none of numbers.
-    bad = values[pd.to_numeric(values, errors="coerce").isna()].astype(str)
-    if bad.empty:
+    # The values that are not numbers explain why the column is not numeric.
+    not_numeric = values[pd.to_numeric(values, errors="coerce").isna()].astype(str)
+    if not_numeric.empty:
         return "of other numbers", name
-    example = bad.iloc[0]
+    example = not_numeric.iloc[0]
     if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", example):
-        point = example.replace(",", ".")
-        return "with decimal commas", f"{name} ({example!r}): write {point}"
-    if len(bad) < len(values):
-        n_bad = f"{len(bad):,} of {len(column):,} rows"
-        return "of numbers with text among them", f"{name} ({example!r} in {n_bad})"
+        with_point = example.replace(",", ".")
+        return "with decimal commas", f"{name} ({example!r}): write {with_point}"
+    if len(not_numeric) < len(values):
+        extent = f"{len(not_numeric):,} of {len(column):,} rows"
+        return "of numbers with text among them", f"{name} ({example!r} in {extent})"
     return "of text", f"{name} ({example!r}): call it {METADATA}{name}"
 
 
 def aggregate_rows(
     frame: pd.DataFrame, keys: Sequence[str], features: Sequence[str], operation: str
 ) -> pd.DataFrame:
-    """Join the rows of each well, or what else the keys name, to one.
+    """Aggregate the rows of each well, or of any other keys, to one.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         Metadata and features.
     keys : sequence of str
-        Columns ``Metadata_*`` that name a row of the result.
+        Columns ``Metadata_*`` that identify a row of the result.
     features : sequence of str
         Columns to aggregate.
     operation : {"mean", "median"}
-        As pycytominer aggregates.
+        How pycytominer aggregates them.
 
     Returns
     -------
     pandas.DataFrame
-        The keys, the metadata that are the same in all rows of each, and the features.
+        The keys, the metadata that are constant within each group, and the features.
     """
     import pycytominer
 
     keys, features = list(keys), list(features)
-    # What CellProfiler wrote was put together column by column, which is slow to use.
+    # The frames of CellProfiler's tables are fragmented by column, and so are slow.
     frame = frame.copy()
     values = pycytominer.aggregate(
         frame[[*keys, *features]], strata=keys, features=features, operation=operation
     )
     groups = frame[metadata_columns(frame)].groupby(keys, sort=True, dropna=False)
     counts = groups.nunique(dropna=False).max()
-    same = [name for name, count in counts.items() if count == 1]
-    return groups[same].first().reset_index().merge(values, on=keys)
+    constant_columns = [name for name, count in counts.items() if count == 1]
+    return groups[constant_columns].first().reset_index().merge(values, on=keys)

@@ -1,7 +1,7 @@
-"""Plate maps as people keep them: long tables, and grids such as a spreadsheet has.
+"""Read plate maps: long tables, or grids as in a spreadsheet.
 
-A grid has the letters of rows below its corner and the numbers of columns to the right
-of it. Its name is what is written in the corner, else that of its sheet.
+A grid has the letters of rows below its corner, and the numbers of columns to the right
+of the corner. Its name is the text in the corner, or else the name of its sheet.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stratonet.tables.plain import read_plain_table
 from stratonet.tables.wells import ROW_LETTERS, format_well
 
 EXCEL = (".xlsx", ".xlsm")
-# Numbered columns of the smallest grid: less may be a table of anything.
+# Fewest numbered columns of a grid: with fewer, it may be any other table.
 FEWEST = 2
 
 
@@ -32,19 +32,20 @@ def read_plate_map(path: Path) -> pd.DataFrame:
     Parameters
     ----------
     path : pathlib.Path
-        CSV, TSV, Parquet or XLSX. A workbook is read as its grids, or else as the long
-        table of its first sheet.
+        CSV, TSV, Parquet or XLSX. All grids of a workbook are read; if it has none,
+        the long table of its first sheet.
 
     Returns
     -------
     pandas.DataFrame
-        A row per well, all values as text, None where a field is empty. Keys are called
-        ``Metadata_Plate`` and ``Metadata_Well``; a grid has the well and its own name.
+        A row per well, all values as text, None for empty fields. Keys are called
+        ``Metadata_Plate`` and ``Metadata_Well``; a grid becomes one column with its
+        name, beside the well.
 
     Raises
     ------
     ValueError
-        Another kind of file, a damaged one, or one without a table.
+        The file is of another kind, damaged, or has no table.
 
     Examples
     --------
@@ -57,8 +58,8 @@ def read_plate_map(path: Path) -> pd.DataFrame:
     """
     if path.name.lower().endswith(EXCEL):
         return _read_workbook(path)
-    # Every name holds the empty text: nothing becomes a number, 00149 stays a well.
-    frame = read_plain_table(path, text="")
+    # All names contain the empty text, so nothing becomes a number: 00149 stays text.
+    frame = read_plain_table(path, text_columns="")
     if is_csv_name(path.name):
         header = pd.DataFrame([list(frame)]).replace(
             r"^Unnamed: \d+.*$", "", regex=True
@@ -82,7 +83,7 @@ def _read_workbook(path: Path) -> pd.DataFrame:
             keep_default_na=False,
             engine="openpyxl",
         )
-    except Exception as error:  # openpyxl and zipfile raise what they meet
+    except Exception as error:  # openpyxl and zipfile raise errors of many types
         raise ValueError(
             f"{path} cannot be read as a workbook ({type(error).__name__}: {error}). Is"
             " it damaged?"
@@ -96,23 +97,25 @@ def _read_workbook(path: Path) -> pd.DataFrame:
 
 
 def _write_cells(sheet: pd.DataFrame) -> np.ndarray:
-    """Write the cells of a sheet as text: 2, which Excel holds as 2.0, is 2."""
+    """Write the cells of a sheet as text: a 2 that Excel stores as 2.0 becomes 2."""
     cells = np.empty(sheet.shape, object)
-    for place, value in np.ndenumerate(sheet.to_numpy(object)):
+    for position, value in np.ndenumerate(sheet.to_numpy(object)):
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         text = "" if value is None or value is pd.NaT else str(value).strip()
-        cells[place] = "" if text == "nan" else text
+        cells[position] = "" if text == "nan" else text
     return cells
 
 
 def _read_long(cells: np.ndarray, path: Path) -> pd.DataFrame:
-    filled = cells[(cells != "").any(axis=1)] if cells.size else cells
-    if len(filled) < 2:
+    filled_rows = cells[(cells != "").any(axis=1)] if cells.size else cells
+    if len(filled_rows) < 2:
         raise ValueError(f"{path} has no table in its first sheet.")
-    header = list(filled[0])
-    named = [number for number, name in enumerate(header) if name]
-    frame = pd.DataFrame(filled[1:][:, named], columns=[header[n] for n in named])
+    header = list(filled_rows[0])
+    named_columns = [number for number, name in enumerate(header) if name]
+    frame = pd.DataFrame(
+        filled_rows[1:][:, named_columns], columns=[header[n] for n in named_columns]
+    )
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise ValueError(
@@ -128,14 +131,14 @@ def find_grids(cells: np.ndarray, name: str) -> list[tuple[str, pd.Series]]:
     Parameters
     ----------
     cells : numpy.ndarray (n rows, n columns), object
-        Texts, empty or None where there is nothing.
+        Texts; empty cells are empty texts or None.
     name : str
-        Of the sheet, for a grid whose corner is empty.
+        Name of the sheet, used for a grid whose corner is empty.
 
     Returns
     -------
     list of (str, pandas.Series)
-        Names, and contents by well; None where a well is empty.
+        Name of each grid, and its contents by well; None for empty wells.
 
     Examples
     --------
@@ -144,18 +147,18 @@ def find_grids(cells: np.ndarray, name: str) -> list[tuple[str, pd.Series]]:
     [('dose', ['5', None, '7', '9'])]
     """
     texts = np.empty(cells.shape, object)
-    for place, cell in np.ndenumerate(cells):
-        texts[place] = "" if cell is None else str(cell).strip()
+    for position, cell in np.ndenumerate(cells):
+        texts[position] = "" if cell is None else str(cell).strip()
     grids = []
     for row, column in np.argwhere(texts == ROW_LETTERS[0]):
         if row == 0:
             continue
-        n_columns = _count_on(texts[row - 1, column + 1 :], _number_columns)
-        n_rows = _count_on(texts[row:, column], _letter_rows)
+        n_columns = _count_names(texts[row - 1, column + 1 :], _number_columns)
+        n_rows = _count_names(texts[row:, column], _letter_rows)
         if n_columns >= FEWEST:
-            inside = texts[row : row + n_rows, column + 1 : column + 1 + n_columns]
+            contents = texts[row : row + n_rows, column + 1 : column + 1 + n_columns]
             corner = texts[row - 1, column]
-            grids.append((corner or name, _list_wells(inside)))
+            grids.append((corner or name, _list_wells(contents)))
     return grids
 
 
@@ -167,22 +170,24 @@ def _letter_rows(number: int) -> tuple[str, ...]:
     return (ROW_LETTERS[number],) if number < len(ROW_LETTERS) else ()
 
 
-def _count_on(texts: np.ndarray, name: Callable[[int], tuple[str, ...]]) -> int:
-    """How many texts in a row are the names of rows, or of columns, in order."""
+def _count_names(
+    texts: np.ndarray, list_names: Callable[[int], tuple[str, ...]]
+) -> int:
+    """Count the leading texts that are the names of rows, or of columns, in order."""
     count = 0
     for number, text in enumerate(texts):
-        if text not in name(number):
+        if text not in list_names(number):
             break
         count += 1
     return count
 
 
-def _list_wells(inside: np.ndarray) -> pd.Series:
-    contents = {
+def _list_wells(contents: np.ndarray) -> pd.Series:
+    wells = {
         format_well(row, column): text or None
-        for (row, column), text in np.ndenumerate(inside)
+        for (row, column), text in np.ndenumerate(contents)
     }
-    return pd.Series(contents, dtype=object)
+    return pd.Series(wells, dtype=object)
 
 
 def _join_grids(grids: list[tuple[str, pd.Series]], path: Path) -> pd.DataFrame:
@@ -190,7 +195,7 @@ def _join_grids(grids: list[tuple[str, pd.Series]], path: Path) -> pd.DataFrame:
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(
-            f"{path} has several grids called {repeated[0]}. Write a name of its own"
+            f"{path} has several grids called {repeated[0]}. Write a different name"
             " into the corner of each."
         )
     frame = pd.DataFrame(dict(grids)).dropna(how="all")

@@ -1,4 +1,4 @@
-"""Reading every kind of feature table that `evaluate` compares."""
+"""Read all kinds of feature tables that `evaluate` compares."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ __all__ = [
     "read_metadata",
 ]
 
-# Share of rows in which a feature may be missing; pycytominer's `drop_na_columns` has
-# the same.
+# Share of rows in which a feature may be missing, as in pycytominer's
+# `drop_na_columns`.
 MOST_MISSING = 0.05
 
 
@@ -69,24 +69,25 @@ class FeatureTable:
     Attributes
     ----------
     name : str
-        What the report calls it.
+        Name of the table in the report.
     source : str
-        Where it was read.
+        Path or URL of the table.
     frame : pandas.DataFrame
         ``Metadata_*``, and features without NaN.
     features : list of str
         The columns of features.
     feature_set_id : str
-        Of StratoNet's features, else ``""``.
+        Id of the feature set of StratoNet's features, else ``""``.
     notes : list of str
-        What was left out, and what was made of objects.
+        Sentences about what was left out, and how objects were aggregated.
     losses : list of str
-        What had no partner when tables were joined: the page says it first.
+        Sentences about rows without a partner when tables were joined: the report
+        begins with them.
     resources : pandas.DataFrame, optional
         Time and resources of the extraction.
     trained_wells : dict of str to set of str
-        The wells that the network was fine-tuned on, by plate, as far as the file
-        tells: CSV files and databases do not.
+        The wells that the network was fine-tuned on, by plate, if the file records
+        them: CSV files and databases do not.
     """
 
     name: str
@@ -109,27 +110,28 @@ def read_feature_table(
     Parameters
     ----------
     source : str or path
-        What ``stratonet extract`` or the CellProfiler module wrote (a folder or a
+        Output of ``stratonet extract`` or the CellProfiler module (a folder or a
         Parquet file); any other Parquet or CSV file with ``Metadata_Well`` and
         features; AnnData (``.h5ad``) or a table of SpatialData
-        (``store.zarr/tables/name``) with a column ``well`` in ``obs``; a folder of
+        (``store.zarr/tables/name``) with a column ``well`` in ``obs``; a folder with
         CellProfiler's ``Image.csv``, ``Nuclei.csv``, ...; or the SQLite database
-        (``.db``, ``.sqlite``) of CellProfiler's ExportToDatabase. Local or a URL;
-        folders are local, or those of ``stratonet extract`` on S3.
+        (``.db``, ``.sqlite``) of CellProfiler's ExportToDatabase. It may be local or a
+        URL; folders must be local, or on S3 and written by ``stratonet extract``.
     name : str, optional
-        Default: that of the file or folder.
+        Default: the name of the file or folder.
 
     Returns
     -------
     FeatureTable
-        Measurements of CellProfiler by well: the median of objects, the mean of images.
-        Rows and features with NaN are left out, and ``notes`` counts them. Objects are
-        numbered in ``Metadata_ObjectNumber``, whatever the file calls them.
+        Measurements of CellProfiler are aggregated by well: the median of objects, the
+        mean of images. Rows and features with NaN are left out and counted in
+        ``notes``. The column of objects' numbers is always called
+        ``Metadata_ObjectNumber``.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such table, it is damaged, or lacks ``Metadata_Well`` or features.
+        The table does not exist, is damaged, or lacks ``Metadata_Well`` or features.
 
     Examples
     --------
@@ -155,14 +157,14 @@ def read_feature_table(
             f" {shorten_list(metadata_columns(table.frame)) or 'no Metadata_*'}"
         )
     table.frame = _name_objects(table.frame)
-    # Plates are compared and left out by name: one must be there.
+    # Plates are compared and left out by name, so there must be one.
     if PLATE not in table.frame:
         table.frame.insert(0, PLATE, "plate")
         table.notes.append(
-            f"There is no {PLATE}: all wells are taken as those of one plate."
+            f"There is no {PLATE}: all wells are assumed to be on one plate."
         )
-    table.frame, unnamed = drop_unnamed(table.frame, str(source))
-    table.notes += unnamed
+    table.frame, unnamed_notes = drop_unnamed(table.frame, str(source))
+    table.notes += unnamed_notes
     if SITE in table.frame:
         table.frame[SITE] = write_texts(table.frame[SITE]).fillna("")
     check_names(table.frame, str(source))
@@ -186,12 +188,12 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         All its columns, as ``Metadata_*``; those of CSV and XLSX files as text.
-        ``plate``, ``well_position``, ... are ``Metadata_Plate`` and ``Metadata_Well``.
+        ``plate``, ``well_position``, ... become ``Metadata_Plate``, ``Metadata_Well``.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such file, or it is no table.
+        The file does not exist, or is not a table.
     """
     path = Path(source)
     if not path.is_file():
@@ -206,14 +208,14 @@ def read_metadata(source: str | os.PathLike[str]) -> pd.DataFrame:
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise ValueError(
-            f"{source} has two columns {repeated[0]} (one without {METADATA}). Remove"
-            " one of them."
+            f"{source} has {repeated[0]} twice, with and without {METADATA}. Remove one"
+            " of the columns."
         )
     return frame
 
 
 def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
-    """Read a table as it is written."""
+    """Read a table of any kind, without checking it."""
     path = Path(source)
     name = name or path.stem
     if is_anndata(path):
@@ -239,10 +241,10 @@ def _read_any(source: str | os.PathLike[str], name: str | None) -> FeatureTable:
 def _take_measurements(
     name: str, source: str | os.PathLike[str], frame: pd.DataFrame
 ) -> FeatureTable:
-    """Return the features of any program."""
+    """Return the measurements of any program as features."""
     features = list_measurements(frame)
-    explained = [*features, *find_row_counters(frame)]
-    notes = [*note_row_counters(frame), *note_unused_columns(frame, explained)]
+    explained_columns = [*features, *find_row_counters(frame)]
+    notes = [*note_row_counters(frame), *note_unused_columns(frame, explained_columns)]
     return FeatureTable(name, str(source), frame, features, notes=notes)
 
 
@@ -275,7 +277,7 @@ def _make_wells(
 
 
 def _read_resources(path: Path) -> pd.DataFrame | None:
-    """Read what runs of `stratonet extract` took of their machines."""
+    """Read how much time and resources runs of `stratonet extract` took."""
     if not path.is_dir():
         return None
     runs = sorted((path / "_runs").glob("*.csv"))
@@ -283,50 +285,51 @@ def _read_resources(path: Path) -> pd.DataFrame | None:
 
 
 def _name_objects(frame: pd.DataFrame) -> pd.DataFrame:
-    """Name the columns that tell objects apart as `stratonet extract` does."""
+    """Rename the columns that identify objects as in `stratonet extract`."""
     if find_object_column(frame) != OBJECT_NUMBER:
         return frame
-    # Object 1 of one image set is another than object 1 of the next in the same well.
+    # In the same well, object 1 of one image set is not object 1 of another.
     return frame.rename(columns={OBJECT_NUMBER: OBJECT, IMAGE_NUMBER: IMAGE})
 
 
 def _drop_missing(table: FeatureTable) -> None:
     """Leave out features that many rows lack, and then rows that lack any.
 
-    Never features of StratoNet: a row has all of them, or could not be measured.
+    Features of StratoNet are never left out: a row has all, or was not measured.
     """
     missing = ~np.isfinite(table.frame[table.features].to_numpy(float))
-    # A row that was not measured at all says nothing of the features.
+    # Rows that were not measured at all say nothing about single features.
     measured = missing[~missing.all(axis=1)]
     if not len(measured):
         raise ValueError(f"{table.name}: features are missing in every row.")
     sparse = measured.mean(axis=0) > MOST_MISSING
-    ours = set(feature_columns(table.features))
-    sparse &= [name not in ours for name in table.features]
-    rows = missing[:, ~sparse].any(axis=1)
-    if rows.all() or sparse.all():
+    stratonet_features = set(feature_columns(table.features))
+    sparse &= [name not in stratonet_features for name in table.features]
+    is_lacking = missing[:, ~sparse].any(axis=1)
+    if is_lacking.all() or sparse.all():
         worst = int(missing.mean(axis=0).argmax())
         raise ValueError(
-            f"{table.name}: each of {len(rows):,} rows lacks some features;"
+            f"{table.name}: each of {len(is_lacking):,} rows lacks some features;"
             f" {table.features[worst]} is missing in {missing[:, worst].sum():,}."
         )
     if sparse.any():
-        first = table.features[int(sparse.argmax())]
+        first_sparse = table.features[int(sparse.argmax())]
         table.notes.append(
             f"{sparse.sum():,} of {len(sparse):,} features are missing in many rows and"
-            f" are left out, such as {first}."
+            f" are left out, such as {first_sparse}."
         )
-    if rows.any():
+    if is_lacking.any():
         table.notes.append(
-            f"{rows.sum():,} of {len(rows):,} rows have features that are missing, and"
-            f" are left out, such as {_name_row(table.frame[rows].iloc[0])}."
+            f"{is_lacking.sum():,} of {len(is_lacking):,} rows have features that are"
+            " missing, and are left out, such as"
+            f" {_name_row(table.frame[is_lacking].iloc[0])}."
         )
     table.features = [
         name for name, is_sparse in zip(table.features, sparse) if not is_sparse
     ]
-    # All else is left out, such as CellProfiler's accounts of files and times.
+    # All other columns are left out, such as CellProfiler's names of files and times.
     columns = [*metadata_columns(table.frame), *table.features]
-    table.frame = table.frame.loc[~rows, columns].reset_index(drop=True)
+    table.frame = table.frame.loc[~is_lacking, columns].reset_index(drop=True)
 
 
 def _name_row(row: pd.Series) -> str:

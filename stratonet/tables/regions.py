@@ -1,4 +1,4 @@
-"""Which label image the objects of an image set are in, as SpatialData calls it."""
+"""Name the regions of objects: SpatialData's names of the label images they are in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stratonet.tables.columns import IMAGE, IMAGE_NUMBER, PLATE_KEYS, SITE, WELL
 from stratonet.tables.index import keep_index
 from stratonet.tables.keys import check_unique, normalize_keys
 
-# What tells the image sets of a table apart.
+# The columns that identify an image set.
 _KEYS = (*PLATE_KEYS, WELL, SITE, IMAGE, IMAGE_NUMBER)
 
 # A union with | needs Python 3.10 outside of annotations.
@@ -40,8 +40,8 @@ def name_regions(
     Raises
     ------
     ValueError
-        An image set has no region, or two have one, or the frame has such a column with
-        something else in it.
+        An image set has no region, two share one, or the frame has a column
+        ``region_key`` with other values.
 
     Examples
     --------
@@ -63,8 +63,8 @@ def name_regions(
         )
     if region_key in frame and frame[region_key].tolist() != names:
         raise ValueError(
-            f"The features have a column {region_key} already, which says something"
-            " else. Give another `region_key`."
+            f"The features have a column {region_key} already, with other values. Give"
+            " another `region_key`."
         )
     regions = pd.Series(names, frame.index, dtype=object)
     _check_image_sets(frame, regions)
@@ -72,7 +72,7 @@ def name_regions(
 
 
 def _fill_in_names(frame: pd.DataFrame, region: str) -> list[str]:
-    """A name, in which what is in braces comes from columns."""
+    """Fill in a name: columns in braces are replaced by their values."""
     try:
         parsed = [name for _, name, _, _ in Formatter().parse(region)]
         fields = [name for name in dict.fromkeys(parsed) if name is not None]
@@ -88,7 +88,7 @@ def _fill_in_names(frame: pd.DataFrame, region: str) -> list[str]:
 def _look_up_names(
     frame: pd.DataFrame, regions: pd.DataFrame, region_key: str
 ) -> list[str]:
-    """The names that a frame has for image sets."""
+    """Look up the regions of image sets in a frame."""
     regions = keep_index(regions)
     keys = [name for name in regions if name != region_key]
     if region_key not in regions or not keys:
@@ -102,49 +102,51 @@ def _look_up_names(
         raise ValueError(f"`region` cannot be joined: {error}") from None
     check_unique(regions, keys, "`region`")
     # A site is 1 in one table and "1" in the other, and a well A01 or A1.
-    named = pd.MultiIndex.from_frame(normalize_keys(regions, keys))
-    wanted = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
-    names = pd.Series(regions[region_key].tolist(), named, object).reindex(wanted)
-    lacking = [not isinstance(name, str) or name == "" for name in names]
-    if any(lacking):
-        first = frame[keys].iloc[lacking.index(True)]
-        words = ", ".join(f"{key} {value}" for key, value in first.items())
+    region_index = pd.MultiIndex.from_frame(normalize_keys(regions, keys))
+    frame_index = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
+    names = pd.Series(regions[region_key].tolist(), region_index, object).reindex(
+        frame_index
+    )
+    is_missing = [not isinstance(name, str) or name == "" for name in names]
+    if any(is_missing):
+        first = frame[keys].iloc[is_missing.index(True)]
+        key_values = ", ".join(f"{key} {value}" for key, value in first.items())
         raise ValueError(
-            f"`region` names no label image for {words}:"
-            f" {count_things(sum(lacking), 'object')} of {len(frame):,}. Add the rows,"
-            " or leave these objects out."
+            f"`region` names no label image for {key_values}:"
+            f" {count_things(sum(is_missing), 'object')} of {len(frame):,}. Add the"
+            " rows, or leave these objects out."
         )
     return names.tolist()
 
 
 def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
-    """Refuse columns that are not there, or not filled in."""
+    """Refuse columns that do not exist, or have missing values."""
     features = set(feature_columns(frame))
-    known = [name for name in frame if name not in features]
+    known_columns = [name for name in frame if name not in features]
     for name in names:
-        if name not in known:
+        if name not in known_columns:
             raise ValueError(
                 f"there is no column {name!r}. The features have"
-                f" {shorten_list(known)}.{suggest_name(name, known)}"
+                f" {shorten_list(known_columns)}.{suggest_name(name, known_columns)}"
             )
-        lacking = frame[name].isna().tolist()
-        if any(lacking):
-            row = lacking.index(True) + 1
+        is_missing = frame[name].isna().tolist()
+        if any(is_missing):
+            row = is_missing.index(True) + 1
             raise ValueError(f"{name} is empty in row {row} (counted from 1).")
 
 
 def _check_image_sets(frame: pd.DataFrame, regions: pd.Series) -> None:
-    """Refuse two image sets in one region: a label image is that of one."""
+    """Refuse two image sets in one region: each has its own label image."""
     keys = [key for key in _KEYS if key in frame]
-    places = frame[keys].assign(region=regions).drop_duplicates()
-    shared = places[places.duplicated("region", keep=False)]
+    image_sets = frame[keys].assign(region=regions).drop_duplicates()
+    shared = image_sets[image_sets.duplicated("region", keep=False)]
     if shared.empty:
         return
     region = shared["region"].iloc[0]
-    same = shared.loc[shared["region"] == region, keys]
-    one, other = (" ".join(map(str, row)) for row in same.head(2).to_numpy())
+    sharing = shared.loc[shared["region"] == region, keys]
+    first, second = (" ".join(map(str, row)) for row in sharing.head(2).to_numpy())
     raise ValueError(
-        f"{len(same):,} image sets have the region {region!r}, such as {one} and"
-        f" {other} ({', '.join(keys)}). A label image is that of one image set: give a"
+        f"{len(sharing):,} image sets have the region {region!r}, such as {first} and"
+        f" {second} ({', '.join(keys)}). A label image belongs to one image set: give a"
         " `region` that tells them apart."
     )

@@ -1,4 +1,4 @@
-"""Features of objects as tables of SpatialData, whose rows annotate label images."""
+"""Convert features of objects to SpatialData tables, which annotate label images."""
 
 from __future__ import annotations
 
@@ -46,31 +46,31 @@ def to_spatialdata_table(
     Parameters
     ----------
     features : pandas.DataFrame, str or path
-        A frame of `read_features`, or where to read one: features of objects, of
-        ``stratonet extract`` or of the CellProfiler module.
+        A frame from `read_features`, or the location to read one from: features of
+        objects, from ``stratonet extract`` or the CellProfiler module.
     region : str or pandas.DataFrame
-        Which label image (*region*) the objects of each image set are in: the name of
-        one; a name with columns in braces, such as ``"{Metadata_Well}_nuclei"``; or a
-        frame with a row for each image set, whose columns ``features`` has, too, such
-        as ``Metadata_Well``, but for one called as ``region_key``. Features that were
-        measured in a store of SpatialData say it: ``"{Metadata_Region}"``.
+        The label image (*region*) of the objects of each image set: the name of a
+        single one; a name with columns in braces, such as ``"{Metadata_Well}_nuclei"``;
+        or a frame with a row for each image set, a column called ``region_key``, and
+        columns that ``features`` has, too, such as ``Metadata_Well``. For features that
+        were measured in a SpatialData store, give ``"{Metadata_Region}"``.
     region_key : str
-        What the column of these names is called.
+        Name of the column of regions.
 
     Returns
     -------
     anndata.AnnData
-        As `to_anndata` makes it, with the region in ``obs``, the object's number
+        As from `to_anndata`, with the region in ``obs``, the object's number
         (``Metadata_ObjectNumber`` or ``ObjectNumber``) as int64, and
-        ``uns["spatialdata_attrs"]``. spatialdata itself is not needed for it.
+        ``uns["spatialdata_attrs"]``. The package spatialdata is not needed.
 
     Raises
     ------
     ImportError
         anndata is not installed.
     ValueError
-        Rows are no objects, lack a number, or are there twice; an image set has no
-        region, or two have one; else as `to_anndata`.
+        Rows are not objects, lack a number, or are repeated; an image set has no
+        region, or two share one; also as in `to_anndata`.
 
     Examples
     --------
@@ -88,19 +88,19 @@ def to_spatialdata_table(
     """
     is_frame = isinstance(features, pd.DataFrame)
     frame = keep_index(features) if is_frame else read_features(features)
-    # Frames that were put one below the other; tables are joined by names of rows.
+    # Concatenated frames have repeated indices, but tables are joined by them.
     if not frame.index.is_unique:
         frame = frame.reset_index(drop=True)
     number_column = find_object_column(frame)
     if number_column is None:
         raise ValueError(
             "These are features of image sets. A table of SpatialData annotates objects"
-            " of label images: give features of objects, of stratonet extract --labels"
-            " or of the CellProfiler module."
+            " of label images: give features of objects, from stratonet extract"
+            " --labels or from the CellProfiler module."
         )
     numbers = _read_object_numbers(frame, number_column)
     regions = name_regions(frame, region, region_key)
-    _check_different(regions, numbers)
+    _check_no_repeats(regions, numbers)
     table = to_anndata(frame)
     table.obs[number_column] = numbers
     table.obs[region_key] = pd.Categorical(regions)
@@ -114,64 +114,65 @@ def to_spatialdata_table(
 
 
 def _read_object_numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
-    """The numbers of objects, int64."""
+    """Read the numbers of objects, as int64."""
     if frame.empty:
         raise ValueError("The features have no rows: there is nothing to annotate.")
     numbers = pd.to_numeric(frame[column], errors="coerce")
-    lacking = numbers.isna().to_numpy()
-    if lacking.any():
-        row = int(lacking.argmax())
+    is_missing = numbers.isna().to_numpy()
+    if is_missing.any():
+        row = int(is_missing.argmax())
         reason = frame[ERROR].iloc[row] if ERROR in frame else None
         raise ValueError(
-            f"{count_things(int(lacking.sum()), 'row')} of {len(frame):,} have no"
+            f"{count_things(int(is_missing.sum()), 'row')} of {len(frame):,} have no"
             f" {column}, such as row {row + 1} (counted from 1)"
             f"{f': {reason}' if isinstance(reason, str) else ''}. Leave them out:"
             f" features[features.{column}.notna()]"
         )
-    wrong = ((numbers < 1) | (numbers % 1 != 0)).to_numpy(bool)
-    if wrong.any():
-        row = int(wrong.argmax())
+    is_wrong = ((numbers < 1) | (numbers % 1 != 0)).to_numpy(bool)
+    if is_wrong.any():
+        row = int(is_wrong.argmax())
         raise ValueError(
-            f"{column} is a whole number from 1: 0 is the background of a label image."
-            f" Received: {frame[column].iloc[row]} in row {row + 1} (counted from 1)."
+            f"{column} must be a whole number from 1: 0 is the background of a label"
+            f" image. Received: {frame[column].iloc[row]} in row {row + 1} (counted"
+            " from 1)."
         )
     return numbers.to_numpy(np.int64)
 
 
-def _check_different(regions: pd.Series, numbers: np.ndarray) -> None:
-    """Refuse an object that is there twice."""
+def _check_no_repeats(regions: pd.Series, numbers: np.ndarray) -> None:
+    """Refuse repeated objects."""
     objects = pd.DataFrame({"region": regions, "number": numbers})
     repeated = objects.duplicated().to_numpy()
     if repeated.any():
         region, number = objects.iloc[int(repeated.argmax())]
         raise ValueError(
-            f"Object {number} of {region} is there twice, and"
-            f" {count_things(int(repeated.sum()), 'row')} of {len(objects):,} are too"
-            " many. Leave them out, or give a `region` that tells their image sets"
-            " apart."
+            f"Object {number} of {region} occurs twice, and"
+            f" {count_things(int(repeated.sum()), 'row')} of {len(objects):,} are"
+            " repetitions. Leave them out, or give a `region` that tells their image"
+            " sets apart."
         )
 
 
 def write_spatialdata_table(
     table: AnnData, store: str | os.PathLike[str], name: str
 ) -> Path:
-    """Write a table into a store of SpatialData on a disk.
+    """Write a table into a SpatialData store on a disk.
 
-    It is there whole or not at all, and nothing else of the store is changed.
+    It is written completely or not at all, and nothing else in the store changes.
 
     Parameters
     ----------
     table : anndata.AnnData
-        As `to_spatialdata_table` makes it.
+        A table from `to_spatialdata_table`.
     store : str or path
-        A folder that spatialdata has written.
+        A folder that spatialdata wrote.
     name : str
-        What the table is called there.
+        Name of the table in the store.
 
     Returns
     -------
     pathlib.Path
-        Its folder.
+        Folder of the table.
 
     Raises
     ------
@@ -180,10 +181,10 @@ def write_spatialdata_table(
     FileNotFoundError
         There is no such store.
     FileExistsError
-        The store has a table of this name, or another element. None is ever replaced.
+        The store has a table or another element of this name. None is ever replaced.
     ValueError
-        The table is none of SpatialData, the store lacks a label image that it
-        annotates, or that has no object of a number.
+        The table is not one of SpatialData, or annotates a label image or an object
+        that the store does not have.
 
     Examples
     --------
@@ -192,15 +193,15 @@ def write_spatialdata_table(
     PosixPath('plate.zarr/tables/stratonet')
     """
     folder = Path(_check_store(store))
-    with name_missing_extra("Writing into a store of SpatialData", "spatialdata"):
+    with name_missing_extra("Writing into a SpatialData store", "spatialdata"):
         import spatialdata
         from spatialdata.models import TableModel
     if ATTRIBUTES not in getattr(table, "uns", ()):
         raise ValueError(
-            f"The table says of no object which it is: uns has no {ATTRIBUTES!r}."
-            " Make it with to_spatialdata_table."
+            "The table does not say which objects it annotates: uns has no"
+            f" {ATTRIBUTES!r}. Make the table with to_spatialdata_table."
         )
-    # AnnData's own files make an array of a list, and SpatialData asks for the list.
+    # AnnData's files turn a list into an array, but SpatialData wants the list.
     attributes = table.uns[ATTRIBUTES]
     if isinstance(attributes.get(REGION), np.ndarray):
         attributes[REGION] = attributes[REGION].tolist()
@@ -208,41 +209,42 @@ def write_spatialdata_table(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The table is annotating", UserWarning)
         warnings.filterwarnings("ignore", "SpatialData is not stored", UserWarning)
-        alone = spatialdata.SpatialData(tables={name: table})
-        # The tables of a store would be read whole, and are not needed.
+        table_store = spatialdata.SpatialData(tables={name: table})
+        # The store's tables are not needed, and would be read completely.
         data = spatialdata.read_zarr(folder, selection=("labels", "shapes"))
-    _show_unlisted(folder, name, data)
+    _list_unlisted_table(folder, name, data)
     _check_name_is_free(folder, name)
     _check_annotated(table, data, folder)
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
-        # spatialdata writes an element bit by bit, and a store in which one is cut
-        # short cannot be read.
+        # spatialdata writes an element in many steps, and a store with an incomplete
+        # element cannot be read.
         unfinished = Path(temporary, "table.zarr")
-        alone.write(unfinished, **_choose_formats(folder))
-        _put_in_place(unfinished / TABLES, folder / TABLES, name)
+        table_store.write(unfinished, **_choose_formats(folder))
+        _move_into_store(unfinished / TABLES, folder / TABLES, name)
     if data.has_consolidated_metadata():
         data.write_consolidated_metadata()
     return folder / TABLES / name
 
 
 def _check_store(store: str | os.PathLike[str]) -> str:
-    """Refuse what is no store on a disk; return its path."""
+    """Return the path of a store; refuse anything but a store on a disk."""
     path = os.fspath(store)
     if is_url(path):
         raise ValueError(
-            f"{redact_url(path)}: a table is written into a store on a disk. Copy the"
-            " store, or write it there and copy the table's folder."
+            f"{redact_url(path)}: tables can only be written to a store on a disk. Copy"
+            " the store to a disk, or write to a store there and copy the table's"
+            " folder."
         )
     files = [os.path.join(path, file) for file in ("zarr.json", ".zgroup")]
     if not any(map(os.path.isfile, files)):
         raise FileNotFoundError(
-            f"{path} is no store of SpatialData: it has neither zarr.json nor .zgroup."
+            f"{path} is no SpatialData store: it has neither zarr.json nor .zgroup."
         )
     return path
 
 
-def _show_unlisted(folder: Path, name: str, data: Any) -> None:
-    """List a table again, after whose writing a process was killed at once."""
+def _list_unlisted_table(folder: Path, name: str, data: Any) -> None:
+    """Add a table to the store's list if a process was killed after writing it."""
     import zarr
 
     if not (folder / TABLES / name).is_dir() or not data.has_consolidated_metadata():
@@ -253,10 +255,10 @@ def _show_unlisted(folder: Path, name: str, data: Any) -> None:
 
 
 def _check_name_is_free(folder: Path, name: str) -> None:
-    """Refuse the name of an element of the store: each has its own."""
+    """Refuse a name that an element of the store has already."""
     for group in ELEMENTS:
         for path in sorted((folder / group).glob("*")):
-            # Names that differ in capitals alone are one to SpatialData.
+            # SpatialData takes names that only differ in case for the same.
             if path.name.lower() == name.lower():
                 raise FileExistsError(
                     f"{path} is there already. Choose another name, or remove it:"
@@ -266,7 +268,7 @@ def _check_name_is_free(folder: Path, name: str) -> None:
 
 
 def _check_annotated(table: AnnData, data: Any, folder: Path) -> None:
-    """Refuse a table of label images, or of objects, that the store does not have."""
+    """Refuse a table that annotates label images or objects missing from the store."""
     from spatialdata import get_element_instances
 
     attributes = table.uns[ATTRIBUTES]
@@ -281,33 +283,33 @@ def _check_annotated(table: AnnData, data: Any, folder: Path) -> None:
                 f"{suggest_name(region, elements)}"
             )
         of_region = numbers[regions == region]
-        known = of_region.isin(get_element_instances(elements[region]))
-        if not known.all():
+        is_known = of_region.isin(get_element_instances(elements[region]))
+        if not is_known.all():
             raise ValueError(
-                f"{folder}: {region} has no object {of_region[~known].iloc[0]}, and"
-                f" lacks {(~known).sum():,} of {len(known):,} of the table. Were the"
-                " features measured from another label image?"
+                f"{folder}: {region} has no object {of_region[~is_known].iloc[0]}, and"
+                f" lacks {(~is_known).sum():,} of {len(is_known):,} objects of the"
+                " table. Were the features measured with another label image?"
             )
 
 
 def _choose_formats(folder: Path) -> dict[str, Any]:
-    """What the table is written as: as the store is, in Zarr 2 or in Zarr 3."""
+    """Choose the format of the table: that of the store, Zarr 2 or Zarr 3."""
     if (folder / "zarr.json").exists():
         return {}
-    # spatialdata gives it no public name.
+    # It has no public name in spatialdata.
     from spatialdata._io.format import SpatialDataContainerFormatV01
 
     return {"sdata_formats": SpatialDataContainerFormatV01()}
 
 
-def _put_in_place(written: Path, tables: Path, name: str) -> None:
-    """Move a table into the store, unless one of its name has come there meanwhile."""
+def _move_into_store(source: Path, tables: Path, name: str) -> None:
+    """Move a table into the store, unless one of its name has been added meanwhile."""
     try:
         if not tables.exists():
             with suppress(OSError):
-                written.rename(tables)
+                source.rename(tables)
                 return
-        (written / name).rename(tables / name)
+        (source / name).rename(tables / name)
     except OSError:
         _check_name_is_free(tables.parent, name)
         raise

@@ -1,6 +1,6 @@
-"""The wells that a network was fine-tuned on, in the metadata of Parquet files.
+"""Store the wells that a network was fine-tuned on in the metadata of Parquet files.
 
-Features of these wells are no test of the network: it has seen their classes.
+Features of these wells cannot test the network: it was trained with their classes.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Optional
 
-# In the key-value metadata of a Parquet file.
+# Key in the metadata of a Parquet file.
 _KEY = b"stratonet trained wells"
-# Wells by plate, as in a card.
+# Wells by plate, as in the card of a network.
 Wells = Mapping[str, Collection[str]]
 Metadata = Optional[Mapping[bytes, bytes]]
 
 
 def write_trained_wells(wells: Wells) -> dict[bytes, bytes]:
-    """Make the metadata of a file.
+    """Write trained wells as the metadata of a file.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def write_trained_wells(wells: Wells) -> dict[bytes, bytes]:
     Returns
     -------
     dict of bytes to bytes
-        Empty where there are no wells.
+        Empty if there are no wells.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def write_trained_wells(wells: Wells) -> dict[bytes, bytes]:
 
 
 def read_trained_wells(metadata: Iterable[Metadata]) -> dict[str, set[str]]:
-    """Read the metadata of files.
+    """Read trained wells from the metadata of files.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ def read_trained_wells(metadata: Iterable[Metadata]) -> dict[str, set[str]]:
     Returns
     -------
     dict of str to set of str
-        Wells by plate, those of all files together.
+        Wells of all files, by plate.
     """
     wells: dict[str, set[str]] = {}
     for entries in metadata:
         text = (entries or {}).get(_KEY, b"{}")
-        for plate, of_plate in json.loads(text).items():
-            wells.setdefault(plate, set()).update(of_plate)
+        for plate, plate_wells in json.loads(text).items():
+            wells.setdefault(plate, set()).update(plate_wells)
     return wells

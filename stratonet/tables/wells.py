@@ -1,6 +1,6 @@
-"""How wells are named: A01 is row A and column 1 of a plate.
+"""Write and parse the names of wells: A01 is row A and column 1 of a plate.
 
-Wells are written and parsed here only. Rows and columns count from 0 in arrays.
+Nothing else in StratoNet does so. In arrays, rows and columns count from 0.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-# Rows and columns of plates of 96, 384 and 1536 wells.
+# Numbers of rows and columns of plates with 96, 384 and 1536 wells.
 PLATE_FORMATS = ((8, 12), (16, 24), (32, 48))
 # After row Z comes AA.
 ROW_LETTERS = (
     *ascii_uppercase,
     *(first + second for first in ascii_uppercase for second in ascii_uppercase),
 )
-# A01, and as people and instruments write it: A1, a01, A-01, r01c01.
+# A01, and the variants of people and instruments: A1, a01, A-01, r01c01.
 _WELL = re.compile(
     r"(?P<letters>[A-Za-z]{1,2})[ _-]?0*(?P<column>[1-9]\d*)"
     r"|[Rr]0*(?P<row>[1-9]\d*)[ _-]?[Cc]0*(?P<column_number>[1-9]\d*)"
@@ -27,12 +27,12 @@ _WELL = re.compile(
 
 
 def parse_well(name: object) -> tuple[int, int] | None:
-    """Row and column of a well, from 0; None where the name is not such as A01.
+    """Return row and column of a well, from 0, or None if the name is no well's.
 
     Parameters
     ----------
     name : str
-        One or two letters and a number, or both numbers: A01, A1, a01, A-01, r01c01.
+        One or two letters and a number, or two numbers: A01, A1, a01, A-01, r01c01.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def parse_well(name: object) -> tuple[int, int] | None:
 
 
 def format_well(row: int, column: int) -> str:
-    """Name of the well in a row and a column.
+    """Return the name of the well in a row and a column.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def format_well(row: int, column: int) -> str:
 
 
 def make_well_name(row: str, column: str) -> str:
-    """Name of a well whose row and column are written apart, both from 1.
+    """Return the name of a well from separate texts for row and column, from 1.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def make_well_name(row: str, column: str) -> str:
     Raises
     ------
     ValueError
-        Row or column is no number from 1, and the row no letters of a row.
+        The column is not a number from 1, or the row is neither that nor letters.
 
     Examples
     --------
@@ -107,18 +107,18 @@ def make_well_name(row: str, column: str) -> str:
 
 
 def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Row letters and column numbers of wells.
+    """Return row letters and column numbers of wells.
 
     Parameters
     ----------
     wells : pandas.Series of str
-        Names of wells, as `parse_well` takes them.
+        Names of wells, as in `parse_well`.
 
     Returns
     -------
     letters, columns : pandas.Series
-        Columns count from 1, as in the names. Both are missing for names not such as
-        A01.
+        Columns count from 1, as in the names. Both are missing for names that are not
+        those of wells.
     """
     rows, columns = locate_wells(wells)
     letters = rows.map(dict(enumerate(ROW_LETTERS)), na_action="ignore")
@@ -126,37 +126,37 @@ def split_well_names(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
 
 
 def locate_wells(wells: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Rows and columns of wells.
+    """Return rows and columns of wells.
 
     Parameters
     ----------
     wells : pandas.Series of str
-        Names of wells, as `parse_well` takes them.
+        Names of wells, as in `parse_well`.
 
     Returns
     -------
     rows, columns : pandas.Series of Int64
-        From 0. Both are missing for names not such as A01.
+        From 0. Both are missing for names that are not those of wells.
     """
-    # Each name once: a table of objects has thousands of rows per well.
-    places = {name: parse_well(name) or (None, None) for name in wells.unique()}
-    rows = wells.map({name: row for name, (row, _) in places.items()})
-    columns = wells.map({name: column for name, (_, column) in places.items()})
+    # Parse each name once: a table of objects has thousands of rows per well.
+    positions = {name: parse_well(name) or (None, None) for name in wells.unique()}
+    rows = wells.map({name: row for name, (row, _) in positions.items()})
+    columns = wells.map({name: column for name, (_, column) in positions.items()})
     return rows.astype("Int64"), columns.astype("Int64")
 
 
 def choose_plate_format(last_row: int, last_column: int) -> tuple[int, int]:
-    """Choose the smallest plate that has a well.
+    """Choose the smallest plate format that includes a row and a column.
 
     Parameters
     ----------
     last_row, last_column : int
-        Of the well, from 0.
+        Row and column, from 0.
 
     Returns
     -------
     (int, int)
-        Number of rows and of columns: of a plate of 96, 384 or 1536 wells, or just as
+        Number of rows and columns: those of a plate with 96, 384 or 1536 wells, or as
         many as are needed.
 
     Examples

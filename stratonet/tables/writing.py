@@ -1,4 +1,4 @@
-"""Writing wide tables of features as Parquet files: the one way to do it."""
+"""Write wide tables of features as Parquet files; all parts of StratoNet use this."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def write_wide_table(
     trained_wells: Wells | None = None,
     notes: Mapping[bytes, bytes] | None = None,
 ) -> None:
-    """Write tables one below the other into one Parquet file, whole or not at all.
+    """Write the rows of tables into one Parquet file, completely or not at all.
 
-    Each table becomes one row group, so that only one of them is held in memory.
+    Each table becomes one row group, so that only one of them is in memory.
 
     Parameters
     ----------
     path : str or path
-        In a local folder that exists. What was there before is replaced at the end.
+        In a local folder that exists. An existing file is replaced at the end.
     tables : iterable of pyarrow.Table
-        All with the columns and types of ``schema``. Drawn as they are written.
+        All with the columns and types of ``schema``; consumed one by one.
     schema : pyarrow.Schema, optional
-        Default: that of the first table. With it, the file is also written where there
-        are no tables at all.
+        Default: that of the first table. With a schema, the file is also written if
+        there are no tables at all.
     trained_wells : mapping of str to collection of str, optional
-        The wells that the network was fine-tuned on, by plate: they go into the
+        The wells that the network was fine-tuned on, by plate: they are written to the
         metadata of the file, where `stratonet evaluate` finds them.
     notes : mapping of bytes to bytes, optional
-        More of such metadata, for other readers.
+        Further metadata, for other readers.
 
     Raises
     ------
@@ -67,30 +67,32 @@ def write_wide_table(
     with name_missing_extra("Parquet", "cellprofiler", "extract"):
         from pyarrow import parquet
 
-    rest = iter(tables)
+    remaining_tables = iter(tables)
     if schema is None:
-        first = next(rest, None)
+        first = next(remaining_tables, None)
         if first is None:
             raise ValueError("Without tables, a Parquet file needs a schema.")
         schema = first.schema
-        rest = chain([first], rest)
-    # No value of a feature comes twice, and nobody asks for the rows above one: they
-    # have neither dictionaries nor statistics. Compressed, they would take 9 to 12 %
-    # less, but twice the time: 3.6 s in place of 1.7 s for 2,600 rows of 25,600.
-    narrow = [name for name in schema.names if not name.startswith(f"{PREFIX}_")]
-    # The schema of Arrow, kept beside that of Parquet, would say nothing more.
+        remaining_tables = chain([first], remaining_tables)
+    # Values of features hardly repeat, and nobody selects rows by them: so they have
+    # neither dictionaries nor statistics. Compressed, they would take 9 to 12 % less,
+    # but twice the time: 3.6 s instead of 1.7 s for 2,600 rows of 25,600.
+    metadata_columns = [
+        name for name in schema.names if not name.startswith(f"{PREFIX}_")
+    ]
+    # Arrow's schema, stored beside that of Parquet, would add nothing.
     with (
         write_atomically(Path(path)) as unfinished,
         parquet.ParquetWriter(
             unfinished,
             schema,
-            compression=dict.fromkeys(narrow, "zstd"),
-            use_dictionary=narrow,
-            write_statistics=narrow,
+            compression=dict.fromkeys(metadata_columns, "zstd"),
+            use_dictionary=metadata_columns,
+            write_statistics=metadata_columns,
             store_schema=False,
         ) as writer,
     ):
-        for table in rest:
+        for table in remaining_tables:
             writer.write_table(table)
         metadata = {**write_trained_wells(trained_wells or {}), **(notes or {})}
         if metadata:
@@ -98,12 +100,12 @@ def write_wide_table(
 
 
 def split_columns(features: np.ndarray) -> list[pa.Array]:
-    """Split a matrix into Arrow's columns, much faster than one by one.
+    """Split a matrix into Arrow columns, much faster than column by column.
 
     Parameters
     ----------
     features : numpy.ndarray (n rows, n columns), float32
-        One row below the other.
+        The matrix, in rows.
 
     Returns
     -------
@@ -117,6 +119,6 @@ def split_columns(features: np.ndarray) -> list[pa.Array]:
     import pyarrow as pa
 
     n_rows, n_columns = features.shape
-    # Parquet takes columns: one copy here, in place of one per column.
+    # Parquet takes columns: one copy here, instead of one per column.
     values = pa.array(np.ascontiguousarray(features.T).ravel())
     return [values.slice(number * n_rows, n_rows) for number in range(n_columns)]

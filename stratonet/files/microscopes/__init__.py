@@ -1,1 +1,1 @@
-"""Files of microscopes that hold several images: what is in them, and its planes."""
+"""Microscope files that hold several images: list the images and read their planes."""

@@ -1,4 +1,4 @@
-"""CZI files, as ZEN of Zeiss writes them."""
+"""Read CZI files, as Zeiss's ZEN writes them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ IMAGE = "./Metadata/Information/Image/Dimensions"
 
 
 class CziFile(SceneFile):
-    """A CZI file, whose images are its scenes; tiles of a scene are joined.
+    """A CZI file, whose images are its scenes; the tiles of a scene are stitched.
 
     Parameters
     ----------
     url : str
         Local path.
     storage : Storage
-        What reads other files.
+        Not used: CZI files are read from disks only.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -43,11 +43,11 @@ class CziFile(SceneFile):
         self.scenes = self._list_scenes(url)
 
     def _list_rectangles(self) -> None:
-        """Find the scenes: by their numbers, which may have gaps."""
+        """Find the rectangle of each scene; the numbers of scenes may have gaps."""
         rectangles = self._reader.scenes_bounding_rectangle_no_pyramid
         self._numbers: list[int | None] = list(rectangles) or [None]
-        whole = self._reader.total_bounding_rectangle_no_pyramid
-        self._rectangles = list(rectangles.values()) or [whole]
+        total_rectangle = self._reader.total_bounding_rectangle_no_pyramid
+        self._rectangles = list(rectangles.values()) or [total_rectangle]
 
     def _list_scenes(self, url: str) -> list[Scene]:
         box = self._reader.total_bounding_box_no_pyramid
@@ -56,25 +56,25 @@ class CziFile(SceneFile):
         count = sizes.get("C", 1)
         root = ElementTree.fromstring(self._reader.raw_metadata)
         names = _name_channels(root, count)
-        described = {
+        scene_elements = {
             int(scene.get("Index", -1)): scene
             for scene in root.findall(f"{IMAGE}/S/Scenes/Scene")
         }
         scenes = []
         for series, number in enumerate(self._numbers):
-            words = described.get(-1 if number is None else number)
+            element = scene_elements.get(-1 if number is None else number)
             rectangle = self._rectangles[series]
             scenes.append(
                 Scene(
                     url,
                     series,
-                    "" if words is None else words.get("Name", ""),
+                    "" if element is None else element.get("Name", ""),
                     names,
                     tuple(range(count)),
                     sizes.get("Z", 1),
                     sizes.get("T", 1),
                     (rectangle.h, rectangle.w),
-                    well=None if words is None else _find_well(words),
+                    well=None if element is None else _find_well(element),
                 )
             )
         return scenes
@@ -98,11 +98,11 @@ class CziFile(SceneFile):
 
 
 def _check_axes(sizes: Mapping[str, int]) -> None:
-    others = [axis for axis in sizes if axis not in "TZCYX" and sizes[axis] > 1]
-    if others:
+    other_axes = [axis for axis in sizes if axis not in "TZCYX" and sizes[axis] > 1]
+    if other_axes:
         raise Refused(
-            f"the axes {', '.join(sizes)} were received. Read are time (T), z (Z) and"
-            " channels (C)."
+            f"the axes {', '.join(sizes)} were received. Only time (T), z (Z) and"
+            " channels (C) can be read."
         )
 
 
@@ -113,7 +113,7 @@ def _name_channels(root: ElementTree.Element, count: int) -> tuple[str, ...]:
 
 
 def _find_well(scene: ElementTree.Element) -> str | None:
-    """The well of a scene: ZEN calls the carrier's places an array."""
+    """Return the well of a scene: ZEN calls the positions of a carrier an array."""
     shape = scene.find("Shape")
     for text in (
         scene.findtext("ArrayName"),

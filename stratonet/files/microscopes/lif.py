@@ -1,4 +1,4 @@
-"""LIF files, as LAS X of Leica writes them."""
+"""Read LIF files, as Leica's LAS X writes them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from stratonet.files.refusal import Refused
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url
 
-# What liffile calls axes: mosaic tiles, time, z.
+# liffile's names of axes: mosaic tiles, time, z, channels, colours.
 TILES, TIME, HEIGHT, CHANNEL, COLORS = "M", "T", "Z", "C", "S"
 
 
 class LifFile(SceneFile):
-    """A LIF file, whose images lie in folders as in LAS X.
+    """A LIF file, whose images are in folders as LAS X shows them.
 
     Parameters
     ----------
     url : str
         Local path.
     storage : Storage
-        What reads other files.
+        Not used: LIF files are read from disks only.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -45,15 +45,15 @@ class LifFile(SceneFile):
         ]
 
     def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
-        """Read one plane of what is mapped into memory, see `SceneFile.read_plane`."""
+        """Read one plane from the memory-mapped file, see `SceneFile.read_plane`."""
         image = self._images[scene.series]
         numbers = {CHANNEL: index.channel, HEIGHT: index.z, TIME: index.time}
-        where: list[Any] = []
+        selection: list[Any] = []
         for axis in image.sizes:
-            where.append(slice(None) if axis in "YX" else numbers.get(axis, 0))
+            selection.append(slice(None) if axis in "YX" else numbers.get(axis, 0))
         with self.lock:
             stack = image.asarray(out="memmap")
-            return np.array(stack[tuple(where)])
+            return np.array(stack[tuple(selection)])
 
     def close(self) -> None:
         """Close the file."""
@@ -61,15 +61,15 @@ class LifFile(SceneFile):
             self._file.close()
 
 
-def refuse_remote(url: str, kind: str) -> None:
-    """Refuse a URL, where a library reads local files only.
+def refuse_remote(url: str, format_name: str) -> None:
+    """Refuse a URL of a format whose library reads local files only.
 
     Parameters
     ----------
     url : str
         Path or URL.
-    kind : str
-        Of file.
+    format_name : str
+        Name of the format, for the message.
 
     Raises
     ------
@@ -77,8 +77,8 @@ def refuse_remote(url: str, kind: str) -> None:
     """
     if is_url(url):
         raise Refused(
-            f"{kind} files are read from disks only. Copy it to one, or save it as"
-            " OME-Zarr, which is read from S3 plane by plane."
+            f"{format_name} files can only be read from a disk. Copy it to one, or save"
+            " it as OME-Zarr, which is read from S3 plane by plane."
         )
 
 
@@ -86,15 +86,15 @@ def _describe_image(url: str, series: int, image: Any) -> Scene:
     sizes = image.sizes
     if sizes.get(COLORS, 1) > 1:
         refuse_colors(f"{image.path}: {dict(sizes)}")
-    others = [
+    other_axes = [
         axis
         for axis, count in sizes.items()
         if axis not in (TIME, HEIGHT, CHANNEL, COLORS, "Y", "X") and count > 1
     ]
-    if others:
+    if other_axes:
         raise Refused(
-            f"{image.path} has the axes {', '.join(sizes)}. Read are time (T), z (Z)"
-            " and channels (C); merge tiles (M) in LAS X first."
+            f"{image.path} has the axes {', '.join(sizes)}. Only time (T), z (Z) and"
+            " channels (C) can be read; merge tiles (M) in LAS X first."
         )
     count = sizes.get(CHANNEL, 1)
     names = _name_channels(image, count)
@@ -111,12 +111,12 @@ def _describe_image(url: str, series: int, image: Any) -> Scene:
 
 
 def _name_channels(image: Any, count: int) -> tuple[str, ...]:
-    """Names of dyes where LAS X knows them, else of the colours it shows."""
-    described = image.xml_element.findall(
+    """Name channels by their dyes if LAS X stored them, else by display colours."""
+    descriptions = image.xml_element.findall(
         "./Data/Image/ImageDescription/Channels/ChannelDescription"
     )
     names = []
-    for channel in described[:count]:
+    for channel in descriptions[:count]:
         dyes = [
             entry.findtext("Value") or ""
             for entry in channel.findall("ChannelProperty")

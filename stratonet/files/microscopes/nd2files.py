@@ -1,4 +1,4 @@
-"""ND2 files, as NIS-Elements of Nikon writes them."""
+"""Read ND2 files, as Nikon's NIS-Elements writes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stratonet.files.refusal import Refused
 from stratonet.files.storage import Storage
 from stratonet.files.urls import is_url
 
-# What nd2 calls axes: positions, time, z.
+# nd2's names of axes: positions, time, z, channels.
 POSITIONS, TIME, HEIGHT, CHANNEL = "P", "T", "Z", "C"
 
 
@@ -31,7 +31,7 @@ class Nd2File(SceneFile):
     url : str
         Path or URL.
     storage : Storage
-        What reads it.
+        Reads it.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -44,21 +44,27 @@ class Nd2File(SceneFile):
         loops = [axis for axis in sizes if axis not in ("C", "Y", "X")]
         if set(loops) - {POSITIONS, TIME, HEIGHT}:
             raise Refused(
-                f"the axes {', '.join(sizes)} were received. Read are positions (P),"
-                " time (T), z (Z) and channels (C)."
+                f"the axes {', '.join(sizes)} were received. Only positions (P), time"
+                " (T), z (Z) and channels (C) can be read."
             )
-        # Frames hold all channels, and follow each other in the order of the loops.
+        # Each frame holds all channels; frames are in the order of the loops.
         self._frames: dict[tuple[int, int, int], int] = {}
-        for number, counts in enumerate(product(*(range(sizes[a]) for a in loops))):
-            place = dict(zip(loops, counts))
-            key = (place.get(POSITIONS, 0), place.get(TIME, 0), place.get(HEIGHT, 0))
+        for number, loop_indices in enumerate(
+            product(*(range(sizes[a]) for a in loops))
+        ):
+            indices = dict(zip(loops, loop_indices))
+            key = (
+                indices.get(POSITIONS, 0),
+                indices.get(TIME, 0),
+                indices.get(HEIGHT, 0),
+            )
             self._frames[key] = number
         self.scenes = self._list_scenes(url, sizes)
 
     def _list_scenes(self, url: str, sizes: Mapping[str, int]) -> list[Scene]:
         count = sizes.get(CHANNEL, 1)
-        described = self._file.metadata.channels or []
-        names = [channel.channel.name or "" for channel in described[:count]]
+        channels = self._file.metadata.channels or []
+        names = [channel.channel.name or "" for channel in channels[:count]]
         names += [""] * (count - len(names))
         positions = self._name_positions(sizes.get(POSITIONS, 1))
         return [
@@ -83,12 +89,12 @@ class Nd2File(SceneFile):
         return [""] * count
 
     def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
-        """Read one plane: the frame that holds it, see `SceneFile.read_plane`."""
+        """Read one plane from its frame, see `SceneFile.read_plane`."""
         number = self._frames[scene.series, index.time, index.z]
         with self.lock:
-            # A copy: what is mapped into memory ends with the file.
+            # A copy, since the memory map ends when the file is closed.
             frame = np.array(self._file.read_frame(number))
-        # nd2 shows what was never written as zeros, which no camera gives.
+        # nd2 shows frames that were never written as zeros, which no camera gives.
         if not frame.any():
             raise Refused(
                 f"frame {number} is missing or empty. Was the experiment stopped?"

@@ -1,4 +1,4 @@
-"""OME-TIFF files of several channels, planes in z or images."""
+"""Read OME-TIFF files of several channels, planes in z or images."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from stratonet.files.tiffpages import (
 )
 from stratonet.files.urls import is_url
 
-# Bytes that are fetched at once from S3, where tags and pixels lie in small pieces.
+# Bytes per request to S3, since tags and pixels lie in small pieces.
 BLOCK = 2**18
 
 
 class OmeTiffFile(SceneFile):
-    """An OME-TIFF file, whose planes have the numbers of their pages.
+    """An OME-TIFF file, whose planes are numbered by their pages.
 
-    CellProfiler counts them so, too: the words of OME-XML only say which well, channel
-    and height a page is of.
+    CellProfiler counts them in the same way: OME-XML is only used to find the well,
+    channel and height of a page.
 
     Parameters
     ----------
     url : str
         Path or URL.
     storage : Storage
-        What reads it.
+        Reads it.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -50,40 +50,40 @@ class OmeTiffFile(SceneFile):
 
     @cached_property
     def scenes(self) -> Sequence[Scene]:  # type: ignore[override]
-        """What OME-XML says."""
-        return [scene for scene, _ in self._described]
+        """The images that OME-XML describes."""
+        return [scene for scene, _ in self._scene_pages]
 
     @cached_property
-    def _described(self) -> list[tuple[Scene, dict[PlaneIndex, int]]]:
+    def _scene_pages(self) -> list[tuple[Scene, dict[PlaneIndex, int]]]:
         """The scenes, each with the pages of its planes."""
-        words = self._tiff.ome_metadata
-        if not words:
+        ome_xml = self._tiff.ome_metadata
+        if not ome_xml:
             raise Refused(
-                "it has no OME-XML, which would say what its pages are. Name each by"
+                "it has no OME-XML, which would describe its pages. Name each page by"
                 " its frame in a LoadData table."
             )
-        root = ElementTree.fromstring(words)
-        for only in _find_all(root, "BinaryOnly"):
+        root = ElementTree.fromstring(ome_xml)
+        for binary_only in _find_all(root, "BinaryOnly"):
             raise Refused(
-                "it is one of several files, which"
-                f" {only.get('MetadataFile', 'another file')} describes. Save the"
-                " images as single OME-TIFF files."
+                "it is one of several files, which are described in"
+                f" {binary_only.get('MetadataFile', 'another file')}. Save the images"
+                " as single OME-TIFF files."
             )
         _check_one_file(root)
-        places = _list_places(root)
+        well_positions = _list_well_positions(root)
         return [
-            self._describe_image(image, places.get(image.get("ID", ""), {}))
+            self._describe_image(image, well_positions.get(image.get("ID", ""), {}))
             for image in _find_all(root, "Image")
         ]
 
     def _describe_image(
-        self, image: ElementTree.Element, place: Mapping[str, str]
+        self, image: ElementTree.Element, well_position: Mapping[str, str]
     ) -> tuple[Scene, dict[PlaneIndex, int]]:
         pixels = _find_all(image, "Pixels")[0]
         sizes = {axis: int(pixels.attrib[f"Size{axis}"]) for axis in "XYCZT"}
         channels = _find_all(pixels, "Channel")
         if any(int(channel.get("SamplesPerPixel", 1)) > 1 for channel in channels):
-            # One page holds all colours: it is refused where it is read.
+            # One page holds all colours: it is refused when it is read.
             sizes["C"] = len(channels)
         pages = self._match_pages(pixels, sizes)
         numbers = range(sizes["C"])
@@ -97,16 +97,16 @@ class OmeTiffFile(SceneFile):
             sizes["Z"],
             sizes["T"],
             (sizes["Y"], sizes["X"]),
-            place.get("plate"),
-            place.get("well"),
-            place.get("site"),
+            well_position.get("plate"),
+            well_position.get("well"),
+            well_position.get("site"),
         )
         return scene, pages
 
     def _match_pages(
         self, pixels: ElementTree.Element, sizes: Mapping[str, int]
     ) -> dict[PlaneIndex, int]:
-        """The number of the page of each plane."""
+        """Return the number of the page of each plane."""
         numbers = {page.offset: number for number, page in enumerate(self._pages)}
         pages = {}
         for index, ifd in _list_ifds(pixels, sizes, len(self._tiff.pages)):
@@ -123,7 +123,7 @@ class OmeTiffFile(SceneFile):
         if projection is None or frame is None:
             number = choose_page(self._pages, len(self._pages), frame, series)
             return self._read_page(number)
-        for scene, pages in self._described:
+        for scene, pages in self._scene_pages:
             for index, page in pages.items():
                 if page == frame:
                     stack = [
@@ -131,11 +131,11 @@ class OmeTiffFile(SceneFile):
                         for z in range(scene.n_z)
                     ]
                     return project_planes(projection, self._read_page, stack)
-        raise Refused(f"frame {frame} is none of the planes of its OME-XML")
+        raise Refused(f"frame {frame} is not one of the planes in its OME-XML")
 
     def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
         """Read one plane, see `SceneFile.read_plane`."""
-        return self._read_page(dict(self._described)[scene][index])
+        return self._read_page(dict(self._scene_pages)[scene][index])
 
     def _read_page(self, number: int) -> np.ndarray:
         page = self._pages[number]
@@ -152,38 +152,38 @@ class OmeTiffFile(SceneFile):
 
 
 def open_in_blocks(url: str, storage: Storage) -> BinaryIO:
-    """Open a file of which small pieces are read, one after the other.
+    """Open a file in order to read small pieces of it, one after the other.
 
     Parameters
     ----------
     url : str
         Path or URL.
     storage : Storage
-        What opens it.
+        Opens it.
 
     Returns
     -------
     file object
-        Binary and seekable. From S3, whole blocks are fetched and kept.
+        Binary and seekable. From S3, whole blocks are fetched and cached.
     """
     file = storage.open(url)
     if not is_url(url) or isinstance(file, io.BytesIO):
         return file
     from fsspec.caching import BlockCache
 
-    on_s3 = cast("Any", file)
-    on_s3.cache = BlockCache(BLOCK, on_s3.cache.fetcher, on_s3.size, maxblocks=64)
+    s3_file = cast("Any", file)
+    s3_file.cache = BlockCache(BLOCK, s3_file.cache.fetcher, s3_file.size, maxblocks=64)
     return file
 
 
 def _find_all(element: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    """The children of a name, whichever year's schema they are of."""
+    """List the children of this name, from the schema of any year."""
     return [child for child in element if child.tag.rpartition("}")[2] == name]
 
 
-def _list_places(root: ElementTree.Element) -> dict[str, dict[str, str]]:
-    """Plate, well and site of images, by their IDs."""
-    places = {}
+def _list_well_positions(root: ElementTree.Element) -> dict[str, dict[str, str]]:
+    """Map the IDs of images to their plate, well and site."""
+    positions = {}
     for plate in _find_all(root, "Plate"):
         name = plate.get("Name") or plate.get("ExternalIdentifier")
         for well in _find_all(plate, "Well"):
@@ -191,48 +191,48 @@ def _list_places(root: ElementTree.Element) -> dict[str, dict[str, str]]:
             samples = _find_all(well, "WellSample")
             for site, sample in enumerate(samples, start=1):
                 for reference in _find_all(sample, "ImageRef"):
-                    place = {"well": f"r{row + 1:02d}c{column + 1:02d}"}
-                    place["site"] = str(site)
+                    position = {"well": f"r{row + 1:02d}c{column + 1:02d}"}
+                    position["site"] = str(site)
                     if name:
-                        place["plate"] = name
-                    places[reference.attrib["ID"]] = place
-    return places
+                        position["plate"] = name
+                    positions[reference.attrib["ID"]] = position
+    return positions
 
 
 def _list_ifds(
     pixels: ElementTree.Element, sizes: Mapping[str, int], n_pages: int
 ) -> Iterator[tuple[PlaneIndex, int]]:
-    """Yield each plane, and which page of the file it is."""
+    """Yield each plane with the number of its page in the file."""
     # XYZCT: planes in z come first, then channels, then time.
     order = pixels.attrib["DimensionOrder"][2:]
     shape = [sizes[axis] for axis in reversed(order)]
     count = sizes["C"] * sizes["Z"] * sizes["T"]
-    for data in _find_all(pixels, "TiffData"):
-        # Without a number of its own it stands for all planes there are.
-        default = 1 if "IFD" in data.attrib else min(count, n_pages)
-        n_planes = int(data.get("PlaneCount", data.get("NumPlanes", default)))
-        first = [int(data.get(f"First{axis}", 0)) for axis in reversed(order)]
+    for tiff_data in _find_all(pixels, "TiffData"):
+        # Without a number of planes or an IFD, it stands for all planes.
+        default = 1 if "IFD" in tiff_data.attrib else min(count, n_pages)
+        n_planes = int(tiff_data.get("PlaneCount", tiff_data.get("NumPlanes", default)))
+        first = [int(tiff_data.get(f"First{axis}", 0)) for axis in reversed(order)]
         start = int(np.ravel_multi_index(first, shape))
         for step in range(min(n_planes, count - start)):
-            ifd = int(data.get("IFD", 0)) + step
+            ifd = int(tiff_data.get("IFD", 0)) + step
             if ifd >= n_pages:
                 raise ValueError(f"page {ifd} of {n_pages} is not there")
             numbers = np.unravel_index(start + step, shape)
-            where = dict(zip(reversed(order), map(int, numbers)))
-            yield PlaneIndex(where["C"], where["Z"], where["T"]), ifd
+            indices = dict(zip(reversed(order), map(int, numbers)))
+            yield PlaneIndex(indices["C"], indices["Z"], indices["T"]), ifd
 
 
 def _check_one_file(root: ElementTree.Element) -> None:
-    """Refuse planes that lie in other files than the one that names them."""
-    own = root.get("UUID")
+    """Refuse an OME-XML that names planes in other files."""
+    own_uuid = root.get("UUID")
     names = set()
     for image in _find_all(root, "Image"):
-        for data in _find_all(_find_all(image, "Pixels")[0], "TiffData"):
-            for uuid in _find_all(data, "UUID"):
-                if uuid.text != own:
+        for tiff_data in _find_all(_find_all(image, "Pixels")[0], "TiffData"):
+            for uuid in _find_all(tiff_data, "UUID"):
+                if uuid.text != own_uuid:
                     names.add(uuid.get("FileName") or str(uuid.text))
-    # A single name may be the one that the file had before.
-    if len(names) > 1 or (names and own):
+    # A single other name may be a former name of this file.
+    if len(names) > 1 or (names and own_uuid):
         raise Refused(
             f"its planes lie in other files, such as {sorted(names)[0]}. Save the"
             " images as single OME-TIFF files."

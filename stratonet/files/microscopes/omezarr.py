@@ -1,4 +1,4 @@
-"""Images and plates of OME-Zarr, as NGFF 0.4 and 0.5 lay them out."""
+"""Read images and plates of OME-Zarr, in the layouts of NGFF 0.4 and 0.5."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stratonet.files.microscopes.zarrchunks import read_array_plane
 from stratonet.files.refusal import Refused
 from stratonet.files.storage import Storage
 
-# What describes a group, of NGFF 0.5 and of 0.4 and before.
+# The file that describes a group: in NGFF 0.5, and in versions up to 0.4.
 NEW_FILE, OLD_FILE = "zarr.json", ".zattrs"
 OLD_ARRAY = ".zarray"
-# Before version 0.4 axes had no names.
+# Before version 0.4, axes had no names.
 FIRST_AXES = ("t", "c", "z", "y", "x")
-# Small files read at once: S3 takes its time for each.
+# Small files read in parallel, since each request to S3 is slow.
 FILES_AT_ONCE = 16
 
 
@@ -34,7 +34,7 @@ class ZarrImage(SceneFile):
     url : str
         Path or URL of the JSON file that describes it.
     storage : Storage
-        What reads it.
+        Reads it.
     """
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -45,12 +45,12 @@ class ZarrImage(SceneFile):
         metadata = _read_metadata(url, storage)
         if "multiscales" not in metadata:
             raise Refused(
-                "no image was received: its metadata name none (multiscales). Give the"
+                "no image was received: the metadata have no multiscales. Give the"
                 " folder of a plate, or of one image."
             )
         multiscale = metadata["multiscales"][0]
         self._axes = _read_axes(multiscale)
-        # The first is the one of full size.
+        # The first has full size.
         self._array = posixpath.join(folder, multiscale["datasets"][0]["path"])
         self._shape = _read_shape(self._array, self._is_new, storage)
         if len(self._shape) != len(self._axes):
@@ -72,29 +72,29 @@ class ZarrImage(SceneFile):
         ]
 
     def read_plane(self, scene: Scene, index: PlaneIndex) -> np.ndarray:
-        """Read one plane: only its chunks, see `SceneFile.read_plane`."""
+        """Read only the chunks of one plane, see `SceneFile.read_plane`."""
         numbers = {"c": index.channel, "z": index.z, "t": index.time}
-        where = tuple(numbers.get(axis, slice(None)) for axis in self._axes)
-        return read_array_plane(self._array, where, self._is_new, self._storage)
+        selection = tuple(numbers.get(axis, slice(None)) for axis in self._axes)
+        return read_array_plane(self._array, selection, self._is_new, self._storage)
 
     def close(self) -> None:
         """Do nothing: no file is kept open."""
 
 
 def find_metadata(folder: str, storage: Storage) -> str | None:
-    """Find the JSON file that describes a group of Zarr.
+    """Find the JSON file that describes a Zarr group.
 
     Parameters
     ----------
     folder : str
         Path or URL.
     storage : Storage
-        What looks for it.
+        Looks for it.
 
     Returns
     -------
     str or None
-        Its path or URL; None where the folder is no group.
+        Its path or URL; None if the folder is not a group.
     """
     for file in (OLD_FILE, NEW_FILE):
         url = posixpath.join(folder, file)
@@ -104,24 +104,24 @@ def find_metadata(folder: str, storage: Storage) -> str | None:
 
 
 def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
-    """List the images of a plate, of a well, or of a group that is one image.
+    """List the images of a plate, or the one image of a group.
 
     Parameters
     ----------
     url : str
         Path or URL of the JSON file that describes it, see `find_metadata`.
     storage : Storage
-        What reads it.
+        Reads it.
 
     Returns
     -------
     list of Scene
-        In the order in which the plate names wells, and a well its fields.
+        In the order of the wells in the plate, and of the fields in each well.
 
     Raises
     ------
     FileNotFoundError, KeyError, ValueError, Refused
-        Something that is named is not there, or is not as NGFF lays it out.
+        A part of it is missing, or its layout is not that of NGFF.
     """
     folder, _, file = url.rpartition("/")
     metadata = _read_metadata(url, storage)
@@ -137,21 +137,21 @@ def list_zarr_scenes(url: str, storage: Storage) -> list[Scene]:
 
     def list_well(well: str) -> list[Scene]:
         try:
-            found = _list_fields(posixpath.join(folder, well), file, storage)
+            fields = _list_fields(posixpath.join(folder, well), file, storage)
         except FileNotFoundError as error:
             raise Refused(
-                f"the plate names well {well}, of which something is not there"
+                f"the plate names well {well}, but a part of the well is missing"
                 f" ({error}). Is it only partly copied?"
             ) from None
         return [
             replace(
                 scene,
                 plate=name,
-                # Its row and its column: A/1.
+                # Row and column: A/1.
                 well=well.strip("/").replace("/", ""),
                 acquisition=scene.acquisition if has_acquisitions else None,
             )
-            for scene in found
+            for scene in fields
         ]
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -171,7 +171,7 @@ def _list_fields(well: str, file: str, storage: Storage) -> list[Scene]:
 
 
 def _add_labels(scene: Scene, storage: Storage) -> Scene:
-    """Name the label images of a scene, where it has some."""
+    """Add the names of a scene's label images, if it has any."""
     folder, _, file = scene.url.rpartition("/")
     try:
         metadata = _read_metadata(f"{folder}/labels/{file}", storage)
@@ -196,8 +196,8 @@ def _read_axes(multiscale: Mapping[str, Any]) -> tuple[str, ...]:
     unknown = set(names) - set(FIRST_AXES)
     if unknown or names[-2:] != ("y", "x"):
         raise Refused(
-            f"axes {', '.join(names)} were received. Read are images whose axes are"
-            " among t, c, z and end with y, x."
+            f"axes {', '.join(names)} were received. Images can be read whose axes are"
+            " some of t, c, z, followed by y, x."
         )
     return names
 
@@ -208,11 +208,11 @@ def _read_shape(array: str, is_new: bool, storage: Storage) -> tuple[int, ...]:
 
 
 def _name_channels(metadata: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    # The first versions of SpatialData called it otherwise.
-    named = metadata.get("omero") or metadata.get("channels_metadata") or {}
-    described: Sequence[Mapping[str, Any]] = named.get("channels", ())
-    labels = [channel.get("label") for channel in described[:count]]
-    # SpatialData numbers channels from 0, where nobody has named them.
+    # The first versions of SpatialData used another name.
+    channel_metadata = metadata.get("omero") or metadata.get("channels_metadata") or {}
+    channels: Sequence[Mapping[str, Any]] = channel_metadata.get("channels", ())
+    labels = [channel.get("label") for channel in channels[:count]]
+    # SpatialData numbers channels without a name, from 0.
     names = ["" if label is None else str(label) for label in labels]
     return tuple(names + [""] * (count - len(names)))
 

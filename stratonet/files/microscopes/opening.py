@@ -1,4 +1,4 @@
-"""Which library reads a file of several images, and files that are held open."""
+"""Open files of several images with the library for their format, and cache them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from stratonet.files.storage import Storage
 from stratonet.files.urls import Unreachable, is_url, redact_url
 
 OME_TIFF = (".ome.tif", ".ome.tiff")
-# Formats of which every file is read here, whichever plane of it is asked for.
+# Formats whose files are always read here, whichever plane is requested.
 OF_MICROSCOPES = (".nd2", ".czi", ".lif")
-# The files that describe an image of OME-Zarr, of version 0.4 and before, and of 0.5.
+# The files that describe an image of OME-Zarr: up to version 0.4, and in 0.5.
 OF_ZARR = (".zattrs", "zarr.json")
-# What a file should be, for messages.
-KINDS = {
+# Names of the formats, for messages.
+FORMAT_NAMES = {
     ".nd2": "an ND2 file",
     ".czi": "a CZI file",
     ".lif": "a LIF file",
@@ -31,12 +31,12 @@ KINDS = {
     ".zattrs": "OME-Zarr",
     "zarr.json": "OME-Zarr",
 }
-# Opening a file parses its header: as many are kept open as wells are read at once.
+# Opening a file parses its header, so as many stay open as wells are read at once.
 OPEN_FILES = 8
 
 
 def find_format(url: str) -> str | None:
-    """Find by its name which kind of file of several images it is.
+    """Find the format of a file of several images by its name.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def find_format(url: str) -> str | None:
     Returns
     -------
     str or None
-        One of `KINDS`; None for any other file.
+        One of `FORMAT_NAMES`; None for any other file.
 
     Examples
     --------
@@ -54,24 +54,26 @@ def find_format(url: str) -> str | None:
     ('.nd2', None)
     """
     name = os.path.basename(redact_url(url)).lower()
-    for extension in KINDS:
+    for extension in FORMAT_NAMES:
         if name.endswith(extension):
             return extension
     return None
 
 
 def holds_scenes(url: str, frame: int | None) -> bool:
-    """Whether a plane is read as one of a file of several images.
+    """Whether a plane is read from a file of several images.
 
     Parameters
     ----------
     url : str
         Path or URL.
     frame : int, optional
-        Which plane is asked for. OME-TIFF files of one plane are TIFF files.
+        The requested plane. OME-TIFF files of one plane are read as TIFF files.
     """
-    found = find_format(url)
-    return found is not None and (found not in OME_TIFF or frame is not None)
+    file_format = find_format(url)
+    return file_format is not None and (
+        file_format not in OME_TIFF or frame is not None
+    )
 
 
 def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
@@ -80,9 +82,9 @@ def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
     Parameters
     ----------
     url : str
-        Path or URL of a file of one of `KINDS`.
+        Path or URL of a file in one of the formats in `FORMAT_NAMES`.
     storage : Storage
-        What reads it.
+        Reads it.
 
     Returns
     -------
@@ -91,13 +93,13 @@ def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
     Raises
     ------
     FileNotFoundError, PermissionError
-        It cannot be read.
+        The file cannot be read.
     ValueError
-        It is damaged, or holds what is not read; the message names it.
+        The file is damaged or of an unsupported layout; the message names it.
     ImportError
-        The library that reads it is missing.
+        The library for its format is missing.
     """
-    file = _open(url, storage)
+    file = _open_file(url, storage)
     with name_damage(url):
         return file.scenes
 
@@ -128,14 +130,14 @@ def read_scene_plane(
     FileNotFoundError, PermissionError, ValueError, ImportError
         See `list_scenes`.
     """
-    file = _open(url, storage)
+    file = _open_file(url, storage)
     with name_damage(url):
         return file.read(series, frame, projection)
 
 
 @contextmanager
 def name_damage(url: str) -> Iterator[None]:
-    """Turn what libraries raise into a ValueError that names the file.
+    """Turn the errors of libraries into a ValueError that names the file.
 
     Parameters
     ----------
@@ -145,9 +147,9 @@ def name_damage(url: str) -> Iterator[None]:
     Raises
     ------
     ValueError
-        Instead of whatever a library raises of a damaged file.
+        Instead of any error that a library raises for a damaged file.
     """
-    # What describes an image of OME-Zarr is not what a user has named.
+    # Users name the folder of an image of OME-Zarr, not the file that describes it.
     name = redact_url(url)
     for file in OF_ZARR:
         name = name.removesuffix(f"/{file}")
@@ -158,13 +160,13 @@ def name_damage(url: str) -> Iterator[None]:
     except Refused as refused:
         raise ValueError(f"{name}: {refused}") from None
     except Exception as error:
-        # Libraries raise OSError of their own, too, which no system has numbered.
+        # Libraries raise OSError, too; those of the operating system have a number.
         if isinstance(error, OSError) and _is_of_system(error):
             raise
-        kind = KINDS[find_format(url) or ".zattrs"]
+        format_name = FORMAT_NAMES[find_format(url) or ".zattrs"]
         raise ValueError(
-            f"{name}: cannot be read as {kind} ({type(error).__name__}: {error}). Is"
-            " the file damaged, or only partly copied?"
+            f"{name}: cannot be read as {format_name} ({type(error).__name__}:"
+            f" {error}). Is the file damaged, or only partly copied?"
         ) from error
 
 
@@ -174,56 +176,58 @@ def _is_of_system(error: OSError) -> bool:
     )
 
 
-def _open(url: str, storage: Storage) -> SceneFile:
-    found = find_file(url, storage)
-    if found is None:
+def _open_file(url: str, storage: Storage) -> SceneFile:
+    path = find_file(url, storage)
+    if path is None:
         raise FileNotFoundError(f"{redact_url(url)} is not there.")
     version = None
-    if not is_url(found):
-        # Another file of the same name is opened anew.
-        status = os.stat(found)
+    if not is_url(path):
+        # A file that has been replaced by another is opened again.
+        status = os.stat(path)
         version = (status.st_mtime_ns, status.st_size)
-    with name_damage(found):
-        # An array on a disk is quickly looked at, and may be written anew without the
-        # file that describes it.
-        if version and find_format(found) in OF_ZARR:
-            return _open_anew(found, storage)
-        return _open_version(found, storage, version)
+    with name_damage(path):
+        # An array on a disk opens quickly, and may be rewritten while the file that
+        # describes it stays the same.
+        if version and find_format(path) in OF_ZARR:
+            return _open_uncached(path, storage)
+        return _open_version(path, storage, version)
 
 
 @lru_cache(maxsize=OPEN_FILES)
 def _open_version(
     url: str, storage: Storage, version: tuple[int, int] | None
 ) -> SceneFile:
-    return _open_anew(url, storage)
+    return _open_uncached(url, storage)
 
 
-def _open_anew(url: str, storage: Storage) -> SceneFile:
-    kind = find_format(url)
-    assert kind is not None
-    with name_missing_extra(f"{redact_url(url)}: reading {KINDS[kind]}", "microscopes"):
-        opener = _import_opener(kind)
+def _open_uncached(url: str, storage: Storage) -> SceneFile:
+    file_format = find_format(url)
+    assert file_format is not None
+    with name_missing_extra(
+        f"{redact_url(url)}: reading {FORMAT_NAMES[file_format]}", "microscopes"
+    ):
+        opener = _import_opener(file_format)
     try:
         return opener(url, storage)
     except MemoryError:
         raise ValueError("its header asks for more memory than there is") from None
 
 
-def _import_opener(kind: str) -> Callable[[str, Storage], SceneFile]:
-    """The class that opens files of a kind; its library is imported only now."""
-    if kind in OF_ZARR:
+def _import_opener(file_format: str) -> Callable[[str, Storage], SceneFile]:
+    """Return the class that opens files of a format, and import its library."""
+    if file_format in OF_ZARR:
         from stratonet.files.microscopes.omezarr import ZarrImage
 
         return ZarrImage
-    if kind in OME_TIFF:
+    if file_format in OME_TIFF:
         from stratonet.files.microscopes.ometiff import OmeTiffFile
 
         return OmeTiffFile
-    if kind == ".nd2":
+    if file_format == ".nd2":
         from stratonet.files.microscopes.nd2files import Nd2File
 
         return Nd2File
-    if kind == ".czi":
+    if file_format == ".czi":
         from stratonet.files.microscopes.czi import CziFile
 
         return CziFile
@@ -233,19 +237,19 @@ def _import_opener(kind: str) -> Callable[[str, Storage], SceneFile]:
 
 
 def find_plane_file(path: str, storage: Storage) -> str:
-    """Find what describes an image of OME-Zarr, whose folder a user names.
+    """Find the file that describes an image of OME-Zarr, given the image's folder.
 
     Parameters
     ----------
     path : str
         Path or URL.
     storage : Storage
-        What looks for it.
+        Looks for it.
 
     Returns
     -------
     str
-        The JSON file in a folder of OME-Zarr; anything else as it is.
+        The JSON file in a folder of OME-Zarr; any other path unchanged.
     """
     if ".zarr" not in path or find_format(path):
         return path

@@ -1,7 +1,7 @@
-"""Where an image of SpatialData lies in its coordinate systems.
+"""Positions of SpatialData's images in coordinate systems.
 
-Beside the axes, images and label images name a transformation to each coordinate
-system they are in. Two of one size show the same pixels where it is the same for both.
+Images and label images name a transformation to each coordinate system that they are
+in. Two of the same size show the same pixels if a transformation is the same for both.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ import numpy as np
 
 from stratonet.files.refusal import Refused
 
-# By coordinate system: the matrix (3 x 3, as tuples) from rows, columns and 1.
+# For each coordinate system, the matrix (3 x 3, as tuples) that is applied to (row,
+# column, 1).
 Placement = tuple[tuple[str, tuple[tuple[float, ...], ...]], ...]
 _PLANE = ("y", "x")
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def read_placement(multiscale: Mapping[str, Any]) -> Placement:
-    """Read where an image lies, as SpatialData writes it.
+    """Read the placement of an image, as SpatialData writes it.
 
     Parameters
     ----------
     multiscale : mapping
-        Of the metadata of OME-Zarr.
+        The entry ``multiscales`` in the metadata of OME-Zarr.
 
     Returns
     -------
     tuple of (str, matrix)
-        By the name of each coordinate system. Empty where none is named, as in
-        OME-Zarr of others, whose transformations are between its own sizes.
+        The name and matrix of each coordinate system. Empty if none is named, as in
+        OME-Zarr of other programs, whose transformations only relate the image's sizes.
 
     Examples
     --------
@@ -50,34 +51,36 @@ def read_placement(multiscale: Mapping[str, Any]) -> Placement:
     return tuple(placement)
 
 
-def lie_alike(one: Placement, other: Placement) -> bool:
-    """Whether two images lie in the same place of a coordinate system.
+def have_same_placement(first: Placement, second: Placement) -> bool:
+    """Whether two images have the same placement in some coordinate system.
 
     Parameters
     ----------
-    one, other : Placement
-        Of images of one size. Who names no coordinate system lies anywhere.
+    first, second : Placement
+        Placements of images of the same size. An image without coordinate systems
+        matches any other.
 
     Examples
     --------
     >>> lie_alike((("global", _IDENTITY),), (("other", _IDENTITY),))
     False
     """
-    if not one or not other:
+    if not first or not second:
         return True
-    others = dict(other)
+    second_matrices = dict(second)
     return any(
-        name in others and np.allclose(matrix, others[name]) for name, matrix in one
+        name in second_matrices and np.allclose(matrix, second_matrices[name])
+        for name, matrix in first
     )
 
 
 def describe_placement(placement: Placement) -> str:
-    """Write where an image lies, for messages.
+    """Describe a placement in words, for messages.
 
     Parameters
     ----------
     placement : Placement
-        Of an image or a label image.
+        Placement of an image or a label image.
 
     Examples
     --------
@@ -93,34 +96,34 @@ def describe_placement(placement: Placement) -> str:
 
 
 def _make_matrix(transformation: Mapping[str, Any]) -> np.ndarray:
-    """The matrix (3, 3) of rows, columns and 1 of a transformation."""
-    kind = transformation["type"]
+    """Return the matrix (3, 3) of a transformation, applied to (row, column, 1)."""
+    transformation_type = transformation["type"]
     matrix = np.eye(3)
-    if kind == "sequence":
-        for one in transformation["transformations"]:
-            matrix = _make_matrix(one) @ matrix
+    if transformation_type == "sequence":
+        for step in transformation["transformations"]:
+            matrix = _make_matrix(step) @ matrix
         return matrix
     inputs = _find_plane_axes(transformation, "input")
-    if kind == "scale":
+    if transformation_type == "scale":
         matrix[[0, 1], [0, 1]] = [transformation["scale"][axis] for axis in inputs]
-    elif kind == "translation":
+    elif transformation_type == "translation":
         matrix[:2, 2] = [transformation["translation"][axis] for axis in inputs]
-    elif kind == "affine":
+    elif transformation_type == "affine":
         outputs = _find_plane_axes(transformation, "output")
         affine = np.array(transformation["affine"], float)
         matrix[:2] = affine[np.ix_(outputs, [*inputs, -1])]
-    elif kind == "mapAxis":
+    elif transformation_type == "mapAxis":
         sources = [transformation["mapAxis"][axis] for axis in _PLANE]
         matrix[:2, :2] = [[source == axis for axis in _PLANE] for source in sources]
-    elif kind != "identity":
+    elif transformation_type != "identity":
         raise Refused(
-            f"a transformation of type {kind!r} was received. Read are identity, scale,"
-            " translation, affine, mapAxis and sequence."
+            f"a transformation of type {transformation_type!r} was received. Supported"
+            " are identity, scale, translation, affine, mapAxis and sequence."
         )
     return matrix
 
 
 def _find_plane_axes(transformation: Mapping[str, Any], end: str) -> Sequence[int]:
-    """Where y and x stand among the axes of an end of a transformation."""
+    """Return the indices of y and x among the input or output axes."""
     names = [axis["name"] for axis in transformation[end]["axes"]]
     return [names.index(axis) for axis in _PLANE]

@@ -1,4 +1,4 @@
-"""What a file of several images holds, and the contract of those that read one."""
+"""The images in a file of several, and the base class of the readers of such files."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ class Scene:
     Attributes
     ----------
     url : str
-        Path or URL of the file; of OME-Zarr, of the JSON file that describes the image.
+        Path or URL of the file; for OME-Zarr, of the JSON file that describes the
+        image.
     series : int
-        Which image of the file it is, from 0.
+        Number of the image in the file, from 0.
     name : str
-        As the file calls it; ``""`` where it does not.
+        Name of the image in the file; ``""`` if it has none.
     channels : tuple of str
-        As the file calls them; ``""`` where it does not.
+        Names of the channels in the file; ``""`` for channels without a name.
     frames : tuple of int
-        For each channel the number of its first plane. Of TIFF files it is the number
-        of the page, else planes are counted over channels first, then z, then time.
+        For each channel, the number of its first plane: in TIFF files the number of
+        the page; in others, planes are counted over channels first, then z, then time.
     n_z, n_times : int
+        Number of planes in z, and of time points.
     shape : (int, int)
         Height and width in pixels.
     plate, well, site, acquisition : str, optional
-        As the file says.
+        As stored in the file.
     labels : tuple of (str, str)
-        Names of label images, and where they are.
+        Names of label images, and their paths or URLs.
     element : str, optional
-        What a store of SpatialData calls it.
+        Name of the image in a store of SpatialData.
     placement : Placement
-        Where it lies, see `stratonet.files.microscopes.placements`.
+        Position of the image, see `stratonet.files.microscopes.placements`.
     """
 
     url: str
@@ -61,7 +63,7 @@ class Scene:
     placement: Placement = ()
 
     def describe(self) -> str:
-        """Its shape in words, for messages.
+        """Describe the shape in words, for messages.
 
         Examples
         --------
@@ -70,18 +72,18 @@ class Scene:
         """
         height, width = self.shape
         n_channels = len(self.channels)
-        words = [f"{n_channels} channel{'s' if n_channels > 1 else ''}"]
-        words.append(f"{height} x {width} pixels")
+        parts = [f"{n_channels} channel{'s' if n_channels > 1 else ''}"]
+        parts.append(f"{height} x {width} pixels")
         if self.n_z > 1:
-            words.insert(0, f"{self.n_z} planes in z")
+            parts.insert(0, f"{self.n_z} planes in z")
         if self.n_times > 1:
-            words.insert(0, f"{self.n_times} time points")
-        return ", ".join(words)
+            parts.insert(0, f"{self.n_times} time points")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
 class PlaneIndex:
-    """Which plane of a scene: all counted from 0."""
+    """The index of a plane in a scene; all numbers count from 0."""
 
     channel: int
     z: int
@@ -91,12 +93,12 @@ class PlaneIndex:
 class SceneFile(ABC):
     """An open file of several images.
 
-    It is used by several threads at once; what libraries read is guarded by ``lock``.
+    Several threads use it at once; ``lock`` guards the calls of libraries.
 
     Attributes
     ----------
     scenes : sequence of Scene
-        What the file holds, in its order.
+        The images, in the order of the file.
     """
 
     scenes: Sequence[Scene]
@@ -113,7 +115,7 @@ class SceneFile(ABC):
         scene : Scene
             One of `scenes`.
         index : PlaneIndex
-            Within it.
+            Index of the plane in the scene.
 
         Returns
         -------
@@ -128,7 +130,7 @@ class SceneFile(ABC):
         self.close()
 
     def find_plane(self, scene: Scene, frame: int) -> PlaneIndex:
-        """Which plane of a scene a number stands for.
+        """Find the plane of a scene by its number.
 
         Parameters
         ----------
@@ -137,12 +139,13 @@ class SceneFile(ABC):
         frame : int
             See `Scene.frames`.
         """
-        rest, channel = divmod(frame, len(scene.channels))
-        time, z = divmod(rest, scene.n_z)
+        plane_number, channel = divmod(frame, len(scene.channels))
+        time, z = divmod(plane_number, scene.n_z)
         if time >= scene.n_times:
             count = len(scene.channels) * scene.n_z * scene.n_times
             raise Refused(
-                f"frame {frame} was asked for, and it holds {count}, counted from 0"
+                f"frame {frame} was asked for, but the file holds {count}, counted from"
+                " 0"
             )
         return PlaneIndex(channel, z, time)
 
@@ -154,9 +157,9 @@ class SceneFile(ABC):
         Parameters
         ----------
         series, frame : int, optional
-            Which image, and which of its planes. Without them there must be one.
+            Number of the image, and of its plane. Without them, there must be only one.
         projection : {"max", "mean", "middle"}, optional
-            What becomes of the planes in z.
+            How the planes in z are projected.
 
         Returns
         -------
@@ -165,7 +168,7 @@ class SceneFile(ABC):
         Raises
         ------
         Refused
-            There is no such plane, or several, none of which was named.
+            There is no such plane, or there are several and none was chosen.
         """
         scene = self._choose_scene(series)
         if frame is None:
@@ -188,7 +191,8 @@ class SceneFile(ABC):
             )
         if (series or 0) >= count:
             raise Refused(
-                f"series {series} was asked for, and it holds {count}, counted from 0"
+                f"series {series} was asked for, but the file holds {count}, counted"
+                " from 0"
             )
         return self.scenes[series or 0]
 
@@ -203,29 +207,29 @@ class SceneFile(ABC):
 
 
 def describe_stack(scene: Scene) -> str:
-    """Say what to do with a stack, for messages.
+    """Return a message that says how to read a stack.
 
     Parameters
     ----------
     scene : Scene
-        One with several planes in z.
+        An image with several planes in z.
     """
     return (
-        f"a stack was received ({scene.describe()}). Say how its planes become one:"
+        f"a stack was received ({scene.describe()}). Say how to project its planes:"
         " `project` is max, mean or middle."
     )
 
 
-def refuse_colors(what: str) -> None:
+def refuse_colors(description: str) -> None:
     """Refuse an image in colour.
 
     Parameters
     ----------
-    what : str
-        Its shape, or what else says it.
+    description : str
+        The shape, or another description, for the message.
 
     Raises
     ------
     Refused
     """
-    raise Refused(f"a colour image was received ({what}). {ONE_CHANNEL}")
+    raise Refused(f"a colour image was received ({description}). {ONE_CHANNEL}")

@@ -1,7 +1,7 @@
-"""Stores of SpatialData: images and label images, each an image of OME-Zarr by itself.
+"""Find images and label images in SpatialData stores, each an image of OME-Zarr.
 
-A store is a folder of Zarr with the groups ``images`` and ``labels`` (and ``tables``,
-``points``, ``shapes``), as spatialdata writes it; up to version 0.4 in Zarr 2 with
+A store is a Zarr folder with the groups ``images`` and ``labels`` (and ``tables``,
+``points``, ``shapes``), as spatialdata writes it: up to version 0.4 in Zarr 2 with the
 metadata of NGFF 0.4, later in Zarr 3 with those of NGFF 0.5.
 """
 
@@ -26,28 +26,28 @@ from stratonet.files.storage import Storage
 
 IMAGES, LABELS = "images", "labels"
 OLD_GROUP = ".zgroup"
-# Where Zarr 2 gathers the metadata of all groups.
-OLD_GATHERED = ".zmetadata"
-# What plates, wells and images of OME-Zarr say of themselves, and stores do not.
-_OF_OME_ZARR = ("plate", "well", "multiscales")
-# Between the name of an image and that of a label image which belongs to it.
+# The file in which Zarr 2 gathers the metadata of all groups.
+OLD_CONSOLIDATED = ".zmetadata"
+# Keys in the metadata of plates, wells and images of OME-Zarr, but not of stores.
+_OME_ZARR_KEYS = ("plate", "well", "multiscales")
+# Separators between the name of an image and the rest of a label image's name.
 _SEPARATORS = "_-."
-# What names of images often end with, and those of their label images do not.
+# Frequent ending of images' names, which their label images do not have.
 _IMAGE_ENDING = "_image"
 
 
 @dataclass(frozen=True)
 class SpatialStore:
-    """A store, and the names of what is in it.
+    """A store, and the names of its elements.
 
     Attributes
     ----------
     folder : str
         Path or URL.
     file : str
-        What describes each group, `OLD_FILE` or `NEW_FILE`.
+        Name of the files that describe groups, `OLD_FILE` or `NEW_FILE`.
     elements : tuple of (str, tuple of str)
-        By group, such as ``images``, the names of its elements.
+        Groups, such as ``images``, and the names of their elements.
     """
 
     folder: str
@@ -55,70 +55,74 @@ class SpatialStore:
     elements: tuple[tuple[str, tuple[str, ...]], ...]
 
     def list_names(self, group: str) -> tuple[str, ...]:
-        """The names of the elements of a group; () where there is none."""
+        """List the names of the elements of a group; () if there is no such group."""
         return dict(self.elements).get(group, ())
 
     def describe(self) -> str:
-        """What is in it in words, for messages."""
+        """Describe the content in words, for messages."""
         words = [f"{group} ({', '.join(names)})" for group, names in self.elements]
         return ", ".join(words) or "nothing"
 
 
 def open_store(
-    folder: str, described: str | None, storage: Storage
+    folder: str, metadata_file: str | None, storage: Storage
 ) -> SpatialStore | None:
-    """Find out whether a folder is a store of SpatialData, and what is in it.
+    """Open a folder if it is a SpatialData store, and list its elements.
 
     Parameters
     ----------
     folder : str
         Path or URL.
-    described : str or None
+    metadata_file : str or None
         The JSON file that describes it, see
         `stratonet.files.microscopes.omezarr.find_metadata`.
     storage : Storage
-        What reads it.
+        Reads it.
 
     Returns
     -------
     SpatialStore or None
         None for any other folder, such as a plate of OME-Zarr.
     """
-    content = {} if described is None else json.loads(storage.read(described))
-    if described is not None and posixpath.basename(described) == NEW_FILE:
+    content = {} if metadata_file is None else json.loads(storage.read(metadata_file))
+    if metadata_file is not None and posixpath.basename(metadata_file) == NEW_FILE:
         if "spatialdata_attrs" not in content.get("attributes", {}):
             return None
-        gathered = (content.get("consolidated_metadata") or {}).get("metadata", ())
-        names = [f"{name}/{NEW_FILE}" for name in gathered]
+        consolidated = (content.get("consolidated_metadata") or {}).get("metadata", ())
+        names = [f"{name}/{NEW_FILE}" for name in consolidated]
         return _make_store(folder, NEW_FILE, names, storage)
-    if any(name in content for name in _OF_OME_ZARR):
+    if any(name in content for name in _OME_ZARR_KEYS):
         return None
-    # The first versions did not say that it is a store.
+    # Stores of the first versions are not marked as such.
     groups = [f"{folder}/{group}/{OLD_GROUP}" for group in (IMAGES, LABELS)]
     if "spatialdata_attrs" not in content and not any(map(storage.exists, groups)):
         return None
     names = []
     with suppress(FileNotFoundError):
-        names = list(json.loads(storage.read(f"{folder}/{OLD_GATHERED}"))["metadata"])
+        names = list(
+            json.loads(storage.read(f"{folder}/{OLD_CONSOLIDATED}"))["metadata"]
+        )
     return _make_store(folder, OLD_FILE, names, storage)
 
 
 def _make_store(
     folder: str, file: str, names: Sequence[str], storage: Storage
 ) -> SpatialStore:
-    """The store, by the names of the files that describe its groups and arrays."""
-    # Where they are not gathered, all files are listed: chunks, too.
+    """Make a store from the names of the files that describe its groups and arrays."""
+    # If these are not gathered in one file, all files are listed, including chunks.
     if not names:
         start = len(folder) + 1
         names = [path[start:].replace("\\", "/") for path in storage.list(folder)]
     elements: dict[str, set[str]] = {}
     for name in names:
-        group, *rest = name.split("/")
-        # What begins with a dot describes the group itself, or is not yet complete.
-        if len(rest) > 1 and not rest[0].startswith("."):
-            elements.setdefault(group, set()).add(rest[0])
-    listed = [(group, tuple(sorted(found))) for group, found in elements.items()]
-    return SpatialStore(folder, file, tuple(sorted(listed)))
+        group, *parts = name.split("/")
+        # Names with a dot in front describe the group itself, or are still incomplete.
+        if len(parts) > 1 and not parts[0].startswith("."):
+            elements.setdefault(group, set()).add(parts[0])
+    groups = [
+        (group, tuple(sorted(group_names))) for group, group_names in elements.items()
+    ]
+    return SpatialStore(folder, file, tuple(sorted(groups)))
 
 
 def list_store_scenes(
@@ -131,43 +135,43 @@ def list_store_scenes(
     store : SpatialStore
         From `open_store`.
     storage : Storage
-        What reads it.
+        Reads it.
     image : str, optional
-        The name of the one that is wanted. Default: all.
+        Name of the only image to list. Default: all.
 
     Returns
     -------
     list of Scene
-        Sorted by name; with the label images that are theirs, see `choose_labels`.
+        Sorted by name; each with its label images, see `choose_labels`.
 
     Raises
     ------
     Refused
         There is no image, or none of this name.
     FileNotFoundError, KeyError, ValueError
-        Something that is named is not there, or is not as NGFF lays it out.
+        An image is missing, or its layout is not that of NGFF.
     """
     names = store.list_names(IMAGES)
-    wanted = names if image is None else [name for name in names if name == image]
-    if not wanted:
-        what = "images" if image is None else f"an image {image!r}"
+    wanted_names = names if image is None else [name for name in names if name == image]
+    if not wanted_names:
+        missing = "images" if image is None else f"an image {image!r}"
         raise Refused(
-            f"a store of SpatialData without {what} was received. It holds:"
+            f"a SpatialData store without {missing} was received. It holds:"
             f" {store.describe()}"
         )
 
     def read_image(name: str) -> Scene:
         url = posixpath.join(store.folder, IMAGES, name, store.file)
         (scene,) = ZarrImage(url, storage).scenes
-        chosen = choose_labels(name, names, store.list_names(LABELS))
+        chosen_labels = choose_labels(name, names, store.list_names(LABELS))
         labels = tuple(
             (label, posixpath.join(store.folder, LABELS, element, store.file))
-            for label, element in chosen
+            for label, element in chosen_labels
         )
         return replace(scene, element=name, labels=labels)
 
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        return list(pool.map(read_image, wanted))
+        return list(pool.map(read_image, wanted_names))
 
 
 def choose_labels(
@@ -175,8 +179,8 @@ def choose_labels(
 ) -> list[tuple[str, str]]:
     """Choose the label images of a store that belong to an image.
 
-    A store does not say it. One whose name begins with the name of an image (without
-    ``_image`` at its end) belongs to that one, and any other to all images.
+    Stores do not record this. A label image whose name begins with the name of an image
+    (perhaps without the ending ``_image``) belongs to that image, any other to all.
 
     Parameters
     ----------
@@ -188,30 +192,30 @@ def choose_labels(
     Returns
     -------
     list of (str, str)
-        What a label image is called, and its name in the store: under this name, and
-        also under what follows the name of the image.
+        Names by which a label image can be chosen, each with its name in the store:
+        this name itself, and also the part that follows the name of the image.
 
     Examples
     --------
     >>> choose_labels("s1_image", ["s1_image", "s2_image"], ["s1_cells", "s2_cells"])
     [('s1_cells', 's1_cells'), ('cells', 's1_cells')]
     """
-    chosen = {}
+    chosen_labels = {}
     for label in labels:
         owner = max(images, key=lambda name: len(_find_stem(name, label)))
         stem = _find_stem(owner, label)
         if stem and owner != image:
             continue
-        chosen[label] = label
+        chosen_labels[label] = label
         if stem:
-            chosen.setdefault(label[len(stem) + 1 :], label)
-    return list(chosen.items())
+            chosen_labels.setdefault(label[len(stem) + 1 :], label)
+    return list(chosen_labels.items())
 
 
 def _find_stem(image: str, label: str) -> str:
-    """The name of an image, where that of a label image begins with it; else ""."""
+    """Return the image's name if the label image's name begins with it, else ""."""
     for stem in (image, image.removesuffix(_IMAGE_ENDING)):
-        follows = label[len(stem) : len(stem) + 1]
-        if stem and label.startswith(stem) and follows and follows in _SEPARATORS:
+        separator = label[len(stem) : len(stem) + 1]
+        if stem and label.startswith(stem) and separator and separator in _SEPARATORS:
             return stem
     return ""

@@ -1,6 +1,6 @@
-"""A plane of an array of Zarr, whose chunks are read by `Storage`.
+"""Read a plane of a Zarr array, whose chunks are read by `Storage`.
 
-With zarr 2, which ends at Python 3.10, and with zarr 3.
+It works with zarr 2, the last version for Python 3.10, and with zarr 3.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ IS_ZARR_3 = int(zarr.__version__.partition(".")[0]) >= 3
 
 
 def read_array_plane(
-    array: str, where: tuple[int | slice, ...], is_new: bool, storage: Storage
+    array: str, selection: tuple[int | slice, ...], is_new: bool, storage: Storage
 ) -> np.ndarray:
-    """Read a plane of an array: only the chunks in which it lies.
+    """Read only the chunks of an array that hold a plane.
 
     Parameters
     ----------
     array : str
         Path or URL of its folder.
-    where : tuple of int or slice
-        What is taken of each axis.
+    selection : tuple of int or slice
+        The index or slice of each axis.
     is_new : bool
-        Whether it is of version 3 of Zarr, which NGFF 0.5 uses.
+        Whether the array is in Zarr 3, which NGFF 0.5 uses.
     storage : Storage
-        What reads its files.
+        Reads its files.
 
     Returns
     -------
@@ -41,40 +41,39 @@ def read_array_plane(
     Raises
     ------
     Refused
-        The version of Zarr cannot be read here, or no chunk is there.
+        The installed zarr cannot read this version, or all chunks are missing.
     Exception
         Of any type, for damaged chunks.
     """
     if is_new and not IS_ZARR_3:
         raise Refused(
-            "OME-Zarr 0.5 was received. It is Zarr 3, which the package zarr reads from"
-            f" version 3 and Python 3.11 on; here is zarr {zarr.__version__}. Run"
+            "OME-Zarr 0.5 was received. It uses Zarr 3, which needs version 3 of the"
+            f" package zarr and Python 3.11; zarr {zarr.__version__} is installed. Run"
             " StratoNet in Python 3.11 or later, or save the plate as OME-Zarr 0.4."
         )
     files = _Files(array, storage)
-    opened: Any
+    zarr_array: Any
     if IS_ZARR_3:
         store = _make_store(files)
-        opened = zarr.open_array(store, mode="r", zarr_format=3 if is_new else 2)
+        zarr_array = zarr.open_array(store, mode="r", zarr_format=3 if is_new else 2)
     else:
-        opened = zarr.Array(files, read_only=True)
-    plane = np.asarray(opened[where])
-    # A chunk that is not there is empty, as Zarr has it. But not all of them.
+        zarr_array = zarr.Array(files, read_only=True)
+    plane = np.asarray(zarr_array[selection])
+    # In Zarr, a missing chunk is empty. If all are missing, something went wrong.
     if not files.found_chunk:
         raise Refused(
-            "none of the chunks of this plane is there. Is the image only partly"
-            " copied?"
+            "none of the chunks of this plane exists. Is the image only partly copied?"
         )
     return plane
 
 
 class _Files(MutableMapping[str, bytes]):
-    """The files of an array by their names, for zarr 2."""
+    """The files of an array as a mapping by name, for zarr 2."""
 
     def __init__(self, folder: str, storage: Storage) -> None:
         self._folder = folder
         self._storage = storage
-        # zarr asks whether there is a file, and then for its content.
+        # zarr asks whether a file exists, and then for its content.
         self._next: dict[str, bytes] = {}
         self.found_chunk = False
 
@@ -108,7 +107,7 @@ class _Files(MutableMapping[str, bytes]):
         return 0
 
     def read_part(self, name: str, byte_range: Any) -> bytes:
-        """Read a part of a file, or all of it, for zarr 3."""
+        """Read a part of a file, or the whole file, for zarr 3."""
         if byte_range is None:
             return self[name]
         try:
@@ -123,7 +122,7 @@ class _Files(MutableMapping[str, bytes]):
 
 
 def _find_part(byte_range: Any, size: int) -> tuple[int, int]:
-    """Where a part of a file begins, and its length."""
+    """Return the start of a part of a file, and its length."""
     if hasattr(byte_range, "suffix"):
         return max(size - byte_range.suffix, 0), byte_range.suffix
     if hasattr(byte_range, "offset"):
@@ -132,11 +131,11 @@ def _find_part(byte_range: Any, size: int) -> tuple[int, int]:
 
 
 def _make_store(files: _Files) -> Any:
-    """The files as zarr 3 asks for them."""
+    """Wrap the files in a store for zarr 3."""
     from zarr.abc.store import Store
 
     class FileStore(Store):
-        """Reads, and nothing else."""
+        """A read-only store."""
 
         supports_writes = False
         supports_deletes = False

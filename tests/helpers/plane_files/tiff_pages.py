@@ -78,7 +78,7 @@ def vary_claims():
     # Each row became a page.
     rows = write(np.stack([DEEP] * 2, axis=-1))
     yield PlaneFile("channels-last.tif", rows, DEEP, "a stack")
-    yield PlaneFile("channels-last_frame0.tif", rows, DEEP, "along the last axis")
+    yield PlaneFile("channels-last_frame0.tif", rows, DEEP, "the last axis seems")
     for name, words in (("xml", "<?xml?><MetaData/>"), ("broken", "<OME broken")):
         yield PlaneFile(f"words-{name}.tif", one_page(DEEP, tags={270: words}), DEEP)
 
@@ -88,7 +88,7 @@ def vary_frames():
     stack = build_tiff(*map(make_page, planes))
     for number, plane in enumerate(planes):
         yield PlaneFile(f"stack_frame{number}.tif", stack, plane)
-    yield PlaneFile("stack_frame3.tif", stack, DEEP, "it holds 3")
+    yield PlaneFile("stack_frame3.tif", stack, DEEP, "file holds 3")
     white = build_tiff(make_page(DEEP), make_page(planes[1], tags={262: ("H", 0)}))
     yield PlaneFile("white_frame1.tif", white, 65535 - planes[1])
     imagej = write(np.stack(planes), imagej=True)
@@ -101,7 +101,7 @@ def vary_frames():
     content = build_tiff(make_page(DEEP), reduced, make_page(planes[2]))
     yield PlaneFile("skipped_frame1.tif", content, planes[2])
     unlike = build_tiff(make_page(DEEP), make_page(BYTES[:16, :20], 8))
-    yield PlaneFile("unlike_frame1.tif", unlike, BYTES[:16, :20], "unlike the first")
+    yield PlaneFile("unlike_frame1.tif", unlike, BYTES[:16, :20], "differs from")
     lzw = save(DEEP, "TIFF", compression="tiff_lzw")
     yield PlaneFile("lzw_frame0.tif", lzw, DEEP)
 

@@ -177,7 +177,7 @@ def vary_compression():
     content = save(SMOOTH, "TIFF", compression="jpeg")
     yield PlaneFile("jpeg.tif", content, SMOOTH, close=8)
     content = save(SMOOTH, "TIFF", compression="jpeg", tiffinfo={262: 0})
-    yield PlaneFile("jpeg-white.tif", content, SMOOTH, "as JPEG", close=8)
+    yield PlaneFile("jpeg-white.tif", content, SMOOTH, "JPEG pixels", close=8)
     try:
         import imagecodecs  # noqa: F401
     except ImportError:
@@ -187,7 +187,7 @@ def vary_compression():
     for how in ("jpeg2000", "zstd", "lzma", "png", "lerc"):
         yield PlaneFile(f"{how}.tif", write(DEEP, compression=how), DEEP)
     deep = write(SMOOTH.astype(np.uint16), compression="jpeg")
-    yield PlaneFile("jpeg-12-bits.tif", deep, SMOOTH, "as JPEG")
+    yield PlaneFile("jpeg-12-bits.tif", deep, SMOOTH, "JPEG pixels")
 
 
 def vary_predictors():

@@ -591,7 +591,7 @@ def test_frames_of_stacks_are_measured_one_by_one(tmp_path, small):
     assert np.array_equal(
         frame[feature_columns(frame)].to_numpy()[:4], small.features(stack)
     )
-    assert "it holds 4" in frame.Metadata_Error[4]
+    assert "file holds 4" in frame.Metadata_Error[4]
 
 
 def test_screens_and_options_that_cannot_be_are_refused_in_one_line(

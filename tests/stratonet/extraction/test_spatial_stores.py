@@ -22,7 +22,7 @@ from stratonet.extraction.checks import check_source
 from stratonet.extraction.sources.imagesets import read_image
 from stratonet.extraction.sources.microscopes import MicroscopeSource
 from stratonet.extraction.sources.read import read_source
-from stratonet.files.microscopes.placements import lie_alike, read_placement
+from stratonet.files.microscopes.placements import have_same_placement, read_placement
 from stratonet.files.storage import Storage
 from stratonet.tables import feature_columns, read_features
 
@@ -202,8 +202,8 @@ def test_ways_to_write_one_transformation():
         read_placement({"coordinateTransformations": [one]})
         for one in (both, affine, turned, scale)
     ]
-    assert lie_alike(read[0], read[1])
-    assert not lie_alike(read[0], read[3])
+    assert have_same_placement(read[0], read[1])
+    assert not have_same_placement(read[0], read[3])
     assert read[2][0][1][:2] == ((0, 1, 0), (1, 0, 0))
     # OME-Zarr of others scales its own sizes, and names no system.
     assert read_placement({"coordinateTransformations": [{"type": "scale"}]}) == ()

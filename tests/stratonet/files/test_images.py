@@ -149,7 +149,7 @@ def test_real_plane(data):
         (
             "palette.png",
             lambda path, grey: save(path, np.dstack([grey] * 3), quantize=8),
-            "colour.*mode P: numbers of colours in a palette",
+            "colour.*mode P: indices into a palette",
         ),
         (
             "rgb.jpg",
@@ -179,7 +179,7 @@ def test_an_axis_of_one_is_no_stack(tmp_path, pixels, frame):
         path = tmp_path / f"{number}.tif"
         tifffile.imwrite(path, image)
         if frame == 1:
-            with pytest.raises(ValueError, match=rf"{path}: frame 1 .* it holds 1"):
+            with pytest.raises(ValueError, match=rf"{path}: frame 1 .* file holds 1"):
                 decode_plane(path.read_bytes(), str(path), frame)
             continue
         plane = decode_plane(path.read_bytes(), str(path), frame)
@@ -190,7 +190,7 @@ def test_series_of_a_tiff_file(tmp_path, pixels):
     tifffile.imwrite(tmp_path / "x.tif", pixels)
     content = (tmp_path / "x.tif").read_bytes()
     np.testing.assert_array_equal(decode_plane(content, "x.tif", 0, 0), pixels)
-    with pytest.raises(ValueError, match=r"x\.tif: series 1 .* it holds 1"):
+    with pytest.raises(ValueError, match=r"x\.tif: series 1 .* file holds 1"):
         decode_plane(content, "x.tif", 0, 1)
 
 

@@ -204,7 +204,7 @@ def test_what_is_not_there_is_told(kind, tmp_path):
     path, url = write_file(kind, tmp_path, [stack(0)])
     with pytest.raises(ValueError, match=r"frame 2 was asked for.* 2, counted from 0"):
         read_scene_plane(url, Storage(), 0, 2)
-    with pytest.raises(ValueError, match="series 1 was asked for, and it holds 1"):
+    with pytest.raises(ValueError, match="series 1 was asked for, but .* 1, counted"):
         read_scene_plane(url, Storage(), 1, 0)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError, match=r"plate\."):

@@ -72,7 +72,7 @@ def test_an_image_is_read_whatever_its_name(s3, local, character):
 
 
 def test_a_query_in_the_name_of_an_image_is_told(s3):
-    with pytest.raises(ValueError, match=r"a name it is written %3F"):
+    with pytest.raises(ValueError, match=r"in a file name, write it as %3F"):
         read_plane(f"{s3.endpoint}/plates/{name_file('?')}")
 
 

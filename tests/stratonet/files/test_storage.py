@@ -553,7 +553,7 @@ def test_requests_are_signed_where_there_are_credentials(s3, new, monkeypatch):
 def test_the_region_is_taken_from_the_environment(s3, new, monkeypatch):
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     regions = [
-        place._at("s3://plates/a")._open_files(False).s3.meta.region_name
+        place._locate("s3://plates/a")._open_files(False).s3.meta.region_name
         for place in (Storage(), Storage(region="x"))
     ]
     assert regions == ["eu-central-1", "x"]

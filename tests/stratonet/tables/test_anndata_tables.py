@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_said(path, tmp_path):
     refused(lacking, "has no Metadata_Well. Received: Metadata_Plate, Metadata_Region")
     twice = make_table_of_others()
     twice.var_names = ["mean", "mean"]
-    refused(twice, "has two columns mean in obs or var")
+    refused(twice, "has mean twice, as names in obs or var")
     empty = make_table_of_others()
     empty.X = None
     refused(empty, "has no X, which holds the features")
@@ -119,7 +119,7 @@ def test_what_cannot_be_read_is_said(path, tmp_path):
         for text in ("{", "[1]", '{"attributes": 1}'):
             (path / ".zattrs").write_text(text)
             with pytest.raises(
-                ValueError, match=r"\.zattrs does not describe a folder"
+                ValueError, match=r"\.zattrs does not describe a Zarr folder"
             ):
                 read_feature_table(path)
     damaged = tmp_path / "damaged.h5ad"

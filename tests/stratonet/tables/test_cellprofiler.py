@@ -45,7 +45,9 @@ def test_image_sets_alone_need_no_number(read):
     assert table.frame["Image_Intensity_Mean"].tolist() == [0.5, 1.5, 2.5]
     without = TWO_WELLS.replace("ImageNumber", "Text")
     assert read(Image=without).features == ["Image_Text", "Image_Intensity_Mean"]
-    with pytest.raises(ValueError, match="Image.csv has no ImageNumber, by which Nuc"):
+    with pytest.raises(
+        ValueError, match="Image.csv has no ImageNumber, which links Nuc"
+    ):
         read(Image=without, Nuclei=NUCLEI)
 
 
@@ -71,7 +73,7 @@ def test_two_header_rows_and_any_case(read, tmp_path):
     (tmp_path / "Objects.CSV").write_text(combined)
     table = read(Image=TWO_WELLS)
     assert table.features == ["Image_Intensity_Mean", "Nuclei_Area", "Cells_Area"]
-    with pytest.raises(ValueError, match="has Nuclei_Area, as another"):
+    with pytest.raises(ValueError, match="has Nuclei_Area, which another"):
         read(Nuclei=NUCLEI.replace("AreaShape_Area", "Area"))
 
 
@@ -97,7 +99,8 @@ def test_what_was_passed_over_is_named(read):
         "1 column of text is not used, such as Drug ('x')",
         "decimal commas is not used, such as Share ('0,5')",
         "text among them is not used, such as Sum ('n.d.' in 1 of 2 rows)",
-        "1 column of accounts (files, times, places) is not used, such as FileName_DNA",
+        "1 column of bookkeeping (files, times, positions) is not used, such as"
+        " FileName_DNA",
     ):
         assert words in told
 

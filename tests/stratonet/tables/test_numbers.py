@@ -56,5 +56,5 @@ def test_no_copy_of_features():
     ],
 )
 def test_what_is_no_number_is_named(column):
-    with pytest.raises(ValueError, match="The column gene is no feature"):
+    with pytest.raises(ValueError, match="The column gene is not a feature"):
         read_numbers(pd.DataFrame({"area": [1.0, 2.0], "gene": column}))

@@ -306,7 +306,7 @@ def test_the_same_seed_finds_the_same(wells, sets):
         (
             pd.DataFrame({"mean": 1.0, "gene": ["KRAS"] * 240}),
             {},
-            "features: The column gene is no feature.*'KRAS'",
+            "features: The column gene is not a feature.*'KRAS'",
         ),
         (
             {"wide": pd.DataFrame({"a": pd.array([None] * 240, "Float64")})},

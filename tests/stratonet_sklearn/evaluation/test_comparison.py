@@ -115,13 +115,13 @@ def test_cellprofilers_sheets_by_well(measured, sheets):
         sheets.frame.Metadata_Treatment.tolist()
         == image.groupby("Metadata_Well").Metadata_Treatment.first().tolist()
     )
-    told = [note for note in sheets.notes if "accounts" not in note]
+    told = [note for note in sheets.notes if "bookkeeping" not in note]
     assert len(sheets.notes) == len(told) + 2
     assert told == [
         "1 table was not used: Experiment.csv (no ImageNumber).",
         f"{len(nuclei):,} Nuclei: their median by well.",
         (
-            "512 features of StratoNet beside them: give their Parquet file as"
+            "512 features of StratoNet were not used: give their Parquet file as"
             " another table."
         ),
     ]
@@ -227,10 +227,10 @@ def test_other_tables(profiles):
     assert table.frame.Metadata_Plate.unique().tolist() == ["plate"]
     assert table.notes == [
         (
-            "1 column of accounts (files, times, places) is not used, such as"
+            "1 column of bookkeeping (files, times, positions) is not used, such as"
             " Cells_Number_Object_Number."
         ),
-        "There is no Metadata_Plate: all wells are taken as those of one plate.",
+        "There is no Metadata_Plate: all wells are assumed to be on one plate.",
     ]
 
 
@@ -327,9 +327,7 @@ def test_what_cannot_be_read(tmp_path, measured):
     with pytest.raises(FileNotFoundError, match="gone.csv is not there"):
         read_feature_table(tmp_path / "gone.csv")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(
-        ValueError, match="neither tables of features .* nor one Image.csv"
-    ):
+    with pytest.raises(ValueError, match="neither feature tables .* nor an Image.csv"):
         read_feature_table(tmp_path / "folder")
     sqlite3.connect(tmp_path / "other.db").execute(
         "create table x (y)"
