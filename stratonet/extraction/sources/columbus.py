@@ -1,4 +1,4 @@
-"""Plates by the index that Columbus, and Harmony, write beside their images."""
+"""Plates with an index file, which Columbus and Harmony write beside their images."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from stratonet.files.urls import get_extension, is_url, redact_url
 from stratonet.naming import FRAME, METADATA, URL, image_column
 from stratonet.tables.wells import make_well_name
 
-# In a folder that Columbus has exported. It names channels, and the page of each plane.
+# In folders exported by Columbus. It names the channels and the page of each plane.
 COLUMBUS_INDEX = "ImageIndex.ColumbusIDX.xml"
-# Harmony's has the same elements; it is read where somebody names it, since names of
-# its files tell all but what channels are called.
+# Harmony's index has the same elements. It is only read if the user gives its path: the
+# names of its files give everything except the names of channels.
 _INDEX = re.compile(
     r"(ImageIndex\.ColumbusIDX|Index(\.idx|\.ref)?)\.xml", re.IGNORECASE
 )
-# Elements of an image, and the metadata that they become. Those of the second kind only
-# where they differ.
+# Elements of an image that identify its image set. The others, here with the names of
+# their metadata, are only used if their values differ.
 _PLACE = ("Row", "Col", "FieldID")
 _OTHERS = {"PlaneID": "Plane", "TimepointID": "Time"}
 
 
 class ColumbusSource:
-    """Folders that Columbus has exported, and index files of Columbus and Harmony."""
+    """Folders exported by Columbus, and index files of Columbus and Harmony."""
 
     def read(self, source: ImageSource) -> ImageSets:
         """Read the image sets of a plate, see `Source.read`.
@@ -71,7 +71,7 @@ def _find_index(source: ImageSource) -> str:
         if found is None:
             raise FileNotFoundError(f"{redact_url(path)} is not there.")
         return found
-    # Who gives a pattern goes by the names of files.
+    # With a pattern, image sets are found by the names of files instead.
     if source.pattern is None and not os.path.splitext(path)[1]:
         folder = find_folder(path, source.storage)
         index = None if folder is None else f"{folder.rstrip('/')}/{COLUMBUS_INDEX}"
@@ -81,7 +81,7 @@ def _find_index(source: ImageSource) -> str:
 
 
 def _list_images(path: str, content: bytes) -> list[dict[str, str]]:
-    """The elements of each image, by their names, and the name of the plate."""
+    """List the elements of each image by name, together with the name of the plate."""
     name = redact_url(path)
     try:
         root = ElementTree.fromstring(content)
@@ -134,7 +134,7 @@ def _get_name(element: ElementTree.Element) -> str:
 
 
 def _name_channels(images: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Names that columns can carry, by the number of a channel."""
+    """Make names for columns, by the number of the channel."""
     channels: dict[str, str] = {}
     for image in images:
         number = image["ChannelID"]
@@ -166,7 +166,7 @@ def _locate(url: str, folder: str) -> str:
 def _build_frame(
     rows: Mapping[tuple[str, ...], Mapping[str, object]], channels: Sequence[str]
 ) -> pd.DataFrame:
-    """The table in normal form, by row, column and field."""
+    """Build the table in normal form, sorted by row, column and field."""
     ordered = [rows[key] for key in sorted(rows, key=_make_sort_key)]
     names = [name for name in ordered[0] if name.startswith(METADATA)]
     frame = pd.DataFrame(

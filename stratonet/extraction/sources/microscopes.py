@@ -33,19 +33,19 @@ from stratonet.files.urls import drop_query, redact_url
 from stratonet.naming import FRAME, LABELS, METADATA, SERIES, URL, image_column
 
 ZARR = ".zarr"
-# Headers read at once: S3 takes its time for each.
+# Headers read at once, since each request to S3 is slow.
 FILES_AT_ONCE = 16
-# One image of a store of SpatialData.
+# The path of one image in a SpatialData store.
 _OF_STORE = re.compile(r"(?P<store>.+\.zarr)/images/(?P<image>[^/]+)", re.IGNORECASE)
-# A regular expression with a group for the channel is one for names of single planes.
+# A pattern with a group for the channel is meant for files of single planes.
 _CHANNEL_GROUP = "(?P<Channel"
 
 
 class MicroscopeSource:
-    """A file of a microscope, a plate of OME-Zarr, or a store of SpatialData.
+    """Microscope files, OME-Zarr plates and SpatialData stores.
 
-    Each says what is in it: an image is a site of a well, and each channel has the name
-    that it has there.
+    The files themselves describe their content: each image is a site of a well, and
+    channels have the names given in the file.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
@@ -54,8 +54,8 @@ class MicroscopeSource:
         Parameters
         ----------
         source : ImageSource
-            An ND2, CZI, LIF or OME-TIFF file, a folder of OME-Zarr, a store of
-            SpatialData, or one of its images: ``store.zarr/images/name``.
+            An ND2, CZI, LIF or OME-TIFF file, an OME-Zarr folder, a SpatialData store,
+            or one image of a store: ``store.zarr/images/name``.
         """
         path = source.path.rstrip("/")
         if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF):
@@ -75,7 +75,7 @@ class MicroscopeSource:
 
 
 def _list_zarr(path: str, image: str | None, storage: Storage) -> list[Scene]:
-    """The images of a plate of OME-Zarr or of a store of SpatialData, or one of it."""
+    """List the images of an OME-Zarr plate or a SpatialData store, or one of them."""
     with name_missing_extra(f"{redact_url(path)}: reading OME-Zarr", "microscopes"):
         from stratonet.files.microscopes.omezarr import find_metadata, list_zarr_scenes
         from stratonet.files.microscopes.spatialstores import (
@@ -108,21 +108,21 @@ def choose_scene_files(files: Sequence[str], pattern: str | None) -> list[str]:
     Parameters
     ----------
     files : sequence of str
-        All of the folder.
+        All files of the folder.
     pattern : str, optional
-        As the user gives it.
+        As given by the user.
 
     Returns
     -------
     list of str
-        [] where the folder holds files of single planes, whose names say all.
+        Empty if the folder holds files of single planes, to be told apart by name.
     """
     named = [path for path in files if not posixpath.basename(path).startswith(".")]
     scene_files = [p for p in named if find_format(p) in (*OF_MICROSCOPES, *OME_TIFF)]
     if not scene_files:
         return []
     if pattern is not None:
-        # A pattern for the channel is one for names of single planes.
+        # A pattern that finds the channel is meant for files of single planes.
         by_name = pattern in READY_PATTERNS or _CHANNEL_GROUP in pattern
         return [] if by_name else sorted(scene_files)
     # OME-TIFF files may hold single planes, too.
@@ -143,7 +143,7 @@ def read_scene_files(
     folder : str
         Path or URL.
     files : list of str
-        Those that `choose_scene_files` has chosen.
+        The files that `choose_scene_files` has chosen.
     source : ImageSource
         Says the pattern and the projection.
 
@@ -152,7 +152,7 @@ def read_scene_files(
     ImageSets
     """
     if source.pattern is not None:
-        # Said before thousands of files are opened.
+        # A mistake is reported before thousands of files are opened.
         compile_scene_pattern(source.pattern)
     list_file = partial(list_scenes, storage=source.storage)
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
@@ -168,13 +168,14 @@ def make_image_sets(
     Parameters
     ----------
     scenes : sequence of Scene
-        Of one file, plate or folder.
+        The scenes of one file, plate or folder.
     source : ImageSource
-        Says the pattern and the projection.
+        Has the pattern and the projection.
     folder : str
-        Where paths begin in which the pattern is searched for.
+        The pattern is searched for in paths relative to this folder.
     name : str
-        Of the file or folder, for messages; the plate has it where nothing says more.
+        Path or URL of the file or folder, for messages; it also names the plate if
+        neither file nor pattern does.
 
     Returns
     -------
@@ -184,14 +185,14 @@ def make_image_sets(
     Raises
     ------
     ValueError
-        There is no scene, no well of one, a stack without projection, a time series, or
-        two scenes are one site.
+        There is no scene, a scene without a well, a stack without a projection, a time
+        series, or two scenes of the same site.
     """
     if not scenes:
         raise ValueError(f"{redact_url(name)} holds no images.")
     for scene in scenes:
         _check_scene(scene, source.project)
-    # A query may be a signature, which belongs in no table.
+    # The query of a URL may be a signature, which must not get into tables.
     plate = _strip_extension(posixpath.basename(drop_query(name)))
     placed = place_scenes(scenes, folder, plate, source.pattern)
     placed = sorted(placed, key=lambda one: _make_sort_key(one.metadata))
@@ -228,7 +229,7 @@ def _check_different(placed: Sequence[PlacedScene], name: str) -> None:
 
 
 def _build_frame(placed: Sequence[PlacedScene]) -> pd.DataFrame:
-    """The table in normal form."""
+    """Build the table in normal form."""
     channels: dict[str, None] = {}
     for one in placed:
         channels.update(dict.fromkeys(_name_channels(one.scene)))
@@ -261,7 +262,7 @@ def _make_row(
 
 
 def _name_channels(scene: Scene) -> list[str]:
-    """Names that columns can carry; those that are there twice are numbered."""
+    """Make names for columns; a name that occurs twice gets a number."""
     names: list[str] = []
     for number, channel in enumerate(scene.channels, start=1):
         name = _make_name(channel) or f"Channel{number}"
@@ -281,7 +282,7 @@ def _strip_extension(name: str) -> str:
 
 
 def _make_sort_key(metadata: Sequence[tuple[str, str | None]]) -> list[list[int | str]]:
-    """A sort key that puts A2 before A10."""
+    """Make a sort key that puts A2 before A10."""
     keys = []
     for _, text in metadata:
         pieces = re.split(r"(\d+)", text or "")

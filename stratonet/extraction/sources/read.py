@@ -1,4 +1,4 @@
-"""Image sets from whatever names them."""
+"""Reading image sets from a source of any type."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from stratonet.files.urls import redact_url
 from stratonet.naming import FRAME, SERIES, URL, image_column, metadata_columns
 from stratonet.tables.columns import PIXEL_SIZE, STACK_PROJECTION
 
-# The sources there are, in the order in which they are asked. A name such as
-# jump:... is no path: its source comes first.
+# All sources, in the order in which they are tried. A name such as jump:... is not a
+# path, so its source comes first.
 SOURCES: tuple[Source, ...] = (
     GallerySource(),
     MicroscopeSource(),
@@ -36,7 +36,7 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-# Where names of files tell the height of a plane.
+# Columns with the height of a plane, if it comes from the names of files.
 OF_SINGLE_PLANES = ("Metadata_Z", "Metadata_Plane")
 
 
@@ -50,7 +50,7 @@ def read_source(
     source : ImageSource
         Where they are.
     channels : mapping of str to str, optional
-        The channels to take, in this order: names in the features to names in the
+        The channels to use, in this order: names in the features to names in the
         source. Default: all.
 
     Returns
@@ -63,11 +63,11 @@ def read_source(
     FileNotFoundError
         There is no such table, folder or plate.
     Unreachable
-        The place of the source cannot be reached.
+        The server, bucket or disk of the source cannot be reached.
     ValueError
-        The source cannot be understood, names no image sets, names one twice, lacks a
-        channel that was asked for, names one plane for two channels, or says the size
-        of pixels which the user says, too.
+        The source cannot be understood, names no image sets or one of them twice, lacks
+        a requested channel, names the same plane for two channels, or has a size of
+        pixels or a projection although the user gives one, too.
 
     Examples
     --------
@@ -96,7 +96,7 @@ def read_source(
 
 
 def _ask_sources(source: ImageSource) -> ImageSets:
-    # The first that does not refuse: a table is not tried as a folder after an error.
+    # The first source that accepts the location is used, even if it raises an error.
     for reader in SOURCES:
         try:
             return reader.read(source)
@@ -109,9 +109,10 @@ def _ask_sources(source: ImageSource) -> ImageSets:
 
 
 def _add_pixel_size(frame: pd.DataFrame, pixel_size: float, path: str) -> pd.DataFrame:
-    """Let each image set say what the user has said of all: the features need it.
+    """Add the user's pixel size to each image set.
 
-    So it stands beside them, and wells that are measured with another size are others.
+    So it is stored beside the features, and wells measured with another pixel size
+    count as different wells.
     """
     if PIXEL_SIZE in frame:
         raise ValueError(
@@ -125,9 +126,10 @@ def _add_pixel_size(frame: pd.DataFrame, pixel_size: float, path: str) -> pd.Dat
 
 
 def _add_projection(frame: pd.DataFrame, project: str, path: str) -> pd.DataFrame:
-    """Let each image set say how its stacks become planes, as the user has said of all.
+    """Add the user's choice of how stacks become planes to each image set.
 
-    It stands beside the features, and wells that are projected otherwise are others.
+    So it is stored beside the features, and wells with another projection count as
+    different wells.
     """
     if STACK_PROJECTION in frame:
         raise ValueError(
@@ -148,9 +150,9 @@ def _add_projection(frame: pd.DataFrame, project: str, path: str) -> pd.DataFram
 
 
 def _check_planes(frame: pd.DataFrame, chosen: set[str] | None, path: str) -> None:
-    """Refuse image sets in which two channels are one plane.
+    """Refuse image sets in which two channels are the same plane.
 
-    Who names one channel of the source twice has asked for it.
+    A user may still choose the same channel of the source twice.
     """
     channels = list_channels(frame)
     if chosen is not None:

@@ -1,6 +1,6 @@
-"""The plate, well and site of images that lie together in files of microscopes.
+"""Plate, well and site of images in microscope files that hold several images.
 
-From what the file says, or from a `pattern` for its name and the image's.
+They come from the file itself, or from a `pattern` for the names of file and image.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from stratonet.files.microscopes.scenes import Scene
 from stratonet.files.urls import drop_query, redact_url
 from stratonet.tables.wells import format_well, make_well_name, parse_well
 
-# The word well, and a name: as OMERO calls images, "P.xdce [Well A-1, Field #2]", and
-# NIS-Elements files, "WellB03_Seq0007.nd2".
+# The word well, and the well's name: OMERO calls images "P.xdce [Well A-1, Field #2]",
+# and NIS-Elements calls files "WellB03_Seq0007.nd2".
 _WORD = re.compile(
     r"(?<![A-Za-z])[Ww]ell[ _-]?(?P<Row>[A-Z]{1,2})-?(?P<Column>\d{1,2})(?!\d)"
     r"(?:[, _]+(?:[Ff]ield|[Ss]ite|[Pp]oint)[ _]?#?(?P<Site>\d+))?"
 )
-# What positions are called where they are wells: B03 and B03_0001, two digits at least,
-# since R1 and P1 are names of positions; and B/3/R1, folders as LAS X makes them.
+# Names of positions that are wells: B03 and B03_0001, always with two digits, since R1
+# and P1 are names of positions in a well; and B/3/R1, the folders that LAS X makes.
 _POSITION = re.compile(
     r"(?P<Row>[A-Z]{1,2})(?P<Column>\d\d)(?:_(?P<Site>\d+))?"
     r"|(?:.*/)?(?P<Row_>[A-Z]{1,2})/(?P<Column_>\d{1,2})(?:/\D{0,9}(?P<Site_>\d+))?"
 )
-# An example, for messages.
+# An example for messages.
 _ADVICE = r"--pattern '(?P<Well>[A-P]\d\d)'"
 
 
 @dataclass(frozen=True)
 class PlacedScene:
-    """A scene, and what tells its image set apart.
+    """A scene, and the metadata that identify its image set.
 
     Attributes
     ----------
     scene : Scene
     metadata : tuple of (str, str or None)
-        Plate, Well, Site, and other names with what they are.
+        Names and values: Plate, Well, Site, and any others.
     """
 
     scene: Scene
@@ -47,7 +47,7 @@ class PlacedScene:
 
 
 def compile_scene_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern for files that name their channels themselves.
+    """Compile a pattern for files that contain the names of their channels.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def compile_scene_pattern(pattern: str) -> re.Pattern[str]:
     Raises
     ------
     ValueError
-        It is no regular expression, or lacks the groups.
+        It is not a regular expression, or lacks the groups.
     """
     try:
         regex = re.compile(pattern)
@@ -87,14 +87,14 @@ def place_scenes(
     Parameters
     ----------
     scenes : sequence of Scene
-        Of one source.
+        The scenes of one source.
     folder : str
-        Where paths begin in which a pattern is searched for: path or URL.
+        Path or URL. The pattern is searched for in paths relative to this folder.
     plate : str
-        The plate where neither file nor pattern says it.
+        Name of the plate if neither file nor pattern gives it.
     pattern : str, optional
         A regular expression, which is searched for in each file's path, a slash, and
-        the scene's name. Without it, the file says the well, or its name does.
+        the scene's name. Without it, the well comes from the file or its name.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def place_scenes(
     Raises
     ------
     ValueError
-        There is no well for one of them; the message says what was looked at, and what
+        The well of a scene is not found; the message says what was searched, and what
         to do.
     """
     regex = None if pattern is None else compile_scene_pattern(pattern)
@@ -120,7 +120,7 @@ def place_scenes(
         }
         key = (str(groups["Plate"]), str(groups["Well"]))
         counts[key] += 1
-        # Sites that have no names are counted in their well.
+        # Sites without names are numbered within their well.
         site = found.pop("Site", None) or scene.site or str(counts[key])
         placed.append(
             PlacedScene(scene, (*groups.items(), ("Site", site), *found.items()))
@@ -131,7 +131,7 @@ def place_scenes(
 def _find_place(
     scene: Scene, folder: str, regex: re.Pattern[str] | None
 ) -> dict[str, str | None] | None:
-    """The groups of a name, with the well; None where there is no well."""
+    """Find the metadata of a scene, including the well; None if there is no well."""
     others = {"Acquisition": scene.acquisition, "Image": scene.element}
     others = {name: text for name, text in others.items() if text is not None}
     if regex is not None:
@@ -139,7 +139,7 @@ def _find_place(
         found = match and _name_well(match.groupdict())
         return {**found, **others} if found else None
     if scene.element:
-        # Stores of SpatialData have no wells. Nothing is made of a name such as S1.
+        # SpatialData stores have no wells, so the name is used as it is, even S1.
         return {"Well": scene.element, **others}
     if scene.well:
         return {"Well": _write_well(scene.well), **others}
@@ -167,7 +167,7 @@ def _name_well(groups: Mapping[str, str | None]) -> dict[str, str | None] | None
 
 
 def _write_well(text: str) -> str:
-    """A01 of what people and programs write, such as A1; other names as they are."""
+    """Return A01 for other spellings, such as A1; other names as they are."""
     parsed = parse_well(text)
     return format_well(*parsed) if parsed else text
 
