@@ -1,6 +1,6 @@
-"""Checks of the contracts, for those who add a source or an engine.
+"""Checks of the contracts, for developers who add a source or an engine.
 
-A check raises `AssertionError` that says what is wrong, so that it serves as a test.
+A check raises an `AssertionError` that says what is wrong, so it can be used as a test.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from stratonet.tables.columns import ERROR, PLATE, WELL
 from stratonet.tables.reading import read_features
 from stratonet.weights_file import read_card
 
-# What `stratonet.resources.Monitor.report` gives.
+# The keys of `stratonet.resources.Monitor.report`.
 RESOURCES = {
     "cpu_percent_mean",
     "cpu_percent_max",
@@ -58,24 +58,25 @@ RESOURCES = {
     "cores",
     "host",
 }
-# The same plane on another machine or device: float32 rounds in another order.
+# Features of the same plane may differ between machines or devices by so much, since
+# float32 is rounded in another order.
 TOLERANCE = 1e-4
 
 
 def check_source(
     reader: Source, mine: ImageSource, others: Iterable[ImageSource] = ()
 ) -> None:
-    """Check that a source keeps the contract of `Source`.
+    """Check that a source fulfils the contract of `Source`.
 
     Parameters
     ----------
     reader : Source
         The source to check.
     mine : ImageSource
-        Image sets that it reads; at least one of their files exists.
+        Image sets that it reads; at least one of their files must exist.
     others : iterable of ImageSource
         Locations that it must leave to other sources. A path that does not exist is
-        always among them.
+        always checked, too.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def check_normal_form(frame: pd.DataFrame) -> None:
     Raises
     ------
     AssertionError
-        It is not; the message says why.
+        The table is not in normal form; the message says why.
 
     Examples
     --------
@@ -135,7 +136,7 @@ def check_normal_form(frame: pd.DataFrame) -> None:
     """
     for name in (PLATE, WELL):
         _require(name in frame, f"{name} is missing")
-        # Numbers would lose their zeros on the way to names of folders.
+        # Numbers would lose their leading zeros in the names of folders.
         is_text = [isinstance(value, str) and value != "" for value in frame[name]]
         _require(all(is_text), f"{name} is text in every row")
     channels = list_channels(frame)
@@ -156,17 +157,17 @@ def check_normal_form(frame: pd.DataFrame) -> None:
 
 
 def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
-    """Check that an engine keeps the contract of `Engine`.
+    """Check that an engine fulfils the contract of `Engine`.
 
-    A few image sets are measured, one of which lacks its file; then a strict run is
-    stopped by the missing file.
+    The engine measures a few image sets, one of which lacks its file; then the missing
+    file stops a strict run.
 
     Parameters
     ----------
     engine : Engine
         The engine to check.
     folder : str or path
-        An empty folder that all its machines can write to.
+        An empty folder that all machines of the engine can write to.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     source = _write_screen(Path(folder))
     frame = read_source(source).frame
     units = split_units(frame)
-    # What is checked is the engine: a network that ends early will do.
+    # This checks the engine, not the network: the earliest tap is enough.
     cheapest_tap = read_card().taps[0].layer
     recipe = read_card().choose_recipe()
     job = Job(source.storage, ("DNA",), recipe, taps=(cheapest_tap,))
@@ -190,7 +191,7 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     stopped = Destination(os.path.join(folder, "strict"), strict)
     stopped.open()
     try:
-        # The same engine once more: what it held was released, not lost.
+        # The same engine again: it must be possible to enter it twice.
         with engine:
             list(engine.measure_units(stopped, iter(units), lambda count: None))
     except DamagedImage as error:
@@ -208,7 +209,7 @@ def _require(condition: bool, rule: str) -> None:
 
 
 def _list_normal_columns(frame: pd.DataFrame, channels: list[str]) -> list[str]:
-    """The columns as normal form orders them."""
+    """List the columns of normal form, in its order."""
     columns = list(metadata_columns(frame))
     for channel in channels:
         columns.append(image_column(URL, channel))
@@ -236,7 +237,7 @@ def _check_different(frame: pd.DataFrame, channels: list[str]) -> None:
     for kind in (FRAME, SERIES):
         names = list_image_channels(frame, kind)
         columns += [image_column(kind, name) for name in names]
-    # Image sets whose files are lost have nothing to be told apart by.
+    # Image sets without any file cannot be told apart.
     has_image = frame[urls].notna().any(axis=1)
     named = frame.loc[has_image, columns]
     _require(not named.duplicated().any(), "no two rows name the same planes")
@@ -251,7 +252,7 @@ def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
 
 
 def _write_screen(folder: Path) -> ImageSource:
-    """A plate of two wells of two sites, one file of which is missing."""
+    """Write a plate of two wells with two sites each; one file is missing."""
     import tifffile
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -305,7 +306,7 @@ def _check_error(future: Future[None]) -> None:
 
 
 def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
-    """The rows are there, with the features that the network gives here."""
+    """Check that all rows exist, with the features that the network gives here."""
     features = read_features(destination.url)
     _require(len(features) == len(frame), "each image set has its row")
     names = feature_columns(features)

@@ -1,4 +1,4 @@
-"""Units of work on this machine."""
+"""The engine that runs units of work on this machine."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
-# While one well is written, or waits for its first image, the others keep the cores
-# busy.
+# While one well is being written or waits for its first image, the others keep the
+# cores busy.
 WELLS_AT_ONCE = 3
 
 
@@ -46,7 +46,7 @@ class LocalEngine:
 
     def __enter__(self) -> LocalEngine:
         self._monitor = Monitor()
-        # One thread: joining tables must not take the cores from the network.
+        # One thread only: joining tables must not take cores from the network.
         self._beside = ThreadPoolExecutor(1)
         self._monitor.start()
         return self

@@ -1,4 +1,4 @@
-"""What became of a unit: how much of it could not be measured, and why."""
+"""The outcome of measuring a unit: how much of it could not be measured, and why."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from stratonet.naming import parse_image_column
 
 @dataclass
 class Outcome:
-    """What became of the image sets of a unit.
+    """How many image sets of a unit are incomplete, and why.
 
     Attributes
     ----------
     n_incomplete : int
-        How many image sets could not be measured whole.
+        How many image sets could not be measured completely.
     reasons : dict of str to str
-        Why: one reason of each kind, by its kind.
+        One example of each type of reason, by its type: the reason without the channel,
+        the file and the numbers in it.
 
     Examples
     --------
@@ -41,7 +42,7 @@ class Outcome:
         image_set : mapping
             In normal form.
         measured : Measured
-            Its features, and what went wrong.
+            Its features and errors.
         """
         self.n_incomplete += any(measured.errors)
         for errors in measured.errors:
@@ -50,7 +51,7 @@ class Outcome:
 
 
 def _find_kind(reason: str, image_set: Mapping[str, Any]) -> str:
-    """What a reason says, whatever the channel, the file and the numbers in it."""
+    """Return a reason without the channel, the file and the numbers in it."""
     kind = reason.partition(": ")[2]
     for name, value in image_set.items():
         column = parse_image_column(name)

@@ -36,18 +36,18 @@ from stratonet.recipe import OF_PLATE, Limits
 class Plan:
     """The units that a run has to measure, source by source.
 
-    A context manager, which shows the progress of the run.
+    It is a context manager that shows the progress of the run.
 
     Parameters
     ----------
     sources : list of ImageSource
         In the order in which they are measured.
     first : ImageSets
-        Those of the first source, which has been read already.
+        Image sets of the first source, which has been read already.
     channels : mapping of str to str, optional
         See `stratonet.extraction.sources.read.read_source`.
     destination : Destination
-        With the job.
+        Where features are written; it includes the job.
     centers : pandas.DataFrame, optional
         See `stratonet.extraction.units.read_centers`.
     shard : Shard
@@ -79,7 +79,7 @@ class Plan:
         self._destination = destination
         self._job = destination.job
         self._centers = centers
-        # Those of no source that has been read so far.
+        # Objects that lie in no image set of the sources read so far.
         self._lost_centers = centers
         self._shard = shard
         self._engine = engine
@@ -87,18 +87,18 @@ class Plan:
         self.summary = Summary(
             redact_url(destination.url), self._job.network.feature_set_id
         )
-        # For each plate the names of all its units, those of other shards too, and of
-        # those that this run has still to measure.
+        # For each plate, the names of all its units, including those of other shards,
+        # and the names of the units that this run still has to measure.
         self._names: dict[str, list[str]] = {}
         self._unmeasured: dict[str, set[str]] = {}
-        # By plate and unit, where its first image is.
+        # The location of the first image of each unit, by plate and unit.
         self._urls: dict[tuple[str, str], str] = {}
         self._limits: dict[str, Future[Limits]] = {}
         self._gathered: dict[str, Future[bool]] = {}
         self._n_units = 0
         self._n_planned = 0
         self._reached: set[str] = set()
-        # Image sets are counted in the threads of the engine.
+        # The threads of the engine count image sets.
         self._lock = threading.Lock()
         self._first = first
         self._check(first.frame, sources[0])
@@ -119,7 +119,7 @@ class Plan:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # After an error nobody waits for those that have not begun.
+        # After an error, limits that are not being measured yet are not needed.
         for limits in self._limits.values():
             limits.cancel()
         self._bar.close()
@@ -127,14 +127,14 @@ class Plan:
     def list_units(self) -> Iterator[Unit]:
         """Yield the units to measure.
 
-        A source is read once the units of those before it have been drawn: a screen of
-        thousands of plates is never in memory at once.
+        A source is read only after the units of the sources before it have been taken:
+        a screen of thousands of plates is never in memory at once.
         """
         for number, source in enumerate(self._sources, start=1):
-            # Only now is it known what an earlier run has measured of these plates.
+            # Reading a source also shows which of its wells are measured already.
             units = self._plan_source(source, is_first=number == 1)
             self._n_planned += sum(len(unit.rows) for unit in units)
-            # The sources to come are taken to be as large as those before.
+            # The remaining sources are assumed to be as large as those before.
             self._bar.total = self._n_planned * len(self._sources) // number
             self._bar.refresh()
             for unit in units:
@@ -159,10 +159,10 @@ class Plan:
         unit : Unit
             One of `list_units`.
         outcome : Outcome
-            How many of its image sets could not be measured whole, and why.
+            How many of its image sets could not be measured completely, and why.
         """
         self.summary.image_sets += len(unit.rows)
-        # Those that could not be read count too: they took their time.
+        # Images that could not be read count, too: they also took time.
         self.summary.images += len(unit.rows) * len(self._job.channels)
         self._count_incomplete(outcome)
         unmeasured = self._unmeasured[unit.plate]
@@ -179,7 +179,7 @@ class Plan:
                 self.summary.waiting_plates.append(plate)
 
     def count_lost_objects(self) -> None:
-        """Note how many objects of the table of centres no source has an image of."""
+        """Count the objects of the table of centres that lie in no image set."""
         if self._lost_centers is None or self._lost_centers.empty:
             return
         self.summary.lost_objects = len(self._lost_centers)
@@ -192,7 +192,7 @@ class Plan:
         probe_labels(frame, self._job)
 
     def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
-        """The units of a source which this run has to measure."""
+        """Return the units of a source that this run has to measure."""
         image_sets = self._first
         if not is_first:
             image_sets = read_source(source, self._channels)
@@ -205,7 +205,8 @@ class Plan:
         of_shard = set()
         for unit in split_units(frame, self._centers):
             plates.setdefault(unit.plate, []).append(unit)
-            # Counted over all sources: shards of many small plates are equally large.
+            # Counted over all sources, so that shards of many small plates are equally
+            # large.
             if self._shard.holds(self._n_units):
                 of_shard.add(unit)
             self._n_units += 1
@@ -219,11 +220,11 @@ class Plan:
     def _plan_plate(
         self, plate: str, units: Sequence[Unit], of_shard: set[Unit]
     ) -> list[Unit]:
-        """The units of a plate which this run has to measure."""
-        # One listing per plate, not one request per well: S3 is slow to answer.
+        """Return the units of a plate that this run has to measure."""
+        # One listing per plate, not one request per well: each request to S3 is slow.
         held = self._destination.read_held_units(plate)
         names = self._names.setdefault(plate, [])
-        # A source may be given twice.
+        # The user may give a source twice.
         new = [unit for unit in units if unit.name not in names]
         self._check_folders(units)
         self._check_wells(new, [*held, *names])
@@ -238,8 +239,8 @@ class Plan:
         unmeasured.update(unit.name for unit in to_measure)
         if to_measure:
             self._find_limits(plate, units)
-        # All wells are measured, but an earlier run may have been killed before it had
-        # made the table.
+        # All wells are measured, but an earlier run may have been killed before it
+        # wrote the table.
         if not unmeasured:
             self._gather_plate(plate)
         return to_measure
@@ -250,26 +251,27 @@ class Plan:
             self.summary.reasons.setdefault(kind, reason)
 
     def _find_limits(self, plate: str, units: Sequence[Unit]) -> None:
-        """Have the limits of a plate found, where they are the plate's."""
+        """Let the engine find the limits of a plate, if planes are scaled by plate."""
         if self._job.recipe.grey_range != OF_PLATE or plate in self._limits:
             return
-        # Of the whole plate, whichever part of it is this run's.
+        # From the whole plate, even if this run measures only part of it.
         frame = pd.concat([unit.rows for unit in units])
-        # By the engine: while a plate is measured, the limits of the next are found.
+        # In the engine: while a plate is measured, the limits of the next are found.
         find: Callable[..., Limits] = find_limits
         self._limits[plate] = self._engine.submit(find, self._destination, plate, frame)
 
     def _choose_limits(self, plate: str) -> Limits | None:
-        """The limits between which the planes of a plate are scaled, if any."""
+        """Return the limits between which the planes of a plate are scaled, if any."""
         if plate in self._limits:
             return self._limits[plate].result()
         limits = self._job.limits
         return None if isinstance(limits, PlateLimits) else limits
 
     def _check_folders(self, units: Sequence[Unit]) -> None:
-        """Refuse files of one name in two folders: one of them would not be measured.
+        """Refuse wells whose files have the same names, but lie in two folders.
 
-        To a later run they are those of a screen that was moved.
+        Only one of these wells would be measured, because the names of files identify
+        a well. A later run accepts them: then the screen may have been moved.
         """
         for unit in units:
             urls = unit.rows[image_column(URL, self._job.channels[0])].dropna()
@@ -298,7 +300,7 @@ class Plan:
                 )
 
     def _gather_plate(self, plate: str) -> None:
-        # In the background: the network need not wait while files are joined.
+        # In the background, so that the network need not wait while files are joined.
         gather: Callable[..., bool] = self._destination.gather_plate
         names = self._names[plate]
         self._gathered[plate] = self._engine.submit(gather, plate, names)
@@ -309,5 +311,5 @@ class Plan:
 
 
 def _get_well(name: str) -> str:
-    """The well in the name of a unit, without the digest."""
+    """Return the well in the name of a unit, without the digest."""
     return name.rpartition(".")[0]
