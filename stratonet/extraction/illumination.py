@@ -64,7 +64,7 @@ def decode_function(content: bytes, name: str) -> np.ndarray:
     n_bad = function.size - np.count_nonzero(np.isfinite(function))
     if n_bad:
         raise ValueError(
-            f"{name}: an illumination function is finite. Received: {n_bad} of"
+            f"{name}: an illumination function must be finite. Received: {n_bad} of"
             f" {function.size} values NaN or infinite. Calculate it anew."
         )
     return function
@@ -107,7 +107,7 @@ def correct_plane(plane: np.ndarray, function: np.ndarray, method: str) -> np.nd
     # NumPy would silently broadcast a function of one row or column over the plane.
     if plane.shape != function.shape:
         raise ValueError(
-            "Image and illumination function have the same shape. Received:"
+            "Image and illumination function must have the same shape. Received:"
             f" {plane.shape} and {function.shape}. Is it the function of another"
             " channel, plate or binning?"
         )
@@ -150,7 +150,7 @@ def _decode_array(content: bytes, name: str, extension: str) -> np.ndarray:
     is_number = array.dtype.kind in "uif"
     if not is_number or array.ndim != 2 or array.size == 0:
         raise ValueError(
-            f"{name}: an illumination function is one grey image, numbers of shape"
+            f"{name}: an illumination function must be one grey image, numbers of shape"
             f" (height, width). Received: shape {array.shape}, dtype {array.dtype}."
             " Give one file per channel."
         )

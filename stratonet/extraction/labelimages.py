@@ -62,8 +62,8 @@ def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> N
         # Objects of different heights may overlap.
         if scene.n_z > 1:
             raise ValueError(
-                f"{redact_url(url)}: a label image is one plane. Received:"
-                f" {scene.describe()}. Project it in the program that has made it."
+                f"{redact_url(url)}: a label image must be one plane. Received:"
+                f" {scene.describe()}. Project it in the program that made it."
             )
         for image in _list_zarr_images(row, storage):
             _check_same_place(scene, image)
@@ -79,8 +79,8 @@ def _check_same_place(labels: Scene, image: Scene) -> None:
         )
     if not lie_alike(image.placement, labels.placement):
         raise ValueError(
-            f"{url}: the label image lies elsewhere than the image. Received:"
-            f" {describe_placement(labels.placement)}; and of the image ({image_url}):"
+            f"{url}: the label image does not lie on the image. Received:"
+            f" {describe_placement(labels.placement)}; and for the image ({image_url}):"
             f" {describe_placement(image.placement)}. Save a label image of the image's"
             " own pixels."
         )

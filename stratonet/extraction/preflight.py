@@ -58,15 +58,15 @@ def check_columns(
     channels = list_channels(frame)
     if set(channels) != set(job.channels):
         raise ValueError(
-            f"{location} has the channels {', '.join(channels)}, and"
-            f" {', '.join(job.channels)} are measured. Name the `channels` to"
+            f"{location} has the channels {', '.join(channels)}, but"
+            f" {', '.join(job.channels)} are to be measured. Name the `channels` to"
             " measure."
         )
     reserved = [name for name in RESERVED_COLUMNS if name in frame]
     if reserved:
         raise ValueError(
-            f"{location} has {', '.join(reserved)}, which StratoNet writes. Rename the"
-            " column."
+            f"{location} has {', '.join(reserved)}, a name that StratoNet needs for its"
+            " own column. Rename the column."
         )
     _check_pixel_sizes(frame, source, job)
 
@@ -85,7 +85,7 @@ def _check_pixel_sizes(frame: pd.DataFrame, source: ImageSource, job: Job) -> No
         except ValueError as error:
             raise ValueError(
                 f"{location}, image set {number}: {error}. In a table, a column"
-                f" {PIXEL_SIZE} can tell it for each image set. Received there:"
+                f" {PIXEL_SIZE} can give it for each image set. Received there:"
                 f" {row[PIXEL_SIZE]}"
             ) from None
 
@@ -199,7 +199,7 @@ def _advise_on_paths(urls: Sequence[str], source: ImageSource) -> str:
     for old, new in source.replace:
         if not any(url.startswith(new.rstrip("/\\")) for url in urls):
             advice.append(
-                f"None begins with {redact_url(old)}, which is to be replaced."
+                f"No path begins with {redact_url(old)}, so none was replaced."
             )
     if any("\\" in url for url in urls):
         advice.append("A backslash was tried as a slash, too.")

@@ -215,8 +215,8 @@ class _Team:
         if self._losses[unit.plate, unit.name] == MOST_LOSSES:
             raise OSError(
                 f"Well {unit.well} of {unit.plate} was lost {MOST_LOSSES} times, each"
-                " time with its process on the Ray cluster: a node was lost, or has not"
-                f" enough memory. The last time: {lost}"
+                " time with its process on the Ray cluster: a node was lost, or does"
+                f" not have enough memory. The last time: {lost}"
             )
 
 

@@ -193,12 +193,12 @@ def _list_sources(sources: AnySource | Sequence[AnySource]) -> list[ImageSource]
     # One storage reads all images and writes the features, on every machine.
     if any(source.storage != image_sources[0].storage for source in image_sources):
         raise ValueError(
-            "All `sources` of a run have the same endpoint, region and anonymous."
+            "All `sources` of a run must have the same endpoint, region and anonymous."
             " Extract them one after the other."
         )
     if len({source.project for source in image_sources}) > 1:
         raise ValueError(
-            "All `sources` of a run have the same project: features of different"
+            "All `sources` of a run must have the same project: features of different"
             " projections cannot be compared."
         )
     return image_sources

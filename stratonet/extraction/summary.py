@@ -77,7 +77,7 @@ class Summary:
             lines["Skipped"] = self._describe_skipped_files()
         if self.lost_objects:
             objects = count_things(self.lost_objects, "object")
-            lines["Left out"] = f"{objects} of no image set, such as {self.lost_object}"
+            lines["Left out"] = f"{objects} in no image set, such as {self.lost_object}"
         lines["Time"] = self._describe_time()
         lines["Feature set"] = self.feature_set_id
         lines["Features"] = self.destination
@@ -95,13 +95,13 @@ class Summary:
         reasons = list(self.reasons.values())
         lines = reasons[:N_NAMED]
         if len(reasons) > N_NAMED:
-            lines.append(f"and {len(reasons) - N_NAMED} of other kinds")
+            lines.append(f"and {len(reasons) - N_NAMED} other reasons")
         return f"\n{'':<{INDENT}}".join(lines)
 
     def _describe_skipped_files(self) -> str:
         files = count_things(len(self.skipped_files), "image file")
         names = shorten_list(self.skipped_files, most=N_NAMED)
-        return f"{files}, by name or kind: {names}"
+        return f"{files}, by name or format: {names}"
 
     def _describe_time(self) -> str:
         # Only of this run: wells measured before took no time.

@@ -117,14 +117,14 @@ def _check_images(name: str, images: Sequence[Mapping[str, str]]) -> None:
     lacking = needed.difference(*images[:1]) if images else needed
     if any(needed - set(image) for image in images) or not images:
         raise ValueError(
-            f"{name} is no index of images: {len(images)} images are there, and lack"
-            f" {', '.join(sorted(lacking)) or 'an element'}. Give the folder instead,"
-            " with a `pattern` for the names of files."
+            f"{name} is not an index of images: it lists {len(images)} images, which"
+            f" lack {', '.join(sorted(lacking)) or 'an element'}. Give the folder"
+            " instead, with a `pattern` for the names of files."
         )
     others = {get_extension(image["URL"]) for image in images} - set(TIFF)
     if others:
         raise ValueError(
-            f"{name} names files of other kinds ({', '.join(sorted(others))}). Export"
+            f"{name} names files of other formats ({', '.join(sorted(others))}). Export"
             " the plate as TIFF."
         )
 

@@ -157,12 +157,12 @@ def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:
     names = shorten_list(_make_relative(folder, files), most=3) or "nothing"
     if any(".zarr/" in path for path in files):
         raise ValueError(
-            f"{redact_url(folder)} holds OME-Zarr. Received: {names}. Name the folders"
+            f"{redact_url(folder)} holds OME-Zarr. Received: {names}. Give the folders"
             " that end in .zarr instead, each as a source."
         )
     raise ValueError(
         f"{redact_url(folder)} holds no images ({', '.join(TIFF + PILLOW)}). Received:"
-        f" {names}. Is it the right folder? Hidden folders are passed over."
+        f" {names}. Is it the right folder? Hidden folders are skipped."
     )
 
 
@@ -292,8 +292,8 @@ def _group_channels(
             raise ValueError(
                 f"{redact_url(folder)} has two images for channel {parsed.channel} of"
                 f" one image set: {redact_url(other)} and {redact_url(path)}. Give a"
-                " `pattern` with a group for what tells them apart, such as (?P<Z>...),"
-                " or the folder of one plate."
+                " `pattern` with a group that tells them apart, such as (?P<Z>...), or"
+                " the folder of one plate."
             )
         images[parsed.channel] = path
     _check_wells(folder, image_sets)
@@ -312,8 +312,8 @@ def _check_wells(
         name = names.setdefault((plate, parse_well(well) or well), well)
         if name != well:
             raise ValueError(
-                f"{redact_url(folder)}: plate {plate} has the well {name} also as"
-                f" {well}. Give its files one name for each well."
+                f"{redact_url(folder)}: plate {plate} has one well under two names,"
+                f" {name} and {well}. Name each well the same way in all files."
             )
 
 

@@ -90,13 +90,13 @@ def _list_zarr(path: str, image: str | None, storage: Storage) -> list[Scene]:
             return list_store_scenes(store, storage, image)
     if metadata is None:
         raise FileNotFoundError(
-            f"{redact_url(path)} is no folder of OME-Zarr: it has neither .zattrs nor"
+            f"{redact_url(path)} is not an OME-Zarr folder: it has neither .zattrs nor"
             " zarr.json."
         )
     if image is not None:
         raise ValueError(
-            f"{redact_url(path)}: its image {image!r} was asked for, but it is no store"
-            " of SpatialData. Give the folder itself."
+            f"{redact_url(path)} is not a SpatialData store. Received the name of an"
+            f" image in it: {image!r}. Give the folder itself."
         )
     with name_damage(metadata):
         return list_zarr_scenes(metadata, storage)
@@ -207,7 +207,7 @@ def _check_scene(scene: Scene, projection: str | None) -> None:
     if scene.n_times > 1:
         raise ValueError(
             f"{name}: a time series was received ({scene.describe()}). Save one time"
-            " point as a file of its own, or name its planes in a LoadData table, by"
+            " point as a separate file, or name its planes in a LoadData table, with"
             " Frame_<channel>."
         )
     if scene.n_z > 1 and projection is None:
@@ -224,7 +224,7 @@ def _check_different(placed: Sequence[PlacedScene], name: str) -> None:
                 f"{redact_url(name)} has two images for {words}:"
                 f" {redact_url(other.url)} {other.name!r} and"
                 f" {redact_url(one.scene.url)} {one.scene.name!r}. Give a `pattern`"
-                " with a group for what tells them apart, such as (?P<Site>...)."
+                " with a group that tells them apart, such as (?P<Site>...)."
             )
 
 

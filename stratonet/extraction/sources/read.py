@@ -139,9 +139,9 @@ def _add_projection(frame: pd.DataFrame, project: str, path: str) -> pd.DataFram
     for name in OF_SINGLE_PLANES:
         if name in frame and frame[name].nunique() > 1:
             raise ValueError(
-                f"{redact_url(path)}: the planes of a stack are files of their own"
+                f"{redact_url(path)}: the planes of a stack are separate files"
                 f" ({name}), and each is an image set. Received a `project`: {project},"
-                " which makes one plane of a stack in one file. Leave it out."
+                " which only works for a stack in one file. Leave it out."
             )
     place = len(metadata_columns(frame))
     frame = frame.copy()

@@ -185,13 +185,13 @@ def _check_all_placed(
     text = redact_url(_make_text(first, folder))
     if pattern is None:
         raise ValueError(
-            f"{redact_url(first.url)}: no well is known of {len(missing)} of"
-            f" {len(scenes)} images: the file names none, and neither does {text!r},"
-            " its path and the image's name. Give a `pattern` that finds it there, such"
-            f" as {_ADVICE}"
+            f"{redact_url(first.url)}: no well was found for {len(missing)} of"
+            f" {len(scenes)} images: neither the file names one, nor {text!r}, its path"
+            " and the image's name. Give a `pattern` that finds the well there, such as"
+            f" {_ADVICE}"
         )
     raise ValueError(
-        f"{redact_url(first.url)}: the `pattern` {pattern!r} finds no well of"
+        f"{redact_url(first.url)}: the `pattern` {pattern!r} finds no well for"
         f" {len(missing)} of {len(scenes)} images. It is searched for in the path of"
         f" the file, a slash and the image's name. Received: {text!r}"
     )

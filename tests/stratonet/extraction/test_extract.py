@@ -95,7 +95,7 @@ def test_images_that_a_folder_has_beside_are_named(plates, tmp_path, capsys):
         (images / "P1" / "Images" / name).write_bytes(image(0))
     assert call(images, *options) == INCOMPLETE
     assert (
-        "Skipped      7 image files, by name or kind: P1/Images/HTS_A01_mask0.tif,"
+        "Skipped      7 image files, by name or format: P1/Images/HTS_A01_mask0.tif,"
         in (said := capsys.readouterr().out)
     )
     assert "mask4.tif, and 2 more" in said and "mask5" not in said
@@ -490,7 +490,7 @@ def test_one_row_an_object(kind, plates, tmp_path, capsys):
         frame = frame.drop(lost.index)
     else:
         assert status == 0
-        assert "Left out     1 object of no image set, such as P9" in (
+        assert "Left out     1 object in no image set, such as P9" in (
             capsys.readouterr().out
         )
     assert frame.Metadata_ObjectNumber.tolist() == [3, 5, 9] * 10, (

@@ -77,7 +77,9 @@ def test_a_plate_of_ome_zarr(tmp_path):
         read_source(source)
     (tmp_path / "x.zarr").mkdir()
     for name in ("x.zarr", "none.zarr"):
-        with pytest.raises(FileNotFoundError, match=f"{name} is no folder of OME-Zarr"):
+        with pytest.raises(
+            FileNotFoundError, match=f"{name} is not an OME-Zarr folder"
+        ):
             read_source(ImageSource(tmp_path / name))
 
 
@@ -153,7 +155,9 @@ def test_label_images_of_ome_zarr_are_those_of_objects(tmp_path):
     folder = tmp_path / "p.zarr" / "A" / "1" / "0" / "labels" / "nuclei" / "0"
     shutil.rmtree(folder)
     write_array(folder, np.zeros((1, 1, 3, 48, 64), np.uint16), "0.4")
-    with pytest.raises(ValueError, match="a label image is one plane. .*3 planes in z"):
+    with pytest.raises(
+        ValueError, match="a label image must be one plane. .*3 planes in z"
+    ):
         read_label_image(row, "nuclei", ImageSource("").storage)
 
 
@@ -217,7 +221,9 @@ def test_no_well_is_guessed(name, position, expected, tmp_path):
     if expected:
         assert list_places(read_source(source).frame)[0].endswith(expected)
         return
-    with pytest.raises(ValueError, match=r"no well is known of 1 of 1 images.*pattern"):
+    with pytest.raises(
+        ValueError, match=r"no well was found for 1 of 1 images.*pattern"
+    ):
         read_source(source)
     # With a pattern it is found, in the file's name or in the position's.
     pattern = r"(?P<Well>B03)|(?P<Row>[PR])(?P<Column>\d)$"
@@ -241,7 +247,7 @@ def test_a_folder_of_files_has_wells_by_its_pattern(tmp_path):
     frame = read_source(ImageSource(tmp_path, pattern=pattern)).frame
     assert list_places(frame)[2:] == ["day2 B03 1", "day2 B03 2"]
     (tmp_path / "day2_b3.nd2").unlink()
-    with pytest.raises(ValueError, match="finds no well of 1 of 3 images"):
+    with pytest.raises(ValueError, match="finds no well for 1 of 3 images"):
         read_source(ImageSource(tmp_path, pattern=r"(?P<Well>B\d\d)"))
     with pytest.raises(ValueError, match="no regular expression|not a regular"):
         read_source(ImageSource(tmp_path, pattern="(?P<Well>"))
@@ -328,7 +334,7 @@ def test_planes_that_are_files_are_not_projected_in_silence(tmp_path):
     for z in (1, 2):
         name = f"r01c01f01p0{z}-ch1sk1fk1fl1.tiff"
         tifffile.imwrite(tmp_path / name, plane(z))
-    with pytest.raises(ValueError, match="planes of a stack are files of their own"):
+    with pytest.raises(ValueError, match="planes of a stack are separate files"):
         read_source(ImageSource(tmp_path, project="max"))
 
 
@@ -358,13 +364,16 @@ def test_a_plate_that_columbus_has_exported(tmp_path):
     assert read_source(ImageSource(index)).frame.equals(frame)
     by_name = r"(?P<Row>\d{3})(?P<Column>\d{3})-(?P<Channel>\d)"
     assert len(read_source(ImageSource(folder, pattern=by_name)).frame) == 2
-    with pytest.raises(ValueError, match="planes of a stack are files of their own"):
+    with pytest.raises(ValueError, match="planes of a stack are separate files"):
         read_source(ImageSource(folder, project="max"))
     words = index.read_text()
     for wrong, told in (
         (words[:300], "cannot be read as XML .*partly copied"),
-        (words.replace("FieldID", "Field"), "is no index of images: .* lack FieldID"),
-        (words.replace("-1.tif", "-1.flex"), r"other kinds \(.flex\). Export"),
+        (
+            words.replace("FieldID", "Field"),
+            "is not an index of images: .* lack FieldID",
+        ),
+        (words.replace("-1.tif", "-1.flex"), r"other formats \(.flex\). Export"),
         (words.replace('"2"', '"0"').replace("<PlaneID>2", "<PlaneID>1"), "two images"),
         ("<a/>", "0 images are there"),
     ):

@@ -249,10 +249,10 @@ def test_what_is_not_in_a_store_is_told(store):
     shutil.rmtree(store / "images")
     refuse(store, r"without images was received. It holds: labels \(s1_nuclei")
     shutil.rmtree(store / "labels")
-    refuse(store, r"is no folder of OME-Zarr", error=FileNotFoundError)
+    refuse(store, r"is not an OME-Zarr folder", error=FileNotFoundError)
     # What looks like a store and is a plate.
     write_zarr_plate(store.parent / "plate.zarr", fields=1)
-    refuse(store.parent / "plate.zarr/images/s1", "no store of SpatialData")
+    refuse(store.parent / "plate.zarr/images/s1", "is not a SpatialData store")
 
 
 @pytest.mark.parametrize(
