@@ -95,16 +95,17 @@ def check_source(
     _require(isinstance(image_sets, ImageSets), "read returns ImageSets")
     _require(isinstance(image_sets.skipped, tuple), "skipped is a tuple of names")
     check_normal_form(image_sets.frame)
-    _check_some_image(image_sets.frame, mine)
-    again = reader.read(mine)
+    _check_image_exists(image_sets.frame, mine)
+    second_reading = reader.read(mine)
     _require(
-        again.frame.equals(image_sets.frame) and again.skipped == image_sets.skipped,
+        second_reading.frame.equals(image_sets.frame)
+        and second_reading.skipped == image_sets.skipped,
         "the same files give the same table again",
     )
     # Ray sends rows to other machines.
     pickle.dumps(image_sets)
-    nowhere = ImageSource(os.path.join(os.getcwd(), "no such file or folder"))
-    for other in (*others, nowhere):
+    missing_source = ImageSource(os.path.join(os.getcwd(), "no such file or folder"))
+    for other in (*others, missing_source):
         try:
             reader.read(other)
         except NotMine:
@@ -148,12 +149,12 @@ def check_normal_form(frame: pd.DataFrame) -> None:
     for channel in channels:
         check_channel(channel)
         _check_locations(frame[image_column(URL, channel)])
-    for kind in (FRAME, SERIES):
-        for channel in list_image_channels(frame, kind):
-            _check_numbers(frame[image_column(kind, channel)])
+    for prefix in (FRAME, SERIES):
+        for channel in list_image_channels(frame, prefix):
+            _check_frame_numbers(frame[image_column(prefix, channel)])
     for label in list_image_channels(frame, LABELS):
         _check_locations(frame[image_column(LABELS, label)])
-    _check_different(frame, channels)
+    _check_planes_differ(frame, channels)
 
 
 def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
@@ -187,13 +188,17 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     _check_run(engine, destination, units)
     _check_features(destination, frame)
 
-    strict = replace(job, strict=True)
-    stopped = Destination(os.path.join(folder, "strict"), strict)
-    stopped.open()
+    strict_job = replace(job, strict=True)
+    strict_destination = Destination(os.path.join(folder, "strict"), strict_job)
+    strict_destination.open()
     try:
         # The same engine again: it must be possible to enter it twice.
         with engine:
-            list(engine.measure_units(stopped, iter(units), lambda count: None))
+            list(
+                engine.measure_units(
+                    strict_destination, iter(units), lambda count: None
+                )
+            )
     except DamagedImage as error:
         text = str(error)
         keeps_text = "A01_2.tif" in text and "Traceback" not in text
@@ -213,9 +218,9 @@ def _list_normal_columns(frame: pd.DataFrame, channels: list[str]) -> list[str]:
     columns = list(metadata_columns(frame))
     for channel in channels:
         columns.append(image_column(URL, channel))
-        for kind in (FRAME, SERIES, ILLUMINATION):
-            if image_column(kind, channel) in frame:
-                columns.append(image_column(kind, channel))
+        for prefix in (FRAME, SERIES, ILLUMINATION):
+            if image_column(prefix, channel) in frame:
+                columns.append(image_column(prefix, channel))
     labels = list_image_channels(frame, LABELS)
     return columns + [image_column(LABELS, label) for label in labels]
 
@@ -226,24 +231,24 @@ def _check_locations(values: pd.Series) -> None:
         _require(is_absolute, f"{values.name} is an absolute path, a URL or None")
 
 
-def _check_numbers(values: pd.Series) -> None:
+def _check_frame_numbers(values: pd.Series) -> None:
     is_count = values.dtype.kind in "iu" and bool((values >= 0).all())
     _require(is_count, f"{values.name} is whole numbers from 0")
 
 
-def _check_different(frame: pd.DataFrame, channels: list[str]) -> None:
+def _check_planes_differ(frame: pd.DataFrame, channels: list[str]) -> None:
     urls = [image_column(URL, channel) for channel in channels]
     columns = list(urls)
-    for kind in (FRAME, SERIES):
-        names = list_image_channels(frame, kind)
-        columns += [image_column(kind, name) for name in names]
+    for prefix in (FRAME, SERIES):
+        names = list_image_channels(frame, prefix)
+        columns += [image_column(prefix, name) for name in names]
     # Image sets without any file cannot be told apart.
     has_image = frame[urls].notna().any(axis=1)
-    named = frame.loc[has_image, columns]
-    _require(not named.duplicated().any(), "no two rows name the same planes")
+    planes = frame.loc[has_image, columns]
+    _require(not planes.duplicated().any(), "no two rows name the same planes")
 
 
-def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
+def _check_image_exists(frame: pd.DataFrame, source: ImageSource) -> None:
     for channel in list_channels(frame):
         for url in frame[image_column(URL, channel)].dropna():
             if find_file(url, source.storage):
@@ -276,12 +281,12 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         finished = list(engine.measure_units(destination, iter(units), counts.append))
         gathered = engine.submit(destination.gather_plate, units[0].plate, names)
         _require(gathered.result() is True, "submit calls the function")
-        _check_error(engine.submit(_fail, "no limits"))
+        _check_error(engine.submit(_raise_error, "no limits"))
         reports = engine.report_resources()
-    measured = {unit.name: outcome.n_incomplete for unit, outcome in finished}
+    n_incomplete = {unit.name: outcome.n_incomplete for unit, outcome in finished}
     expected = {unit.name: int(unit.well == "A01") for unit in units}
     _require(
-        measured == expected and len(finished) == len(units),
+        n_incomplete == expected and len(finished) == len(units),
         "each unit comes once, with its number of incomplete image sets",
     )
     n_image_sets = sum(len(unit.rows) for unit in units)
@@ -291,7 +296,7 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         _require(set(report) == RESOURCES, "reports are those of a Monitor")
 
 
-def _fail(text: str) -> None:
+def _raise_error(text: str) -> None:
     raise FileNotFoundError(text)
 
 

@@ -72,8 +72,8 @@ def write_crop_table(
     storage : Storage
         What reads the files.
     """
-    kept = _leave_out_features(schema)
-    with parquet.ParquetWriter(path, kept, compression="zstd") as writer:
+    crop_schema = _leave_out_features(schema)
+    with parquet.ParquetWriter(path, crop_schema, compression="zstd") as writer:
         for url in urls:
             with storage.open(url) as file:
                 unit = parquet.ParquetFile(file)
@@ -81,7 +81,7 @@ def write_crop_table(
                 # Piece by piece, since a well of many objects is large.
                 for number in range(unit.num_row_groups):
                     table = unit.read_row_group(number, columns=names)
-                    writer.write_table(fit_to_schema(table, kept))
+                    writer.write_table(fit_to_schema(table, crop_schema))
 
 
 def _leave_out_features(schema: pa.Schema) -> pa.Schema:

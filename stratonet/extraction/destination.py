@@ -39,7 +39,7 @@ from stratonet.extraction.croptables import (
 )
 from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import NUMBERS_PER_GROUP, Layout, PlateLayout
-from stratonet.extraction.measure import Measured
+from stratonet.extraction.measure import MeasuredImageSet
 from stratonet.extraction.outcome import Outcome
 from stratonet.extraction.progress import DONE, UNITS
 from stratonet.extraction.units import Unit
@@ -108,7 +108,7 @@ class Destination:
         path = self.join_url(MANIFEST)
         manifest = {**self.job.manifest, "gallery": self.layout.in_gallery}
         try:
-            held = json.loads(self.storage.read(path))
+            existing_manifest = json.loads(self.storage.read(path))
         except FileNotFoundError:
             self.storage.write(path, json.dumps(manifest, indent=1).encode())
             return
@@ -119,7 +119,7 @@ class Destination:
                 f"{redact_url(path)} is damaged: it is not JSON. Choose another"
                 " destination."
             ) from None
-        differences = _list_differences(held, manifest)
+        differences = _list_differences(existing_manifest, manifest)
         if differences:
             raise ValueError(
                 f"{redact_url(self.url)} holds features that were measured in another"
@@ -145,8 +145,8 @@ class Destination:
         except FileNotFoundError:  # another run has gathered them meanwhile
             return self.read_held_units(plate)
         # A unit may be in both for a moment: already gathered, but not yet removed.
-        held = {name: footer.outcome for name, footer in footers.items()}
-        return {**held, **self._read_done(plate)}
+        units = {name: footer.outcome for name, footer in footers.items()}
+        return {**units, **self._read_done(plate)}
 
     def read_limits(self, plate: str) -> Limits | None:
         """Read the stored limits of grey values of a plate.
@@ -193,21 +193,21 @@ class Destination:
             same.
         """
         self.storage.create(self._locate_limits(plate), limits.to_json().encode())
-        kept = self.read_limits(plate)
+        stored_limits = self.read_limits(plate)
         # Somebody may remove files at any moment.
-        return limits.choose() if kept is None else kept
+        return limits.choose() if stored_limits is None else stored_limits
 
     def _locate_limits(self, plate: str) -> str:
         return self.join_url(GREY_LIMITS, f"{plate}.json")
 
-    def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> Outcome:
+    def write_unit(self, unit: Unit, measured: Iterable[MeasuredImageSet]) -> Outcome:
         """Write the features of a unit.
 
         Parameters
         ----------
         unit : Unit
             The image sets that were measured.
-        measured : iterable of Measured
+        measured : iterable of MeasuredImageSet
             One per image set, taken one at a time while writing.
 
         Returns
@@ -260,12 +260,12 @@ class Destination:
         done = self._read_done(plate)
         if not set(names) <= files.keys() | done.keys():
             return False
-        new = {name: files[name] for name in names if name not in done}
-        if new:
+        new_units = {name: files[name] for name in names if name not in done}
+        if new_units:
             try:
-                self._write_tables(plate, new)
+                self._write_tables(plate, new_units)
             except FileNotFoundError:  # another run was faster
-                if not self._read_done(plate).keys() >= new.keys():
+                if not self._read_done(plate).keys() >= new_units.keys():
                     raise
         # Only now, so that nothing is lost if the run is killed earlier.
         gathered = [files[name] for name in names if name in files]
@@ -329,11 +329,11 @@ class Destination:
 
     def _read_footer(self, url: str) -> _Footer:
         with self.storage.open(url) as file:
-            opened = parquet.ParquetFile(file)
-            metadata = opened.metadata.metadata
+            unit_file = parquet.ParquetFile(file)
+            metadata = unit_file.metadata.metadata
             reasons = json.loads(metadata.get(REASONS, b"{}"))
             outcome = Outcome(int(metadata[N_INCOMPLETE]), reasons)
-            return _Footer(outcome, opened.schema_arrow)
+            return _Footer(outcome, unit_file.schema_arrow)
 
     def _write_tables(self, plate: str, files: Mapping[str, str]) -> None:
         """Write the feature tables of units, and a list of the units in them."""
@@ -352,9 +352,11 @@ class Destination:
         record = {
             "folder": tables.folder,
             "files": tables.files,
-            "units": {name: one.n_incomplete for name, one in outcomes.items()},
+            "units": {name: outcome.n_incomplete for name, outcome in outcomes.items()},
             "reasons": {
-                name: one.reasons for name, one in outcomes.items() if one.reasons
+                name: outcome.reasons
+                for name, outcome in outcomes.items()
+                if outcome.reasons
             },
         }
         # Written last, when all files that it names exist.
@@ -386,13 +388,14 @@ class Destination:
 
 
 def _list_differences(
-    held: Mapping[str, object], manifest: Mapping[str, object]
+    existing_manifest: Mapping[str, object], manifest: Mapping[str, object]
 ) -> list[str]:
     differences = []
     # The entries of both, since an earlier or later version may have more.
-    for name in {**held, **manifest}:
-        if held.get(name) != manifest.get(name):
+    for name in {**existing_manifest, **manifest}:
+        if existing_manifest.get(name) != manifest.get(name):
             differences.append(
-                f"{name}: {held.get(name)!r} there, {manifest.get(name)!r} now"
+                f"{name}: {existing_manifest.get(name)!r} there,"
+                f" {manifest.get(name)!r} now"
             )
     return differences

@@ -60,15 +60,17 @@ def find_limits(destination: Destination, plate: str, frame: pd.DataFrame) -> Li
         No image of a channel can be read, or the limits that the user gave differ from
         the stored ones; the message names the plate.
     """
-    given = destination.job.limits
+    given_limits = destination.job.limits
     name = str(frame[PLATE].iloc[0])
-    if isinstance(given, PlateLimits):
-        return _keep_given(destination, plate, given.choose(name), name)
-    kept = destination.read_limits(plate)
-    if kept is None:
-        measured = PlateLimits({name: measure_limits(destination.job, plate, frame)})
-        kept = destination.keep_limits(plate, measured)
-    return kept
+    if isinstance(given_limits, PlateLimits):
+        return _keep_given_limits(destination, plate, given_limits.choose(name), name)
+    stored_limits = destination.read_limits(plate)
+    if stored_limits is None:
+        measured_limits = PlateLimits(
+            {name: measure_limits(destination.job, plate, frame)}
+        )
+        stored_limits = destination.keep_limits(plate, measured_limits)
+    return stored_limits
 
 
 def measure_limits(
@@ -108,19 +110,19 @@ def measure_limits(
     return limits
 
 
-def _keep_given(
+def _keep_given_limits(
     destination: Destination, plate: str, limits: Limits, name: str
 ) -> Limits:
     """Store limits that the user gave; refuse them if other limits are stored."""
     limits = take_channels(limits, destination.job.channels)
-    kept = destination.keep_limits(plate, PlateLimits({name: limits}))
-    if kept != limits:
+    stored_limits = destination.keep_limits(plate, PlateLimits({name: limits}))
+    if stored_limits != limits:
         raise ValueError(
             f"{redact_url(destination.url)} keeps other limits of grey values of plate"
-            f" {plate} ({kept}) than those in `grey_range` ({limits}). Use the same, or"
-            " choose another destination."
+            f" {plate} ({stored_limits}) than those in `grey_range` ({limits}). Use the"
+            " same, or choose another destination."
         )
-    return kept
+    return stored_limits
 
 
 def _sample_pixels(
@@ -131,16 +133,16 @@ def _sample_pixels(
     readers: Executor,
 ) -> np.ndarray:
     """Return pixels of planes that are spread over the plate."""
-    waiting = iter(_spread(rows))
+    remaining_rows = iter(_spread_rows(rows))
     sample = partial(_sample_plane, job, channel)
     samples: list[np.ndarray] = []
     failures: list[Failure] = []
     while len(samples) < N_PLANES:
         # Planes that cannot be read are replaced by others.
-        drawn = list(islice(waiting, N_PLANES - len(samples)))
-        if not drawn:
+        sampled_rows = list(islice(remaining_rows, N_PLANES - len(samples)))
+        if not sampled_rows:
             break
-        for result in readers.map(sample, drawn):
+        for result in readers.map(sample, sampled_rows):
             if isinstance(result, Failure):
                 failures.append(result)
             else:
@@ -153,10 +155,10 @@ def _sample_pixels(
     return np.concatenate(samples)
 
 
-def _spread(rows: Sequence[Row]) -> list[Row]:
+def _spread_rows(rows: Sequence[Row]) -> list[Row]:
     """Order the rows so that the first n, for any n, are spread over all of them."""
-    places = np.arange(len(rows)) * GOLDEN_RATIO % 1
-    return [rows[number] for number in np.argsort(places)]
+    positions = np.arange(len(rows)) * GOLDEN_RATIO % 1
+    return [rows[number] for number in np.argsort(positions)]
 
 
 def _sample_plane(

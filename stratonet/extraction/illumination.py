@@ -131,8 +131,8 @@ def _read_mat(file: IO[bytes]) -> np.ndarray:
     variables = loadmat(file)
     if "Image" not in variables:
         names = [name for name in variables if not name.startswith("__")]
-        held = ", ".join(names) or "none"
-        raise ValueError(f"it lacks the variable Image. It holds: {held}")
+        variable_names = ", ".join(names) or "none"
+        raise ValueError(f"it lacks the variable Image. It holds: {variable_names}")
     return np.asarray(variables["Image"])
 
 

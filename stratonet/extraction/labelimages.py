@@ -29,7 +29,9 @@ from stratonet.naming import (
 from stratonet.tables.columns import REGION
 
 # The path of a label image in a SpatialData store.
-_OF_STORE = re.compile(r"\.zarr/labels/(?P<name>[^/]+)/(?:\.zattrs|zarr\.json)$", re.I)
+_STORE_LABELS = re.compile(
+    r"\.zarr/labels/(?P<name>[^/]+)/(?:\.zattrs|zarr\.json)$", re.I
+)
 
 
 def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> None:
@@ -66,10 +68,10 @@ def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> N
                 f" {scene.describe()}. Project it in the program that made it."
             )
         for image in _list_zarr_images(row, storage):
-            _check_same_place(scene, image)
+            _check_alignment(scene, image)
 
 
-def _check_same_place(labels: Scene, image: Scene) -> None:
+def _check_alignment(labels: Scene, image: Scene) -> None:
     """Refuse a label image that differs from the image in shape or position."""
     url, image_url = redact_url(labels.url), redact_url(image.url)
     if image.shape != labels.shape:
@@ -122,11 +124,11 @@ def name_regions(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     ['s1_nuclei']
     """
     urls = frame[image_column(LABELS, label)]
-    matches = [None if url is None else _OF_STORE.search(url) for url in urls]
+    matches = [None if url is None else _STORE_LABELS.search(url) for url in urls]
     if REGION in frame or not any(matches):
         return frame
     regions = [match and match["name"] for match in matches]
-    named = frame.copy()
-    place = len(metadata_columns(frame))
-    named.insert(place, REGION, pd.Series(regions, frame.index, dtype=object))
-    return named
+    with_regions = frame.copy()
+    position = len(metadata_columns(frame))
+    with_regions.insert(position, REGION, pd.Series(regions, frame.index, dtype=object))
+    return with_regions

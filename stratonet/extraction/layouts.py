@@ -235,8 +235,8 @@ def _nest_features(table: pa.Table, job: Job) -> pa.Table:
     start = 0
     for channel in job.channels:
         for block in blocks:
-            of_tap = features[:, start : start + block.width]
-            values = pa.array(np.ascontiguousarray(of_tap).ravel())
+            tap_features = features[:, start : start + block.width]
+            values = pa.array(np.ascontiguousarray(tap_features).ravel())
             lists = pa.FixedSizeListArray.from_arrays(values, block.width)
             columns[f"{PREFIX}_{block.label}_{channel}"] = lists
             start += block.width

@@ -31,7 +31,7 @@ from stratonet.preprocessing import PreparedPlane
 # Waiting for a disk or S3 uses no core, so more threads read than compute.
 READERS_PER_CORE = 4
 # Stands for the number of a channel if a reason concerns the objects.
-OF_OBJECTS = -1
+OBJECTS_NUMBER = -1
 
 
 # The stages of a plane: the bytes of its file or the pixels read from a large file, the
@@ -57,7 +57,7 @@ class ReadImageSet:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredImageSet:
     """One image set, measured.
 
     Attributes
@@ -80,8 +80,10 @@ class Measured:
 
     def count_numbers(self) -> int:
         """Count the features and pixels that are written."""
-        of_channels = self.crops or []
-        crops = [crop for crops in of_channels for crop in crops if crop is not None]
+        crops_by_channel = self.crops or []
+        crops = [
+            crop for crops in crops_by_channel for crop in crops if crop is not None
+        ]
         return self.features.size + sum(crop.size for crop in crops)
 
 
@@ -89,7 +91,7 @@ class Measured:
 class _QueuedPlane:
     """A plane for the network, and where its features belong."""
 
-    measured: Measured
+    measured: MeasuredImageSet
     index: int  # of the object
     channel: int
     row: Mapping[str, Any]
@@ -100,7 +102,7 @@ class _QueuedPlane:
 class _Step:
     """A plane of an image set, or (None) the end of the image set."""
 
-    measured: Measured
+    measured: MeasuredImageSet
     plane: _QueuedPlane | None
 
 
@@ -139,7 +141,7 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
             read_plane = partial(read_image_content, row, channel, job.storage)
             calls.append(partial(attempt, job, channel, read_plane))
     n_ahead = READERS_PER_CORE * count_cores()
-    results = map_ahead(readers, _call, calls, n_ahead)
+    results = map_ahead(readers, _call_function, calls, n_ahead)
     # Few image sets are in memory at a time: a well of 9 sites and 5 channels is 90 MB.
     for _ in range(len(unit.rows)):
         objects = next(results) if job.objects.size else None
@@ -177,7 +179,7 @@ def prepare_unit(
 
 def measure_unit(
     job: Job, unit: Unit, image_sets: Iterable[ReadImageSet]
-) -> Iterator[Measured]:
+) -> Iterator[MeasuredImageSet]:
     """Measure the image sets of a unit, in order.
 
     Parameters
@@ -191,7 +193,7 @@ def measure_unit(
 
     Yields
     ------
-    Measured
+    MeasuredImageSet
     """
     if job.objects.size:
         # All objects are cut out of the same planes, which are decoded once.
@@ -211,7 +213,7 @@ def measure_unit(
         yield step.measured
 
 
-def _call(function: Callable[[], Any]) -> Any:
+def _call_function(function: Callable[[], Any]) -> Any:
     return function()
 
 
@@ -250,19 +252,19 @@ def _queue_planes(
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes for the network, and note them in ``steps``."""
     for row, image_set in zip(unit.records, image_sets):
-        measured = _make_empty(job, image_set)
+        measured = _make_empty_result(job, image_set)
         for plane in _cut_planes(job, row, image_set, measured):
             steps.append(_Step(measured, plane))
             yield plane
         steps.append(_Step(measured, None))
 
 
-def _make_empty(job: Job, image_set: ReadImageSet) -> Measured:
+def _make_empty_result(job: Job, image_set: ReadImageSet) -> MeasuredImageSet:
     """Make the result of an image set before measuring, with the errors so far."""
     reasons = []
     numbers = None
     if isinstance(image_set.objects, Failure):
-        reasons.append((OF_OBJECTS, image_set.objects.reason))
+        reasons.append((OBJECTS_NUMBER, image_set.objects.reason))
     elif image_set.objects is not None:
         numbers = image_set.objects.numbers
     for channel, plane in enumerate(image_set.planes):
@@ -275,11 +277,14 @@ def _make_empty(job: Job, image_set: ReadImageSet) -> Measured:
     features = np.full(shape, np.nan, np.float32)
     errors = [list(reasons) for _ in range(n_rows)]
     crops = [[None] * n_rows for _ in job.channels] if job.crops else None
-    return Measured(numbers, features, errors, crops)
+    return MeasuredImageSet(numbers, features, errors, crops)
 
 
 def _cut_planes(
-    job: Job, row: Mapping[str, Any], image_set: ReadImageSet, measured: Measured
+    job: Job,
+    row: Mapping[str, Any],
+    image_set: ReadImageSet,
+    measured: MeasuredImageSet,
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes of an image set, or the squares around its objects."""
     objects = image_set.objects

@@ -129,10 +129,10 @@ def _find_objects(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # Only pixels of objects, since most of an image is background.
         rows, columns = np.nonzero(band > 0)
         # Numbers may have gaps and be large, so positions are counted instead.
-        which = np.searchsorted(numbers, band[rows, columns])
-        counts += np.bincount(which, minlength=len(numbers))
+        positions = np.searchsorted(numbers, band[rows, columns])
+        counts += np.bincount(positions, minlength=len(numbers))
         for total, values in zip(sums, (rows + start, columns)):
-            total += np.bincount(which, values, len(numbers))
+            total += np.bincount(positions, values, len(numbers))
     return numbers, (sums / counts).T
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stratonet.extraction.measure import Measured
-from stratonet.extraction.units import FILE_KINDS
+from stratonet.extraction.measure import MeasuredImageSet
+from stratonet.extraction.units import FILE_PREFIXES
 from stratonet.files.urls import redact_url
 from stratonet.naming import parse_image_column
 
@@ -34,27 +34,27 @@ class Outcome:
     n_incomplete: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def add(self, image_set: Mapping[str, Any], measured: Measured) -> None:
+    def add(self, image_set: Mapping[str, Any], measured: MeasuredImageSet) -> None:
         """Add an image set that was measured.
 
         Parameters
         ----------
         image_set : mapping
             In normal form.
-        measured : Measured
+        measured : MeasuredImageSet
             Its features and errors.
         """
         self.n_incomplete += any(measured.errors)
         for errors in measured.errors:
             for _, reason in errors:
-                self.reasons.setdefault(_find_kind(reason, image_set), reason)
+                self.reasons.setdefault(_find_reason_type(reason, image_set), reason)
 
 
-def _find_kind(reason: str, image_set: Mapping[str, Any]) -> str:
+def _find_reason_type(reason: str, image_set: Mapping[str, Any]) -> str:
     """Return a reason without the channel, the file and the numbers in it."""
-    kind = reason.partition(": ")[2]
+    reason_type = reason.partition(": ")[2]
     for name, value in image_set.items():
         column = parse_image_column(name)
-        if column and column[0] in FILE_KINDS and value is not None:
-            kind = kind.replace(redact_url(value), "")
-    return re.sub(r"\d+", "0", kind)
+        if column and column[0] in FILE_PREFIXES and value is not None:
+            reason_type = reason_type.replace(redact_url(value), "")
+    return re.sub(r"\d+", "0", reason_type)

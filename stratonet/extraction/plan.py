@@ -26,7 +26,7 @@ from stratonet.extraction.preflight import (
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
 from stratonet.extraction.summary import Summary, count_things
-from stratonet.extraction.units import Unit, leave_out_placed, split_units
+from stratonet.extraction.units import Unit, leave_out_placed_objects, split_units
 from stratonet.files.urls import drop_query, redact_url
 from stratonet.limits import PlateLimits
 from stratonet.naming import URL, image_column, metadata_columns
@@ -42,7 +42,7 @@ class Plan:
     ----------
     sources : list of ImageSource
         In the order in which they are measured.
-    first : ImageSets
+    first_image_sets : ImageSets
         Image sets of the first source, which has been read already.
     channels : mapping of str to str, optional
         See `stratonet.extraction.sources.read.read_source`.
@@ -66,7 +66,7 @@ class Plan:
     def __init__(
         self,
         sources: Sequence[ImageSource],
-        first: ImageSets,
+        first_image_sets: ImageSets,
         channels: Mapping[str, str] | None,
         destination: Destination,
         centers: pd.DataFrame | None,
@@ -93,16 +93,16 @@ class Plan:
         self._unmeasured: dict[str, set[str]] = {}
         # The location of the first image of each unit, by plate and unit.
         self._urls: dict[tuple[str, str], str] = {}
-        self._limits: dict[str, Future[Limits]] = {}
-        self._gathered: dict[str, Future[bool]] = {}
+        self._limit_futures: dict[str, Future[Limits]] = {}
+        self._table_futures: dict[str, Future[bool]] = {}
         self._n_units = 0
         self._n_planned = 0
-        self._reached: set[str] = set()
+        self._reached_servers: set[str] = set()
         # The threads of the engine count image sets.
         self._lock = threading.Lock()
-        self._first = first
-        self._check(first.frame, sources[0])
-        probe_images(first.frame, self._job.channels[0], sources[0])
+        self._first_image_sets = first_image_sets
+        self._check(first_image_sets.frame, sources[0])
+        probe_images(first_image_sets.frame, self._job.channels[0], sources[0])
 
     def __enter__(self) -> Plan:
         self._bar = tqdm(
@@ -120,7 +120,7 @@ class Plan:
         traceback: TracebackType | None,
     ) -> None:
         # After an error, limits that are not being measured yet are not needed.
-        for limits in self._limits.values():
+        for limits in self._limit_futures.values():
             limits.cancel()
         self._bar.close()
 
@@ -172,8 +172,8 @@ class Plan:
 
     def wait_for_tables(self) -> None:
         """Wait until the plates have their tables."""
-        for plate, gathered in self._gathered.items():
-            if gathered.result():
+        for plate, table_future in self._table_futures.items():
+            if table_future.result():
                 self.summary.complete_plates.append(plate)
             else:
                 self.summary.waiting_plates.append(plate)
@@ -188,12 +188,12 @@ class Plan:
 
     def _check(self, frame: pd.DataFrame, source: ImageSource) -> None:
         check_columns(frame, source, self._job, self._destination.layout)
-        check_reachable(frame, self._job, self._reached)
+        check_reachable(frame, self._job, self._reached_servers)
         probe_labels(frame, self._job)
 
     def _plan_source(self, source: ImageSource, is_first: bool) -> list[Unit]:
         """Return the units of a source that this run has to measure."""
-        image_sets = self._first
+        image_sets = self._first_image_sets
         if not is_first:
             image_sets = read_source(source, self._channels)
             self._check(image_sets.frame, source)
@@ -202,39 +202,39 @@ class Plan:
         if isinstance(self._job.objects, ObjectsFromLabels):
             frame = name_regions(frame, self._job.objects.label)
         plates: dict[str, list[Unit]] = {}
-        of_shard = set()
+        shard_units = set()
         for unit in split_units(frame, self._centers):
             plates.setdefault(unit.plate, []).append(unit)
             # Counted over all sources, so that shards of many small plates are equally
             # large.
             if self._shard.holds(self._n_units):
-                of_shard.add(unit)
+                shard_units.add(unit)
             self._n_units += 1
         if self._lost_centers is not None:
-            self._lost_centers = leave_out_placed(self._lost_centers, frame)
+            self._lost_centers = leave_out_placed_objects(self._lost_centers, frame)
         planned = []
         for plate, units in plates.items():
-            planned += self._plan_plate(plate, units, of_shard)
+            planned += self._plan_plate(plate, units, shard_units)
         return planned
 
     def _plan_plate(
-        self, plate: str, units: Sequence[Unit], of_shard: set[Unit]
+        self, plate: str, units: Sequence[Unit], shard_units: set[Unit]
     ) -> list[Unit]:
         """Return the units of a plate that this run has to measure."""
         # One listing per plate, not one request per well: each request to S3 is slow.
-        held = self._destination.read_held_units(plate)
+        existing_units = self._destination.read_held_units(plate)
         names = self._names.setdefault(plate, [])
         # The user may give a source twice.
-        new = [unit for unit in units if unit.name not in names]
+        new_units = [unit for unit in units if unit.name not in names]
         self._check_folders(units)
-        self._check_wells(new, [*held, *names])
-        names += [unit.name for unit in new]
-        mine = [unit for unit in new if unit in of_shard]
-        measured = [unit for unit in mine if unit.name in held]
-        to_measure = [unit for unit in mine if unit.name not in held]
-        self.summary.wells_before += len(measured)
-        for unit in measured:
-            self._count_incomplete(held[unit.name])
+        self._check_wells(new_units, [*existing_units, *names])
+        names += [unit.name for unit in new_units]
+        own_units = [unit for unit in new_units if unit in shard_units]
+        measured_units = [unit for unit in own_units if unit.name in existing_units]
+        to_measure = [unit for unit in own_units if unit.name not in existing_units]
+        self.summary.wells_before += len(measured_units)
+        for unit in measured_units:
+            self._count_incomplete(existing_units[unit.name])
         unmeasured = self._unmeasured.setdefault(plate, set())
         unmeasured.update(unit.name for unit in to_measure)
         if to_measure:
@@ -247,23 +247,25 @@ class Plan:
 
     def _count_incomplete(self, outcome: Outcome) -> None:
         self.summary.incomplete += outcome.n_incomplete
-        for kind, reason in outcome.reasons.items():
-            self.summary.reasons.setdefault(kind, reason)
+        for reason_type, reason in outcome.reasons.items():
+            self.summary.reasons.setdefault(reason_type, reason)
 
     def _find_limits(self, plate: str, units: Sequence[Unit]) -> None:
         """Let the engine find the limits of a plate, if planes are scaled by plate."""
-        if self._job.recipe.grey_range != OF_PLATE or plate in self._limits:
+        if self._job.recipe.grey_range != OF_PLATE or plate in self._limit_futures:
             return
         # From the whole plate, even if this run measures only part of it.
         frame = pd.concat([unit.rows for unit in units])
         # In the engine: while a plate is measured, the limits of the next are found.
         find: Callable[..., Limits] = find_limits
-        self._limits[plate] = self._engine.submit(find, self._destination, plate, frame)
+        self._limit_futures[plate] = self._engine.submit(
+            find, self._destination, plate, frame
+        )
 
     def _choose_limits(self, plate: str) -> Limits | None:
         """Return the limits between which the planes of a plate are scaled, if any."""
-        if plate in self._limits:
-            return self._limits[plate].result()
+        if plate in self._limit_futures:
+            return self._limit_futures[plate].result()
         limits = self._job.limits
         return None if isinstance(limits, PlateLimits) else limits
 
@@ -276,12 +278,12 @@ class Plan:
         for unit in units:
             urls = unit.rows[image_column(URL, self._job.channels[0])].dropna()
             url = redact_url(drop_query(urls.iloc[0])) if len(urls) else "no file"
-            known = self._urls.setdefault((unit.plate, unit.name), url)
-            if known != url:
+            known_url = self._urls.setdefault((unit.plate, unit.name), url)
+            if known_url != url:
                 raise ValueError(
-                    f"{known} and {url} are named alike, and both are well {unit.well}"
-                    f" of plate {unit.plate}. Give the plates different names, or"
-                    " measure them into two destinations."
+                    f"{known_url} and {url} are named alike, and both are well"
+                    f" {unit.well} of plate {unit.plate}. Give the plates different"
+                    " names, or measure them into two destinations."
                 )
 
     def _check_wells(self, units: Sequence[Unit], known_names: Sequence[str]) -> None:
@@ -303,7 +305,7 @@ class Plan:
         # In the background, so that the network need not wait while files are joined.
         gather: Callable[..., bool] = self._destination.gather_plate
         names = self._names[plate]
-        self._gathered[plate] = self._engine.submit(gather, plate, names)
+        self._table_futures[plate] = self._engine.submit(gather, plate, names)
         if not self._progress:
             incomplete = count_things(self.summary.incomplete, "incomplete image set")
             wells = count_things(len(names), "well")

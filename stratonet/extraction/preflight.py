@@ -62,11 +62,11 @@ def check_columns(
             f" {', '.join(job.channels)} are to be measured. Name the `channels` to"
             " measure."
         )
-    reserved = [name for name in RESERVED_COLUMNS if name in frame]
-    if reserved:
+    reserved_columns = [name for name in RESERVED_COLUMNS if name in frame]
+    if reserved_columns:
         raise ValueError(
-            f"{location} has {', '.join(reserved)}, a name that StratoNet needs for its"
-            " own column. Rename the column."
+            f"{location} has {', '.join(reserved_columns)}: StratoNet writes a column"
+            " of this name itself. Rename the column."
         )
     _check_pixel_sizes(frame, source, job)
 
@@ -100,7 +100,7 @@ def _list_needed(job: Job, layout: Layout) -> list[str]:
     return [*needed, *layout.required_columns]
 
 
-def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
+def check_reachable(frame: pd.DataFrame, job: Job, reached_servers: set[str]) -> None:
     """Stop at once if the servers or buckets of the images cannot be reached.
 
     Parameters
@@ -109,7 +109,7 @@ def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
         In normal form.
     job : Job
         Names the channels; the URLs of the first channel are used.
-    reached : set of str
+    reached_servers : set of str
         Servers and buckets that were reached before. New ones are added to it.
 
     Raises
@@ -120,9 +120,9 @@ def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
     for url in frame[image_column(URL, job.channels[0])].dropna():
         # s3://bucket or https://host
         server = "/".join(url.split("/")[:3])
-        if is_url(url) and server not in reached:
+        if is_url(url) and server not in reached_servers:
             job.storage.check(url)
-            reached.add(server)
+            reached_servers.add(server)
 
 
 def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None:
@@ -150,10 +150,10 @@ def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None
     # One image is enough: some may be missing, and each try costs a request.
     if any(find_file(url, source.storage) for url in urls):
         return
-    first = redact_url(urls[0]) if urls else "no name"
+    first_url = redact_url(urls[0]) if urls else "no name"
     raise FileNotFoundError(
-        f"None of the {len(urls)} images that were tried exists; the first is {first}."
-        f" {_advise_on_paths(urls, source)}"
+        f"None of the {len(urls)} images that were tried exists; the first is"
+        f" {first_url}. {_advise_on_paths(urls, source)}"
     )
 
 
@@ -178,17 +178,19 @@ def probe_labels(frame: pd.DataFrame, job: Job) -> None:
     if not isinstance(job.objects, ObjectsFromLabels):
         return
     label = job.objects.label
-    named = frame[frame[image_column(LABELS, label)].notna()]
-    first: Exception | None = None
-    for row in named.iloc[:: max(1, len(named) // N_PROBED)].to_dict("records"):
+    named_rows = frame[frame[image_column(LABELS, label)].notna()]
+    first_error: Exception | None = None
+    for row in named_rows.iloc[:: max(1, len(named_rows) // N_PROBED)].to_dict(
+        "records"
+    ):
         try:
             check_label_image(row, label, job.storage)
         except (FileNotFoundError, PermissionError, ValueError) as error:
-            first = first or error
+            first_error = first_error or error
         else:
             return
-    if first is not None:
-        raise first
+    if first_error is not None:
+        raise first_error
 
 
 def _advise_on_paths(urls: Sequence[str], source: ImageSource) -> str:

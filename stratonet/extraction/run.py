@@ -141,19 +141,19 @@ def extract(
     renamed_channels = _name_channels(channels)
     _check_illumination(illumination)
     # The first source is read now: its channels determine what is measured.
-    first = read_source(image_sources[0], renamed_channels)
-    names = tuple(renamed_channels or list_channels(first.frame))
+    first_image_sets = read_source(image_sources[0], renamed_channels)
+    channel_names = tuple(renamed_channels or list_channels(first_image_sets.frame))
     objects = objects or WholeImages()
-    chosen = read_card(weights).choose_recipe(recipe, objects.size)
+    chosen_recipe = read_card(weights).choose_recipe(recipe, objects.size)
     job = Job(
         image_sources[0].storage,
-        names,
-        apply_grey_range(chosen, grey_range, names),
+        channel_names,
+        apply_grey_range(chosen_recipe, grey_range, channel_names),
         str(weights),
         _name_taps(taps),
         provider,
         objects,
-        _name_limits(grey_range, names),
+        _name_limits(grey_range, channel_names),
         illumination,
         strict,
         project=image_sources[0].project,
@@ -165,7 +165,7 @@ def extract(
     engine = engine or LocalEngine()
     plan = Plan(
         image_sources,
-        first,
+        first_image_sets,
         renamed_channels,
         destination,
         _read_centers(job),
@@ -250,21 +250,23 @@ def _check_illumination(illumination: str | None) -> None:
 def _run_plan(
     plan: Plan, destination: Destination, shard: Shard, engine: Engine
 ) -> Summary:
-    began = datetime.now(timezone.utc)
+    start_time = datetime.now(timezone.utc)
     with engine, plan:
-        finished = engine.measure_units(destination, plan.list_units(), plan.advance)
-        for unit, outcome in finished:
+        finished_units = engine.measure_units(
+            destination, plan.list_units(), plan.advance
+        )
+        for unit, outcome in finished_units:
             plan.finish_unit(unit, outcome)
         # Before leaving the engine, which gathers the tables.
         plan.wait_for_tables()
         plan.count_lost_objects()
         reports = engine.report_resources()
     destination.tidy()
-    seconds = (datetime.now(timezone.utc) - began).total_seconds()
+    seconds = (datetime.now(timezone.utc) - start_time).total_seconds()
     resources = summarize_resources(reports)
     summary = replace(plan.summary, seconds=seconds, resources=resources)
     run = {
-        "started": began.isoformat(timespec="seconds"),
+        "started": start_time.isoformat(timespec="seconds"),
         "engine": engine.name,
         "shard": str(shard),
         "feature_set": summary.feature_set_id,
@@ -274,9 +276,9 @@ def _run_plan(
         "images_per_second": summary.images / seconds,
     }
     # If two machines start a run in the same microsecond, shard or process id differ.
-    start = f"{began:%Y%m%dT%H%M%S.%f}"
-    of_shard = f"{shard.number}of{shard.count}"
-    name = f"{start}-{of_shard}-{os.getpid()}.csv"
+    start_text = f"{start_time:%Y%m%dT%H%M%S.%f}"
+    shard_name = f"{shard.number}of{shard.count}"
+    name = f"{start_text}-{shard_name}-{os.getpid()}.csv"
     rows: list[dict[str, Any]] = [{**run, **report} for report in reports]
     destination.add_run(name, format_resources_csv(rows))
     return summary

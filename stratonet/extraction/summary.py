@@ -8,7 +8,7 @@ from datetime import timedelta
 from stratonet.messages import shorten_list
 
 # At most so many names of files, and reasons, are shown.
-N_NAMED = 5
+N_SHOWN = 5
 # The column of a line in which texts begin.
 INDENT = 13
 
@@ -93,14 +93,14 @@ class Summary:
 
     def _describe_reasons(self) -> str:
         reasons = list(self.reasons.values())
-        lines = reasons[:N_NAMED]
-        if len(reasons) > N_NAMED:
-            lines.append(f"and {len(reasons) - N_NAMED} other reasons")
+        lines = reasons[:N_SHOWN]
+        if len(reasons) > N_SHOWN:
+            lines.append(f"and {len(reasons) - N_SHOWN} other reasons")
         return f"\n{'':<{INDENT}}".join(lines)
 
     def _describe_skipped_files(self) -> str:
         files = count_things(len(self.skipped_files), "image file")
-        names = shorten_list(self.skipped_files, most=N_NAMED)
+        names = shorten_list(self.skipped_files, most=N_SHOWN)
         return f"{files}, by name or format: {names}"
 
     def _describe_time(self) -> str:

@@ -125,23 +125,27 @@ def make_crop_column(crops: Sequence[np.ndarray | None], channel: str) -> pa.Arr
     pyarrow.StructArray (n,)
         Of type `CROP_TYPE`; null where there is no crop.
     """
-    structs = [None if crop is None else _describe(crop, channel) for crop in crops]
-    described = pa.array(structs, CROP_TYPE)
-    is_there = np.array([crop is not None for crop in crops], bool)
-    if not is_there.any():
-        return described
+    structs = [
+        None if crop is None else _describe_crop(crop, channel) for crop in crops
+    ]
+    without_pixels = pa.array(structs, CROP_TYPE)
+    has_crop = np.array([crop is not None for crop in crops], bool)
+    if not has_crop.any():
+        return without_pixels
     # Building the pixels from Python lists would take a hundred times as long.
     planes = _make_planes([crop for crop in crops if crop is not None])
-    places = pa.array(np.cumsum(is_there) - 1, mask=~is_there)
-    fields = [described.field(number) for number in range(CROP_TYPE.num_fields - 1)]
+    positions = pa.array(np.cumsum(has_crop) - 1, mask=~has_crop)
+    fields = [
+        without_pixels.field(number) for number in range(CROP_TYPE.num_fields - 1)
+    ]
     return pa.StructArray.from_arrays(
-        [*fields, planes.take(places)],
+        [*fields, planes.take(positions)],
         fields=list(CROP_TYPE),
-        mask=pa.array(~is_there),
+        mask=pa.array(~has_crop),
     )
 
 
-def _describe(crop: np.ndarray, channel: str) -> dict[str, object]:
+def _describe_crop(crop: np.ndarray, channel: str) -> dict[str, object]:
     """Return all fields of the struct of a crop except its pixels."""
     height, width = crop.shape
     return {
@@ -168,8 +172,8 @@ def _make_planes(crops: Sequence[np.ndarray]) -> pa.Array:
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     values = np.concatenate([crop.ravel() for crop in crops]).astype(np.uint16)
     pixels = pa.ListArray.from_arrays(offsets, pa.array(values))
-    first = pa.array(np.zeros(len(crops), np.int32))
-    of_plane = [first, first, first.cast(pa.int16()), pixels]
-    planes = pa.StructArray.from_arrays(of_plane, fields=list(_PLANE))
-    one_each = pa.array(np.arange(len(crops) + 1), pa.int32())
-    return pa.ListArray.from_arrays(one_each, planes)
+    zeros = pa.array(np.zeros(len(crops), np.int32))
+    plane_fields = [zeros, zeros, zeros.cast(pa.int16()), pixels]
+    planes = pa.StructArray.from_arrays(plane_fields, fields=list(_PLANE))
+    plane_offsets = pa.array(np.arange(len(crops) + 1), pa.int32())
+    return pa.ListArray.from_arrays(plane_offsets, planes)

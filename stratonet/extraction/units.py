@@ -29,7 +29,7 @@ from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE_KEYS, WELL
 from stratonet.tables.keys import check_names, normalize_keys
 
 # Prefixes of those columns of the normal form that name files.
-FILE_KINDS = (URL, ILLUMINATION, LABELS)
+FILE_PREFIXES = (URL, ILLUMINATION, LABELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,25 +151,27 @@ def read_centers(path: str, storage: Storage) -> pd.DataFrame:
     """
     table = read_image_set_table(path, storage)
     metadata = metadata_columns(table)
-    columns = {wanted: _find_columns(table, wanted) for wanted in CENTER}
+    columns = {wanted_name: _find_columns(table, wanted_name) for wanted_name in CENTER}
     columns[OBJECT_NUMBER] = _find_columns(table, OBJECT_NUMBER)
     # With Nuclei_Location_Center_X and Cells_Location_Center_X, the choice would be
     # ambiguous.
-    one_pair = all(len(columns[wanted]) == 1 for wanted in CENTER)
-    if not metadata or not one_pair or len(columns[OBJECT_NUMBER]) > 1:
+    has_one_pair = all(len(columns[wanted_name]) == 1 for wanted_name in CENTER)
+    if not metadata or not has_one_pair or len(columns[OBJECT_NUMBER]) > 1:
         raise ValueError(
             f"{redact_url(path)}: a table of centres has columns Metadata_*, one pair"
             f" {' and '.join(reversed(CENTER))}, and at most one {OBJECT_NUMBER}."
             f" Received: {shorten_list(list(table))}"
         )
     centers = table[metadata].copy()
-    for wanted, names in columns.items():
+    for wanted_name, names in columns.items():
         for name in names:
-            centers[wanted] = pd.to_numeric(table[name])
+            centers[wanted_name] = pd.to_numeric(table[name])
     return centers
 
 
-def leave_out_placed(centers: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+def leave_out_placed_objects(
+    centers: pd.DataFrame, frame: pd.DataFrame
+) -> pd.DataFrame:
     """Leave out the objects of a table of centres that lie in one of the image sets.
 
     Parameters
@@ -186,20 +188,20 @@ def leave_out_placed(centers: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame
     """
     keys = _list_shared_keys(frame, centers)
     image_sets = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
-    named = pd.MultiIndex.from_frame(normalize_keys(centers, keys))
-    return centers[~named.isin(image_sets)]
+    named_image_sets = pd.MultiIndex.from_frame(normalize_keys(centers, keys))
+    return centers[~named_image_sets.isin(image_sets)]
 
 
 def _list_shared_keys(frame: pd.DataFrame, centers: pd.DataFrame) -> list[str]:
     return [name for name in metadata_columns(centers) if name in frame]
 
 
-def _find_columns(table: pd.DataFrame, wanted: str) -> list[str]:
+def _find_columns(table: pd.DataFrame, wanted_name: str) -> list[str]:
     """Return the column of this name, or else all columns that end with it."""
-    if wanted in table:
-        return [wanted]
+    if wanted_name in table:
+        return [wanted_name]
     names = [name for name in table if not name.startswith(METADATA)]
-    return [name for name in names if name.endswith(wanted)]
+    return [name for name in names if name.endswith(wanted_name)]
 
 
 def _name_plate_folders(frame: pd.DataFrame) -> pd.Series:
@@ -222,7 +224,7 @@ def _digest_rows(frame: pd.DataFrame) -> pd.Series:
     content = frame.astype(object).where(frame.notna(), "").astype(str)
     for name in content:
         column = parse_image_column(name)
-        if column and column[0] in FILE_KINDS:
+        if column and column[0] in FILE_PREFIXES:
             content[name] = [_get_file_name(url) for url in content[name]]
     return pd.util.hash_pandas_object(content, index=False)
 
@@ -255,9 +257,11 @@ def _group_objects(
             f" {', '.join(keys) or 'none'}"
         )
     check_names(centers, "The table of centres")
-    forms = normalize_keys(centers, keys)
-    _check_numbers(forms, centers)
-    groups = dict(tuple(centers.groupby([forms[key] for key in keys], sort=False)))
+    normalized_keys = normalize_keys(centers, keys)
+    _check_numbers(normalized_keys, centers)
+    groups = dict(
+        tuple(centers.groupby([normalized_keys[key] for key in keys], sort=False))
+    )
     n_groups = len(groups)
     tables = {}
     for index, *values in image_sets.itertuples():
@@ -278,15 +282,16 @@ def _check_numbers(image_sets: pd.DataFrame, centers: pd.DataFrame) -> None:
     if OBJECT_NUMBER not in centers:
         return
     numbers = centers[OBJECT_NUMBER]
-    named = image_sets.assign(**{OBJECT_NUMBER: numbers})
-    bad = numbers.isna() | named.duplicated()
-    if bad.any():
-        first = bad.idxmax()
-        where = " ".join(image_sets.loc[first])
-        told = "none" if pd.isna(numbers[first]) else f"{numbers[first]:g} twice"
+    numbered_objects = image_sets.assign(**{OBJECT_NUMBER: numbers})
+    is_wrong = numbers.isna() | numbered_objects.duplicated()
+    if is_wrong.any():
+        first = is_wrong.idxmax()
+        image_set_name = " ".join(image_sets.loc[first])
+        received = "none" if pd.isna(numbers[first]) else f"{numbers[first]:g} twice"
         raise ValueError(
             f"The table of centres needs an {OBJECT_NUMBER} for each object of an image"
-            f" set. Received: {told} in {where}, row {first + 1} (counted from 1)."
+            f" set. Received: {received} in {image_set_name}, row {first + 1} (counted"
+            " from 1)."
         )
 
 

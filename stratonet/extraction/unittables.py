@@ -13,7 +13,7 @@ from pyarrow import parquet
 from stratonet import __version__
 from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import FEATURES
-from stratonet.extraction.measure import Measured
+from stratonet.extraction.measure import MeasuredImageSet
 from stratonet.extraction.thumbnails import (
     CROP_TYPE,
     list_columns,
@@ -80,14 +80,14 @@ class UnitTables:
             use_dictionary=pixels or False,
         )
 
-    def make_table(self, index: int, measured: Measured) -> pa.Table:
+    def make_table(self, index: int, measured: MeasuredImageSet) -> pa.Table:
         """Make the rows of one image set: a single row, or one per object.
 
         Parameters
         ----------
         index : int
             Position of the image set in the unit, from 0.
-        measured : Measured
+        measured : MeasuredImageSet
             Its features.
 
         Returns
@@ -97,8 +97,8 @@ class UnitTables:
         n_rows = len(measured.errors)
         image_set = self._metadata.slice(index, 1)
         # The metadata of the image set, once per object.
-        same_row = np.zeros(n_rows, int)
-        columns = [column.take(same_row) for column in image_set.columns]
+        row_indices = np.zeros(n_rows, int)
+        columns = [column.take(row_indices) for column in image_set.columns]
         if self._job.objects.size:
             # If the objects could not be read, there is one row without a number.
             numbers = measured.numbers
@@ -114,8 +114,8 @@ class UnitTables:
             measured.features.ravel(), type=self._feature_type
         )
         crops = []
-        for channel, of_channel in zip(self._job.channels, measured.crops or ()):
-            crops.append(make_crop_column(of_channel, channel))
+        for channel, channel_crops in zip(self._job.channels, measured.crops or ()):
+            crops.append(make_crop_column(channel_crops, channel))
         return pa.table([*columns, features, *crops], schema=self.schema)
 
 

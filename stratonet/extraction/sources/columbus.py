@@ -26,8 +26,8 @@ _INDEX = re.compile(
 )
 # Elements of an image that identify its image set. The others, here with the names of
 # their metadata, are only used if their values differ.
-_PLACE = ("Row", "Col", "FieldID")
-_OTHERS = {"PlaneID": "Plane", "TimepointID": "Time"}
+_SITE_ELEMENTS = ("Row", "Col", "FieldID")
+_OPTIONAL_ELEMENTS = {"PlaneID": "Plane", "TimepointID": "Time"}
 
 
 class ColumbusSource:
@@ -46,12 +46,14 @@ class ColumbusSource:
         images = _list_images(path, source.storage.read(path))
         channels = _name_channels(images)
         rows: dict[tuple[str, ...], dict[str, object]] = {}
-        others = [
-            name for name in _OTHERS if len({one.get(name) for one in images}) > 1
+        differing_elements = [
+            name
+            for name in _OPTIONAL_ELEMENTS
+            if len({image.get(name) for image in images}) > 1
         ]
         for image in images:
-            key = tuple(image[name] for name in (*_PLACE, *others))
-            row = rows.setdefault(key, _make_metadata(image, others))
+            key = tuple(image[name] for name in (*_SITE_ELEMENTS, *differing_elements))
+            row = rows.setdefault(key, _make_metadata(image, differing_elements))
             channel = channels[image["ChannelID"]]
             if image_column(URL, channel) in row:
                 raise ValueError(
@@ -59,7 +61,7 @@ class ColumbusSource:
                     f" {key[0]}, column {key[1]}, field {key[2]}: {image['URL']} is the"
                     " second. Remove one of them."
                 )
-            row[image_column(URL, channel)] = _locate(image["URL"], folder)
+            row[image_column(URL, channel)] = _locate_image(image["URL"], folder)
             row[image_column(FRAME, channel)] = int(image["BufferNo"])
         return ImageSets(_build_frame(rows, list(channels.values())))
 
@@ -67,10 +69,10 @@ class ColumbusSource:
 def _find_index(source: ImageSource) -> str:
     path = source.path.rstrip("/")
     if _INDEX.fullmatch(posixpath.basename(path)):
-        found = find_file(path, source.storage)
-        if found is None:
+        index_path = find_file(path, source.storage)
+        if index_path is None:
             raise FileNotFoundError(f"{redact_url(path)} is not there.")
-        return found
+        return index_path
     # With a pattern, image sets are found by the names of files instead.
     if source.pattern is None and not os.path.splitext(path)[1]:
         folder = find_folder(path, source.storage)
@@ -108,12 +110,12 @@ def _find_plate(root: ElementTree.Element) -> str | None:
     plates = [element for element in root.iter() if _get_name(element) == "Plate"]
     if len(plates) != 1:
         return None
-    words = {_get_name(child): (child.text or "").strip() for child in plates[0]}
-    return words.get("Name") or words.get("PlateID")
+    texts = {_get_name(child): (child.text or "").strip() for child in plates[0]}
+    return texts.get("Name") or texts.get("PlateID")
 
 
 def _check_images(name: str, images: Sequence[Mapping[str, str]]) -> None:
-    needed = {*_PLACE, "URL", "ChannelID"}
+    needed = {*_SITE_ELEMENTS, "URL", "ChannelID"}
     lacking = needed.difference(*images[:1]) if images else needed
     if any(needed - set(image) for image in images) or not images:
         raise ValueError(
@@ -121,11 +123,11 @@ def _check_images(name: str, images: Sequence[Mapping[str, str]]) -> None:
             f" lack {', '.join(sorted(lacking)) or 'an element'}. Give the folder"
             " instead, with a `pattern` for the names of files."
         )
-    others = {get_extension(image["URL"]) for image in images} - set(TIFF)
-    if others:
+    other_formats = {get_extension(image["URL"]) for image in images} - set(TIFF)
+    if other_formats:
         raise ValueError(
-            f"{name} names files of other formats ({', '.join(sorted(others))}). Export"
-            " the plate as TIFF."
+            f"{name} names files of other formats"
+            f" ({', '.join(sorted(other_formats))}). Export the plate as TIFF."
         )
 
 
@@ -147,19 +149,19 @@ def _name_channels(images: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _make_metadata(
-    image: Mapping[str, str], others: Sequence[str]
+    image: Mapping[str, str], differing_elements: Sequence[str]
 ) -> dict[str, object]:
     row: dict[str, object] = {
         f"{METADATA}Plate": image["Plate"],
         f"{METADATA}Well": make_well_name(image["Row"], image["Col"]),
         f"{METADATA}Site": image["FieldID"],
     }
-    for name in others:
-        row[f"{METADATA}{_OTHERS[name]}"] = image.get(name)
+    for name in differing_elements:
+        row[f"{METADATA}{_OPTIONAL_ELEMENTS[name]}"] = image.get(name)
     return row
 
 
-def _locate(url: str, folder: str) -> str:
+def _locate_image(url: str, folder: str) -> str:
     return url if is_url(url) or os.path.isabs(url) else posixpath.join(folder, url)
 
 
@@ -167,16 +169,16 @@ def _build_frame(
     rows: Mapping[tuple[str, ...], Mapping[str, object]], channels: Sequence[str]
 ) -> pd.DataFrame:
     """Build the table in normal form, sorted by row, column and field."""
-    ordered = [rows[key] for key in sorted(rows, key=_make_sort_key)]
-    names = [name for name in ordered[0] if name.startswith(METADATA)]
+    sorted_rows = [rows[key] for key in sorted(rows, key=_make_sort_key)]
+    names = [name for name in sorted_rows[0] if name.startswith(METADATA)]
     frame = pd.DataFrame(
-        [[row[name] for name in names] for row in ordered], columns=names
+        [[row[name] for name in names] for row in sorted_rows], columns=names
     )
     frame = frame.astype(object)
     for channel in channels:
         url, number = image_column(URL, channel), image_column(FRAME, channel)
-        frame[url] = pd.Series([row.get(url) for row in ordered], dtype=object)
-        frame[number] = [row.get(number, 0) for row in ordered]
+        frame[url] = pd.Series([row.get(url) for row in sorted_rows], dtype=object)
+        frame[number] = [row.get(number, 0) for row in sorted_rows]
     return frame
 
 

@@ -70,8 +70,8 @@ class FileLocator:
         else:
             path = posixpath.join(folder, file)
         head, slash, name = path.rpartition("/")
-        found = self._find_folder(head + slash)
-        return found + name if url else self._join_name(found, name)
+        full_folder = self._find_folder(head + slash)
+        return full_folder + name if url else self._join_name(full_folder, name)
 
     def _join_name(self, folder: str, name: str) -> str:
         # In a file's name, a ? does not begin a query.
@@ -89,8 +89,8 @@ class FileLocator:
             return folder
         if is_url(self.base) and not os.path.isabs(folder):
             # normpath would turn the two slashes after the scheme into one.
-            scheme, _, rest = self.base.partition("://")
-            joined = posixpath.normpath(posixpath.join(rest, folder))
+            scheme, _, base_path = self.base.partition("://")
+            joined = posixpath.normpath(posixpath.join(base_path, folder))
             return f"{scheme}://{joined}/"
         absolute = os.path.abspath(os.path.join(self.base, folder))
         return os.path.join(absolute, "")
@@ -133,7 +133,9 @@ def _normalize_slashes(path: str) -> str:
 def _make_slashes(path: str) -> str:
     """Replace backslashes in a path by slashes."""
     # Windows marks long paths with this prefix.
-    path = re.sub(r"^\\\\\?\\(UNC(?=\\))?", lambda m: "\\" if m[1] else "", path)
+    path = re.sub(
+        r"^\\\\\?\\(UNC(?=\\))?", lambda match: "\\" if match[1] else "", path
+    )
     if "\\" not in path:
         return path
     # Programs may write doubled backslashes, for another program to read: two count as

@@ -118,8 +118,8 @@ def _match_files(folder: str, files: Sequence[str], pattern: str | None) -> Imag
         _refuse_without_images(folder, files)
     # Patterns are tried on all names: the first few may be thumbnails.
     matches = [_match_paths(folder, paths, *item) for item in regexes.items()]
-    matched = max(matches, key=len)
-    if not matched:
+    parsed_names = max(matches, key=len)
+    if not parsed_names:
         expected = " or ".join(patterns)
         examples = shorten_list(_make_relative(folder, paths[:3]))
         raise ValueError(
@@ -128,18 +128,18 @@ def _match_files(folder: str, files: Sequence[str], pattern: str | None) -> Imag
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
             f"{_suggest_table(folder, files)}"
         )
-    skipped = _list_skipped(folder, files, matched)
-    return ImageSets(_build_frame(folder, matched), skipped)
+    skipped = _list_skipped(folder, files, parsed_names)
+    return ImageSets(_build_frame(folder, parsed_names), skipped)
 
 
 def _list_skipped(
-    folder: str, files: Sequence[str], taken: Collection[str]
+    folder: str, files: Sequence[str], used_paths: Collection[str]
 ) -> tuple[str, ...]:
     """List the images of a folder that belong to no image set."""
     skipped = [
         path
         for path in files
-        if path not in taken
+        if path not in used_paths
         and _is_image(path, TIFF + PILLOW + OTHER_IMAGES)
         and not is_beside_images(path)
     ]
@@ -149,8 +149,8 @@ def _list_skipped(
 def _suggest_table(folder: str, files: Sequence[str]) -> str:
     """Suggest a table in the folder that may describe its images."""
     names = _make_relative(folder, files)
-    found = [name for name in names if posixpath.basename(name) in TABLES]
-    return f" Or give the table {found[0]} in place of the folder." if found else ""
+    tables = [name for name in names if posixpath.basename(name) in TABLES]
+    return f" Or give the table {tables[0]} in place of the folder." if tables else ""
 
 
 def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:
@@ -199,13 +199,13 @@ def _match_paths(
     is_ready = pattern in READY_PATTERNS
     texts = paths if is_ready else _make_relative(folder, paths)
     default_plate = posixpath.basename(folder)
-    matched = {}
+    parsed_names = {}
     for path, text in zip(paths, texts):
         match = regex.search(text)
         parsed = _parse_name(match, default_plate, pattern) if match else None
         if parsed is not None:
-            matched[path] = parsed
-    return matched
+            parsed_names[path] = parsed
+    return parsed_names
 
 
 def _parse_name(
@@ -265,10 +265,10 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
     return regex
 
 
-def _build_frame(folder: str, matched: Mapping[str, _ParsedName]) -> pd.DataFrame:
+def _build_frame(folder: str, parsed_names: Mapping[str, _ParsedName]) -> pd.DataFrame:
     """Build the table in normal form, sorted by the metadata of image sets."""
-    image_sets = _group_channels(folder, matched)
-    channels = {parsed.channel for parsed in matched.values()}
+    image_sets = _group_channels(folder, parsed_names)
+    channels = {parsed.channel for parsed in parsed_names.values()}
     sorted_channels = sorted(channels, key=_split_numbers)
     rows = []
     for metadata in sorted(image_sets, key=_make_sort_key):
@@ -281,11 +281,11 @@ def _build_frame(folder: str, matched: Mapping[str, _ParsedName]) -> pd.DataFram
 
 
 def _group_channels(
-    folder: str, matched: Mapping[str, _ParsedName]
+    folder: str, parsed_names: Mapping[str, _ParsedName]
 ) -> dict[_Metadata, dict[str, str]]:
     """Return the paths of each image set by channel, by the image set's metadata."""
     image_sets: dict[_Metadata, dict[str, str]] = {}
-    for path, parsed in matched.items():
+    for path, parsed in parsed_names.items():
         images = image_sets.setdefault(parsed.metadata, {})
         if parsed.channel in images:
             other = images[parsed.channel]

@@ -84,7 +84,7 @@ def _shorten_channels(names: list[str]) -> dict[str, str]:
     """Map names of channels without ``Orig`` to their names in the table."""
     channels = {}
     for name in names:
-        short = name.removeprefix("Orig")
+        short_name = name.removeprefix("Orig")
         # If a table has both DNA and OrigDNA, they keep their names.
-        channels[name if short in names else short] = name
+        channels[name if short_name in names else short_name] = name
     return channels

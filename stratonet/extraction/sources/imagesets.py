@@ -238,28 +238,30 @@ def choose_channels(
     ValueError
         A channel does not exist.
     """
-    known = list_channels(frame)
-    unknown = [name for name in channels.values() if name not in known]
-    if unknown:
+    source_channels = list_channels(frame)
+    unknown_channels = [
+        name for name in channels.values() if name not in source_channels
+    ]
+    if unknown_channels:
         raise ValueError(
-            f"{redact_url(source)} has the channels {', '.join(known)}. Received:"
-            f" {', '.join(unknown)}. Choose among them."
-            f"{suggest_name(unknown[0], known)}"
+            f"{redact_url(source)} has the channels {', '.join(source_channels)}."
+            f" Received: {', '.join(unknown_channels)}. Choose among them."
+            f"{suggest_name(unknown_channels[0], source_channels)}"
         )
     # The order of normal form, with the channels in the requested order.
     old_names = metadata_columns(frame)
     new_names = list(old_names)
     for new, old in channels.items():
-        for kind in (URL, FRAME, SERIES, ILLUMINATION):
-            if image_column(kind, old) in frame:
-                old_names.append(image_column(kind, old))
-                new_names.append(image_column(kind, new))
+        for prefix in (URL, FRAME, SERIES, ILLUMINATION):
+            if image_column(prefix, old) in frame:
+                old_names.append(image_column(prefix, old))
+                new_names.append(image_column(prefix, new))
     # Label images belong to image sets, not to channels, so they stay.
     labels = [image_column(LABELS, name) for name in list_image_channels(frame, LABELS)]
     # Assigned by position: a new name may be the old name of another channel.
-    chosen = frame[[*old_names, *labels]]
-    chosen.columns = [*new_names, *labels]
-    return chosen
+    chosen_columns = frame[[*old_names, *labels]]
+    chosen_columns.columns = [*new_names, *labels]
+    return chosen_columns
 
 
 def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.ndarray:

@@ -157,8 +157,8 @@ def _drop_nameless(images: _Images) -> _Images:
 def _find_corrected_channel(name: str, files: _FileColumns) -> str | None:
     """Find the channel that an illumination function belongs to."""
     # JUMP calls the raw images OrigDNA, and the corrected ones DNA.
-    short = name.removeprefix(FUNCTION_PREFIX)
-    for channel in (f"Orig{short}", short):
+    short_name = name.removeprefix(FUNCTION_PREFIX)
+    for channel in (f"Orig{short_name}", short_name):
         if channel in files.channels:
             return channel
     return None
@@ -183,9 +183,9 @@ def _check_table(
             f" {shorten_list(received)}. Is it the right table?"
         )
     # All else may be missing; without these, a row cannot be stored in the destination.
-    empty = table[[PLATE, WELL]].isna().any(axis=1)
-    if empty.any():
-        row = _name_row(empty.idxmax())
+    is_empty = table[[PLATE, WELL]].isna().any(axis=1)
+    if is_empty.any():
+        row = _name_row(is_empty.idxmax())
         raise ValueError(
             f"{location}: row {row} has no {PLATE} or {WELL}: it is empty, or nan. Fill"
             " them in."
@@ -198,18 +198,18 @@ def _build_frame(
 ) -> pd.DataFrame:
     """Build the table in normal form."""
     columns = {name: _redact_urls(table[name]) for name in metadata_columns(table)}
-    for channel, of_channel in files.channels.items():
-        urls = locator.locate_files(table, of_channel)
+    for channel, source_columns in files.channels.items():
+        urls = locator.locate_files(table, source_columns)
         columns[image_column(URL, channel)] = urls
-        for kind in (FRAME, SERIES):
-            if kind in of_channel:
-                numbers = _parse_frame_numbers(path, table[of_channel[kind]])
-                columns[image_column(kind, channel)] = numbers
+        for prefix in (FRAME, SERIES):
+            if prefix in source_columns:
+                numbers = _parse_frame_numbers(path, table[source_columns[prefix]])
+                columns[image_column(prefix, channel)] = numbers
         if channel in files.illumination:
             functions = locator.locate_files(table, files.illumination[channel])
             columns[image_column(ILLUMINATION, channel)] = functions
-    for name, of_labels in files.labels.items():
-        urls = locator.locate_files(table, of_labels)
+    for name, source_columns in files.labels.items():
+        urls = locator.locate_files(table, source_columns)
         columns[image_column(LABELS, name)] = urls
     return pd.DataFrame(columns)
 
@@ -232,9 +232,9 @@ def _parse_frame_numbers(path: str, values: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(values, errors="coerce")
     # A gap is no mistake: files without stacks need no frame.
     is_count = (numbers >= 0) & (numbers % 1 == 0)
-    wrong = values.notna() & ~is_count
-    if wrong.any():
-        index = wrong.idxmax()
+    is_wrong = values.notna() & ~is_count
+    if is_wrong.any():
+        index = is_wrong.idxmax()
         raise ValueError(
             f"{redact_url(path)}: {values.name} counts from 0. Received:"
             f" {values[index]!r} in row {_name_row(index)}. Correct it."
@@ -246,13 +246,13 @@ def _check_duplicates(path: str, frame: pd.DataFrame) -> None:
     """Refuse a table in which two rows name the same planes."""
     urls = [image_column(URL, channel) for channel in list_image_channels(frame)]
     numbers = []
-    for kind in (FRAME, SERIES):
-        for channel in list_image_channels(frame, kind):
-            numbers.append(image_column(kind, channel))
+    for prefix in (FRAME, SERIES):
+        for channel in list_image_channels(frame, prefix):
+            numbers.append(image_column(prefix, channel))
     planes = frame[[*urls, *numbers]]
     # Image sets without any file cannot be told apart.
-    named = planes[urls].notna().any(axis=1)
-    repeated = planes[named & planes.duplicated(keep=False)]
+    has_file = planes[urls].notna().any(axis=1)
+    repeated = planes[has_file & planes.duplicated(keep=False)]
     if repeated.empty:
         return
     # The first two are enough: they show what to look for.

@@ -36,7 +36,7 @@ ZARR = ".zarr"
 # Headers read at once, since each request to S3 is slow.
 FILES_AT_ONCE = 16
 # The path of one image in a SpatialData store.
-_OF_STORE = re.compile(r"(?P<store>.+\.zarr)/images/(?P<image>[^/]+)", re.IGNORECASE)
+_STORE_IMAGE = re.compile(r"(?P<store>.+\.zarr)/images/(?P<image>[^/]+)", re.IGNORECASE)
 # A pattern with a group for the channel is meant for files of single planes.
 _CHANNEL_GROUP = "(?P<Channel"
 
@@ -59,17 +59,19 @@ class MicroscopeSource:
         """
         path = source.path.rstrip("/")
         if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF):
-            found = find_file(path, source.storage)
-            if found is None:
+            file_path = find_file(path, source.storage)
+            if file_path is None:
                 raise FileNotFoundError(f"{redact_url(path)} is not there.")
-            scenes = list(list_scenes(found, source.storage))
-            return make_image_sets(scenes, source, posixpath.dirname(found), found)
-        of_store = _OF_STORE.fullmatch(path)
-        if of_store:
-            path = of_store["store"]
+            scenes = list(list_scenes(file_path, source.storage))
+            return make_image_sets(
+                scenes, source, posixpath.dirname(file_path), file_path
+            )
+        store_match = _STORE_IMAGE.fullmatch(path)
+        if store_match:
+            path = store_match["store"]
         elif not path.lower().endswith(ZARR):
             raise NotMine
-        image = of_store and of_store["image"]
+        image = store_match and store_match["image"]
         scenes = _list_zarr(path, image, source.storage)
         return make_image_sets(scenes, source, posixpath.dirname(path), path)
 
@@ -117,8 +119,14 @@ def choose_scene_files(files: Sequence[str], pattern: str | None) -> list[str]:
     list of str
         Empty if the folder holds files of single planes, to be told apart by name.
     """
-    named = [path for path in files if not posixpath.basename(path).startswith(".")]
-    scene_files = [p for p in named if find_format(p) in (*OF_MICROSCOPES, *OME_TIFF)]
+    visible_files = [
+        path for path in files if not posixpath.basename(path).startswith(".")
+    ]
+    scene_files = [
+        path
+        for path in visible_files
+        if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF)
+    ]
     if not scene_files:
         return []
     if pattern is not None:
@@ -126,7 +134,7 @@ def choose_scene_files(files: Sequence[str], pattern: str | None) -> list[str]:
         by_name = pattern in READY_PATTERNS or _CHANNEL_GROUP in pattern
         return [] if by_name else sorted(scene_files)
     # OME-TIFF files may hold single planes, too.
-    planes = [path for path in named if find_format(path) not in OF_MICROSCOPES]
+    planes = [path for path in visible_files if find_format(path) not in OF_MICROSCOPES]
     for ready in map(re.compile, READY_PATTERNS.values()):
         if any(ready.search(path) for path in planes):
             return []
@@ -156,7 +164,9 @@ def read_scene_files(
         compile_scene_pattern(source.pattern)
     list_file = partial(list_scenes, storage=source.storage)
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        scenes = [scene for found in pool.map(list_file, files) for scene in found]
+        scenes = [
+            scene for file_scenes in pool.map(list_file, files) for scene in file_scenes
+        ]
     return make_image_sets(scenes, source, folder, folder)
 
 
@@ -194,10 +204,12 @@ def make_image_sets(
         _check_scene(scene, source.project)
     # The query of a URL may be a signature, which must not get into tables.
     plate = _strip_extension(posixpath.basename(drop_query(name)))
-    placed = place_scenes(scenes, folder, plate, source.pattern)
-    placed = sorted(placed, key=lambda one: _make_sort_key(one.metadata))
-    _check_different(placed, name)
-    return ImageSets(_build_frame(placed))
+    placed_scenes = place_scenes(scenes, folder, plate, source.pattern)
+    placed_scenes = sorted(
+        placed_scenes, key=lambda placed_scene: _make_sort_key(placed_scene.metadata)
+    )
+    _check_sites_differ(placed_scenes, name)
+    return ImageSets(_build_frame(placed_scenes))
 
 
 def _check_scene(scene: Scene, projection: str | None) -> None:
@@ -214,29 +226,33 @@ def _check_scene(scene: Scene, projection: str | None) -> None:
         raise ValueError(f"{name}: {describe_stack(scene)}")
 
 
-def _check_different(placed: Sequence[PlacedScene], name: str) -> None:
-    seen: dict[object, Scene] = {}
-    for one in placed:
-        other = seen.setdefault(one.metadata, one.scene)
-        if other is not one.scene:
-            words = " ".join(str(text) for _, text in one.metadata)
+def _check_sites_differ(placed_scenes: Sequence[PlacedScene], name: str) -> None:
+    scenes_by_metadata: dict[object, Scene] = {}
+    for placed_scene in placed_scenes:
+        other = scenes_by_metadata.setdefault(placed_scene.metadata, placed_scene.scene)
+        if other is not placed_scene.scene:
+            description = " ".join(str(text) for _, text in placed_scene.metadata)
             raise ValueError(
-                f"{redact_url(name)} has two images for {words}:"
+                f"{redact_url(name)} has two images for {description}:"
                 f" {redact_url(other.url)} {other.name!r} and"
-                f" {redact_url(one.scene.url)} {one.scene.name!r}. Give a `pattern`"
-                " with a group that tells them apart, such as (?P<Site>...)."
+                f" {redact_url(placed_scene.scene.url)} {placed_scene.scene.name!r}."
+                " Give a `pattern` with a group that tells them apart, such as"
+                " (?P<Site>...)."
             )
 
 
-def _build_frame(placed: Sequence[PlacedScene]) -> pd.DataFrame:
+def _build_frame(placed_scenes: Sequence[PlacedScene]) -> pd.DataFrame:
     """Build the table in normal form."""
     channels: dict[str, None] = {}
-    for one in placed:
-        channels.update(dict.fromkeys(_name_channels(one.scene)))
+    for placed_scene in placed_scenes:
+        channels.update(dict.fromkeys(_name_channels(placed_scene.scene)))
     labels: dict[str, None] = {}
-    for one in placed:
-        labels.update(dict.fromkeys(name for name, _ in one.scene.labels))
-    rows = [_make_row(one, list(channels), list(labels)) for one in placed]
+    for placed_scene in placed_scenes:
+        labels.update(dict.fromkeys(name for name, _ in placed_scene.scene.labels))
+    rows = [
+        _make_row(placed_scene, list(channels), list(labels))
+        for placed_scene in placed_scenes
+    ]
     frame = pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
     for name in frame:
         if name.startswith((f"{FRAME}_", f"{SERIES}_")):
@@ -245,19 +261,21 @@ def _build_frame(placed: Sequence[PlacedScene]) -> pd.DataFrame:
 
 
 def _make_row(
-    one: PlacedScene, channels: Sequence[str], labels: Sequence[str]
+    placed_scene: PlacedScene, channels: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
-    scene = one.scene
-    row: dict[str, Any] = {f"{METADATA}{name}": text for name, text in one.metadata}
+    scene = placed_scene.scene
+    row: dict[str, Any] = {
+        f"{METADATA}{name}": text for name, text in placed_scene.metadata
+    }
     frames = dict(zip(_name_channels(scene), scene.frames))
     for channel in channels:
-        is_there = channel in frames
-        row[image_column(URL, channel)] = scene.url if is_there else None
+        has_channel = channel in frames
+        row[image_column(URL, channel)] = scene.url if has_channel else None
         row[image_column(FRAME, channel)] = frames.get(channel, 0)
-        row[image_column(SERIES, channel)] = scene.series if is_there else 0
-    known = dict(scene.labels)
+        row[image_column(SERIES, channel)] = scene.series if has_channel else 0
+    label_urls = dict(scene.labels)
     for label in labels:
-        row[image_column(LABELS, label)] = known.get(label)
+        row[image_column(LABELS, label)] = label_urls.get(label)
     return row
 
 

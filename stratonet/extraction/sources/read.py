@@ -37,7 +37,7 @@ SOURCES: tuple[Source, ...] = (
 
 
 # Columns with the height of a plane, if it comes from the names of files.
-OF_SINGLE_PLANES = ("Metadata_Z", "Metadata_Plane")
+PLANE_COLUMNS = ("Metadata_Z", "Metadata_Plane")
 
 
 def read_source(
@@ -80,22 +80,22 @@ def read_source(
     >>> read_source(ImageSource(path)).frame.to_dict("records")
     [{'Metadata_Plate': 'P1', 'Metadata_Well': 'A01', 'URL_DNA': '/data/1.tif'}]
     """
-    image_sets = _ask_sources(source)
+    image_sets = _try_sources(source)
     if source.pixel_size is not None:
         frame = _add_pixel_size(image_sets.frame, source.pixel_size, source.path)
         image_sets = replace(image_sets, frame=frame)
     if source.project is not None:
         frame = _add_projection(image_sets.frame, source.project, source.path)
         image_sets = replace(image_sets, frame=frame)
-    chosen = None if channels is None else set(channels.values())
-    _check_planes(image_sets.frame, chosen, source.path)
+    chosen_channels = None if channels is None else set(channels.values())
+    _check_planes(image_sets.frame, chosen_channels, source.path)
     if channels is None:
         return image_sets
     frame = choose_channels(image_sets.frame, channels, source.path)
     return replace(image_sets, frame=frame)
 
 
-def _ask_sources(source: ImageSource) -> ImageSets:
+def _try_sources(source: ImageSource) -> ImageSets:
     # The first source that accepts the location is used, even if it raises an error.
     for reader in SOURCES:
         try:
@@ -119,9 +119,9 @@ def _add_pixel_size(frame: pd.DataFrame, pixel_size: float, path: str) -> pd.Dat
             f"{redact_url(path)} has a column {PIXEL_SIZE}. Received also a"
             f" `pixel_size`: {pixel_size}. Leave one of them out."
         )
-    place = len(metadata_columns(frame))
+    position = len(metadata_columns(frame))
     frame = frame.copy()
-    frame.insert(place, PIXEL_SIZE, pixel_size)
+    frame.insert(position, PIXEL_SIZE, pixel_size)
     return frame
 
 
@@ -136,41 +136,43 @@ def _add_projection(frame: pd.DataFrame, project: str, path: str) -> pd.DataFram
             f"{redact_url(path)} has a column {STACK_PROJECTION}. Received also a"
             f" `project`: {project}. Leave one of them out."
         )
-    for name in OF_SINGLE_PLANES:
+    for name in PLANE_COLUMNS:
         if name in frame and frame[name].nunique() > 1:
             raise ValueError(
                 f"{redact_url(path)}: the planes of a stack are separate files"
                 f" ({name}), and each is an image set. Received a `project`: {project},"
                 " which only works for a stack in one file. Leave it out."
             )
-    place = len(metadata_columns(frame))
+    position = len(metadata_columns(frame))
     frame = frame.copy()
-    frame.insert(place, STACK_PROJECTION, project)
+    frame.insert(position, STACK_PROJECTION, project)
     return frame
 
 
-def _check_planes(frame: pd.DataFrame, chosen: set[str] | None, path: str) -> None:
+def _check_planes(
+    frame: pd.DataFrame, chosen_channels: set[str] | None, path: str
+) -> None:
     """Refuse image sets in which two channels are the same plane.
 
     A user may still choose the same channel of the source twice.
     """
     channels = list_channels(frame)
-    if chosen is not None:
-        channels = [name for name in channels if name in chosen]
+    if chosen_channels is not None:
+        channels = [name for name in channels if name in chosen_channels]
     for first, second in combinations(channels, 2):
         urls = frame[image_column(URL, first)]
-        same = urls.notna() & (urls == frame[image_column(URL, second)])
-        for kind in (FRAME, SERIES):
+        is_same = urls.notna() & (urls == frame[image_column(URL, second)])
+        for prefix in (FRAME, SERIES):
             numbers = [
-                frame.get(image_column(kind, name), pd.Series(0, frame.index))
+                frame.get(image_column(prefix, name), pd.Series(0, frame.index))
                 for name in (first, second)
             ]
-            same &= numbers[0] == numbers[1]
-        if same.any():
-            row = int(same.to_numpy().argmax())
+            is_same &= numbers[0] == numbers[1]
+        if is_same.any():
+            row = int(is_same.to_numpy().argmax())
             raise ValueError(
                 f"{redact_url(path)}: {first} and {second} are one plane in"
-                f" {same.sum():,} of {len(frame):,} image sets, such as"
+                f" {is_same.sum():,} of {len(frame):,} image sets, such as"
                 f" {redact_url(urls.iloc[row])} in row {row + 1} (counted from 1)."
                 " Correct the table, or name the `channels` to measure."
             )

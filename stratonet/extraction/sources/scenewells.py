@@ -28,7 +28,7 @@ _POSITION = re.compile(
     r"|(?:.*/)?(?P<Row_>[A-Z]{1,2})/(?P<Column_>\d{1,2})(?:/\D{0,9}(?P<Site_>\d+))?"
 )
 # An example for messages.
-_ADVICE = r"--pattern '(?P<Well>[A-P]\d\d)'"
+_EXAMPLE_FLAG = r"--pattern '(?P<Well>[A-P]\d\d)'"
 
 
 @dataclass(frozen=True)
@@ -108,48 +108,48 @@ def place_scenes(
         to do.
     """
     regex = None if pattern is None else compile_scene_pattern(pattern)
-    places = [_find_place(scene, folder, regex) for scene in scenes]
-    _check_all_placed(scenes, places, folder, pattern)
+    groups_of_scenes = [_find_groups(scene, folder, regex) for scene in scenes]
+    _check_all_placed(scenes, groups_of_scenes, folder, pattern)
     counts: Counter[tuple[str, str]] = Counter()
-    placed = []
-    for scene, found in zip(scenes, places):
-        assert found is not None
-        groups = {
-            "Plate": found.pop("Plate", None) or scene.plate or plate,
-            "Well": found.pop("Well"),
+    placed_scenes = []
+    for scene, groups in zip(scenes, groups_of_scenes):
+        assert groups is not None
+        names = {
+            "Plate": groups.pop("Plate", None) or scene.plate or plate,
+            "Well": groups.pop("Well"),
         }
-        key = (str(groups["Plate"]), str(groups["Well"]))
-        counts[key] += 1
+        well_key = (str(names["Plate"]), str(names["Well"]))
+        counts[well_key] += 1
         # Sites without names are numbered within their well.
-        site = found.pop("Site", None) or scene.site or str(counts[key])
-        placed.append(
-            PlacedScene(scene, (*groups.items(), ("Site", site), *found.items()))
+        site = groups.pop("Site", None) or scene.site or str(counts[well_key])
+        placed_scenes.append(
+            PlacedScene(scene, (*names.items(), ("Site", site), *groups.items()))
         )
-    return placed
+    return placed_scenes
 
 
-def _find_place(
+def _find_groups(
     scene: Scene, folder: str, regex: re.Pattern[str] | None
 ) -> dict[str, str | None] | None:
     """Find the metadata of a scene, including the well; None if there is no well."""
     others = {"Acquisition": scene.acquisition, "Image": scene.element}
     others = {name: text for name, text in others.items() if text is not None}
     if regex is not None:
-        match = regex.search(_make_text(scene, folder))
-        found = match and _name_well(match.groupdict())
-        return {**found, **others} if found else None
+        match = regex.search(_make_search_text(scene, folder))
+        groups = match and _name_well(match.groupdict())
+        return {**groups, **others} if groups else None
     if scene.element:
         # SpatialData stores have no wells, so the name is used as it is, even S1.
         return {"Well": scene.element, **others}
     if scene.well:
-        return {"Well": _write_well(scene.well), **others}
+        return {"Well": _normalize_well(scene.well), **others}
     match = _POSITION.fullmatch(scene.name) or _WORD.search(scene.name)
     match = match or _WORD.search(posixpath.basename(drop_query(scene.url)))
-    found = match and _name_well(match.groupdict())
-    return {**found, **others} if found else None
+    groups = match and _name_well(match.groupdict())
+    return {**groups, **others} if groups else None
 
 
-def _make_text(scene: Scene, folder: str) -> str:
+def _make_search_text(scene: Scene, folder: str) -> str:
     path = drop_query(scene.url).removeprefix(f"{folder}/")
     return f"{path}/{scene.name}"
 
@@ -163,10 +163,10 @@ def _name_well(groups: Mapping[str, str | None]) -> dict[str, str | None] | None
     if not merged.get("Well") and row and column:
         merged["Well"] = make_well_name(row, column)
     well = merged.get("Well")
-    return {**merged, "Well": _write_well(well)} if well else None
+    return {**merged, "Well": _normalize_well(well)} if well else None
 
 
-def _write_well(text: str) -> str:
+def _normalize_well(text: str) -> str:
     """Return A01 for other spellings, such as A1; other names as they are."""
     parsed = parse_well(text)
     return format_well(*parsed) if parsed else text
@@ -174,24 +174,26 @@ def _write_well(text: str) -> str:
 
 def _check_all_placed(
     scenes: Sequence[Scene],
-    places: Iterable[object],
+    groups_of_scenes: Iterable[object],
     folder: str,
     pattern: str | None,
 ) -> None:
-    missing = [scene for scene, place in zip(scenes, places) if place is None]
+    missing = [
+        scene for scene, groups in zip(scenes, groups_of_scenes) if groups is None
+    ]
     if not missing:
         return
-    first = missing[0]
-    text = redact_url(_make_text(first, folder))
+    first_scene = missing[0]
+    text = redact_url(_make_search_text(first_scene, folder))
     if pattern is None:
         raise ValueError(
-            f"{redact_url(first.url)}: no well was found for {len(missing)} of"
+            f"{redact_url(first_scene.url)}: no well was found for {len(missing)} of"
             f" {len(scenes)} images: neither the file names one, nor {text!r}, its path"
             " and the image's name. Give a `pattern` that finds the well there, such as"
-            f" {_ADVICE}"
+            f" {_EXAMPLE_FLAG}"
         )
     raise ValueError(
-        f"{redact_url(first.url)}: the `pattern` {pattern!r} finds no well for"
+        f"{redact_url(first_scene.url)}: the `pattern` {pattern!r} finds no well for"
         f" {len(missing)} of {len(scenes)} images. It is searched for in the path of"
         f" the file, a slash and the image's name. Received: {text!r}"
     )

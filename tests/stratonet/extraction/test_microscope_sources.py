@@ -375,7 +375,7 @@ def test_a_plate_that_columbus_has_exported(tmp_path):
         ),
         (words.replace("-1.tif", "-1.flex"), r"other formats \(.flex\). Export"),
         (words.replace('"2"', '"0"').replace("<PlaneID>2", "<PlaneID>1"), "two images"),
-        ("<a/>", "0 images are there"),
+        ("<a/>", "it lists 0 images"),
     ):
         index.write_text(wrong)
         with pytest.raises(ValueError, match=told):

@@ -5,7 +5,7 @@ import pytest
 
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
-from stratonet.extraction.units import leave_out_placed, split_units
+from stratonet.extraction.units import leave_out_placed_objects, split_units
 
 HEAD = "Metadata_Plate,Metadata_Well"
 
@@ -115,6 +115,6 @@ def test_objects_that_cannot_be_told_apart_are_refused(wells, numbers, told):
 
 def test_objects_of_no_image_set_are_told_from_the_others():
     centers = make_centers(["a1", "B07", "r01c02", "B08"], [1, 1, 1, 1])
-    lost = leave_out_placed(centers, IMAGE_SETS)
+    lost = leave_out_placed_objects(centers, IMAGE_SETS)
     assert list(lost["Metadata_Well"]) == ["B07", "B08"]
-    assert leave_out_placed(centers.iloc[::2], IMAGE_SETS).empty
+    assert leave_out_placed_objects(centers.iloc[::2], IMAGE_SETS).empty

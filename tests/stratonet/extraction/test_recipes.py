@@ -272,9 +272,9 @@ def test_others_are_drawn_in_place_of_damaged_images(plates, monkeypatch):
 
 
 def test_a_sample_is_spread_over_the_plate(monkeypatch):
-    assert sorted(grey_limits._spread(range(384))) == list(range(384))
+    assert sorted(grey_limits._spread_rows(range(384))) == list(range(384))
     for count in (8, 64):
-        drawn = np.sort(grey_limits._spread(range(384))[:count])
+        drawn = np.sort(grey_limits._spread_rows(range(384))[:count])
         gaps = np.diff([0, *drawn, 384])
         assert gaps.max() <= 2 * 384 / count
 
