@@ -63,14 +63,16 @@ def test_one_plane_twice_can_be_asked_for(read):
     assert frame["URL_A"].equals(frame["URL_B"])
 
 
-@pytest.mark.parametrize("kind", ["Frame", "Series"])
-def test_planes_of_one_file_are_two(read, kind):
+@pytest.mark.parametrize("prefix", ["Frame", "Series"])
+def test_planes_of_one_file_are_two(read, prefix):
     frame = read(
-        f"{HEAD},FileName_DNA,FileName_ER,{kind}_DNA,{kind}_ER\nP,A01,a.tif,a.tif,,1\n"
+        f"{HEAD},FileName_DNA,FileName_ER,{prefix}_DNA,{prefix}_ER\nP,A01,a.tif,a.tif,,1\n"
     )
-    assert frame[f"{kind}_ER"].tolist() == [1]
+    assert frame[f"{prefix}_ER"].tolist() == [1]
     with pytest.raises(ValueError, match="one plane"):
-        read(f"{HEAD},FileName_A,FileName_B,{kind}_A,{kind}_B\nP,A01,a.tif,a.tif,,0\n")
+        read(
+            f"{HEAD},FileName_A,FileName_B,{prefix}_A,{prefix}_B\nP,A01,a.tif,a.tif,,0\n"
+        )
 
 
 IMAGE_SETS = pd.DataFrame(
