@@ -58,7 +58,7 @@ RESOURCES = {
     "cores",
     "host",
 }
-# Features of the same plane may differ between machines or devices by so much, since
+# Features of the same plane may differ by this much between machines or devices, since
 # float32 is rounded in another order.
 TOLERANCE = 1e-4
 

@@ -37,8 +37,8 @@ T = TypeVar("T")
 UNITS_AT_ONCE = 2
 # Seconds until the next check whether the cluster has grown.
 PATIENCE = 5.0
-# The run stops if a unit has been lost so many times with its process, or if so many
-# processes have not even started.
+# The run stops if a unit has been lost this many times with its process, or if this
+# many processes have not even started.
 MOST_LOSSES = 5
 # Errors that stop a run are returned as values: Ray keeps only the text of an
 # exception, and puts its own traceback around it.
@@ -172,7 +172,7 @@ class _Team:
             ray.kill(actor)
 
     def _draw_units(self, count: int) -> None:
-        """Take units from the iterator until so many wait, if there are enough."""
+        """Take units from the iterator until this many wait, if there are enough."""
         while len(self._waiting_units) < count:
             unit = next(self._units, None)
             if unit is None:

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from stratonet.messages import shorten_list
 
-# At most so many names of files, and reasons, are shown.
+# At most this many names of files, and reasons, are shown.
 N_SHOWN = 5
-# The column of a line in which texts begin.
+# Width of the column of names in front of the texts.
 INDENT = 13
 
 

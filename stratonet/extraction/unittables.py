@@ -70,8 +70,8 @@ class UnitTables:
         path : pathlib.Path
             An existing file is replaced.
         """
-        # Features hardly compress, and this file is temporary. But without compression
-        # a pixel would take four bytes.
+        # Features hardly compress, and this file is temporary. But uncompressed, a
+        # pixel would take four bytes.
         pixels = list_pixel_paths(self._job.channels) if self._job.crops else []
         return parquet.ParquetWriter(
             path,
