@@ -35,7 +35,7 @@ from stratonet.crops import crop_square
 from stratonet.extraction.destination import Destination
 from stratonet.extraction.illumination import correct_plane
 from stratonet.extraction.job import Job, ObjectsFromLabels, WholeImages
-from stratonet.extraction.measure import Measured
+from stratonet.extraction.measure import MeasuredImageSet
 from stratonet.extraction.units import split_units
 from stratonet.files.images import decode_plane
 from stratonet.files.storage import Storage
@@ -177,7 +177,7 @@ def time_writing(job: Job, n_objects: int, folder: Path) -> float:
     features = rng.random(shape, np.float32)
     is_whole = isinstance(job.objects, WholeImages)
     numbers = None if is_whole else np.arange(n_objects)
-    measured = Measured(numbers, features, [[] for _ in range(n_objects)])
+    measured = MeasuredImageSet(numbers, features, [[] for _ in range(n_objects)])
     began = time.process_time()
     units = split_units(frame)
     for unit in units:

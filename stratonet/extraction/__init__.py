@@ -1,4 +1,4 @@
-"""From tables of image sets to feature tables: here, from and to S3, on a cluster.
+"""From tables of image sets to feature tables: locally, with S3, or on a cluster.
 
 >>> from stratonet.extraction import ImageSource, ObjectsFromLabels, extract
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stratonet.extraction.sources.imagesets import ImageSource
     from stratonet.extraction.summary import Summary
 
-# Not all who extract have Ray: importing everything must not need it.
+# RayEngine is left out: `import *` must work without Ray.
 __all__ = [
     "GalleryLayout",
     "ImageSource",
@@ -36,7 +36,7 @@ __all__ = [
     "WholeImages",
     "extract",
 ]
-# Where what users import is defined.
+# The modules that define what users import.
 _HOMES = {
     "GalleryLayout": "stratonet.extraction.layouts",
     "ImageSource": "stratonet.extraction.sources.imagesets",
@@ -51,7 +51,7 @@ _HOMES = {
     "extract": "stratonet.extraction.run",
 }
 
-# pandas, pyarrow and Ray take seconds to import: not before they are used.
+# pandas, pyarrow and Ray take seconds to import, so they are imported on first use.
 __getattr__, __dir__ = import_when_used(
     __name__, _HOMES, "extract", others={"RayEngine": "ray"}
 )

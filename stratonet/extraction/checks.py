@@ -1,6 +1,6 @@
-"""Checks of the contracts, for those who add a source or an engine.
+"""Checks of the contracts, for developers who add a source or an engine.
 
-A check raises `AssertionError` that says what is wrong, so that it serves as a test.
+A check raises an `AssertionError` that says what is wrong, so it can be used as a test.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from stratonet.tables.columns import ERROR, PLATE, WELL
 from stratonet.tables.reading import read_features
 from stratonet.weights_file import read_card
 
-# What `stratonet.resources.Monitor.report` gives.
+# The keys of `stratonet.resources.Monitor.report`.
 RESOURCES = {
     "cpu_percent_mean",
     "cpu_percent_max",
@@ -58,24 +58,25 @@ RESOURCES = {
     "cores",
     "host",
 }
-# The same plane on another machine or device: float32 rounds in another order.
+# Features of the same plane may differ by this much between machines or devices, since
+# float32 is rounded in another order.
 TOLERANCE = 1e-4
 
 
 def check_source(
     reader: Source, mine: ImageSource, others: Iterable[ImageSource] = ()
 ) -> None:
-    """Check that a source keeps the contract of `Source`.
+    """Check that a source fulfils the contract of `Source`.
 
     Parameters
     ----------
     reader : Source
         The source to check.
     mine : ImageSource
-        Image sets that it reads; at least one of their files exists.
+        Image sets that it reads; at least one of their files must exist.
     others : iterable of ImageSource
         Locations that it must leave to other sources. A path that does not exist is
-        always among them.
+        always checked, too.
 
     Raises
     ------
@@ -94,16 +95,17 @@ def check_source(
     _require(isinstance(image_sets, ImageSets), "read returns ImageSets")
     _require(isinstance(image_sets.skipped, tuple), "skipped is a tuple of names")
     check_normal_form(image_sets.frame)
-    _check_some_image(image_sets.frame, mine)
-    again = reader.read(mine)
+    _check_image_exists(image_sets.frame, mine)
+    second_reading = reader.read(mine)
     _require(
-        again.frame.equals(image_sets.frame) and again.skipped == image_sets.skipped,
+        second_reading.frame.equals(image_sets.frame)
+        and second_reading.skipped == image_sets.skipped,
         "the same files give the same table again",
     )
     # Ray sends rows to other machines.
     pickle.dumps(image_sets)
-    nowhere = ImageSource(os.path.join(os.getcwd(), "no such file or folder"))
-    for other in (*others, nowhere):
+    missing_source = ImageSource(os.path.join(os.getcwd(), "no such file or folder"))
+    for other in (*others, missing_source):
         try:
             reader.read(other)
         except NotMine:
@@ -124,7 +126,7 @@ def check_normal_form(frame: pd.DataFrame) -> None:
     Raises
     ------
     AssertionError
-        It is not; the message says why.
+        The table is not in normal form; the message says why.
 
     Examples
     --------
@@ -135,7 +137,7 @@ def check_normal_form(frame: pd.DataFrame) -> None:
     """
     for name in (PLATE, WELL):
         _require(name in frame, f"{name} is missing")
-        # Numbers would lose their zeros on the way to names of folders.
+        # Numbers would lose their leading zeros in the names of folders.
         is_text = [isinstance(value, str) and value != "" for value in frame[name]]
         _require(all(is_text), f"{name} is text in every row")
     channels = list_channels(frame)
@@ -147,26 +149,26 @@ def check_normal_form(frame: pd.DataFrame) -> None:
     for channel in channels:
         check_channel(channel)
         _check_locations(frame[image_column(URL, channel)])
-    for kind in (FRAME, SERIES):
-        for channel in list_image_channels(frame, kind):
-            _check_numbers(frame[image_column(kind, channel)])
+    for prefix in (FRAME, SERIES):
+        for channel in list_image_channels(frame, prefix):
+            _check_frame_numbers(frame[image_column(prefix, channel)])
     for label in list_image_channels(frame, LABELS):
         _check_locations(frame[image_column(LABELS, label)])
-    _check_different(frame, channels)
+    _check_planes_differ(frame, channels)
 
 
 def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
-    """Check that an engine keeps the contract of `Engine`.
+    """Check that an engine fulfils the contract of `Engine`.
 
-    A few image sets are measured, one of which lacks its file; then a strict run is
-    stopped by the missing file.
+    The engine measures a few image sets, one of which lacks its file; then the missing
+    file stops a strict run.
 
     Parameters
     ----------
     engine : Engine
         The engine to check.
     folder : str or path
-        An empty folder that all its machines can write to.
+        An empty folder that all machines of the engine can write to.
 
     Raises
     ------
@@ -176,7 +178,7 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     source = _write_screen(Path(folder))
     frame = read_source(source).frame
     units = split_units(frame)
-    # What is checked is the engine: a network that ends early will do.
+    # This checks the engine, not the network: the earliest tap is enough.
     cheapest_tap = read_card().taps[0].layer
     recipe = read_card().choose_recipe()
     job = Job(source.storage, ("DNA",), recipe, taps=(cheapest_tap,))
@@ -186,13 +188,17 @@ def check_engine(engine: Engine, folder: str | os.PathLike[str]) -> None:
     _check_run(engine, destination, units)
     _check_features(destination, frame)
 
-    strict = replace(job, strict=True)
-    stopped = Destination(os.path.join(folder, "strict"), strict)
-    stopped.open()
+    strict_job = replace(job, strict=True)
+    strict_destination = Destination(os.path.join(folder, "strict"), strict_job)
+    strict_destination.open()
     try:
-        # The same engine once more: what it held was released, not lost.
+        # The same engine again: it must be possible to enter it twice.
         with engine:
-            list(engine.measure_units(stopped, iter(units), lambda count: None))
+            list(
+                engine.measure_units(
+                    strict_destination, iter(units), lambda count: None
+                )
+            )
     except DamagedImage as error:
         text = str(error)
         keeps_text = "A01_2.tif" in text and "Traceback" not in text
@@ -208,13 +214,13 @@ def _require(condition: bool, rule: str) -> None:
 
 
 def _list_normal_columns(frame: pd.DataFrame, channels: list[str]) -> list[str]:
-    """The columns as normal form orders them."""
+    """List the columns of normal form, in its order."""
     columns = list(metadata_columns(frame))
     for channel in channels:
         columns.append(image_column(URL, channel))
-        for kind in (FRAME, SERIES, ILLUMINATION):
-            if image_column(kind, channel) in frame:
-                columns.append(image_column(kind, channel))
+        for prefix in (FRAME, SERIES, ILLUMINATION):
+            if image_column(prefix, channel) in frame:
+                columns.append(image_column(prefix, channel))
     labels = list_image_channels(frame, LABELS)
     return columns + [image_column(LABELS, label) for label in labels]
 
@@ -225,24 +231,24 @@ def _check_locations(values: pd.Series) -> None:
         _require(is_absolute, f"{values.name} is an absolute path, a URL or None")
 
 
-def _check_numbers(values: pd.Series) -> None:
+def _check_frame_numbers(values: pd.Series) -> None:
     is_count = values.dtype.kind in "iu" and bool((values >= 0).all())
     _require(is_count, f"{values.name} is whole numbers from 0")
 
 
-def _check_different(frame: pd.DataFrame, channels: list[str]) -> None:
+def _check_planes_differ(frame: pd.DataFrame, channels: list[str]) -> None:
     urls = [image_column(URL, channel) for channel in channels]
     columns = list(urls)
-    for kind in (FRAME, SERIES):
-        names = list_image_channels(frame, kind)
-        columns += [image_column(kind, name) for name in names]
-    # Image sets whose files are lost have nothing to be told apart by.
+    for prefix in (FRAME, SERIES):
+        names = list_image_channels(frame, prefix)
+        columns += [image_column(prefix, name) for name in names]
+    # Image sets without any file cannot be told apart.
     has_image = frame[urls].notna().any(axis=1)
-    named = frame.loc[has_image, columns]
-    _require(not named.duplicated().any(), "no two rows name the same planes")
+    planes = frame.loc[has_image, columns]
+    _require(not planes.duplicated().any(), "no two rows name the same planes")
 
 
-def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
+def _check_image_exists(frame: pd.DataFrame, source: ImageSource) -> None:
     for channel in list_channels(frame):
         for url in frame[image_column(URL, channel)].dropna():
             if find_file(url, source.storage):
@@ -251,7 +257,7 @@ def _check_some_image(frame: pd.DataFrame, source: ImageSource) -> None:
 
 
 def _write_screen(folder: Path) -> ImageSource:
-    """A plate of two wells of two sites, one file of which is missing."""
+    """Write a plate of two wells with two sites each; one file is missing."""
     import tifffile
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -275,12 +281,12 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         finished = list(engine.measure_units(destination, iter(units), counts.append))
         gathered = engine.submit(destination.gather_plate, units[0].plate, names)
         _require(gathered.result() is True, "submit calls the function")
-        _check_error(engine.submit(_fail, "no limits"))
+        _check_error(engine.submit(_raise_error, "no limits"))
         reports = engine.report_resources()
-    measured = {unit.name: outcome.n_incomplete for unit, outcome in finished}
+    n_incomplete = {unit.name: outcome.n_incomplete for unit, outcome in finished}
     expected = {unit.name: int(unit.well == "A01") for unit in units}
     _require(
-        measured == expected and len(finished) == len(units),
+        n_incomplete == expected and len(finished) == len(units),
         "each unit comes once, with its number of incomplete image sets",
     )
     n_image_sets = sum(len(unit.rows) for unit in units)
@@ -290,7 +296,7 @@ def _check_run(engine: Engine, destination: Destination, units: list[Unit]) -> N
         _require(set(report) == RESOURCES, "reports are those of a Monitor")
 
 
-def _fail(text: str) -> None:
+def _raise_error(text: str) -> None:
     raise FileNotFoundError(text)
 
 
@@ -305,7 +311,7 @@ def _check_error(future: Future[None]) -> None:
 
 
 def _check_features(destination: Destination, frame: pd.DataFrame) -> None:
-    """The rows are there, with the features that the network gives here."""
+    """Check that all rows exist, with the features that the network gives here."""
     features = read_features(destination.url)
     _require(len(features) == len(frame), "each image set has its row")
     names = feature_columns(features)

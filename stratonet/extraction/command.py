@@ -1,4 +1,4 @@
-"""The command ``stratonet extract``: its flags, and what they ask for."""
+"""The command ``stratonet extract`` and its flags."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Exit status of a run that has finished, but has not measured all images.
 INCOMPLETE = 3
-# What the library calls a parameter, between backticks, and what the flag is called.
+# The parameters that messages of the library put between backticks, and their flags.
 FLAGS = {
     "base": "--images",
     "channels": "--channels",
@@ -38,10 +38,10 @@ FLAGS = {
 
 
 def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command to the other commands."""
     command = commands.add_parser(
         "extract",
-        help="turn plates of images, here or in S3, into tables of features",
+        help="turn plates of images, local or in S3, into tables of features",
         description=(
             "Measure the image sets of plates and write their features as Parquet, one"
             " table per plate. If interrupted, run the same command again; it resumes."
@@ -49,13 +49,13 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=(
             "Example: stratonet extract images/ --output features --pattern"
             " '(?P<Well>[A-P]\\d\\d)_(?P<Site>\\d+)_(?P<Channel>\\w+)[.]tif'. This"
-            " pattern finds A01_1_DNA.tif; names of an instrument are found without"
-            " one, or by its name, such as --pattern phenix."
+            " pattern finds A01_1_DNA.tif. File names of known instruments need no"
+            " pattern, or only the name of one, such as --pattern phenix."
             " Exit status: 0 all image sets measured completely; 3 finished, but some"
-            " images could not be measured (see Metadata_Error), none were there to"
+            " images could not be measured (see Metadata_Error), there was nothing to"
             " measure, or image files were skipped because of their names; 1 stopped by"
             " an error; 2 an option was refused before anything was read; 130"
-            " interrupted. What was measured is kept."
+            " interrupted. Wells measured so far are always kept."
         ),
     )
     command.add_argument(
@@ -65,10 +65,10 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         help=(
             "a CellProfiler LoadData table (CSV or Parquet), the BBBC021 image table, a"
             " labels.csv (columns well, file_<channel> and any others), a folder of"
-            " images, a file of several (.ome.zarr, .ome.tif, .nd2, .czi, .lif), a"
-            " store of SpatialData (.zarr), or jump:SOURCE/BATCH/PLATE for a plate of"
-            " the cellpainting-gallery; each local, s3:// or https:// (folders: local"
-            " or s3://)"
+            " images, a file that holds several images (.ome.zarr, .ome.tif, .nd2,"
+            " .czi, .lif), a SpatialData store (.zarr), or jump:SOURCE/BATCH/PLATE for"
+            " a plate of the cellpainting-gallery; each local, s3:// or https://"
+            " (folders: local or s3://)"
         ),
     )
     command.add_argument(
@@ -103,7 +103,7 @@ def _add_image_set_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--images",
         metavar="DIR",
-        help="folder where relative paths start (default: the table's folder)",
+        help="folder to which paths are relative (default: the table's folder)",
     )
     group.add_argument(
         "--illumination",
@@ -145,9 +145,9 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
         "--recipe",
         metavar="NAME|TEXT",
         help=(
-            "how images become features: one that stratonet card names, or such as"
-            " tiles224/mean+sd, tiles224-75um/mean+sd (default: what the card"
-            " recommends)"
+            "how images become features: the name of a recipe in the output of"
+            " stratonet card, or a text such as tiles224/mean+sd or"
+            " tiles224-75um/mean+sd (default: what the card recommends)"
         ),
     )
     group.add_argument(
@@ -157,9 +157,9 @@ def _add_measure_flags(group: argparse._ArgumentGroup) -> None:
         metavar="RANGE",
         help=(
             "which grey values become black and white: plane, percentiles of each"
-            " image; plate, those of its channel on the plate; A=LOW:HIGH,B=LOW:HIGH,"
-            " the same for all; or a .json file with limits of plates that this command"
-            " has written (default: %(default)s)"
+            " image; plate, percentiles of its channel on the whole plate;"
+            " A=LOW:HIGH,B=LOW:HIGH, the same limits for all images; or a .json file"
+            " with limits of plates, written by this command (default: %(default)s)"
         ),
     )
     group.add_argument(
@@ -205,15 +205,15 @@ def _add_file_flags(group: argparse._ArgumentGroup) -> None:
         "--crops",
         action="store_true",
         help=(
-            "write also what each object or site looks like, under DEST/_crops, as"
-            " CytoDataFrame shows it"
+            "also write a picture of each object or site, under DEST/_crops, which"
+            " CytoDataFrame shows"
         ),
     )
     group.add_argument(
         "--gallery",
         action="store_true",
         help=(
-            "write the layout of the cellpainting-gallery's workspace_dl:"
+            "write in the layout of the cellpainting-gallery's workspace_dl:"
             " DEST/embeddings/<network>_<dataset>_<hash>/<batch>/<plate>/"
             "<well>-<site>/embedding.parquet"
         ),
@@ -234,13 +234,13 @@ def _add_run_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--address",
-        help="of the Ray cluster (default: the one this machine belongs to, else a new"
-        " one on this machine)",
+        help="address of the Ray cluster (default: the cluster that this machine"
+        " belongs to, else a new one on this machine)",
     )
     group.add_argument(
         "--quiet",
         action="store_true",
-        help="one line per plate instead of a progress bar, for logs",
+        help="print one line per plate instead of a progress bar, for logs",
     )
 
 
@@ -293,22 +293,22 @@ def _extract(options: argparse.Namespace) -> int:
 
 
 def _check_measurement(options: argparse.Namespace, size: int | None) -> GreyRange:
-    """Refuse what the weights cannot measure; return the grey range."""
+    """Refuse options that do not suit the weights; return the grey range."""
     from stratonet.limits import read_grey_range
     from stratonet.network import StratoNet
 
-    # A layer is known to the network alone, not to its card.
+    # Only the network itself knows its layers; the card does not list them.
     net = StratoNet.load(
         options.weights, options.taps, options.provider, options.recipe, size
     )
-    # Without the flag a column of the table may tell it.
+    # Without the flag, a column of the table may give the pixel size.
     if options.pixel_size is not None:
         net.recipe.check_pixel_size(options.pixel_size)
     return read_grey_range(options.grey_range)
 
 
 def _choose_objects(options: argparse.Namespace) -> Objects:
-    """What --labels, --centres and --size say is measured."""
+    """Return the objects that --labels, --centres and --size choose."""
     from stratonet.extraction.job import (
         SIZE,
         ObjectsFromCenters,
@@ -329,7 +329,7 @@ def _choose_objects(options: argparse.Namespace) -> Objects:
 
 
 def _choose_engine(options: argparse.Namespace) -> Engine:
-    """What --engine and --address say measures."""
+    """Return the engine that --engine and --address choose."""
     if options.engine == "ray":
         with name_missing_extra("--engine ray", "ray"):
             from stratonet.extraction.ray_engine import RayEngine
@@ -348,7 +348,7 @@ def _check_shard(shard: tuple[int, int]) -> None:
 
 
 def parse_channels(text: str) -> dict[str, str]:
-    """``DNA=OrigDNA,ER`` as a dict of names in the features to names in the source."""
+    """Parse ``DNA=OrigDNA,ER``: names in the features to names in the source."""
     channels = {}
     for channel in text.split(","):
         new, _, old = channel.partition("=")
@@ -357,7 +357,7 @@ def parse_channels(text: str) -> dict[str, str]:
 
 
 def _parse_grey_range(text: str) -> str | dict[str, tuple[float, float]]:
-    """``plane``, ``plate`` or a file as it is, ``DNA=100:4000,ER=50:900`` as a dict."""
+    """Parse ``DNA=100:4000,ER=50:900``; return ``plane``, ``plate`` or a file as is."""
     if text in ("plane", "plate") or text.endswith(".json"):
         return text
     limits = {}

@@ -1,4 +1,4 @@
-"""Tables of crops: what the rows of a feature table look like, with the same keys."""
+"""Tables of crops: pictures of the rows of a feature table, with the same keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stratonet.files.storage import Storage
 
 
 def leave_out_crops(schema: pa.Schema) -> pa.Schema:
-    """The columns of a unit's file without those of crops.
+    """Return the columns of a unit's file without the crops.
 
     Examples
     --------
@@ -27,12 +27,12 @@ def leave_out_crops(schema: pa.Schema) -> pa.Schema:
 
 
 def fit_to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give a table all columns of a schema, in its order and types.
+    """Give a table all columns of a schema, in the schema's order and types.
 
     Parameters
     ----------
     table : pyarrow.Table
-        Some of its columns may be missing, or hold nothing and so have no type.
+        Some of its columns may be missing, or be empty and so have no type.
     schema : pyarrow.Schema
         The columns, and their types.
 
@@ -45,12 +45,12 @@ def fit_to_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def read_without_crops(file: IO[bytes]) -> pa.Table:
-    """Read the file of a unit, but for its crops.
+    """Read the file of a unit without its crops.
 
     Parameters
     ----------
     file : binary file
-        Open.
+        Open for reading.
     """
     unit = parquet.ParquetFile(file)
     return unit.read(columns=leave_out_crops(unit.schema_arrow).names)
@@ -59,29 +59,29 @@ def read_without_crops(file: IO[bytes]) -> pa.Table:
 def write_crop_table(
     path: Path, schema: pa.Schema, urls: Iterable[str], storage: Storage
 ) -> None:
-    """Write the crops of units one below the other.
+    """Write the crops of several units into one table.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file to be.
+        The file to write.
     schema : pyarrow.Schema
-        Of the files of all units.
+        Common schema of the files of all units.
     urls : iterable of str
-        The files of the units, in the order of the rows to be.
+        The files of the units, in the order of the rows to write.
     storage : Storage
-        What reads them.
+        What reads the files.
     """
-    kept = _leave_out_features(schema)
-    with parquet.ParquetWriter(path, kept, compression="zstd") as writer:
+    crop_schema = _leave_out_features(schema)
+    with parquet.ParquetWriter(path, crop_schema, compression="zstd") as writer:
         for url in urls:
             with storage.open(url) as file:
                 unit = parquet.ParquetFile(file)
                 names = _leave_out_features(unit.schema_arrow).names
-                # Piece by piece: a well of many objects is large.
+                # Piece by piece, since a well of many objects is large.
                 for number in range(unit.num_row_groups):
                     table = unit.read_row_group(number, columns=names)
-                    writer.write_table(fit_to_schema(table, kept))
+                    writer.write_table(fit_to_schema(table, crop_schema))
 
 
 def _leave_out_features(schema: pa.Schema) -> pa.Schema:

@@ -2,19 +2,19 @@
 
 Its files are::
 
-    _stratonet.json                          what is measured and how; another run must
-                                             agree
+    _stratonet.json                          what is measured and how; all runs into
+                                             this destination must agree
     _units/<plate>/<well>.<digest>.parquet   wells of plates that are not complete
     _done/<plate>/<digest>.json              wells that the feature tables hold
     _grey_limits/<plate>.json                which grey values become black and white,
-                                             where that is the same for a whole plate
-    _crops/<plate>/<digest>.parquet          what the rows of a feature table look like
+                                             if they are the same for a whole plate
+    _crops/<plate>/<digest>.parquet          pictures of the rows of a feature table
     _runs/<start>.csv                        time and resources of a run
     <plate>/<digest>.parquet                 feature tables, written when a plate is
                                              complete, or those of another layout
 
-Parquet readers pass over names that begin with ``_``. The features of a well are kept
-as one list column: a Parquet file of a few rows and 12,800 columns is several times the
+Parquet readers skip names that begin with ``_``. The features of a well are stored as
+one list column: a Parquet file of a few rows and 12,800 columns is several times the
 size of its content.
 """
 
@@ -39,7 +39,7 @@ from stratonet.extraction.croptables import (
 )
 from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import NUMBERS_PER_GROUP, Layout, PlateLayout
-from stratonet.extraction.measure import Measured
+from stratonet.extraction.measure import MeasuredImageSet
 from stratonet.extraction.outcome import Outcome
 from stratonet.extraction.progress import DONE, UNITS
 from stratonet.extraction.units import Unit
@@ -52,16 +52,16 @@ from stratonet.recipe import Limits
 
 MANIFEST, RUNS = "_stratonet.json", "_runs"
 GREY_LIMITS, CROPS = "_grey_limits", "_crops"
-# In the footer of a unit's file: how many image sets could not be measured whole, and
-# why.
+# Keys in the footer of a unit's file: how many image sets could not be measured
+# completely, and why.
 N_INCOMPLETE, REASONS = b"stratonet failed", b"stratonet reasons"
-# Small files read or removed at once: S3 takes its time for each.
+# Small files read or removed at once, since each request to S3 is slow.
 FILES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
 class _Footer:
-    """What the footer of a unit's file says."""
+    """Content of the footer of a unit's file."""
 
     outcome: Outcome
     schema: pa.Schema
@@ -71,7 +71,8 @@ class _Footer:
 class Destination:
     """A folder or S3 prefix with the features of plates.
 
-    It is small and holds no credentials, like a `Job`: it is sent to other machines.
+    Like a `Job`, it is small and holds no credentials, so that it can be sent to other
+    machines.
 
     Attributes
     ----------
@@ -90,7 +91,7 @@ class Destination:
         return self.job.storage
 
     def join_url(self, *names: str) -> str:
-        """The path or URL of a file or folder here."""
+        """Return the path or URL of a file or folder in the destination."""
         return "/".join([self.url.rstrip("/"), *names])
 
     def open(self) -> None:
@@ -99,7 +100,7 @@ class Destination:
         Raises
         ------
         ValueError
-            It holds features that were measured in another way.
+            It holds features that were measured with other options.
         Unreachable
             It cannot be written to.
         """
@@ -107,17 +108,18 @@ class Destination:
         path = self.join_url(MANIFEST)
         manifest = {**self.job.manifest, "gallery": self.layout.in_gallery}
         try:
-            held = json.loads(self.storage.read(path))
+            existing_manifest = json.loads(self.storage.read(path))
         except FileNotFoundError:
             self.storage.write(path, json.dumps(manifest, indent=1).encode())
             return
         except ValueError:
-            # Written as a whole, it was damaged by somebody else: it is not replaced.
+            # Runs write this file completely or not at all. Somebody else has damaged
+            # it, so it is not replaced.
             raise ValueError(
                 f"{redact_url(path)} is damaged: it is not JSON. Choose another"
                 " destination."
             ) from None
-        differences = _list_differences(held, manifest)
+        differences = _list_differences(existing_manifest, manifest)
         if differences:
             raise ValueError(
                 f"{redact_url(self.url)} holds features that were measured in another"
@@ -136,18 +138,18 @@ class Destination:
         Returns
         -------
         dict of str to Outcome
-            For the name of each unit, what became of it.
+            The outcome of each unit, by its name.
         """
         try:
             footers = self._read_footers(self._list_units(plate))
         except FileNotFoundError:  # another run has gathered them meanwhile
             return self.read_held_units(plate)
-        # A unit may be in both for a moment: it is gathered, and not yet removed.
-        held = {name: footer.outcome for name, footer in footers.items()}
-        return {**held, **self._read_done(plate)}
+        # A unit may be in both for a moment: already gathered, but not yet removed.
+        units = {name: footer.outcome for name, footer in footers.items()}
+        return {**units, **self._read_done(plate)}
 
     def read_limits(self, plate: str) -> Limits | None:
-        """Read the limits of grey values that are kept for a plate.
+        """Read the stored limits of grey values of a plate.
 
         Parameters
         ----------
@@ -157,12 +159,12 @@ class Destination:
         Returns
         -------
         mapping of str to (float, float), or None
-            By channel; None where none are kept.
+            By channel; None if no limits are stored.
 
         Raises
         ------
         ValueError
-            The file was damaged by somebody else; the message names it.
+            The file is damaged; the message names it.
         """
         url = self._locate_limits(plate)
         try:
@@ -175,7 +177,7 @@ class Destination:
             raise ValueError(f"{redact_url(url)}: {error}") from None
 
     def keep_limits(self, plate: str, limits: PlateLimits) -> Limits:
-        """Keep the limits of a plate, unless some are kept already.
+        """Store the limits of a plate, unless limits are stored already.
 
         Parameters
         ----------
@@ -187,37 +189,38 @@ class Destination:
         Returns
         -------
         mapping of str to (float, float)
-            Those that are kept now: of runs that begin at once, all take the same.
+            The limits that are stored now: runs that start at the same time all get the
+            same.
         """
         self.storage.create(self._locate_limits(plate), limits.to_json().encode())
-        kept = self.read_limits(plate)
+        stored_limits = self.read_limits(plate)
         # Somebody may remove files at any moment.
-        return limits.choose() if kept is None else kept
+        return limits.choose() if stored_limits is None else stored_limits
 
     def _locate_limits(self, plate: str) -> str:
         return self.join_url(GREY_LIMITS, f"{plate}.json")
 
-    def write_unit(self, unit: Unit, measured: Iterable[Measured]) -> Outcome:
+    def write_unit(self, unit: Unit, measured: Iterable[MeasuredImageSet]) -> Outcome:
         """Write the features of a unit.
 
         Parameters
         ----------
         unit : Unit
             The image sets that were measured.
-        measured : iterable of Measured
-            One per image set, drawn as it is written.
+        measured : iterable of MeasuredImageSet
+            One per image set, taken one at a time while writing.
 
         Returns
         -------
         Outcome
-            How many image sets could not be measured whole, and why.
+            How many image sets could not be measured completely, and why.
         """
         tables = UnitTables(unit, self.job)
         image_sets = unit.records
         outcome = Outcome()
         n_numbers = 0
         pending: list[pa.Table] = []
-        # A local file first: it is uploaded as a whole, or not at all.
+        # A local file first, which is then uploaded completely or not at all.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "unit.parquet")
             with tables.open_writer(path) as writer:
@@ -244,27 +247,27 @@ class Destination:
         plate : str
             Folder of the plate.
         names : list of str
-            Of all units of the plate, in the order of the rows to be.
+            Names of all units of the plate, in the order of the rows to write.
 
         Returns
         -------
         bool
             Whether the plate is complete.
         """
-        # In this order: a unit that another run gathers in between is then in both, not
-        # in neither.
+        # In this order, so that a unit that another run gathers in between is found
+        # twice rather than not at all.
         files = self._list_units(plate)
         done = self._read_done(plate)
         if not set(names) <= files.keys() | done.keys():
             return False
-        new = {name: files[name] for name in names if name not in done}
-        if new:
+        new_units = {name: files[name] for name in names if name not in done}
+        if new_units:
             try:
-                self._write_tables(plate, new)
+                self._write_tables(plate, new_units)
             except FileNotFoundError:  # another run was faster
-                if not self._read_done(plate).keys() >= new.keys():
+                if not self._read_done(plate).keys() >= new_units.keys():
                     raise
-        # Only now: a run that is killed before has lost nothing.
+        # Only now, so that nothing is lost if the run is killed earlier.
         gathered = [files[name] for name in names if name in files]
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             list(pool.map(self.storage.remove, gathered))
@@ -281,16 +284,16 @@ class Destination:
         Parameters
         ----------
         name : str
-            Of the file.
+            Name of the file.
         content : bytes
             A CSV table.
         """
         self.storage.write(self.join_url(RUNS, name), content)
 
     def _read_done(self, plate: str) -> dict[str, Outcome]:
-        """What the feature tables of a plate hold, as `read_held_units` gives it.
+        """Read which units the feature tables of a plate hold, and their outcomes.
 
-        A table that somebody has removed does not count.
+        Tables that somebody has removed do not count.
         """
         done: dict[str, Outcome] = {}
         for url in self.storage.list(self.join_url(DONE, plate)):
@@ -311,7 +314,7 @@ class Destination:
         return done
 
     def _list_units(self, plate: str) -> dict[str, str]:
-        """The URLs of the units of a plate that is not complete, by name."""
+        """List the URLs of the units of an incomplete plate, by name."""
         files = {}
         for url in self.storage.list(self.join_url(UNITS, plate)):
             if url.endswith(".parquet"):
@@ -326,17 +329,17 @@ class Destination:
 
     def _read_footer(self, url: str) -> _Footer:
         with self.storage.open(url) as file:
-            opened = parquet.ParquetFile(file)
-            metadata = opened.metadata.metadata
+            unit_file = parquet.ParquetFile(file)
+            metadata = unit_file.metadata.metadata
             reasons = json.loads(metadata.get(REASONS, b"{}"))
             outcome = Outcome(int(metadata[N_INCOMPLETE]), reasons)
-            return _Footer(outcome, opened.schema_arrow)
+            return _Footer(outcome, unit_file.schema_arrow)
 
     def _write_tables(self, plate: str, files: Mapping[str, str]) -> None:
-        """Write the feature tables of units, and which units they hold."""
+        """Write the feature tables of units, and a list of the units in them."""
         digest = hashlib.sha256("\n".join(files).encode()).hexdigest()[:12]
         footers = self._read_footers(files)
-        # A column of which one well has only gaps has no type there.
+        # A column that is empty in one well has no type there.
         schemas = [footer.schema for footer in footers.values()]
         schema = pa.unify_schemas(schemas, promote_options="permissive")
         units = self._read_units(leave_out_crops(schema), files.values())
@@ -349,12 +352,14 @@ class Destination:
         record = {
             "folder": tables.folder,
             "files": tables.files,
-            "units": {name: one.n_incomplete for name, one in outcomes.items()},
+            "units": {name: outcome.n_incomplete for name, outcome in outcomes.items()},
             "reasons": {
-                name: one.reasons for name, one in outcomes.items() if one.reasons
+                name: outcome.reasons
+                for name, outcome in outcomes.items()
+                if outcome.reasons
             },
         }
-        # Written last: what it names is there.
+        # Written last, when all files that it names exist.
         url = self.join_url(DONE, plate, f"{digest}.json")
         self.storage.write(url, json.dumps(record, indent=1).encode())
 
@@ -376,20 +381,21 @@ class Destination:
             with self.storage.open(url) as file:
                 return fit_to_schema(read_without_crops(file), schema)
 
-        # The units of objects are large: one is read while another is written.
+        # Units of objects are large, so only one is read while another is written.
         n_ahead = 1 if self.job.objects.size else FILES_AT_ONCE
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
             yield from map_ahead(pool, read, urls, n_ahead)
 
 
 def _list_differences(
-    held: Mapping[str, object], manifest: Mapping[str, object]
+    existing_manifest: Mapping[str, object], manifest: Mapping[str, object]
 ) -> list[str]:
     differences = []
-    # Both: an earlier or later version may have more entries.
-    for name in {**held, **manifest}:
-        if held.get(name) != manifest.get(name):
+    # The entries of both, since an earlier or later version may have more.
+    for name in {**existing_manifest, **manifest}:
+        if existing_manifest.get(name) != manifest.get(name):
             differences.append(
-                f"{name}: {held.get(name)!r} there, {manifest.get(name)!r} now"
+                f"{name}: {existing_manifest.get(name)!r} there,"
+                f" {manifest.get(name)!r} now"
             )
     return differences

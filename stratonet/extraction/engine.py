@@ -1,4 +1,4 @@
-"""What runs units of work: the contract of an engine, and shards of a run."""
+"""The contract of engines, which run units of work; and the shards of a run."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ T = TypeVar("T")
 class Shard:
     """One part of a run: every ``count``-th well, from the ``number``-th on.
 
-    Shards share a destination and need not know of each other.
+    Shards share a destination and run independently of each other.
 
     Attributes
     ----------
     number : int
-        Of this part, from 1.
+        Number of this part, from 1.
     count : int
-        How many parts there are.
+        Number of parts.
 
     Examples
     --------
@@ -46,27 +46,27 @@ class Shard:
             )
 
     def holds(self, index: int) -> bool:
-        """Whether a well is in this part.
+        """Return whether a well is in this part.
 
         Parameters
         ----------
         index : int
-            Its position among all wells, from 0.
+            Position of the well among all wells, from 0.
         """
-        # Every n-th, not a block of wells: the parts then take equally long.
+        # Every n-th well, not a block of wells, so that all parts take equally long.
         return index % self.count == self.number - 1
 
     def __str__(self) -> str:
-        # As --shard takes it, and as the tables of runs have it.
+        # As in --shard and in the tables of runs.
         return f"{self.number}/{self.count}"
 
 
 class Engine(Protocol):
     """Runs units of work: the contract of an engine.
 
-    An engine is a context manager. Leaving it releases the machines, after an error
-    too, and it can be entered again.
-    `stratonet.extraction.checks.check_engine` checks one.
+    An engine is a context manager. Leaving it releases the machines, also after an
+    error, and it can be entered again.
+    `stratonet.extraction.checks.check_engine` checks an engine.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Engine(Protocol):
     name: str
 
     def __enter__(self) -> Engine:
-        """Prepare the machines, and start to watch their resources."""
+        """Prepare the machines, and start monitoring their resources."""
         ...
 
     def __exit__(
@@ -100,9 +100,9 @@ class Engine(Protocol):
         Parameters
         ----------
         destination : Destination
-            Where to write, with the job. It can be pickled for other machines.
+            Where to write; it includes the job. It can be pickled for other machines.
         units : iterable of Unit
-            Drawn as needed: a screen of thousands of plates is never in memory at once.
+            Taken as needed: a screen of thousands of plates is never in memory at once.
         advance : callable
             Called with the number of image sets that have been measured since the last
             call.
@@ -111,18 +111,18 @@ class Engine(Protocol):
         ------
         (Unit, Outcome)
             Each unit once it is at the destination, in any order, and how many of its
-            image sets could not be measured whole, and why.
+            image sets could not be measured completely, and why.
 
         Raises
         ------
         OSError, ValueError
-            What stops the run: raised as `stratonet.extraction.measure` raised it on
-            any machine, with its own type and text.
+            An error that stops the run, on whichever machine it occurs. It has the type
+            and text with which `stratonet.extraction.measure` raised it.
         """
         ...
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Call a function while units are measured, here or on any machine.
+        """Call a function while units are measured, on this or another machine.
 
         Parameters
         ----------
@@ -134,8 +134,8 @@ class Engine(Protocol):
         Returns
         -------
         concurrent.futures.Future
-            Of what the function returns. An OSError or ValueError that it raises is
-            raised by the future, with its own type and text.
+            Gives what the function returns. If the function raises an OSError or
+            ValueError, the future raises it with the same type and text.
         """
         ...
 
@@ -145,6 +145,6 @@ class Engine(Protocol):
         Returns
         -------
         list of dict
-            One `stratonet.resources.Monitor.report` per machine that is still running.
+            The `stratonet.resources.Monitor.report` of each machine that still runs.
         """
         ...

@@ -1,7 +1,8 @@
-"""Limits of grey values of a plate: found in a sample of its images, and kept.
+"""Limits of the grey values of a plate, measured in a sample of its images.
 
-They are found before anything of the plate is measured. All shards and all later runs
-take those that the destination keeps, so that the features of a plate can be compared.
+They are found before anything else on the plate is measured, and stored in the
+destination. All shards and all later runs use the stored limits, so that the features
+of a plate can be compared.
 """
 
 from __future__ import annotations
@@ -28,25 +29,25 @@ from stratonet.recipe import Limits
 from stratonet.tables.columns import PLATE
 
 Row = TypeVar("Row")
-# Planes of each channel in the sample, and about how many pixels of each: together four
-# million, of which 4,000 lie beyond either limit.
+# How many planes of each channel are sampled, and about how many pixels of each plane:
+# four million pixels in all, of which 4,000 lie beyond either limit.
 N_PLANES = 64
 N_PIXELS = 2**16
-# Multiples of it, without their whole part, fall evenly between 0 and 1.
+# The fractional parts of its multiples are evenly spread between 0 and 1.
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
 def find_limits(destination: Destination, plate: str, frame: pd.DataFrame) -> Limits:
-    """Find the limits of a plate: those that are kept, given, or measured now.
+    """Find the limits of a plate: those stored or given, or else measure them now.
 
     Parameters
     ----------
     destination : Destination
-        Keeps them.
+        Stores the limits.
     plate : str
         Folder of the plate.
     frame : pandas.DataFrame
-        All its image sets, in normal form.
+        All image sets of the plate, in normal form.
 
     Returns
     -------
@@ -56,18 +57,20 @@ def find_limits(destination: Destination, plate: str, frame: pd.DataFrame) -> Li
     Raises
     ------
     ValueError
-        Of a channel no image can be read, or other limits were given than are kept; the
-        message names the plate.
+        No image of a channel can be read, or the limits that the user gave differ from
+        the stored ones; the message names the plate.
     """
-    given = destination.job.limits
+    given_limits = destination.job.limits
     name = str(frame[PLATE].iloc[0])
-    if isinstance(given, PlateLimits):
-        return _keep_given(destination, plate, given.choose(name), name)
-    kept = destination.read_limits(plate)
-    if kept is None:
-        measured = PlateLimits({name: measure_limits(destination.job, plate, frame)})
-        kept = destination.keep_limits(plate, measured)
-    return kept
+    if isinstance(given_limits, PlateLimits):
+        return _keep_given_limits(destination, plate, given_limits.choose(name), name)
+    stored_limits = destination.read_limits(plate)
+    if stored_limits is None:
+        measured_limits = PlateLimits(
+            {name: measure_limits(destination.job, plate, frame)}
+        )
+        stored_limits = destination.keep_limits(plate, measured_limits)
+    return stored_limits
 
 
 def measure_limits(
@@ -78,22 +81,23 @@ def measure_limits(
     Parameters
     ----------
     job : Job
-        Says which channels, how to correct them, and by its card which percentiles.
+        Says which channels to measure and how to correct them; its card says which
+        percentiles to take.
     plate : str
         Folder of the plate, for the message.
     frame : pandas.DataFrame
-        All its image sets, in normal form.
+        All image sets of the plate, in normal form.
 
     Returns
     -------
     dict of str to (float, float)
-        By channel, in the units of the files; of corrected images, in their units. The
-        same images give the same numbers.
+        By channel, in the units of the files, or of the corrected images if they are
+        corrected. The same images give the same numbers.
 
     Raises
     ------
     ValueError
-        Of a channel no image can be read.
+        No image of a channel can be read.
     """
     percents = (job.card.scaling.low, job.card.scaling.high)
     rows = frame.to_dict("records")
@@ -106,19 +110,19 @@ def measure_limits(
     return limits
 
 
-def _keep_given(
+def _keep_given_limits(
     destination: Destination, plate: str, limits: Limits, name: str
 ) -> Limits:
-    """Keep limits that were given, or refuse others than those that are kept."""
+    """Store limits that the user gave; refuse them if other limits are stored."""
     limits = take_channels(limits, destination.job.channels)
-    kept = destination.keep_limits(plate, PlateLimits({name: limits}))
-    if kept != limits:
+    stored_limits = destination.keep_limits(plate, PlateLimits({name: limits}))
+    if stored_limits != limits:
         raise ValueError(
             f"{redact_url(destination.url)} keeps other limits of grey values of plate"
-            f" {plate} ({kept}) than those in `grey_range` ({limits}). Use the same, or"
-            " choose another destination."
+            f" {plate} ({stored_limits}) than those in `grey_range` ({limits}). Use the"
+            " same, or choose another destination."
         )
-    return kept
+    return stored_limits
 
 
 def _sample_pixels(
@@ -128,17 +132,17 @@ def _sample_pixels(
     channel: str,
     readers: Executor,
 ) -> np.ndarray:
-    """Pixels of planes that are spread over the plate."""
-    waiting = iter(_spread(rows))
+    """Return pixels of planes that are spread over the plate."""
+    remaining_rows = iter(_spread_rows(rows))
     sample = partial(_sample_plane, job, channel)
     samples: list[np.ndarray] = []
     failures: list[Failure] = []
     while len(samples) < N_PLANES:
-        # Others are drawn in the place of those that cannot be read.
-        drawn = list(islice(waiting, N_PLANES - len(samples)))
-        if not drawn:
+        # Planes that cannot be read are replaced by others.
+        sampled_rows = list(islice(remaining_rows, N_PLANES - len(samples)))
+        if not sampled_rows:
             break
-        for result in readers.map(sample, drawn):
+        for result in readers.map(sample, sampled_rows):
             if isinstance(result, Failure):
                 failures.append(result)
             else:
@@ -151,24 +155,24 @@ def _sample_pixels(
     return np.concatenate(samples)
 
 
-def _spread(rows: Sequence[Row]) -> list[Row]:
-    """The rows in an order of which each beginning is spread over all of them."""
-    places = np.arange(len(rows)) * GOLDEN_RATIO % 1
-    return [rows[number] for number in np.argsort(places)]
+def _spread_rows(rows: Sequence[Row]) -> list[Row]:
+    """Order the rows so that the first n, for any n, are spread over all of them."""
+    positions = np.arange(len(rows)) * GOLDEN_RATIO % 1
+    return [rows[number] for number in np.argsort(positions)]
 
 
 def _sample_plane(
     job: Job, channel: str, row: Mapping[str, Any]
 ) -> np.ndarray | Failure:
-    """Some pixels of a plane, in a grid."""
+    """Return some pixels of a plane, taken in a grid."""
 
     def read() -> np.ndarray:
         content = read_image_content(row, channel, job.storage)
         plane = decode_plane(job, row, channel, content)
         step = math.ceil(math.sqrt(plane.size / N_PIXELS))
-        # A copy: the rest of the plane is not kept.
+        # A copy, so that the plane itself can be freed.
         pixels = plane[::step, ::step].flatten()
-        # There are no percentiles of bool.
+        # Percentiles of bool are not defined.
         return pixels.view(np.uint8) if pixels.dtype == bool else pixels
 
     return attempt(job, channel, read)

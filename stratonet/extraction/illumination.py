@@ -1,20 +1,19 @@
-"""Illumination functions, decoded and applied as CellProfiler 4.2 does.
+"""Illumination functions, decoded and applied as in CellProfiler 4.2.
 
-What its LoadData and CorrectIlluminationApply do
+This is what its modules LoadData and CorrectIlluminationApply do
 (``cellprofiler_core/image/_image.py``, ``.../abstract_image/file/_file_image.py``,
 ``bioformats/formatreader.py``, ``cellprofiler/modules/correctilluminationapply.py``):
 
-- Image files, TIFF functions among them, become float32. Integers are divided by the
-  range of their dtype, so that uint8 and uint16 come to lie in [0, 1]; floats keep
-  their values. (NamesAndTypes does not rescale what it loads as an illumination
-  function, but then integers are divided all the same.) A TIFF file with the tag
-  MaxSampleValue, which is rare, would be divided by that instead: this is the one
-  thing not followed here.
+- Image files, including functions stored as TIFF, become float32. Integers are divided
+  by the range of their dtype, so that uint8 and uint16 lie in [0, 1]; floats keep their
+  values. (NamesAndTypes does not rescale what it loads as an illumination function, but
+  integers are still divided.) CellProfiler would divide a TIFF file with the rare tag
+  MaxSampleValue by that value instead: this is the only difference here.
 - ``.npy`` and ``.mat`` hold the function itself. It becomes float32 too: floats keep
-  their values, integers are brought to [0, 1] by the range of their dtype, as Matlab's
-  ``im2double`` does.
-- The image is divided by the function, or the function subtracted; then what lies below
-  0 becomes 0 and what lies above 1 becomes 1, both by default.
+  their values, integers are scaled to [0, 1] by the range of their dtype, as by
+  Matlab's ``im2double``.
+- The image is divided by the function, or the function is subtracted from it; then, by
+  default, values below 0 become 0 and values above 1 become 1.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ def decode_function(content: bytes, name: str) -> np.ndarray:
     Parameters
     ----------
     content : bytes
-        Of the whole file.
+        Content of the whole file.
     name : str
-        The file's path or URL: its extension tells the format (.npy, .mat with the
-        variable ``Image``, .tif, .tiff), and errors begin with it.
+        Path or URL of the file, with which errors begin. Its extension gives the format
+        (.npy, .mat with the variable ``Image``, .tif, .tiff).
 
     Returns
     -------
@@ -48,8 +47,9 @@ def decode_function(content: bytes, name: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        Another format, damaged, not two dimensions, empty, not numbers, NaN or
-        infinite. The message names the file.
+        The file has another format or is damaged, or the function is not
+        two-dimensional, empty, not numeric, NaN or infinite. The message names the
+        file.
     """
     extension = get_extension(name)
     if extension in TIFF:
@@ -64,7 +64,7 @@ def decode_function(content: bytes, name: str) -> np.ndarray:
     n_bad = function.size - np.count_nonzero(np.isfinite(function))
     if n_bad:
         raise ValueError(
-            f"{name}: an illumination function is finite. Received: {n_bad} of"
+            f"{name}: an illumination function must be finite. Received: {n_bad} of"
             f" {function.size} values NaN or infinite. Calculate it anew."
         )
     return function
@@ -76,7 +76,7 @@ def correct_plane(plane: np.ndarray, function: np.ndarray, method: str) -> np.nd
     Parameters
     ----------
     plane : numpy.ndarray (height, width)
-        As it lies in the image file: bool, integer or float.
+        As stored in the image file: bool, integer or float.
     function : numpy.ndarray (height, width), float32
         See `decode_function`.
     method : {"divide", "subtract"}
@@ -104,14 +104,14 @@ def correct_plane(plane: np.ndarray, function: np.ndarray, method: str) -> np.nd
         raise ValueError(
             f"`method` is one of {', '.join(METHODS)}. Received: {method!r}"
         )
-    # NumPy would stretch a function of one row or column over the plane, in silence.
+    # NumPy would silently broadcast a function of one row or column over the plane.
     if plane.shape != function.shape:
         raise ValueError(
-            "Image and illumination function have the same shape. Received:"
+            "Image and illumination function must have the same shape. Received:"
             f" {plane.shape} and {function.shape}. Is it the function of another"
             " channel, plate or binning?"
         )
-    # Zeros of the function are told below, with a hint: no warning beside it.
+    # Zeros of the function raise an error with advice below, so no warning is needed.
     with np.errstate(all="ignore"):
         corrected = METHODS[method](_scale_image(plane), function)
     n_bad = corrected.size - np.count_nonzero(np.isfinite(corrected))
@@ -131,13 +131,13 @@ def _read_mat(file: IO[bytes]) -> np.ndarray:
     variables = loadmat(file)
     if "Image" not in variables:
         names = [name for name in variables if not name.startswith("__")]
-        held = ", ".join(names) or "none"
-        raise ValueError(f"it lacks the variable Image. It holds: {held}")
+        variable_names = ", ".join(names) or "none"
+        raise ValueError(f"it lacks the variable Image. It holds: {variable_names}")
     return np.asarray(variables["Image"])
 
 
 def _read_npy(file: IO[bytes]) -> np.ndarray:
-    # Not numpy.load, which would take .npz files and pickles for arrays too.
+    # Not numpy.load, which would also accept .npz files and pickles.
     return np.lib.format.read_array(file)
 
 
@@ -150,7 +150,7 @@ def _decode_array(content: bytes, name: str, extension: str) -> np.ndarray:
     is_number = array.dtype.kind in "uif"
     if not is_number or array.ndim != 2 or array.size == 0:
         raise ValueError(
-            f"{name}: an illumination function is one grey image, numbers of shape"
+            f"{name}: an illumination function must be one grey image, numbers of shape"
             f" (height, width). Received: shape {array.shape}, dtype {array.dtype}."
             " Give one file per channel."
         )
@@ -158,7 +158,7 @@ def _decode_array(content: bytes, name: str, extension: str) -> np.ndarray:
 
 
 def _scale_image(pixels: np.ndarray) -> np.ndarray:
-    """Pixels of an image file as CellProfiler loads them, float32.
+    """Scale pixels of an image file as CellProfiler does when loading it, float32.
 
     See ``bioformats.formatreader.ImageReader.read``.
     """
@@ -166,19 +166,19 @@ def _scale_image(pixels: np.ndarray) -> np.ndarray:
 
 
 def _scale_array(array: np.ndarray) -> np.ndarray:
-    """An array as CellProfiler takes it for an image, float32.
+    """Scale an array as CellProfiler does when it makes an image of it, float32.
 
     See ``cellprofiler_core.image.Image.set_image``.
     """
     lowest = np.iinfo(array.dtype).min if array.dtype.kind == "i" else 0
-    with np.errstate(over="ignore"):  # beyond float32: infinite, and told so
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused later
         shifted = array.astype(np.float32) - np.float32(lowest)
         return shifted / _get_span(array.dtype)
 
 
 def _get_span(dtype: np.dtype) -> np.float32:
-    """What integers of a dtype are divided by; 1 for floats."""
+    """Return the number that integers of a dtype are divided by; 1 for floats."""
     if dtype.kind not in "bui":
         return np.float32(1)
-    # To Bio-Formats, pixels of one bit are bytes.
+    # Bio-Formats reads pixels of one bit as bytes.
     return np.float32(2.0 ** (8 * dtype.itemsize) - 1)

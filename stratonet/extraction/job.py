@@ -1,4 +1,4 @@
-"""What is measured, and how. Nothing here reads an image or measures one."""
+"""What is measured, and how. This module does not read or measure images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stratonet.recipe import FeatureBlock, Limits, Recipe
 from stratonet.tap import INTENSITY_TAP
 from stratonet.weights_file import read_card
 
-# The default and the limits of MeasureStratoFeatures in CellProfiler, too.
+# The same default and limits as in the CellProfiler module MeasureStratoFeatures.
 SIZE = 96
 SMALLEST_SIZE, LARGEST_SIZE = 8, 4096
 
@@ -40,12 +40,12 @@ class WholeImages:
 
     @property
     def size(self) -> None:
-        """Nothing: no squares are cut out."""
+        """None, since no squares are cut out."""
         return None
 
     @property
     def label(self) -> None:
-        """Nothing: there are no objects."""
+        """None, since there are no objects."""
         return None
 
 
@@ -56,7 +56,7 @@ class ObjectsFromLabels:
     Attributes
     ----------
     label : str
-        Name of the label image, as the table of image sets has it: ``Nuclei`` for
+        Name of the label image in the table of image sets: ``Nuclei`` for
         ``ObjectsFileName_Nuclei``.
     size : int
         Side of the square around each object, in pixels, 8 to 4096.
@@ -104,7 +104,7 @@ class ObjectsFromCenters:
         return "centres"
 
 
-# A union with | needs Python 3.10 outside of annotations.
+# Outside of annotations, a union with | needs Python 3.10.
 Objects = Union[WholeImages, ObjectsFromLabels, ObjectsFromCenters]
 
 
@@ -119,8 +119,8 @@ def _check_size(size: int) -> None:
 class Job:
     """What is measured and how.
 
-    It is small and holds no credentials: it is sent to other processes and machines,
-    where `stratonet.extraction.measure` carries it out.
+    It is small and holds no credentials, so that it can be sent to other processes and
+    machines, where `stratonet.extraction.measure` carries it out.
 
     Attributes
     ----------
@@ -133,17 +133,17 @@ class Job:
         See `stratonet.StratoNet.load`.
     objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters
     limits : PlateLimits or mapping of str to (float, float), optional
-        Limits of grey values that were given, by plate or for all plates by channel.
-        Without them, those that the recipe takes of a plate are measured.
+        Limits of grey values that the user gives: for each plate, or for each channel
+        of all plates. Without them, the limits that the recipe asks for are measured.
     illumination : {"divide", "subtract"}, optional
         Correct each image by its illumination function.
     strict : bool
         Raise at the first image that cannot be measured.
     project : str, optional
-        How stacks become planes. Each image set says it too; here it is for the
+        How stacks become planes. Each image set also says this; here it is for the
         manifest.
     crops : bool
-        Keep a crop of each object or site, too.
+        Also keep a crop of each object or site.
     """
 
     storage: Storage
@@ -172,7 +172,7 @@ class Job:
         limits: tuple[float, float] | None,
         pixel_size: float | None = None,
     ) -> PreparedPlane:
-        """Bring a plane to what the network sees, without opening the network."""
+        """Prepare a plane for the network, without opening the network."""
         prepared = prepare_plane(
             plane,
             self.card,
@@ -185,8 +185,8 @@ class Job:
             return replace(prepared, crop=make_crop(plane, self.card, limits))
         return prepared
 
-    # These are asked for with each plane: looking for the weights file every time took
-    # longer than scaling a small one.
+    # These are cached because each plane needs them: looking for the weights file every
+    # time took longer than scaling a small plane.
 
     @cached_property
     def card(self) -> Card:
@@ -210,12 +210,13 @@ class Job:
 
     @property
     def manifest(self) -> dict[str, object]:
-        """Everything that decides what is written, as JSON can hold it.
+        """Everything that determines the features, in a form that JSON can hold.
 
-        A destination keeps it and refuses another: its keys and their order must stay.
+        A destination stores it and refuses a job with another manifest: its keys and
+        their order must not change.
         """
         taps = self.card.choose_taps(self.taps)
-        # Destinations of earlier versions have no such entries.
+        # Destinations of earlier versions lack these entries.
         crops = {"crops": True} if self.crops else {}
         projected = {"project": self.project} if self.project else {}
         return {
@@ -234,11 +235,11 @@ class Job:
     def _describe_grey_range(self) -> str | dict[str, list[float]]:
         if self.limits is None or isinstance(self.limits, PlateLimits):
             return self.recipe.grey_range
-        # The id has only their digest.
+        # The feature set id has only their digest.
         return {channel: list(pair) for channel, pair in self.limits.items()}
 
 
-# There are thousands of names, and each well is written with them.
+# Cached: there are thousands of names, and they are needed for each well.
 @lru_cache(maxsize=4)
 def _make_feature_names(
     blocks: tuple[FeatureBlock, ...], channels: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Label images of OME-Zarr: whether they lie on their images, and their names."""
+"""Label images of OME-Zarr: whether they fit their images, and their names."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ from stratonet.naming import (
 )
 from stratonet.tables.columns import REGION
 
-# A label image of a store of SpatialData.
-_OF_STORE = re.compile(r"\.zarr/labels/(?P<name>[^/]+)/(?:\.zattrs|zarr\.json)$", re.I)
+# The path of a label image in a SpatialData store.
+_STORE_LABELS = re.compile(
+    r"\.zarr/labels/(?P<name>[^/]+)/(?:\.zattrs|zarr\.json)$", re.I
+)
 
 
 def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> None:
-    """Refuse a label image of OME-Zarr that does not lie on the image.
+    """Refuse a label image of OME-Zarr that does not fit the image.
 
-    Others are one plane each, whose shape is looked at when objects are cut out.
+    Label images in other formats are single planes, whose shape is checked when objects
+    are cut out.
 
     Parameters
     ----------
@@ -47,15 +50,15 @@ def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> N
     label : str
         Name of the label image.
     storage : Storage
-        What reads the files that describe it and the image.
+        What reads the files that describe the label image and the image.
 
     Raises
     ------
     FileNotFoundError, PermissionError
-        There is no such label image.
+        The label image does not exist.
     ValueError
-        It is a stack, or has another shape, or lies elsewhere in the coordinate
-        systems of SpatialData; the message has what was found.
+        The label image is a stack, has another shape, or has another position in the
+        coordinate systems of SpatialData; the message says what was found.
     """
     url = row[image_column(LABELS, label)]
     if not holds_scenes(url, None):
@@ -64,15 +67,15 @@ def check_label_image(row: Mapping[str, Any], label: str, storage: Storage) -> N
         # Objects of different heights may overlap.
         if scene.n_z > 1:
             raise ValueError(
-                f"{redact_url(url)}: a label image is one plane. Received:"
-                f" {scene.describe()}. Project it in the program that has made it."
+                f"{redact_url(url)}: a label image must be one plane. Received:"
+                f" {scene.describe()}. Project it in the program that made it."
             )
         for image in _list_zarr_images(row, storage):
-            _check_same_place(scene, image)
+            _check_alignment(scene, image)
 
 
-def _check_same_place(labels: Scene, image: Scene) -> None:
-    """Refuse a label image of another shape than the image, or elsewhere."""
+def _check_alignment(labels: Scene, image: Scene) -> None:
+    """Refuse a label image that differs from the image in shape or position."""
     url, image_url = redact_url(labels.url), redact_url(image.url)
     if image.shape != labels.shape:
         raise ValueError(
@@ -81,27 +84,27 @@ def _check_same_place(labels: Scene, image: Scene) -> None:
         )
     if not have_same_placement(image.placement, labels.placement):
         raise ValueError(
-            f"{url}: the label image lies elsewhere than the image. Received:"
-            f" {describe_placement(labels.placement)}; and of the image ({image_url}):"
+            f"{url}: the label image does not lie on the image. Received:"
+            f" {describe_placement(labels.placement)}; and for the image ({image_url}):"
             f" {describe_placement(image.placement)}. Save a label image of the image's"
             " own pixels."
         )
 
 
 def _list_zarr_images(row: Mapping[str, Any], storage: Storage) -> Iterator[Scene]:
-    """The images of OME-Zarr of an image set, as far as they can be read."""
+    """Yield those OME-Zarr images of an image set that can be read."""
     urls = [row[image_column(URL, channel)] for channel in list_image_channels(row)]
     for url in dict.fromkeys(urls):
         if url is not None and find_format(url) in OF_ZARR:
-            # That it cannot be read is said of the image itself.
+            # Errors are reported when the image itself is read.
             with suppress(OSError, ValueError):
                 yield from list_scenes(url, storage)
 
 
 def name_regions(frame: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Let each image set of a store of SpatialData say which label image is its own.
+    """Add the name of its label image to each image set of a SpatialData store.
 
-    By this name a table of SpatialData finds its objects.
+    A table of SpatialData refers to its objects by this name.
 
     Parameters
     ----------
@@ -113,8 +116,8 @@ def name_regions(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        With ``Metadata_Region`` behind the other metadata; the frame itself where it is
-        of no store.
+        With ``Metadata_Region`` after the other metadata; the frame itself if no label
+        image is in a SpatialData store.
 
     Examples
     --------
@@ -124,11 +127,11 @@ def name_regions(frame: pd.DataFrame, label: str) -> pd.DataFrame:
     ['s1_nuclei']
     """
     urls = frame[image_column(LABELS, label)]
-    matches = [None if url is None else _OF_STORE.search(url) for url in urls]
+    matches = [None if url is None else _STORE_LABELS.search(url) for url in urls]
     if REGION in frame or not any(matches):
         return frame
     regions = [match and match["name"] for match in matches]
-    named = frame.copy()
-    place = len(metadata_columns(frame))
-    named.insert(place, REGION, pd.Series(regions, frame.index, dtype=object))
-    return named
+    with_regions = frame.copy()
+    position = len(metadata_columns(frame))
+    with_regions.insert(position, REGION, pd.Series(regions, frame.index, dtype=object))
+    return with_regions

@@ -20,24 +20,26 @@ from stratonet.naming import PREFIX
 from stratonet.tables.columns import BATCH, SITE, WELL
 from stratonet.tables.writing import split_columns, write_wide_table
 
-# In the files of units, all features of a row are in this list column.
+# The list column that holds all features of a row in the files of units.
 FEATURES = "features"
-# Numbers in a row group: 64 MB of float32.
+# Numbers in a row group: 64 MB as float32.
 NUMBERS_PER_GROUP = 2**24
 
 
-# Moves a local file into a folder of the destination, under a name.
+# A function that moves a local file into a folder of the destination, under a name.
 KeepFile = Callable[[Path, str, str], None]
 
 
 @dataclass(frozen=True)
 class WrittenTables:
-    """The feature tables of a plate: their folder in the destination, and their names.
+    """Where the feature tables of a plate were written.
 
     Attributes
     ----------
     folder : str
+        Their folder in the destination.
     files : list of str
+        Their names in this folder.
     """
 
     folder: str
@@ -51,7 +53,7 @@ class PlateLayout:
     Attributes
     ----------
     in_gallery : bool
-        False, in the manifest of the destination.
+        Stored in the manifest of the destination: False.
     required_columns : tuple of str
         Columns that image sets must have.
 
@@ -65,12 +67,12 @@ class PlateLayout:
     required_columns: ClassVar[tuple[str, ...]] = ()
 
     def locate(self, output: str, job: Job) -> str:
-        """The folder of the features: the output itself.
+        """Return the folder of the features, which is the output itself.
 
         Parameters
         ----------
         output : str
-            Folder or S3 prefix, as the user gives it.
+            Folder or S3 prefix, as given by the user.
         job : Job
             What is measured.
         """
@@ -89,11 +91,12 @@ class PlateLayout:
         Parameters
         ----------
         job : Job
-            Names the features.
+            Has the names of the features.
         plate : str
             Folder of the plate.
         digest : str
-            Of the units. It names the table: a plate may get several as it grows.
+            Digest of the units. It becomes the name of the table: a plate may get
+            several tables as it grows.
         units : iterable of pyarrow.Table
             The rows of each unit, with their features as a list.
         keep_file : callable
@@ -123,14 +126,14 @@ class GalleryLayout:
     """The layout of the cellpainting-gallery's ``workspace_dl``: one table per site.
 
     ``embeddings/<network>_<dataset>_<hash>/<batch>/<plate>/<well>-<site>/``
-    holds ``embedding.parquet``, with a list column per tap and channel,
-    ``StratoFeatures_High_DNA``: a Parquet file of one row and 12,800 columns is 30
-    times as large.
+    holds ``embedding.parquet``, with one list column per tap and channel, such as
+    ``StratoFeatures_High_DNA``: a Parquet file of one row and 12,800 columns would be
+    30 times as large.
 
     Attributes
     ----------
     in_gallery : bool
-        True, in the manifest of the destination.
+        Stored in the manifest of the destination: True.
     required_columns : tuple of str
         Columns that image sets must have.
 
@@ -144,19 +147,19 @@ class GalleryLayout:
     required_columns: ClassVar[tuple[str, ...]] = (BATCH, SITE)
 
     def locate(self, output: str, job: Job) -> str:
-        """The folder of these features below ``workspace_dl``.
+        """Return the folder of these features below ``workspace_dl``.
 
         Parameters
         ----------
         output : str
             The folder ``workspace_dl``.
         job : Job
-            Its network and feature set id give the folder its name.
+            The folder is named after its network and feature set id.
         """
         card = job.card
-        # "ImageNet-1k (ILSVRC 2012)" is ImageNet-1k.
+        # "ImageNet-1k (ILSVRC 2012)" becomes ImageNet-1k.
         dataset = re.split(r"[ (]", card.trained_on)[0]
-        # Of the whole id: features of another recipe are others.
+        # Of the whole id, since another recipe gives other features.
         content = job.network.feature_set_id.encode()
         digest = hashlib.sha256(content).hexdigest()[:7]
         name = f"{card.name}-{card.version}_{dataset}_{digest}".lower()
@@ -171,7 +174,7 @@ class GalleryLayout:
         keep_file: KeepFile,
     ) -> WrittenTables:
         """Write a feature table per site, see `PlateLayout.write_tables`."""
-        # Of source, batch and plate the gallery's folders have the last two.
+        # The gallery's folders are batch and plate, without the source.
         target = "/".join(plate.split("/")[-2:])
         files = []
         with tempfile.TemporaryDirectory() as folder:
@@ -186,7 +189,7 @@ class GalleryLayout:
                         [_nest_features(rows, job)],
                         trained_wells=job.card.trained_wells,
                     )
-                    # The local file is moved away: the next has its name again.
+                    # The local file is moved away, so its name can be used again.
                     keep_file(path, target, file)
                     files.append(file)
         return WrittenTables(target, files)
@@ -197,7 +200,7 @@ Layout = Union[PlateLayout, GalleryLayout]
 
 def _regroup_rows(tables: Iterable[pa.Table], n_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of tables in tables of ``n_rows`` rows, the last one shorter."""
-    # Wells differ in their number of rows, row groups should not.
+    # Wells differ in their number of rows, but row groups should be equally large.
     pending: list[pa.Table] = []
     for table in tables:
         pending.append(table)
@@ -209,14 +212,14 @@ def _regroup_rows(tables: Iterable[pa.Table], n_rows: int) -> Iterator[pa.Table]
 
 
 def _get_feature_matrix(table: pa.Table) -> np.ndarray:
-    """The features of a unit's table, (n rows, n features), float32."""
-    # A view of the numbers where the column is one chunk.
+    """Return the features of a unit's table, (n rows, n features), float32."""
+    # Nothing is copied if the column is a single chunk.
     values = table[FEATURES].combine_chunks().flatten().to_numpy()
     return values.reshape(len(table), -1)
 
 
 def _spread_features(table: pa.Table, names: list[str]) -> pa.Table:
-    """The table with a column per feature."""
+    """Return the table with one column per feature."""
     columns = split_columns(_get_feature_matrix(table))
     metadata = table.drop_columns(FEATURES)
     fields = [pa.field(name, pa.float32()) for name in names]
@@ -225,15 +228,15 @@ def _spread_features(table: pa.Table, names: list[str]) -> pa.Table:
 
 
 def _nest_features(table: pa.Table, job: Job) -> pa.Table:
-    """The table with a list column per tap and channel."""
+    """Return the table with one list column per tap and channel."""
     columns = {name: table[name] for name in table.column_names if name != FEATURES}
     features = _get_feature_matrix(table)
     blocks = job.network.blocks
     start = 0
     for channel in job.channels:
         for block in blocks:
-            of_tap = features[:, start : start + block.width]
-            values = pa.array(np.ascontiguousarray(of_tap).ravel())
+            tap_features = features[:, start : start + block.width]
+            values = pa.array(np.ascontiguousarray(tap_features).ravel())
             lists = pa.FixedSizeListArray.from_arrays(values, block.width)
             columns[f"{PREFIX}_{block.label}_{channel}"] = lists
             start += block.width

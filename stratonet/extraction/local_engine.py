@@ -1,4 +1,4 @@
-"""Units of work on this machine."""
+"""The engine that runs units of work on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stratonet.extraction.measure import (
     READERS_PER_CORE,
-    Measured,
+    MeasuredImageSet,
     measure_unit,
     read_unit,
 )
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from stratonet.extraction.units import Unit
 
 T = TypeVar("T")
-# While one well is written, or waits for its first image, the others keep the cores
-# busy.
+# While one well is being written or waits for its first image, the others keep the
+# cores busy.
 WELLS_AT_ONCE = 3
 
 
@@ -46,8 +46,8 @@ class LocalEngine:
 
     def __enter__(self) -> LocalEngine:
         self._monitor = Monitor()
-        # One thread: joining tables must not take the cores from the network.
-        self._beside = ThreadPoolExecutor(1)
+        # One thread only: joining tables must not take cores from the network.
+        self._background = ThreadPoolExecutor(1)
         self._monitor.start()
         return self
 
@@ -57,12 +57,12 @@ class LocalEngine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._beside.shutdown()
+        self._background.shutdown()
         self._monitor.stop()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         """Call a function in a thread, see `Engine.submit`."""
-        return self._beside.submit(function, *arguments)
+        return self._background.submit(function, *arguments)
 
     def report_resources(self) -> list[Mapping[str, Any]]:
         """Report time, CPU and memory, see `Engine.report_resources`."""
@@ -80,9 +80,11 @@ class LocalEngine:
         def measure_and_write(unit: Unit) -> tuple[Unit, Outcome]:
             image_sets = read_unit(job, unit, readers)
             measured = measure_unit(job, unit, image_sets)
-            return unit, destination.write_unit(unit, count(measured))
+            return unit, destination.write_unit(unit, count_image_sets(measured))
 
-        def count(measured: Iterable[Measured]) -> Iterator[Measured]:
+        def count_image_sets(
+            measured: Iterable[MeasuredImageSet],
+        ) -> Iterator[MeasuredImageSet]:
             for image_set in measured:
                 yield image_set
                 advance(1)

@@ -1,7 +1,7 @@
 """One unit of work, from its files to its features.
 
-`read_unit`, then `measure_unit`; or `prepare_unit` between them, where one machine
-reads and another measures. The features are the same.
+Call `read_unit`, then `measure_unit`. If one machine reads and another measures, call
+`prepare_unit` between them: the features are the same.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from stratonet.files.images import Content
 from stratonet.parallel import count_cores, map_ahead
 from stratonet.preprocessing import PreparedPlane
 
-# Waiting for a disk or S3 costs no core: more threads read than compute.
+# Waiting for a disk or S3 uses no core, so more threads read than compute.
 READERS_PER_CORE = 4
-# In place of the number of a channel: the reason concerns the objects.
-OF_OBJECTS = -1
+# Stands for the number of a channel if a reason concerns the objects.
+OBJECTS_NUMBER = -1
 
 
-# A plane on its way: the bytes of its file or what was taken out of it, or its pixels,
-# or what the network sees of them, or why there are none.
+# The stages of a plane: the bytes of its file or the pixels read from a large file, the
+# decoded plane, the plane prepared for the network, or why there is none.
 Plane = Union[Content, np.ndarray, PreparedPlane, Failure]
 
 
 @dataclass(frozen=True, eq=False)
 class ReadImageSet:
-    """What was read of one image set.
+    """The files of one image set, as they were read.
 
     Attributes
     ----------
     objects : SegmentedObjects, Failure or None
-        None where whole images are measured.
+        None if whole images are measured.
     planes : list of bytes, ReadPixels, numpy.ndarray or Failure
-        One per channel: the bytes of its file, or what was taken out of it; after
-        `prepare_unit` the plane itself.
+        One per channel: the bytes of its file, or the pixels read from a large file;
+        after `prepare_unit` the plane itself.
     """
 
     objects: SegmentedObjects | Failure | None
@@ -57,20 +57,20 @@ class ReadImageSet:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredImageSet:
     """One image set, measured.
 
     Attributes
     ----------
     numbers : numpy.ndarray (n,), or None
-        Those of its objects; None for a whole image, where n is 1.
+        Numbers of its objects; None for a whole image, where n is 1.
     features : numpy.ndarray (n, n channels, width), float32
         NaN where nothing could be measured.
     errors : list of n lists of (int, str)
-        What went wrong: the number of the channel (-1: the objects), and the reason.
+        For each error, the number of the channel (-1: the objects) and the reason.
     crops : list of n channels lists of n crops, or None
-        See `stratonet.extraction.thumbnails`: each uint8, or None where there is
-        nothing to see. None where none are kept.
+        See `stratonet.extraction.thumbnails`: each uint8, or None where nothing could
+        be read. None if the job keeps no crops.
     """
 
     numbers: np.ndarray | None
@@ -79,17 +79,19 @@ class Measured:
     crops: list[list[np.ndarray | None]] | None = None
 
     def count_numbers(self) -> int:
-        """The number of features and pixels, as they are written."""
-        of_channels = self.crops or []
-        crops = [crop for crops in of_channels for crop in crops if crop is not None]
+        """Count the features and pixels that are written."""
+        crops_by_channel = self.crops or []
+        crops = [
+            crop for crops in crops_by_channel for crop in crops if crop is not None
+        ]
         return self.features.size + sum(crop.size for crop in crops)
 
 
 @dataclass(frozen=True, eq=False)
 class _QueuedPlane:
-    """A plane that the network takes, and where its features belong."""
+    """A plane for the network, and where its features belong."""
 
-    measured: Measured
+    measured: MeasuredImageSet
     index: int  # of the object
     channel: int
     row: Mapping[str, Any]
@@ -98,21 +100,21 @@ class _QueuedPlane:
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A step of measuring: a plane of an image set, or (None) that it has no more."""
+    """A plane of an image set, or (None) the end of the image set."""
 
-    measured: Measured
+    measured: MeasuredImageSet
     plane: _QueuedPlane | None
 
 
 def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]:
-    """Read the image sets of a unit, in order and ahead.
+    """Read the image sets of a unit in order, and ahead of their use.
 
     Parameters
     ----------
     job : Job
         Names the channels and the objects.
     unit : Unit
-        What to read.
+        The image sets to read.
     readers : concurrent.futures.Executor
         The threads that read.
 
@@ -124,12 +126,12 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
     Raises
     ------
     Unreachable
-        The place of the images cannot be reached.
+        The server, bucket or disk of the images cannot be reached.
     DamagedImage
         The job is strict, and an image is missing.
     """
-    # In the order in which they are taken below: for each image set its objects, then
-    # its channels.
+    # In the order in which results are taken below: for each image set its objects,
+    # then its channels.
     calls: list[Callable[[], Any]] = []
     for index, row in enumerate(unit.records):
         if job.objects.size:
@@ -139,8 +141,8 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
             read_plane = partial(read_image_content, row, channel, job.storage)
             calls.append(partial(attempt, job, channel, read_plane))
     n_ahead = READERS_PER_CORE * count_cores()
-    results = map_ahead(readers, _call, calls, n_ahead)
-    # Few image sets are held at a time: a well of 9 sites and 5 channels is 90 MB.
+    results = map_ahead(readers, _call_function, calls, n_ahead)
+    # Few image sets are in memory at a time: a well of 9 sites and 5 channels is 90 MB.
     for _ in range(len(unit.rows)):
         objects = next(results) if job.objects.size else None
         yield ReadImageSet(objects, [next(results) for _ in job.channels])
@@ -149,10 +151,10 @@ def read_unit(job: Job, unit: Unit, readers: Executor) -> Iterator[ReadImageSet]
 def prepare_unit(
     job: Job, unit: Unit, image_sets: Iterable[ReadImageSet]
 ) -> Iterator[ReadImageSet]:
-    """Decode the planes of a unit, and bring whole images to the network's input.
+    """Decode the planes of a unit, and prepare whole images for the network.
 
-    On a cluster the machine that reads does this, and sends less to the one that
-    measures.
+    If another machine measures, the machine that reads does this, and so has less to
+    send.
 
     Parameters
     ----------
@@ -177,7 +179,7 @@ def prepare_unit(
 
 def measure_unit(
     job: Job, unit: Unit, image_sets: Iterable[ReadImageSet]
-) -> Iterator[Measured]:
+) -> Iterator[MeasuredImageSet]:
     """Measure the image sets of a unit, in order.
 
     Parameters
@@ -191,12 +193,12 @@ def measure_unit(
 
     Yields
     ------
-    Measured
+    MeasuredImageSet
     """
     if job.objects.size:
         # All objects are cut out of the same planes, which are decoded once.
         image_sets = prepare_unit(job, unit, image_sets)
-    # What the network has been given, and which image set it belongs to.
+    # The planes that the network has received, and their image sets.
     steps: deque[_Step] = deque()
     planes = _queue_planes(job, unit, image_sets, steps)
     features = job.network.stream(planes, read=partial(_take_plane, job, unit))
@@ -206,12 +208,12 @@ def measure_unit(
         plane = steps.popleft().plane
         if plane is not None and values is not None:
             plane.measured.features[plane.index, plane.channel] = values
-    # Behind the last plane there are only ends of image sets.
+    # After the last plane, only ends of image sets remain.
     for step in steps:
         yield step.measured
 
 
-def _call(function: Callable[[], Any]) -> Any:
+def _call_function(function: Callable[[], Any]) -> Any:
     return function()
 
 
@@ -227,7 +229,7 @@ def _read_objects(
 def _prepare_plane(
     job: Job, unit: Unit, row: Mapping[str, Any], channel: str, plane: Plane
 ) -> np.ndarray | PreparedPlane | Failure:
-    """The plane in the bytes of a file, or a `Failure`; what is one stays as it is."""
+    """Decode a plane unless it is decoded already; a `Failure` is returned as it is."""
     if isinstance(plane, (Failure, np.ndarray, PreparedPlane)):
         return plane
 
@@ -250,36 +252,39 @@ def _queue_planes(
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes for the network, and note them in ``steps``."""
     for row, image_set in zip(unit.records, image_sets):
-        measured = _make_empty(job, image_set)
+        measured = _make_empty_result(job, image_set)
         for plane in _cut_planes(job, row, image_set, measured):
             steps.append(_Step(measured, plane))
             yield plane
         steps.append(_Step(measured, None))
 
 
-def _make_empty(job: Job, image_set: ReadImageSet) -> Measured:
-    """An image set before it is measured, with the errors that are known already."""
+def _make_empty_result(job: Job, image_set: ReadImageSet) -> MeasuredImageSet:
+    """Make the result of an image set before measuring, with the errors so far."""
     reasons = []
     numbers = None
     if isinstance(image_set.objects, Failure):
-        reasons.append((OF_OBJECTS, image_set.objects.reason))
+        reasons.append((OBJECTS_NUMBER, image_set.objects.reason))
     elif image_set.objects is not None:
         numbers = image_set.objects.numbers
     for channel, plane in enumerate(image_set.planes):
         if isinstance(plane, Failure):
             reasons.append((channel, plane.reason))
-    # Objects that could not be read leave one row, which says why.
+    # If objects could not be read, there is a single row, which says why.
     n_rows = 1 if numbers is None else len(numbers)
     shape = (n_rows, len(job.channels), job.width)
-    # What is not measured stays NaN.
+    # Features that are not measured stay NaN.
     features = np.full(shape, np.nan, np.float32)
     errors = [list(reasons) for _ in range(n_rows)]
     crops = [[None] * n_rows for _ in job.channels] if job.crops else None
-    return Measured(numbers, features, errors, crops)
+    return MeasuredImageSet(numbers, features, errors, crops)
 
 
 def _cut_planes(
-    job: Job, row: Mapping[str, Any], image_set: ReadImageSet, measured: Measured
+    job: Job,
+    row: Mapping[str, Any],
+    image_set: ReadImageSet,
+    measured: MeasuredImageSet,
 ) -> Iterator[_QueuedPlane]:
     """Yield the planes of an image set, or the squares around its objects."""
     objects = image_set.objects
@@ -303,15 +308,15 @@ def _cut_planes(
 
 
 def _take_plane(job: Job, unit: Unit, queued: _QueuedPlane) -> PreparedPlane | None:
-    """What the network sees of a queued plane; None where there is none.
+    """Prepare a queued plane for the network; return None if it cannot be read.
 
-    It is called in the thread that measures the plane next, so that the plane stays in
-    the cache of its core.
+    The thread that measures the plane next calls this, so that the plane stays in the
+    cache of its core.
     """
     channel = job.channels[queued.channel]
     plane = _prepare_plane(job, unit, queued.row, channel, queued.plane)
     if isinstance(plane, Failure):
-        # Only whole images come as bytes: they have one row.
+        # Only whole images come as bytes, and they have one row.
         queued.measured.errors[0].append((queued.channel, plane.reason))
         return None
     if not isinstance(plane, PreparedPlane):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-# Of label images of whole slides: where a pixel lies takes more bytes than the pixel.
+# Label images of whole slides are processed in bands, since the coordinates of a pixel
+# take more bytes than the pixel.
 PIXELS_AT_ONCE = 2**22
 
 
@@ -31,11 +32,11 @@ class SegmentedObjects:
     Attributes
     ----------
     numbers : numpy.ndarray (n,)
-        As the label image or the table of centres numbers them.
+        Their numbers in the label image or the table of centres.
     centers : numpy.ndarray (n, 2), float64
         Rows and columns of their centres, in pixels.
     shape : (int, int), optional
-        That of the label image they come from.
+        Shape of the label image that they come from.
     """
 
     numbers: np.ndarray
@@ -61,9 +62,10 @@ class SegmentedObjects:
         Raises
         ------
         ValueError
-            The plane is not of the label image's shape, or the object lies outside.
+            The plane and the label image differ in shape, or the object lies outside of
+            the plane.
         """
-        # Centres from a table have no image whose shape could differ.
+        # Centres from a table come without a label image.
         if self.shape is not None and self.shape != plane.shape:
             raise ValueError(
                 f"the label image has shape {self.shape}, the image {plane.shape}"
@@ -91,14 +93,15 @@ def read_label_image(
     Returns
     -------
     SegmentedObjects
-        Sorted by number; 0 and below is background.
+        Sorted by number; pixels of 0 and below are background.
 
     Raises
     ------
     FileNotFoundError, PermissionError
         The file cannot be read.
     TypeError, ValueError
-        The table names no file, it is no label image, or not one of this image.
+        The table names no file, or the file is not a label image, or does not belong to
+        this image.
     """
     url = row[image_column(LABELS, label)]
     if url is None:
@@ -114,27 +117,27 @@ def read_label_image(
 
 
 def _find_objects(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of the objects of a label image, and their centres, (n, 2)."""
+    """Find the numbers of the objects of a label image, and their centres, (n, 2)."""
     height = max(1, PIXELS_AT_ONCE // max(1, labels.shape[1]))
     starts = range(0, len(labels), height)
     bands = [labels[start : start + height] for start in starts]
     numbers = np.unique(np.concatenate([np.unique(band) for band in bands]))
-    # Signed label images may hold numbers below 0, which are no objects either.
+    # Signed label images may hold numbers below 0, which are not objects either.
     numbers = numbers[numbers > 0]
     counts, sums = np.zeros(len(numbers)), np.zeros((2, len(numbers)))
     for start, band in zip(starts, bands):
-        # Only pixels of objects: background is most of an image.
+        # Only pixels of objects, since most of an image is background.
         rows, columns = np.nonzero(band > 0)
-        # Numbers may have gaps and be large: they are counted anew.
-        which = np.searchsorted(numbers, band[rows, columns])
-        counts += np.bincount(which, minlength=len(numbers))
+        # Numbers may have gaps and be large, so positions are counted instead.
+        positions = np.searchsorted(numbers, band[rows, columns])
+        counts += np.bincount(positions, minlength=len(numbers))
         for total, values in zip(sums, (rows + start, columns)):
-            total += np.bincount(which, values, len(numbers))
+            total += np.bincount(positions, values, len(numbers))
     return numbers, (sums / counts).T
 
 
 def take_centers(table: pd.DataFrame) -> SegmentedObjects:
-    """The objects of one image set from a table of centres.
+    """Take the objects of one image set from a table of centres.
 
     Parameters
     ----------
@@ -144,7 +147,7 @@ def take_centers(table: pd.DataFrame) -> SegmentedObjects:
     Returns
     -------
     SegmentedObjects
-        Without the shape of a label image: a centre may lie outside of the image.
+        Without a shape: centres from a table may lie outside of the image.
     """
     numbers = table[OBJECT_NUMBER].to_numpy()
     return SegmentedObjects(numbers, table[list(CENTER)].to_numpy(float))

@@ -1,4 +1,4 @@
-"""What became of a unit: how much of it could not be measured, and why."""
+"""The outcome of measuring a unit: how much of it could not be measured, and why."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stratonet.extraction.measure import Measured
-from stratonet.extraction.units import FILE_KINDS
+from stratonet.extraction.measure import MeasuredImageSet
+from stratonet.extraction.units import FILE_PREFIXES
 from stratonet.files.urls import redact_url
 from stratonet.naming import parse_image_column
 
 
 @dataclass
 class Outcome:
-    """What became of the image sets of a unit.
+    """How many image sets of a unit are incomplete, and why.
 
     Attributes
     ----------
     n_incomplete : int
-        How many image sets could not be measured whole.
+        How many image sets could not be measured completely.
     reasons : dict of str to str
-        Why: one reason of each kind, by its kind.
+        One example of each type of reason, by its type: the reason without the channel,
+        the file and the numbers in it.
 
     Examples
     --------
@@ -33,27 +34,27 @@ class Outcome:
     n_incomplete: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def add(self, image_set: Mapping[str, Any], measured: Measured) -> None:
+    def add(self, image_set: Mapping[str, Any], measured: MeasuredImageSet) -> None:
         """Add an image set that was measured.
 
         Parameters
         ----------
         image_set : mapping
             In normal form.
-        measured : Measured
-            Its features, and what went wrong.
+        measured : MeasuredImageSet
+            Its features and errors.
         """
         self.n_incomplete += any(measured.errors)
         for errors in measured.errors:
             for _, reason in errors:
-                self.reasons.setdefault(_find_kind(reason, image_set), reason)
+                self.reasons.setdefault(_find_reason_type(reason, image_set), reason)
 
 
-def _find_kind(reason: str, image_set: Mapping[str, Any]) -> str:
-    """What a reason says, whatever the channel, the file and the numbers in it."""
-    kind = reason.partition(": ")[2]
+def _find_reason_type(reason: str, image_set: Mapping[str, Any]) -> str:
+    """Return a reason without the channel, the file and the numbers in it."""
+    reason_type = reason.partition(": ")[2]
     for name, value in image_set.items():
         column = parse_image_column(name)
-        if column and column[0] in FILE_KINDS and value is not None:
-            kind = kind.replace(redact_url(value), "")
-    return re.sub(r"\d+", "0", kind)
+        if column and column[0] in FILE_PREFIXES and value is not None:
+            reason_type = reason_type.replace(redact_url(value), "")
+    return re.sub(r"\d+", "0", reason_type)

@@ -1,6 +1,6 @@
-"""A plane of an image set, from its file to pixels; and what is said of one that fails.
+"""Reading planes of image sets, and reporting those that cannot be read.
 
-Both who measures image sets and who looks for the limits of a plate read so.
+Used both for measuring image sets and for finding the grey limits of a plate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from stratonet.files.urls import redact_url
 from stratonet.naming import ILLUMINATION, URL, image_column
 from stratonet.preprocessing import check_plane
 
-# Errors of a single file. Any other concerns the disk or server, and stops the run.
+# Errors of a single file. Any other error concerns the disk or the server, and stops
+# the run.
 FILE_ERRORS = (
     FileNotFoundError,
     PermissionError,
@@ -45,14 +46,14 @@ class Failure:
 
 
 def attempt(job: Job, name: str, function: Callable[[], Any]) -> Any:
-    """Return what a function returns, or a `Failure` that begins with a name.
+    """Call a function and return its result, or a `Failure` if a file is at fault.
 
     Parameters
     ----------
     job : Job
         Says whether a run is strict.
     name : str
-        Of the channel or of the objects.
+        Name of the channel or of the objects; the reason of the failure begins with it.
     function : callable
         Reads or decodes one file.
 
@@ -64,8 +65,8 @@ def attempt(job: Job, name: str, function: Callable[[], Any]) -> Any:
     try:
         return function()
     except FILE_ERRORS as error:
-        # Raised from here, it is not taken for an error of one file again: the run
-        # stops.
+        # Raised outside of `try`, it is not caught as an error of a single file again,
+        # and stops the run.
         if job.strict:
             raise DamagedImage(f"{name}: {error}") from None
         return Failure(f"{name}: {error}")
@@ -85,7 +86,7 @@ def decode_plane(
     channel : str
         Its name in the row.
     content : bytes or ReadPixels
-        Of the file.
+        Content of its file.
 
     Returns
     -------
@@ -95,10 +96,10 @@ def decode_plane(
     Raises
     ------
     OSError, TypeError, ValueError
-        Image or illumination function cannot be read, or do not fit each other.
+        The image or its illumination function cannot be read, or they do not match.
     """
     plane = decode_image(row, channel, content)
-    # Before the image is checked: a table without functions is wrong in every row.
+    # Before the image is checked: if the table lacks functions, every row is affected.
     function_url = None
     if job.illumination:
         function_url = row[image_column(ILLUMINATION, channel)]
@@ -115,7 +116,7 @@ def decode_plane(
     return plane
 
 
-# One function serves all images of a channel of a plate.
+# One function corrects all images of a channel on a plate.
 @lru_cache(maxsize=16)
 def _read_function(storage: Storage, url: str) -> np.ndarray:
     return decode_function(read_file(url, storage), redact_url(url))

@@ -1,4 +1,4 @@
-"""Checks of the image sets of a source, before hours are spent on measuring them."""
+"""Checks of the image sets of a source, before hours are spent measuring them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from stratonet.messages import suggest_name
 from stratonet.naming import ILLUMINATION, LABELS, URL, image_column
 from stratonet.tables.columns import PIXEL_SIZE
 
-# How many image sets are tried.
+# About how many image sets are tried.
 N_PROBED = 10
 
 
@@ -35,17 +35,17 @@ def check_columns(
     frame : pandas.DataFrame
         In normal form.
     source : ImageSource
-        Where it was read, for the message.
+        The source of the table, for the message.
     job : Job
         Names channels, illumination functions and label images.
     layout : PlateLayout or GalleryLayout
-        Names the metadata that its folders are called by.
+        Says which metadata it needs for the names of its folders.
 
     Raises
     ------
     ValueError
         Columns are missing, there are other channels, a column has a reserved name, or
-        the recipe needs the size of pixels and does not find it.
+        the recipe needs the size of pixels, which the table lacks.
     """
     location = redact_url(source.location)
     lacking = [name for name in _list_needed(job, layout) if name not in frame]
@@ -54,25 +54,25 @@ def check_columns(
             f"{location} lacks {', '.join(lacking)}. It has: {', '.join(frame)}."
             f"{suggest_name(lacking[0], frame)}"
         )
-    # A table of six channels and one of five would not fit together.
+    # A table of six channels and a table of five would not fit together.
     channels = list_channels(frame)
     if set(channels) != set(job.channels):
         raise ValueError(
-            f"{location} has the channels {', '.join(channels)}, and"
-            f" {', '.join(job.channels)} are measured. Name the `channels` to"
+            f"{location} has the channels {', '.join(channels)}, but"
+            f" {', '.join(job.channels)} are to be measured. Name the `channels` to"
             " measure."
         )
-    reserved = [name for name in RESERVED_COLUMNS if name in frame]
-    if reserved:
+    reserved_columns = [name for name in RESERVED_COLUMNS if name in frame]
+    if reserved_columns:
         raise ValueError(
-            f"{location} has {', '.join(reserved)}, which StratoNet writes. Rename the"
-            " column."
+            f"{location} has {', '.join(reserved_columns)}: StratoNet writes a column"
+            " of this name itself. Rename the column."
         )
     _check_pixel_sizes(frame, source, job)
 
 
 def _check_pixel_sizes(frame: pd.DataFrame, source: ImageSource, job: Job) -> None:
-    """Refuse sizes of pixels that are missing, cannot be, or would not be used."""
+    """Refuse sizes of pixels that are missing, implausible, or would not be used."""
     if not job.recipe.needs_pixel_size:
         job.recipe.check_pixel_size(source.pixel_size)
         return
@@ -85,7 +85,7 @@ def _check_pixel_sizes(frame: pd.DataFrame, source: ImageSource, job: Job) -> No
         except ValueError as error:
             raise ValueError(
                 f"{location}, image set {number}: {error}. In a table, a column"
-                f" {PIXEL_SIZE} can tell it for each image set. Received there:"
+                f" {PIXEL_SIZE} can give it for each image set. Received there:"
                 f" {row[PIXEL_SIZE]}"
             ) from None
 
@@ -100,7 +100,7 @@ def _list_needed(job: Job, layout: Layout) -> list[str]:
     return [*needed, *layout.required_columns]
 
 
-def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
+def check_reachable(frame: pd.DataFrame, job: Job, reached_servers: set[str]) -> None:
     """Stop at once if the servers or buckets of the images cannot be reached.
 
     Parameters
@@ -108,21 +108,21 @@ def check_reachable(frame: pd.DataFrame, job: Job, reached: set[str]) -> None:
     frame : pandas.DataFrame
         In normal form.
     job : Job
-        Names the channels; the URLs of the first one are used.
-    reached : set of str
+        Names the channels; the URLs of the first channel are used.
+    reached_servers : set of str
         Servers and buckets that were reached before. New ones are added to it.
 
     Raises
     ------
     Unreachable
-        One cannot be reached.
+        A server or bucket cannot be reached.
     """
     for url in frame[image_column(URL, job.channels[0])].dropna():
         # s3://bucket or https://host
         server = "/".join(url.split("/")[:3])
-        if is_url(url) and server not in reached:
+        if is_url(url) and server not in reached_servers:
             job.storage.check(url)
-            reached.add(server)
+            reached_servers.add(server)
 
 
 def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None:
@@ -135,9 +135,9 @@ def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None
     frame : pandas.DataFrame
         In normal form.
     channel : str
-        Its images are tried, a few spread over the table.
+        A few images of this channel, spread over the table, are tried.
     source : ImageSource
-        Where the frame was read.
+        The source of the table.
 
     Raises
     ------
@@ -147,18 +147,18 @@ def probe_images(frame: pd.DataFrame, channel: str, source: ImageSource) -> None
     step = max(1, len(frame) // N_PROBED)
     urls = frame.iloc[::step][image_column(URL, channel)]
     urls = [url for url in urls if url is not None]
-    # One is enough: single images may be missing, and each try costs a request.
+    # One image is enough: some may be missing, and each try costs a request.
     if any(find_file(url, source.storage) for url in urls):
         return
-    first = redact_url(urls[0]) if urls else "no name"
+    first_url = redact_url(urls[0]) if urls else "no name"
     raise FileNotFoundError(
-        f"None of the {len(urls)} images that were tried exists; the first is {first}."
-        f" {_advise_on_paths(urls, source)}"
+        f"None of the {len(urls)} images that were tried exists; the first is"
+        f" {first_url}. {_advise_on_paths(urls, source)}"
     )
 
 
 def probe_labels(frame: pd.DataFrame, job: Job) -> None:
-    """Refuse a screen if no label image lies on its image.
+    """Refuse a screen if no label image fits its image.
 
     Without this, images and label images that do not belong together would give
     thousands of rows of NaN.
@@ -173,22 +173,24 @@ def probe_labels(frame: pd.DataFrame, job: Job) -> None:
     Raises
     ------
     FileNotFoundError, PermissionError, ValueError
-        What is wrong with the first that was tried, where something is with each.
+        All that were tried are wrong; this is the error of the first.
     """
     if not isinstance(job.objects, ObjectsFromLabels):
         return
     label = job.objects.label
-    named = frame[frame[image_column(LABELS, label)].notna()]
-    first: Exception | None = None
-    for row in named.iloc[:: max(1, len(named) // N_PROBED)].to_dict("records"):
+    named_rows = frame[frame[image_column(LABELS, label)].notna()]
+    first_error: Exception | None = None
+    for row in named_rows.iloc[:: max(1, len(named_rows) // N_PROBED)].to_dict(
+        "records"
+    ):
         try:
             check_label_image(row, label, job.storage)
         except (FileNotFoundError, PermissionError, ValueError) as error:
-            first = first or error
+            first_error = first_error or error
         else:
             return
-    if first is not None:
-        raise first
+    if first_error is not None:
+        raise first_error
 
 
 def _advise_on_paths(urls: Sequence[str], source: ImageSource) -> str:
@@ -199,7 +201,7 @@ def _advise_on_paths(urls: Sequence[str], source: ImageSource) -> str:
     for old, new in source.replace:
         if not any(url.startswith(new.rstrip("/\\")) for url in urls):
             advice.append(
-                f"None begins with {redact_url(old)}, which is to be replaced."
+                f"No path begins with {redact_url(old)}, so none was replaced."
             )
     if any("\\" in url for url in urls):
         advice.append("A backslash was tried as a slash, too.")

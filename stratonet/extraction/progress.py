@@ -1,4 +1,4 @@
-"""How far a run has come, as its destination tells anybody who looks."""
+"""The progress of a run, as its destination shows it to any process."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# Folders of a destination: wells of plates that are not complete, and what says which
-# wells the tables of the others hold. See `stratonet.extraction.destination`.
+# Folders of a destination: the wells of incomplete plates, and lists of those wells
+# that are in feature tables. See `stratonet.extraction.destination`.
 UNITS, DONE = "_units", "_done"
 
 
@@ -18,12 +18,12 @@ def count_measured_wells(output: str | os.PathLike[str]) -> int:
     Parameters
     ----------
     output : str or path
-        Folder that `stratonet.extraction.extract` writes to, while it writes or later.
+        Folder that `stratonet.extraction.extract` writes to, or has written to.
 
     Returns
     -------
     int
-        A well of each plate that it is on; 0 where there is no such folder.
+        Number of wells over all plates; 0 if there is no such folder.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def count_measured_wells(output: str | os.PathLike[str]) -> int:
     for path in (folder / UNITS).rglob("*.parquet"):
         wells.add((path.parent.relative_to(folder / UNITS), path.stem))
     for path in (folder / DONE).rglob("*.json"):
-        # It may be removed, and names of other versions may stand in it.
+        # The file may be removed meanwhile, or have the layout of another version.
         with suppress(OSError, ValueError, KeyError):
             plate = path.parent.relative_to(folder / DONE)
             wells.update(

@@ -56,20 +56,20 @@ def extract(
 ) -> Summary:
     r"""Measure image sets and write their features.
 
-    Image sets that are measured at the destination already are not measured again: if a
-    run is interrupted, the same call resumes it.
+    Image sets that the destination already holds are not measured again: if a run is
+    interrupted, the same call resumes it.
 
     Parameters
     ----------
     sources : ImageSource, str or path, or a list of them
         Where the images are. A string or path stands for ``ImageSource(location)``. All
-        have the same ``endpoint``, ``region`` and ``anonymous``, which are also used
-        for the destination.
+        sources must have the same ``endpoint``, ``region`` and ``anonymous``, which are
+        also used for the destination.
     output : str or path
         Folder or S3 prefix, see `stratonet.extraction.destination`.
     channels : str, list of str or mapping of str to str, optional
-        Channels to measure, or their names in the features to their names in the
-        source. Default: all.
+        Channels to measure. A mapping renames them: names in the features to names in
+        the source. Default: all.
     taps, weights, provider
         See `stratonet.StratoNet.load`.
     objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters, optional
@@ -79,18 +79,18 @@ def extract(
         card of the weights recommends for whole images, or for objects.
     grey_range : {"plane", "plate"}, mapping or PlateLimits
         Which grey values become black and white: percentiles of each plane, or of its
-        channel on the plate, see `stratonet.extraction.grey_limits`; or limits that are
-        given for each channel, such as ``{"DNA": (100, 4000)}``, in the units of the
-        files (of corrected images, in their units). `stratonet.limits.PlateLimits` are
-        taken for those of the plate.
+        channel on the plate, see `stratonet.extraction.grey_limits`; or fixed limits
+        for each channel, such as ``{"DNA": (100, 4000)}``, in the units of the files,
+        or of the corrected images if they are corrected. `stratonet.limits.PlateLimits`
+        holds fixed limits for each plate.
     illumination : {"divide", "subtract"}, optional
         Correct each image by the illumination function that the table names, as
         CellProfiler does.
     strict : bool
-        Stop at the first image that cannot be measured, instead of giving it NaN and
-        the reason.
+        Stop at the first image that cannot be measured, instead of writing NaN and the
+        reason.
     crops : bool
-        Write also what each object or site looks like, see
+        Also write a picture of each object or site, see
         `stratonet.extraction.thumbnails`.
     layout : PlateLayout or GalleryLayout, optional
         How feature tables are laid out. Default: one table per plate.
@@ -112,9 +112,9 @@ def extract(
     ValueError
         A source, an option or the destination is wrong; the message says what to do.
     FileNotFoundError
-        A source, or each of its images, does not exist.
+        A source does not exist, or none of its images does.
     Unreachable
-        Images or destination cannot be reached. What was measured until then is kept,
+        The images or the destination cannot be reached. Wells measured so far are kept,
         as after any other error.
 
     Examples
@@ -140,20 +140,20 @@ def extract(
     image_sources = _list_sources(sources)
     renamed_channels = _name_channels(channels)
     _check_illumination(illumination)
-    # The first source is read here: it tells the channels, and so what is measured.
-    first = read_source(image_sources[0], renamed_channels)
-    names = tuple(renamed_channels or list_channels(first.frame))
+    # The first source is read now: its channels determine what is measured.
+    first_image_sets = read_source(image_sources[0], renamed_channels)
+    channel_names = tuple(renamed_channels or list_channels(first_image_sets.frame))
     objects = objects or WholeImages()
-    chosen = read_card(weights).choose_recipe(recipe, objects.size)
+    chosen_recipe = read_card(weights).choose_recipe(recipe, objects.size)
     job = Job(
         image_sources[0].storage,
-        names,
-        apply_grey_range(chosen, grey_range, names),
+        channel_names,
+        apply_grey_range(chosen_recipe, grey_range, channel_names),
         str(weights),
         _name_taps(taps),
         provider,
         objects,
-        _name_limits(grey_range, names),
+        _name_limits(grey_range, channel_names),
         illumination,
         strict,
         project=image_sources[0].project,
@@ -165,7 +165,7 @@ def extract(
     engine = engine or LocalEngine()
     plan = Plan(
         image_sources,
-        first,
+        first_image_sets,
         renamed_channels,
         destination,
         _read_centers(job),
@@ -193,12 +193,12 @@ def _list_sources(sources: AnySource | Sequence[AnySource]) -> list[ImageSource]
     # One storage reads all images and writes the features, on every machine.
     if any(source.storage != image_sources[0].storage for source in image_sources):
         raise ValueError(
-            "All `sources` of a run have the same endpoint, region and anonymous."
+            "All `sources` of a run must have the same endpoint, region and anonymous."
             " Extract them one after the other."
         )
     if len({source.project for source in image_sources}) > 1:
         raise ValueError(
-            "All `sources` of a run have the same project: features of different"
+            "All `sources` of a run must have the same project: features of different"
             " projections cannot be compared."
         )
     return image_sources
@@ -207,12 +207,12 @@ def _list_sources(sources: AnySource | Sequence[AnySource]) -> list[ImageSource]
 def _name_channels(
     channels: str | Sequence[str] | Mapping[str, str] | None,
 ) -> dict[str, str] | None:
-    """Names in the features to names in the source; None for all."""
+    """Map names in the features to names in the source; None for all channels."""
     if channels is None:
         return None
     if isinstance(channels, Mapping):
         return dict(channels)
-    # One name is one channel, not its letters.
+    # A string is one channel, not a sequence of letters.
     channels = [channels] if isinstance(channels, str) else channels
     return {name: name for name in channels}
 
@@ -226,7 +226,7 @@ def _name_taps(taps: str | Sequence[str] | None) -> tuple[str, ...] | None:
 def _name_limits(
     grey_range: GreyRange, channels: Sequence[str]
 ) -> PlateLimits | Limits | None:
-    """Limits of grey values that are given, and so are not measured."""
+    """Return the limits of grey values that the user gives; None if there are none."""
     if isinstance(grey_range, str):
         return None
     if isinstance(grey_range, PlateLimits):
@@ -250,21 +250,23 @@ def _check_illumination(illumination: str | None) -> None:
 def _run_plan(
     plan: Plan, destination: Destination, shard: Shard, engine: Engine
 ) -> Summary:
-    began = datetime.now(timezone.utc)
+    start_time = datetime.now(timezone.utc)
     with engine, plan:
-        finished = engine.measure_units(destination, plan.list_units(), plan.advance)
-        for unit, outcome in finished:
+        finished_units = engine.measure_units(
+            destination, plan.list_units(), plan.advance
+        )
+        for unit, outcome in finished_units:
             plan.finish_unit(unit, outcome)
-        # Within the engine: tables are gathered by it.
+        # Before leaving the engine, which gathers the tables.
         plan.wait_for_tables()
         plan.count_lost_objects()
         reports = engine.report_resources()
     destination.tidy()
-    seconds = (datetime.now(timezone.utc) - began).total_seconds()
+    seconds = (datetime.now(timezone.utc) - start_time).total_seconds()
     resources = summarize_resources(reports)
     summary = replace(plan.summary, seconds=seconds, resources=resources)
     run = {
-        "started": began.isoformat(timespec="seconds"),
+        "started": start_time.isoformat(timespec="seconds"),
         "engine": engine.name,
         "shard": str(shard),
         "feature_set": summary.feature_set_id,
@@ -273,10 +275,10 @@ def _run_plan(
         "images": summary.images,
         "images_per_second": summary.images / seconds,
     }
-    # Runs that start within a microsecond on two machines differ in shard or process.
-    start = f"{began:%Y%m%dT%H%M%S.%f}"
-    of_shard = f"{shard.number}of{shard.count}"
-    name = f"{start}-{of_shard}-{os.getpid()}.csv"
+    # If two machines start a run in the same microsecond, shard or process id differ.
+    start_text = f"{start_time:%Y%m%dT%H%M%S.%f}"
+    shard_name = f"{shard.number}of{shard.count}"
+    name = f"{start_text}-{shard_name}-{os.getpid()}.csv"
     rows: list[dict[str, Any]] = [{**run, **report} for report in reports]
     destination.add_run(name, format_resources_csv(rows))
     return summary

@@ -1,4 +1,4 @@
-"""The result of a run, and its few lines for people."""
+"""The result of a run, printed as a few lines."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from datetime import timedelta
 
 from stratonet.messages import shorten_list
 
-# Names of files, and reasons, that are shown of many.
-N_NAMED = 5
-# Where texts begin in a line.
+# At most this many names of files, and reasons, are shown.
+N_SHOWN = 5
+# Width of the column of names in front of the texts.
 INDENT = 13
 
 
 @dataclass
 class Summary:
-    """The result of a run. Printed, it is a few lines.
+    """The result of a run. `str` makes a few lines of it.
 
     Attributes
     ----------
@@ -24,25 +24,25 @@ class Summary:
     feature_set_id : str
         See `stratonet.StratoNet`.
     image_sets, images : int
-        Measured in this run.
+        How many were measured in this run.
     wells_before : int
-        Wells that were already measured.
+        How many wells were already measured before.
     incomplete : int
-        Image sets of which something could not be measured, in this run or before.
+        How many image sets could not be measured completely, in this run or before.
     reasons : dict of str to str
-        Why image sets are incomplete: one reason of each kind, by its kind.
+        Why image sets are incomplete: one example of each type of reason, by its type.
     skipped_files : list of str
-        Images in folders whose names the pattern does not match, or of a kind that is
-        not read.
+        Images in folders whose names do not match the pattern, or whose format is not
+        read.
     lost_objects : int
-        Objects of the table of centres that lie in no image set.
+        How many objects of the table of centres lie in no image set.
     lost_object : str
-        The image set that the first of them names.
+        The image set that the table names for the first of these objects.
     complete_plates, waiting_plates : list of str
-        Plates that have their feature tables, and those that still lack wells of other
+        Plates that have their feature tables, and plates that still lack wells of other
         shards.
     seconds : float
-        Time of the run.
+        Duration of the run.
     resources : str
         CPU and memory, see `stratonet.resources.summarize_resources`.
     """
@@ -77,7 +77,7 @@ class Summary:
             lines["Skipped"] = self._describe_skipped_files()
         if self.lost_objects:
             objects = count_things(self.lost_objects, "object")
-            lines["Left out"] = f"{objects} of no image set, such as {self.lost_object}"
+            lines["Left out"] = f"{objects} in no image set, such as {self.lost_object}"
         lines["Time"] = self._describe_time()
         lines["Feature set"] = self.feature_set_id
         lines["Features"] = self.destination
@@ -93,18 +93,18 @@ class Summary:
 
     def _describe_reasons(self) -> str:
         reasons = list(self.reasons.values())
-        lines = reasons[:N_NAMED]
-        if len(reasons) > N_NAMED:
-            lines.append(f"and {len(reasons) - N_NAMED} of other kinds")
+        lines = reasons[:N_SHOWN]
+        if len(reasons) > N_SHOWN:
+            lines.append(f"and {len(reasons) - N_SHOWN} other reasons")
         return f"\n{'':<{INDENT}}".join(lines)
 
     def _describe_skipped_files(self) -> str:
         files = count_things(len(self.skipped_files), "image file")
-        names = shorten_list(self.skipped_files, most=N_NAMED)
-        return f"{files}, by name or kind: {names}"
+        names = shorten_list(self.skipped_files, most=N_SHOWN)
+        return f"{files}, by name or format: {names}"
 
     def _describe_time(self) -> str:
-        # Of what this run measured: what was measured before took no time.
+        # Only of this run: wells measured before took no time.
         image_sets_rate = self.image_sets / self.seconds
         images_rate = self.images / self.seconds
         return (
@@ -114,7 +114,7 @@ class Summary:
 
 
 def count_things(count: int, noun: str) -> str:
-    """A count with its noun.
+    """Write a count with its noun.
 
     Parameters
     ----------

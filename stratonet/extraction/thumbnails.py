@@ -1,8 +1,8 @@
-"""Crops beside features: what an object or a site looks like, as rows of a table.
+"""Crops beside features: small pictures of objects or sites, in the rows of a table.
 
-A crop is kept as OME-Arrow lays out an image, one struct per plane, which CytoDataFrame
-(0.4) shows in place of the number. Its pixels are those that the network sees: between
-the same grey values, in 256 steps.
+A crop is stored as OME-Arrow lays out an image, one struct per plane, and CytoDataFrame
+(0.4) shows it in place of the number. Its grey values are those that the network sees:
+between the same limits, in 256 steps.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from stratonet.preprocessing import to_grey
 if TYPE_CHECKING:
     from stratonet.card import Card
 
-# What is larger is resized, in pixels: a picture to look at, not the image once more.
+# In pixels. Larger crops are resized: they are for viewing, not copies of the image.
 LONGEST_SIDE = 256
 # A column of crops is called Crop_<channel>.
 PREFIX = "Crop_"
-# Version of the layout: the ome-arrow that its fields were compared with.
+# Version of the layout: the version of ome-arrow with which the fields were compared.
 LAYOUT_VERSION = "0.1.0"
 _PIXELS = pa.list_(pa.uint16())
 _PLANE = pa.struct(
@@ -64,7 +64,7 @@ def make_crop(
     plane : numpy.ndarray (height, width)
         The square around the object, or the whole plane.
     card : Card
-        How planes are resized and scaled.
+        Says how planes are resized and scaled.
     limits : (float, float), optional
         The grey values that become black and white. Default: the percentiles of the
         plane itself.
@@ -72,7 +72,7 @@ def make_crop(
     Returns
     -------
     numpy.ndarray (height, width), uint8
-        Its longer side has `LONGEST_SIDE` pixels at most.
+        Its longer side has at most `LONGEST_SIDE` pixels.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def list_columns(channels: Iterable[str]) -> list[str]:
 
 
 def list_pixel_paths(channels: Iterable[str]) -> list[str]:
-    """List what Parquet calls the pixels within the columns of crops.
+    """List the paths by which Parquet names the pixels in the columns of crops.
 
     Examples
     --------
@@ -116,33 +116,37 @@ def make_crop_column(crops: Sequence[np.ndarray | None], channel: str) -> pa.Arr
     Parameters
     ----------
     crops : sequence of n numpy.ndarray (height, width), uint8, or None
-        None where there is nothing to see.
+        None where nothing could be read.
     channel : str
-        Its name, which each crop carries.
+        Name of the channel, which is stored with each crop.
 
     Returns
     -------
     pyarrow.StructArray (n,)
-        Of `CROP_TYPE`; null where there is no crop.
+        Of type `CROP_TYPE`; null where there is no crop.
     """
-    structs = [None if crop is None else _describe(crop, channel) for crop in crops]
-    described = pa.array(structs, CROP_TYPE)
-    is_there = np.array([crop is not None for crop in crops], bool)
-    if not is_there.any():
-        return described
-    # Python's lists of numbers would take a hundred times as long.
+    structs = [
+        None if crop is None else _describe_crop(crop, channel) for crop in crops
+    ]
+    without_pixels = pa.array(structs, CROP_TYPE)
+    has_crop = np.array([crop is not None for crop in crops], bool)
+    if not has_crop.any():
+        return without_pixels
+    # Building the pixels from Python lists would take a hundred times as long.
     planes = _make_planes([crop for crop in crops if crop is not None])
-    places = pa.array(np.cumsum(is_there) - 1, mask=~is_there)
-    fields = [described.field(number) for number in range(CROP_TYPE.num_fields - 1)]
+    positions = pa.array(np.cumsum(has_crop) - 1, mask=~has_crop)
+    fields = [
+        without_pixels.field(number) for number in range(CROP_TYPE.num_fields - 1)
+    ]
     return pa.StructArray.from_arrays(
-        [*fields, planes.take(places)],
+        [*fields, planes.take(positions)],
         fields=list(CROP_TYPE),
-        mask=pa.array(~is_there),
+        mask=pa.array(~has_crop),
     )
 
 
-def _describe(crop: np.ndarray, channel: str) -> dict[str, object]:
-    """All that a struct says of a crop, but for its pixels."""
+def _describe_crop(crop: np.ndarray, channel: str) -> dict[str, object]:
+    """Return all fields of the struct of a crop except its pixels."""
     height, width = crop.shape
     return {
         "type": "ome.arrow",
@@ -163,13 +167,13 @@ def _describe(crop: np.ndarray, channel: str) -> dict[str, object]:
 
 
 def _make_planes(crops: Sequence[np.ndarray]) -> pa.Array:
-    """One plane per crop, as lists of lists of numbers."""
+    """Return one plane per crop, as lists of lists of numbers."""
     lengths = [crop.size for crop in crops]
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     values = np.concatenate([crop.ravel() for crop in crops]).astype(np.uint16)
     pixels = pa.ListArray.from_arrays(offsets, pa.array(values))
-    first = pa.array(np.zeros(len(crops), np.int32))
-    of_plane = [first, first, first.cast(pa.int16()), pixels]
-    planes = pa.StructArray.from_arrays(of_plane, fields=list(_PLANE))
-    one_each = pa.array(np.arange(len(crops) + 1), pa.int32())
-    return pa.ListArray.from_arrays(one_each, planes)
+    zeros = pa.array(np.zeros(len(crops), np.int32))
+    plane_fields = [zeros, zeros, zeros.cast(pa.int16()), pixels]
+    planes = pa.StructArray.from_arrays(plane_fields, fields=list(_PLANE))
+    plane_offsets = pa.array(np.arange(len(crops) + 1), pa.int32())
+    return pa.ListArray.from_arrays(plane_offsets, planes)

@@ -1,4 +1,4 @@
-"""Units of work: the image sets of one well, all of which are measured, or none."""
+"""Units of work: the image sets of one well, of which all or none are measured."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from stratonet.recipe import Limits
 from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE_KEYS, WELL
 from stratonet.tables.keys import check_names, normalize_keys
 
-# Columns of the normal form of these kinds name files.
-FILE_KINDS = (URL, ILLUMINATION, LABELS)
+# Prefixes of those columns of the normal form that name files.
+FILE_PREFIXES = (URL, ILLUMINATION, LABELS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +39,12 @@ class Unit:
     Attributes
     ----------
     plate : str
-        Folder of the plate in the destination: those of source, batch and plate that
-        the table has.
+        Folder of the plate in the destination: source, batch and plate, as far as the
+        table has them.
     well : str
     digest : str
-        Of the metadata, the names of the files and the centres: units of the same
-        digest have the same features.
+        Digest of the metadata, the names of the files and the centres: units of the
+        same digest have the same features.
     rows : pandas.DataFrame
         One row per image set, in normal form, see
         `stratonet.extraction.sources.imagesets`.
@@ -52,8 +52,8 @@ class Unit:
         For each image set, ``ObjectNumber``, ``Location_Center_Y`` and
         ``Location_Center_X`` of its objects.
     limits : mapping of str to (float, float), optional
-        By channel: the grey values that become black and white. None where each plane
-        is scaled by itself.
+        By channel, the grey values that become black and white. None if each plane is
+        scaled by itself.
     """
 
     plate: str
@@ -64,17 +64,17 @@ class Unit:
     limits: Limits | None = None
 
     def choose_limits(self, channel: str) -> tuple[float, float] | None:
-        """The limits of a channel; None where each plane is scaled by itself."""
+        """Return the limits of a channel; None if each plane is scaled by itself."""
         return None if self.limits is None else self.limits[channel]
 
     @cached_property
     def records(self) -> list[dict[str, Any]]:
-        """The rows as mappings, for those who read, measure and write them."""
+        """The rows as mappings, for reading, measuring and writing them."""
         return cast("list[dict[str, Any]]", self.rows.to_dict("records"))
 
     @property
     def name(self) -> str:
-        """Name of the unit's file, which tells what it was measured from."""
+        """Name of the unit's file, which identifies what it was measured from."""
         return f"{quote_name(self.well)}.{self.digest}"
 
 
@@ -95,8 +95,8 @@ def split_units(frame: pd.DataFrame, centers: pd.DataFrame | None = None) -> lis
     Raises
     ------
     ValueError
-        The table of centres shares no column with the image sets that tells them apart,
-        or has objects of none of them.
+        The table of centres lacks the columns that tell the image sets apart, or none
+        of its objects lies in one of them.
 
     Examples
     --------
@@ -112,8 +112,8 @@ def split_units(frame: pd.DataFrame, centers: pd.DataFrame | None = None) -> lis
     wells = frame[WELL].astype(str)
     units = []
     for (folder, well), rows in frame.groupby([folders, wells], sort=False):
-        # The digest is in the names of files at destinations: what goes into it, and in
-        # which order, must not change.
+        # The digest is part of file names in existing destinations: what goes into it,
+        # and in which order, must not change.
         digest = hashlib.sha256(digests[rows.index].to_numpy().tobytes())
         tables = None
         if objects is not None:
@@ -132,17 +132,17 @@ def read_centers(path: str, storage: Storage) -> pd.DataFrame:
     ----------
     path : str
         CSV or Parquet. One row per object: columns ``Metadata_*`` that name its image
-        set, ``Location_Center_X`` and ``Location_Center_Y`` in pixels (or one pair that
-        ends so, as in ``Nuclei_Location_Center_X``), and ``ObjectNumber`` (else objects
-        are numbered from 1 in each image set).
+        set, ``Location_Center_X`` and ``Location_Center_Y`` in pixels (or one pair with
+        these endings, as in ``Nuclei_Location_Center_X``), and ``ObjectNumber``
+        (without it, objects are numbered from 1 in each image set).
     storage : Storage
         What reads the file.
 
     Returns
     -------
     pandas.DataFrame
-        ``Metadata_*``, ``Location_Center_Y``, ``Location_Center_X`` and, where the
-        table has it, ``ObjectNumber``.
+        ``Metadata_*``, ``Location_Center_Y``, ``Location_Center_X`` and, if the table
+        has it, ``ObjectNumber``.
 
     Raises
     ------
@@ -151,25 +151,28 @@ def read_centers(path: str, storage: Storage) -> pd.DataFrame:
     """
     table = read_image_set_table(path, storage)
     metadata = metadata_columns(table)
-    columns = {wanted: _find_columns(table, wanted) for wanted in CENTER}
+    columns = {wanted_name: _find_columns(table, wanted_name) for wanted_name in CENTER}
     columns[OBJECT_NUMBER] = _find_columns(table, OBJECT_NUMBER)
-    # Of Nuclei_Location_Center_X and Cells_Location_Center_X nobody could tell which.
-    one_pair = all(len(columns[wanted]) == 1 for wanted in CENTER)
-    if not metadata or not one_pair or len(columns[OBJECT_NUMBER]) > 1:
+    # With Nuclei_Location_Center_X and Cells_Location_Center_X, the choice would be
+    # ambiguous.
+    has_one_pair = all(len(columns[wanted_name]) == 1 for wanted_name in CENTER)
+    if not metadata or not has_one_pair or len(columns[OBJECT_NUMBER]) > 1:
         raise ValueError(
             f"{redact_url(path)}: a table of centres has columns Metadata_*, one pair"
             f" {' and '.join(reversed(CENTER))}, and at most one {OBJECT_NUMBER}."
             f" Received: {shorten_list(list(table))}"
         )
     centers = table[metadata].copy()
-    for wanted, names in columns.items():
+    for wanted_name, names in columns.items():
         for name in names:
-            centers[wanted] = pd.to_numeric(table[name])
+            centers[wanted_name] = pd.to_numeric(table[name])
     return centers
 
 
-def leave_out_placed(centers: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """The objects of a table of centres that lie in none of some image sets.
+def leave_out_placed_objects(
+    centers: pd.DataFrame, frame: pd.DataFrame
+) -> pd.DataFrame:
+    """Leave out the objects of a table of centres that lie in one of the image sets.
 
     Parameters
     ----------
@@ -181,55 +184,57 @@ def leave_out_placed(centers: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame
     Returns
     -------
     pandas.DataFrame
-        Rows of ``centers``.
+        The remaining rows of ``centers``.
     """
     keys = _list_shared_keys(frame, centers)
     image_sets = pd.MultiIndex.from_frame(normalize_keys(frame, keys))
-    named = pd.MultiIndex.from_frame(normalize_keys(centers, keys))
-    return centers[~named.isin(image_sets)]
+    named_image_sets = pd.MultiIndex.from_frame(normalize_keys(centers, keys))
+    return centers[~named_image_sets.isin(image_sets)]
 
 
 def _list_shared_keys(frame: pd.DataFrame, centers: pd.DataFrame) -> list[str]:
     return [name for name in metadata_columns(centers) if name in frame]
 
 
-def _find_columns(table: pd.DataFrame, wanted: str) -> list[str]:
-    """The columns of a name, or else those that end with it."""
-    if wanted in table:
-        return [wanted]
+def _find_columns(table: pd.DataFrame, wanted_name: str) -> list[str]:
+    """Return the column of this name, or else all columns that end with it."""
+    if wanted_name in table:
+        return [wanted_name]
     names = [name for name in table if not name.startswith(METADATA)]
-    return [name for name in names if name.endswith(wanted)]
+    return [name for name in names if name.endswith(wanted_name)]
 
 
 def _name_plate_folders(frame: pd.DataFrame) -> pd.Series:
-    """For each row the folder of its plate."""
+    """Return the folder of the plate of each row."""
     keys = [name for name in PLATE_KEYS if name in frame]
     plates = frame[keys].fillna("").astype(str)
-    # Quoted: a plate called a/b is one folder.
+    # Quoted, so that a plate called a/b is a single folder.
     return plates.apply(
         lambda row: "/".join(quote_name(value) for value in row if value), axis=1
     )
 
 
 def _digest_rows(frame: pd.DataFrame) -> pd.Series:
-    """A number per row.
+    """Return a number per row.
 
-    Files count by name: a screen that was moved to another disk is still the same.
+    Only the names of files count, not their folders: moving a screen to another disk
+    does not change its digests.
     """
-    # As text, so that a CSV and a Parquet file of one screen give one digest.
+    # As text, so that a CSV and a Parquet file of one screen give the same digest.
     content = frame.astype(object).where(frame.notna(), "").astype(str)
     for name in content:
         column = parse_image_column(name)
-        if column and column[0] in FILE_KINDS:
+        if column and column[0] in FILE_PREFIXES:
             content[name] = [_get_file_name(url) for url in content[name]]
     return pd.util.hash_pandas_object(content, index=False)
 
 
 def _get_file_name(url: str) -> str:
-    # A query may sign a URL: it is another one tomorrow. A ? may belong to a name, too.
+    # The query of a URL may be a signature, which changes. But a ? may also be part of
+    # a file's name.
     if posixpath.basename(url) in OF_ZARR:
-        # All images of OME-Zarr are described by files of one name: those of two plates
-        # are told apart by the name of the plate's folder.
+        # The files that describe OME-Zarr images all have the same name, so the name of
+        # the plate's folder is used, too.
         plate, extension, image = url.rpartition(".zarr/")
         return posixpath.basename(plate) + extension + image
     name = posixpath.basename(url.partition("?")[0])
@@ -241,9 +246,9 @@ def _get_file_name(url: str) -> str:
 def _group_objects(
     frame: pd.DataFrame, centers: pd.DataFrame
 ) -> dict[Hashable, pd.DataFrame]:
-    """The objects of each image set, by the index of its row."""
+    """Return the objects of each image set, by the index of its row."""
     keys = _list_shared_keys(frame, centers)
-    # A site is 1 in one table and "1" in the other, and a well A01 or A1.
+    # The tables may write a site as 1 or "1", and a well as A01 or A1.
     image_sets = normalize_keys(frame, keys)
     if WELL not in keys or image_sets.duplicated().any():
         raise ValueError(
@@ -252,13 +257,15 @@ def _group_objects(
             f" {', '.join(keys) or 'none'}"
         )
     check_names(centers, "The table of centres")
-    forms = normalize_keys(centers, keys)
-    _check_numbers(forms, centers)
-    groups = dict(tuple(centers.groupby([forms[key] for key in keys], sort=False)))
+    normalized_keys = normalize_keys(centers, keys)
+    _check_numbers(normalized_keys, centers)
+    groups = dict(
+        tuple(centers.groupby([normalized_keys[key] for key in keys], sort=False))
+    )
     n_groups = len(groups)
     tables = {}
     for index, *values in image_sets.itertuples():
-        # An image set without objects has no rows; it is not an error.
+        # An image set without objects gets no rows; this is not an error.
         group = groups.pop(tuple(values), centers.iloc[:0])
         tables[index] = _make_center_table(group)
     if len(groups) == n_groups:
@@ -271,24 +278,25 @@ def _group_objects(
 
 
 def _check_numbers(image_sets: pd.DataFrame, centers: pd.DataFrame) -> None:
-    """Refuse objects without a number, and two of one number in an image set."""
+    """Refuse objects without a number, and numbers used twice in an image set."""
     if OBJECT_NUMBER not in centers:
         return
     numbers = centers[OBJECT_NUMBER]
-    named = image_sets.assign(**{OBJECT_NUMBER: numbers})
-    bad = numbers.isna() | named.duplicated()
-    if bad.any():
-        first = bad.idxmax()
-        where = " ".join(image_sets.loc[first])
-        told = "none" if pd.isna(numbers[first]) else f"{numbers[first]:g} twice"
+    numbered_objects = image_sets.assign(**{OBJECT_NUMBER: numbers})
+    is_wrong = numbers.isna() | numbered_objects.duplicated()
+    if is_wrong.any():
+        first = is_wrong.idxmax()
+        image_set_name = " ".join(image_sets.loc[first])
+        received = "none" if pd.isna(numbers[first]) else f"{numbers[first]:g} twice"
         raise ValueError(
             f"The table of centres needs an {OBJECT_NUMBER} for each object of an image"
-            f" set. Received: {told} in {where}, row {first + 1} (counted from 1)."
+            f" set. Received: {received} in {image_set_name}, row {first + 1} (counted"
+            " from 1)."
         )
 
 
 def _make_center_table(group: pd.DataFrame) -> pd.DataFrame:
-    """Numbers and centres of the objects of one image set."""
+    """Return the numbers and centres of the objects of one image set."""
     numbers = range(1, len(group) + 1)
     columns = {OBJECT_NUMBER: group.get(OBJECT_NUMBER, numbers)}
     for name in CENTER:

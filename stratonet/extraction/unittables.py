@@ -13,7 +13,7 @@ from pyarrow import parquet
 from stratonet import __version__
 from stratonet.extraction.job import Job
 from stratonet.extraction.layouts import FEATURES
-from stratonet.extraction.measure import Measured
+from stratonet.extraction.measure import MeasuredImageSet
 from stratonet.extraction.thumbnails import (
     CROP_TYPE,
     list_columns,
@@ -24,7 +24,7 @@ from stratonet.extraction.units import Unit
 from stratonet.naming import metadata_columns
 from stratonet.tables.columns import ERROR, FEATURE_SET, OBJECT, VERSION
 
-# Columns that are written beside those of the source, which may not have them.
+# Columns that StratoNet adds. A source may not have columns of these names.
 RESERVED_COLUMNS = (OBJECT, FEATURE_SET, VERSION, ERROR)
 
 
@@ -34,15 +34,15 @@ class UnitTables:
     Parameters
     ----------
     unit : Unit
-        Whose metadata the rows carry.
+        Provides the metadata of the rows.
     job : Job
         What was measured.
 
     Attributes
     ----------
     schema : pyarrow.Schema
-        ``Metadata_*`` of the source, those of `RESERVED_COLUMNS`, the features as one
-        list column, and the crops of each channel, where they are kept.
+        ``Metadata_*`` of the source, columns of `RESERVED_COLUMNS`, the features as one
+        list column, and the crops of each channel if the job keeps crops.
     """
 
     def __init__(self, unit: Unit, job: Job) -> None:
@@ -63,15 +63,15 @@ class UnitTables:
         self.schema = pa.schema(fields)
 
     def open_writer(self, path: Path) -> parquet.ParquetWriter:
-        """Open the file of the unit.
+        """Open the file of the unit for writing.
 
         Parameters
         ----------
         path : pathlib.Path
-            What is there is replaced.
+            An existing file is replaced.
         """
-        # Features can hardly be compressed, and nobody keeps this file. But a pixel
-        # would be four bytes.
+        # Features hardly compress, and this file is temporary. But uncompressed, a
+        # pixel would take four bytes.
         pixels = list_pixel_paths(self._job.channels) if self._job.crops else []
         return parquet.ParquetWriter(
             path,
@@ -80,14 +80,14 @@ class UnitTables:
             use_dictionary=pixels or False,
         )
 
-    def make_table(self, index: int, measured: Measured) -> pa.Table:
-        """Make the rows of one image set: one, or one per object.
+    def make_table(self, index: int, measured: MeasuredImageSet) -> pa.Table:
+        """Make the rows of one image set: a single row, or one per object.
 
         Parameters
         ----------
         index : int
-            Number of the image set in the unit, from 0.
-        measured : Measured
+            Position of the image set in the unit, from 0.
+        measured : MeasuredImageSet
             Its features.
 
         Returns
@@ -97,14 +97,15 @@ class UnitTables:
         n_rows = len(measured.errors)
         image_set = self._metadata.slice(index, 1)
         # The metadata of the image set, once per object.
-        same_row = np.zeros(n_rows, int)
-        columns = [column.take(same_row) for column in image_set.columns]
+        row_indices = np.zeros(n_rows, int)
+        columns = [column.take(row_indices) for column in image_set.columns]
         if self._job.objects.size:
-            # An image set whose objects could not be read has one row without a number.
+            # If the objects could not be read, there is one row without a number.
             numbers = measured.numbers
             values = [None] * n_rows if numbers is None else numbers
             columns.append(pa.array(values, pa.int64()))
-        # In every row: a table that was cut or joined still says what its features are.
+        # In every row, so that parts of a table and joined tables still identify their
+        # features.
         for text in (self._feature_set_id, __version__):
             columns.append(pa.array([text] * n_rows, pa.string()))
         reasons = [_join_reasons(errors) for errors in measured.errors]
@@ -113,17 +114,17 @@ class UnitTables:
             measured.features.ravel(), type=self._feature_type
         )
         crops = []
-        for channel, of_channel in zip(self._job.channels, measured.crops or ()):
-            crops.append(make_crop_column(of_channel, channel))
+        for channel, channel_crops in zip(self._job.channels, measured.crops or ()):
+            crops.append(make_crop_column(channel_crops, channel))
         return pa.table([*columns, features, *crops], schema=self.schema)
 
 
 def _make_metadata_table(rows: pd.DataFrame) -> pa.Table:
-    """The ``Metadata_*`` of image sets; types do not depend on which rows these are."""
+    """Return the ``Metadata_*`` columns, with types that do not depend on the rows."""
     columns = {}
     for name in metadata_columns(rows):
         values = rows[name]
-        # Arrow would make a type of the first values, and fail at others.
+        # Arrow would infer the type from the first values, and fail at later ones.
         if values.dtype == object:
             texts = values.map(str, na_action="ignore").where(values.notna(), None)
             columns[name] = pa.array(texts, pa.string())
@@ -133,6 +134,6 @@ def _make_metadata_table(rows: pd.DataFrame) -> pa.Table:
 
 
 def _join_reasons(errors: Sequence[tuple[int, str]]) -> str | None:
-    """The reasons in the order of channels; None where there is none."""
+    """Join the reasons in the order of channels; None if there are none."""
     reasons = [reason for _, reason in sorted(errors)]
     return "; ".join(reasons) or None

@@ -1,4 +1,4 @@
-"""The image table of BBBC021, which names its columns in a way of its own."""
+"""The image table of BBBC021, which has column names of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stratonet.extraction.sources.tablefiles import FILE_COLUMN, read_image_set_
 from stratonet.files.storage import Storage
 from stratonet.tables.columns import BATCH, PLATE, SITE, WELL
 
-# Its columns, and what they are called in normal form.
+# Its columns, and their names in normal form.
 COLUMNS = {
     "Metadata_Plate_DAPI": PLATE,
     "Metadata_Well_DAPI": WELL,
@@ -19,12 +19,12 @@ COLUMNS = {
     "Metadata_Compound": "Metadata_Compound",
     "Metadata_Concentration": "Metadata_Concentration",
 }
-# The table of mechanisms of action, where it lies beside the image table.
+# The table of mechanisms of action, which may lie beside the image table.
 MECHANISMS = "BBBC021_v1_moa.csv"
 
 
 def is_bbbc021(table: pd.DataFrame) -> bool:
-    """Whether a table is BBBC021's, by its columns.
+    """Return whether a table is BBBC021's, judging by its columns.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def is_bbbc021(table: pd.DataFrame) -> bool:
 
 
 def convert_bbbc021(table: pd.DataFrame, folder: str, storage: Storage) -> pd.DataFrame:
-    """Give BBBC021's image table the names of LoadData, and what its paths tell.
+    """Give BBBC021's image table the column names of LoadData, and metadata from paths.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def convert_bbbc021(table: pd.DataFrame, folder: str, storage: Storage) -> pd.Da
     Returns
     -------
     pandas.DataFrame
-        ``Metadata_*`` in front, with batch (the week) and site from the names of
-        files, and ``Metadata_MoA`` where there is the table of mechanisms.
+        ``Metadata_*`` in front, with batch (the week) and site from the paths of files,
+        and ``Metadata_MoA`` if there is a table of mechanisms.
     """
     metadata = table[list(COLUMNS)].rename(columns=COLUMNS)
     weeks = table["PathName_DAPI"].str.extract(r"(Week\d+)", expand=False)
@@ -66,12 +66,12 @@ def convert_bbbc021(table: pd.DataFrame, folder: str, storage: Storage) -> pd.Da
 
 
 def _replace_gaps(texts: pd.Series) -> pd.Series:
-    """Texts with None, as in every table of image sets, where pandas has NaN."""
+    """Replace NaN by None, as in every table of image sets."""
     return texts.astype(object).where(texts.notna(), None)
 
 
 def _look_up_mechanisms(table: pd.DataFrame, mechanisms: pd.DataFrame) -> pd.Series:
-    """The mechanism of action of each row; None where it is not known."""
+    """Return the mechanism of action of each row; None where it is unknown."""
     known_treatments = _pair_treatments(
         mechanisms["compound"], mechanisms["concentration"]
     )
@@ -86,5 +86,5 @@ def _look_up_mechanisms(table: pd.DataFrame, mechanisms: pd.DataFrame) -> pd.Ser
 def _pair_treatments(
     compounds: pd.Series, concentrations: pd.Series
 ) -> Iterator[tuple[str, float]]:
-    # As numbers: 0.3 is written 0.300000 in one of the two tables.
+    # As numbers, since one of the two tables writes 0.3 as 0.300000.
     return zip(compounds, pd.to_numeric(concentrations, errors="coerce"))

@@ -1,4 +1,4 @@
-"""Plates by the index that Columbus, and Harmony, write beside their images."""
+"""Plates with an index file, which Columbus and Harmony write beside their images."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from stratonet.files.urls import get_extension, is_url, redact_url
 from stratonet.naming import FRAME, METADATA, URL, image_column
 from stratonet.tables.wells import make_well_name
 
-# In a folder that Columbus has exported. It names channels, and the page of each plane.
+# In folders exported by Columbus. It names the channels and the page of each plane.
 COLUMBUS_INDEX = "ImageIndex.ColumbusIDX.xml"
-# Harmony's has the same elements; it is read where somebody names it, since names of
-# its files tell all but what channels are called.
+# Harmony's index has the same elements. It is only read if the user gives its path: the
+# names of its files give everything except the names of channels.
 _INDEX = re.compile(
     r"(ImageIndex\.ColumbusIDX|Index(\.idx|\.ref)?)\.xml", re.IGNORECASE
 )
-# Elements of an image, and the metadata that they become. Those of the second kind only
-# where they differ.
-_PLACE = ("Row", "Col", "FieldID")
-_OTHERS = {"PlaneID": "Plane", "TimepointID": "Time"}
+# Elements of an image that identify its image set. The others, here with the names of
+# their metadata, are only used if their values differ.
+_SITE_ELEMENTS = ("Row", "Col", "FieldID")
+_OPTIONAL_ELEMENTS = {"PlaneID": "Plane", "TimepointID": "Time"}
 
 
 class ColumbusSource:
-    """Folders that Columbus has exported, and index files of Columbus and Harmony."""
+    """Folders exported by Columbus, and index files of Columbus and Harmony."""
 
     def read(self, source: ImageSource) -> ImageSets:
         """Read the image sets of a plate, see `Source.read`.
@@ -46,12 +46,14 @@ class ColumbusSource:
         images = _list_images(path, source.storage.read(path))
         channels = _name_channels(images)
         rows: dict[tuple[str, ...], dict[str, object]] = {}
-        others = [
-            name for name in _OTHERS if len({one.get(name) for one in images}) > 1
+        differing_elements = [
+            name
+            for name in _OPTIONAL_ELEMENTS
+            if len({image.get(name) for image in images}) > 1
         ]
         for image in images:
-            key = tuple(image[name] for name in (*_PLACE, *others))
-            row = rows.setdefault(key, _make_metadata(image, others))
+            key = tuple(image[name] for name in (*_SITE_ELEMENTS, *differing_elements))
+            row = rows.setdefault(key, _make_metadata(image, differing_elements))
             channel = channels[image["ChannelID"]]
             if image_column(URL, channel) in row:
                 raise ValueError(
@@ -59,7 +61,7 @@ class ColumbusSource:
                     f" {key[0]}, column {key[1]}, field {key[2]}: {image['URL']} is the"
                     " second. Remove one of them."
                 )
-            row[image_column(URL, channel)] = _locate(image["URL"], folder)
+            row[image_column(URL, channel)] = _locate_image(image["URL"], folder)
             row[image_column(FRAME, channel)] = int(image["BufferNo"])
         return ImageSets(_build_frame(rows, list(channels.values())))
 
@@ -67,11 +69,11 @@ class ColumbusSource:
 def _find_index(source: ImageSource) -> str:
     path = source.path.rstrip("/")
     if _INDEX.fullmatch(posixpath.basename(path)):
-        found = find_file(path, source.storage)
-        if found is None:
+        index_path = find_file(path, source.storage)
+        if index_path is None:
             raise FileNotFoundError(f"{redact_url(path)} is not there.")
-        return found
-    # Who gives a pattern goes by the names of files.
+        return index_path
+    # With a pattern, image sets are found by the names of files instead.
     if source.pattern is None and not os.path.splitext(path)[1]:
         folder = find_folder(path, source.storage)
         index = None if folder is None else f"{folder.rstrip('/')}/{COLUMBUS_INDEX}"
@@ -81,7 +83,7 @@ def _find_index(source: ImageSource) -> str:
 
 
 def _list_images(path: str, content: bytes) -> list[dict[str, str]]:
-    """The elements of each image, by their names, and the name of the plate."""
+    """List the elements of each image by name, together with the name of the plate."""
     name = redact_url(path)
     try:
         root = ElementTree.fromstring(content)
@@ -108,24 +110,24 @@ def _find_plate(root: ElementTree.Element) -> str | None:
     plates = [element for element in root.iter() if _get_name(element) == "Plate"]
     if len(plates) != 1:
         return None
-    words = {_get_name(child): (child.text or "").strip() for child in plates[0]}
-    return words.get("Name") or words.get("PlateID")
+    texts = {_get_name(child): (child.text or "").strip() for child in plates[0]}
+    return texts.get("Name") or texts.get("PlateID")
 
 
 def _check_images(name: str, images: Sequence[Mapping[str, str]]) -> None:
-    needed = {*_PLACE, "URL", "ChannelID"}
+    needed = {*_SITE_ELEMENTS, "URL", "ChannelID"}
     lacking = needed.difference(*images[:1]) if images else needed
     if any(needed - set(image) for image in images) or not images:
         raise ValueError(
-            f"{name} is no index of images: {len(images)} images are there, and lack"
-            f" {', '.join(sorted(lacking)) or 'an element'}. Give the folder instead,"
-            " with a `pattern` for the names of files."
+            f"{name} is not an index of images: it lists {len(images)} images, which"
+            f" lack {', '.join(sorted(lacking)) or 'an element'}. Give the folder"
+            " instead, with a `pattern` for the names of files."
         )
-    others = {get_extension(image["URL"]) for image in images} - set(TIFF)
-    if others:
+    other_formats = {get_extension(image["URL"]) for image in images} - set(TIFF)
+    if other_formats:
         raise ValueError(
-            f"{name} names files of other kinds ({', '.join(sorted(others))}). Export"
-            " the plate as TIFF."
+            f"{name} names files of other formats"
+            f" ({', '.join(sorted(other_formats))}). Export the plate as TIFF."
         )
 
 
@@ -134,7 +136,7 @@ def _get_name(element: ElementTree.Element) -> str:
 
 
 def _name_channels(images: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Names that columns can carry, by the number of a channel."""
+    """Make names for columns, by the number of the channel."""
     channels: dict[str, str] = {}
     for image in images:
         number = image["ChannelID"]
@@ -147,36 +149,36 @@ def _name_channels(images: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _make_metadata(
-    image: Mapping[str, str], others: Sequence[str]
+    image: Mapping[str, str], differing_elements: Sequence[str]
 ) -> dict[str, object]:
     row: dict[str, object] = {
         f"{METADATA}Plate": image["Plate"],
         f"{METADATA}Well": make_well_name(image["Row"], image["Col"]),
         f"{METADATA}Site": image["FieldID"],
     }
-    for name in others:
-        row[f"{METADATA}{_OTHERS[name]}"] = image.get(name)
+    for name in differing_elements:
+        row[f"{METADATA}{_OPTIONAL_ELEMENTS[name]}"] = image.get(name)
     return row
 
 
-def _locate(url: str, folder: str) -> str:
+def _locate_image(url: str, folder: str) -> str:
     return url if is_url(url) or os.path.isabs(url) else posixpath.join(folder, url)
 
 
 def _build_frame(
     rows: Mapping[tuple[str, ...], Mapping[str, object]], channels: Sequence[str]
 ) -> pd.DataFrame:
-    """The table in normal form, by row, column and field."""
-    ordered = [rows[key] for key in sorted(rows, key=_make_sort_key)]
-    names = [name for name in ordered[0] if name.startswith(METADATA)]
+    """Build the table in normal form, sorted by row, column and field."""
+    sorted_rows = [rows[key] for key in sorted(rows, key=_make_sort_key)]
+    names = [name for name in sorted_rows[0] if name.startswith(METADATA)]
     frame = pd.DataFrame(
-        [[row[name] for name in names] for row in ordered], columns=names
+        [[row[name] for name in names] for row in sorted_rows], columns=names
     )
     frame = frame.astype(object)
     for channel in channels:
         url, number = image_column(URL, channel), image_column(FRAME, channel)
-        frame[url] = pd.Series([row.get(url) for row in ordered], dtype=object)
-        frame[number] = [row.get(number, 0) for row in ordered]
+        frame[url] = pd.Series([row.get(url) for row in sorted_rows], dtype=object)
+        frame[number] = [row.get(number, 0) for row in sorted_rows]
     return frame
 
 

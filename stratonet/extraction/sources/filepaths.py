@@ -1,4 +1,4 @@
-"""Absolute locations of files that a table names by folder and file, or by URL."""
+"""Absolute locations of files that a table names by folder and name, or by URL."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from stratonet.files.urls import is_url, is_web_url, to_local_path
 
 
 class FileLocator:
-    """Makes absolute paths and URLs of what a table names.
+    """Makes absolute paths and URLs of the files that a table names.
 
     Parameters
     ----------
     base : str
-        Folder or URL where relative paths start.
+        Folder or URL to which paths are relative.
     replace : sequence of (str, str)
-        Beginnings of paths, each with what replaces it. The first that fits is used.
+        Pairs of the beginning of a path and its replacement. The first pair that fits
+        is used.
     """
 
     def __init__(self, base: str, replace: Sequence[tuple[str, str]]) -> None:
@@ -43,8 +44,8 @@ class FileLocator:
         table : pandas.DataFrame (n rows)
             As it was read.
         columns : mapping of str to str
-            The columns that name them: any of ``URL``, ``PathName`` and ``FileName``
-            to the table's name for it.
+            The columns that name the files: any of ``URL``, ``PathName`` and
+            ``FileName`` to the name of the column in the table.
 
         Returns
         -------
@@ -60,36 +61,36 @@ class FileLocator:
     def _locate_file(self, url: str, folder: str, file: str) -> str | None:
         if not (url or file):
             return None
-        # The fast way, taken by nearly all rows: thousands of files in one folder.
+        # A shortcut for nearly all rows: thousands of files in one folder.
         if not url and "/" not in file:
             return self._join_name(self._find_folder(folder), file)
-        # A URL counts where it is filled in, as in LoadData.
+        # As in LoadData, a URL has priority where it is filled in.
         if url:
             path = _normalize_slashes(to_local_path(url))
         else:
             path = posixpath.join(folder, file)
         head, slash, name = path.rpartition("/")
-        found = self._find_folder(head + slash)
-        return found + name if url else self._join_name(found, name)
+        full_folder = self._find_folder(head + slash)
+        return full_folder + name if url else self._join_name(full_folder, name)
 
     def _join_name(self, folder: str, name: str) -> str:
-        # A file's name has no query.
+        # In a file's name, a ? does not begin a query.
         if "?" in name and is_web_url(folder):
             name = name.replace("?", "%3F")
         return folder + name
 
     def _compute_folder(self, text: str) -> str:
-        """The absolute path or URL of a folder, with a slash at its end."""
-        # Joined with nothing, a path gets its slash at the end.
+        """Compute the absolute path or URL of a folder, with a slash at its end."""
+        # Joining with an empty name adds the slash at the end.
         folder = posixpath.join(_normalize_slashes(to_local_path(text)), "")
         folder = self._replace_beginning(folder)
-        # A path of Windows is absolute on every system.
+        # A Windows path is absolute on every system.
         if is_url(folder) or _WINDOWS.match(folder):
             return folder
         if is_url(self.base) and not os.path.isabs(folder):
-            # normpath would make one slash of the two after the scheme.
-            scheme, _, rest = self.base.partition("://")
-            joined = posixpath.normpath(posixpath.join(rest, folder))
+            # normpath would turn the two slashes after the scheme into one.
+            scheme, _, base_path = self.base.partition("://")
+            joined = posixpath.normpath(posixpath.join(base_path, folder))
             return f"{scheme}://{joined}/"
         absolute = os.path.abspath(os.path.join(self.base, folder))
         return os.path.join(absolute, "")
@@ -97,10 +98,10 @@ class FileLocator:
     def _replace_beginning(self, folder: str) -> str:
         path = _make_slashes(folder)
         for old, new in self.replace:
-            # With the slash: /home/b is no beginning of /home/b2.
+            # Compared with the slash, so that /home/b does not match /home/b2.
             beginning = path[: len(old) + 1]
             if _WINDOWS.match(f"{old}/"):
-                # Windows takes capital and small letters for the same.
+                # Windows ignores the case of letters.
                 is_same = beginning.lower() == f"{old}/".lower()
             else:
                 is_same = beginning == f"{old}/"
@@ -110,7 +111,7 @@ class FileLocator:
 
 
 def _read_texts(table: pd.DataFrame, column: str | None) -> list[str]:
-    """The texts of a column; empty where there is none, or no such column."""
+    """Read the texts of a column; empty where there is no text, or no such column."""
     if column is None:
         return [""] * len(table)
     return [text if isinstance(text, str) else "" for text in table[column]]
@@ -121,19 +122,22 @@ _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\|//[^/]")
 
 
 def _normalize_slashes(path: str) -> str:
-    """A Windows path with the slashes that every system takes; others as they are.
+    """Write a Windows path with forward slashes; return other paths as they are.
 
-    A backslash of a relative path may belong to a name: where there is no such file,
-    `stratonet.files.spelling` takes it for a slash.
+    In a relative path, a backslash may be part of a name: if there is no such file,
+    `stratonet.files.spelling` tries it as a slash.
     """
     return _make_slashes(path) if _WINDOWS.match(path) else path
 
 
 def _make_slashes(path: str) -> str:
-    """A path with slashes in place of backslashes."""
-    # Windows begins long paths so.
-    path = re.sub(r"^\\\\\?\\(UNC(?=\\))?", lambda m: "\\" if m[1] else "", path)
+    """Replace backslashes in a path by slashes."""
+    # Windows marks long paths with this prefix.
+    path = re.sub(
+        r"^\\\\\?\\(UNC(?=\\))?", lambda match: "\\" if match[1] else "", path
+    )
     if "\\" not in path:
         return path
-    # Two stand for one where a program has written them for another, but in front.
+    # Programs may write doubled backslashes, for another program to read: two count as
+    # one, except at the start of a path.
     return re.sub(r"(?<=.)/{2,}", "/", path.replace("\\", "/"))

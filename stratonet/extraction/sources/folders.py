@@ -1,4 +1,4 @@
-"""Folders of images whose names tell the image set and the channel."""
+"""Folders of images whose file names give the image set and the channel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stratonet.messages import shorten_list
 from stratonet.naming import METADATA, URL, image_column
 from stratonet.tables.wells import make_well_name, parse_well
 
-# What microscopes write that is not read here: it is missed where it lies in a folder.
+# Image formats that are not read here. Such files in a folder are reported as skipped.
 OTHER_IMAGES = (
     ".bmp",
     ".c01",
@@ -46,12 +46,12 @@ OTHER_IMAGES = (
     ".vsi",
 )
 
-# What tables of image sets are called that lie beside their images.
+# Names of tables of image sets that may lie beside their images.
 TABLES = ("labels.csv", "load_data.csv")
 
 
 class FolderSource:
-    """Folders and S3 prefixes of images whose names tell image set and channel."""
+    """Folders and S3 prefixes of images whose names give image set and channel."""
 
     def read(self, source: ImageSource) -> ImageSets:
         """Read the image sets of a folder, see `Source.read`.
@@ -59,7 +59,7 @@ class FolderSource:
         Parameters
         ----------
         source : ImageSource
-            A folder or S3 prefix, perhaps with a pattern.
+            A folder or S3 prefix, and optionally a pattern.
         """
         folder = find_folder(source.path, source.storage)
         if folder is None:
@@ -88,8 +88,8 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
         with named groups, which is searched for in the path of each image relative to
         the folder, with ``/`` between folders: ``Channel``; ``Well``, or ``Row`` and
         ``Column`` (from 1; rows also as letters); and any others, such as ``Plate``,
-        ``Site``, ``Z`` and ``Time``. All but the channel tell image sets apart and
-        become ``Metadata_*``. Without ``Plate`` the plate has the folder's name.
+        ``Site``, ``Z`` and ``Time``. All groups but the channel tell image sets apart
+        and become ``Metadata_*``. Without ``Plate``, the plate gets the folder's name.
         Default: the ready pattern that matches most files.
 
     Returns
@@ -100,12 +100,12 @@ def read_folder(folder: str, storage: Storage, pattern: str | None = None) -> Im
     Raises
     ------
     ValueError
-        The pattern is wrong or matches nothing, there is no image, or two have the same
-        image set and channel.
+        The pattern is wrong or matches nothing, there is no image, or two images have
+        the same image set and channel.
     """
     folder = folder.rstrip("/")
     if pattern is not None:
-        # Said before the folder is listed, which takes its time.
+        # A mistake is reported before the folder is listed, which may take long.
         _compile_pattern(pattern)
     return _match_files(folder, storage.list(folder), pattern)
 
@@ -116,10 +116,10 @@ def _match_files(folder: str, files: Sequence[str], pattern: str | None) -> Imag
     paths = [path for path in files if _is_image(path, TIFF + PILLOW)]
     if not paths:
         _refuse_without_images(folder, files)
-    # No pattern is tried on the first few names alone: folders hold thumbnails too.
+    # Patterns are tried on all names: the first few may be thumbnails.
     matches = [_match_paths(folder, paths, *item) for item in regexes.items()]
-    matched = max(matches, key=len)
-    if not matched:
+    parsed_names = max(matches, key=len)
+    if not parsed_names:
         expected = " or ".join(patterns)
         examples = shorten_list(_make_relative(folder, paths[:3]))
         raise ValueError(
@@ -128,18 +128,18 @@ def _match_files(folder: str, files: Sequence[str], pattern: str | None) -> Imag
             f" of {', '.join(READY_PATTERNS)}, or a regular expression."
             f"{_suggest_table(folder, files)}"
         )
-    skipped = _list_skipped(folder, files, matched)
-    return ImageSets(_build_frame(folder, matched), skipped)
+    skipped = _list_skipped(folder, files, parsed_names)
+    return ImageSets(_build_frame(folder, parsed_names), skipped)
 
 
 def _list_skipped(
-    folder: str, files: Sequence[str], taken: Collection[str]
+    folder: str, files: Sequence[str], used_paths: Collection[str]
 ) -> tuple[str, ...]:
-    """Images of a folder that belong to no image set."""
+    """List the images of a folder that belong to no image set."""
     skipped = [
         path
         for path in files
-        if path not in taken
+        if path not in used_paths
         and _is_image(path, TIFF + PILLOW + OTHER_IMAGES)
         and not is_beside_images(path)
     ]
@@ -147,27 +147,27 @@ def _list_skipped(
 
 
 def _suggest_table(folder: str, files: Sequence[str]) -> str:
-    """Name a table in the folder that may say what its images are."""
+    """Suggest a table in the folder that may describe its images."""
     names = _make_relative(folder, files)
-    found = [name for name in names if posixpath.basename(name) in TABLES]
-    return f" Or give the table {found[0]} in place of the folder." if found else ""
+    tables = [name for name in names if posixpath.basename(name) in TABLES]
+    return f" Or give the table {tables[0]} in place of the folder." if tables else ""
 
 
 def _refuse_without_images(folder: str, files: Sequence[str]) -> NoReturn:
     names = shorten_list(_make_relative(folder, files), most=3) or "nothing"
     if any(".zarr/" in path for path in files):
         raise ValueError(
-            f"{redact_url(folder)} holds OME-Zarr. Received: {names}. Name the folders"
+            f"{redact_url(folder)} holds OME-Zarr. Received: {names}. Give the folders"
             " that end in .zarr instead, each as a source."
         )
     raise ValueError(
         f"{redact_url(folder)} holds no images ({', '.join(TIFF + PILLOW)}). Received:"
-        f" {names}. Is it the right folder? Hidden folders are passed over."
+        f" {names}. Is it the right folder? Hidden folders are skipped."
     )
 
 
 def _is_image(path: str, extensions: tuple[str, ...]) -> bool:
-    # macOS leaves ._name.tif beside name.tif on foreign disks.
+    # On disks of other systems, macOS writes ._name.tif beside name.tif.
     if posixpath.basename(path).startswith("."):
         return False
     return path.lower().endswith(extensions)
@@ -177,8 +177,8 @@ def _make_relative(folder: str, paths: Sequence[str]) -> list[str]:
     return [path.removeprefix(f"{folder}/") for path in paths]
 
 
-# Names of groups and what they match, such as Plate, Well and Site: what tells image
-# sets apart. None where an optional group matches nothing.
+# Names of groups, such as Plate, Well and Site, and the texts that they match; these
+# tell image sets apart. None where an optional group matches nothing.
 _Metadata = tuple[tuple[str, Union[str, None]], ...]
 
 
@@ -193,25 +193,25 @@ class _ParsedName:
 def _match_paths(
     folder: str, paths: Sequence[str], pattern: str, regex: re.Pattern[str]
 ) -> dict[str, _ParsedName]:
-    """The parsed names of those paths that match."""
-    # Ready patterns find the plate above the folder too, where somebody gives its
-    # Images or TimePoint_1.
+    """Parse the names of those paths that match."""
+    # Ready patterns see the whole path, so that they find the plate even if the user
+    # gives its folder Images or TimePoint_1.
     is_ready = pattern in READY_PATTERNS
     texts = paths if is_ready else _make_relative(folder, paths)
     default_plate = posixpath.basename(folder)
-    matched = {}
+    parsed_names = {}
     for path, text in zip(paths, texts):
         match = regex.search(text)
         parsed = _parse_name(match, default_plate, pattern) if match else None
         if parsed is not None:
-            matched[path] = parsed
-    return matched
+            parsed_names[path] = parsed
+    return parsed_names
 
 
 def _parse_name(
     match: re.Match[str], default_plate: str, pattern: str
 ) -> _ParsedName | None:
-    """The parsed name; None where it lacks the channel or the well."""
+    """Parse a name; return None if it lacks the channel or the well."""
     groups = _merge_groups(match.groupdict())
     channel = groups.pop("Channel") or ONLY_CHANNEL.get(pattern)
     if not channel:
@@ -226,13 +226,13 @@ def _parse_name(
         return None
     # Channels become part of column names.
     channel = re.sub(r"\W+", "_", channel, flags=re.ASCII)
-    # A stable sort: the other groups stay in the order of the pattern.
+    # The sort is stable: the other groups keep the order of the pattern.
     site_first = sorted(groups.items(), key=lambda group: group[0] != "Site")
     return _ParsedName(channel, (("Plate", plate), ("Well", well), *site_first))
 
 
 def _merge_groups(groups: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Groups that are written in two places of a path as one, such as Z and Z_."""
+    """Merge groups for one value at two positions of a path, such as Z and Z_."""
     merged: dict[str, str | None] = {}
     for name, text in groups.items():
         name = name.rstrip("_")
@@ -265,10 +265,10 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
     return regex
 
 
-def _build_frame(folder: str, matched: Mapping[str, _ParsedName]) -> pd.DataFrame:
-    """The table in normal form, sorted by what tells image sets apart."""
-    image_sets = _group_channels(folder, matched)
-    channels = {parsed.channel for parsed in matched.values()}
+def _build_frame(folder: str, parsed_names: Mapping[str, _ParsedName]) -> pd.DataFrame:
+    """Build the table in normal form, sorted by the metadata of image sets."""
+    image_sets = _group_channels(folder, parsed_names)
+    channels = {parsed.channel for parsed in parsed_names.values()}
     sorted_channels = sorted(channels, key=_split_numbers)
     rows = []
     for metadata in sorted(image_sets, key=_make_sort_key):
@@ -276,24 +276,24 @@ def _build_frame(folder: str, matched: Mapping[str, _ParsedName]) -> pd.DataFram
         for channel in sorted_channels:
             row[image_column(URL, channel)] = image_sets[metadata].get(channel)
         rows.append(row)
-    # A group that is nowhere filled in, such as a time point, gives no column.
+    # A group that never matches anything, such as a time point, gets no column.
     return pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
 
 
 def _group_channels(
-    folder: str, matched: Mapping[str, _ParsedName]
+    folder: str, parsed_names: Mapping[str, _ParsedName]
 ) -> dict[_Metadata, dict[str, str]]:
-    """For the metadata of each image set, its channels and their paths."""
+    """Return the paths of each image set by channel, by the image set's metadata."""
     image_sets: dict[_Metadata, dict[str, str]] = {}
-    for path, parsed in matched.items():
+    for path, parsed in parsed_names.items():
         images = image_sets.setdefault(parsed.metadata, {})
         if parsed.channel in images:
             other = images[parsed.channel]
             raise ValueError(
                 f"{redact_url(folder)} has two images for channel {parsed.channel} of"
                 f" one image set: {redact_url(other)} and {redact_url(path)}. Give a"
-                " `pattern` with a group for what tells them apart, such as (?P<Z>...),"
-                " or the folder of one plate."
+                " `pattern` with a group that tells them apart, such as (?P<Z>...), or"
+                " the folder of one plate."
             )
         images[parsed.channel] = path
     _check_wells(folder, image_sets)
@@ -312,8 +312,8 @@ def _check_wells(
         name = names.setdefault((plate, parse_well(well) or well), well)
         if name != well:
             raise ValueError(
-                f"{redact_url(folder)}: plate {plate} has the well {name} also as"
-                f" {well}. Give its files one name for each well."
+                f"{redact_url(folder)}: plate {plate} has one well under two names,"
+                f" {name} and {well}. Name each well the same way in all files."
             )
 
 
@@ -322,7 +322,8 @@ def _make_sort_key(metadata: _Metadata) -> list[list[str | int]]:
 
 
 def _split_numbers(text: str | None) -> list[str | int]:
-    """A sort key that puts A2 before A10."""
-    # Letters and numbers alternate, letters first: like is compared with like.
+    """Make a sort key that puts A2 before A10."""
+    # Letters and numbers alternate, letters first, so that only letters are compared
+    # with letters, and numbers with numbers.
     pieces = re.split(r"(\d+)", text or "")
     return [int(piece) if piece.isdecimal() else piece for piece in pieces]

@@ -16,10 +16,10 @@ from stratonet.files.storage import Storage
 from stratonet.tables.columns import BATCH, SOURCE
 
 BUCKET = "s3://cellpainting-gallery"
-# The tables there name paths on the machines on which they were made.
+# The gallery's tables name paths on the machines on which they were made.
 MOUNTED_BUCKET = "/home/ubuntu/bucket"
 PREFIX = "jump:"
-# The tables that a plate may have, the most complete first.
+# The tables that a plate may have, most complete first.
 LOAD_DATA_FILES = (
     "load_data_with_illum.parquet",
     "load_data_with_illum.csv",
@@ -32,8 +32,8 @@ class GallerySource:
     """Plates of JUMP in the cellpainting-gallery: ``jump:<source>/<batch>/<plate>``.
 
     The plate's LoadData table is read from the bucket. ``OrigDNA`` becomes the channel
-    ``DNA``, and ``Metadata_Source`` and ``Metadata_Batch`` are added where the table
-    lacks them.
+    ``DNA``, and ``Metadata_Source`` and ``Metadata_Batch`` are added if the table lacks
+    them.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
@@ -45,7 +45,7 @@ class GallerySource:
             A name such as ``jump:source_8/J3/A1170384``.
         """
         name = source.location
-        # What begins so but goes on otherwise is a mistake, not another kind of source.
+        # A name with the prefix that does not match is a mistake, not another source.
         if not name.startswith(PREFIX):
             raise NotMine
         match = re.fullmatch(rf"{PREFIX}(source_\w+)/([^/]+)/([^/]+)", name)
@@ -58,7 +58,7 @@ class GallerySource:
         workspace = f"{BUCKET}/cpg0016-jump/{laboratory}/workspace"
         folder = f"{workspace}/load_data_csv/{batch}/{plate}"
         table = _find_table(name, folder, source.storage)
-        # What the user replaces comes first: the first that fits counts.
+        # The user's replacements come first, since the first that fits is used.
         replace = (*source.replace, (MOUNTED_BUCKET, BUCKET))
         frame = read_loaddata(table, source.storage, source.base, replace)
         for column, value in ((BATCH, batch), (SOURCE, laboratory)):
@@ -69,7 +69,7 @@ class GallerySource:
 
 
 def _find_table(name: str, folder: str, storage: Storage) -> str:
-    """The URL of the LoadData table of a plate."""
+    """Find the URL of the LoadData table of a plate."""
     for file in LOAD_DATA_FILES:
         url = f"{folder}/{file}"
         if storage.exists(url):
@@ -81,10 +81,10 @@ def _find_table(name: str, folder: str, storage: Storage) -> str:
 
 
 def _shorten_channels(names: list[str]) -> dict[str, str]:
-    """Names of channels without ``Orig``, to those that the table has."""
+    """Map names of channels without ``Orig`` to their names in the table."""
     channels = {}
     for name in names:
-        short = name.removeprefix("Orig")
-        # A table may have DNA beside OrigDNA: then both keep their names.
-        channels[name if short in names else short] = name
+        short_name = name.removeprefix("Orig")
+        # If a table has both DNA and OrigDNA, they keep their names.
+        channels[name if short_name in names else short_name] = name
     return channels

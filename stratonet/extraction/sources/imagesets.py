@@ -1,18 +1,18 @@
-"""Tables of image sets in *normal form*, and the contract of those that read them.
+"""Tables of image sets in *normal form*, and the contract of sources, which read them.
 
 A table in normal form has one row per image set, and these columns in this order::
 
-    Metadata_*        as the source gives them, always Metadata_Plate and Metadata_Well;
-                      Metadata_PixelSize, in micrometres, and
-                      Metadata_StackProjection, how stacks become planes, also as the
-                      user gives them
-    URL_<X>           for each channel X, where its image is: an absolute path or a
-                      URL; None where no file is named
+    Metadata_*        as the source gives them, always with Metadata_Plate and
+                      Metadata_Well. Metadata_PixelSize, in micrometres, and
+                      Metadata_StackProjection, how stacks become planes, may come from
+                      the user instead
+    URL_<X>           for each channel X, the location of its image: an absolute path or
+                      a URL; None if no file is named
     Frame_<X>         the plane in a stack, and the image in a file that holds several,
-    Series_<X>        from 0; only where the source gives them
-    Illumination_<X>  where the illumination function of X is; only where the source
+    Series_<X>        from 0; only if the source gives them
+    Illumination_<X>  the location of the illumination function of X; only if the source
                       gives it
-    Labels_<N>        for each label image N, where it is
+    Labels_<N>        for each label image N, its location
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class NotMine(Exception):
-    """Raised by a `Source` that does not read this kind of location."""
+    """Raised by a `Source` that does not read this type of location."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,19 @@ class ImageSource:
         For folders: how their files are named, see
         `stratonet.extraction.sources.folders.read_folder`.
     base : str or path, optional
-        For tables: folder or URL where relative paths of images start. Default: the
-        folder of the table.
+        For tables: folder or URL to which the paths of images are relative. Default:
+        the folder of the table.
     replace : sequence of (str, str)
-        For tables: the beginnings of paths, each with what replaces it. The first that
-        fits is used.
+        For tables: pairs of the beginning of a path and its replacement. The first pair
+        that fits is used.
     endpoint, region, anonymous
         See `stratonet.files.storage.Storage`.
     pixel_size : float, optional
-        Micrometres along the side of a pixel of these images, for recipes in
-        micrometres. Default: a column ``Metadata_PixelSize`` of the table says it.
+        Side of a pixel of these images in micrometres, for recipes in micrometres.
+        Default: the column ``Metadata_PixelSize`` of the table.
     project : {"max", "mean", "middle"}, optional
-        How the planes in z of a file become one. Default: a column
-        ``Metadata_StackProjection`` of the table says it; without it, stacks are
-        refused.
+        How the z-planes of a file become one plane. Default: the column
+        ``Metadata_StackProjection`` of the table; without it, stacks are refused.
 
     Examples
     --------
@@ -98,7 +97,7 @@ class ImageSource:
         return f"ImageSource({redact_url(self.location)!r})"
 
     def __post_init__(self) -> None:
-        # Paths of any type are accepted and kept as text: equal sources are equal.
+        # Paths of any type are stored as text, so that equal sources compare equal.
         object.__setattr__(self, "location", to_local_path(os.fspath(self.location)))
         if self.base is not None:
             object.__setattr__(self, "base", to_local_path(os.fspath(self.base)))
@@ -114,8 +113,8 @@ class ImageSource:
 
     @property
     def path(self) -> str:
-        """The location as an absolute path, or the URL that it is."""
-        # A run may be resumed from another working directory.
+        """The location as an absolute path or URL."""
+        # Absolute, since a run may be resumed from another working directory.
         if is_url(self.location):
             return self.location
         return os.path.abspath(self.location)
@@ -131,7 +130,7 @@ class ImageSets:
         In normal form, see `stratonet.extraction.sources.imagesets`.
     skipped : tuple of str
         Images that belong to no image set, because their names do not match the
-        pattern or they are of a kind that is not read.
+        pattern or their format is not read.
     """
 
     frame: pd.DataFrame
@@ -139,10 +138,10 @@ class ImageSets:
 
 
 class Source(Protocol):
-    """Reads image sets from one kind of location: the contract of a source.
+    """Reads image sets from one type of location: the contract of a source.
 
     A source keeps no state between calls.
-    `stratonet.extraction.checks.check_source` checks it, and
+    `stratonet.extraction.checks.check_source` checks a source, and
     `stratonet.extraction.sources.read.SOURCES` lists all sources.
     """
 
@@ -159,26 +158,26 @@ class Source(Protocol):
         -------
         ImageSets
             One row per image set, in normal form: every row has a plate and a well
-            (text), no two rows name the same planes, and paths are absolute. The
-            feature table has its rows in this order. Reading the same files again
-            gives the same table.
+            (text), no two rows name the same planes, and paths are absolute. The rows
+            of the feature table have the same order. Reading the same files again gives
+            the same table.
 
         Raises
         ------
         NotMine
-            The location is not of the kind that this source reads. This is decided by
-            the location's form, or by whether it is a file or a folder.
+            This source does not read this type of location. It decides this by the
+            location's form, or by whether the location is a file or a folder.
         FileNotFoundError
-            The location is of this kind, but does not exist.
+            The location has the right form, but does not exist.
         ValueError
-            There are no image sets, one is there twice, or the content cannot be
+            There are no image sets, an image set occurs twice, or the content cannot be
             understood. The message says what was received and what to do.
         """
         ...
 
 
 def get_pixel_size(row: Mapping[str, Any]) -> float | None:
-    """Get how many micrometres a pixel of an image set has along its side.
+    """Get the side of a pixel of an image set, in micrometres.
 
     Parameters
     ----------
@@ -188,7 +187,7 @@ def get_pixel_size(row: Mapping[str, Any]) -> float | None:
     Returns
     -------
     float or None
-        None where nothing is said. NaN for what is no number.
+        None if it is not given; NaN if it is not a number.
 
     Examples
     --------
@@ -205,7 +204,7 @@ def get_pixel_size(row: Mapping[str, Any]) -> float | None:
 
 
 def list_channels(frame: pd.DataFrame) -> list[str]:
-    """The names of the channels of a table in normal form.
+    """List the names of the channels of a table in normal form.
 
     Parameters
     ----------
@@ -237,30 +236,32 @@ def choose_channels(
     Raises
     ------
     ValueError
-        There is no such channel.
+        A channel does not exist.
     """
-    known = list_channels(frame)
-    unknown = [name for name in channels.values() if name not in known]
-    if unknown:
+    source_channels = list_channels(frame)
+    unknown_channels = [
+        name for name in channels.values() if name not in source_channels
+    ]
+    if unknown_channels:
         raise ValueError(
-            f"{redact_url(source)} has the channels {', '.join(known)}. Received:"
-            f" {', '.join(unknown)}. Choose among them."
-            f"{suggest_name(unknown[0], known)}"
+            f"{redact_url(source)} has the channels {', '.join(source_channels)}."
+            f" Received: {', '.join(unknown_channels)}. Choose among them."
+            f"{suggest_name(unknown_channels[0], source_channels)}"
         )
-    # The order of normal form, with channels in the order asked for.
+    # The order of normal form, with the channels in the requested order.
     old_names = metadata_columns(frame)
     new_names = list(old_names)
     for new, old in channels.items():
-        for kind in (URL, FRAME, SERIES, ILLUMINATION):
-            if image_column(kind, old) in frame:
-                old_names.append(image_column(kind, old))
-                new_names.append(image_column(kind, new))
-    # Label images belong to image sets, not to channels: they stay.
+        for prefix in (URL, FRAME, SERIES, ILLUMINATION):
+            if image_column(prefix, old) in frame:
+                old_names.append(image_column(prefix, old))
+                new_names.append(image_column(prefix, new))
+    # Label images belong to image sets, not to channels, so they stay.
     labels = [image_column(LABELS, name) for name in list_image_channels(frame, LABELS)]
-    # By position, not by renaming: new names may be old names of other channels.
-    chosen = frame[[*old_names, *labels]]
-    chosen.columns = [*new_names, *labels]
-    return chosen
+    # Assigned by position: a new name may be the old name of another channel.
+    chosen_columns = frame[[*old_names, *labels]]
+    chosen_columns.columns = [*new_names, *labels]
+    return chosen_columns
 
 
 def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.ndarray:
@@ -279,14 +280,14 @@ def read_image(row: Mapping[str, Any], channel: str, storage: Storage) -> np.nda
     Returns
     -------
     numpy.ndarray (height, width)
-        As it lies in the file; the dtype is kept.
+        As stored in the file, with the same dtype.
 
     Raises
     ------
     FileNotFoundError, PermissionError
         The file cannot be read.
     Unreachable
-        The place of the images cannot be reached.
+        The server, bucket or disk of the images cannot be reached.
     ValueError
         No file is named, or it holds no grey plane, see
         `stratonet.files.images.decode_plane`.
@@ -309,7 +310,7 @@ def read_image_content(
     bytes or ReadPixels
     """
     url = row[image_column(URL, channel)]
-    # A row without one of its files is still an image set.
+    # A row that lacks one of its files is still an image set.
     if url is None:
         raise ValueError("the table names no file")
     return read_content(url, storage, *_list_plane_numbers(row, channel))
@@ -318,10 +319,10 @@ def read_image_content(
 def _list_plane_numbers(
     row: Mapping[str, Any], channel: str
 ) -> tuple[int | None, int | None, str | None]:
-    """Which plane of its file a channel is, and the projection."""
+    """Return frame and series of a channel in its file, and the projection."""
     frame = row.get(image_column(FRAME, channel))
     series = row.get(image_column(SERIES, channel))
-    # A table may have gaps.
+    # The column may have gaps.
     projection = row.get(STACK_PROJECTION)
     return frame, series, projection if isinstance(projection, str) else None
 
@@ -329,9 +330,9 @@ def _list_plane_numbers(
 def decode_image(row: Mapping[str, Any], channel: str, content: Content) -> np.ndarray:
     """Decode the plane of one channel from the bytes of its file.
 
-    Reading and decoding are separate because files are read in threads of their own,
-    which wait for S3, while the thread that measures a plane also decodes it, so that
-    it stays in the cache of its core.
+    Reading and decoding are separate: files are read in threads of their own, which
+    wait for S3, while the thread that measures a plane also decodes it, so that it
+    stays in the cache of its core.
 
     Parameters
     ----------
@@ -344,6 +345,6 @@ def decode_image(row: Mapping[str, Any], channel: str, content: Content) -> np.n
     -------
     numpy.ndarray (height, width)
     """
-    # Messages begin with it, and a query of a URL may be a signature.
+    # Messages begin with this name, and the query of a URL may be a signature.
     name = redact_url(row[image_column(URL, channel)])
     return decode_plane(content, name, *_list_plane_numbers(row, channel))

@@ -1,4 +1,4 @@
-"""The table of a labelled plate, ``labels.csv``, as ``make demo`` takes it."""
+"""The table of a labelled plate, ``labels.csv``, as used by ``make demo``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from stratonet.extraction.sources.tablefiles import write_names
 from stratonet.naming import METADATA
 from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
 
-# What its columns of files begin with.
+# Prefix of the columns that name files.
 FILE = "file_"
-# Its columns that name an image set; all others keep their names behind Metadata_.
+# Columns that identify an image set; the others keep their names, after Metadata_.
 NAMES = {"source": SOURCE, "batch": BATCH, "plate": PLATE, "well": WELL, "site": SITE}
 
 
 def is_labels(table: pd.DataFrame) -> bool:
-    """Whether a table is one of a labelled plate, by its columns.
+    """Return whether a table is one of a labelled plate, judging by its columns.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def is_labels(table: pd.DataFrame) -> bool:
 
 
 def convert_labels(table: pd.DataFrame, folder: str) -> pd.DataFrame:
-    """Give the columns of a labelled plate the names of LoadData.
+    """Give the columns of a labelled plate the names used by LoadData.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def convert_labels(table: pd.DataFrame, folder: str) -> pd.DataFrame:
         Columns ``well``, ``file_<channel>`` and any others, such as ``plate``,
         ``site``, ``role`` and ``treatment``.
     folder : str
-        Path or URL of the table's folder: its name is the plate's where the table has
+        Path or URL of the table's folder. Its name becomes the plate's if the table has
         no column ``plate``.
 
     Returns

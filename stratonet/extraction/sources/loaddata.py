@@ -31,19 +31,19 @@ from stratonet.naming import (
 from stratonet.tables.columns import PLATE, WELL
 from stratonet.tables.keys import check_names
 
-# What LoadData's names of illumination functions begin with.
+# The names of illumination functions in LoadData tables begin with this.
 FUNCTION_PREFIX = "Illum"
 
 
 class TableSource:
     """Tables of image sets as CellProfiler's LoadData takes them.
 
-    A channel X has a column ``FileName_X``, with ``PathName_X`` or without, or
-    ``URL_X``, which is used where it is filled in. ``Frame_X`` and ``Series_X`` name a
-    plane of its file. A column ``IllumX`` of that kind names the illumination functions
-    of the channel ``OrigX`` or ``X``, if there is one. Columns of label images
-    are named like those of channels, with ``Objects`` or ``Objects_`` in front. All may
-    begin with ``Image_``; columns other than ``Metadata_*`` are dropped.
+    A channel X has a column ``FileName_X``, with or without ``PathName_X``, or a column
+    ``URL_X``, which has priority where it is filled in. ``Frame_X`` and ``Series_X``
+    name a plane of its file. Such columns of ``IllumX`` name the illumination functions
+    of the channel ``OrigX`` or ``X``, if there is one. Columns of label images are
+    named like those of channels, with ``Objects`` or ``Objects_`` in front. All names
+    may begin with ``Image_``; other columns are dropped, except ``Metadata_*``.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
@@ -52,7 +52,7 @@ class TableSource:
         Parameters
         ----------
         source : ImageSource
-            A table, perhaps with base and replacements of its paths.
+            A table, and optionally base and replacements for its paths.
         """
         path = find_file(source.path, source.storage)
         if path is None:
@@ -88,11 +88,11 @@ def read_loaddata(
     FileNotFoundError
         There is no such file.
     ValueError
-        It cannot be read as a table; there is no plate, well, channel or row; two rows
-        name the same files; or frames are not numbers.
+        The file cannot be read as a table; there is no plate, well, channel or row; two
+        rows name the same files; or frames are not numbers.
     """
     table = read_image_set_table(path, storage)
-    # What a message says was received are the names that the user wrote.
+    # Messages show the column names that the user wrote.
     received = list(table)
     folder = _find_folder(path)
     if is_bbbc021(table):
@@ -106,14 +106,14 @@ def read_loaddata(
     return frame
 
 
-# For each name of an image, the kinds of columns (FileName, PathName, URL, Frame and
-# Series) to what the table calls them.
+# For each image name, the names of its columns in the table, by their prefix (FileName,
+# PathName, URL, Frame and Series).
 _Images = dict[str, dict[str, str]]
 
 
 @dataclass
 class _FileColumns:
-    """The columns that name files, of channels, their functions and label images."""
+    """Columns that name files: of channels, illumination functions, label images."""
 
     channels: _Images = field(default_factory=dict)
     illumination: _Images = field(default_factory=dict)
@@ -135,8 +135,8 @@ def _find_file_columns(table: pd.DataFrame) -> _FileColumns:
             images.setdefault(match["name"], {})[match["kind"]] = column
     files.channels = _drop_nameless(files.channels)
     files.labels = _drop_nameless(files.labels)
-    # LoadData loads illumination functions as channels: only the name tells them apart,
-    # and only where there is a channel that they correct.
+    # LoadData loads illumination functions like channels. Only the name tells them
+    # apart, and only if there is a channel that they correct.
     for name in list(files.channels):
         if name.startswith(FUNCTION_PREFIX):
             channel = _find_corrected_channel(name, files)
@@ -146,7 +146,7 @@ def _find_file_columns(table: pd.DataFrame) -> _FileColumns:
 
 
 def _drop_nameless(images: _Images) -> _Images:
-    """Without those of which only the folder or the frame is given."""
+    """Drop images for which the table names only the folder or the frame."""
     return {
         name: columns
         for name, columns in images.items()
@@ -155,10 +155,10 @@ def _drop_nameless(images: _Images) -> _Images:
 
 
 def _find_corrected_channel(name: str, files: _FileColumns) -> str | None:
-    """The channel that an illumination function belongs to."""
-    # JUMP calls the raw images OrigDNA, and DNA what comes of them.
-    short = name.removeprefix(FUNCTION_PREFIX)
-    for channel in (f"Orig{short}", short):
+    """Find the channel that an illumination function belongs to."""
+    # JUMP calls the raw images OrigDNA, and the corrected ones DNA.
+    short_name = name.removeprefix(FUNCTION_PREFIX)
+    for channel in (f"Orig{short_name}", short_name):
         if channel in files.channels:
             return channel
     return None
@@ -182,10 +182,10 @@ def _check_table(
             f"{location} has no rows. Received the columns"
             f" {shorten_list(received)}. Is it the right table?"
         )
-    # All else may be missing; without these a row has no place in the destination.
-    empty = table[[PLATE, WELL]].isna().any(axis=1)
-    if empty.any():
-        row = _name_row(empty.idxmax())
+    # All else may be missing; without these, a row cannot be stored in the destination.
+    is_empty = table[[PLATE, WELL]].isna().any(axis=1)
+    if is_empty.any():
+        row = _name_row(is_empty.idxmax())
         raise ValueError(
             f"{location}: row {row} has no {PLATE} or {WELL}: it is empty, or nan. Fill"
             " them in."
@@ -196,29 +196,29 @@ def _check_table(
 def _build_frame(
     path: str, table: pd.DataFrame, files: _FileColumns, locator: FileLocator
 ) -> pd.DataFrame:
-    """The table in normal form."""
+    """Build the table in normal form."""
     columns = {name: _redact_urls(table[name]) for name in metadata_columns(table)}
-    for channel, of_channel in files.channels.items():
-        urls = locator.locate_files(table, of_channel)
+    for channel, source_columns in files.channels.items():
+        urls = locator.locate_files(table, source_columns)
         columns[image_column(URL, channel)] = urls
-        for kind in (FRAME, SERIES):
-            if kind in of_channel:
-                numbers = _parse_frame_numbers(path, table[of_channel[kind]])
-                columns[image_column(kind, channel)] = numbers
+        for prefix in (FRAME, SERIES):
+            if prefix in source_columns:
+                numbers = _parse_frame_numbers(path, table[source_columns[prefix]])
+                columns[image_column(prefix, channel)] = numbers
         if channel in files.illumination:
             functions = locator.locate_files(table, files.illumination[channel])
             columns[image_column(ILLUMINATION, channel)] = functions
-    for name, of_labels in files.labels.items():
-        urls = locator.locate_files(table, of_labels)
+    for name, source_columns in files.labels.items():
+        urls = locator.locate_files(table, source_columns)
         columns[image_column(LABELS, name)] = urls
     return pd.DataFrame(columns)
 
 
 def _redact_urls(values: pd.Series) -> pd.Series:
-    """Metadata without the signatures of URLs: they go into tables that are shared."""
+    """Remove the signatures of URLs from metadata, which may be shared in tables."""
     if values.dtype != object:
         return values
-    # Not by map: pandas 3 makes NaN of the None in a column of texts.
+    # Not with map, for which pandas 3 turns None in a column of texts into NaN.
     texts = [redact_url(text) if isinstance(text, str) else text for text in values]
     return pd.Series(texts, values.index, dtype=object)
 
@@ -228,13 +228,13 @@ def _name_row(index: int) -> str:
 
 
 def _parse_frame_numbers(path: str, values: pd.Series) -> pd.Series:
-    """Numbers from 0; 0 where nothing is filled in."""
+    """Parse numbers from 0; 0 where nothing is filled in."""
     numbers = pd.to_numeric(values, errors="coerce")
-    # A gap is no mistake: files without stacks have none.
+    # A gap is no mistake: files without stacks need no frame.
     is_count = (numbers >= 0) & (numbers % 1 == 0)
-    wrong = values.notna() & ~is_count
-    if wrong.any():
-        index = wrong.idxmax()
+    is_wrong = values.notna() & ~is_count
+    if is_wrong.any():
+        index = is_wrong.idxmax()
         raise ValueError(
             f"{redact_url(path)}: {values.name} counts from 0. Received:"
             f" {values[index]!r} in row {_name_row(index)}. Correct it."
@@ -243,19 +243,19 @@ def _parse_frame_numbers(path: str, values: pd.Series) -> pd.Series:
 
 
 def _check_duplicates(path: str, frame: pd.DataFrame) -> None:
-    """Refuse a table of which two rows name the same planes."""
+    """Refuse a table in which two rows name the same planes."""
     urls = [image_column(URL, channel) for channel in list_image_channels(frame)]
     numbers = []
-    for kind in (FRAME, SERIES):
-        for channel in list_image_channels(frame, kind):
-            numbers.append(image_column(kind, channel))
+    for prefix in (FRAME, SERIES):
+        for channel in list_image_channels(frame, prefix):
+            numbers.append(image_column(prefix, channel))
     planes = frame[[*urls, *numbers]]
-    # Image sets whose files were lost have nothing to be told apart by.
-    named = planes[urls].notna().any(axis=1)
-    repeated = planes[named & planes.duplicated(keep=False)]
+    # Image sets without any file cannot be told apart.
+    has_file = planes[urls].notna().any(axis=1)
+    repeated = planes[has_file & planes.duplicated(keep=False)]
     if repeated.empty:
         return
-    # The first two suffice: who sees them knows what to look for.
+    # The first two are enough: they show what to look for.
     rows = list(repeated.itertuples(index=False, name=None))
     first = repeated.index[0] + 1
     second = repeated.index[rows.index(rows[0], 1)] + 1

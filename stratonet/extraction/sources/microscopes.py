@@ -33,19 +33,19 @@ from stratonet.files.urls import drop_query, redact_url
 from stratonet.naming import FRAME, LABELS, METADATA, SERIES, URL, image_column
 
 ZARR = ".zarr"
-# Headers read at once: S3 takes its time for each.
+# Headers read at once, since each request to S3 is slow.
 FILES_AT_ONCE = 16
-# One image of a store of SpatialData.
-_OF_STORE = re.compile(r"(?P<store>.+\.zarr)/images/(?P<image>[^/]+)", re.IGNORECASE)
-# A regular expression with a group for the channel is one for names of single planes.
+# The path of one image in a SpatialData store.
+_STORE_IMAGE = re.compile(r"(?P<store>.+\.zarr)/images/(?P<image>[^/]+)", re.IGNORECASE)
+# A pattern with a group for the channel is meant for files of single planes.
 _CHANNEL_GROUP = "(?P<Channel"
 
 
 class MicroscopeSource:
-    """A file of a microscope, a plate of OME-Zarr, or a store of SpatialData.
+    """Microscope files, OME-Zarr plates and SpatialData stores.
 
-    Each says what is in it: an image is a site of a well, and each channel has the name
-    that it has there.
+    The files themselves describe their content: each image is a site of a well, and
+    channels have the names given in the file.
     """
 
     def read(self, source: ImageSource) -> ImageSets:
@@ -54,28 +54,30 @@ class MicroscopeSource:
         Parameters
         ----------
         source : ImageSource
-            An ND2, CZI, LIF or OME-TIFF file, a folder of OME-Zarr, a store of
-            SpatialData, or one of its images: ``store.zarr/images/name``.
+            An ND2, CZI, LIF or OME-TIFF file, an OME-Zarr folder, a SpatialData store,
+            or one image of a store: ``store.zarr/images/name``.
         """
         path = source.path.rstrip("/")
         if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF):
-            found = find_file(path, source.storage)
-            if found is None:
+            file_path = find_file(path, source.storage)
+            if file_path is None:
                 raise FileNotFoundError(f"{redact_url(path)} is not there.")
-            scenes = list(list_scenes(found, source.storage))
-            return make_image_sets(scenes, source, posixpath.dirname(found), found)
-        of_store = _OF_STORE.fullmatch(path)
-        if of_store:
-            path = of_store["store"]
+            scenes = list(list_scenes(file_path, source.storage))
+            return make_image_sets(
+                scenes, source, posixpath.dirname(file_path), file_path
+            )
+        store_match = _STORE_IMAGE.fullmatch(path)
+        if store_match:
+            path = store_match["store"]
         elif not path.lower().endswith(ZARR):
             raise NotMine
-        image = of_store and of_store["image"]
+        image = store_match and store_match["image"]
         scenes = _list_zarr(path, image, source.storage)
         return make_image_sets(scenes, source, posixpath.dirname(path), path)
 
 
 def _list_zarr(path: str, image: str | None, storage: Storage) -> list[Scene]:
-    """The images of a plate of OME-Zarr or of a store of SpatialData, or one of it."""
+    """List the images of an OME-Zarr plate or a SpatialData store, or one of them."""
     with name_missing_extra(f"{redact_url(path)}: reading OME-Zarr", "microscopes"):
         from stratonet.files.microscopes.omezarr import find_metadata, list_zarr_scenes
         from stratonet.files.microscopes.spatialstores import (
@@ -90,13 +92,13 @@ def _list_zarr(path: str, image: str | None, storage: Storage) -> list[Scene]:
             return list_store_scenes(store, storage, image)
     if metadata is None:
         raise FileNotFoundError(
-            f"{redact_url(path)} is no folder of OME-Zarr: it has neither .zattrs nor"
+            f"{redact_url(path)} is not an OME-Zarr folder: it has neither .zattrs nor"
             " zarr.json."
         )
     if image is not None:
         raise ValueError(
-            f"{redact_url(path)}: its image {image!r} was asked for, but it is no store"
-            " of SpatialData. Give the folder itself."
+            f"{redact_url(path)} is not a SpatialData store. Received the name of an"
+            f" image in it: {image!r}. Give the folder itself."
         )
     with name_damage(metadata):
         return list_zarr_scenes(metadata, storage)
@@ -108,25 +110,31 @@ def choose_scene_files(files: Sequence[str], pattern: str | None) -> list[str]:
     Parameters
     ----------
     files : sequence of str
-        All of the folder.
+        All files of the folder.
     pattern : str, optional
-        As the user gives it.
+        As given by the user.
 
     Returns
     -------
     list of str
-        [] where the folder holds files of single planes, whose names say all.
+        Empty if the folder holds files of single planes, to be told apart by name.
     """
-    named = [path for path in files if not posixpath.basename(path).startswith(".")]
-    scene_files = [p for p in named if find_format(p) in (*OF_MICROSCOPES, *OME_TIFF)]
+    visible_files = [
+        path for path in files if not posixpath.basename(path).startswith(".")
+    ]
+    scene_files = [
+        path
+        for path in visible_files
+        if find_format(path) in (*OF_MICROSCOPES, *OME_TIFF)
+    ]
     if not scene_files:
         return []
     if pattern is not None:
-        # A pattern for the channel is one for names of single planes.
+        # A pattern that finds the channel is meant for files of single planes.
         by_name = pattern in READY_PATTERNS or _CHANNEL_GROUP in pattern
         return [] if by_name else sorted(scene_files)
     # OME-TIFF files may hold single planes, too.
-    planes = [path for path in named if find_format(path) not in OF_MICROSCOPES]
+    planes = [path for path in visible_files if find_format(path) not in OF_MICROSCOPES]
     for ready in map(re.compile, READY_PATTERNS.values()):
         if any(ready.search(path) for path in planes):
             return []
@@ -143,7 +151,7 @@ def read_scene_files(
     folder : str
         Path or URL.
     files : list of str
-        Those that `choose_scene_files` has chosen.
+        The files that `choose_scene_files` has chosen.
     source : ImageSource
         Says the pattern and the projection.
 
@@ -152,11 +160,13 @@ def read_scene_files(
     ImageSets
     """
     if source.pattern is not None:
-        # Said before thousands of files are opened.
+        # A mistake is reported before thousands of files are opened.
         compile_scene_pattern(source.pattern)
     list_file = partial(list_scenes, storage=source.storage)
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-        scenes = [scene for found in pool.map(list_file, files) for scene in found]
+        scenes = [
+            scene for file_scenes in pool.map(list_file, files) for scene in file_scenes
+        ]
     return make_image_sets(scenes, source, folder, folder)
 
 
@@ -168,13 +178,14 @@ def make_image_sets(
     Parameters
     ----------
     scenes : sequence of Scene
-        Of one file, plate or folder.
+        The scenes of one file, plate or folder.
     source : ImageSource
-        Says the pattern and the projection.
+        Has the pattern and the projection.
     folder : str
-        Where paths begin in which the pattern is searched for.
+        The pattern is searched for in paths relative to this folder.
     name : str
-        Of the file or folder, for messages; the plate has it where nothing says more.
+        Path or URL of the file or folder, for messages; it also names the plate if
+        neither file nor pattern does.
 
     Returns
     -------
@@ -184,19 +195,21 @@ def make_image_sets(
     Raises
     ------
     ValueError
-        There is no scene, no well of one, a stack without projection, a time series, or
-        two scenes are one site.
+        There is no scene, a scene without a well, a stack without a projection, a time
+        series, or two scenes of the same site.
     """
     if not scenes:
         raise ValueError(f"{redact_url(name)} holds no images.")
     for scene in scenes:
         _check_scene(scene, source.project)
-    # A query may be a signature, which belongs in no table.
+    # The query of a URL may be a signature, which must not get into tables.
     plate = _strip_extension(posixpath.basename(drop_query(name)))
-    placed = place_scenes(scenes, folder, plate, source.pattern)
-    placed = sorted(placed, key=lambda one: _make_sort_key(one.metadata))
-    _check_different(placed, name)
-    return ImageSets(_build_frame(placed))
+    placed_scenes = place_scenes(scenes, folder, plate, source.pattern)
+    placed_scenes = sorted(
+        placed_scenes, key=lambda placed_scene: _make_sort_key(placed_scene.metadata)
+    )
+    _check_sites_differ(placed_scenes, name)
+    return ImageSets(_build_frame(placed_scenes))
 
 
 def _check_scene(scene: Scene, projection: str | None) -> None:
@@ -206,36 +219,40 @@ def _check_scene(scene: Scene, projection: str | None) -> None:
     if scene.n_times > 1:
         raise ValueError(
             f"{name}: a time series was received ({scene.describe()}). Save one time"
-            " point as a file of its own, or name its planes in a LoadData table, by"
+            " point as a separate file, or name its planes in a LoadData table, with"
             " Frame_<channel>."
         )
     if scene.n_z > 1 and projection is None:
         raise ValueError(f"{name}: {describe_stack(scene)}")
 
 
-def _check_different(placed: Sequence[PlacedScene], name: str) -> None:
-    seen: dict[object, Scene] = {}
-    for one in placed:
-        other = seen.setdefault(one.metadata, one.scene)
-        if other is not one.scene:
-            words = " ".join(str(text) for _, text in one.metadata)
+def _check_sites_differ(placed_scenes: Sequence[PlacedScene], name: str) -> None:
+    scenes_by_metadata: dict[object, Scene] = {}
+    for placed_scene in placed_scenes:
+        other = scenes_by_metadata.setdefault(placed_scene.metadata, placed_scene.scene)
+        if other is not placed_scene.scene:
+            description = " ".join(str(text) for _, text in placed_scene.metadata)
             raise ValueError(
-                f"{redact_url(name)} has two images for {words}:"
+                f"{redact_url(name)} has two images for {description}:"
                 f" {redact_url(other.url)} {other.name!r} and"
-                f" {redact_url(one.scene.url)} {one.scene.name!r}. Give a `pattern`"
-                " with a group for what tells them apart, such as (?P<Site>...)."
+                f" {redact_url(placed_scene.scene.url)} {placed_scene.scene.name!r}."
+                " Give a `pattern` with a group that tells them apart, such as"
+                " (?P<Site>...)."
             )
 
 
-def _build_frame(placed: Sequence[PlacedScene]) -> pd.DataFrame:
-    """The table in normal form."""
+def _build_frame(placed_scenes: Sequence[PlacedScene]) -> pd.DataFrame:
+    """Build the table in normal form."""
     channels: dict[str, None] = {}
-    for one in placed:
-        channels.update(dict.fromkeys(_name_channels(one.scene)))
+    for placed_scene in placed_scenes:
+        channels.update(dict.fromkeys(_name_channels(placed_scene.scene)))
     labels: dict[str, None] = {}
-    for one in placed:
-        labels.update(dict.fromkeys(name for name, _ in one.scene.labels))
-    rows = [_make_row(one, list(channels), list(labels)) for one in placed]
+    for placed_scene in placed_scenes:
+        labels.update(dict.fromkeys(name for name, _ in placed_scene.scene.labels))
+    rows = [
+        _make_row(placed_scene, list(channels), list(labels))
+        for placed_scene in placed_scenes
+    ]
     frame = pd.DataFrame(rows, dtype=object).dropna(axis=1, how="all")
     for name in frame:
         if name.startswith((f"{FRAME}_", f"{SERIES}_")):
@@ -244,24 +261,26 @@ def _build_frame(placed: Sequence[PlacedScene]) -> pd.DataFrame:
 
 
 def _make_row(
-    one: PlacedScene, channels: Sequence[str], labels: Sequence[str]
+    placed_scene: PlacedScene, channels: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
-    scene = one.scene
-    row: dict[str, Any] = {f"{METADATA}{name}": text for name, text in one.metadata}
+    scene = placed_scene.scene
+    row: dict[str, Any] = {
+        f"{METADATA}{name}": text for name, text in placed_scene.metadata
+    }
     frames = dict(zip(_name_channels(scene), scene.frames))
     for channel in channels:
-        is_there = channel in frames
-        row[image_column(URL, channel)] = scene.url if is_there else None
+        has_channel = channel in frames
+        row[image_column(URL, channel)] = scene.url if has_channel else None
         row[image_column(FRAME, channel)] = frames.get(channel, 0)
-        row[image_column(SERIES, channel)] = scene.series if is_there else 0
-    known = dict(scene.labels)
+        row[image_column(SERIES, channel)] = scene.series if has_channel else 0
+    label_urls = dict(scene.labels)
     for label in labels:
-        row[image_column(LABELS, label)] = known.get(label)
+        row[image_column(LABELS, label)] = label_urls.get(label)
     return row
 
 
 def _name_channels(scene: Scene) -> list[str]:
-    """Names that columns can carry; those that are there twice are numbered."""
+    """Make names for columns; a name that occurs twice gets a number."""
     names: list[str] = []
     for number, channel in enumerate(scene.channels, start=1):
         name = _make_name(channel) or f"Channel{number}"
@@ -281,7 +300,7 @@ def _strip_extension(name: str) -> str:
 
 
 def _make_sort_key(metadata: Sequence[tuple[str, str | None]]) -> list[list[int | str]]:
-    """A sort key that puts A2 before A10."""
+    """Make a sort key that puts A2 before A10."""
     keys = []
     for _, text in metadata:
         pieces = re.split(r"(\d+)", text or "")

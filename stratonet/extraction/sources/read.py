@@ -1,4 +1,4 @@
-"""Image sets from whatever names them."""
+"""Reading image sets from a source of any type."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from stratonet.files.urls import redact_url
 from stratonet.naming import FRAME, SERIES, URL, image_column, metadata_columns
 from stratonet.tables.columns import PIXEL_SIZE, STACK_PROJECTION
 
-# The sources there are, in the order in which they are asked. A name such as
-# jump:... is no path: its source comes first.
+# All sources, in the order in which they are tried. A name such as jump:... is not a
+# path, so its source comes first.
 SOURCES: tuple[Source, ...] = (
     GallerySource(),
     MicroscopeSource(),
@@ -36,8 +36,8 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-# Where names of files tell the height of a plane.
-OF_SINGLE_PLANES = ("Metadata_Z", "Metadata_Plane")
+# Columns with the height of a plane, if it comes from the names of files.
+PLANE_COLUMNS = ("Metadata_Z", "Metadata_Plane")
 
 
 def read_source(
@@ -50,7 +50,7 @@ def read_source(
     source : ImageSource
         Where they are.
     channels : mapping of str to str, optional
-        The channels to take, in this order: names in the features to names in the
+        The channels to use, in this order: names in the features to names in the
         source. Default: all.
 
     Returns
@@ -63,11 +63,11 @@ def read_source(
     FileNotFoundError
         There is no such table, folder or plate.
     Unreachable
-        The place of the source cannot be reached.
+        The server, bucket or disk of the source cannot be reached.
     ValueError
-        The source cannot be understood, names no image sets, names one twice, lacks a
-        channel that was asked for, names one plane for two channels, or says the size
-        of pixels which the user says, too.
+        The source cannot be understood, names no image sets or one of them twice, lacks
+        a requested channel, names the same plane for two channels, or has a size of
+        pixels or a projection although the user gives one, too.
 
     Examples
     --------
@@ -80,23 +80,23 @@ def read_source(
     >>> read_source(ImageSource(path)).frame.to_dict("records")
     [{'Metadata_Plate': 'P1', 'Metadata_Well': 'A01', 'URL_DNA': '/data/1.tif'}]
     """
-    image_sets = _ask_sources(source)
+    image_sets = _try_sources(source)
     if source.pixel_size is not None:
         frame = _add_pixel_size(image_sets.frame, source.pixel_size, source.path)
         image_sets = replace(image_sets, frame=frame)
     if source.project is not None:
         frame = _add_projection(image_sets.frame, source.project, source.path)
         image_sets = replace(image_sets, frame=frame)
-    chosen = None if channels is None else set(channels.values())
-    _check_planes(image_sets.frame, chosen, source.path)
+    chosen_channels = None if channels is None else set(channels.values())
+    _check_planes(image_sets.frame, chosen_channels, source.path)
     if channels is None:
         return image_sets
     frame = choose_channels(image_sets.frame, channels, source.path)
     return replace(image_sets, frame=frame)
 
 
-def _ask_sources(source: ImageSource) -> ImageSets:
-    # The first that does not refuse: a table is not tried as a folder after an error.
+def _try_sources(source: ImageSource) -> ImageSets:
+    # The first source that accepts the location is used, even if it raises an error.
     for reader in SOURCES:
         try:
             return reader.read(source)
@@ -109,66 +109,70 @@ def _ask_sources(source: ImageSource) -> ImageSets:
 
 
 def _add_pixel_size(frame: pd.DataFrame, pixel_size: float, path: str) -> pd.DataFrame:
-    """Let each image set say what the user has said of all: the features need it.
+    """Add the user's pixel size to each image set.
 
-    So it stands beside them, and wells that are measured with another size are others.
+    So it is stored beside the features, and wells measured with another pixel size
+    count as different wells.
     """
     if PIXEL_SIZE in frame:
         raise ValueError(
             f"{redact_url(path)} has a column {PIXEL_SIZE}. Received also a"
             f" `pixel_size`: {pixel_size}. Leave one of them out."
         )
-    place = len(metadata_columns(frame))
+    position = len(metadata_columns(frame))
     frame = frame.copy()
-    frame.insert(place, PIXEL_SIZE, pixel_size)
+    frame.insert(position, PIXEL_SIZE, pixel_size)
     return frame
 
 
 def _add_projection(frame: pd.DataFrame, project: str, path: str) -> pd.DataFrame:
-    """Let each image set say how its stacks become planes, as the user has said of all.
+    """Add the user's choice of how stacks become planes to each image set.
 
-    It stands beside the features, and wells that are projected otherwise are others.
+    So it is stored beside the features, and wells with another projection count as
+    different wells.
     """
     if STACK_PROJECTION in frame:
         raise ValueError(
             f"{redact_url(path)} has a column {STACK_PROJECTION}. Received also a"
             f" `project`: {project}. Leave one of them out."
         )
-    for name in OF_SINGLE_PLANES:
+    for name in PLANE_COLUMNS:
         if name in frame and frame[name].nunique() > 1:
             raise ValueError(
-                f"{redact_url(path)}: the planes of a stack are files of their own"
+                f"{redact_url(path)}: the planes of a stack are separate files"
                 f" ({name}), and each is an image set. Received a `project`: {project},"
-                " which makes one plane of a stack in one file. Leave it out."
+                " which only works for a stack in one file. Leave it out."
             )
-    place = len(metadata_columns(frame))
+    position = len(metadata_columns(frame))
     frame = frame.copy()
-    frame.insert(place, STACK_PROJECTION, project)
+    frame.insert(position, STACK_PROJECTION, project)
     return frame
 
 
-def _check_planes(frame: pd.DataFrame, chosen: set[str] | None, path: str) -> None:
-    """Refuse image sets in which two channels are one plane.
+def _check_planes(
+    frame: pd.DataFrame, chosen_channels: set[str] | None, path: str
+) -> None:
+    """Refuse image sets in which two channels are the same plane.
 
-    Who names one channel of the source twice has asked for it.
+    A user may still choose the same channel of the source twice.
     """
     channels = list_channels(frame)
-    if chosen is not None:
-        channels = [name for name in channels if name in chosen]
+    if chosen_channels is not None:
+        channels = [name for name in channels if name in chosen_channels]
     for first, second in combinations(channels, 2):
         urls = frame[image_column(URL, first)]
-        same = urls.notna() & (urls == frame[image_column(URL, second)])
-        for kind in (FRAME, SERIES):
+        is_same = urls.notna() & (urls == frame[image_column(URL, second)])
+        for prefix in (FRAME, SERIES):
             numbers = [
-                frame.get(image_column(kind, name), pd.Series(0, frame.index))
+                frame.get(image_column(prefix, name), pd.Series(0, frame.index))
                 for name in (first, second)
             ]
-            same &= numbers[0] == numbers[1]
-        if same.any():
-            row = int(same.to_numpy().argmax())
+            is_same &= numbers[0] == numbers[1]
+        if is_same.any():
+            row = int(is_same.to_numpy().argmax())
             raise ValueError(
                 f"{redact_url(path)}: {first} and {second} are one plane in"
-                f" {same.sum():,} of {len(frame):,} image sets, such as"
+                f" {is_same.sum():,} of {len(frame):,} image sets, such as"
                 f" {redact_url(urls.iloc[row])} in row {row + 1} (counted from 1)."
                 " Correct the table, or name the `channels` to measure."
             )

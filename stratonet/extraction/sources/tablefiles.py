@@ -1,4 +1,4 @@
-"""Files of tables of image sets, as they are: CSV, gzipped CSV and Parquet."""
+"""Reading tables of image sets from files: CSV, gzipped CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from stratonet.tables.columns import BATCH, PLATE, SITE, SOURCE, WELL
 from stratonet.tables.csvfiles import EXTENSIONS, decode_csv, is_csv_name
 from stratonet.tables.keys import write_keys, write_texts
 
-# What names an image set is text in every table: plate 0012 keeps its zeros.
+# Columns that identify an image set are text in every table, so that plate 0012 keeps
+# its zeros.
 TEXT_COLUMNS = (SOURCE, BATCH, PLATE, WELL, SITE)
 # Columns about the file of a channel or of a label image, as LoadData names them.
 FILE_COLUMN = re.compile(
@@ -24,7 +25,7 @@ FILE_COLUMN = re.compile(
 
 
 def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
-    """Read a table as it is, but for ``Image_`` at the start of column names.
+    """Read a table; only ``Image_`` at the start of column names is removed.
 
     Parameters
     ----------
@@ -37,17 +38,17 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Of a CSV all columns are text exactly as written. A Parquet table keeps its
-        types, but what names an image set (source, batch, plate, well, site) becomes
-        text. None where a field is empty, and where CellProfiler wrote ``nan`` for a
-        plate or well.
+        All columns of a CSV file are text exactly as written. A Parquet table keeps its
+        types, but the columns that identify an image set (source, batch, plate, well,
+        site) become text. None where a field is empty, or where CellProfiler wrote
+        ``nan`` for a plate or well.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
-        Another kind of file, damaged, or with two columns of one name.
+        The file has another format, is damaged, or has two columns of the same name.
     """
     file_name = drop_query(path)
     if not (is_csv_name(file_name) or file_name.lower().endswith(".parquet")):
@@ -68,7 +69,7 @@ def read_image_set_table(path: str, storage: Storage) -> pd.DataFrame:
 
 
 def write_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Write what names an image set as text, in place.
+    """Turn the columns that identify an image set into text, in place.
 
     Parameters
     ----------
@@ -106,9 +107,9 @@ def _decode_parquet(content: bytes) -> pd.DataFrame:
     from pyarrow import parquet
 
     table = parquet.read_table(io.BytesIO(content))
-    # pandas' metadata would make an index of a column that is needed as one.
+    # With its metadata, pandas would turn a column that is needed into an index.
     frame = table.to_pandas(ignore_metadata=True)
-    # Evenly spaced numbers that were an index stand in the metadata alone.
+    # An index of evenly spaced numbers is only stored in the metadata.
     for index in (table.schema.pandas_metadata or {}).get("index_columns", ()):
         if isinstance(index, dict) and index["name"] is not None:
             values = range(index["start"], index["stop"], index["step"])

@@ -36,8 +36,8 @@ class InBucket(ImageSource):
 
 
 @pytest.fixture
-def places(tmp_path):
-    """For each source a place that it reads."""
+def sources_by_reader(tmp_path):
+    """An image source for each reader, by its class."""
     files, table = screen(root=f"{tmp_path}/")
     write(tmp_path, files)
     table.to_csv(tmp_path / "load_data.csv", index=False)
@@ -61,13 +61,15 @@ def places(tmp_path):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
-def test_every_source_keeps_its_contract(source, places):
+def test_every_source_keeps_its_contract(source, sources_by_reader):
     name = type(source).__name__
     # Sources are asked in turn. One must leave what is a later one's, and never sees
     # what is an earlier one's.
     names = [type(other).__name__ for other in SOURCES]
     later = names[names.index(name) + 1 :]
-    check_source(source, places[name], [places[other] for other in later])
+    check_source(
+        source, sources_by_reader[name], [sources_by_reader[other] for other in later]
+    )
 
 
 def make_frame(**columns):
@@ -77,7 +79,7 @@ def make_frame(**columns):
 
 
 @pytest.mark.parametrize(
-    "frame, said",
+    "frame, expected_message",
     [
         (make_frame().drop(columns="Metadata_Plate"), "Metadata_Plate is missing"),
         (make_frame(Metadata_Well=["A01", None]), "Metadata_Well is text"),
@@ -90,32 +92,32 @@ def make_frame(**columns):
         (make_frame().iloc[:0], "there are image sets"),
     ],
 )
-def test_a_table_that_is_not_in_normal_form_is_told(frame, said):
+def test_a_table_that_is_not_in_normal_form_is_told(frame, expected_message):
     check_normal_form(make_frame())
-    with pytest.raises(AssertionError, match=said):
+    with pytest.raises(AssertionError, match=expected_message):
         check_normal_form(frame)
 
 
-def test_a_source_that_takes_everything_is_told(places):
+def test_a_source_that_takes_everything_is_told(sources_by_reader):
     class Greedy:
         def read(self, source):
-            return read_source(places["TableSource"])
+            return read_source(sources_by_reader["TableSource"])
 
     with pytest.raises(AssertionError, match="raises NotMine"):
-        check_source(Greedy(), places["TableSource"])
+        check_source(Greedy(), sources_by_reader["TableSource"])
 
 
-def test_a_source_that_changes_its_mind_is_told(places):
+def test_a_source_that_changes_its_mind_is_told(sources_by_reader):
     class Forgetful:
         calls = 0
 
         def read(self, source):
             self.calls += 1
-            frame = read_source(places["TableSource"]).frame
+            frame = read_source(sources_by_reader["TableSource"]).frame
             return ImageSets(frame.iloc[self.calls :])
 
     with pytest.raises(AssertionError, match="same table again"):
-        check_source(Forgetful(), places["TableSource"])
+        check_source(Forgetful(), sources_by_reader["TableSource"])
 
 
 def test_the_local_engine_keeps_its_contract(tmp_path):

@@ -130,11 +130,11 @@ def test_sites_are_shown_small_between_the_limits_that_are_given(plates, tmp_pat
 
 @pytest.mark.slow
 def test_interrupted_and_resumed_they_are_the_same(plates, centers, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(plates, whole, objects=centers)
+    whole_run, parts = tmp_path / "whole", tmp_path / "parts"
+    run(plates, whole_run, objects=centers)
     for number in (1, 2, 1):
         run(plates, parts, objects=centers, shard=Shard(number, 2))
-    tables = [parquet.read_table(folder / "_crops") for folder in (parts, whole)]
+    tables = [parquet.read_table(folder / "_crops") for folder in (parts, whole_run)]
     assert tables[0].equals(tables[1])
     # Who removes them has them made again, with the features, which stay the same.
     before = read_features(parts)

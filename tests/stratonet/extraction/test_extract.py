@@ -95,10 +95,10 @@ def test_images_that_a_folder_has_beside_are_named(plates, tmp_path, capsys):
         (images / "P1" / "Images" / name).write_bytes(image(0))
     assert call(images, *options) == INCOMPLETE
     assert (
-        "Skipped      7 image files, by name or kind: P1/Images/HTS_A01_mask0.tif,"
-        in (said := capsys.readouterr().out)
+        "Skipped      7 image files, by name or format: P1/Images/HTS_A01_mask0.tif,"
+        in (output := capsys.readouterr().out)
     )
-    assert "mask4.tif, and 2 more" in said and "mask5" not in said
+    assert "mask4.tif, and 2 more" in output and "mask5" not in output
     assert len(read_features(tmp_path / "out")) == 12
 
 
@@ -157,7 +157,7 @@ def test_one_row_an_image_set_with_its_metadata_and_the_features_of_the_network(
 def test_the_same_command_again_measures_only_what_is_missing(plates, tmp_path, capsys):
     out = tmp_path / "out"
     assert call(plates, "--output", out) == 0
-    whole, content = (
+    first_features, content = (
         read_features(out),
         {path: (out / path).read_bytes() for path in files(out)},
     )
@@ -168,7 +168,7 @@ def test_the_same_command_again_measures_only_what_is_missing(plates, tmp_path, 
     shutil.rmtree(out / "source_8" / "J3" / "P2")
     assert call(plates, "--output", out) == 0
     assert "6 measured; 3 wells already measured" in capsys.readouterr().out
-    assert_frame_equal(read_features(out), whole)
+    assert_frame_equal(read_features(out), first_features)
 
 
 # Kills the process at its n-th file, before or after it is in its place.
@@ -193,17 +193,17 @@ sys.exit(stratonet_cli.main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert call(plates, "--output", whole) == 0
+    complete, broken = tmp_path / "whole", tmp_path / "broken"
+    assert call(plates, "--output", complete) == 0
     deaths = 0
     # Before its first file (what is measured and how); between wells; before the table
     # of a plate; ...
-    for place in (1, 3, 3, 2, 1, 1):
+    for nth_file in (1, 3, 3, 2, 1, 1):
         script = [
             sys.executable,
             "-c",
             DIE,
-            str(place),
+            str(nth_file),
             *command(plates, "--output", broken)[3:],
         ]
         died = subprocess.run(script, capture_output=True, text=True)
@@ -211,22 +211,22 @@ def test_killed_at_any_file_it_resumes_and_ends_with_the_same_values(plates, tmp
         deaths += died.returncode == -signal.SIGKILL
     assert deaths >= 5
     assert call(plates, "--output", broken) == 0
-    assert_frame_equal(read_features(broken), read_features(whole))
+    assert_frame_equal(read_features(broken), read_features(complete))
     assert {name for name in files(broken) if not name.startswith("_runs")} == {
-        name for name in files(whole) if not name.startswith("_runs")
+        name for name in files(complete) if not name.startswith("_runs")
     }
 
 
 @pytest.mark.slow
 def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
     assert call(plates, "--output", tmp_path / "whole") == 0
-    whole = values(read_features(tmp_path / "whole"))
+    expected = values(read_features(tmp_path / "whole"))
     twice = [
         subprocess.Popen(command(plates, "--output", tmp_path / "twice"))
         for _ in range(2)
     ]
     assert [process.wait() for process in twice] == [0, 0]
-    assert_frame_equal(values(read_features(tmp_path / "twice")), whole)
+    assert_frame_equal(values(read_features(tmp_path / "twice")), expected)
 
     first = extract(
         plates, tmp_path / "shards", taps=TAP, shard=Shard(1, 4), progress=False
@@ -240,29 +240,29 @@ def test_two_at_once_and_shards_give_the_same_table(plates, tmp_path):
     assert (
         len(last.complete_plates) == 2 and not (tmp_path / "shards" / "_units").exists()
     )
-    assert_frame_equal(values(read_features(tmp_path / "shards")), whole)
+    assert_frame_equal(values(read_features(tmp_path / "shards")), expected)
 
 
 def damage(folder):
-    """Damage an image in each of nine ways; what is said of it, by file."""
+    """Damage an image in each of nine ways; return what its message says, by file."""
     images = folder / "images" / "P1" / "Images"
-    places = [
+    paths = [
         images / f"HTS_{well}_s{site}_w{c}.tif"
         for well in ("A01", "A02", "B01")
         for site in (1, 2)
         for c in (1, 2)
     ]
-    places[0].unlink()
-    places[1].write_bytes(places[1].read_bytes()[:3000])
-    places[2].write_text("Sorry, this page could not be found.")
-    places[3].write_bytes(b"")
-    tifffile.imwrite(places[4], np.zeros((40, 40, 3), np.uint8), photometric="rgb")
-    tifffile.imwrite(places[5], np.zeros((5, 40, 40), np.uint16))
-    tifffile.imwrite(places[6], np.full((40, 40), np.nan, np.float32))
-    places[7].unlink()
-    places[7].mkdir()
-    Image.new("L", (20, 20)).save(places[8], format="PNG")
-    said = [
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:3000])
+    paths[2].write_text("Sorry, this page could not be found.")
+    paths[3].write_bytes(b"")
+    tifffile.imwrite(paths[4], np.zeros((40, 40, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(paths[5], np.zeros((5, 40, 40), np.uint16))
+    tifffile.imwrite(paths[6], np.full((40, 40), np.nan, np.float32))
+    paths[7].unlink()
+    paths[7].mkdir()
+    Image.new("L", (20, 20)).save(paths[8], format="PNG")
+    reasons = [
         "No such file",
         "damaged",
         "cannot be read",
@@ -273,12 +273,12 @@ def damage(folder):
         "directory",
         "cannot be read",
     ]
-    return dict(zip(places, said))
+    return dict(zip(paths, reasons))
 
 
 def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, capsys):
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    assert call(plates, "--output", whole) == 0
+    complete, out = tmp_path / "complete", tmp_path / "out"
+    assert call(plates, "--output", complete) == 0
     broken = damage(tmp_path)
     table = pd.read_csv(plates, dtype=str)
     table.loc[11, "FileName_OrigER"] = None
@@ -286,8 +286,8 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
     assert call(plates, "--output", out) == INCOMPLETE
     assert "Incomplete   6 image sets (see Metadata_Error)" in capsys.readouterr().out
 
-    whole, frame = read_features(whole), read_features(out)
-    assert len(frame) == len(whole)
+    complete_frame, frame = read_features(complete), read_features(out)
+    assert len(frame) == len(complete_frame)
     assert (
         frame.Metadata_Error.notna().sum() == 6
         and "names no file" in frame.Metadata_Error[11]
@@ -308,7 +308,7 @@ def test_what_cannot_be_measured_has_its_row_with_the_reason(plates, tmp_path, c
             if (row, channel) in lost:
                 assert frame.loc[row, names].isna().all()
             else:
-                assert frame.loc[row, names].equals(whole.loc[row, names])
+                assert frame.loc[row, names].equals(complete_frame.loc[row, names])
 
     assert call(plates, "--output", out) == INCOMPLETE, (
         "what was measured before counts too"
@@ -329,10 +329,10 @@ def test_the_summary_has_one_reason_of_each_kind(plates, tmp_path, capsys):
         (plates.parent / folder / name).unlink()
     table.to_csv(plates, index=False)
     # Whoever runs the command again is told as well.
-    for said_before in ("12 measured", "6 wells already measured"):
+    for text in ("12 measured", "6 wells already measured"):
         assert call(plates, "--output", tmp_path / "out") == INCOMPLETE
         summary = capsys.readouterr().out
-        assert said_before in summary
+        assert text in summary
         reasons = [line[13:] for line in summary.splitlines() if " Orig" in line]
         assert len(reasons) == 2
         lost, unread = sorted(reasons)
@@ -345,7 +345,7 @@ def test_what_was_measured_in_another_way_is_refused_not_mixed(
 ):
     out = tmp_path / "out"
     assert call(plates, "--output", out, "--channels", "OrigDNA") == 0
-    held = files(out)
+    files_before = files(out)
     for other in (["--channels", "OrigER"], ["--channels", "DNA=OrigDNA"], []):
         assert call(plates, "--output", out, *other) == 1
         assert "measured in another way" in capsys.readouterr().err
@@ -357,7 +357,7 @@ def test_what_was_measured_in_another_way_is_refused_not_mixed(
     assert "holds well A01 of plate source_8/J3/P1 already" in told
     # A corrected plate map needs no second extraction.
     assert "stratonet evaluate --metadata joins them to these features" in told
-    assert files(out) == held
+    assert files(out) == files_before
 
 
 MANIFEST = """{{
@@ -449,8 +449,8 @@ def test_a_plate_that_grows_gets_a_second_file(plates, tmp_path):
     )
 
 
-@pytest.mark.parametrize("kind", ["labels", "centres"])
-def test_one_row_an_object(kind, plates, tmp_path, capsys):
+@pytest.mark.parametrize("object_source", ["labels", "centres"])
+def test_one_row_an_object(object_source, plates, tmp_path, capsys):
     small = StratoNet.load(taps=TAP, crop=24)
     labels = np.zeros((80, 80), np.uint16)
     labels[10:20, 12:22], labels[50:60, 40:44], labels[70:80, 70:80] = 3, 5, 9
@@ -459,7 +459,7 @@ def test_one_row_an_object(kind, plates, tmp_path, capsys):
     )
     centres["Location_Center_Y"] = [14.5, 54.5, 74.5]
     table = pd.read_csv(plates, dtype=str)
-    if kind == "labels":
+    if object_source == "labels":
         for number in table.index:
             tifffile.imwrite(
                 tmp_path / f"{number}.tif", labels if number else np.zeros_like(labels)
@@ -467,19 +467,19 @@ def test_one_row_an_object(kind, plates, tmp_path, capsys):
             table.loc[number, "Image_ObjectsFileName_Nuclei"] = f"{number}.tif"
         table["Image_ObjectsPathName_Nuclei"] = ""
         table.loc[1, "Image_ObjectsFileName_Nuclei"] = "lost.tif"
-        given = ["--labels", "Nuclei"]
+        flags = ["--labels", "Nuclei"]
     else:
         keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
         rows = table[keys].drop([0, 1]).merge(centres, how="cross")
         elsewhere = rows.tail(1).assign(Metadata_Plate="P9", Metadata_Site="7")
         pd.concat([rows, elsewhere]).to_csv(tmp_path / "centres.csv", index=False)
-        given = ["--centres", tmp_path / "centres.csv"]
+        flags = ["--centres", tmp_path / "centres.csv"]
     table.to_csv(tmp_path / "objects.csv", index=False)
     status = call(
-        tmp_path / "objects.csv", "--output", tmp_path / "out", *given, "--size", 24
+        tmp_path / "objects.csv", "--output", tmp_path / "out", *flags, "--size", 24
     )
     frame = read_features(tmp_path / "out")
-    if kind == "labels":
+    if object_source == "labels":
         assert status == INCOMPLETE
         lost = frame[frame.Metadata_Error.notna()]
         assert (
@@ -490,7 +490,7 @@ def test_one_row_an_object(kind, plates, tmp_path, capsys):
         frame = frame.drop(lost.index)
     else:
         assert status == 0
-        assert "Left out     1 object of no image set, such as P9" in (
+        assert "Left out     1 object in no image set, such as P9" in (
             capsys.readouterr().out
         )
     assert frame.Metadata_ObjectNumber.tolist() == [3, 5, 9] * 10, (
@@ -546,13 +546,15 @@ def test_planes_prepared_on_another_machine_give_the_same(
         objects=objects,
     )
     with ThreadPoolExecutor(2) as pool:
-        here = list(measure_unit(job, unit, read_unit(job, unit, pool)))
+        direct = list(measure_unit(job, unit, read_unit(job, unit, pool)))
         prepared = list(prepare_unit(job, unit, read_unit(job, unit, pool)))
-    there = list(measure_unit(job, unit, pickle.loads(pickle.dumps(prepared))))
-    assert len(here) == len(there) == 2
-    for one, other in zip(here, there):
-        assert one.errors == other.errors and any(one.errors)
-        assert np.array_equal(one.features, other.features, equal_nan=True)
+    prepared_elsewhere = list(
+        measure_unit(job, unit, pickle.loads(pickle.dumps(prepared)))
+    )
+    assert len(direct) == len(prepared_elsewhere) == 2
+    for image_set, other in zip(direct, prepared_elsewhere):
+        assert image_set.errors == other.errors and any(image_set.errors)
+        assert np.array_equal(image_set.features, other.features, equal_nan=True)
 
 
 def test_the_layout_of_the_gallery(plates, tmp_path, small):
@@ -623,27 +625,27 @@ def test_screens_and_options_that_cannot_be_are_refused_in_one_line(
         "gone.json": ["--grey-range", "gone.json"],
     }
     # No table is read: there is none.
-    for said, arguments in refused_early.items():
-        cases[said] = [tmp_path / "gone.csv", *arguments]
-    for said, arguments in cases.items():
+    for expected_message, arguments in refused_early.items():
+        cases[expected_message] = [tmp_path / "gone.csv", *arguments]
+    for expected_message, arguments in cases.items():
         status = call("--output", tmp_path / "out", *arguments)
-        assert status == (2 if said in refused_early else 1)
+        assert status == (2 if expected_message in refused_early else 1)
         message = capsys.readouterr().err
-        assert said in message and len(message.splitlines()) == 1, message
+        assert expected_message in message and len(message.splitlines()) == 1, message
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, expected_message",
     [
         (["--shard", "x"], "--shard: expected K/N, for example 3/20. Received: x"),
         (["--replace-path", "x"], "--replace-path: expected OLD=NEW. Received: x"),
     ],
 )
-def test_flags_say_what_they_expect(arguments, said, capsys):
+def test_flags_say_what_they_expect(arguments, expected_message, capsys):
     with pytest.raises(SystemExit, match="2"):
         call("load_data.csv", "--output", "out", *arguments)
-    assert f"argument {said}" in capsys.readouterr().err
+    assert f"argument {expected_message}" in capsys.readouterr().err
 
 
 def test_a_library_error_names_the_parameter(plates, tmp_path):

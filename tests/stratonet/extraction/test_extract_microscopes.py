@@ -31,8 +31,8 @@ def test_a_plate_of_stacks_is_measured_resumed_and_not_mixed(tmp_path, capsys):
     write_nd2(path, scenes, wells)
     # Without the name of a projection nothing is measured.
     assert call(path, "--output", out) == 1
-    said = capsys.readouterr().err
-    assert "3 planes in z" in said and "--project is max, mean or middle" in said
+    message = capsys.readouterr().err
+    assert "3 planes in z" in message and "--project is max, mean or middle" in message
     assert not out.exists()
     command = (path, "--output", out, "--project", "max")
     # In two parts, the second of which makes the table.
@@ -48,15 +48,15 @@ def test_a_plate_of_stacks_is_measured_resumed_and_not_mixed(tmp_path, capsys):
         np.concatenate([net.features(scene[0, :, c].max(axis=0))[0] for c in range(2)])
         for scene in scenes
     ]
-    found = features[feature_columns(features)].to_numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    values = features[feature_columns(features)].to_numpy()
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5)
     capsys.readouterr()
     # Again, with nothing left to do; and by another projection, which is refused.
     assert call(*command) == 0
     assert "3 wells already measured" in capsys.readouterr().out
     assert call(path, "--output", out, "--project", "mean") == 1
-    said = capsys.readouterr().err
-    assert "project: 'max' there, 'mean' now" in said
+    message = capsys.readouterr().err
+    assert "project: 'max' there, 'mean' now" in message
 
 
 def test_a_damaged_plane_gives_its_reason_and_the_others_their_features(

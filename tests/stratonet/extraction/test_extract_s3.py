@@ -92,7 +92,7 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     tables = [tmp_path / LOAD_DATA.format(plate=plate) for plate in ("P1", "P2")]
     names = {channel: f"Orig{channel}" for channel in CHANNELS}
     replace = [(GALLERY.rstrip("/"), str(tmp_path))]
-    here = extract(
+    local_run = extract(
         [ImageSource(table, replace=replace) for table in tables],
         tmp_path / "here",
         channels=names,
@@ -100,7 +100,7 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
         crops=True,
         progress=False,
     )
-    assert here.incomplete == 2
+    assert local_run.incomplete == 2
 
     arguments = (*PLATES, "--output", "s3://features/out", "--crops")
     process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL)
@@ -126,22 +126,21 @@ def test_killed_and_continued_it_equals_the_same_plates_on_a_disk(
     ]
     assert pixels[0] == pixels[1]
     assert len(pixels[0]) == 60 and pixels[0].count(None) == 2
-    there, here = (
+    s3_features, local_features = (
         values(read_features("s3://features/out")),
         values(read_features(tmp_path / "here")),
     )
     assert_frame_equal(
-        there.drop(columns="Metadata_Error"), here.drop(columns="Metadata_Error")
+        s3_features.drop(columns="Metadata_Error"),
+        local_features.drop(columns="Metadata_Error"),
     )
-    assert_frame_equal(values(pd.read_parquet("s3://features/out")), there)
-    said = there.Metadata_Error.dropna().tolist()
-    assert len(said) == 2 and all(
-        any(name in text for text in said) for name in damaged
-    )
-    assert "is not there" in " ".join(
-        said
-    ) and "cannot be read as an image" in " ".join(said)
-    assert there.Metadata_Well.unique().tolist() == ["A01", "B02", "P24"]
+    assert_frame_equal(values(pd.read_parquet("s3://features/out")), s3_features)
+    reasons = s3_features.Metadata_Error.dropna().tolist()
+    assert len(reasons) == 2
+    assert all(any(name in text for text in reasons) for name in damaged)
+    assert "is not there" in " ".join(reasons)
+    assert "cannot be read as an image" in " ".join(reasons)
+    assert s3_features.Metadata_Well.unique().tolist() == ["A01", "B02", "P24"]
     assert not s3.get("features", "out/_units/source_8/J3/P1/A01.parquet")
 
 
@@ -170,16 +169,16 @@ def test_the_bucket_is_public_and_connections_fail_for_a_moment(
 def test_a_place_that_cannot_be_reached_stops_the_run_at_once_and_keeps_what_was_done(
     s3, tmp_path, capsys
 ):
-    began = time.monotonic()
-    for endpoint, source, output, said in [
+    start_time = time.monotonic()
+    for endpoint, source, output, expected_message in [
         ("http://127.0.0.1:9", PLATES[0], "s3://features/out", "cannot be reached"),
         (s3.endpoint, "jump:source_8/J3/P7", "s3://features/out", "has none of"),
         (s3.endpoint, PLATES[0], "s3://no-such-bucket/out", "NoSuchBucket"),
     ]:
         assert call(source, "--output", output, "--endpoint", endpoint) == 1
         told = capsys.readouterr().err
-        assert said in told and len(told.splitlines()) == 1
-    assert time.monotonic() - began < 20
+        assert expected_message in told and len(told.splitlines()) == 1
+    assert time.monotonic() - start_time < 20
 
     s3.fail((403, "ExpiredToken"), "/P1/Images/HTS_P24")
     assert call(PLATES[0], "--output", tmp_path / "out") == 1

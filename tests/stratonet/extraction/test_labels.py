@@ -46,7 +46,7 @@ def test_without_a_plate_it_is_that_of_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, said",
+    "text, expected_message",
     [
         ("well,role\nA01,negcon\n", "lacks Metadata_Plate, Metadata_Well"),
         ("well,file_DNA\nA01,1.tif\n,2.tif\n", "row 2 .* has no"),
@@ -56,8 +56,8 @@ def test_without_a_plate_it_is_that_of_the_folder(tmp_path):
         ("well,file_DNA\n", "has no rows"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path, text, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_is_wrong_is_told(tmp_path, text, expected_message):
+    with pytest.raises(ValueError, match=expected_message):
         read(tmp_path, text)
 
 
@@ -89,14 +89,14 @@ def find_patterns():
 
 
 def test_patterns_that_are_shown_find_the_names_beside_them(tmp_path):
-    found = []
+    wells = []
     for number, (name, pattern) in enumerate(find_patterns()):
         path = tmp_path / str(number) / name
         path.parent.mkdir(parents=True)
         path.touch()
         source = ImageSource(tmp_path / str(number), pattern=pattern)
         (row,) = read_source(source).frame.to_dict("records")
-        found.append(row["Metadata_Well"])
+        wells.append(row["Metadata_Well"])
         assert str(path) in row.values()
-    assert len(found) >= 4
-    assert set(found) == {"A01"}
+    assert len(wells) >= 4
+    assert set(wells) == {"A01"}

@@ -32,7 +32,7 @@ from stratonet.extraction.sources.read import read_source
 PLACES = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
 
 
-def list_places(frame):
+def list_sites(frame):
     """Plate, well and site of each image set, as one text."""
     return [" ".join(row) for row in frame[PLACES].itertuples(index=False)]
 
@@ -54,13 +54,13 @@ def test_a_plate_of_ome_zarr(tmp_path):
     source = ImageSource(tmp_path / "p.ome.zarr")
     check_source(MicroscopeSource(), source, [ImageSource(tmp_path)])
     frame = read_source(source).frame
-    assert list_places(frame) == [
+    assert list_sites(frame) == [
         f"Plate 7 {well} {site}" for well in ("A01", "B12") for site in "01"
     ]
     assert list(frame)[3:] == [
-        f"{kind}_{channel}"
+        f"{prefix}_{channel}"
         for channel in ("DAPI", "GFP")
-        for kind in ("URL", "Frame", "Series")
+        for prefix in ("URL", "Frame", "Series")
     ]
     expected = np.array([image[0, 0] for image in planes.values()])
     np.testing.assert_array_equal(read_all(source), expected)
@@ -77,7 +77,9 @@ def test_a_plate_of_ome_zarr(tmp_path):
         read_source(source)
     (tmp_path / "x.zarr").mkdir()
     for name in ("x.zarr", "none.zarr"):
-        with pytest.raises(FileNotFoundError, match=f"{name} is no folder of OME-Zarr"):
+        with pytest.raises(
+            FileNotFoundError, match=f"{name} is not an OME-Zarr folder"
+        ):
             read_source(ImageSource(tmp_path / name))
 
 
@@ -103,14 +105,18 @@ def test_files_on_s3_are_read_in_parts(tmp_path, monkeypatch):
         np.testing.assert_array_equal(read_all(source)[0], planes["A/1", 0][0, 1])
         chunks = [path for _, path, _ in s3.requests if "/0/0/" in path]
         # Two channels of one height, in four chunks each, once.
-        asked = {path.partition("?")[0] for path in chunks}
-        assert len([path for path in asked if path.count("/") > 8]) == 8, asked
+        requested_files = {path.partition("?")[0] for path in chunks}
+        assert len([path for path in requested_files if path.count("/") > 8]) == 8, (
+            requested_files
+        )
         expected = np.array([scene[0, 0] for scene in scenes])
         for name in ("p.nd2", "p.ome.tif"):
             read = read_all(ImageSource(f"s3://plates/{name}"))
             np.testing.assert_array_equal(read, expected)
         read = read_all(ImageSource("s3://plates/exported"))
-        np.testing.assert_array_equal(read, [one[0] for one in of_columbus.values()])
+        np.testing.assert_array_equal(
+            read, [planes[0] for planes in of_columbus.values()]
+        )
         with pytest.raises(ValueError, match="p.lif: LIF files are read from disks"):
             read_source(ImageSource("s3://plates/p.lif"))
         for name in ("none.nd2", "none.ome.tif"):
@@ -130,7 +136,7 @@ def test_files_behind_a_web_server(tmp_path):
         # What signs a URL is in no table, and no part of a name.
         source = ImageSource(f"{address}/p.nd2?signature=secret")
         np.testing.assert_array_equal(read_all(source)[0], stack(0)[0, 0])
-        assert list_places(read_source(source).frame) == ["p A01 1"]
+        assert list_sites(read_source(source).frame) == ["p A01 1"]
         with pytest.raises(ValueError, match="finds no well") as error:
             read_source(replace(source, pattern="(?P<Well>secret)"))
         assert "signature" not in str(error.value)
@@ -153,7 +159,9 @@ def test_label_images_of_ome_zarr_are_those_of_objects(tmp_path):
     folder = tmp_path / "p.zarr" / "A" / "1" / "0" / "labels" / "nuclei" / "0"
     shutil.rmtree(folder)
     write_array(folder, np.zeros((1, 1, 3, 48, 64), np.uint16), "0.4")
-    with pytest.raises(ValueError, match="a label image is one plane. .*3 planes in z"):
+    with pytest.raises(
+        ValueError, match="a label image must be one plane. .*3 planes in z"
+    ):
         read_label_image(row, "nuclei", ImageSource("").storage)
 
 
@@ -163,7 +171,7 @@ def test_an_ome_tiff_plate_says_its_wells(tmp_path):
     write_ome_tiff(path, scenes, [(0, 0), (0, 0), (1, 11), (26, 2)])
     source = ImageSource(path)
     check_source(MicroscopeSource(), source, [ImageSource(tmp_path)])
-    assert list_places(read_source(source).frame) == [
+    assert list_sites(read_source(source).frame) == [
         "Plate 7 A01 1",
         "Plate 7 A01 2",
         "Plate 7 AA03 1",
@@ -173,20 +181,20 @@ def test_an_ome_tiff_plate_says_its_wells(tmp_path):
     np.testing.assert_array_equal(read_all(source), expected)
 
 
-@pytest.mark.parametrize("kind", ["nd2", "lif", "czi"])
-def test_positions_and_scenes_that_are_named_as_wells(kind, tmp_path):
+@pytest.mark.parametrize("extension", ["nd2", "lif", "czi"])
+def test_positions_and_scenes_that_are_named_as_wells(extension, tmp_path):
     scenes = [stack(number) for number in range(3)]
-    path = tmp_path / f"Exp 1.{kind}"
-    if kind == "nd2":
+    path = tmp_path / f"Exp 1.{extension}"
+    if extension == "nd2":
         write_nd2(path, scenes, ["B03_0001", "B03_0002", "C10_0001"])
-    elif kind == "czi":
+    elif extension == "czi":
         write_czi(path, scenes, ["B3", "B3", "C10"])
     else:
         write_lif(path, scenes, ["TileScan 1/B/3/R1", "TileScan 1/B/3/R2", "X/C/10"])
     source = ImageSource(path)
     check_source(MicroscopeSource(), source)
-    sites = {"nd2": ("0001", "0002", "0001")}.get(kind, "121")
-    assert list_places(read_source(source).frame) == [
+    sites = {"nd2": ("0001", "0002", "0001")}.get(extension, "121")
+    assert list_sites(read_source(source).frame) == [
         f"Exp 1 {well} {site}" for well, site in zip(("B03", "B03", "C10"), sites)
     ]
     expected = np.array([scene[0, 0] for scene in scenes])
@@ -215,14 +223,16 @@ def test_no_well_is_guessed(name, position, expected, tmp_path):
     write_nd2(tmp_path / name, [stack(0)], [position])
     source = ImageSource(tmp_path / name)
     if expected:
-        assert list_places(read_source(source).frame)[0].endswith(expected)
+        assert list_sites(read_source(source).frame)[0].endswith(expected)
         return
-    with pytest.raises(ValueError, match=r"no well is known of 1 of 1 images.*pattern"):
+    with pytest.raises(
+        ValueError, match=r"no well was found for 1 of 1 images.*pattern"
+    ):
         read_source(source)
     # With a pattern it is found, in the file's name or in the position's.
     pattern = r"(?P<Well>B03)|(?P<Row>[PR])(?P<Column>\d)$"
-    found = read_source(ImageSource(tmp_path / name, pattern=pattern)).frame
-    assert found["Metadata_Well"][0] in ("B03", "P01", "R02")
+    frame = read_source(ImageSource(tmp_path / name, pattern=pattern)).frame
+    assert frame["Metadata_Well"][0] in ("B03", "P01", "R02")
 
 
 def test_a_folder_of_files_has_wells_by_its_pattern(tmp_path):
@@ -233,15 +243,15 @@ def test_a_folder_of_files_has_wells_by_its_pattern(tmp_path):
     check_source(FolderSource(), source)
     (tmp_path / "overview.png").write_bytes(b"")
     image_sets = read_source(source)
-    assert list_places(image_sets.frame) == ["day1 B03 1", "day1 C04 1", "day2 B03 1"]
+    assert list_sites(image_sets.frame) == ["day1 B03 1", "day1 C04 1", "day2 B03 1"]
     assert image_sets.skipped == ("overview.png",)
     # Whatever a name is written like, it is one well.
     shutil.copy(tmp_path / "day2_B03.nd2", tmp_path / "day2_b3.nd2")
     pattern = r"(?P<Plate>day\d)_(?P<Well>\w+)"
     frame = read_source(ImageSource(tmp_path, pattern=pattern)).frame
-    assert list_places(frame)[2:] == ["day2 B03 1", "day2 B03 2"]
+    assert list_sites(frame)[2:] == ["day2 B03 1", "day2 B03 2"]
     (tmp_path / "day2_b3.nd2").unlink()
-    with pytest.raises(ValueError, match="finds no well of 1 of 3 images"):
+    with pytest.raises(ValueError, match="finds no well for 1 of 3 images"):
         read_source(ImageSource(tmp_path, pattern=r"(?P<Well>B\d\d)"))
     with pytest.raises(ValueError, match="no regular expression|not a regular"):
         read_source(ImageSource(tmp_path, pattern="(?P<Well>"))
@@ -328,7 +338,7 @@ def test_planes_that_are_files_are_not_projected_in_silence(tmp_path):
     for z in (1, 2):
         name = f"r01c01f01p0{z}-ch1sk1fk1fl1.tiff"
         tifffile.imwrite(tmp_path / name, plane(z))
-    with pytest.raises(ValueError, match="planes of a stack are files of their own"):
+    with pytest.raises(ValueError, match="planes of a stack are separate files"):
         read_source(ImageSource(tmp_path, project="max"))
 
 
@@ -350,7 +360,7 @@ def test_a_plate_that_columbus_has_exported(tmp_path):
     check_source(ColumbusSource(), source, [ImageSource(tmp_path)])
     frame = read_source(source).frame
     assert list(frame)[:5] == [*PLACES, "Metadata_Plane", "URL_DAPI_488"]
-    assert list_places(frame) == ["Plate 7 A01 1"] * 2 + ["Plate 7 B03 1"] * 2
+    assert list_sites(frame) == ["Plate 7 A01 1"] * 2 + ["Plate 7 B03 1"] * 2
     expected = np.concatenate(list(planes.values()))
     np.testing.assert_array_equal(read_all(source), expected)
     # The index by its name gives the same; a pattern goes by the names of files.
@@ -358,15 +368,18 @@ def test_a_plate_that_columbus_has_exported(tmp_path):
     assert read_source(ImageSource(index)).frame.equals(frame)
     by_name = r"(?P<Row>\d{3})(?P<Column>\d{3})-(?P<Channel>\d)"
     assert len(read_source(ImageSource(folder, pattern=by_name)).frame) == 2
-    with pytest.raises(ValueError, match="planes of a stack are files of their own"):
+    with pytest.raises(ValueError, match="planes of a stack are separate files"):
         read_source(ImageSource(folder, project="max"))
     words = index.read_text()
     for wrong, told in (
         (words[:300], "cannot be read as XML .*partly copied"),
-        (words.replace("FieldID", "Field"), "is no index of images: .* lack FieldID"),
-        (words.replace("-1.tif", "-1.flex"), r"other kinds \(.flex\). Export"),
+        (
+            words.replace("FieldID", "Field"),
+            "is not an index of images: .* lack FieldID",
+        ),
+        (words.replace("-1.tif", "-1.flex"), r"other formats \(.flex\). Export"),
         (words.replace('"2"', '"0"').replace("<PlaneID>2", "<PlaneID>1"), "two images"),
-        ("<a/>", "0 images are there"),
+        ("<a/>", "it lists 0 images"),
     ):
         index.write_text(wrong)
         with pytest.raises(ValueError, match=told):

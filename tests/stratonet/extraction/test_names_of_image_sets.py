@@ -5,7 +5,7 @@ import pytest
 
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.extraction.sources.read import read_source
-from stratonet.extraction.units import leave_out_placed, split_units
+from stratonet.extraction.units import leave_out_placed_objects, split_units
 
 HEAD = "Metadata_Plate,Metadata_Well"
 
@@ -63,14 +63,16 @@ def test_one_plane_twice_can_be_asked_for(read):
     assert frame["URL_A"].equals(frame["URL_B"])
 
 
-@pytest.mark.parametrize("kind", ["Frame", "Series"])
-def test_planes_of_one_file_are_two(read, kind):
+@pytest.mark.parametrize("prefix", ["Frame", "Series"])
+def test_planes_of_one_file_are_two(read, prefix):
     frame = read(
-        f"{HEAD},FileName_DNA,FileName_ER,{kind}_DNA,{kind}_ER\nP,A01,a.tif,a.tif,,1\n"
+        f"{HEAD},FileName_DNA,FileName_ER,{prefix}_DNA,{prefix}_ER\nP,A01,a.tif,a.tif,,1\n"
     )
-    assert frame[f"{kind}_ER"].tolist() == [1]
+    assert frame[f"{prefix}_ER"].tolist() == [1]
     with pytest.raises(ValueError, match="one plane"):
-        read(f"{HEAD},FileName_A,FileName_B,{kind}_A,{kind}_B\nP,A01,a.tif,a.tif,,0\n")
+        read(
+            f"{HEAD},FileName_A,FileName_B,{prefix}_A,{prefix}_B\nP,A01,a.tif,a.tif,,0\n"
+        )
 
 
 IMAGE_SETS = pd.DataFrame(
@@ -115,6 +117,6 @@ def test_objects_that_cannot_be_told_apart_are_refused(wells, numbers, told):
 
 def test_objects_of_no_image_set_are_told_from_the_others():
     centers = make_centers(["a1", "B07", "r01c02", "B08"], [1, 1, 1, 1])
-    lost = leave_out_placed(centers, IMAGE_SETS)
+    lost = leave_out_placed_objects(centers, IMAGE_SETS)
     assert list(lost["Metadata_Well"]) == ["B07", "B08"]
-    assert leave_out_placed(centers.iloc[::2], IMAGE_SETS).empty
+    assert leave_out_placed_objects(centers.iloc[::2], IMAGE_SETS).empty

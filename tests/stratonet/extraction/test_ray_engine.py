@@ -74,12 +74,14 @@ def test_a_lost_node_takes_nothing_with_it(cluster, tmp_path):
     extract(tmp_path / "load_data.csv", tmp_path / "local", **options)
     crops = [read_crops(folder / "_crops") for folder in (out, tmp_path / "local")]
     assert crops[0].equals(crops[1])
-    there, here = (
+    ray_features, local_features = (
         values(read_features(folder)) for folder in (out, tmp_path / "local")
     )
-    assert len(there) == len(table)
-    assert_frame_equal(there, here, check_exact=False, rtol=0, atol=1e-6)
-    assert there[feature_columns(there)].isna().any(axis=1).sum() == 1
+    assert len(ray_features) == len(table)
+    assert_frame_equal(
+        ray_features, local_features, check_exact=False, rtol=0, atol=1e-6
+    )
+    assert ray_features[feature_columns(ray_features)].isna().any(axis=1).sum() == 1
     first, _ = (pd.read_csv(path) for path in sorted((out / "_runs").glob("*.csv")))
     assert first.engine.tolist() == [
         "ray",
@@ -112,14 +114,18 @@ def test_limits_of_plates_are_found_on_the_cluster(cluster, tmp_path):
     options.update(taps=[TAP, "intensity"], progress=False)
     for name, engine in (("there", RayEngine()), ("here", None)):
         extract(tmp_path / "load_data.csv", tmp_path / name, engine=engine, **options)
-    there, here = (values(read_features(tmp_path / name)) for name in ("there", "here"))
-    assert_frame_equal(there, here, check_exact=False, rtol=1e-6, atol=1e-6)
-    assert there["Metadata_Error"].isna().all()
-    kept = [
+    ray_features, local_features = (
+        values(read_features(tmp_path / name)) for name in ("there", "here")
+    )
+    assert_frame_equal(
+        ray_features, local_features, check_exact=False, rtol=1e-6, atol=1e-6
+    )
+    assert ray_features["Metadata_Error"].isna().all()
+    stored_limits = [
         [file.read_text() for file in sorted(folder.rglob("*.json"))]
         for folder in (tmp_path / "there/_grey_limits", tmp_path / "here/_grey_limits")
     ]
-    assert kept[0] == kept[1] and len(kept[0]) == 1
+    assert stored_limits[0] == stored_limits[1] and len(stored_limits[0]) == 1
 
     for path in (tmp_path / "images/P1/Images").glob("*_w2.tif"):
         path.write_bytes(b"nothing")

@@ -120,12 +120,12 @@ def test_plates_of_two_magnifications(plates):
     source = ImageSource(str(plates), pixel_size=0.65)
     out = plates.parent / "given"
     extract(source, out, taps=TAP, recipe=recipe, progress=False)
-    given = read_features(out)
+    features = read_features(out)
     # It stands in the table, and so is known later.
-    assert set(given.Metadata_PixelSize) == {0.65}
-    first = given.Metadata_Plate == "P1"
+    assert set(features.Metadata_PixelSize) == {0.65}
+    first = features.Metadata_Plate == "P1"
     np.testing.assert_array_equal(
-        take(given[first], DNA), take(frame[frame.Metadata_Plate == "P1"], DNA)
+        take(features[first], DNA), take(frame[frame.Metadata_Plate == "P1"], DNA)
     )
     # A size that was corrected does not leave the old features as they are.
     with pytest.raises(ValueError, match="holds well A01.*or with other metadata"):
@@ -204,11 +204,13 @@ def test_limits_of_the_plate_are_kept_and_taken(plates):
     (identity,) = set(frame.Metadata_StratoFeatures)
     assert identity == net.feature_set_id and identity.endswith("-grey-plate")
     for plate in ("P1", "P2"):
-        kept = PlateLimits.read(out / "_grey_limits" / f"source_8/J3/{plate}.json")
+        stored_limits = PlateLimits.read(
+            out / "_grey_limits" / f"source_8/J3/{plate}.json"
+        )
         for channel in CHANNELS:
             planes = read_planes(plates, channel, plate)
             limits = measure_percentiles(planes)
-            assert kept.choose(plate)[channel] == limits
+            assert stored_limits.choose(plate)[channel] == limits
             rows = frame[frame.Metadata_Plate == plate]
             expected = net.features(planes, limits)
             np.testing.assert_array_equal(take(rows, channel), expected)
@@ -222,42 +224,47 @@ def grey(text, grey_range="plate", crop=None):
 
 
 def test_shards_and_later_runs_take_the_limits_that_are_kept(plates):
-    whole, of_whole = run(plates, "whole", grey_range="plate")
+    run_at_once, files_at_once = run(plates, "whole", grey_range="plate")
     out = plates.parent / "out"
     options = {"taps": TAP, "recipe": PLATE, "grey_range": "plate", "progress": False}
     extract(plates, out, shard=Shard(1, 3), **options)
     files = sorted((out / "_grey_limits").rglob("*.json"))
-    kept = [file.read_text() for file in files]
-    of_whole = sorted((of_whole / "_grey_limits").rglob("*.json"))
-    assert kept == [file.read_text() for file in of_whole] and len(files) == 2
+    stored_limits = [file.read_text() for file in files]
+    files_at_once = sorted((files_at_once / "_grey_limits").rglob("*.json"))
+    assert (
+        stored_limits == [file.read_text() for file in files_at_once]
+        and len(files) == 2
+    )
     # Measured now they would be others. This well was the first shard's.
     for path in list_paths(plates, DNA, "P1")[:2]:
         assert "_A01_" in path.name
         tifffile.imwrite(path, np.full((80, 80), 60_000, np.uint16))
     for number in (2, 3):
         extract(plates, out, shard=Shard(number, 3), **options)
-    assert [file.read_text() for file in files] == kept
-    pd.testing.assert_frame_equal(read_features(out), whole)
+    assert [file.read_text() for file in files] == stored_limits
+    pd.testing.assert_frame_equal(read_features(out), run_at_once)
 
 
 def test_two_runs_at_once_keep_one_of_their_limits(plates):
     job = Job(Storage(), CHANNELS, grey(PLATE), taps=(TAP,))
     destination = Destination(str(plates.parent / "out"), job)
     barrier = threading.Barrier(8)
-    kept = []
+    stored_limits = []
 
     def keep(number):
         limits = PlateLimits({"P1": {DNA: (0, number)}})
         barrier.wait()
-        kept.append(destination.keep_limits("P1", limits))
+        stored_limits.append(destination.keep_limits("P1", limits))
 
     threads = [threading.Thread(target=keep, args=[n]) for n in range(1, 9)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(kept) == 8 and all(limits == kept[0] for limits in kept)
-    assert destination.read_limits("P1") == kept[0]
+    assert len(stored_limits) == 8 and all(
+        limits == stored_limits[0] for limits in stored_limits
+    )
+    assert destination.read_limits("P1") == stored_limits[0]
 
 
 def test_others_are_drawn_in_place_of_damaged_images(plates, monkeypatch):
@@ -267,14 +274,18 @@ def test_others_are_drawn_in_place_of_damaged_images(plates, monkeypatch):
     paths[1].write_bytes(b"nothing")
     tifffile.imwrite(paths[2], np.full((80, 80), np.nan, np.float32))
     _, out = run(plates, "out", grey_range="plate")
-    kept = PlateLimits.read(out / "_grey_limits" / "source_8/J3/P1.json").choose()
-    assert kept[DNA] == measure_percentiles([read_plane(path) for path in paths[3:]])
+    stored_limits = PlateLimits.read(
+        out / "_grey_limits" / "source_8/J3/P1.json"
+    ).choose()
+    assert stored_limits[DNA] == measure_percentiles(
+        [read_plane(path) for path in paths[3:]]
+    )
 
 
 def test_a_sample_is_spread_over_the_plate(monkeypatch):
-    assert sorted(grey_limits._spread(range(384))) == list(range(384))
+    assert sorted(grey_limits._spread_rows(range(384))) == list(range(384))
     for count in (8, 64):
-        drawn = np.sort(grey_limits._spread(range(384))[:count])
+        drawn = np.sort(grey_limits._spread_rows(range(384))[:count])
         gaps = np.diff([0, *drawn, 384])
         assert gaps.max() <= 2 * 384 / count
 
@@ -304,23 +315,23 @@ def test_empty_saturated_and_dim_plates(plates):
     dim = list_paths(plates, DNA, "P2")[0]
     tifffile.imwrite(dim, read_plane(dim) // 50)
     frame, out = run(plates, "out", grey_range="plate")
-    kept = {}
+    stored_limits = {}
     for plate in ("P1", "P2"):
         path = out / "_grey_limits" / f"source_8/J3/{plate}.json"
-        kept[plate] = PlateLimits.read(path).choose()
+        stored_limits[plate] = PlateLimits.read(path).choose()
     net = StratoNet.load(taps=TAP, recipe=PLATE)
 
-    of_first = frame[frame.Metadata_Plate == "P1"]
-    assert kept["P1"][DNA] == (7, 7)
+    first_plate = frame[frame.Metadata_Plate == "P1"]
+    assert stored_limits["P1"][DNA] == (7, 7)
     black = net.features(np.zeros((80, 80)))
-    assert (take(of_first, DNA) == black).all()
-    assert kept["P1"][ER][1] == 65535
+    assert (take(first_plate, DNA) == black).all()
+    assert stored_limits["P1"][ER][1] == 65535
 
     # Scaled by itself, the dim plane would be as bright as the others.
-    of_second = frame[frame.Metadata_Plate == "P2"]
-    dim_features = take(of_second, DNA)[0]
+    second_plate = frame[frame.Metadata_Plate == "P2"]
+    dim_features = take(second_plate, DNA)[0]
     by_itself = net.features(read_plane(dim))[0]
-    others = take(of_second, DNA)[1:].mean(axis=0)
+    others = take(second_plate, DNA)[1:].mean(axis=0)
     assert np.abs(dim_features - black).mean() < 0.3 * np.abs(others - black).mean()
     assert np.abs(by_itself - black).mean() > 0.7 * np.abs(others - black).mean()
 
@@ -352,23 +363,25 @@ def test_limits_are_those_of_corrected_images(plates):
         table[f"PathName_{channel.replace('Orig', 'Illum')}"] = ""
     table.to_csv(plates, index=False)
     _, out = run(plates, "out", grey_range="plate", illumination="divide")
-    kept = PlateLimits.read(out / "_grey_limits" / "source_8/J3/P1.json").choose()
+    stored_limits = PlateLimits.read(
+        out / "_grey_limits" / "source_8/J3/P1.json"
+    ).choose()
     planes = read_planes(plates, DNA, "P1")
     corrected = [plane.astype(np.float32) / 65535 / function for plane in planes]
-    assert kept[DNA] == pytest.approx(measure_percentiles(corrected), rel=1e-5)
+    assert stored_limits[DNA] == pytest.approx(measure_percentiles(corrected), rel=1e-5)
 
 
 def test_limits_of_one_destination_serve_another(plates):
     taps = [TAP, "conv2_block2_out"]
-    whole, out = run(plates, "out", grey_range="plate")
+    features, out = run(plates, "out", grey_range="plate")
     file = out / "_grey_limits" / "source_8/J3/P1.json"
     table = pd.read_csv(plates, dtype=str)
     table[table.Metadata_Plate == "P1"].to_csv(plates, index=False)
     again, _ = run(plates, "again", grey_range=PlateLimits.read(file), taps=taps)
-    of_first = whole[whole.Metadata_Plate == "P1"]
-    assert set(again.Metadata_StratoFeatures) == set(whole.Metadata_StratoFeatures)
-    names = feature_columns(whole)
-    np.testing.assert_array_equal(again[names], of_first[names])
+    first_plate = features[features.Metadata_Plate == "P1"]
+    assert set(again.Metadata_StratoFeatures) == set(features.Metadata_StratoFeatures)
+    names = feature_columns(features)
+    np.testing.assert_array_equal(again[names], first_plate[names])
 
     other = PlateLimits({"P1": {DNA: (0, 1), ER: (0, 1)}})
     with pytest.raises(ValueError, match="keeps other limits of grey values of plate"):
@@ -378,16 +391,16 @@ def test_limits_of_one_destination_serve_another(plates):
 
 def test_what_was_measured_by_another_recipe_is_refused(plates):
     _, out = run(plates, "out")
-    said = "holds features that were measured in another way .*"
-    with pytest.raises(ValueError, match=said + "recipe: 'whole48/mean' there"):
+    message = "holds features that were measured in another way .*"
+    with pytest.raises(ValueError, match=message + "recipe: 'whole48/mean' there"):
         run(plates, "out", recipe="whole48/mean+sd")
-    with pytest.raises(ValueError, match=said + "grey_range: 'plane' there"):
+    with pytest.raises(ValueError, match=message + "grey_range: 'plane' there"):
         run(plates, "out", grey_range="plate")
     # A destination of version 1 says nothing of recipes.
     manifest = json.loads((out / "_stratonet.json").read_text())
     del manifest["recipe"], manifest["grey_range"]
     (out / "_stratonet.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=said + "recipe: None there"):
+    with pytest.raises(ValueError, match=message + "recipe: None there"):
         run(plates, "out")
 
 
@@ -428,7 +441,7 @@ def test_the_command_takes_recipes_and_grey_ranges(plates, capsys):
 
 
 @pytest.mark.parametrize(
-    "flags, said",
+    "flags, expected_message",
     [
         (["--recipe", "large"], "A recipe is views and statistics"),
         (["--recipe", "large/mean"], "A view is whole or tiles"),
@@ -444,7 +457,7 @@ def test_the_command_takes_recipes_and_grey_ranges(plates, capsys):
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(
-    flags, said, plates, capsys, monkeypatch
+    flags, expected_message, plates, capsys, monkeypatch
 ):
     monkeypatch.chdir(plates.parent)
     (plates.parent / "other.json").write_text("{}")
@@ -454,7 +467,7 @@ def test_what_cannot_be_is_refused_in_one_line(
     is_early = flags[0] == "--recipe" or flags[1] in ("none.json", "other.json")
     assert call(plates, *flags) == (2 if is_early else 1)
     message = capsys.readouterr().err
-    assert said in message and len(message.splitlines()) == 1, message
+    assert expected_message in message and len(message.splitlines()) == 1, message
     assert not list(plates.parent.glob("out/source_8"))
 
 

@@ -699,7 +699,7 @@ def test_a_row_of_wells_without_zeros_is_whole(folder):
         (
             ["A1_1_x.tif", "A01_2_x.tif"],
             r"(?P<Well>A\d+)_(?P<Site>\d)_(?P<Channel>x)",
-            "has the well A01 also as A1",
+            "has one well under two names, A01 and A1",
         ),
     ],
 )
@@ -749,7 +749,7 @@ def test_a_prefix_and_a_path_relative_to_it():
     [
         (["a.txt"], None, r"holds no images \(.tif.*Received: a.txt"),
         (["a.vsi"], None, r"holds no images \(.tif.*Received: a.vsi"),
-        ([".snapshot/P/p_A01_s1_w1.tif"], None, "Hidden folders are passed over"),
+        ([".snapshot/P/p_A01_s1_w1.tif"], None, "Hidden folders are skipped"),
         (
             ["x/a.tif"],
             None,

@@ -69,16 +69,18 @@ def test_images_are_image_sets_with_their_labels(stores):
     for column in ("Metadata_Well", "Metadata_Image"):
         assert frame[column].tolist() == names
     for row, seed in zip(frame.to_dict("records"), FIELDS.values()):
-        found = [read_image(row, c, source.storage) for c in ("DAPI", "Alexa_488")]
-        np.testing.assert_array_equal(found, field(seed))
+        planes = [read_image(row, c, source.storage) for c in ("DAPI", "Alexa_488")]
+        np.testing.assert_array_equal(planes, field(seed))
         assert f"/labels/s{seed}_nuclei/" in row["Labels_nuclei"]
         assert row["Labels_nuclei"] == row[f"Labels_s{seed}_nuclei"]
     # Wells by a pattern, and one image alone.
     pattern = r"images/(?P<Well>s\d)_"
     wells = read_source(ImageSource(source.location, pattern=pattern)).frame
     assert wells["Metadata_Well"].tolist() == ["S01", "S02"]
-    one = read_source(ImageSource(stores / "fields.zarr/images/s2_image")).frame
-    assert one["Metadata_Image"].tolist() == ["s2_image"]
+    single_image = read_source(
+        ImageSource(stores / "fields.zarr/images/s2_image")
+    ).frame
+    assert single_image["Metadata_Image"].tolist() == ["s2_image"]
     # A folder of stores is none.
     with pytest.raises(ValueError, match=r"holds OME-Zarr.* each as a source"):
         read_source(ImageSource(stores))
@@ -111,8 +113,8 @@ def test_a_stack_needs_a_projection_and_numbers_its_channels(stores):
     row = read_source(source).frame.to_dict("records")[0]
     for channel in range(2):
         planes = [plane(3, channel, z) for z in range(3)]
-        found = read_image(row, str(channel), source.storage)
-        np.testing.assert_array_equal(found, np.max(planes, axis=0))
+        image = read_image(row, str(channel), source.storage)
+        np.testing.assert_array_equal(image, np.max(planes, axis=0))
     out = stores / "out"
     done = extract(source, out, objects=NUCLEI, taps=TAP, progress=False)
     assert done.incomplete == 0
@@ -159,19 +161,19 @@ SCALED = move(type="scale", scale=[2.0, 2.0])
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "change, expected_message",
     [
-        (SCALED, r"s1_nuclei.*elsewhere.*global: \[\[2.0.*s1_image.*: identity"),
-        (MIRRORED, r"elsewhere than the image.*\[0.0, -1.0, 64.0\]"),
-        (rename_system, r"elsewhere .*slide 2: identity.*global: identity"),
+        (SCALED, r"s1_nuclei.*does not lie on.*global: \[\[2.0.*s1_image.*: identity"),
+        (MIRRORED, r"does not lie on the image.*\[0.0, -1.0, 64.0\]"),
+        (rename_system, r"does not lie on .*slide 2: identity.*global: identity"),
         (move(type="displacements"), "s1_nuclei: a transformation of type 'displace"),
     ],
 )
-def test_labels_that_lie_elsewhere_are_refused(change, said, store):
+def test_labels_that_lie_elsewhere_are_refused(change, expected_message, store):
     for element in ("s1_nuclei", "s2_nuclei"):
         edit(store / "labels" / element, change)
     out = store.parent / "out"
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=expected_message):
         extract(store, out, objects=NUCLEI, taps=TAP, progress=False)
     assert not out.exists()
 
@@ -181,7 +183,7 @@ def test_one_label_image_that_lies_elsewhere_is_told_in_its_row(store):
     done = extract(store, store.parent / "out", objects=NUCLEI, taps=TAP)
     assert done.image_sets == 2 and done.incomplete == 1
     frame = read_features(store.parent / "out")
-    assert "elsewhere than the image" in frame["Metadata_Error"][0]
+    assert "does not lie on the image" in frame["Metadata_Error"][0]
     assert frame["Metadata_ObjectNumber"].tolist()[1:] == list(NUMBERS)
     # Where both lie in one place, however far away, they fit.
     edit(store / "images" / "s1_image", move(type="scale", scale=[1.0, 2.0, 2.0]))
@@ -194,13 +196,13 @@ def test_ways_to_write_one_transformation():
     ends = {"input": axes, "output": {**axes, "name": "global"}}
     scale = {"type": "scale", "scale": [1, 2, 3], **ends}
     shift = {"type": "translation", "translation": [0, 5, 6], **ends}
-    both = {"type": "sequence", "transformations": [scale, shift], **ends}
+    sequence = {"type": "sequence", "transformations": [scale, shift], **ends}
     rows = [[1, 0, 0, 0], [0, 2, 0, 5], [0, 0, 3, 6]]
     affine = {"type": "affine", "affine": rows, **ends}
     turned = {"type": "mapAxis", "mapAxis": {"c": "c", "y": "x", "x": "y"}, **ends}
     read = [
-        read_placement({"coordinateTransformations": [one]})
-        for one in (both, affine, turned, scale)
+        read_placement({"coordinateTransformations": [transformation]})
+        for transformation in (sequence, affine, turned, scale)
     ]
     assert have_same_placement(read[0], read[1])
     assert not have_same_placement(read[0], read[3])
@@ -210,13 +212,19 @@ def test_ways_to_write_one_transformation():
 
 
 @pytest.mark.parametrize(
-    "array, axes, said",
+    "array, axes, expected_message",
     [
         (np.zeros((24, 32), int), "yx", r"label image has shape \(24, 32\), the image"),
-        (np.zeros((2, 48, 64), int), "zyx", "label image is one plane.*2 planes in z"),
+        (
+            np.zeros((2, 48, 64), int),
+            "zyx",
+            "label image must be one plane.*2 planes in z",
+        ),
     ],
 )
-def test_labels_of_other_pixels_are_refused(array, axes, said, store, capsys):
+def test_labels_of_other_pixels_are_refused(
+    array, axes, expected_message, store, capsys
+):
     for element in ("s1_nuclei", "s2_nuclei"):
         path = store / "labels" / element
 
@@ -230,15 +238,15 @@ def test_labels_of_other_pixels_are_refused(array, axes, said, store, capsys):
     out = store.parent / "out"
     words = ["extract", store, "--output", out, "--labels", "nuclei", "--taps", TAP]
     assert stratonet_cli.main(list(map(str, words))) == 1
-    assert re.search(said, capsys.readouterr().err)
+    assert re.search(expected_message, capsys.readouterr().err)
     assert not out.exists()
     # Whole images do not mind.
     assert extract(store, out, taps=TAP, progress=False).incomplete == 0
 
 
 def test_what_is_not_in_a_store_is_told(store):
-    def refuse(source, said, objects=NUCLEI, error=ValueError):
-        with pytest.raises(error, match=said):
+    def refuse(source, expected_message, objects=NUCLEI, error=ValueError):
+        with pytest.raises(error, match=expected_message):
             extract(source, store.parent / "out", objects=objects, taps=TAP)
 
     refuse(store / "images" / "s9", r"without an image 's9'.*s1_image, s2_image")
@@ -249,10 +257,10 @@ def test_what_is_not_in_a_store_is_told(store):
     shutil.rmtree(store / "images")
     refuse(store, r"without images was received. It holds: labels \(s1_nuclei")
     shutil.rmtree(store / "labels")
-    refuse(store, r"is no folder of OME-Zarr", error=FileNotFoundError)
+    refuse(store, r"is not an OME-Zarr folder", error=FileNotFoundError)
     # What looks like a store and is a plate.
     write_zarr_plate(store.parent / "plate.zarr", fields=1)
-    refuse(store.parent / "plate.zarr/images/s1", "no store of SpatialData")
+    refuse(store.parent / "plate.zarr/images/s1", "is not a SpatialData store")
 
 
 @pytest.mark.parametrize(
@@ -281,17 +289,17 @@ def test_centres_do_not_depend_on_how_much_is_looked_at(
     image = np.random.default_rng(0).integers(-3, 40, (31, 17))
     image[image % 3 == 0] = 0
     image = image.clip(0, None).astype(dtype) if dtype != np.int16 else image
-    how = {"photometric": "minisblack"}
-    tifffile.imwrite(tmp_path / "a.tif", image.astype(dtype), **how)
+    options = {"photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", image.astype(dtype), **options)
     row = {"Labels_a": str(tmp_path / "a.tif")}
-    found = objects.read_label_image(row, "a", Storage())
-    assert found.numbers.tolist() == [n for n in np.unique(image) if n > 0]
-    expected = [np.argwhere(image == n).mean(axis=0) for n in found.numbers]
-    np.testing.assert_allclose(found.centers, expected, rtol=1e-14)
+    segmented = objects.read_label_image(row, "a", Storage())
+    assert segmented.numbers.tolist() == [n for n in np.unique(image) if n > 0]
+    expected = [np.argwhere(image == n).mean(axis=0) for n in segmented.numbers]
+    np.testing.assert_allclose(segmented.centers, expected, rtol=1e-14)
     # Neither objects nor pixels.
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), dtype), **how)
-    found = objects.read_label_image(row, "a", Storage())
-    assert found.numbers.shape == (0,) and found.centers.shape == (0, 2)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 7), dtype), **options)
+    segmented = objects.read_label_image(row, "a", Storage())
+    assert segmented.numbers.shape == (0,) and segmented.centers.shape == (0, 2)
 
 
 def test_stores_of_one_name_are_not_taken_for_one(stores):
@@ -300,9 +308,9 @@ def test_stores_of_one_name_are_not_taken_for_one(stores):
     twice = [stores / "day1" / "data.zarr", stores / "day1" / "data.zarr"]
     done = extract(twice, stores / "out", taps=TAP, progress=False)
     assert done.image_sets == 2
-    both = [stores / "day1" / "data.zarr", stores / "day2" / "data.zarr"]
+    sources = [stores / "day1" / "data.zarr", stores / "day2" / "data.zarr"]
     with pytest.raises(ValueError, match="day1/.* and .*day2/.* are named alike"):
-        extract(both, stores / "out2", taps=TAP, progress=False)
+        extract(sources, stores / "out2", taps=TAP, progress=False)
 
 
 def test_a_store_on_s3(store, monkeypatch):
@@ -319,8 +327,8 @@ def test_a_store_on_s3(store, monkeypatch):
         frame = read_source(source).frame
         assert frame["Metadata_Image"].tolist() == list(FIELDS)
         row = frame.to_dict("records")[1]
-        found = read_image(row, "DAPI", source.storage)
-        np.testing.assert_array_equal(found, field(2)[0])
+        image = read_image(row, "DAPI", source.storage)
+        np.testing.assert_array_equal(image, field(2)[0])
         out = store.parent / "out"
         done = extract(source, out, objects=NUCLEI, taps=TAP, progress=False)
         assert done.incomplete == 0

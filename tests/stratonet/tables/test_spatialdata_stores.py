@@ -200,7 +200,7 @@ def test_labels_that_spatialdata_has_moved(store, tmp_path):
             set_transformation(data[name], transformation, write_to_sdata=data)
 
     move(moved, "s1_nuclei", "s2_nuclei")
-    with pytest.raises(ValueError, match=r"lies elsewhere than the image.*0.0, 2.0, 4"):
+    with pytest.raises(ValueError, match=r"does not lie on the image.*0.0, 2.0, 4"):
         measure(path, tmp_path / "out")
     # In one place again.
     move(moved, "s1_image", "s2_image")
