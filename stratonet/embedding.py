@@ -1,4 +1,4 @@
-"""From prepared planes to features: tiles through the network, averaged."""
+"""From prepared planes to features: run tiles through the network, and average."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stratonet.session import NetworkSession
 
 
 class _Place(NamedTuple):
-    """Where the features of a tile belong."""
+    """The plane and the view that a tile was cut from."""
 
     plane: int
     view: int
@@ -33,7 +33,7 @@ class PlaneEmbedder:
     recipe : Recipe
         Its views cut planes into tiles.
     needs_network : bool
-        Any output of the network is wanted; else there is only brightness.
+        Whether any output of the network is wanted, or only brightness.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class PlaneEmbedder:
         self._views = recipe.views if needs_network else ()
 
     def embed(self, planes: Sequence[PreparedPlane | None]) -> list[np.ndarray | None]:
-        """Give the features of some planes.
+        """Return the features of some planes.
 
         Parameters
         ----------
         planes : sequence of PreparedPlane or None
-            None stands for a plane that there is not.
+            None stands for a missing plane.
 
         Returns
         -------
@@ -78,12 +78,12 @@ class PlaneEmbedder:
     def embed_together(
         self, planes: Iterator[PreparedPlane | None]
     ) -> Iterator[np.ndarray | None]:
-        """Yield the features of planes, as many tiles at once as the session takes.
+        """Yield the features of planes, running as many tiles at once as allowed.
 
         Parameters
         ----------
         planes : iterator of PreparedPlane or None
-            What it raises is raised after the features of the planes before.
+            An error of the iterator is raised after the features of the planes before.
 
         Yields
         ------

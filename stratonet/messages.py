@@ -1,4 +1,4 @@
-"""Words that messages share."""
+"""Wording that messages share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 _S3 = re.compile("s3[an]?:", re.IGNORECASE)
-# pathlib makes one slash of two.
+# pathlib turns two slashes into one.
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)(?P<slashes>:/{1,2})(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
@@ -41,7 +41,7 @@ def shorten_list(names: Sequence[object], most: int = 20) -> str:
 
 
 def count_things(number: int, noun: str, plural: str | None = None) -> str:
-    """Word how many there are of something, in the singular or plural.
+    """Return a number with its noun, in the singular or plural.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def count_things(number: int, noun: str, plural: str | None = None) -> str:
     noun : str
         In the singular.
     plural : str, optional
-        Where it is not the noun with an s.
+        If it is not the noun with an s.
 
     Examples
     --------
@@ -72,8 +72,8 @@ def redact_url(url: str | os.PathLike[str]) -> str:
     -------
     str
         Without ``user:password@``, and without the query of a web address, which may
-        sign it. A key of S3 may hold ``?`` and ``#``, and is shown whole, unless it
-        ends as a signed URL does.
+        sign it. An S3 key may contain ``?`` and ``#``, and is shown in full, unless it
+        ends like a signed URL.
 
     Examples
     --------
@@ -82,7 +82,7 @@ def redact_url(url: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(url)
     match = _URL.match(text)
-    # A path of Windows begins with the letter of a drive.
+    # A Windows path begins with the letter of a drive.
     if match is None or len(match["scheme"]) == 1:
         return text
     rest = _drop_user(match["rest"])
@@ -91,7 +91,7 @@ def redact_url(url: str | os.PathLike[str]) -> str:
         rest = rest[: signed.start()] if signed else rest
     else:
         rest = rest.partition("?")[0]
-        # A # may belong to a name, and a token may stand behind it.
+        # A # may be part of a file's name, or precede a token.
         name, _, fragment = rest.partition("#")
         rest = rest if re.search(r"^[^=]*\.\w{2,7}$", fragment) else name
     return match["scheme"] + match["slashes"] + rest
@@ -114,11 +114,12 @@ def redact_text(text: str) -> str:
 
 
 def _drop_user(rest: str) -> str:
-    """What follows the slashes of a URL, without user and password."""
+    """Return what follows the slashes of a URL, without user and password."""
     authority = re.split("[/?#]", rest)[0]
     if "@" in authority:
         return rest[authority.rindex("@") + 1 :]
-    # A user or password that holds a slash, ? or # itself: no host has such a port.
+    # The user or password may contain a slash, ? or #. Then what stands before that is
+    # not a host with a port, or a colon stands before the @.
     has_port = re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", authority)
     if "@" in rest and (not has_port or re.search(":[^/]*@", rest)):
         return rest[rest.rindex("@") + 1 :]
@@ -126,7 +127,7 @@ def _drop_user(rest: str) -> str:
 
 
 def suggest_name(name: str, known: Iterable[object]) -> str:
-    """Ask whether a known name was meant, for the end of a message about another.
+    """Suggest a known name, as the end of a message about an unknown one.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Percentiles of many pixels, as ``numpy.percentile`` gives them, but faster.
 
-NumPy puts all pixels in order around a percentile. Limits of grey values lie close to
-the darkest and the brightest pixel: only what lies beyond them has to be looked at. And
-integers of few bits need only be counted.
+NumPy partitions all pixels around a percentile. The limits of grey values lie close to
+the darkest and the brightest pixel, so only the pixels near these ends need be sorted.
+Integers of few bits need only be counted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# Pixels of the sample that tells about where a percentile lies.
+# Size of the sample that tells roughly where a percentile lies.
 N_SAMPLED = 1024
 
 
@@ -39,7 +39,7 @@ def find_percentile(pixels: np.ndarray, percent: float) -> float:
     position = percent / 100 * (values.size - 1)
     first = int(position)
     sample = np.sort(values[:: max(1, values.size // N_SAMPLED)])
-    # More than are needed: the sample only tells about how many lie beyond a value.
+    # More pixels than needed: the sample only roughly tells how many are beyond.
     if percent < 50:
         place = min(int(percent / 100 * 1.5 * sample.size) + 8, sample.size - 1)
         end = values[values <= sample[place]]
@@ -74,7 +74,7 @@ def count_pixels(pixels: np.ndarray) -> np.ndarray:
 def find_percentiles_of_counts(
     counts: np.ndarray, percents: Iterable[float]
 ) -> np.ndarray:
-    """Find percentiles of pixels that were counted.
+    """Find percentiles of pixels from the counts of their values.
 
     Parameters
     ----------
