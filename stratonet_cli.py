@@ -99,8 +99,8 @@ def _run_command(arguments: Sequence[str]) -> int:
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
-        kept = getattr(options, "kept", "")
-        print(f"stratonet: interrupted. {kept}".rstrip(), file=sys.stderr)
+        note = getattr(options, "when_interrupted", "")
+        print(f"stratonet: interrupted. {note}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         if isinstance(error, BrokenPipeError) and _is_unread():
@@ -242,7 +242,9 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         help="default: %(default)s",
     )
     command.set_defaults(
-        run=_demo, modules=("stratonet_demo",), kept="The demo was not finished."
+        run=_demo,
+        modules=("stratonet_demo",),
+        when_interrupted="The demo was not finished.",
     )
 
 

@@ -52,13 +52,13 @@ def _get_model_class() -> Any:
     )
     for message, fields in _SCHEMA.items():
         descriptor = file.message_type.add(name=message)
-        for name, (number, of_type, label) in fields.items():
+        for name, (number, field_type, label) in fields.items():
             field = descriptor.field.add(name=name, number=number, label=label)
-            if isinstance(of_type, str):
+            if isinstance(field_type, str):
                 field.type = _MESSAGE
-                field.type_name = f".stratonet_onnx.{of_type}"
+                field.type_name = f".stratonet_onnx.{field_type}"
             else:
-                field.type = of_type
+                field.type = field_type
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(

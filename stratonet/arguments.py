@@ -49,12 +49,12 @@ class CommandParser(argparse.ArgumentParser):
         message : str
             As argparse writes it.
         """
-        wrong = re.search(
+        invalid = re.search(
             r"invalid choice: '?([^'\s]+)'? \(choose from (.*)\)", message
         )
-        if wrong:
-            known = [name.strip("' ") for name in wrong[2].split(",")]
-            message += f".{suggest_name(wrong[1], known)}"
+        if invalid:
+            choices = [name.strip("' ") for name in invalid[2].split(",")]
+            message += f".{suggest_name(invalid[1], choices)}"
         super().error(message)
 
 

@@ -253,8 +253,8 @@ class Card:
             The message names the sides or statistics that the network offers.
         """
         sides = [view.side for view in recipe.views]
-        wrong = [side for side in sides if side not in self.allowed_sizes]
-        if wrong and not self.any_size:
+        unsupported = [side for side in sides if side not in self.allowed_sizes]
+        if unsupported and not self.any_size:
             allowed = ", ".join(map(str, self.allowed_sizes))
             raise ValueError(
                 f"{self.name} takes planes with a side of {allowed} pixels. Received:"
@@ -276,9 +276,9 @@ class Card:
         try:
             return Recipe.parse(written)
         except ValueError as error:
-            known = [f"{name} ({self.recipes[name]})" for name in self.recipes]
+            named = [f"{name} ({self.recipes[name]})" for name in self.recipes]
             raise ValueError(
-                f"{error}. Names that {self.name} knows: {', '.join(known) or 'none'}"
+                f"{error}. Names that {self.name} knows: {', '.join(named) or 'none'}"
             ) from None
 
     def choose_taps(self, taps: str | Sequence[str] | None = None) -> tuple[Tap, ...]:
@@ -303,14 +303,18 @@ class Card:
             return tuple(tap for tap in self.taps if tap.alias) or self.taps
         wanted = [taps] if isinstance(taps, str) else list(taps)
         # Brightness comes last, whatever the network.
-        there = (*self.taps, INTENSITY_TAP)
-        known = {tap.layer for tap in there} | {tap.alias for tap in there}
-        unknown = [name for name in wanted if name is None or name not in known]
+        available = (*self.taps, INTENSITY_TAP)
+        known_names = {tap.layer for tap in available} | {
+            tap.alias for tap in available
+        }
+        unknown = [name for name in wanted if name is None or name not in known_names]
         if unknown or not wanted:
             raise ValueError(
-                f"{self.name} has the taps {_list_taps(there)}. Received: {taps!r}"
+                f"{self.name} has the taps {_list_taps(available)}. Received: {taps!r}"
             )
-        return tuple(tap for tap in there if tap.alias in wanted or tap.layer in wanted)
+        return tuple(
+            tap for tap in available if tap.alias in wanted or tap.layer in wanted
+        )
 
 
 def _check_field_names(values: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
         run=_write_card,
         flags={"planes": "--multiply and --subtract"},
         modules=("stratonet.card_writer", "stratonet.checks"),
-        kept="No card was written.",
+        when_interrupted="No card was written.",
     )
     command.add_argument(
         "network",

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 _S3 = re.compile("s3[an]?:", re.IGNORECASE)
 # pathlib turns two slashes into one.
 _URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)(?P<slashes>:/{1,2})(?P<rest>.*)",
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)(?P<slashes>:/{1,2})(?P<address>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _IN_TEXT = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]+:/[^\s'\"<>]+", re.IGNORECASE)
@@ -85,16 +85,16 @@ def redact_url(url: str | os.PathLike[str]) -> str:
     # A Windows path begins with the letter of a drive.
     if match is None or len(match["scheme"]) == 1:
         return text
-    rest = _drop_user(match["rest"])
+    address = _drop_user(match["address"])
     if _S3.match(text):
-        signed = _SIGNED.search(rest)
-        rest = rest[: signed.start()] if signed else rest
+        signed = _SIGNED.search(address)
+        address = address[: signed.start()] if signed else address
     else:
-        rest = rest.partition("?")[0]
+        address = address.partition("?")[0]
         # A # may be part of a file's name, or precede a token.
-        name, _, fragment = rest.partition("#")
-        rest = rest if re.search(r"^[^=]*\.\w{2,7}$", fragment) else name
-    return match["scheme"] + match["slashes"] + rest
+        name, _, fragment = address.partition("#")
+        address = address if re.search(r"^[^=]*\.\w{2,7}$", fragment) else name
+    return match["scheme"] + match["slashes"] + address
 
 
 def redact_text(text: str) -> str:
@@ -113,27 +113,27 @@ def redact_text(text: str) -> str:
     return _IN_TEXT.sub(lambda match: redact_url(match[0]), text)
 
 
-def _drop_user(rest: str) -> str:
+def _drop_user(address: str) -> str:
     """Return what follows the slashes of a URL, without user and password."""
-    authority = re.split("[/?#]", rest)[0]
+    authority = re.split("[/?#]", address)[0]
     if "@" in authority:
-        return rest[authority.rindex("@") + 1 :]
+        return address[authority.rindex("@") + 1 :]
     # The user or password may contain a slash, ? or #. Then what stands before that is
     # not a host with a port, or a colon stands before the @.
     has_port = re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", authority)
-    if "@" in rest and (not has_port or re.search(":[^/]*@", rest)):
-        return rest[rest.rindex("@") + 1 :]
-    return rest
+    if "@" in address and (not has_port or re.search(":[^/]*@", address)):
+        return address[address.rindex("@") + 1 :]
+    return address
 
 
-def suggest_name(name: str, known: Iterable[object]) -> str:
+def suggest_name(name: str, known_names: Iterable[object]) -> str:
     """Suggest a known name, as the end of a message about an unknown one.
 
     Parameters
     ----------
     name : str
         What was received.
-    known : iterable
+    known_names : iterable
         What could have been meant; each is shown as a text.
 
     Returns
@@ -149,6 +149,6 @@ def suggest_name(name: str, known: Iterable[object]) -> str:
     ''
     """
     # Names differ in case more often than in letters.
-    spelt = {str(one).lower(): str(one) for one in known}
-    close = get_close_matches(name.lower(), spelt, n=1)
-    return f" Did you mean {spelt[close[0]]}?" if close else ""
+    spellings = {str(item).lower(): str(item) for item in known_names}
+    close = get_close_matches(name.lower(), spellings, n=1)
+    return f" Did you mean {spellings[close[0]]}?" if close else ""

@@ -100,9 +100,9 @@ class StratoNet:
         }
         signature.check_layers(self._outputs, _onnx.list_outputs(model), path)
         # One output is kept even if only brightness is measured, for the input's sake.
-        kept = self._outputs or _onnx.list_outputs(model)[:1]
-        cut = _onnx.cut_after(model, kept)
-        self._session = NetworkSession(cut, self._outputs, provider, batch)
+        kept_outputs = self._outputs or _onnx.list_outputs(model)[:1]
+        cut_model = _onnx.cut_after(model, kept_outputs)
+        self._session = NetworkSession(cut_model, self._outputs, provider, batch)
         self.provider = self._session.provider
         self._embedder = PlaneEmbedder(
             self._session, self.card, recipe, bool(self._outputs)
@@ -110,7 +110,7 @@ class StratoNet:
         signature.check_input(self._session.onnx, self.card, recipe, path)
         signature.check_outputs(self._session.onnx, self._outputs, path)
         if self.provider != CPU and self._outputs:
-            self._check_provider(NetworkSession(cut, self._outputs))
+            self._check_provider(NetworkSession(cut_model, self._outputs))
         self._warn_of_processor()
 
     @classmethod
@@ -319,8 +319,8 @@ class StratoNet:
                 limits = choose_limits(item) if choose_limits else None
                 return self.prepare(plane, limits, pixel_size)
             except (TypeError, ValueError) as error:
-                called = name(item) if name else f"Plane {number}"
-                raise type(error)(f"{called}: {error}") from None
+                plane_name = name(item) if name else f"Plane {number}"
+                raise type(error)(f"{plane_name}: {error}") from None
 
         def embed(
             group: list[tuple[int, Item]],
@@ -358,8 +358,12 @@ class StratoNet:
 
     def _warn_of_processor(self) -> None:
         """Warn if a network of 8-bit integers is slow on this processor."""
-        there = read_instructions()
-        if not there or self.provider != CPU or there & set(self.card.fast_on):
+        instructions = read_instructions()
+        if (
+            not instructions
+            or self.provider != CPU
+            or instructions & set(self.card.fast_on)
+        ):
             return
         if self.card.fast_on:
             warnings.warn(

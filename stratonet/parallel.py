@@ -92,11 +92,11 @@ def group_items(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
     >>> list(group_items("abc", 2))
     [['a', 'b'], ['c']]
     """
-    waiting = iter(items)
-    group = list(islice(waiting, count))
+    iterator = iter(items)
+    group = list(islice(iterator, count))
     while group:
         yield group
-        group = list(islice(waiting, count))
+        group = list(islice(iterator, count))
 
 
 @cache

@@ -41,18 +41,18 @@ def find_percentile(pixels: np.ndarray, percent: float) -> float:
     sample = np.sort(values[:: max(1, values.size // N_SAMPLED)])
     # More pixels than needed: the sample only roughly tells how many are beyond.
     if percent < 50:
-        place = min(int(percent / 100 * 1.5 * sample.size) + 8, sample.size - 1)
-        end = values[values <= sample[place]]
-        passed = 0
+        rank = min(int(percent / 100 * 1.5 * sample.size) + 8, sample.size - 1)
+        tail = values[values <= sample[rank]]
+        n_below = 0
     else:
-        place = max(int((percent / 100 * 1.5 - 0.5) * sample.size) - 8, 0)
-        end = values[values >= sample[place]]
-        passed = values.size - end.size
-    first -= passed
-    if not 0 <= first < end.size - 1:
+        rank = max(int((percent / 100 * 1.5 - 0.5) * sample.size) - 8, 0)
+        tail = values[values >= sample[rank]]
+        n_below = values.size - tail.size
+    first -= n_below
+    if not 0 <= first < tail.size - 1:
         return float(np.percentile(values, percent))
-    low, high = np.partition(end, [first, first + 1])[first : first + 2]
-    return float(np.interp(position - passed, (first, first + 1), (low, high)))
+    low, high = np.partition(tail, [first, first + 1])[first : first + 2]
+    return float(np.interp(position - n_below, (first, first + 1), (low, high)))
 
 
 def count_pixels(pixels: np.ndarray) -> np.ndarray:
@@ -98,7 +98,7 @@ def find_percentiles_of_counts(
     positions = np.asarray(list(percents)) / 100 * (ends[-1] - 1)
     firsts = np.floor(positions)
     low, high = (
-        np.searchsorted(ends, places, side="right")
-        for places in (firsts, np.ceil(positions))
+        np.searchsorted(ends, ranks, side="right")
+        for ranks in (firsts, np.ceil(positions))
     )
     return low + (high - low) * (positions - firsts)

@@ -145,8 +145,8 @@ def prepare_plane(
     for view in recipe.views:
         shape = view.choose_shape(size, not card.any_size, pixel_size)
         greys.append(_scale_image(image, card, shape, limits))
-    measured = measure_intensity(plane) if intensity else None
-    return PreparedPlane(tuple(greys), measured)
+    brightness = measure_intensity(plane) if intensity else None
+    return PreparedPlane(tuple(greys), brightness)
 
 
 def to_grey(

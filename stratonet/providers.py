@@ -74,16 +74,16 @@ def open_session(
     """
     import onnxruntime
 
-    there = onnxruntime.get_available_providers()
+    available = onnxruntime.get_available_providers()
     if provider == AUTO:
         for name in PROVIDERS.values():
-            session = _try_session(content, name) if name in there else None
+            session = _try_session(content, name) if name in available else None
             if session:
                 return session, name
     name = PROVIDERS.get(provider.lower(), provider)
-    if name not in there:
+    if name not in available:
         raise ValueError(
-            f"This ONNX Runtime has the providers {', '.join(there)}. Received:"
+            f"This ONNX Runtime has the providers {', '.join(available)}. Received:"
             f" {provider!r}.{_advise(name)}"
         )
     session = _try_session(content, name)

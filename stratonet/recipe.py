@@ -90,8 +90,8 @@ class Recipe:
                 f" {'+'.join(view.text for view in self.views) or 'none'}"
             )
         statistics = set(self.pooling)
-        known = statistics <= set(STATISTICS)
-        if not known or not statistics or len(statistics) < len(self.pooling):
+        is_known = statistics <= set(STATISTICS)
+        if not is_known or not statistics or len(statistics) < len(self.pooling):
             raise ValueError(
                 "A recipe keeps the mean, the sd or both of a map (mean, sd, mean+sd)."
                 f" Received: {'+'.join(self.pooling)!r}"
@@ -213,10 +213,10 @@ class Recipe:
         ['WholeLow', 'WholeLowSD', 'TilesLow', 'TilesLowSD']
         """
         taps = list(taps)
-        several = len(self.views) > 1
+        has_several_views = len(self.views) > 1
         blocks = []
         for view in self.views:
-            prefix = view.label if several else ""
+            prefix = view.label if has_several_views else ""
             for tap in taps:
                 if tap.alias == INTENSITY:
                     continue

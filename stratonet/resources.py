@@ -72,7 +72,7 @@ class Monitor:
         """Start sampling."""
         # Threads and locks are made here, because an actor's class and its arguments
         # are pickled; what it starts is not.
-        self._over = threading.Event()
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._began = self._last = time.monotonic()
         # Not psutil.cpu_percent: its first answer in each thread is 0.
@@ -88,7 +88,7 @@ class Monitor:
 
     def stop(self) -> None:
         """Take a last sample and stop sampling."""
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
         self._sample()
 
@@ -104,7 +104,7 @@ class Monitor:
             (resident memory of the process and its children in MiB; what they share
             counts once for each), ``hours``, ``cores`` and ``host``.
         """
-        if not self._over.is_set():
+        if not self._stopped.is_set():
             self._sample()
         with self._lock:
             cpu = _percent_busy(self._cpu_began, self._cpu_last)
@@ -122,7 +122,7 @@ class Monitor:
             }
 
     def _watch(self) -> None:
-        while not self._over.wait(PERIOD):
+        while not self._stopped.wait(PERIOD):
             self._sample()
 
     def _sample(self) -> None:

@@ -58,15 +58,15 @@ class NetworkSession:
     ) -> None:
         self.onnx, self.provider = open_session(content, provider)
         self._outputs = list(outputs)
-        (self._taken, *_) = self.onnx.get_inputs()
+        (self._input, *_) = self.onnx.get_inputs()
         # A graphics card runs one batch at a time; DirectML does not queue the others.
         is_card = self.provider in AT_ONCE
-        self._turn = threading.Lock() if is_card else contextlib.nullcontext()
+        self._lock = threading.Lock() if is_card else contextlib.nullcontext()
         self.batch = batch or AT_ONCE.get(self.provider, 1)
         self._small_batch = batch or max(self.batch, SMALL_AT_ONCE)
         # An exported network may be for one plane at a time.
-        if self._taken.shape and isinstance(self._taken.shape[0], int):
-            self.batch = self._small_batch = self._taken.shape[0]
+        if self._input.shape and isinstance(self._input.shape[0], int):
+            self.batch = self._small_batch = self._input.shape[0]
 
     def run(self, planes: np.ndarray) -> np.ndarray:
         """Run the network.
@@ -107,8 +107,8 @@ class NetworkSession:
 
     def _run_at_once(self, planes: np.ndarray) -> np.ndarray:
         try:
-            with self._turn:
-                outputs = self.onnx.run(self._outputs, {self._taken.name: planes})
+            with self._lock:
+                outputs = self.onnx.run(self._outputs, {self._input.name: planes})
         # ONNX Runtime's exceptions have no common class.
         except Exception as error:
             if not any(words in str(error).lower() for words in OUT_OF_MEMORY):

@@ -240,31 +240,32 @@ class Tiles:
         factor = self.side * pixel_size / self.micrometres
         height, width = (round(factor * n) for n in shape)
         # The plane is not stretched to fit, or a cell would no longer have its size.
-        least = self.side if fixed else SMALLEST_SIDE
-        if factor <= MOST_ENLARGED and min(height, width) >= least:
+        smallest_side = self.side if fixed else SMALLEST_SIDE
+        if factor <= MOST_ENLARGED and min(height, width) >= smallest_side:
             return height, width
         raise ValueError(
             f"With {pixel_size:g} micrometres per pixel, {self.text} makes {height} x"
             f" {width} pixels of the plane's {shape[0]} x {shape[1]}. At least"
-            f" {least} x {least} are needed, and at most {MOST_ENLARGED} times as many"
-            " along a side: correct the pixel size, or choose other tiles"
+            f" {smallest_side} x {smallest_side} are needed, and at most"
+            f" {MOST_ENLARGED} times as many along a side: correct the pixel size, or"
+            " choose other tiles"
         )
 
     def _choose_starts(self, length: int) -> list[int]:
         """Return where tiles begin along a side, evenly from border to border."""
-        rest = length - self.side
-        if rest <= 0:
+        remainder = length - self.side
+        if remainder <= 0:
             return [0]
         stride = max(1, self.side * (100 - self.overlap) // 100)
-        count = -(-rest // stride)
-        return [round(number * rest / count) for number in range(count + 1)]
+        count = -(-remainder // stride)
+        return [round(number * remainder / count) for number in range(count + 1)]
 
 
 # A union with | needs Python 3.10 outside of annotations.
 View = Union[WholePlane, Tiles]
 
 _VIEW = re.compile(
-    r"(?P<kind>whole|tiles)(?P<side>\d+)(-(?P<micrometres>\d+(\.\d+)?)um)?"
+    r"(?P<view>whole|tiles)(?P<side>\d+)(-(?P<micrometres>\d+(\.\d+)?)um)?"
     r"(-across(?P<across>\d+))?(-smallest(?P<smallest>\d+))?(-overlap(?P<overlap>\d+))?"
 )
 
@@ -288,17 +289,17 @@ def parse_view(text: str) -> View:
     >>> parse_view("tiles224-overlap50")
     Tiles(side=224, across=None, smallest=96, overlap=50, micrometres=None)
     """
-    found = _VIEW.fullmatch(text)
+    match = _VIEW.fullmatch(text)
     options: dict[str, Any] = {}
-    if found:
+    if match:
         options = {
             name: float(number) if name == "micrometres" else int(number)
-            for name, number in found.groupdict().items()
-            if name != "kind" and number is not None
+            for name, number in match.groupdict().items()
+            if name != "view" and number is not None
         }
-    if found and found["kind"] == "tiles":
+    if match and match["view"] == "tiles":
         return Tiles(**options)
-    if found and set(options) == {"side"}:
+    if match and set(options) == {"side"}:
         return WholePlane(**options)
     raise ValueError(
         "A view is whole or tiles, and the side in pixels: whole224, tiles224,"
@@ -367,8 +368,8 @@ def resize_image(
 
 def _write_number(number: float) -> str:
     """Write 75 and 75.0, which are the same tiles, as the same text."""
-    whole = math.floor(number)
-    return str(whole) if whole == number else repr(float(number))
+    integer = math.floor(number)
+    return str(integer) if integer == number else repr(float(number))
 
 
 def _check_side(name: str, side: int) -> None:

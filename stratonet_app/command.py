@@ -51,7 +51,7 @@ def add_app(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(
         run=_run_app,
         modules=("stratonet_app.server",),
-        kept="The page is closed; a run that was started goes on.",
+        when_interrupted="The page is closed; a run that was started goes on.",
     )
 
 
