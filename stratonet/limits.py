@@ -1,8 +1,8 @@
 """Limits of grey values: which become black and which white, by plate and channel.
 
 Planes that are scaled by themselves are all equally bright. Scaled between the limits
-of its plate, a dim plane stays dim, so that planes of one plate can be compared. Pixels
-below the lower limit become black, those above the upper limit white.
+of its plate, a dim plane stays dim and an empty one dark, so that planes of one plate
+can be compared. Pixels that are brighter than the upper limit are white.
 
 Limits are stored in a small JSON file that ``stratonet extract`` writes, and that
 CellProfiler and scikit-learn read.

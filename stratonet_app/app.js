@@ -1,24 +1,24 @@
 "use strict";
-// What pages do where scripts run: they change while a form is filled in, plates are
-// clicked, and a run is watched. Without scripts the same is typed and sent.
+// What pages do if scripts run: they change while a form is filled in, wells can be
+// clicked, and the progress of a run is updated. Without scripts, forms do the same.
 
 document.documentElement.classList.add("scripts");
 
-// Replace a part of the page by the same part of an answer.
+// Replace a part of the page by the same part of a received page.
 function swap(id, text) {
   const part = new DOMParser().parseFromString(text, "text/html").getElementById(id);
   const old = document.getElementById(id);
   if (!part || !old || part.outerHTML === old.outerHTML) return part;
   const focused = document.activeElement && document.activeElement.id;
   old.replaceWith(part);
-  // Who was about to press a button, still is.
+  // Keep the keyboard focus where it was.
   const again = focused && document.getElementById(focused);
   if (again && part.contains(again)) again.focus();
   showScrolledLogs();
   return part;
 }
 
-// Forms whose part of the page changes while they are filled in.
+// Forms that change a part of the page while they are filled in.
 for (const form of document.querySelectorAll("form[data-live]")) {
   let timer = 0;
   let asked = null;
@@ -44,7 +44,7 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     clearTimeout(timer);
     timer = setTimeout(send, 350);
   });
-  // What was typed before this script ran, or kept by the browser.
+  // Send what was typed before this script ran, or restored by the browser.
   const inputs = [...form.querySelectorAll("input")];
   if (inputs.some((input) => input.value !== input.defaultValue)) send();
 }
@@ -57,12 +57,12 @@ function showClosed() {
   note.setAttribute("role", "alert");
   const text = document.createElement("p");
   text.textContent =
-    "The app was closed in its terminal. A run that was started goes on: type stratonet app again, and open its folder.";
+    "The app was closed in its terminal. A run that was started goes on: start stratonet app again and open the folder of the run.";
   note.append(text);
   document.querySelector("h1").after(note);
 }
 
-// A run that is watched.
+// The page of a run, which is updated while the run is at work.
 function showScrolledLogs() {
   for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
 }
@@ -82,7 +82,7 @@ async function watch() {
 showScrolledLogs();
 watch();
 
-// Commands to be copied.
+// Buttons that copy a command.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -91,12 +91,12 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "Copied";
   } catch {
-    // Where a browser does not let pages copy, the reader does.
+    // If the browser does not let pages copy, select the command for the reader to copy.
     getSelection().selectAllChildren(code);
   }
 });
 
-// The plate: the wells of the controls stand in two fields, and are clicked here.
+// The plate: clicking wells writes the controls into two fields.
 const plate = document.querySelector(".plate");
 if (plate) {
   const ROLES = ["negative", "positive"];
@@ -119,7 +119,7 @@ if (plate) {
     }
   }
 
-  // Wells below each other are written as one: A01:H01.
+  // Wells below each other are written as one range: A01:H01.
   function nameRanges(named) {
     const ranges = [];
     for (const well of named.sort((a, b) => place(a)[1] - place(b)[1] || place(a)[0] - place(b)[0])) {
@@ -168,7 +168,7 @@ if (plate) {
   }
 
   function assign(chosen, role) {
-    // Once more takes it back.
+    // Clicking once more undoes it.
     const all = chosen.every((well) => roles.get(well) === role);
     for (const well of chosen) roles.set(well, all ? "" : role);
     write();
@@ -183,7 +183,7 @@ if (plate) {
     well.focus();
   }
 
-  // The next well in a direction, over gaps.
+  // The next well in a direction, skipping gaps.
   function step(well, down, right) {
     let [row, column] = place(well);
     for (let count = 0; count < 60; count += 1) {

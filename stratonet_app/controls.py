@@ -1,6 +1,6 @@
-"""Which wells are controls, and what a plate map says of the others.
+"""Which wells are controls, and what a plate map says about the others.
 
-It runs in a process of its own, see `stratonet_app.apart`.
+This runs in a separate process, see `stratonet_app.apart`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Controls:
 
 @dataclass(frozen=True)
 class PlateMap:
-    """What a plate map has.
+    """What a plate map contains.
 
     Attributes
     ----------
     columns : list of str
-        That say more of a well than where it is.
+        Columns of metadata other than plate, well and site.
     notes : list of str
-        By what it was joined to the image sets, and what of both was left out.
+        How the map was joined to the image sets, and what was left out of either.
     """
 
     columns: list[str]
@@ -61,7 +61,7 @@ def check_controls(
     Parameters
     ----------
     wells : sequence of str
-        Those that have images.
+        The wells that have images.
     negative, positive : str
         As the user has written or clicked them.
 

@@ -1,4 +1,4 @@
-"""The pages on which a run is chosen: images, preview, controls, start."""
+"""The pages on which a run is set up: images, preview, controls, start."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from stratonet_app.recognition import Recognized, Refused
 from stratonet_app.runs import find_run, list_runs, prepare_run, start_run
 
 GREY_RANGES = {
-    OF_PLANE: "the extremes of each image: all are equally bright",
-    OF_PLATE: "the extremes of the plate: what is dim stays dim",
+    OF_PLANE: "the extremes of each image: all become equally bright",
+    OF_PLATE: "the extremes of the plate: dim images stay dim",
 }
 # The pages of a draft, in their order.
 STEPS = {
@@ -41,7 +41,7 @@ STEPS = {
     "controls": "Controls",
     "start": "Start",
 }
-# What a form that was sent has wrong.
+# Status of the answer to a form with mistakes in it.
 UNPROCESSABLE = 422
 
 
@@ -79,7 +79,7 @@ def show_choice(
 
 
 def _list_runs(listing: Listing | None) -> list[tuple[str, str]]:
-    """The runs in a folder: where each is, and what it measures."""
+    """List the runs in a folder: where each is, and what it measures."""
     if listing is None:
         return []
     runs = list_runs(listing.folder)
@@ -87,7 +87,7 @@ def _list_runs(listing: Listing | None) -> list[tuple[str, str]]:
 
 
 def choose_source(desk: Desk, values: Values) -> Response:
-    """Begin a run of what was chosen, or open the run that was chosen."""
+    """Begin a run with the chosen source, or open the chosen run."""
     try:
         path = read_chosen_path(values.get("path", ""), desk.root)
         run = find_run(path)
@@ -95,12 +95,12 @@ def choose_source(desk: Desk, values: Values) -> Response:
             return desk.go_to(f"/run/{desk.add_run(run.folder)}")
         if path.is_file() and not path.name.lower().endswith(TABLES):
             raise ValueError(
-                f"{path} is no table: they are called {', '.join(TABLES)}. Of images,"
-                " choose their folder."
+                f"{path} is not a table: names of tables end in {', '.join(TABLES)}."
+                " For images, choose their folder."
             )
     except (OSError, ValueError) as error:
         return show_choice(desk, values, str(error), UNPROCESSABLE)
-    # Of a folder that is a link, what it leads to.
+    # If the folder is a link, take the folder that it leads to.
     source = path.resolve() if path.is_dir() else path
     draft = desk.add_draft(Choices(str(source)), propose_output(source))
     return desk.go_to(f"/draft/{draft}/images")
@@ -123,7 +123,7 @@ def show_images(desk: Desk, values: Values) -> Response:
 
 
 def change_images(desk: Desk, values: Values) -> Response:
-    """Take up how images are found."""
+    """Store how images are found."""
     draft = desk.get_draft(values["draft"])
     names = ("pattern", "base", "replace")
     changed = {name: values.get(name, "").strip() for name in names}
@@ -156,11 +156,11 @@ def show_preview(desk: Desk, values: Values) -> Response:
 
 
 def change_preview(desk: Desk, values: Values) -> Response:
-    """Take up how images are shown to the network, and which one is looked at."""
+    """Store how images are shown to the network, and which one the preview shows."""
     draft = desk.get_draft(values["draft"])
     recipe, grey_range = values.get("recipe", ""), values.get("grey_range", "")
     recipes = list(list_recipes())
-    # The first is what is done when nothing is said.
+    # The first one is the default.
     recipe = recipe if recipe in recipes[1:] else ""
     grey_range = grey_range if grey_range in GREY_RANGES else OF_PLANE
     draft.choices = replace(draft.choices, recipe=recipe, grey_range=grey_range)
@@ -174,7 +174,7 @@ def change_preview(desk: Desk, values: Values) -> Response:
 def show_controls(
     desk: Desk, values: Values, alert: str = "", status: int = 200
 ) -> Response:
-    """Show the plate, to name its controls."""
+    """Show the plate, for choosing its controls."""
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
@@ -208,7 +208,7 @@ def _read_map(desk: Desk, choices: Choices, path: str) -> PlateMap | Refused | N
 
 
 def change_controls(desk: Desk, values: Values) -> Response:
-    """Take up which wells are controls, and what is known of the others."""
+    """Store which wells are controls, and what is known about the others."""
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):
@@ -237,7 +237,7 @@ def change_controls(desk: Desk, values: Values) -> Response:
         metadata=metadata,
         **columns,
     )
-    # Of a map that is new here, its columns are chosen next.
+    # After a new map is given, its columns are chosen next.
     step = "controls" if is_new and metadata else "start"
     return desk.go_to(f"/draft/{values['draft']}/{step}")
 
@@ -274,7 +274,7 @@ def show_start(
 
 
 def start_draft(desk: Desk, values: Values) -> Response:
-    """Start what was chosen."""
+    """Start the run."""
     draft = desk.get_draft(values["draft"])
     found = desk.get_found(draft)
     if isinstance(found, Refused):

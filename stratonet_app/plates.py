@@ -1,4 +1,4 @@
-"""The wells of a plate as they are clicked, and as commands take them."""
+"""The wells of a plate, as users click them and as commands take them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Grid:
     wells : set of str
         Names such as A01.
     others : list of str
-        Wells whose names are not such: they lie nowhere.
+        Wells with other names, whose position is not known.
     """
 
     letters: list[str]
@@ -37,13 +37,13 @@ class Grid:
     others: list[str]
 
     def name_well(self, row: int, column: int) -> str | None:
-        """Name the well at a place; None where it has no images."""
+        """Return the name of the well at a position; None if it has no images."""
         name = format_well(row, column)
         return name if name in self.wells else None
 
 
 def make_grid(wells: Iterable[str]) -> Grid:
-    """Make the smallest plate that has some wells.
+    """Make the smallest plate that contains all wells.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def make_grid(wells: Iterable[str]) -> Grid:
 
 
 def write_well_ranges(places: Iterable[Place]) -> str:
-    """Write wells as ``stratonet evaluate`` takes them, in few rectangles.
+    """Write wells as ``stratonet evaluate`` takes them, as few rectangles.
 
     Parameters
     ----------
