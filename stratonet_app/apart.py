@@ -67,9 +67,9 @@ class Helper:
                 # A fork would share the server's sockets and locks.
                 context = multiprocessing.get_context("spawn")
                 self._pool = context.Pool(1, _ignore_ctrl_c)
-            waiting = self._pool.apply_async(function, arguments)
+            result = self._pool.apply_async(function, arguments)
             try:
-                return waiting.get(self._seconds)
+                return result.get(self._seconds)
             except multiprocessing.TimeoutError:
                 self.close()
                 raise TookTooLong(

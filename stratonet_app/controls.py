@@ -90,10 +90,10 @@ def _normalize(text: str) -> str:
     if not text:
         return ""
     ranges = parse_well_ranges(text)
-    places = {
+    positions = {
         (row, column) for rows, columns in ranges for row in rows for column in columns
     }
-    return write_well_ranges(places)
+    return write_well_ranges(positions)
 
 
 def read_plate_map(choices: Choices, path: str) -> PlateMap | Refused:
@@ -121,4 +121,4 @@ def read_plate_map(choices: Choices, path: str) -> PlateMap | Refused:
     columns = [
         name for name in metadata_columns(frame) if name not in (PLATE, WELL, SITE)
     ]
-    return PlateMap(columns, [note for of_kind in notes for note in of_kind])
+    return PlateMap(columns, [note for group in notes for note in group])

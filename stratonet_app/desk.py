@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stratonet_app.apart import Helper, TookTooLong
 from stratonet_app.choices import Choices
-from stratonet_app.recognition import Recognized, Refused, recognize
+from stratonet_app.recognition import Refused, SourceContent, recognize
 from stratonet_app.runs import Run, find_run
 
 
@@ -30,7 +30,7 @@ class Draft:
         The choices so far.
     output : str
         Folder of the run.
-    found : Recognized or Refused or None
+    source_content : SourceContent or Refused or None
         What the source holds; None if it has not been read.
     number : int
         Number of the image set in the preview, from 1.
@@ -38,7 +38,7 @@ class Draft:
 
     choices: Choices
     output: str
-    found: Recognized | Refused | None = None
+    source_content: SourceContent | Refused | None = None
     number: int = 1
 
 
@@ -112,19 +112,19 @@ class Desk:
             )
         return run
 
-    def read_source(self, draft: Draft) -> Recognized | Refused:
+    def read_source(self, draft: Draft) -> SourceContent | Refused:
         """Read what the source of a draft holds now."""
         try:
-            draft.found = self.helper.call(recognize, draft.choices)
+            draft.source_content = self.helper.call(recognize, draft.choices)
         except TookTooLong as error:
-            draft.found = Refused(str(error))
-        if isinstance(draft.found, Recognized):
-            draft.number = min(draft.number, draft.found.n_image_sets)
-        return draft.found
+            draft.source_content = Refused(str(error))
+        if isinstance(draft.source_content, SourceContent):
+            draft.number = min(draft.number, draft.source_content.n_image_sets)
+        return draft.source_content
 
-    def get_found(self, draft: Draft) -> Recognized | Refused:
+    def get_source_content(self, draft: Draft) -> SourceContent | Refused:
         """Return what the source of a draft holds, as it was read last."""
-        return draft.found or self.read_source(draft)
+        return draft.source_content or self.read_source(draft)
 
     def go_to(self, address: str) -> Response:
         """Redirect the browser to a page of the app."""
@@ -151,6 +151,6 @@ class Desk:
         )
 
 
-def read_part(package: str, name: str) -> bytes:
+def read_asset(package: str, name: str) -> bytes:
     """Read a file of the app that is sent unchanged."""
     return files(package).joinpath(name).read_bytes()

@@ -27,7 +27,7 @@ from stratonet_app.desk import Desk, Draft, propose_output
 from stratonet_app.plates import make_grid
 from stratonet_app.preview import draw_preview, list_recipes
 from stratonet_app.reach import TABLES, Listing, list_names, read_chosen_path
-from stratonet_app.recognition import Recognized, Refused
+from stratonet_app.recognition import Refused, SourceContent
 from stratonet_app.runs import find_run, list_runs, prepare_run, start_run
 
 GREY_RANGES = {
@@ -109,14 +109,16 @@ def choose_source(desk: Desk, values: Values) -> Response:
 def show_images(desk: Desk, values: Values) -> Response:
     """Show what was recognised."""
     draft = desk.get_draft(values["draft"])
-    found = desk.read_source(draft)
+    source_content = desk.read_source(draft)
     return _render_step(
         desk,
         values,
         "images",
         title="What was recognised",
-        found=found if isinstance(found, Recognized) else None,
-        alert=found.reason if isinstance(found, Refused) else "",
+        source_content=source_content
+        if isinstance(source_content, SourceContent)
+        else None,
+        alert=source_content.reason if isinstance(source_content, Refused) else "",
         patterns=list(READY_PATTERNS),
         shorten=shorten_list,
     )
@@ -128,15 +130,15 @@ def change_images(desk: Desk, values: Values) -> Response:
     names = ("pattern", "base", "replace")
     changed = {name: values.get(name, "").strip() for name in names}
     draft.choices = replace(draft.choices, **changed)
-    draft.found = None
+    draft.source_content = None
     return desk.go_to(f"/draft/{values['draft']}/images")
 
 
 def show_preview(desk: Desk, values: Values) -> Response:
     """Show an image set as the network sees it."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     try:
         preview = desk.helper.call(draw_preview, draft.choices, draft.number)
@@ -147,7 +149,7 @@ def show_preview(desk: Desk, values: Values) -> Response:
         values,
         "preview",
         title="As the network sees it",
-        found=found,
+        source_content=source_content,
         preview=None if isinstance(preview, Refused) else preview,
         alert=preview.reason if isinstance(preview, Refused) else "",
         recipes=list_recipes(),
@@ -165,9 +167,9 @@ def change_preview(desk: Desk, values: Values) -> Response:
     grey_range = grey_range if grey_range in GREY_RANGES else OF_PLANE
     draft.choices = replace(draft.choices, recipe=recipe, grey_range=grey_range)
     number = values.get("number", "")
-    found = desk.get_found(draft)
-    if number.isdecimal() and isinstance(found, Recognized):
-        draft.number = min(max(1, int(number[:9])), found.n_image_sets)
+    source_content = desk.get_source_content(draft)
+    if number.isdecimal() and isinstance(source_content, SourceContent):
+        draft.number = min(max(1, int(number[:9])), source_content.n_image_sets)
     return desk.go_to(f"/draft/{values['draft']}/preview")
 
 
@@ -176,29 +178,31 @@ def show_controls(
 ) -> Response:
     """Show the plate, for choosing its controls."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
-    plate_map = _read_map(desk, draft.choices, draft.choices.metadata)
+    plate_map = _read_plate_map(desk, draft.choices, draft.choices.metadata)
     if isinstance(plate_map, Refused):
         alert, plate_map = alert or plate_map.reason, None
-    columns = [*(plate_map.columns if plate_map else []), *found.metadata]
+    columns = [*(plate_map.columns if plate_map else []), *source_content.metadata]
     return _render_step(
         desk,
         values,
         "controls",
         status,
         title="Which wells are controls?",
-        found=found,
+        source_content=source_content,
         alert=alert,
         form={**draft.choices.to_json(), **values},
-        grid=make_grid(found.wells),
+        grid=make_grid(source_content.wells),
         plate_map=plate_map,
         columns=list(dict.fromkeys(columns)),
     )
 
 
-def _read_map(desk: Desk, choices: Choices, path: str) -> PlateMap | Refused | None:
+def _read_plate_map(
+    desk: Desk, choices: Choices, path: str
+) -> PlateMap | Refused | None:
     if not path:
         return None
     try:
@@ -210,24 +214,27 @@ def _read_map(desk: Desk, choices: Choices, path: str) -> PlateMap | Refused | N
 def change_controls(desk: Desk, values: Values) -> Response:
     """Store which wells are controls, and what is known about the others."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     negative, positive = values.get("negative", ""), values.get("positive", "")
-    checked = desk.helper.call(check_controls, found.wells, negative, positive)
+    checked = desk.helper.call(check_controls, source_content.wells, negative, positive)
     if isinstance(checked, Refused):
         return show_controls(desk, values, checked.reason, UNPROCESSABLE)
     try:
         metadata = _read_map_path(desk, values.get("metadata", ""))
-        plate_map = _read_map(desk, draft.choices, metadata)
+        plate_map = _read_plate_map(desk, draft.choices, metadata)
         if isinstance(plate_map, Refused):
             raise ValueError(plate_map.reason)
     except (OSError, ValueError) as error:
         return show_controls(desk, values, str(error), UNPROCESSABLE)
     is_new = metadata != draft.choices.metadata
-    known = {*(plate_map.columns if plate_map else []), *found.metadata}
+    known_columns = {
+        *(plate_map.columns if plate_map else []),
+        *source_content.metadata,
+    }
     columns = {
-        name: values.get(name, "") if values.get(name, "") in known else ""
+        name: values.get(name, "") if values.get(name, "") in known_columns else ""
         for name in ("compound", "dose", "label")
     }
     draft.choices = replace(
@@ -256,8 +263,8 @@ def show_start(
 ) -> Response:
     """Show what will be run."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     output = values.get("output", draft.output)
     return _render_step(
@@ -266,7 +273,7 @@ def show_start(
         "start",
         status,
         title="Start",
-        found=found,
+        source_content=source_content,
         alert=alert,
         output=output,
         commands=write_commands(draft.choices, _locate_output(desk, output)),
@@ -276,8 +283,8 @@ def show_start(
 def start_draft(desk: Desk, values: Values) -> Response:
     """Start the run."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     text = values.get("output", "").strip()
     draft.output = text or draft.output
@@ -286,7 +293,7 @@ def start_draft(desk: Desk, values: Values) -> Response:
         return desk.go_to(f"/draft/{values['draft']}/start")
     folder = _locate_output(desk, draft.output)
     try:
-        run = prepare_run(folder, draft.choices, found.n_wells)
+        run = prepare_run(folder, draft.choices, source_content.n_wells)
         start_run(run)
     except FolderInUse:
         # Started twice: the first one is at work.
@@ -308,11 +315,11 @@ def write_commands(choices: Choices, folder: Path) -> list[str]:
     >>> write_commands(Choices("/data/plate 1"), Path("/out"))[0]
     "stratonet extract '/data/plate 1' --output /out/features"
     """
-    both = [
+    argument_lists = [
         write_extract_arguments(choices, folder),
         write_evaluate_arguments(choices, folder),
     ]
-    return [shlex.join(["stratonet", *arguments]) for arguments in both]
+    return [shlex.join(["stratonet", *arguments]) for arguments in argument_lists]
 
 
 def _render_step(
@@ -325,7 +332,7 @@ def _render_step(
     return desk.render(
         f"{step}.html",
         status,
-        here=f"{base}/{step}",
+        page_address=f"{base}/{step}",
         base=base,
         steps=steps,
         draft=draft,

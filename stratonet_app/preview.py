@@ -169,7 +169,7 @@ def _draw_plane(
     limits: Limits,
 ) -> PlanePicture:
     try:
-        _check_place(choices, row[image_column(URL, channel)])
+        _check_folder(choices, row[image_column(URL, channel)])
         plane = read_image(row, channel, choices.image_source.storage)
         prepared = prepare_plane(plane, card, recipe, limits.get(channel))
     except (OSError, TypeError, ValueError) as error:
@@ -199,7 +199,7 @@ def _find_ends(plane: np.ndarray, card: Card) -> tuple[float, float]:
     return low, find_percentile(pixels, card.scaling.high)
 
 
-def _check_place(choices: Choices, path: str | None) -> None:
+def _check_folder(choices: Choices, path: str | None) -> None:
     """Refuse to show images outside the folder that was chosen."""
     if path is None or choices.is_table:
         return

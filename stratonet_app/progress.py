@@ -124,8 +124,8 @@ def _word_rate(run: Run, state: State, n_done: int, now: float) -> str:
     elapsed = f"At work for {describe_seconds(seconds)}"
     if n_new <= 0:
         return f"{elapsed}. The time left can be estimated after the first wells."
-    left = (run.n_wells - n_done) * seconds / n_new
-    return f"{elapsed}, about {describe_seconds(left)} left."
+    seconds_left = (run.n_wells - n_done) * seconds / n_new
+    return f"{elapsed}, about {describe_seconds(seconds_left)} left."
 
 
 def _explain_failure(state: State) -> str:
@@ -157,8 +157,8 @@ def describe_seconds(seconds: float) -> str:
     if minutes < 60:
         return count_things(minutes, "minute")
     hours, minutes = divmod(minutes, 60)
-    rest = f" {count_things(minutes, 'minute')}" if minutes else ""
-    return count_things(hours, "hour") + rest
+    minutes_text = f" {count_things(minutes, 'minute')}" if minutes else ""
+    return count_things(hours, "hour") + minutes_text
 
 
 def _read_last_log(run: Run, state: State) -> str:

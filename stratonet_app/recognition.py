@@ -32,7 +32,7 @@ N_ROWS, N_SKIPPED = 8, 20
 
 
 @dataclass(frozen=True)
-class Recognized:
+class SourceContent:
     """What a source holds.
 
     Attributes
@@ -81,7 +81,7 @@ class Refused:
 _last: dict[ImageSource, ImageSets] = {}
 
 
-def recognize(choices: Choices) -> Recognized | Refused:
+def recognize(choices: Choices) -> SourceContent | Refused:
     """Read what a source holds.
 
     Parameters
@@ -91,7 +91,7 @@ def recognize(choices: Choices) -> Recognized | Refused:
 
     Returns
     -------
-    Recognized or Refused
+    SourceContent or Refused
     """
     _last.clear()
     try:
@@ -120,12 +120,12 @@ def explain_error(error: BaseException) -> str:
     return redact_text(name_flags(str(error), FLAGS))
 
 
-def _describe(image_sets: ImageSets, n_wells: int) -> Recognized:
+def _describe(image_sets: ImageSets, n_wells: int) -> SourceContent:
     frame = image_sets.frame
     channels = list_channels(frame)
     images = frame[[image_column(URL, channel) for channel in channels]]
     metadata = metadata_columns(frame)
-    return Recognized(
+    return SourceContent(
         plates=_list_names(frame, PLATE),
         wells=_list_names(frame, WELL),
         sites=_list_names(frame, SITE),

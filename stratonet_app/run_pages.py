@@ -55,7 +55,7 @@ def show_run(
         status,
         title=run.folder.name,
         alert=alert,
-        here=f"{desk.home}/run/{values['run']}",
+        page_address=f"{desk.home}/run/{values['run']}",
         report=f"{desk.reports}/{values['run']}/report.html",
         run=run,
         progress=read_progress(run),

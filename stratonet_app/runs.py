@@ -248,10 +248,10 @@ def prepare_run(folder: Path, choices: Choices, n_wells: int) -> Run:
     try:
         private.mkdir(parents=True, exist_ok=True)
         with lock_folder(private):
-            found = find_run(folder)
-            if found is not None:
-                found.refuse_second()
-                _check_same_features(found, choices)
+            existing = find_run(folder)
+            if existing is not None:
+                existing.refuse_second()
+                _check_same_features(existing, choices)
             values = {"choices": choices.to_json(), "wells": n_wells}
             _write_json(private / CHOICES, values)
     except OSError as error:
@@ -326,8 +326,8 @@ def start_run(run: Run) -> None:
         if has_begun:
             return
         if process.poll() is not None or time.monotonic() > deadline:
-            said = run.locate_log("worker").read_text(errors="replace").strip()
-            raise RuntimeError(f"The run could not be started. {said}")
+            output = run.locate_log("worker").read_text(errors="replace").strip()
+            raise RuntimeError(f"The run could not be started. {output}")
         time.sleep(0.05)
 
 
@@ -373,8 +373,8 @@ def _is_at_work(state: State) -> bool:
 def _is_alive(number: int, created: float) -> bool:
     try:
         process = psutil.Process(number)
-        same = abs(process.create_time() - created) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        is_same = abs(process.create_time() - created) < 1
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

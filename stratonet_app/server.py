@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stratonet_app import pages, run_pages
-from stratonet_app.desk import Desk, read_part
+from stratonet_app.desk import Desk, read_asset
 from stratonet_app.guard import HOST, Guard, Keys
 
 # Files that pages load: the package and the media type of each.
-PARTS = {
+ASSETS = {
     "report.css": ("stratonet_sklearn.report", "text/css"),
     "app.css": ("stratonet_app", "text/css"),
     "app.js": ("stratonet_app", "text/javascript"),
@@ -146,7 +146,7 @@ def make_app(desk: Desk, keys: Keys) -> Guard:
     routes = [
         *pages.list_routes(desk),
         *run_pages.list_routes(desk),
-        *(Route(f"/{name}", _make_part_answer(name)) for name in PARTS),
+        *(Route(f"/{name}", _make_asset_answer(name)) for name in ASSETS),
     ]
 
     def show_error(request: Request, error: Exception) -> Response:
@@ -159,10 +159,10 @@ def make_app(desk: Desk, keys: Keys) -> Guard:
     return Guard(Starlette(routes=routes, exception_handlers=handlers), keys)
 
 
-def _make_part_answer(name: str) -> Callable[[Request], Response]:
-    package, kind = PARTS[name]
+def _make_asset_answer(name: str) -> Callable[[Request], Response]:
+    package, media_type = ASSETS[name]
 
     def answer(request: Request) -> Response:
-        return Response(read_part(package, name), media_type=kind)
+        return Response(read_asset(package, name), media_type=media_type)
 
     return answer

@@ -187,9 +187,9 @@ def wait_for_command(command: subprocess.Popen[bytes], stop: Path) -> int:
 
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
     """End a command as Ctrl-C does; if that takes too long, kill it."""
-    main = psutil.Process(process.pid)
-    family = main.children(recursive=True)
-    interrupt(main)
+    parent = psutil.Process(process.pid)
+    family = parent.children(recursive=True)
+    interrupt(parent)
     try:
         status = process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
