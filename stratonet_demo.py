@@ -72,18 +72,18 @@ def run_demo(
     output = Path(output).resolve()
     images, labels = _open_plate(plate, output)
 
-    began = time.time()
+    start_time = time.time()
     from_cellprofiler = measure_in_cellprofiler(images, labels, output)
-    _print_measured("CellProfiler, headless", from_cellprofiler, began)
+    _print_measured("CellProfiler, headless", from_cellprofiler, start_time)
 
     # With a cache, images are measured once, although the Pipeline is fitted once for
     # each row of the plate that is left out.
     with tempfile.TemporaryDirectory() as cache:
-        began = time.time()
+        start_time = time.time()
         transformer = StratoFeatureTransformer(cache=cache)
         transformer.set_output(transform="pandas")
         from_sklearn = transformer.fit_transform(images)
-        _print_measured("scikit-learn", from_sklearn, began)
+        _print_measured("scikit-learn", from_sklearn, start_time)
         difference = compare_features(from_cellprofiler, from_sklearn)
 
         # Fitted on the images, not on the features above, because a user writes a
@@ -133,8 +133,8 @@ def _open_plate(
     return images, labels
 
 
-def _print_measured(tool: str, features: pd.DataFrame, began: float) -> None:
-    seconds = time.time() - began
+def _print_measured(tool: str, features: pd.DataFrame, start_time: float) -> None:
+    seconds = time.time() - start_time
     print(f"{tool}: {features.shape[1]:,} features per image set, {seconds:.0f} s.")
 
 

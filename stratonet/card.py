@@ -217,11 +217,11 @@ class Card:
         ----------
         recipe : str or Recipe, optional
             A name among ``recipes``, a text such as ``"tiles224/mean+sd"``, or a
-            recipe. Default: what the card recommends; where it recommends nothing, the
+            recipe. Default: what the card recommends; if it recommends nothing, the
             mean of the whole plane at ``input_size``.
         crop : int, optional
             Side in pixels of the squares around objects. Default: that of ``recipe``,
-            if it is a `Recipe`; else there are whole images.
+            if it is a `Recipe`; otherwise planes are whole images.
 
         Returns
         -------
@@ -278,7 +278,7 @@ class Card:
         except ValueError as error:
             named = [f"{name} ({self.recipes[name]})" for name in self.recipes]
             raise ValueError(
-                f"{error}. Names that {self.name} knows: {', '.join(named) or 'none'}"
+                f"{error}. Named recipes of {self.name}: {', '.join(named) or 'none'}"
             ) from None
 
     def choose_taps(self, taps: str | Sequence[str] | None = None) -> tuple[Tap, ...]:

@@ -156,7 +156,7 @@ class Projection:
             message names both.
         """
         wanted = tuple((block.label, block.width) for block in blocks)
-        lacking = [channel for channel in channels if channel not in self.components]
+        missing = [channel for channel in channels if channel not in self.components]
         if feature_set_id != self.feature_set_id:
             raise ValueError(
                 f"The projection was fitted to features of {self.feature_set_id}, and"
@@ -168,7 +168,7 @@ class Projection:
                 f"The projection was fitted to the taps {_list_taps(self.taps)}."
                 f" Received: {_list_taps(wanted)}. Select its taps."
             )
-        if lacking:
+        if missing:
             raise ValueError(
                 f"The projection has the channels {', '.join(self.channels)}. Received:"
                 f" {', '.join(channels)}. Give images the names of its channels, or"

@@ -18,7 +18,7 @@ from stratonet.views import View, check_pixel_size, parse_view
 # What is kept of the map of a tap, and the suffix of the tap's label in feature names.
 STATISTICS = {"mean": "", "sd": "SD"}
 # Where the limits of grey values come from.
-OF_PLANE, OF_PLATE, GIVEN = "plane", "plate", "given"
+OF_PLANE, OF_PLATE, OF_LIMITS = "plane", "plate", "given"
 
 # Limits of grey values by channel.
 Limits = Mapping[str, tuple[float, float]]
@@ -190,7 +190,7 @@ class Recipe:
             values[channel] = [float(low), float(high)]
         content = json.dumps(values, sort_keys=True).encode()
         digest = hashlib.sha256(content).hexdigest()[:8]
-        return replace(self, grey_range=f"{GIVEN}-{digest}")
+        return replace(self, grey_range=f"{OF_LIMITS}-{digest}")
 
     def list_blocks(self, taps: Iterable[Tap]) -> tuple[FeatureBlock, ...]:
         """List the blocks that the features of a plane consist of, in order.

@@ -303,7 +303,7 @@ def parse_view(text: str) -> View:
         return WholePlane(**options)
     raise ValueError(
         "A view is whole or tiles, and the side in pixels: whole224, tiles224,"
-        " tiles224-across2, tiles224-overlap50; or tiles of so many micrometres:"
+        " tiles224-across2, tiles224-overlap50; or tiles with a side in micrometres:"
         f" tiles224-75um. Received: {text!r}"
     )
 

@@ -40,7 +40,7 @@ def serve(root: Path, port: int, opens_browser: bool) -> None:
     port : int
         0 for any free port.
     opens_browser : bool
-        Open the browser, where there is one.
+        Open the browser, if there is one.
 
     Raises
     ------

@@ -34,7 +34,7 @@ from stratonet_app.runs import (
 )
 
 # Exit status of commands that have finished: completely, or without some images.
-WHOLE, INCOMPLETE = 0, 3
+COMPLETE, INCOMPLETE = 0, 3
 # A command that is interrupted finishes the wells that it has begun.
 SECONDS_TO_STOP = 30.0
 # Seconds between two looks at the folder.
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         1 if there is no run in the folder, or it is already at work; otherwise 0.
     """
     (folder,) = sys.argv[1:] if arguments is None else arguments
-    _heed_signals()
+    _restore_interrupts()
     run = find_run(Path(folder))
     if run is None:
         print(f"There is no run in {folder}.", file=sys.stderr)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _heed_signals() -> None:
+def _restore_interrupts() -> None:
     # A server that was started by nohup or in the background ignores SIGINT, and so
     # would the commands, which are interrupted by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -116,7 +116,7 @@ def _run_commands(run: Run) -> None:
         if (run.private / STOP).exists():
             run.write_state(replace(state, step=STOPPED))
             return
-        if status not in (WHOLE, INCOMPLETE):
+        if status not in (COMPLETE, INCOMPLETE):
             run.write_state(replace(state, step=FAILED, command=name, status=status))
             return
         incomplete = state.incomplete or status == INCOMPLETE
