@@ -1,4 +1,4 @@
-# Two images, without a GPU, with the network inside. From the root of the repository:
+# Two images that include the network and need no GPU. From the root of the repository:
 #
 #     docker build --target features --tag stratonet-features .
 #     docker build --target cellprofiler --tag stratonet-cellprofiler .
@@ -19,14 +19,14 @@ FROM python:3.10-slim-bookworm AS features
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends procps=2:* \
     && rm -rf /var/lib/apt/lists/*
-# The tests of the libraries are a hundred megabytes.
+# The tests of the libraries take a hundred megabytes, and are removed.
 RUN --mount=type=bind,source=requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes \
         --requirement /requirements/container.txt \
     && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir --no-deps /wheel/*.whl
-# Whoever runs it may have no home: --user takes any number.
+# The user may have no home folder: --user takes any number.
 ENV MPLCONFIGDIR=/tmp/matplotlib NUMBA_CACHE_DIR=/tmp/numba
 RUN useradd --create-home --uid 1000 stratonet
 USER 1000
@@ -34,7 +34,7 @@ WORKDIR /data
 CMD ["stratonet", "--help"]
 
 
-# CellProfiler has pins of its own, of Python 3.9, and is compiled in part.
+# CellProfiler has its own pins, for Python 3.9, and is partly compiled.
 FROM python:3.9-slim-bookworm AS compiled
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends \

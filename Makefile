@@ -1,44 +1,45 @@
 # make demo         one plate through CellProfiler and scikit-learn (PLATE=DIR for real images)
-# make test         the gates, then all tests in every environment
-# make test-fast    the gates, then the tests that take little time (75 seconds)
-# make lint         the gates alone: style, types, imports (seconds)
+# make test         the checks of make lint, then all tests in every environment
+# make test-fast    the checks of make lint, then the tests that take little time (75 seconds)
+# make lint         style, types and imports (seconds)
 # make docs         the documentation with the API reference, into build/docs
 # make dist         source distribution and wheel, into dist
-# make images       the container images, with Docker or what BUILD names
+# make images       the container images, with Docker or the program that BUILD names
 # make results DATA=DIR   the numbers of docs/results.md, from the folder of test images (an hour)
-# Each makes what is missing first, and says so.
+# Each target first makes what is missing, and says so.
 
 UV := $(or $(shell command -v uv),.uv/bin/uv)
-# Real images, for the tests that run elsewhere, too.
+# Real images, also for the tests that run in another folder.
 export STRATONET_TEST_DATA ?= $(abspath ../shared/data)
 PACKAGES := stratonet stratonet_app stratonet_sklearn cellprofiler_plugin training stratonet_cli.py stratonet_demo.py
-# tests/conftest.py says what stays in one process. Three, for two cores: tests that wait
-# for processes of their own leave them idle.
+# tests/conftest.py says which tests stay in one process. Three processes for two cores,
+# because tests that wait for processes of their own leave cores idle.
 SIDE_BY_SIDE := --numprocesses 3 --no-loadscope-reorder
-# What the core and the transformer promise with any versions that pyproject.toml allows.
+# The tests of the core and the transformer, which pass with all versions of libraries
+# that pyproject.toml allows.
 CORE_TESTS := tests/test_packaging.py tests/stratonet --ignore tests/stratonet/extraction \
 	tests/stratonet_sklearn/test_transformer.py tests/stratonet_sklearn/test_common.py
-# The tests start some hundred processes. Without bytecode each compiles all that it
-# imports: TensorFlow's takes seven seconds. Hence --compile-bytecode below, too.
+# The tests start some hundred processes. Without bytecode, each compiles everything that
+# it imports: TensorFlow takes seven seconds. Hence also --compile-bytecode below.
 unexport PYTHONDONTWRITEBYTECODE
 
 demo: .venv/ready
 	@.venv/bin/stratonet demo $(if $(PLATE),--plate "$(PLATE)")
 
-# What needs one core runs beside the others, each with its output in one piece;
-# environments are made before, which says so.
+# The targets that need one core run at the same time, each with its output in one piece.
+# Environments are made before, so that their messages are seen.
 test: lint test-everything .venv-cellprofiler/ready .venv-lowest/ready
-	@echo "Beside each other: docs, stock CellProfiler, the lowest and the newest libraries."
+	@echo "At the same time: docs, stock CellProfiler, the lowest and the newest libraries."
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-cellprofiler docs test-lowest test-current
 
-# What Python 3.9 runs with CellProfiler as it comes is not run twice.
+# Tests that run in Python 3.9 with CellProfiler as it comes are not run twice.
 test-everything: .venv/ready
 	.venv/bin/python -m pytest $(SIDE_BY_SIDE) -m "everything or not stock_cellprofiler" --durations 10 --doctest-modules tests $(PACKAGES)
 
 test-cellprofiler: .venv-cellprofiler/ready
 	.venv-cellprofiler/bin/python -m pytest -m stock_cellprofiler
 
-# The wheel, and the tests of the source distribution: what a user of either has.
+# The wheel, with the tests of the source distribution: what users of either have.
 test-lowest: dist .venv-lowest/ready
 	@$(UV) pip install --quiet --python .venv-lowest --no-deps --reinstall-package stratonet dist/*.whl
 	cd build/sdist && $(CURDIR)/.venv-lowest/bin/pytest $(SIDE_BY_SIDE) $(CORE_TESTS)
@@ -49,7 +50,7 @@ test-current: | $(filter .uv/bin/uv,$(UV))
 		$(MAKE) --no-print-directory .venv-current/ready && \
 		.venv-current/bin/python -m pytest $(SIDE_BY_SIDE) $(CORE_TESTS); \
 	else \
-		echo "Skipped: the tests with the newest libraries. They need Python 3.12, which is neither here nor could be fetched."; \
+		echo "Skipped: the tests with the newest libraries. They need Python 3.12, which is not installed and could not be fetched."; \
 	fi
 
 test-fast: lint .venv/ready
@@ -115,7 +116,7 @@ $(ENVIRONMENTS): requirements/build.constraints pyproject.toml | $(filter .uv/bi
 	@.uv/bin/pip install --quiet uv==0.13.9
 
 # CellProfiler's Java bridge and MySQL client are compiled. Chromium is for the tests that
-# look at the report; without it they are skipped, so it is not asked for.
+# look at the report; without it they are skipped, so it is not required.
 system:
 	@missing=; \
 	command -v javac >/dev/null || missing="$$missing openjdk-17-jdk-headless"; \
@@ -133,7 +134,7 @@ system:
 		echo "Missing system packages. On Debian or Ubuntu type: sudo apt-get install$$missing" >&2; exit 1; \
 	fi
 
-# New pins: edit requirements/*.in, then make lock.
+# For new pins, edit requirements/*.in, then make lock.
 lock: $(filter .uv/bin/uv,$(UV))
 	$(COMPILE) --python-version 3.10 --override requirements/everything.overrides \
 		requirements/everything.in --output-file requirements/everything.txt

@@ -1,16 +1,16 @@
-"""The command ``stratonet``: gathers the commands of the rooms below.
+"""The command ``stratonet``, which gathers the commands of all packages.
 
-Their flags are set up here; what they do is imported when one of them is called.
+Their flags are set up here; the code of a command is imported when it is called.
 """
 
 from __future__ import annotations
 
-# Nothing that takes time is imported before Ctrl-C can be answered, see `_leave`.
+# Nothing that takes time is imported before Ctrl-C can be handled, see `_exit_at_once`.
 import os
 import signal
 import sys
 
-# For type checkers, which take it for True: typing itself takes time.
+# Type checkers take this for True. Importing it from typing would take time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 FAILED, REFUSED, INTERRUPTED = 1, 2, 130
-# As the shell counts it: 128 and the number of SIGPIPE.
+# As in a shell: 128 plus the number of SIGPIPE.
 UNREAD = 141
-# No extra brings these together: see requirements/everything.overrides.
+# No extra installs these together: see requirements/everything.overrides.
 DEMO_PACKAGES = ("cellprofiler", "matplotlib", "pandas", "pyarrow", "sklearn")
 
 
@@ -35,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: what the command returns (0, or 3 where something is not
-        whole); 1 for an error; 2 for an option or value that is refused before anything
-        is read; 130 for Ctrl-C; 141 where nobody reads on, as after ``| head``.
+        The exit status: what the command returns (0, or 3 if something is incomplete);
+        1 for an error; 2 for an option or value that is refused before anything is
+        read; 130 for Ctrl-C; 141 if nobody reads the output any more, as after
+        ``| head``.
     """
     if arguments is None:
         arguments = sys.argv[1:]
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         status = UNREAD
     except SystemExit:
-        # Help and versions end so.
+        # Help and versions end in this way.
         if failure := _flush_output():
             return failure
         raise
@@ -54,16 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _flush_output() -> int:
-    """Write what is still to be written; return 0, or the status where that fails."""
+    """Flush the output; return 0, or the exit status if that fails."""
     status = 0
     for stream in (sys.stdout, sys.stderr):
-        # None without a terminal, in Windows.
+        # None without a terminal, on Windows.
         if stream is None:
             continue
         try:
             stream.flush()
         except OSError as error:
-            # Python would try once more when it ends, and complain.
+            # Python would try once more when it exits, and complain.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if isinstance(error, BrokenPipeError):
                 status = UNREAD
@@ -74,7 +75,7 @@ def _flush_output() -> int:
 
 
 def _is_unread() -> bool:
-    """Whether it is the output whose pipe is broken, and not that of a connection."""
+    """Whether the broken pipe is that of the output, not of a connection."""
     if os.name != "posix":
         return False
     import select
@@ -82,31 +83,31 @@ def _is_unread() -> bool:
     watch = select.poll()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            # Nothing is waited for: that nobody reads is told in any case.
+            # No event is asked for: a missing reader is reported in any case.
             watch.register(stream, 0)
     return bool(watch.poll(0))
 
 
 def _run_command(arguments: Sequence[str]) -> int:
-    """Run the command, and word what has gone wrong."""
-    _begin()
+    """Run the command, and print what has gone wrong."""
+    _exit_on_interrupt()
     try:
         options = _parse_arguments(arguments)
         from stratonet.arguments import RefusedOption, name_flags
         from stratonet.messages import redact_text
     finally:
-        _end_beginning()
+        _raise_on_interrupt()
     try:
         return options.run(options) or 0
     except KeyboardInterrupt:
-        kept = getattr(options, "kept", "")
-        print(f"stratonet: interrupted. {kept}".rstrip(), file=sys.stderr)
+        note = getattr(options, "when_interrupted", "")
+        print(f"stratonet: interrupted. {note}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         if isinstance(error, BrokenPipeError) and _is_unread():
             return UNREAD
         message = name_flags(str(error), getattr(options, "flags", {}))
-        # Once more: libraries below may have named a URL in their own way.
+        # Once more: libraries may have put a URL into the message.
         if options.debug:
             from traceback import format_exc
 
@@ -115,42 +116,42 @@ def _run_command(arguments: Sequence[str]) -> int:
         return REFUSED if isinstance(error, RefusedOption) else FAILED
 
 
-def _begin() -> None:
+def _exit_on_interrupt() -> None:
     """Let Ctrl-C end the process at once, while nothing has been done yet."""
-    # Not where it is ignored, as under nohup.
+    # Not if Ctrl-C is ignored, as under nohup.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         try:
-            signal.signal(signal.SIGINT, _leave)
+            signal.signal(signal.SIGINT, _exit_at_once)
         except ValueError:
             # Called in a thread, which gets no signals.
             return
 
 
-def _end_beginning() -> None:
-    """Let Ctrl-C interrupt what is being done, which then tidies up."""
-    if signal.getsignal(signal.SIGINT) is _leave:
+def _raise_on_interrupt() -> None:
+    """Let Ctrl-C interrupt the command, which then tidies up."""
+    if signal.getsignal(signal.SIGINT) is _exit_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _leave(number: int, frame: object) -> None:
-    # Packages that are being imported would make errors and tracebacks of it.
+def _exit_at_once(number: int, frame: object) -> None:
+    # Packages that are being imported would turn Ctrl-C into errors and tracebacks.
     os.write(2, b"stratonet: interrupted before it began.\n")
     os._exit(INTERRUPTED)
 
 
 def _parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return what a command is asked for, with all that it needs imported."""
+    """Parse the arguments, and import what the command needs."""
     options = build_parser().parse_args(arguments)
     options.command = _show_command(arguments)
     if options.threads:
-        # Before the libraries are imported that read it, too.
+        # Before the import of the libraries that read it, too.
         os.environ["OMP_NUM_THREADS"] = str(options.threads)
     _import_modules(getattr(options, "modules", ()))
     return options
 
 
 def _import_modules(names: Sequence[str]) -> None:
-    """Import what a command needs, which takes most of the time until it begins."""
+    """Import what a command needs, which takes most of its starting time."""
     from importlib import import_module
 
     for name in names:
@@ -167,7 +168,7 @@ def build_parser() -> argparse.ArgumentParser:
     Returns
     -------
     argparse.ArgumentParser
-        From which shtab makes the completion of a shell.
+        shtab makes the completion of a shell from it, too.
     """
     from cellprofiler_plugin.command import (
         add_plugin,
@@ -242,19 +243,21 @@ def _add_demo(commands: argparse._SubParsersAction[Any]) -> None:
         help="default: %(default)s",
     )
     command.set_defaults(
-        run=_demo, modules=("stratonet_demo",), kept="The demo was not finished."
+        run=_demo,
+        modules=("stratonet_demo",),
+        when_interrupted="The demo was not finished.",
     )
 
 
 def _demo(options: argparse.Namespace) -> None:
     from importlib.util import find_spec
 
-    lacking = [name for name in DEMO_PACKAGES if find_spec(name) is None]
-    if lacking:
+    missing = [name for name in DEMO_PACKAGES if find_spec(name) is None]
+    if missing:
         raise ImportError(
-            f"The demo needs {', '.join(lacking)} in this Python: in a clone of the"
-            " repository, make demo installs all. Without CellProfiler, stratonet"
-            " extract and the transformer measure images all the same."
+            f"The demo needs {', '.join(missing)} in this Python: in a clone of the"
+            " repository, make demo installs everything. stratonet extract and the"
+            " transformer measure images without CellProfiler, too."
         )
     from stratonet_demo import run_demo
 
@@ -262,7 +265,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _show_command(arguments: Sequence[str]) -> str:
-    """Return the command as pages show it: without the secrets of URLs."""
+    """Return the command as reports show it: without the secrets of URLs."""
     import shlex
 
     from stratonet.files.urls import is_url
@@ -277,6 +280,6 @@ def _show_command(arguments: Sequence[str]) -> str:
 
 _PROGRAM = os.path.basename(sys.argv[0]).partition(".")[0]
 if __name__ == "__main__" or _PROGRAM == "stratonet":
-    _begin()
+    _exit_on_interrupt()
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,11 +29,11 @@ from stratonet_sklearn.evaluation.separation import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHIPPED = headless.LOAD_DATA_PIPELINE
+SHIPPED_PIPELINE = headless.LOAD_DATA_PIPELINE
 FEATURES = "StratoFeatures_Image.parquet"
 PREFIX = "StratoFeatures_"
-# CellProfiler hands on pixels as float32 between 0 and 1; for scikit-learn they are as
-# in the file.
+# CellProfiler passes pixels on as float32 between 0 and 1; scikit-learn gets them as in
+# the file.
 RTOL, ATOL = 1e-5, 1e-6
 ROLES = {
     NEGATIVE: "negative control",
@@ -42,7 +42,7 @@ ROLES = {
 }
 MARKERS = {NEGATIVE: "v", "trt": "o", POSITIVE: "^"}
 SIGNS = {NEGATIVE: "−", POSITIVE: "+"}
-# From negative (violet) to positive (orange), for any eyes.
+# From negative (violet) to positive (orange), also for colour-blind readers.
 SCALE = "PuOr_r"
 
 
@@ -57,7 +57,7 @@ def run_demo(
     ----------
     plate : str or path, or None
         Folder as `stratonet_sklearn.datasets.read_plate` takes it, whose labels have a
-        column ``role`` with ``negcon`` and ``poscon``. None draws a simulated plate.
+        column ``role`` with ``negcon`` and ``poscon``. None simulates a plate.
     output : str or path
         Made if missing.
 
@@ -68,25 +68,26 @@ def run_demo(
     RuntimeError
         CellProfiler failed, or its features are not those of scikit-learn.
     """
-    # CellProfiler runs in another folder and needs whole paths.
+    # CellProfiler runs in another folder and needs absolute paths.
     output = Path(output).resolve()
     images, labels = _open_plate(plate, output)
 
-    began = time.time()
+    start_time = time.time()
     from_cellprofiler = measure_in_cellprofiler(images, labels, output)
-    _print_measured("CellProfiler, headless", from_cellprofiler, began)
+    _print_measured("CellProfiler, headless", from_cellprofiler, start_time)
 
-    # Measured once, however often the Pipeline asks: for each row that is left out.
+    # With a cache, images are measured once, although the Pipeline is fitted once for
+    # each row of the plate that is left out.
     with tempfile.TemporaryDirectory() as cache:
-        began = time.time()
+        start_time = time.time()
         transformer = StratoFeatureTransformer(cache=cache)
         transformer.set_output(transform="pandas")
         from_sklearn = transformer.fit_transform(images)
-        _print_measured("scikit-learn", from_sklearn, began)
+        _print_measured("scikit-learn", from_sklearn, start_time)
         difference = compare_features(from_cellprofiler, from_sklearn)
 
-        # Fitted on the images, not on the features above: a Pipeline from files to
-        # phenotypes is what a user writes.
+        # Fitted on the images, not on the features above, because a user writes a
+        # Pipeline from files to phenotypes.
         svm = SVC(kernel="linear", class_weight="balanced")
         features = StratoFeatureTransformer(cache=cache)
         model = Pipeline([("features", features), ("classify", svm)])
@@ -132,8 +133,8 @@ def _open_plate(
     return images, labels
 
 
-def _print_measured(tool: str, features: pd.DataFrame, began: float) -> None:
-    seconds = time.time() - began
+def _print_measured(tool: str, features: pd.DataFrame, start_time: float) -> None:
+    seconds = time.time() - start_time
     print(f"{tool}: {features.shape[1]:,} features per image set, {seconds:.0f} s.")
 
 
@@ -166,11 +167,13 @@ def measure_in_cellprofiler(
     _make_load_data(images, labels).to_csv(load_data, index=False)
     pipeline = output / "pipeline.cppipe"
     pipeline.write_text(
-        set_setting(SHIPPED.read_text(), "Select images to measure", ", ".join(images))
+        set_setting(
+            SHIPPED_PIPELINE.read_text(), "Select images to measure", ", ".join(images)
+        )
     )
     headless.run_pipeline(pipeline, output, [FEATURES], f"--data-file={load_data}")
     table = pd.read_parquet(output / FEATURES)
-    # CellProfiler skips image sets that fail, and still ends well.
+    # CellProfiler skips image sets that fail, and still ends without an error.
     if list(table.ImageNumber) != list(range(1, len(images) + 1)):
         raise RuntimeError(
             f"{output / FEATURES} does not have a row for each of {len(images)} image"
@@ -201,10 +204,10 @@ def set_setting(pipeline: str, name: str, value: str) -> str:
     pipeline : str
         Content of a ``.cppipe`` file.
     name : str
-        Text of the setting. It must stand in the pipeline once: a change that meets
-        nothing would run another pipeline than the one that is meant.
+        Text of the setting. It must be in the pipeline once, or another pipeline than
+        the intended one would be run.
     value : str
-        What comes behind the colon.
+        The text after the colon.
 
     Returns
     -------
@@ -213,7 +216,7 @@ def set_setting(pipeline: str, name: str, value: str) -> str:
     Raises
     ------
     ValueError
-        The setting is not there, or more than once.
+        The setting is missing, or occurs more than once.
 
     Examples
     --------
@@ -223,7 +226,9 @@ def set_setting(pipeline: str, name: str, value: str) -> str:
     pattern = rf"(?m)^( +{re.escape(name)}:).*$"
     changed, count = re.subn(pattern, lambda match: match[1] + value, pipeline)
     if count != 1:
-        raise ValueError(f"name {name!r} must be a setting once. Found: {count} times")
+        raise ValueError(
+            f"The pipeline must have the setting {name!r} once. Received: {count} times"
+        )
     return changed
 
 
@@ -245,7 +250,7 @@ def compare_features(
     Raises
     ------
     RuntimeError
-        Names or values are not the same, rounding aside.
+        The names differ, or the values differ by more than rounding.
 
     Examples
     --------
@@ -260,7 +265,7 @@ def compare_features(
     received = from_cellprofiler.to_numpy()
     expected = from_sklearn.to_numpy()
     largest = np.abs(received - expected).max()
-    # Each against its own size: the largest feature would hide small ones.
+    # Each relative to its own size: the largest feature would hide small ones.
     if not np.allclose(received, expected, rtol=RTOL, atol=ATOL):
         raise RuntimeError(
             f"Features of CellProfiler and scikit-learn differ by up to {largest:.1e}."
@@ -286,7 +291,7 @@ def draw_plate(
     path : pathlib.Path
         The picture, a PNG.
     """
-    # A Figure of its own: pyplot would choose a display for the whole process.
+    # Not pyplot, which would choose a display for the whole process.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 9), layout="constrained")
@@ -310,7 +315,7 @@ def _draw_plane(axes: Axes, path: str) -> None:
 
 def _draw_wells(axes: Axes, labels: pd.DataFrame, scores: np.ndarray) -> None:
     """Draw the mean score of each well where it is on the plate."""
-    # From 0; wells are known by now to have names such as A01.
+    # Counted from 0; by now, all wells are known to have names such as A01.
     rows, columns = locate_wells(labels.well)
     plate = pd.DataFrame(
         {"row": rows, "column": columns, "score": scores, "role": labels.role}
@@ -346,7 +351,7 @@ def _draw_map(
 
     pca = PCA(2, random_state=0).fit(features)
     components = pca.transform(features)
-    # The wells' colours: the plate beside it has the scale.
+    # In the colours of the wells: the scale is beside the plate.
     limit = _compute_limit(labels, scores)
     for role, name in ROLES.items():
         rows = (labels.role == role).to_numpy()
@@ -370,6 +375,6 @@ def _draw_map(
 
 
 def _compute_limit(labels: pd.DataFrame, scores: np.ndarray) -> float:
-    """Compute the end of the scale of colours, the same to both sides of 0."""
+    """Compute the end of the colour scale, which is symmetrical around 0."""
     by_well = pd.Series(scores).groupby(labels.well.to_numpy()).mean()
     return float(by_well.abs().max())

@@ -38,7 +38,7 @@ def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(
         run=_run_cellprofiler,
         modules=("cellprofiler_plugin.batches",),
-        kept=(
+        when_interrupted=(
             "Parts that were finished are kept; the same command runs the rest. Tables"
             " are merged when all parts are finished."
         ),
@@ -258,7 +258,7 @@ def add_plugin(commands: argparse._SubParsersAction[Any]) -> None:
         ),
         epilog="Example: stratonet plugin --for windows --output stratonet-windows.zip",
     )
-    command.set_defaults(run=_write_plugin, kept="Nothing was written.")
+    command.set_defaults(run=_write_plugin, when_interrupted="Nothing was written.")
     command.add_argument(
         "--for",
         dest="system",

@@ -1,7 +1,7 @@
 """The shared trained StratoNet.
 
-From a plane of pixels to features: CellProfiler, scikit-learn and the command line all
-call it, and so give the same numbers.
+It turns a plane of pixels into features. CellProfiler, scikit-learn and the command
+line all call it, so they give the same numbers.
 
 >>> import numpy as np
 >>> from stratonet import StratoNet

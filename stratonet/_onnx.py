@@ -1,9 +1,10 @@
-"""The little of the ONNX format that is needed to read a card, write one, and cut.
+"""The parts of the ONNX format needed to read and write a card and to cut a network.
 
-ONNX Runtime computes every node of a graph, wanted or not (measured: asking for the low
-tap alone took as long as for all three), so the nodes behind the last wanted tap must
-go. The messages below declare only the fields that are touched; protobuf carries all
-others through unchanged. The field numbers are those of the ONNX specification.
+ONNX Runtime computes every node of a graph, whether it is needed or not (measured:
+asking for the low tap alone took as long as for all three), so the nodes behind the
+last requested tap must be removed. The messages below declare only the fields that are
+used here; protobuf passes all others through unchanged. The field numbers are those of
+the ONNX specification.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _TEXT, _MESSAGE = 9, 11
 _OPTIONAL, _REPEATED = 1, 3
-# For each message its fields: number, type (text or the name of a message), label.
+# The fields of each message: number, type (text or the name of a message), label.
 _SCHEMA: dict[str, dict[str, tuple[int, int | str, int]]] = {
     "ValueInfoProto": {"name": (1, _TEXT, _OPTIONAL)},
     "TensorProto": {"name": (8, _TEXT, _OPTIONAL)},
@@ -39,11 +40,11 @@ _SCHEMA: dict[str, dict[str, tuple[int, int | str, int]]] = {
         "metadata_props": (14, "StringStringEntryProto", _REPEATED),
     },
 }
-# The card is in the file's metadata under this key.
+# Key of the card in the file's metadata.
 CARD = "card"
 
 
-# Classes that protobuf makes when run have no types that a checker could know.
+# Protobuf creates these classes at run time, so type checkers cannot know them.
 @cache
 def _get_model_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(
@@ -51,13 +52,13 @@ def _get_model_class() -> Any:
     )
     for message, fields in _SCHEMA.items():
         descriptor = file.message_type.add(name=message)
-        for name, (number, of_type, label) in fields.items():
+        for name, (number, field_type, label) in fields.items():
             field = descriptor.field.add(name=name, number=number, label=label)
-            if isinstance(of_type, str):
+            if isinstance(field_type, str):
                 field.type = _MESSAGE
-                field.type_name = f".stratonet_onnx.{of_type}"
+                field.type_name = f".stratonet_onnx.{field_type}"
             else:
-                field.type = of_type
+                field.type = field_type
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(
@@ -71,7 +72,7 @@ def read_model(content: bytes) -> Any:
     Raises
     ------
     google.protobuf.message.DecodeError
-        They are none.
+        They are not those of an ``.onnx`` file.
     """
     return _get_model_class().FromString(content)
 
@@ -82,7 +83,7 @@ def read_metadata(model: Any) -> dict[str, str]:
 
 
 def set_metadata(model: Any, key: str, value: str) -> None:
-    """Set one entry of the file's metadata, in place of an older one."""
+    """Set one entry of the file's metadata, replacing an older one."""
     others = {name: text for name, text in read_metadata(model).items() if name != key}
     model.ClearField("metadata_props")
     for name, text in {**others, key: value}.items():
@@ -90,17 +91,17 @@ def set_metadata(model: Any, key: str, value: str) -> None:
 
 
 def list_outputs(model: Any) -> list[str]:
-    """Names of what the network puts out."""
+    """Return the names of the network's outputs."""
     return [value.name for value in model.graph.output]
 
 
 def cut_after(model: Any, outputs: Collection[str]) -> bytes:
-    """Cut a model to what some of its outputs need.
+    """Cut a model down to what some of its outputs need.
 
     Parameters
     ----------
     model : ModelProto
-        From `read_model`. It is changed.
+        From `read_model`. It is modified in place.
     outputs : collection of str
         Outputs to keep.
 
@@ -111,8 +112,8 @@ def cut_after(model: Any, outputs: Collection[str]) -> bytes:
     """
     graph = model.graph
     needed = set(outputs)
-    # Nodes stand in the order in which they are computed: from the last to the first,
-    # all users of a node's output are known when it is met.
+    # Nodes are listed in the order in which they are computed. Going backwards, all
+    # users of a node's output are known before the node is reached.
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
         if needed.isdisjoint(node.output):

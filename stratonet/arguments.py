@@ -1,4 +1,4 @@
-"""Arguments that several commands take, and how texts become values."""
+"""Arguments shared by several commands, and how their texts are parsed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from stratonet.messages import suggest_name
 
 
 class RefusedOption(ValueError):
-    """An option or a value is refused before anything is read: exit status 2."""
+    """An option or value that is refused before anything is read (exit status 2)."""
 
 
 @contextmanager
 def refuse_early() -> Iterator[None]:
-    """Turn errors of options that are checked first into `RefusedOption`.
+    """Turn errors that are raised while options are checked into `RefusedOption`.
 
     Raises
     ------
     RefusedOption
-        A value is refused, or a file that an option names is not there.
+        A value is refused, or a file named by an option does not exist.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def refuse_early() -> Iterator[None]:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """Asks whether another command or choice was meant where there is none such."""
+    """Parser that suggests the closest name for an unknown command or choice."""
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message, and exit with status 2.
@@ -49,12 +49,12 @@ class CommandParser(argparse.ArgumentParser):
         message : str
             As argparse writes it.
         """
-        wrong = re.search(
+        invalid = re.search(
             r"invalid choice: '?([^'\s]+)'? \(choose from (.*)\)", message
         )
-        if wrong:
-            known = [name.strip("' ") for name in wrong[2].split(",")]
-            message += f".{suggest_name(wrong[1], known)}"
+        if invalid:
+            choices = [name.strip("' ") for name in invalid[2].split(",")]
+            message += f".{suggest_name(invalid[1], choices)}"
         super().error(message)
 
 
@@ -79,16 +79,16 @@ def add_common_flags(command: argparse.ArgumentParser) -> None:
 
 
 def parse_count(text: str) -> int:
-    """Return a whole number from 1 on."""
+    """Return a whole number, 1 or more."""
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(
-            f"expected a whole number from 1 on. Received: {text}"
+            f"expected a whole number, 1 or more. Received: {text}"
         )
     return int(text)
 
 
 def parse_names(text: str) -> tuple[str, ...]:
-    """Return the names of ``A,B,...``."""
+    """Return the names in ``A,B,...``."""
     return tuple(text.split(","))
 
 
@@ -109,7 +109,7 @@ def parse_column_value(text: str) -> tuple[str, str]:
 
 
 def name_flags(message: str, flags: Mapping[str, str]) -> str:
-    """Return a message of the library with flags in place of the parameters.
+    """Return a message of the library with its parameters replaced by flags.
 
     Parameters
     ----------
@@ -137,14 +137,14 @@ def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
             "how files of a folder are named: imagexpress, phenix, cellvoyager, incell,"
             " incucyte, incucyte-archive, cellomics, columbus, jump, or a regular"
             " expression with the named groups Channel, Well (or Row and Column),"
-            " Plate, Site, ... (default: the named one that fits best); without"
-            " Channel, of files that name their channels themselves"
+            " Plate, Site, ... (default: the instrument that fits best); leave out"
+            " Channel for files that name their channels themselves"
         ),
     )
     group.add_argument(
         "--project",
         choices=["max", "mean", "middle"],
-        help=("how the planes in z of a file become one (default: stacks are refused)"),
+        help="how to make one plane of a file's z-stack (default: stacks are refused)",
     )
     group.add_argument(
         "--replace-path",
@@ -160,7 +160,7 @@ def add_file_name_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def add_storage_flags(group: argparse._ArgumentGroup) -> None:
-    """Add ``--endpoint``, ``--region`` and ``--anonymous``, which say how to ask S3."""
+    """Add ``--endpoint``, ``--region`` and ``--anonymous``: how to reach S3."""
     group.add_argument(
         "--endpoint",
         metavar="URL",
@@ -180,6 +180,6 @@ def add_storage_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def read_image_flags(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what both groups of flags say, named as the fields of `ImageSource`."""
+    """Return the values of both groups of flags, by the fields of `ImageSource`."""
     names = ("pattern", "project", "replace", "endpoint", "region", "anonymous")
     return {name: getattr(options, name) for name in names}

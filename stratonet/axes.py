@@ -1,11 +1,11 @@
-"""The order of the axes of an image: what looks like another one is refused."""
+"""The order of an image's axes: images that seem to have another order are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 MOST_CHANNELS = 16
-# A plane is no narrower, but a row of pixels with their channels may be.
+# Planes are wider than this; a row of pixels with their channels may not be.
 NARROWEST = 4
 
 
@@ -17,7 +17,7 @@ def check_axes(shape: Sequence[int], name: str) -> None:
     shape : sequence of int
         Of the image.
     name : str
-        What an error calls it.
+        Name of the image in error messages.
 
     Raises
     ------

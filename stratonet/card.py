@@ -27,7 +27,7 @@ class Scaling:
     Attributes
     ----------
     low, high : float
-        The percentiles of grey values that become 0 and 1; what lies beyond is clipped.
+        The percentiles of grey values that become 0 and 1; values beyond are clipped.
     """
 
     low: float
@@ -64,7 +64,7 @@ class Planes:
     subtract: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        """Refuse other numbers of factors than of planes."""
+        """Check that there is one factor for all planes, or one for each."""
         if not self.subtract:
             raise ValueError("planes: subtract has one number for each plane.")
         if isinstance(self.multiply, tuple) and len(self.multiply) != self.count:
@@ -95,9 +95,9 @@ class Card:
     resize : str
         Pillow filter with which a plane is brought to ``input_size``.
     scaling : Scaling
-        Done after resizing.
+        Applied after resizing.
     planes : Planes
-        Done after scaling.
+        Applied after scaling.
     trained_on, trained_from, licence, citation : str
     metrics : mapping of str to float
     layout : {"NHWC", "NCHW"}
@@ -109,20 +109,20 @@ class Card:
     recipes : mapping of str to str
         The recipes (`stratonet.recipe.Recipe`) that are recommended, as text: the first
         for whole images, and the one named ``objects`` for squares around objects.
-        Others are kept for features that were made before.
+        Others are kept for features that were made earlier.
     trained_wells : mapping of str to tuple of str
-        The wells that the network was fine-tuned on, by plate: its features of them
-        are no test of it. Not in the JSON where there are none, since the bytes of a
-        card are part of the feature set id.
+        The wells that the network was fine-tuned on, by plate: it must not be tested
+        on features of these wells. Left out of the JSON if there are none, since the
+        bytes of a card are part of the feature set id.
     fast_on : tuple of str
-        Instructions of processors, by the names of Linux (``avx512_vnni``): with one of
-        them the network is fast. Empty, and not in the JSON: on any processor. Networks
-        of 8-bit integers have some.
+        Processor instructions, by their Linux names (``avx512_vnni``): the network is
+        fast on processors that have one of them. Empty, and left out of the JSON, if it
+        is fast on any processor. Networks of 8-bit integers list some.
 
     Raises
     ------
     ValueError
-        Sizes, layout or filter are not possible; the message says what was received.
+        Sizes, layout or filter are invalid; the message says what was received.
     """
 
     name: str
@@ -148,7 +148,7 @@ class Card:
     fast_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no network can be run by."""
+        """Refuse values with which no network can run."""
         if self.layout not in LAYOUTS:
             raise ValueError(
                 f"layout is one of {', '.join(LAYOUTS)}. Received: {self.layout!r}"
@@ -217,11 +217,11 @@ class Card:
         ----------
         recipe : str or Recipe, optional
             A name among ``recipes``, a text such as ``"tiles224/mean+sd"``, or a
-            recipe. Default: what the card recommends; where it recommends nothing, the
+            recipe. Default: what the card recommends; if it recommends nothing, the
             mean of the whole plane at ``input_size``.
         crop : int, optional
             Side in pixels of the squares around objects. Default: that of ``recipe``,
-            if it is a `Recipe`; else there are whole images.
+            if it is a `Recipe`; otherwise planes are whole images.
 
         Returns
         -------
@@ -230,7 +230,7 @@ class Card:
         Raises
         ------
         ValueError
-            It is no recipe, or asks for what the network does not have.
+            It is not a recipe, or asks for something that the network lacks.
         """
         if recipe is None:
             recipe = self._recommend_recipe(for_objects=crop is not None)
@@ -240,21 +240,21 @@ class Card:
         return recipe if crop is None else recipe.with_crop(crop)
 
     def check_recipe(self, recipe: Recipe) -> None:
-        """Refuse a recipe that asks for what the network does not have.
+        """Refuse a recipe that asks for something that the network lacks.
 
         Parameters
         ----------
         recipe : Recipe
-            To be measured by.
+            The recipe to measure with.
 
         Raises
         ------
         ValueError
-            The message names the sides, or the statistics, that there are.
+            The message names the sides or statistics that the network offers.
         """
         sides = [view.side for view in recipe.views]
-        wrong = [side for side in sides if side not in self.allowed_sizes]
-        if wrong and not self.any_size:
+        unsupported = [side for side in sides if side not in self.allowed_sizes]
+        if unsupported and not self.any_size:
             allowed = ", ".join(map(str, self.allowed_sizes))
             raise ValueError(
                 f"{self.name} takes planes with a side of {allowed} pixels. Received:"
@@ -276,9 +276,9 @@ class Card:
         try:
             return Recipe.parse(written)
         except ValueError as error:
-            known = [f"{name} ({self.recipes[name]})" for name in self.recipes]
+            named = [f"{name} ({self.recipes[name]})" for name in self.recipes]
             raise ValueError(
-                f"{error}. Names that {self.name} knows: {', '.join(known) or 'none'}"
+                f"{error}. Named recipes of {self.name}: {', '.join(named) or 'none'}"
             ) from None
 
     def choose_taps(self, taps: str | Sequence[str] | None = None) -> tuple[Tap, ...]:
@@ -297,20 +297,24 @@ class Card:
         Raises
         ------
         ValueError
-            Nothing is chosen, or a name is unknown: the message lists those there are.
+            Nothing is chosen, or a name is unknown; the message lists the taps.
         """
         if taps is None:
             return tuple(tap for tap in self.taps if tap.alias) or self.taps
         wanted = [taps] if isinstance(taps, str) else list(taps)
         # Brightness comes last, whatever the network.
-        there = (*self.taps, INTENSITY_TAP)
-        known = {tap.layer for tap in there} | {tap.alias for tap in there}
-        unknown = [name for name in wanted if name is None or name not in known]
+        available = (*self.taps, INTENSITY_TAP)
+        known_names = {tap.layer for tap in available} | {
+            tap.alias for tap in available
+        }
+        unknown = [name for name in wanted if name is None or name not in known_names]
         if unknown or not wanted:
             raise ValueError(
-                f"{self.name} has the taps {_list_taps(there)}. Received: {taps!r}"
+                f"{self.name} has the taps {_list_taps(available)}. Received: {taps!r}"
             )
-        return tuple(tap for tap in there if tap.alias in wanted or tap.layer in wanted)
+        return tuple(
+            tap for tap in available if tap.alias in wanted or tap.layer in wanted
+        )
 
 
 def _check_field_names(values: Mapping[str, Any]) -> None:
@@ -330,7 +334,7 @@ def _check_field_names(values: Mapping[str, Any]) -> None:
 
 
 def _read_planes(values: Mapping[str, Any]) -> Planes:
-    # JSON has lists, and a frozen card holds tuples.
+    # JSON has lists, but a frozen card holds tuples.
     as_tuples = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()

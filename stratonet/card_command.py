@@ -1,4 +1,4 @@
-"""The command ``stratonet card``: its flags, and what they ask for."""
+"""The command ``stratonet card``: its flags, and what it does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the command to the others."""
     command = commands.add_parser(
         "card",
-        help="write into a network of your own what must be known to measure with it",
+        help="write a card into a network of your own, to measure images with it",
         description=(
             "Write a card into an .onnx file, so that CellProfiler, scikit-learn and"
-            " stratonet extract can measure with it. Number of planes, order of the"
-            " axes, side and widths are read from the network; scaling and all else"
-            " that it does not say is taken from the card of other weights."
+            " stratonet extract can measure with it. The number of planes, the order of"
+            " the axes, the side of planes and the widths of outputs are read from the"
+            " network; scaling, and everything else that the network does not say, is"
+            " taken from the card of other weights."
         ),
         epilog="Example: stratonet card my.onnx --output measuring.onnx",
     )
@@ -24,7 +25,7 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
         run=_write_card,
         flags={"planes": "--multiply and --subtract"},
         modules=("stratonet.card_writer", "stratonet.checks"),
-        kept="No card was written.",
+        when_interrupted="No card was written.",
     )
     command.add_argument(
         "network",
@@ -51,7 +52,7 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
         action="append",
         metavar="LAYER[=ALIAS]",
         help=(
-            "an output that is features, with a short name for it; can be given more"
+            "an output that gives features, with a short name for it; can be given more"
             " than once (default: all outputs)"
         ),
     )
@@ -70,15 +71,15 @@ def add_card(commands: argparse._SubParsersAction[Any]) -> None:
         "--multiply",
         type=_parse_factors,
         metavar="A,...",
-        help="factor on grey in [0, 1], one for all planes or one for each",
+        help="factor for grey values in [0, 1], one for all planes or one for each",
     )
     command.add_argument(
         "--subtract",
         type=_parse_numbers,
         metavar="A,...",
         help=(
-            "what is then subtracted from each plane: one number for each; negative"
-            " ones after an equals sign, --subtract=-1,-1,-1"
+            "what is then subtracted: one number for each plane; write negative numbers"
+            " after an equals sign, as in --subtract=-1,-1,-1"
         ),
     )
     command.add_argument(
@@ -117,7 +118,7 @@ def _write_card(options: argparse.Namespace) -> None:
         planes,
         options.licence,
     )
-    # What cannot be measured later is refused before it is written.
+    # A card that could not be used for measuring is refused before it is written.
     try:
         check_card(card)
     except AssertionError as error:
@@ -125,7 +126,7 @@ def _write_card(options: argparse.Namespace) -> None:
     output = options.output or options.network
     write_card(options.network, card, output)
     print(
-        f"{card.to_json()}\n{output} has this card. Its features are"
+        f"{card.to_json()}\n{output} has this card. Its feature set id is"
         f" {read_feature_set_id(output)}.\nCheck the network in Python:"
         f" from stratonet.checks import check_network; check_network({str(output)!r})"
     )

@@ -1,4 +1,4 @@
-"""Writing a card into a network of one's own, so that it can be measured with."""
+"""Write a card into a network of your own, so that it can measure images."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from stratonet.weights_file import read_card
 if TYPE_CHECKING:
     import onnxruntime
 
-# What a card says where nothing is known. Nothing of this is taken from another card.
+# What a card says of unknown facts. These are never copied from another card.
 UNKNOWN = "not stated"
-# No network of single-channel planes takes more of them: other lengths are sides.
+# No network takes more planes than this: longer axes are heights or widths.
 MOST_PLANES = 4
 
 
 @dataclass(frozen=True)
 class _Signature:
-    """Input and outputs of a network, as far as it fixes them."""
+    """Input and outputs of a network, as far as its file fixes them."""
 
     layout: str | None
     planes: int | None
@@ -62,7 +62,7 @@ def describe_network(
         Outputs of the network that are features, each with its alias, or with None.
         Default: all outputs, without aliases.
     sizes : sequence of int
-        Sides in pixels that the network takes; the first is taken where none is chosen.
+        Sides in pixels that the network takes; the first is used where none is chosen.
         Default: what the network fixes.
     planes : Planes, optional
         How grey becomes the planes that the network takes.
@@ -78,12 +78,12 @@ def describe_network(
     FileNotFoundError
         No such file or weights.
     ValueError
-        No network, or not one whose outputs are features; the message says what was
-        received.
+        The file holds no network, or its outputs are not features; the message says
+        what was received.
     """
     path = Path(path)
-    # Only what is done to a plane is taken from it: whoever has trained this network on
-    # something else must not be said to have trained it on the other's data.
+    # Only the processing of planes is copied from it: this network was not trained on
+    # the same data.
     template = read_card(like)
     signature = _read_signature(path)
     origin = "`planes` make"
@@ -114,7 +114,7 @@ def describe_network(
         citation=UNKNOWN,
         layout=signature.layout or template.layout,
     )
-    # Widths are measured with the card's own planes: the last thing to be known.
+    # Widths come last: measuring them needs the planes that the card describes.
     aliases = dict.fromkeys(signature.outputs) if taps is None else taps
     return replace(card, taps=_measure_taps(path, card, signature, aliases))
 
@@ -124,14 +124,14 @@ def write_card(
     card: Card,
     output: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Write a card into an ``.onnx`` file, whole or not at all.
+    """Write a card into an ``.onnx`` file, completely or not at all.
 
     Parameters
     ----------
     path : str or path
-        The network. All else in the file stays as it is.
+        The network. Everything else in the file stays as it is.
     card : Card
-        Replaces one that the file has.
+        Replaces the card that the file has, if any.
     output : str or path, optional
         Where to write. Default: over ``path``.
 
@@ -160,7 +160,7 @@ def _parse_network(path: Path) -> Any:
         model = _onnx.read_model(path.read_bytes())
     except DecodeError:
         model = None
-    # Bytes of another format may pass for a model without anything in it.
+    # Files of another format may be parsed as a model with nothing in it.
     if model is None or not _onnx.list_outputs(model):
         raise ValueError(f"{path} is not an .onnx file with a network.")
     return model
@@ -187,7 +187,7 @@ def _read_signature(path: Path) -> _Signature:
 def _read_axes(
     lengths: Sequence[int | None],
 ) -> tuple[str | None, int | None, int | None]:
-    """Layout, number of planes and side, as far as the lengths of the axes tell."""
+    """Return layout, number of planes and side, as far as the axes' lengths tell."""
     _, second, third, fourth = lengths
     if second is not None and second <= MOST_PLANES:
         return "NCHW", second, third
@@ -206,7 +206,7 @@ def _measure_taps(
             f"{path} has no output {', '.join(missing)}. Its outputs:"
             f" {', '.join(signature.outputs)}"
         )
-    # In the order of the network, whatever the order in which they are named.
+    # In the order of the network, whatever order they are named in.
     layers = [layer for layer in signature.outputs if layer in aliases]
     session = _open_session(path)
     grey = np.zeros((card.input_size, card.input_size), np.float32)

@@ -1,4 +1,4 @@
-"""The contract of a network, as a check that its owner runs.
+"""The contract that a network must keep, as a check for those who add one.
 
 A network is an ``.onnx`` file with a card in it. What goes in and what comes out:
 
@@ -8,7 +8,7 @@ A network is an ``.onnx`` file with a card in it. What goes in and what comes ou
   depends on nothing but that plane;
 - labels of taps that can be part of a feature name, each once.
 
-Whatever keeps to it is taken by CellProfiler, scikit-learn and ``stratonet extract``.
+CellProfiler, scikit-learn and ``stratonet extract`` take any network that keeps it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from stratonet.weights_file import read_card, read_feature_set_id
 
 # Databases hold the id in a column of 128 characters (CellProfiler's ExportToDatabase).
 LONGEST_ID = 128
-# A channel's name of usual length: names of features must have room for it.
+# A channel name of typical length, for which feature names must have room.
 CHANNEL = "Channel1"
-# Rows of a batch are computed in another order of additions than rows alone.
+# In a batch, numbers are added in another order than for a single plane.
 TOLERANCE = 1e-3
 
 
 def check_network(weights: str | os.PathLike[str]) -> None:
-    """Check that a network keeps to the contract: shapes, numbers, names, refusals.
+    """Check that a network keeps the contract: shapes, numbers, names, refusals.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def check_network(weights: str | os.PathLike[str]) -> None:
         The file has no card, or the network is not what the card says; the message
         says what was received.
     AssertionError
-        The network runs, and its features cannot be used; the message says why.
+        The network runs, but its features cannot be used; the message says why.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def check_network(weights: str | os.PathLike[str]) -> None:
 
 
 def check_card(card: Card) -> None:
-    """Check what a card says by itself: that its names can be used as names.
+    """Check that the names in a card can be used.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def check_card(card: Card) -> None:
     Raises
     ------
     AssertionError
-        The message says which name, and why not.
+        A name cannot be used; the message says which, and why.
     """
     _check_labels(card)
     _check_feature_names(card)
@@ -177,7 +177,7 @@ def _check_features(net: StratoNet, features: np.ndarray) -> None:
 def _check_repetition(
     net: StratoNet, planes: list[np.ndarray], features: np.ndarray
 ) -> None:
-    # To the bit: the feature set id promises the same numbers.
+    # Bit for bit: the feature set id promises the same numbers.
     assert np.array_equal(net.features(planes), features), (
         f"{net.card.name}: the same planes give other features the second time. Is"
         " dropout still active?"
@@ -194,7 +194,7 @@ def _check_tap_alone(
     planes: list[np.ndarray],
     features: np.ndarray,
 ) -> None:
-    # The first, behind which most of the network is cut off.
+    # The first tap, because most of the network is cut off behind it.
     first = card.taps[0]
     alone = _open_network(weights, card, [first.layer]).features(planes)
     assert np.allclose(alone, features[:, : first.width], TOLERANCE, TOLERANCE), (
@@ -209,9 +209,9 @@ def _check_batch(
     planes: list[np.ndarray],
     features: np.ndarray,
 ) -> None:
-    """Compare rows of a batch to rows alone, where the network takes batches."""
+    """Compare a batch with single planes, if the network takes batches."""
     name = net.card.name
-    # A network for one plane at a time has nothing to show here.
+    # There is nothing to compare if the network takes one plane at a time.
     inputs = net._session.onnx.get_inputs()[0]
     if inputs.shape[:1] == [1]:
         return
@@ -222,10 +222,10 @@ def _check_batch(
     # Whatever ONNX Runtime raises: its exceptions have no common class.
     except Exception as error:
         raise AssertionError(
-            f"{name}: the network declares to take any number of planes at once, and"
-            f" fails with {len(planes)}. Export it for batches of 1. {error}"
+            f"{name}: the network declares that it takes any number of planes at once,"
+            f" but fails with {len(planes)}. Export it for batches of 1. {error}"
         ) from error
-    # Kernels for batches add in another order: equal to rounding, not to the bit.
+    # Kernels for batches add in another order: equal up to rounding, not bit for bit.
     scale = TOLERANCE * np.abs(features).max()
     assert np.allclose(together, features, rtol=TOLERANCE, atol=scale), (
         f"{name}: the features of a plane depend on the planes beside it in a batch. Is"
@@ -251,7 +251,7 @@ def _check_refusals(net: StratoNet) -> None:
 def _check_sizes(
     weights: str | os.PathLike[str], card: Card, planes: list[np.ndarray]
 ) -> None:
-    # Of a network that takes any, sides that are no multiple of its strides.
+    # If the network takes any size: sides that are not multiples of its strides.
     sizes = (75, 130) if card.any_size else card.allowed_sizes
     for size in sizes:
         features = _open_network(weights, card, size=size).features(planes[:1])
@@ -273,7 +273,7 @@ def _check_recipes(
 ) -> None:
     for name in card.recipes:
         net = StratoNet.load(weights, recipe=name)
-        # Only used by tiles in micrometres: they are planes' own pixels then.
+        # Only used by tiles in micrometres, which then show a plane at its own scale.
         scales = [
             (view.micrometres or view.side) / view.side for view in net.recipe.views
         ]

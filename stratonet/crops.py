@@ -1,4 +1,4 @@
-"""Square crops around objects: planes like any others, each scaled by itself."""
+"""Square crops around objects: planes like any other, each scaled by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def blank_outside(plane: np.ndarray, keep: np.ndarray) -> np.ndarray | None:
     """Set every pixel outside of ``keep`` to the darkest one inside.
 
-    So it reads as background, and the scaling of the plane does not see it.
+    They then look like background and do not affect the scaling of the plane.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def blank_outside(plane: np.ndarray, keep: np.ndarray) -> np.ndarray | None:
     Returns
     -------
     numpy.ndarray (height, width), or None
-        The plane itself where nothing is blanked. None where ``keep`` holds no pixel:
+        The plane itself if nothing is blanked. None if ``keep`` holds no pixel, so that
         there is nothing to measure.
 
     Examples
@@ -66,7 +66,7 @@ def compute_centers(ijv: ArrayLike, count: int) -> np.ndarray:
     """
     rows, columns, labels = np.asarray(ijv).reshape(-1, 3).T
     pixels = np.bincount(labels, minlength=count + 1)[1:].astype(float)
-    # A quotient of 0 and NaN is NaN without a warning.
+    # 0 / NaN is NaN, without a warning.
     pixels[pixels == 0] = np.nan
     sums = [
         np.bincount(labels, values, minlength=count + 1)[1:]
@@ -83,7 +83,7 @@ def crop_square(
     labels: np.ndarray | None = None,
     label: int | None = None,
 ) -> np.ndarray | None:
-    """Cut a square around a point; what is not to be measured is blanked.
+    """Cut a square around a point, and blank the pixels that are not to be measured.
 
     Parameters
     ----------
@@ -92,12 +92,11 @@ def crop_square(
     centre : (float, float)
         Row and column.
     size : int
-        Side of the square, in pixels. Where it reaches over the border of the plane it
-        is blank.
+        Side of the square, in pixels. The part beyond the border of the plane is blank.
     mask : numpy.ndarray (height, width), bool, optional
         Pixels to measure.
     labels : numpy.ndarray (height, width), int, optional
-        0 is background. With it, pixels of other objects than ``label`` are blanked.
+        0 is background. If given, pixels of objects other than ``label`` are blanked.
     label : int, optional
         The object's number in ``labels``.
 
@@ -115,7 +114,7 @@ def crop_square(
     if not np.all(np.isfinite(centre)):
         return None
     starts = [int(round(value)) - size // 2 for value in centre]
-    # What of the square lies in the plane, along rows and columns.
+    # The part of the square that lies in the plane, along rows and columns.
     spans = [
         (max(start, 0), min(start + size, length))
         for start, length in zip(starts, plane.shape)
@@ -141,7 +140,7 @@ def _choose_pixels(
     labels: np.ndarray | None,
     label: int | None,
 ) -> np.ndarray:
-    """Pixels of a window that are measured, as bool."""
+    """Return which pixels of a window are measured, as bool."""
     if mask is None:
         keep = np.ones([stop - start for start, stop in spans], bool)
     else:

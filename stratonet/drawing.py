@@ -1,4 +1,4 @@
-"""What figures share, those of the report and of CellProfiler: size, colours, names."""
+"""What the figures of the report and of CellProfiler share: size, colours, names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
 
 DPI = 110
-# A few hot pixels would make all else black.
+# A few hot pixels would make everything else black.
 SHOWN_PERCENTILES = (0.1, 99.9)
 WIDTH = 10  # inches
 TITLE_WIDTH = 115  # characters in a line of a figure's title
-# Okabe and Ito's colours, which those who cannot tell red from green see apart (Color
-# Universal Design, 2008).
+# Okabe and Ito's colours, which people who cannot tell red from green can distinguish
+# (Color Universal Design, 2008).
 COLORS = (
     "#0072B2",
     "#E69F00",
@@ -34,18 +34,18 @@ COLORS = (
     "#F0E442",
     "#000000",
 )
-# Numbers of colours and of marks have no common divisor: 56 pairs of them differ.
+# The numbers of colours and of marks have no common divisor, so 56 pairs differ.
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "ooo", "---")
 
 
 def new_figure(title: str, height: float) -> Figure:
-    """Make a figure of the report's width under a title.
+    """Make a figure of the report's width with a title.
 
     Parameters
     ----------
     title : str
-        A sentence that says what is seen.
+        A sentence that says what the figure shows.
     height : float
         In inches.
 
@@ -53,7 +53,7 @@ def new_figure(title: str, height: float) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    # Not pyplot's: such a figure needs no window and is freed with its last user.
+    # Not pyplot's: such a figure needs no window, and is freed when no longer used.
     figure = Figure((WIDTH, height), dpi=DPI, layout="constrained")
     lines = textwrap.fill(title, TITLE_WIDTH)
     figure.suptitle(lines, x=0.01, ha="left", fontsize=11)
@@ -61,7 +61,7 @@ def new_figure(title: str, height: float) -> Figure:
 
 
 def get_color(number: int) -> str:
-    """Colour of a number, from 0; the ninth is the first again.
+    """Return the colour of a number, from 0; the ninth is the first again.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def get_color(number: int) -> str:
 
 
 def get_marker(number: int) -> str:
-    """Mark of a number, from 0; the eighth is the first again.
+    """Return the mark of a number, from 0; the eighth is the first again.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def get_marker(number: int) -> str:
 
 
 def get_bar_style(number: int) -> dict[str, Any]:
-    """How a bar is filled: colour and hatch, as keywords of a patch.
+    """Return the colour and hatch of a bar, as keywords of a matplotlib patch.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def shorten_name(name: object, most: int = 24) -> str:
     Returns
     -------
     str
-        As matplotlib is to show it, which is perhaps some characters longer.
+        The text for matplotlib, which may be some characters longer.
 
     Examples
     --------
@@ -123,14 +123,14 @@ def shorten_name(name: object, most: int = 24) -> str:
         begin = name[: most // 2]
         end = name[len(name) - (most - 1) // 2 :]
         name = f"{begin}…{end}"
-    # Text between two dollars would be read as mathematics, and legends leave out what
-    # begins with an underscore.
+    # Text between two dollars would be read as mathematics, and legends leave out names
+    # that begin with an underscore.
     name = name.replace("$", r"\$")
     return f" {name}" if name.startswith("_") else name
 
 
 def shorten_names(names: Iterable[object], most: int = 24) -> list[str]:
-    """Shorten names for a figure; those that become the same are numbered.
+    """Shorten names for a figure, and number those that become the same.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def shorten_names(names: Iterable[object], most: int = 24) -> list[str]:
     numbered = []
     for number, (name, short) in enumerate(zip(names, shown), start=1):
         if shown.count(short) > 1:
-            # Four characters less: room for the number.
+            # Four characters fewer leave room for the number.
             count = shown[:number].count(short)
             short = f"{shorten_name(name, most - 4)} ({count})"
         numbered.append(short)
@@ -159,14 +159,14 @@ def shorten_names(names: Iterable[object], most: int = 24) -> list[str]:
 def add_color_scale(
     image: ScalarMappable, panels: Iterable[Axes], label: str, **options: Any
 ) -> None:
-    """Draw the scale of colours of an image beside the panels that share it.
+    """Draw the colour scale of an image beside the panels that share it.
 
     Parameters
     ----------
     image : matplotlib.cm.ScalarMappable
         As `imshow` returns it.
     panels : iterable of matplotlib.axes.Axes
-        All of the image's figure.
+        All in the figure of the image.
     label : str
         What the colours mean, with its unit.
     **options
@@ -180,12 +180,12 @@ def add_color_scale(
 
 
 def strip_axes(axes: Axes, grid: str | None = None) -> None:
-    """Take away the frame at the top and the right, and make ticks and labels small.
+    """Remove the frame at the top and the right, and make ticks and labels small.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-        They are changed.
+        Modified in place.
     grid : {"x", "y"}, optional
         Draw a grid along this axis.
     """

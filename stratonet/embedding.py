@@ -1,4 +1,4 @@
-"""From prepared planes to features: tiles through the network, averaged."""
+"""From prepared planes to features: run tiles through the network, and average."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stratonet.recipe import Recipe
 from stratonet.session import NetworkSession
 
 
-class _Place(NamedTuple):
-    """Where the features of a tile belong."""
+class _TileOrigin(NamedTuple):
+    """The plane and the view that a tile was cut from."""
 
     plane: int
     view: int
@@ -33,7 +33,7 @@ class PlaneEmbedder:
     recipe : Recipe
         Its views cut planes into tiles.
     needs_network : bool
-        Any output of the network is wanted; else there is only brightness.
+        Whether any output of the network is wanted, or only brightness.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class PlaneEmbedder:
         self._views = recipe.views if needs_network else ()
 
     def embed(self, planes: Sequence[PreparedPlane | None]) -> list[np.ndarray | None]:
-        """Give the features of some planes.
+        """Return the features of some planes.
 
         Parameters
         ----------
         planes : sequence of PreparedPlane or None
-            None stands for a plane that there is not.
+            None stands for a missing plane.
 
         Returns
         -------
@@ -57,19 +57,19 @@ class PlaneEmbedder:
             In the order of the planes.
         """
         tiles: dict[tuple[int, ...], list[np.ndarray]] = {}
-        places: dict[tuple[int, ...], list[_Place]] = {}
+        origins: dict[tuple[int, ...], list[_TileOrigin]] = {}
         for number, plane in enumerate(planes):
-            for place, tile in self._cut(number, plane):
+            for origin, tile in self._cut(number, plane):
                 tiles.setdefault(tile.shape, []).append(tile)
-                places.setdefault(tile.shape, []).append(place)
-        rows: dict[_Place, list[np.ndarray]] = {}
+                origins.setdefault(tile.shape, []).append(origin)
+        rows: dict[_TileOrigin, list[np.ndarray]] = {}
         for shape in tiles:
             inputs = [
                 preprocessing.to_planes(tile, self._card) for tile in tiles[shape]
             ]
             features = self._session.run(np.concatenate(inputs))
-            for place, row in zip(places[shape], features):
-                rows.setdefault(place, []).append(row)
+            for origin, row in zip(origins[shape], features):
+                rows.setdefault(origin, []).append(row)
         return [
             None if plane is None else self._join(number, plane, rows)
             for number, plane in enumerate(planes)
@@ -78,12 +78,12 @@ class PlaneEmbedder:
     def embed_together(
         self, planes: Iterator[PreparedPlane | None]
     ) -> Iterator[np.ndarray | None]:
-        """Yield the features of planes, as many tiles at once as the session takes.
+        """Yield the features of planes, running as many tiles at once as allowed.
 
         Parameters
         ----------
         planes : iterator of PreparedPlane or None
-            What it raises is raised after the features of the planes before.
+            An error of the iterator is raised after the features of the planes before.
 
         Yields
         ------
@@ -106,20 +106,23 @@ class PlaneEmbedder:
 
     def _cut(
         self, number: int, plane: PreparedPlane | None
-    ) -> Iterator[tuple[_Place, np.ndarray]]:
+    ) -> Iterator[tuple[_TileOrigin, np.ndarray]]:
         if plane is None:
             return
         for position, view in enumerate(self._views):
             for tile in view.cut(plane.greys[position]):
-                yield _Place(number, position), tile
+                yield _TileOrigin(number, position), tile
 
     def _join(
-        self, number: int, plane: PreparedPlane, rows: dict[_Place, list[np.ndarray]]
+        self,
+        number: int,
+        plane: PreparedPlane,
+        rows: dict[_TileOrigin, list[np.ndarray]],
     ) -> np.ndarray:
         """Average the tiles of each view, and put the features side by side."""
         parts = []
         for position in range(len(self._views)):
-            tiles = rows[_Place(number, position)]
+            tiles = rows[_TileOrigin(number, position)]
             parts.append(np.mean(tiles, axis=0, dtype=np.float32))
         if plane.intensity is not None:
             parts.append(plane.intensity)

@@ -40,10 +40,10 @@ def name_missing_extra(purpose: str, *extras: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        # A fault of our own is not mended by installing anything.
+        # Installing packages does not mend a fault of our own.
         if error.name is None or error.name.startswith("stratonet"):
             raise
-        # What has to be installed is the package, whichever module of it is missing.
+        # The whole package has to be installed, whichever of its modules is missing.
         package = error.name.partition(".")[0]
         raise ImportError(
             f"{purpose} needs the package {package}. {_advise_installation(extras)}",
@@ -52,7 +52,7 @@ def name_missing_extra(purpose: str, *extras: str) -> Iterator[None]:
 
 
 def _advise_installation(extras: Sequence[str]) -> str:
-    """Say which extra to install, and where it would break CellProfiler."""
+    """Say which extra to install, and warn if it would break CellProfiler."""
     if _has_old_scikit_learn():
         harmless = [extra for extra in extras if extra not in WITH_SCIKIT_LEARN]
         if not harmless:
@@ -70,7 +70,7 @@ def _name_extras(extras: Sequence[str]) -> str:
 
 
 def _has_old_scikit_learn() -> bool:
-    """Whether CellProfiler is here, with the scikit-learn that it asks for."""
+    """Whether CellProfiler is installed, with the scikit-learn that it needs."""
     try:
         version("cellprofiler")
         return version("scikit-learn").startswith("0.")
@@ -84,10 +84,10 @@ def import_when_used(
     extra: str,
     others: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` of a package that hands on lazily.
+    """Return ``__getattr__`` and ``__dir__`` of a package that imports lazily.
 
-    What stands behind the names takes seconds to import and needs packages that not
-    all users have. Type checkers and editors cannot follow ``__getattr__``: the package
+    The modules behind the names take seconds to import and need packages that not all
+    users have. Type checkers and editors cannot follow ``__getattr__``, so the package
     also imports its names under ``if TYPE_CHECKING``, and lists them in ``__all__``.
 
     Parameters
@@ -99,7 +99,7 @@ def import_when_used(
     extra : str
         The extra of ``stratonet`` that installs what the modules need.
     others : mapping of str to str, optional
-        Names that need another extra, and which.
+        For each name that needs another extra: that extra.
 
     Returns
     -------

@@ -60,7 +60,7 @@ def measure_intensity(plane: np.ndarray) -> np.ndarray:
 
 
 def _measure_counts(counts: np.ndarray) -> np.ndarray:
-    """The same, of how often each grey value occurs: ten times as fast."""
+    """Measure the same from the counts of grey values, which is ten times as fast."""
     percentiles = find_percentiles_of_counts(counts, PERCENTILES)
     values = np.flatnonzero(counts)
     shares = counts[values] / counts.sum()

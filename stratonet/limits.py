@@ -1,11 +1,11 @@
 """Limits of grey values: which become black and which white, by plate and channel.
 
-Scaled by itself, each plane is as bright as any other. Between the limits of its plate
-a dim plane stays dim, so that planes of one plate can be compared, and a constant one
-is black. A plane that is brighter than the upper limit is white.
+Planes that are scaled by themselves are all equally bright. Scaled between the limits
+of its plate, a dim plane stays dim and an empty one dark, so that planes of one plate
+can be compared. Pixels that are brighter than the upper limit are white.
 
-Limits are kept in a small JSON file that ``stratonet extract`` writes, and that
-CellProfiler and scikit-learn take.
+Limits are stored in a small JSON file that ``stratonet extract`` writes, and that
+CellProfiler and scikit-learn read.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PlateLimits:
         Raises
         ------
         ValueError
-            It is of another file, or a pair is none.
+            It is the content of another file, or a pair is invalid.
         """
         try:
             plates = {}
@@ -70,7 +70,7 @@ class PlateLimits:
                 }
         except (json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(
-                "These are no limits of grey values, as stratonet extract writes them:"
+                "These are not limits of grey values, as stratonet extract writes them:"
                 f" {error}"
             ) from None
         return cls(plates)
@@ -82,12 +82,12 @@ class PlateLimits:
         Raises
         ------
         FileNotFoundError, ValueError
-            There is none, or it is another; the message names it.
+            There is no such file, or it is another one; the message names it.
         """
         try:
             return cls.from_json(Path(path).read_text())
         except UnicodeDecodeError:
-            raise ValueError(f"{path} is no text file with limits.") from None
+            raise ValueError(f"{path} is not a text file with limits.") from None
         except OSError as error:
             name = redact_url(path)
             raise type(error)(f"{name} cannot be read: {error.strerror}.") from None
@@ -105,7 +105,7 @@ class PlateLimits:
         Raises
         ------
         ValueError
-            There is no such plate, or there are several and none is named.
+            There is no such plate, or there are several plates and none is named.
         """
         if plate is None and len(self.plates) == 1:
             return next(iter(self.plates.values()))
@@ -117,12 +117,12 @@ class PlateLimits:
         return self.plates[plate]
 
 
-# Whose range of grey values is taken, as users say it.
+# The range of grey values, as users choose it.
 GreyRange = Union[str, Limits, PlateLimits]
 
 
 def read_grey_range(grey_range: GreyRange | os.PathLike[str]) -> GreyRange:
-    """Return a grey range; of a path, what the file holds.
+    """Return a grey range, which is read from a file if a path is given.
 
     Parameters
     ----------
@@ -151,8 +151,8 @@ def apply_grey_range(
     recipe : Recipe
         How planes become features.
     grey_range : {"plane", "plate"}, mapping or PlateLimits
-        Limits that are given for each channel count by value. Those in `PlateLimits`
-        are the plate's, as if they were measured now.
+        Limits that are given for each channel become part of the recipe. Those in
+        `PlateLimits` are the plate's, as if they had been measured now.
     channels : sequence of str
         Those that are measured.
 
@@ -163,8 +163,8 @@ def apply_grey_range(
     Raises
     ------
     ValueError
-        It is no grey range, the recipe has another one, or channels and limits do not
-        fit; the message says what was received.
+        It is not a grey range, the recipe has another one, or channels and limits do
+        not match; the message says what was received.
 
     Examples
     --------
@@ -207,19 +207,19 @@ def take_channels(
     Parameters
     ----------
     limits : mapping of str to (float, float)
-        By channel; others may be among them.
+        By channel; other channels may be among them.
     channels : sequence of str
         Those that are measured.
 
     Raises
     ------
     ValueError
-        A channel has none, or a pair is none; the message names it.
+        A channel has no limits, or a pair is invalid; the message names the channel.
     """
     missing = [name for name in channels if name not in limits]
     if missing:
         raise ValueError(
-            f"There is no grey range for {shorten_list(missing)}. There are those of:"
+            f"There is no grey range for {shorten_list(missing)}. There are ranges for:"
             f" {shorten_list(list(limits)) or 'none'}."
             f"{suggest_name(missing[0], limits)}"
         )
@@ -232,7 +232,7 @@ def check_limits(channel: str, pair: Iterable[float]) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        They are not; the message names the channel.
+        They are not two numbers in this order; the message names the channel.
     """
     values = [float(value) for value in pair]
     if len(values) != 2 or not np.all(np.isfinite(values)) or values[0] > values[1]:

@@ -1,4 +1,4 @@
-"""Words that messages share."""
+"""Wording that messages share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 _S3 = re.compile("s3[an]?:", re.IGNORECASE)
-# pathlib makes one slash of two.
+# pathlib turns two slashes into one.
 _URL = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)(?P<slashes>:/{1,2})(?P<rest>.*)",
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)(?P<slashes>:/{1,2})(?P<address>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _IN_TEXT = re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]+:/[^\s'\"<>]+", re.IGNORECASE)
@@ -41,7 +41,7 @@ def shorten_list(names: Sequence[object], most: int = 20) -> str:
 
 
 def count_things(number: int, noun: str, plural: str | None = None) -> str:
-    """Word how many there are of something, in the singular or plural.
+    """Return a number with its noun, in the singular or plural.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def count_things(number: int, noun: str, plural: str | None = None) -> str:
     noun : str
         In the singular.
     plural : str, optional
-        Where it is not the noun with an s.
+        If it is not the noun with an s.
 
     Examples
     --------
@@ -72,8 +72,8 @@ def redact_url(url: str | os.PathLike[str]) -> str:
     -------
     str
         Without ``user:password@``, and without the query of a web address, which may
-        sign it. A key of S3 may hold ``?`` and ``#``, and is shown whole, unless it
-        ends as a signed URL does.
+        sign it. An S3 key may contain ``?`` and ``#``, and is shown in full, unless it
+        ends like a signed URL.
 
     Examples
     --------
@@ -82,19 +82,19 @@ def redact_url(url: str | os.PathLike[str]) -> str:
     """
     text = os.fspath(url)
     match = _URL.match(text)
-    # A path of Windows begins with the letter of a drive.
+    # A Windows path begins with the letter of a drive.
     if match is None or len(match["scheme"]) == 1:
         return text
-    rest = _drop_user(match["rest"])
+    address = _drop_user(match["address"])
     if _S3.match(text):
-        signed = _SIGNED.search(rest)
-        rest = rest[: signed.start()] if signed else rest
+        signed = _SIGNED.search(address)
+        address = address[: signed.start()] if signed else address
     else:
-        rest = rest.partition("?")[0]
-        # A # may belong to a name, and a token may stand behind it.
-        name, _, fragment = rest.partition("#")
-        rest = rest if re.search(r"^[^=]*\.\w{2,7}$", fragment) else name
-    return match["scheme"] + match["slashes"] + rest
+        address = address.partition("?")[0]
+        # A # may be part of a file's name, or precede a token.
+        name, _, fragment = address.partition("#")
+        address = address if re.search(r"^[^=]*\.\w{2,7}$", fragment) else name
+    return match["scheme"] + match["slashes"] + address
 
 
 def redact_text(text: str) -> str:
@@ -113,26 +113,27 @@ def redact_text(text: str) -> str:
     return _IN_TEXT.sub(lambda match: redact_url(match[0]), text)
 
 
-def _drop_user(rest: str) -> str:
-    """What follows the slashes of a URL, without user and password."""
-    authority = re.split("[/?#]", rest)[0]
+def _drop_user(address: str) -> str:
+    """Return what follows the slashes of a URL, without user and password."""
+    authority = re.split("[/?#]", address)[0]
     if "@" in authority:
-        return rest[authority.rindex("@") + 1 :]
-    # A user or password that holds a slash, ? or # itself: no host has such a port.
+        return address[authority.rindex("@") + 1 :]
+    # The user or password may contain a slash, ? or #. Then what stands before that is
+    # not a host with a port, or a colon stands before the @.
     has_port = re.fullmatch(r"(\[.*\]|[^:]*)(:\d*)?", authority)
-    if "@" in rest and (not has_port or re.search(":[^/]*@", rest)):
-        return rest[rest.rindex("@") + 1 :]
-    return rest
+    if "@" in address and (not has_port or re.search(":[^/]*@", address)):
+        return address[address.rindex("@") + 1 :]
+    return address
 
 
-def suggest_name(name: str, known: Iterable[object]) -> str:
-    """Ask whether a known name was meant, for the end of a message about another.
+def suggest_name(name: str, known_names: Iterable[object]) -> str:
+    """Suggest a known name, as the end of a message about an unknown one.
 
     Parameters
     ----------
     name : str
         What was received.
-    known : iterable
+    known_names : iterable
         What could have been meant; each is shown as a text.
 
     Returns
@@ -148,6 +149,6 @@ def suggest_name(name: str, known: Iterable[object]) -> str:
     ''
     """
     # Names differ in case more often than in letters.
-    spelt = {str(one).lower(): str(one) for one in known}
-    close = get_close_matches(name.lower(), spelt, n=1)
-    return f" Did you mean {spelt[close[0]]}?" if close else ""
+    spellings = {str(item).lower(): str(item) for item in known_names}
+    close = get_close_matches(name.lower(), spellings, n=1)
+    return f" Did you mean {spellings[close[0]]}?" if close else ""

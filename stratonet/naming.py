@@ -20,9 +20,10 @@ METADATA = "Metadata_"
 # end in digits: Conv2Block30012 is number 12 of Conv2Block3.
 _FEATURE = re.compile(rf"{PREFIX}_(?P<tap>.+?)(?P<number>\d{{4}})_(?P<channel>\w+)")
 
-# What the columns of an image set in normal form tell of a channel X: where its image
-# is (URL_X), its plane in a stack and its image in the file (from 0), and where its
-# illumination function is; and for a label image N, where that is (Labels_N).
+# Prefixes of the columns of an image set in normal form. Of a channel X: the path of
+# its image (URL_X), its plane in a stack (Frame_X) and its image in the file
+# (Series_X), both from 0, and the path of its illumination function (Illumination_X).
+# Of a label image N: its path (Labels_N).
 URL = "URL"
 FRAME = "Frame"
 SERIES = "Series"
@@ -32,7 +33,7 @@ IMAGE_PREFIXES = (URL, FRAME, SERIES, ILLUMINATION, LABELS)
 
 
 def check_channel(channel: str) -> str:
-    """Return the name of a channel, if a column can carry it.
+    """Return the name of a channel, if it can be part of a column's name.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def check_channel(channel: str) -> str:
 
 
 def block_names(block: FeatureBlock) -> list[str]:
-    """Names of the features of one block without the channel.
+    """Return the names of the features of one block, without the channel.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def block_names(block: FeatureBlock) -> list[str]:
 def feature_names(
     blocks: Iterable[FeatureBlock], channels: str | Sequence[str]
 ) -> list[str]:
-    """Full names of features: all of the first channel, then all of the next.
+    """Return full feature names: all of the first channel, then all of the next.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def feature_names(
     Raises
     ------
     ValueError
-        A channel's name cannot be part of a column's name, is there twice, or makes a
+        A channel's name cannot be part of a column's name, is given twice, or makes a
         feature name longer than 64 characters.
 
     Examples
@@ -104,7 +105,7 @@ def feature_names(
 
 
 def make_names(middles: Sequence[str], channels: str | Sequence[str]) -> list[str]:
-    """Full names made of what stands between prefix and channel.
+    """Return full names, given their parts between prefix and channel.
 
     Parameters
     ----------
@@ -143,7 +144,7 @@ def make_names(middles: Sequence[str], channels: str | Sequence[str]) -> list[st
 
 
 def component_names(count: int) -> list[str]:
-    """Names of components without prefix and channel, counted from 1.
+    """Return the names of components, counted from 1, without prefix and channel.
 
     Examples
     --------
@@ -154,12 +155,12 @@ def component_names(count: int) -> list[str]:
 
 
 def parse_feature_name(name: object) -> re.Match[str] | None:
-    """Take the name of a feature apart; None where it is none of StratoNet.
+    """Split the name of a feature of StratoNet into its parts; None for other names.
 
     Parameters
     ----------
     name : object
-        Frames may have columns whose names are no text; those are no features.
+        Columns of frames may have names that are not text; those are no features.
 
     Returns
     -------
@@ -175,7 +176,7 @@ def parse_feature_name(name: object) -> re.Match[str] | None:
 
 
 def feature_columns(frame: Iterable[str]) -> list[str]:
-    """Names of the columns of features, in the order of the frame.
+    """Return the names of the columns of features, in the order of the frame.
 
     pycytominer does not find them by itself (`infer_cp_features` knows CellProfiler's
     compartments only): give this list as ``features=``.
@@ -198,7 +199,7 @@ def feature_columns(frame: Iterable[str]) -> list[str]:
 
 
 def metadata_columns(frame: Iterable[str]) -> list[str]:
-    """Names of the columns ``Metadata_*``, in the order of the frame.
+    """Return the names of the columns ``Metadata_*``, in the order of the frame.
 
     Parameters
     ----------
@@ -218,19 +219,19 @@ def metadata_columns(frame: Iterable[str]) -> list[str]:
 
 
 def image_column(prefix: str, channel: str) -> str:
-    """Name of a column of image sets in normal form.
+    """Return the name of a column of image sets in normal form.
 
     Parameters
     ----------
     prefix : {"URL", "Frame", "Series", "Illumination", "Labels"}
-        What the column tells, one of ``IMAGE_PREFIXES``.
+        What the column says, one of ``IMAGE_PREFIXES``.
     channel : str
         The channel; for ``"Labels"``, the name of the label image.
 
     Raises
     ------
     ValueError
-        There are no such columns.
+        There is no such prefix.
 
     Examples
     --------
@@ -245,7 +246,7 @@ def image_column(prefix: str, channel: str) -> str:
 
 
 def parse_image_column(name: object) -> tuple[str, str] | None:
-    """Prefix and channel of a column of image sets in normal form; None for another.
+    """Split the name of a column of images into prefix and channel, or return None.
 
     Examples
     --------
@@ -260,7 +261,7 @@ def parse_image_column(name: object) -> tuple[str, str] | None:
 
 
 def list_image_channels(frame: Iterable[str], prefix: str = URL) -> list[str]:
-    """Names of the channels for which image sets have a column of a prefix.
+    """List the channels for which image sets have a column with a prefix.
 
     Parameters
     ----------

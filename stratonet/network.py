@@ -50,18 +50,18 @@ class StratoNet:
     Attributes
     ----------
     card : Card
-        What the weights file says of itself.
+        What the weights file says about itself.
     taps : tuple of Tap
         The taps that were chosen, in the order of the network.
     recipe : Recipe
         How planes become features.
     blocks : tuple of FeatureBlock
-        What the features of a plane consist of, in their order.
+        The parts that the features of a plane consist of, in order.
     feature_set_id : str
-        Name, version and a digest of the weights file, the card in it included; after
-        them the recipe. Features with the same id can be compared, whether they come
-        from CellProfiler, scikit-learn or the command line. Taps are not part of it:
-        the names of features tell them.
+        Name, version and a digest of the weights file, including its card, followed by
+        the recipe. Features with the same id can be compared, whether they come from
+        CellProfiler, scikit-learn or the command line. Taps are not part of the id:
+        they are in the names of features.
     provider : str
         The ONNX Runtime execution provider, by its full name.
 
@@ -94,15 +94,15 @@ class StratoNet:
         self.blocks = recipe.list_blocks(self.taps)
         self.feature_set_id = f"{make_weights_id(self.card, content)}-{recipe.id}"
         self._measures_intensity = INTENSITY_TAP in self.taps
-        # In the order of the features. Each view asks for the same ones.
+        # In the order of the features. Each view needs the same outputs.
         self._outputs = {
             block.output: block.width for block in self.blocks if block.output
         }
         signature.check_layers(self._outputs, _onnx.list_outputs(model), path)
-        # The input must be there, whatever is measured.
-        kept = self._outputs or _onnx.list_outputs(model)[:1]
-        cut = _onnx.cut_after(model, kept)
-        self._session = NetworkSession(cut, self._outputs, provider, batch)
+        # One output is kept even if only brightness is measured, for the input's sake.
+        kept_outputs = self._outputs or _onnx.list_outputs(model)[:1]
+        cut_model = _onnx.cut_after(model, kept_outputs)
+        self._session = NetworkSession(cut_model, self._outputs, provider, batch)
         self.provider = self._session.provider
         self._embedder = PlaneEmbedder(
             self._session, self.card, recipe, bool(self._outputs)
@@ -110,7 +110,7 @@ class StratoNet:
         signature.check_input(self._session.onnx, self.card, recipe, path)
         signature.check_outputs(self._session.onnx, self._outputs, path)
         if self.provider != CPU and self._outputs:
-            self._check_provider(NetworkSession(cut, self._outputs))
+            self._check_provider(NetworkSession(cut_model, self._outputs))
         self._warn_of_processor()
 
     @classmethod
@@ -123,7 +123,7 @@ class StratoNet:
         crop: int | None = None,
         batch: int | None = None,
     ) -> StratoNet:
-        """Open a weights file; the same arguments give the same object in a process.
+        """Open a weights file; in one process, equal arguments give the same object.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class StratoNet:
             they are whole images.
         batch : int, optional
             Planes that go through the network at once. Default: one per core on the
-            processor, and on a graphics card up to 64, fewer where its memory does not
+            processor, and up to 64 on a graphics card, fewer if its memory does not
             hold them.
 
         Returns
@@ -163,18 +163,18 @@ class StratoNet:
         FileNotFoundError
             No such weights; the message lists those that ship.
         ValueError
-            Not a weights file, an unknown tap, a provider that is not there or gives
-            other numbers, a recipe that the network cannot do, or a network that is not
-            what its card says.
+            The file is not a weights file, a tap is unknown, the provider is missing or
+            gives other numbers, the network cannot follow the recipe, or the network is
+            not what its card says.
 
         Examples
         --------
         >>> StratoNet.load(taps=["low", "high"], recipe="whole224/mean").width
         1536
         """
-        # Of threads that load at once, one opens the network and the others get it.
         if batch is not None and batch < 1:
             raise ValueError(f"`batch` is 1 plane or more. Received: {batch}")
+        # If several threads load at once, one opens the network for all of them.
         with _loading:
             card = read_card(weights)
             layers = tuple(tap.layer for tap in card.choose_taps(taps))
@@ -183,7 +183,7 @@ class StratoNet:
             return _open_network(file, layers, provider, chosen, batch)
 
     def feature_names(self, channels: str | Sequence[str]) -> list[str]:
-        """Names of the features of channels: all of the first, then all of the next.
+        """Return the feature names of channels: all of the first, then of the next.
 
         Parameters
         ----------
@@ -220,20 +220,20 @@ class StratoNet:
             each plane by itself.
         pixel_size : float, optional
             Micrometres along the side of a pixel of these planes, for recipes in
-            micrometres. It is no part of the feature set id: a tile is as large at
-            every magnification.
+            micrometres. It is not part of the feature set id: a tile covers the same
+            area at every magnification.
 
         Returns
         -------
         numpy.ndarray (n, width), float32
-            The same plane gives the same row, whatever stands beside it.
+            The same plane gives the same row, whatever the other planes are.
 
         Raises
         ------
         TypeError, ValueError
             A plane is not 2-D, is empty, or has NaN or infinite pixels; the message
             says which plane. Or an array looks like one image of several channels, or
-            the size of pixels is missing or does not suit.
+            the pixel size is missing or unsuitable.
         """
         if isinstance(planes, np.ndarray):
             if planes.size == 0:
@@ -259,7 +259,7 @@ class StratoNet:
         limits: tuple[float, float] | None = None,
         pixel_size: float | None = None,
     ) -> PreparedPlane:
-        """Bring a plane to what the network sees; see `prepare_plane`.
+        """Turn a plane into what the network sees; see `prepare_plane`.
 
         Parameters
         ----------
@@ -287,14 +287,13 @@ class StratoNet:
         Parameters
         ----------
         items : iterable
-            Planes, or what ``read`` takes. Drawn as needed: only a few are held at a
-            time.
+            Planes, or what ``read`` takes. Drawn as needed: only a few are in memory at
+            a time.
         read : callable, optional
-            Turns an item into a plane, or into what `prepare` makes of one, in a
-            thread; or into None, which is passed on as its features. Errors are passed
-            on too.
+            Turns an item into a plane, or into the result of `prepare`, in a thread; or
+            into None, which is yielded in place of features. Errors are passed on, too.
         name : callable, optional
-            Turns an item into what an error calls its plane. Default: its number.
+            Turns an item into the name of its plane in errors. Default: its number.
         choose_limits : callable, optional
             Turns an item into the limits of grey values of its plane, see `prepare`.
         pixel_size : float, optional
@@ -320,8 +319,8 @@ class StratoNet:
                 limits = choose_limits(item) if choose_limits else None
                 return self.prepare(plane, limits, pixel_size)
             except (TypeError, ValueError) as error:
-                called = name(item) if name else f"Plane {number}"
-                raise type(error)(f"{called}: {error}") from None
+                plane_name = name(item) if name else f"Plane {number}"
+                raise type(error)(f"{plane_name}: {error}") from None
 
         def embed(
             group: list[tuple[int, Item]],
@@ -331,13 +330,13 @@ class StratoNet:
                 for numbered in group:
                     planes.append(prepare(numbered))
             except Exception as error:
-                # In its turn: after the features of the planes before.
+                # Raised in its turn, after the features of the planes before.
                 return self._embedder.embed(planes), error
             return self._embedder.embed(planes), None
 
         cores = count_cores()
         pool = get_worker_pool(os.getpid(), cores)
-        # Twice as many as cores: none waits for the one who takes the results.
+        # Twice as many as cores, so that no core waits until results are taken.
         if self._session.batch == 1:
             count = SMALL_AT_ONCE if self.recipe.crop else 1
             groups = group_items(enumerate(items), count)
@@ -358,16 +357,20 @@ class StratoNet:
         check_same_numbers(self._session, processor, shape, is_integer)
 
     def _warn_of_processor(self) -> None:
-        """Say that a network of 8-bit integers is slow on this processor."""
-        there = read_instructions()
-        if not there or self.provider != CPU or there & set(self.card.fast_on):
+        """Warn if a network of 8-bit integers is slow on this processor."""
+        instructions = read_instructions()
+        if (
+            not instructions
+            or self.provider != CPU
+            or instructions & set(self.card.fast_on)
+        ):
             return
         if self.card.fast_on:
             warnings.warn(
                 f"{self.card.name} is made for processors with one of these"
-                f" instructions: {', '.join(self.card.fast_on)}. This one has none of"
-                " them: the numbers are right, but the file that this one was made of"
-                " may be faster here.",
+                f" instructions: {', '.join(self.card.fast_on)}. This processor has"
+                " none of them: the numbers are right, but the network that this one"
+                " was made from may be faster here.",
                 stacklevel=2,
             )
 

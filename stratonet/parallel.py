@@ -1,4 +1,4 @@
-"""How many cores there are to use, and work done ahead of those who wait for it."""
+"""Count the cores to use, and compute results before they are asked for."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def count_cores() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    # A scheduler of a cluster gives a process some of the machine's cores only. macOS
+    # A cluster's scheduler may give a process only some of the machine's cores. macOS
     # and Windows do not tell which.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -44,7 +44,7 @@ def map_ahead(
     Parameters
     ----------
     pool : concurrent.futures.Executor
-        Its threads or processes compute.
+        Its threads or processes call the function.
     function : callable
         Called with one item.
     items : iterable
@@ -55,7 +55,7 @@ def map_ahead(
     Yields
     ------
     object
-        What ``function`` returns. What it raises is raised in the item's turn.
+        What ``function`` returns. Its errors are raised in the item's turn.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def map_ahead(
         while pending:
             yield pending.popleft().result()
     finally:
-        # Whoever stops half-way does not wait for what nobody will take.
+        # A caller that stops half-way does not wait for results that it will not take.
         for future in pending:
             future.cancel()
 
@@ -92,24 +92,24 @@ def group_items(items: Iterable[Item], count: int) -> Iterator[list[Item]]:
     >>> list(group_items("abc", 2))
     [['a', 'b'], ['c']]
     """
-    waiting = iter(items)
-    group = list(islice(waiting, count))
+    iterator = iter(items)
+    group = list(islice(iterator, count))
     while group:
         yield group
-        group = list(islice(waiting, count))
+        group = list(islice(iterator, count))
 
 
 @cache
 def get_worker_pool(process: int, count: int) -> ThreadPoolExecutor:
-    """Return the threads that compute, the same for all streams of a process.
+    """Return the pool of threads that all streams of a process share.
 
     More threads than there are cores would hold each other up.
 
     Parameters
     ----------
     process : int
-        Number of this process, ``os.getpid()``: threads do not survive a fork, and so
-        a child needs its own.
+        Number of this process, ``os.getpid()``: threads do not survive a fork, so a
+        child process needs its own pool.
     count : int
         Number of threads.
     """

@@ -1,8 +1,8 @@
 """Percentiles of many pixels, as ``numpy.percentile`` gives them, but faster.
 
-NumPy puts all pixels in order around a percentile. Limits of grey values lie close to
-the darkest and the brightest pixel: only what lies beyond them has to be looked at. And
-integers of few bits need only be counted.
+NumPy partitions all pixels around a percentile. The limits of grey values lie close to
+the darkest and the brightest pixel, so only the pixels near these ends need be sorted.
+Integers of few bits need only be counted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-# Pixels of the sample that tells about where a percentile lies.
+# Size of the sample that tells roughly where a percentile lies.
 N_SAMPLED = 1024
 
 
@@ -39,20 +39,20 @@ def find_percentile(pixels: np.ndarray, percent: float) -> float:
     position = percent / 100 * (values.size - 1)
     first = int(position)
     sample = np.sort(values[:: max(1, values.size // N_SAMPLED)])
-    # More than are needed: the sample only tells about how many lie beyond a value.
+    # More pixels than needed: the sample only roughly tells how many are beyond.
     if percent < 50:
-        place = min(int(percent / 100 * 1.5 * sample.size) + 8, sample.size - 1)
-        end = values[values <= sample[place]]
-        passed = 0
+        rank = min(int(percent / 100 * 1.5 * sample.size) + 8, sample.size - 1)
+        tail = values[values <= sample[rank]]
+        n_below = 0
     else:
-        place = max(int((percent / 100 * 1.5 - 0.5) * sample.size) - 8, 0)
-        end = values[values >= sample[place]]
-        passed = values.size - end.size
-    first -= passed
-    if not 0 <= first < end.size - 1:
+        rank = max(int((percent / 100 * 1.5 - 0.5) * sample.size) - 8, 0)
+        tail = values[values >= sample[rank]]
+        n_below = values.size - tail.size
+    first -= n_below
+    if not 0 <= first < tail.size - 1:
         return float(np.percentile(values, percent))
-    low, high = np.partition(end, [first, first + 1])[first : first + 2]
-    return float(np.interp(position - passed, (first, first + 1), (low, high)))
+    low, high = np.partition(tail, [first, first + 1])[first : first + 2]
+    return float(np.interp(position - n_below, (first, first + 1), (low, high)))
 
 
 def count_pixels(pixels: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def count_pixels(pixels: np.ndarray) -> np.ndarray:
 def find_percentiles_of_counts(
     counts: np.ndarray, percents: Iterable[float]
 ) -> np.ndarray:
-    """Find percentiles of pixels that were counted.
+    """Find percentiles of pixels from the counts of their values.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def find_percentiles_of_counts(
     positions = np.asarray(list(percents)) / 100 * (ends[-1] - 1)
     firsts = np.floor(positions)
     low, high = (
-        np.searchsorted(ends, places, side="right")
-        for places in (firsts, np.ceil(positions))
+        np.searchsorted(ends, ranks, side="right")
+        for ranks in (firsts, np.ceil(positions))
     )
     return low + (high - low) * (positions - firsts)

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from stratonet.card import Card
     from stratonet.recipe import Recipe
 
-# A span of grey values this small beside the values themselves is rounding, not signal:
-# such a plane is constant.
+# If the span of grey values is this small relative to the values themselves, it is
+# rounding, not signal: the plane is constant.
 SMALLEST_SPAN = 1e-5
-# Beyond these, float32 overflows or loses digits: such a plane is brought to 1 first.
+# Beyond these, float32 overflows or loses digits: the plane is first scaled to 1.
 SMALLEST, LARGEST = 1e-30, 1e30
 
 
@@ -40,15 +40,15 @@ def check_plane(plane: ArrayLike) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        Not bool, integer or float; not two dimensions; empty; NaN, infinity or hidden
-        by a mask. The message says what was received.
+        The plane is not bool, integer or float, does not have two dimensions, is empty,
+        or has pixels that are NaN, infinite or masked. The message says what was
+        received.
     """
     if np.ma.is_masked(plane):
         n_hidden = int(np.ma.getmaskarray(plane).sum())
         raise ValueError(
-            f"A plane has pixels that can be seen. Received: {n_hidden} of"
-            f" {np.size(plane)} pixels masked. Give them a grey value (filled), or crop"
-            " the plane"
+            f"A plane has no masked pixels. Received: {n_hidden} of {np.size(plane)}"
+            " pixels masked. Give them a grey value (filled), or crop the plane"
         )
     plane = np.asarray(plane)
     if plane.dtype.kind not in "buif":
@@ -87,7 +87,7 @@ class PreparedPlane:
     intensity : numpy.ndarray (10,), float32, or None
         See `stratonet.intensity`; None where it is not measured.
     crop : numpy.ndarray (height, width), uint8, or None
-        See `stratonet.extraction.thumbnails`; None where none is kept.
+        See `stratonet.extraction.thumbnails`; None if no crop is kept.
     """
 
     greys: tuple[np.ndarray, ...]
@@ -103,7 +103,7 @@ def prepare_plane(
     intensity: bool = False,
     pixel_size: float | None = None,
 ) -> PreparedPlane:
-    """Bring a plane to the scale of each view, and its grey values to [0, 1].
+    """Resize a plane for each view, and scale its grey values to [0, 1].
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def prepare_plane(
     card : Card
         Filter and percentiles.
     recipe : Recipe
-        The views, and whose range of grey values is taken.
+        The views, and where the range of grey values comes from.
     limits : (float, float), optional
         The grey values that become 0 and 1, in the units of the plane. Default: the
         percentiles of the plane itself.
@@ -128,8 +128,8 @@ def prepare_plane(
     Raises
     ------
     TypeError, ValueError
-        As `check_plane`; or the recipe takes the limits of a plate, or the size of
-        pixels, and there are none.
+        As `check_plane`; or the recipe needs limits of grey values, or the pixel size,
+        and they are not given.
     """
     plane = check_plane(plane)
     if limits is None and recipe.grey_range != OF_PLANE:
@@ -145,8 +145,8 @@ def prepare_plane(
     for view in recipe.views:
         shape = view.choose_shape(size, not card.any_size, pixel_size)
         greys.append(_scale_image(image, card, shape, limits))
-    measured = measure_intensity(plane) if intensity else None
-    return PreparedPlane(tuple(greys), measured)
+    brightness = measure_intensity(plane) if intensity else None
+    return PreparedPlane(tuple(greys), brightness)
 
 
 def to_grey(
@@ -209,14 +209,14 @@ def _scale_image(
     if high - low <= SMALLEST_SPAN * max(abs(low), abs(high)):
         return np.zeros_like(pixels)
     # In float32 throughout: a float64 percentile would make all pixels float64. And in
-    # place: for a large plane, memory is what takes the time.
+    # place: for a large plane, most of the time is spent on memory.
     scaled = pixels - np.float32(low)
     scaled /= np.float32(high - low)
     return np.clip(scaled, 0, 1, out=scaled)
 
 
 def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
-    """Make the network's input of grey in [0, 1].
+    """Make the network's input from grey values in [0, 1].
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
     multiply = np.asarray(card.planes.multiply, np.float32)
     subtract = np.asarray(card.planes.subtract, np.float32)
     if card.layout == "NCHW":
-        # Planes are laid one behind the other at once, not moved there afterwards.
+        # The planes are laid out one behind the other at once, not moved afterwards.
         multiply, subtract = (
             values.reshape(-1, 1, 1) for values in (multiply, subtract)
         )
@@ -243,7 +243,7 @@ def to_planes(grey: np.ndarray, card: Card) -> np.ndarray:
 
 
 def _to_image(plane: np.ndarray) -> tuple[Image.Image, float]:
-    """Return a plane as a Pillow image of float32, and what 1 is in it."""
+    """Return a plane as a Pillow image of float32, and the divisor that was applied."""
     from PIL import Image
 
     unit = 1.0
@@ -251,7 +251,7 @@ def _to_image(plane: np.ndarray) -> tuple[Image.Image, float]:
         largest = float(np.abs(plane).max())
         if largest > 0 and not SMALLEST <= largest <= LARGEST:
             plane, unit = plane / largest, largest
-    # Pillow converts these without a copy in between.
+    # Pillow converts these without an intermediate copy.
     if plane.dtype in (np.uint8, np.uint16):
         return Image.fromarray(plane).convert("F"), unit
     return Image.fromarray(plane.astype(np.float32, copy=False)), unit

@@ -7,26 +7,26 @@ import sys
 from functools import cache
 from pathlib import Path
 
-# Intel's and AMD's are "flags", Arm's are "Features".
+# Instructions of Intel and AMD are listed as "flags", those of Arm as "Features".
 KEYS = ("flags", "Features")
 
 
 @cache
 def read_instructions(source: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """Read the names of the processor's instructions, as Linux has them.
+    """Read the Linux names of the processor's instructions.
 
     Parameters
     ----------
     source : pathlib.Path
-        Where Linux tells them.
+        The file in which Linux lists them.
 
     Returns
     -------
     frozenset of str
         Such as ``avx2`` and ``avx512_vnni``. Empty where the system does not tell, as
-        Windows and Macs with processors of Intel.
+        on Windows and on Macs with Intel processors.
     """
-    # All of Apple's processors in Macs multiply integers of 8 bits.
+    # All Apple processors in Macs have instructions that multiply 8-bit integers.
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return frozenset({"asimddp", "i8mm"})
     names: set[str] = set()
@@ -38,17 +38,17 @@ def read_instructions(source: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 @cache
 def read_processor_name(source: Path = Path("/proc/cpuinfo")) -> str:
-    """Read what the processor is called.
+    """Read the name of the processor.
 
     Parameters
     ----------
     source : pathlib.Path
-        Where Linux tells it.
+        The file in which Linux gives it.
 
     Returns
     -------
     str
-        What Python knows of it, where the system does not tell.
+        If the system does not tell, what Python knows.
     """
     for key, value in _read_entries(source):
         if key == "model name":

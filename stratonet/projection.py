@@ -1,7 +1,7 @@
-"""Principal components of features, for tables that hold no more columns.
+"""Principal components of features, for tables that cannot hold more columns.
 
 A projection is fitted once, to a table of features (see
-`stratonet_sklearn.fit_projection`), and kept in a file. numpy is enough to apply it.
+`stratonet_sklearn.fit_projection`), and stored in a file. Applying it only needs numpy.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ ARRAYS = ("means", "components", "explained")
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Principal components, of each channel for itself.
+    """Principal components, of each channel separately.
 
     Attributes
     ----------
     feature_set_id : str
-        Of the features that it was fitted to. Others cannot be projected by it.
+        Of the features that it was fitted to. It cannot project others.
     taps : tuple of (str, int)
         Label and width of each tap whose features it takes, in their order.
     means : mapping of str to numpy.ndarray (n features), float32
         By channel.
     components : mapping of str to numpy.ndarray (n components, n features), float32
-        By channel; the scale of each feature is in them.
+        By channel; they include the scale of each feature.
     explained : mapping of str to numpy.ndarray (n components), float32
-        By channel: share of the variance of the scaled features in each component.
+        By channel: the share of the variance of the scaled features in each component.
     rows : int
-        How many it was fitted to.
+        Number of rows that it was fitted to.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class Projection:
         Raises
         ------
         ValueError
-            It does not have the channel, or takes another number of features.
+            The projection lacks the channel, or takes another number of features.
         """
         features = np.asarray(features, np.float64)
         if channel not in self.components:
@@ -128,7 +128,7 @@ class Projection:
                 f" {_list_taps(self.taps)}. Received: {features.shape}."
             )
         centred = features - self.means[channel]
-        # Thousands of products are summed: in float64, and rounded once.
+        # Thousands of products are summed in float64, and rounded once.
         components = self.components[channel].astype(np.float64)
         return (centred @ components.T).astype(np.float32)
 
@@ -138,25 +138,25 @@ class Projection:
         blocks: Iterable[FeatureBlock],
         channels: Sequence[str],
     ) -> None:
-        """Refuse features that it was not fitted to.
+        """Refuse features that the projection was not fitted to.
 
         Parameters
         ----------
         feature_set_id : str
             Of the network that measures.
         blocks : iterable of stratonet.recipe.FeatureBlock
-            That are measured.
+            The blocks that are measured.
         channels : sequence of str
-            That are measured.
+            The channels that are measured.
 
         Raises
         ------
         ValueError
-            Features of another id, other taps, or channels that it does not have; both
-            sides are named.
+            The id, the taps or the channels differ from those of the projection; the
+            message names both.
         """
         wanted = tuple((block.label, block.width) for block in blocks)
-        lacking = [channel for channel in channels if channel not in self.components]
+        missing = [channel for channel in channels if channel not in self.components]
         if feature_set_id != self.feature_set_id:
             raise ValueError(
                 f"The projection was fitted to features of {self.feature_set_id}, and"
@@ -168,7 +168,7 @@ class Projection:
                 f"The projection was fitted to the taps {_list_taps(self.taps)}."
                 f" Received: {_list_taps(wanted)}. Select its taps."
             )
-        if lacking:
+        if missing:
             raise ValueError(
                 f"The projection has the channels {', '.join(self.channels)}. Received:"
                 f" {', '.join(channels)}. Give images the names of its channels, or"
@@ -176,7 +176,7 @@ class Projection:
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file, whole or not at all.
+        """Write the projection to a file, completely or not at all.
 
         Parameters
         ----------
@@ -217,7 +217,7 @@ class Projection:
         FileNotFoundError
             There is no such file.
         ValueError
-            Not a projection.
+            The file is not a projection.
         """
         shown = os.fspath(path)
         path = Path(path)
@@ -230,12 +230,12 @@ class Projection:
         return _load_projection(path.resolve(), stat.st_mtime_ns, stat.st_size)
 
 
-# Time and size tell one state of the file from another.
+# Time and size distinguish one state of the file from another.
 @lru_cache(maxsize=4)
 def _load_projection(path: Path, modified: int, size: int) -> Projection:
     try:
         return _read_projection(path)
-    # Whatever another content leads to.
+    # The errors that other content can cause.
     except (
         AttributeError,
         BadZipFile,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 CPU = "CPUExecutionProvider"
-# Instructions of Intel's and AMD's processors whose sums of 8-bit products are exact.
+# Instructions of Intel and AMD processors that sum 8-bit products exactly.
 MULTIPLY_INTEGERS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
 AUTO = "auto"
 # Short names, in the order in which "auto" tries them.
@@ -25,7 +25,7 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "cpu": CPU,
 }
-# What brings a provider along. All of these take the place of onnxruntime.
+# The package that installs a provider. All of these replace onnxruntime.
 PACKAGES = {
     "CUDAExecutionProvider": "onnxruntime-gpu",
     "TensorrtExecutionProvider": "onnxruntime-gpu, and NVIDIA's TensorRT",
@@ -33,12 +33,13 @@ PACKAGES = {
     "DmlExecutionProvider": "onnxruntime-directml, on Windows",
     "CoreMLExecutionProvider": "onnxruntime, on a Mac",
 }
-# The numbers are to be those of the processor: nothing is rounded to fewer digits.
+# These give the same numbers as the processor: nothing is rounded to fewer digits.
 OPTIONS: dict[str, dict[str, str]] = {
     "CUDAExecutionProvider": {"use_tf32": "0"},
     "OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"},
 }
-# Planes that fill a card. Where its memory does not hold them, half as many are taken.
+# Planes that fill a graphics card. If its memory does not hold them, half as many are
+# taken.
 AT_ONCE = {
     "CUDAExecutionProvider": 64,
     "TensorrtExecutionProvider": 64,
@@ -69,28 +70,28 @@ def open_session(
     ------
     ValueError
         The provider is not installed, or does not work on this machine; the message
-        says what there is and what to install.
+        says which providers there are and what to install.
     """
     import onnxruntime
 
-    there = onnxruntime.get_available_providers()
+    available = onnxruntime.get_available_providers()
     if provider == AUTO:
         for name in PROVIDERS.values():
-            session = _try_session(content, name) if name in there else None
+            session = _try_session(content, name) if name in available else None
             if session:
                 return session, name
     name = PROVIDERS.get(provider.lower(), provider)
-    if name not in there:
+    if name not in available:
         raise ValueError(
-            f"This ONNX Runtime has the providers {', '.join(there)}. Received:"
+            f"This ONNX Runtime has the providers {', '.join(available)}. Received:"
             f" {provider!r}.{_advise(name)}"
         )
     session = _try_session(content, name)
     if session is None:
         raise ValueError(
             f"{name} is installed, but does not work on this machine: is there such a"
-            " device, with its driver? ONNX Runtime would have taken the processor in"
-            f' its place. Received: provider {provider!r}; "auto" takes what works'
+            " device, with its driver? ONNX Runtime would have used the processor"
+            f' instead. Received: provider {provider!r}; "auto" takes one that works'
         )
     return session, name
 
@@ -98,11 +99,11 @@ def open_session(
 def _advise(name: str) -> str:
     if name in PACKAGES:
         return f" Install {PACKAGES[name]}."
-    return f" Known are {', '.join(PROVIDERS)} and {AUTO}."
+    return f" Known names are {', '.join(PROVIDERS)} and {AUTO}."
 
 
 def _try_session(content: bytes, name: str) -> onnxruntime.InferenceSession | None:
-    """Open a network; None where the provider does not work here."""
+    """Open a network; return None if the provider does not work here."""
     import onnxruntime
 
     chosen: Any = (name, OPTIONS[name]) if name in OPTIONS else name
@@ -110,7 +111,7 @@ def _try_session(content: bytes, name: str) -> onnxruntime.InferenceSession | No
         session = onnxruntime.InferenceSession(
             content, _make_options(name), providers=[chosen]
         )
-    # Whatever a driver raises. On the processor it is the network that is wrong.
+    # Drivers raise errors of all kinds. On the processor, the fault is the network's.
     except Exception:
         if name == CPU:
             raise
@@ -126,11 +127,11 @@ def _make_options(name: str) -> onnxruntime.SessionOptions:
     # depend on how many cores there are.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    # As DirectML asks for.
+    # DirectML requires this.
     options.enable_mem_pattern = name != "DmlExecutionProvider"
-    # Products of 8-bit integers would overflow on processors without instructions for
-    # them: there, slower ones give the same numbers as everywhere. Recent versions take
-    # the slower ones elsewhere, too, when they are asked for.
+    # Sums of 8-bit products would overflow on processors without instructions for them:
+    # there, slower code gives the same numbers as everywhere. It is requested only
+    # there, because recent versions would use it on other processors, too.
     if not read_instructions() & MULTIPLY_INTEGERS:
         options.add_session_config_entry("session.x64quantprecision", "1")
     return options

@@ -1,8 +1,8 @@
-"""Recipes: what is done to a plane so that it becomes features.
+"""Recipes: how a plane becomes features.
 
-A recipe says how a plane is shown to the network, which numbers are kept of its maps,
-and where the range of its grey values is from. Features of two recipes cannot be
-compared, so a recipe is part of the feature set id.
+A recipe says how a plane is shown to the network, which numbers are kept of the
+network's maps, and where the range of grey values comes from. Features of two recipes
+cannot be compared, so the recipe is part of the feature set id.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from stratonet.tap import INTENSITY, Tap
 from stratonet.views import View, check_pixel_size, parse_view
 
-# What is kept of the map of a tap, and what that adds to the label in feature names.
+# What is kept of the map of a tap, and the suffix of the tap's label in feature names.
 STATISTICS = {"mean": "", "sd": "SD"}
-# Where the limits of grey values are from.
-OF_PLANE, OF_PLATE, GIVEN = "plane", "plate", "given"
+# Where the limits of grey values come from.
+OF_PLANE, OF_PLATE, OF_LIMITS = "plane", "plate", "given"
 
 # Limits of grey values by channel.
 Limits = Mapping[str, tuple[float, float]]
@@ -26,7 +26,7 @@ Limits = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class FeatureBlock:
-    """Features that belong together: of a tap, a view and a statistic.
+    """The features of one tap, view and statistic.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class FeatureBlock:
     width : int
         How many there are.
     output : str, optional
-        The network's output that they are; None for brightness, which is none.
+        The network's output with these features; None for brightness.
     """
 
     label: str
@@ -50,13 +50,13 @@ class Recipe:
     Attributes
     ----------
     views : tuple of WholePlane or Tiles
-        How the plane is shown; with several, each gives features of its own.
+        How the plane is shown; each view gives features of its own.
     pooling : tuple of str
         What is kept of the map of each tap: ``"mean"``, ``"sd"`` or both.
     grey_range : str
         Which grey values become black and white: ``"plane"``, the plane's own
-        percentiles; ``"plate"``, those of its channel on the plate; or limits that were
-        given, which `with_limits` makes.
+        percentiles; ``"plate"``, those of its channel on the plate; or given limits,
+        see `with_limits`.
     crop : int, optional
         Side in pixels of the squares that are cut out around objects. None: planes are
         whole images.
@@ -64,7 +64,7 @@ class Recipe:
     Raises
     ------
     ValueError
-        There is no view or statistic, one is there twice, or one is unknown; or squares
+        There is no view or statistic, one is given twice, or one is unknown; or squares
         around objects, whose side is in pixels, are to be shown in micrometres.
 
     Examples
@@ -82,7 +82,7 @@ class Recipe:
     crop: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be measured, or not be told apart."""
+        """Refuse recipes that cannot be measured, or not be told apart."""
         labels = [view.label for view in self.views]
         if not labels or len(set(labels)) < len(labels):
             raise ValueError(
@@ -90,14 +90,15 @@ class Recipe:
                 f" {'+'.join(view.text for view in self.views) or 'none'}"
             )
         statistics = set(self.pooling)
-        known = statistics <= set(STATISTICS)
-        if not known or not statistics or len(statistics) < len(self.pooling):
+        is_known = statistics <= set(STATISTICS)
+        if not is_known or not statistics or len(statistics) < len(self.pooling):
             raise ValueError(
-                "Of a map the mean, the sd or both are kept (mean, sd, mean+sd)."
+                "A recipe keeps the mean, the sd or both of a map (mean, sd, mean+sd)."
                 f" Received: {'+'.join(self.pooling)!r}"
             )
         if self.crop and self.needs_pixel_size:
-            # Of one id, squares of 96 pixels would be larger or smaller parts of cells.
+            # With one id, squares of 96 pixels would show larger or smaller parts of
+            # cells.
             raise ValueError(
                 "Tiles in micrometres are for whole images: the squares around objects"
                 f" are in pixels. Received: {self.text} for squares of {self.crop}"
@@ -117,7 +118,7 @@ class Recipe:
         Raises
         ------
         ValueError
-            It is none.
+            The text is not a recipe.
         """
         views, slash, pooling = text.partition("/")
         if not slash:
@@ -136,7 +137,7 @@ class Recipe:
 
     @property
     def id(self) -> str:
-        """What the feature set id says of the recipe: all that changes features."""
+        """The recipe in the feature set id: everything that changes features."""
         words = [view.text for view in self.views]
         words += self.pooling
         if self.grey_range != OF_PLANE:
@@ -151,7 +152,7 @@ class Recipe:
         return any(view.micrometres is not None for view in self.views)
 
     def check_pixel_size(self, pixel_size: float | None) -> None:
-        """Refuse the size of pixels if it is missing, cannot be, or plays no role.
+        """Refuse a pixel size that is missing, impossible, or not used.
 
         Parameters
         ----------
@@ -176,23 +177,23 @@ class Recipe:
         return replace(self, crop=side)
 
     def with_limits(self, limits: Limits) -> Recipe:
-        """Return the recipe for grey values between limits that are given.
+        """Return the recipe for grey values between given limits.
 
         Parameters
         ----------
         limits : mapping of str to (float, float)
             By channel: the grey values that become black and white.
         """
-        # Numbers as numbers: 10 and 10.0 are the same limits.
+        # By value: 10 and 10.0 are the same limits.
         values = {}
         for channel, (low, high) in limits.items():
             values[channel] = [float(low), float(high)]
         content = json.dumps(values, sort_keys=True).encode()
         digest = hashlib.sha256(content).hexdigest()[:8]
-        return replace(self, grey_range=f"{GIVEN}-{digest}")
+        return replace(self, grey_range=f"{OF_LIMITS}-{digest}")
 
     def list_blocks(self, taps: Iterable[Tap]) -> tuple[FeatureBlock, ...]:
-        """List what the features of a plane consist of, in their order.
+        """List the blocks that the features of a plane consist of, in order.
 
         Parameters
         ----------
@@ -212,10 +213,10 @@ class Recipe:
         ['WholeLow', 'WholeLowSD', 'TilesLow', 'TilesLowSD']
         """
         taps = list(taps)
-        several = len(self.views) > 1
+        has_several_views = len(self.views) > 1
         blocks = []
         for view in self.views:
-            prefix = view.label if several else ""
+            prefix = view.label if has_several_views else ""
             for tap in taps:
                 if tap.alias == INTENSITY:
                     continue
@@ -223,7 +224,7 @@ class Recipe:
                     label = f"{prefix}{tap.label}{STATISTICS[statistic]}"
                     output = tap.outputs[statistic]
                     blocks.append(FeatureBlock(label, tap.width, output))
-        # Brightness is that of the plane, however it is shown.
+        # Brightness is measured on the plane itself, however it is shown.
         blocks += [
             FeatureBlock(tap.label, tap.width) for tap in taps if tap.alias == INTENSITY
         ]

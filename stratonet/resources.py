@@ -1,6 +1,6 @@
-"""What a run takes of its machine.
+"""The resources of its machine that a run uses.
 
-The thesis's table 9 (section C, "Performance in time").
+As in table 9 of the thesis (section C, "Performance in time").
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Monitor:
         monitor.report()
 
     As a Ray actor: `start`, then `report` as often as wanted. The numbers are those of
-    the whole machine, of all its containers too, as in the thesis; only
-    ``process_memory_max_mb`` is this process's and its children's.
+    the whole machine with all its containers, as in the thesis; only
+    ``process_memory_max_mb`` is that of this process and its children.
 
     Examples
     --------
@@ -69,10 +69,10 @@ class Monitor:
         self.stop()
 
     def start(self) -> None:
-        """Begin to sample."""
-        # Threads and locks are made here: an actor's class and its arguments are
-        # pickled, what it starts is not.
-        self._over = threading.Event()
+        """Start sampling."""
+        # Threads and locks are made here, because an actor's class and its arguments
+        # are pickled; what it starts is not.
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._began = self._last = time.monotonic()
         # Not psutil.cpu_percent: its first answer in each thread is 0.
@@ -87,8 +87,8 @@ class Monitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take the last sample and end."""
-        self._over.set()
+        """Take a last sample and stop sampling."""
+        self._stopped.set()
         self._thread.join()
         self._sample()
 
@@ -104,14 +104,14 @@ class Monitor:
             (resident memory of the process and its children in MiB; what they share
             counts once for each), ``hours``, ``cores`` and ``host``.
         """
-        if not self._over.is_set():
+        if not self._stopped.is_set():
             self._sample()
         with self._lock:
             cpu = _percent_busy(self._cpu_began, self._cpu_last)
             return {
                 "cpu_percent_mean": cpu,
-                # The last part of a second may be the busiest, and is all there is of
-                # a short run.
+                # The last part of a second may be the busiest, and a short run consists
+                # of nothing else.
                 "cpu_percent_max": max(cpu, self._cpu_max),
                 "memory_percent_mean": self._memory_sum / self._samples,
                 "memory_percent_max": self._memory_max,
@@ -122,14 +122,14 @@ class Monitor:
             }
 
     def _watch(self) -> None:
-        while not self._over.wait(PERIOD):
+        while not self._stopped.wait(PERIOD):
             self._sample()
 
     def _sample(self) -> None:
         with self._lock:
             now = time.monotonic()
             processor = _read_cpu_seconds()
-            # The clock's ticks make shorter times coarse.
+            # Over shorter times, the clock's ticks are too coarse.
             if now - self._last >= PERIOD:
                 busy = _percent_busy(self._cpu_last, processor)
                 self._cpu_max = max(self._cpu_max, busy)
@@ -148,7 +148,7 @@ def format_resources_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     Parameters
     ----------
     rows : sequence of mapping
-        What is known of each run, then its `Monitor.report`. All with the same keys,
+        A description of each run, then its `Monitor.report`. All have the same keys,
         which become the header.
 
     Returns
@@ -198,7 +198,7 @@ def summarize_resources(reports: Sequence[Mapping[str, Any]]) -> str:
 
 
 def get_resident_bytes(process: psutil.Process | None = None) -> int:
-    """Bytes of memory that a process and its children hold.
+    """Return the bytes of memory that a process and its children use.
 
     Parameters
     ----------
@@ -208,8 +208,8 @@ def get_resident_bytes(process: psutil.Process | None = None) -> int:
     Returns
     -------
     int
-        Resident bytes; memory that they share counts once for each. 0 for a process
-        that has ended.
+        Resident bytes; shared memory counts once for each process. 0 for a process that
+        has ended.
 
     Examples
     --------
@@ -224,7 +224,7 @@ def get_resident_bytes(process: psutil.Process | None = None) -> int:
         return 0
     size = 0
     for member in family:
-        # Any of them may end while the others are asked.
+        # Any of them may end while the others are read.
         with suppress(psutil.Error):
             size += member.memory_info().rss
     return size
@@ -232,7 +232,7 @@ def get_resident_bytes(process: psutil.Process | None = None) -> int:
 
 def _read_cpu_seconds() -> _CpuSeconds:
     times = psutil.cpu_times()
-    # Time of guests is also in that of users.
+    # User time includes guest time.
     total = sum(times) - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0)
     busy = total - times.idle - getattr(times, "iowait", 0)
     return _CpuSeconds(busy, total)

@@ -1,4 +1,4 @@
-"""The open network: planes in, features out, as many planes at once as is right."""
+"""The open network: planes in, features out, in batches of a suitable size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import numpy as np
 
 from stratonet.providers import AT_ONCE, CPU, open_session
 
-# Small squares go through the network so many at once: those of 96 x 96 pixels take 9 %
-# less time each, and have the same features. Larger ones take no less.
+# How many small squares go through the network at once, and up to which side: those of
+# 96 x 96 pixels then take 9 % less time each, and have the same features. Larger ones
+# take no less.
 SMALL_AT_ONCE, SMALL_SIDE = 4, 160
-# What ONNX Runtime and its providers say where memory ends.
+# What ONNX Runtime and its providers say when memory runs out.
 OUT_OF_MEMORY = ("alloc", "out of memory", "not enough memory")
-# Features of another provider are those of the processor, but for rounding; 8-bit
-# integers jump where rounding differs.
+# Features of another provider equal those of the processor up to rounding; with 8-bit
+# integers, another rounding can change a value by a whole step.
 TOLERANCE, TOLERANCE_INT8 = 1e-3, 2e-2
 
 
@@ -28,19 +29,19 @@ class NetworkSession:
     content : bytes
         Of an ``.onnx`` file.
     outputs : collection of str
-        Its outputs that are wanted.
+        The outputs that are wanted.
     provider : str
         See `stratonet.providers.open_session`.
     batch : int, optional
         Planes at once, if the network takes several. Default: 1 on the processor, where
-        more are slower; else what fills a card.
+        more are slower; otherwise as many as fill a graphics card.
 
     Attributes
     ----------
     provider : str
         By ONNX Runtime's name.
     batch : int
-        Planes at once. Halved where memory does not hold them.
+        Planes at once. Halved if memory does not hold them.
 
     Raises
     ------
@@ -57,15 +58,15 @@ class NetworkSession:
     ) -> None:
         self.onnx, self.provider = open_session(content, provider)
         self._outputs = list(outputs)
-        (self._taken, *_) = self.onnx.get_inputs()
-        # A card does one thing at a time; DirectML does not even wait.
+        (self._input, *_) = self.onnx.get_inputs()
+        # A graphics card runs one batch at a time; DirectML does not queue the others.
         is_card = self.provider in AT_ONCE
-        self._turn = threading.Lock() if is_card else contextlib.nullcontext()
+        self._lock = threading.Lock() if is_card else contextlib.nullcontext()
         self.batch = batch or AT_ONCE.get(self.provider, 1)
         self._small_batch = batch or max(self.batch, SMALL_AT_ONCE)
         # An exported network may be for one plane at a time.
-        if self._taken.shape and isinstance(self._taken.shape[0], int):
-            self.batch = self._small_batch = self._taken.shape[0]
+        if self._input.shape and isinstance(self._input.shape[0], int):
+            self.batch = self._small_batch = self._input.shape[0]
 
     def run(self, planes: np.ndarray) -> np.ndarray:
         """Run the network.
@@ -85,7 +86,7 @@ class NetworkSession:
         MemoryError
             Not even one plane fits into memory.
         ValueError
-            The network gives other than a row for each plane.
+            The network does not give one row for each plane.
         """
         rows: list[np.ndarray] = []
         done = 0
@@ -106,8 +107,8 @@ class NetworkSession:
 
     def _run_at_once(self, planes: np.ndarray) -> np.ndarray:
         try:
-            with self._turn:
-                outputs = self.onnx.run(self._outputs, {self._taken.name: planes})
+            with self._lock:
+                outputs = self.onnx.run(self._outputs, {self._input.name: planes})
         # ONNX Runtime's exceptions have no common class.
         except Exception as error:
             if not any(words in str(error).lower() for words in OUT_OF_MEMORY):
@@ -128,7 +129,7 @@ class NetworkSession:
 def check_same_numbers(
     first: NetworkSession, second: NetworkSession, shape: Sequence[int], integer: bool
 ) -> None:
-    """Refuse a provider that gives other features than the processor.
+    """Refuse a provider whose features differ from those of the processor.
 
     Parameters
     ----------
@@ -137,9 +138,9 @@ def check_same_numbers(
     second : NetworkSession
         The same network on the processor.
     shape : sequence of int
-        Of one plane as the network takes it, the axis of planes included.
+        Of one plane as the network takes it, including the axis of planes.
     integer : bool
-        The network is one of 8-bit integers.
+        Whether the network is one of 8-bit integers.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def check_same_numbers(
     difference = np.abs(received - expected).max() / np.abs(expected).max()
     if not difference <= (TOLERANCE_INT8 if integer else TOLERANCE):
         raise ValueError(
-            f"{first.provider} gives other features than the processor here, by"
-            f" {difference:.1%} of the largest: it may round to half precision. They"
-            " must not have the same id. Choose another provider"
+            f"{first.provider} gives other features than the processor here: they"
+            f" differ by {difference:.1%} of the largest, perhaps because it rounds to"
+            " half precision. They must not have the same id. Choose another provider"
         )

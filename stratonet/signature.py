@@ -1,4 +1,4 @@
-"""Whether inputs and outputs of a network are what its card says."""
+"""Check that the input and the outputs of a network are what its card says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_layers(wanted: Iterable[str], outputs: Sequence[str], path: Path) -> None:
-    """Refuse taps that are no outputs of the network.
+    """Refuse taps that are not outputs of the network.
 
     Parameters
     ----------
@@ -23,12 +23,12 @@ def check_layers(wanted: Iterable[str], outputs: Sequence[str], path: Path) -> N
     outputs : sequence of str
         Names of the network's outputs.
     path : pathlib.Path
-        What errors name.
+        Named in errors.
 
     Raises
     ------
     ValueError
-        The message names the taps, and the outputs there are.
+        The message names these taps, and the outputs that the network has.
     """
     missing = [name for name in wanted if name not in outputs]
     if missing:
@@ -52,12 +52,12 @@ def check_input(
     recipe : Recipe
         The sides of planes.
     path : pathlib.Path
-        What errors name.
+        Named in errors.
 
     Raises
     ------
     ValueError
-        Several inputs, or one of another shape or type.
+        The network has several inputs, or one of another shape or type.
     """
     inputs = session.get_inputs()
     if len(inputs) != 1:
@@ -91,12 +91,12 @@ def check_outputs(
     widths : mapping of str to int
         The outputs that are measured, and their number of features.
     path : pathlib.Path
-        What errors name.
+        Named in errors.
 
     Raises
     ------
     ValueError
-        An output of another shape or type.
+        An output has another shape or type.
     """
     outputs = {value.name: value for value in session.get_outputs()}
     for layer, width in widths.items():
@@ -111,7 +111,7 @@ def check_outputs(
 
 def _fits(shape: Sequence[int | str | None], expected: Sequence[int]) -> bool:
     """Whether the shape that a network declares admits an array of another shape."""
-    # A network may leave sizes open, which are then texts or None, or all of them.
+    # A network may leave some sizes open, as texts or None, or not declare its shape.
     if not shape:
         return True
     return len(shape) == len(expected) and all(

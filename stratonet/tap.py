@@ -50,7 +50,7 @@ class Tap:
         return "".join(word.title() for word in words if word != "out")
 
 
-# The tap that is not the network's.
+# Alias of the tap that is not part of the network.
 INTENSITY = "intensity"
 # Brightness in the units of the file, which every network has beside its own taps
 # (`stratonet.intensity`).

@@ -1,4 +1,4 @@
-"""Where the tiles of a view lie in a plane, for those who draw them."""
+"""Where the tiles of a view lie in a plane, for drawing them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def list_tiles(
     Parameters
     ----------
     view : WholePlane or Tiles
-        Which cuts.
+        The view that cuts the plane.
     shape : (int, int)
         Height and width of the plane, in pixels.
     resized : (int, int)
-        What `View.choose_shape` makes of it.
+        The shape that `View.choose_shape` gives.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-# Versions on which numbers depend, or which a report of a fault should name.
+# Libraries on which numbers depend, or which a bug report should name.
 LIBRARIES = (
     "numpy",
     "onnxruntime",
@@ -19,7 +19,7 @@ LIBRARIES = (
 
 
 class ShowVersion(argparse.Action):
-    """Print what a question about numbers needs: versions, and the feature set."""
+    """Print what is needed to explain numbers: versions, and the feature set."""
 
     def __call__(
         self,
@@ -41,7 +41,7 @@ class ShowVersion(argparse.Action):
         option : str, optional
             Not used.
         """
-        # Not before it is asked for: every command sets this up.
+        # Imported only when asked for, since every command sets this up.
         import platform
         from importlib.metadata import PackageNotFoundError, version
 

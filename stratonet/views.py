@@ -1,9 +1,10 @@
 """Views: how a plane is shown to the network.
 
-A view says to what shape a plane is resized (`choose_shape`), and cuts it into what the
-network takes at once (`cut`). A network that was trained on photographs knows textures
-and shapes of some pixels: how many pixels a cell has decides what of it is seen. Tiles
-in micrometres give a cell the same number of pixels at every magnification.
+A view says to which shape a plane is resized (`choose_shape`), and cuts it into what
+the network takes at once (`cut`). A network that was trained on photographs knows
+textures and shapes of some pixels in size, so what it sees of a cell depends on how
+many pixels the cell has. Tiles in micrometres give a cell the same number of pixels at
+every magnification.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 MOST_ACROSS = 16
-# A plane whose sides are no longer shows a cell, not a field of cells, in pixels.
+# In pixels: a plane whose sides are no longer than this shows a cell, not a field.
 LARGEST_CROP = 160
-# What is outside of these is a typing error, or not in micrometres.
+# A value outside these limits is a typing error, or not in micrometres.
 SMALLEST_PIXEL, LARGEST_PIXEL = 0.001, 100.0
 SMALLEST_TILE, LARGEST_TILE = 1.0, 10_000.0
-# Enlarged more, a plane would be nothing but blur, and larger than memory.
+# Enlarged further, a plane would be nothing but blur, and too large for memory.
 MOST_ENLARGED = 8
 
 
@@ -48,7 +49,7 @@ class WholePlane:
     side: int = 224
 
     def __post_init__(self) -> None:
-        """Refuse sides that are no sides."""
+        """Refuse a side that is too small or too large."""
         _check_side("side", self.side)
 
     @property
@@ -58,7 +59,7 @@ class WholePlane:
 
     @property
     def micrometres(self) -> None:
-        """Nothing: a plane is whole, however large it is."""
+        """None: the whole plane is shown, however large it is."""
         return None
 
     @property
@@ -99,24 +100,23 @@ class WholePlane:
 class Tiles:
     """Squares of the plane, side by side; their features are averaged.
 
-    The tiles cover the plane, and are moved together where it is no multiple of their
-    side. A small plane, such as the crop of a cell, is shown as it is.
+    The tiles cover the plane, and overlap if it is not a multiple of their side. A
+    small plane, such as the crop of a cell, is shown at its own scale.
 
     Attributes
     ----------
     side : int
         Of a tile, in pixels.
     across : int, optional
-        The plane is resized until so many tiles fit into its shorter side, unless it is
-        small. None: tiles are of the plane's own pixels.
+        The plane is resized until this many tiles fit into its shorter side, unless it
+        is small. None: tiles show the plane at its own scale.
     smallest : int
-        A plane that is smaller is enlarged until its longer side has so many pixels.
+        A smaller plane is enlarged until its longer side has this many pixels.
     overlap : int
-        The least share of a tile's side that it has in common with the next, in
-        percent.
+        The smallest overlap of neighbouring tiles, in percent of a tile's side.
     micrometres : float, optional
-        The plane is resized until a tile covers so many along its side, for which the
-        size of its pixels must be known. It is then not enlarged for any other reason.
+        The plane is resized until the side of a tile covers this many micrometres, for
+        which the pixel size must be known. It is then not enlarged for other reasons.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class Tiles:
     micrometres: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse sides that are no sides, and two scales at once."""
+        """Refuse sides that are too small or too large, and two scales at once."""
         _check_side("side", self.side)
         _check_side("smallest", self.smallest)
         if self.across is not None and not 1 <= self.across <= MOST_ACROSS:
@@ -181,7 +181,7 @@ class Tiles:
         shape : (int, int)
             Height and width of the plane, in pixels.
         fixed : bool
-            The network takes squares of one side only: none is smaller than a tile.
+            The network takes squares of one side only: no plane is smaller than a tile.
         pixel_size : float, optional
             Micrometres along the side of a pixel of the plane; used by tiles in
             micrometres.
@@ -189,13 +189,13 @@ class Tiles:
         Returns
         -------
         (int, int)
-            Height and width; those of the plane, if nothing asks for others.
+            Height and width; those of the plane if there is no reason to resize it.
 
         Raises
         ------
         ValueError
-            Tiles are in micrometres, and the pixel size is missing or cannot be, or
-            does not suit the plane.
+            Tiles are in micrometres, and the pixel size is missing, impossible, or
+            unsuitable for the plane.
         """
         if self.micrometres is not None:
             return self._scale_to_micrometres(shape, fixed, pixel_size)
@@ -228,8 +228,8 @@ class Tiles:
             )
         if self.across or self.smallest != Tiles.smallest:
             raise ValueError(
-                "Tiles in micrometres have their scale from the size of pixels, and"
-                f" take neither across nor smallest. Received: {self.text}"
+                "Tiles in micrometres take their scale from the pixel size, and allow"
+                f" neither across nor smallest. Received: {self.text}"
             )
 
     def _scale_to_micrometres(
@@ -239,32 +239,33 @@ class Tiles:
         assert self.micrometres is not None
         factor = self.side * pixel_size / self.micrometres
         height, width = (round(factor * n) for n in shape)
-        # Nothing is stretched: a cell would no longer have its size.
-        least = self.side if fixed else SMALLEST_SIDE
-        if factor <= MOST_ENLARGED and min(height, width) >= least:
+        # The plane is not stretched to fit, or a cell would no longer have its size.
+        smallest_side = self.side if fixed else SMALLEST_SIDE
+        if factor <= MOST_ENLARGED and min(height, width) >= smallest_side:
             return height, width
         raise ValueError(
             f"With {pixel_size:g} micrometres per pixel, {self.text} makes {height} x"
-            f" {width} pixels of the plane's {shape[0]} x {shape[1]}. They are"
-            f" {least} x {least} or more, and at most {MOST_ENLARGED} times as many"
-            " along a side: correct the pixel size, or choose other tiles"
+            f" {width} pixels of the plane's {shape[0]} x {shape[1]}. At least"
+            f" {smallest_side} x {smallest_side} are needed, and at most"
+            f" {MOST_ENLARGED} times as many along a side: correct the pixel size, or"
+            " choose other tiles"
         )
 
     def _choose_starts(self, length: int) -> list[int]:
-        """Where tiles begin along a side, evenly from border to border."""
-        rest = length - self.side
-        if rest <= 0:
+        """Return where tiles begin along a side, evenly from border to border."""
+        remainder = length - self.side
+        if remainder <= 0:
             return [0]
         stride = max(1, self.side * (100 - self.overlap) // 100)
-        count = -(-rest // stride)
-        return [round(number * rest / count) for number in range(count + 1)]
+        count = -(-remainder // stride)
+        return [round(number * remainder / count) for number in range(count + 1)]
 
 
 # A union with | needs Python 3.10 outside of annotations.
 View = Union[WholePlane, Tiles]
 
 _VIEW = re.compile(
-    r"(?P<kind>whole|tiles)(?P<side>\d+)(-(?P<micrometres>\d+(\.\d+)?)um)?"
+    r"(?P<view>whole|tiles)(?P<side>\d+)(-(?P<micrometres>\d+(\.\d+)?)um)?"
     r"(-across(?P<across>\d+))?(-smallest(?P<smallest>\d+))?(-overlap(?P<overlap>\d+))?"
 )
 
@@ -281,46 +282,46 @@ def parse_view(text: str) -> View:
     Raises
     ------
     ValueError
-        It is none.
+        The text is not a view.
 
     Examples
     --------
     >>> parse_view("tiles224-overlap50")
     Tiles(side=224, across=None, smallest=96, overlap=50, micrometres=None)
     """
-    found = _VIEW.fullmatch(text)
+    match = _VIEW.fullmatch(text)
     options: dict[str, Any] = {}
-    if found:
+    if match:
         options = {
             name: float(number) if name == "micrometres" else int(number)
-            for name, number in found.groupdict().items()
-            if name != "kind" and number is not None
+            for name, number in match.groupdict().items()
+            if name != "view" and number is not None
         }
-    if found and found["kind"] == "tiles":
+    if match and match["view"] == "tiles":
         return Tiles(**options)
-    if found and set(options) == {"side"}:
+    if match and set(options) == {"side"}:
         return WholePlane(**options)
     raise ValueError(
         "A view is whole or tiles, and the side in pixels: whole224, tiles224,"
-        " tiles224-across2, tiles224-overlap50; or tiles of so many micrometres:"
+        " tiles224-across2, tiles224-overlap50; or tiles with a side in micrometres:"
         f" tiles224-75um. Received: {text!r}"
     )
 
 
 def check_pixel_size(pixel_size: float | None, view: str) -> float:
-    """Return the size of a pixel, if it can be one.
+    """Return the pixel size, if it is possible.
 
     Parameters
     ----------
     pixel_size : float, optional
         Micrometres along the side of a pixel.
     view : str
-        What asks for it, for the message.
+        The view that needs it, for the message.
 
     Raises
     ------
     ValueError
-        It is missing, no number, or not in micrometres.
+        It is missing, not a number, or not in micrometres.
 
     Examples
     --------
@@ -330,8 +331,8 @@ def check_pixel_size(pixel_size: float | None, view: str) -> float:
     if pixel_size is None:
         raise ValueError(
             f"{view} is in micrometres, and the size of a pixel is not known. Give"
-            " `pixel_size`, in micrometres per pixel (what the camera's pixel is behind"
-            " the objective, such as 0.65 at 10x or 0.325 at 20x), or choose tiles in"
+            " `pixel_size`, in micrometres per pixel (the camera's pixel divided by the"
+            " magnification, such as 0.65 at 10x or 0.325 at 20x), or choose tiles in"
             " pixels"
         )
     is_number = isinstance(pixel_size, Real) and not isinstance(pixel_size, bool)
@@ -366,9 +367,9 @@ def resize_image(
 
 
 def _write_number(number: float) -> str:
-    """75 and 75.0 are the same tiles, and so the same text."""
-    whole = math.floor(number)
-    return str(whole) if whole == number else repr(float(number))
+    """Write 75 and 75.0, which are the same tiles, as the same text."""
+    integer = math.floor(number)
+    return str(integer) if integer == number else repr(float(number))
 
 
 def _check_side(name: str, side: int) -> None:

@@ -1,4 +1,4 @@
-"""Weights files: where they are, and what stands in them.
+"""Weights files: where they are, and what they contain.
 
 Nothing here opens a network.
 """
@@ -22,7 +22,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 class WeightsFile(NamedTuple):
-    """A weights file in one state: another content has another time or size."""
+    """A weights file in one state: time or size change with its content."""
 
     path: Path
     modified: int  # ns

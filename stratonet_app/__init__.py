@@ -1,14 +1,14 @@
-"""``stratonet app``: from images to a report, on a page of this machine's browser.
+"""``stratonet app``: from images to a report, on a page in this machine's browser.
 
-What flows through, in this order:
+How a run passes through the modules:
 
-1. `reach` says what may be looked at, and `recognition` and `preview` look, in the
-   process of `apart`, which is ended where it takes too long.
-2. `choices` are what the user has said. They become command lines, nothing else.
-3. `runs` keeps them in the folder of the output and starts `worker` there: a process of
-   its own, which runs the commands and outlives page and server. Files in that folder
-   are all that page and worker know of each other.
-4. `server` listens, `guard` lets nobody else in, `pages` answers, from templates.
+1. `reach` says which folders and files may be read. `recognition` and `preview` read
+   them, in the process of `apart`, which is ended if it takes too long.
+2. `choices` holds what the user has chosen. It becomes command lines, nothing else.
+3. `runs` stores the choices in the output folder and starts `worker` there: a separate
+   process, which runs the commands and outlives page and server. Page and worker know
+   of each other only through files in that folder.
+4. `server` listens, `guard` keeps everybody else out, `pages` answers from templates.
 
-While changing it, run ``python -m pytest tests/stratonet_app``.
+After a change, run ``python -m pytest tests/stratonet_app``.
 """

@@ -1,4 +1,4 @@
-"""How a function becomes the answer to a request."""
+"""Turn functions into answers to requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stratonet_app.desk import Desk
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# Names in the address and in the form, each with its text.
+# The values in the address and in the form, by name.
 Values = Mapping[str, str]
 Handler = Callable[[Desk, Values], Response]
 
@@ -23,21 +23,22 @@ Handler = Callable[[Desk, Values], Response]
 def make_route(
     desk: Desk, path: str, get: Handler, post: Handler | None = None
 ) -> Route:
-    """Make a route of an address.
+    """Make the route of an address.
 
     Parameters
     ----------
     desk : Desk
-        Handed to the functions.
+        Passed to the functions.
     path : str
         With names in braces.
     get, post : callable
-        Called with the desk and what the request says, in a thread: they may take
-        their time.
+        Called with the desk and the values of the request, in a thread, so that they
+        may take their time.
     """
 
     async def answer(request: Request) -> Response:
-        # A page is small, and its values are texts: of two of one name, the last.
+        # Forms are small, and their values are texts. Of a name given twice, the last
+        # value counts.
         values = dict(request.query_params)
         if request.method == "POST":
             text = (await request.body()).decode("utf-8", "replace")

@@ -1,8 +1,8 @@
-"""A process beside the server, which reads folders and images for it.
+"""A separate process that reads folders and images for the server.
 
-A regular expression that never ends, a folder of millions of files or a file on which a
-decoder crashes must not take the page with it: the process is ended, and another one
-takes its place.
+A regular expression that never ends, a folder of millions of files or a file that
+crashes a decoder must not stop the page: the process is ended, and another one takes
+its place.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from multiprocessing.pool import Pool
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
-# Nobody waits longer for a page.
+# How long a page waits for an answer.
 SECONDS = 60.0
 
 
 class TookTooLong(RuntimeError):
-    """Something was not read in the time that a page has."""
+    """Something could not be read in the time that a page waits."""
 
 
 class Helper:
-    """Calls functions in a process of its own, one after the other.
+    """Calls functions in a separate process, one after the other.
 
     Parameters
     ----------
     seconds : float
-        After which a call is given up.
+        Time after which a call is given up.
 
     Examples
     --------
@@ -45,42 +45,42 @@ class Helper:
         self._pool: Pool | None = None
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        """Call a function there, and return what it returns.
+        """Call a function in the process, and return its result.
 
         Parameters
         ----------
         function : callable
-            Of a module, with arguments and a result that can be pickled.
+            A function of a module, whose arguments and result can be pickled.
         *arguments
-            Handed on.
+            Passed to the function.
 
         Raises
         ------
         TookTooLong
-            It has not come to its end in time, or its process has died.
+            It did not finish in time, or its process died.
         Exception
             What the function raises.
         """
-        # One call at a time: whoever waits has all of the time when it is his turn.
+        # One call at a time: the time of a waiting call counts from its turn.
         with self._lock:
             if self._pool is None:
                 # A fork would share the server's sockets and locks.
                 context = multiprocessing.get_context("spawn")
                 self._pool = context.Pool(1, _ignore_ctrl_c)
-            waiting = self._pool.apply_async(function, arguments)
+            result = self._pool.apply_async(function, arguments)
             try:
-                return waiting.get(self._seconds)
+                return result.get(self._seconds)
             except multiprocessing.TimeoutError:
                 self.close()
                 raise TookTooLong(
-                    f"Nothing came back within {self._seconds:g} seconds, and it was"
-                    " given up. Choose a smaller folder, such as that of one plate; or,"
+                    f"There was no answer within {self._seconds:g} seconds, so the app"
+                    " gave up. Choose a smaller folder, such as that of one plate, or,"
                     " if you have written a pattern, a simpler one."
                 ) from None
 
     def close(self) -> None:
-        """End the process, whatever it does."""
-        # Without the lock: nobody waits for a call that nobody waits for.
+        """End the process, whatever it is doing."""
+        # Without the lock, so as not to wait for a call whose result nobody needs.
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.terminate()

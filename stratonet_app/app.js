@@ -1,40 +1,40 @@
 "use strict";
-// What pages do where scripts run: they change while a form is filled in, plates are
-// clicked, and a run is watched. Without scripts the same is typed and sent.
+// What pages do if scripts run: they change while a form is filled in, wells can be
+// clicked, and the progress of a run is updated. Without scripts, forms do the same.
 
 document.documentElement.classList.add("scripts");
 
-// Replace a part of the page by the same part of an answer.
-function swap(id, text) {
+// Replace a part of the page by the same part of a received page.
+function replacePart(id, text) {
   const part = new DOMParser().parseFromString(text, "text/html").getElementById(id);
-  const old = document.getElementById(id);
-  if (!part || !old || part.outerHTML === old.outerHTML) return part;
+  const oldPart = document.getElementById(id);
+  if (!part || !oldPart || part.outerHTML === oldPart.outerHTML) return part;
   const focused = document.activeElement && document.activeElement.id;
-  old.replaceWith(part);
-  // Who was about to press a button, still is.
-  const again = focused && document.getElementById(focused);
-  if (again && part.contains(again)) again.focus();
+  oldPart.replaceWith(part);
+  // Keep the keyboard focus where it was.
+  const refocused = focused && document.getElementById(focused);
+  if (refocused && part.contains(refocused)) refocused.focus();
   showScrolledLogs();
   return part;
 }
 
-// Forms whose part of the page changes while they are filled in.
+// Forms that change a part of the page while they are filled in.
 for (const form of document.querySelectorAll("form[data-live]")) {
   let timer = 0;
-  let asked = null;
+  let request = null;
 
   async function send() {
-    if (asked) asked.abort();
-    asked = new AbortController();
+    if (request) request.abort();
+    request = new AbortController();
     const part = document.getElementById(form.dataset.live);
     part.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(form.getAttribute("action"), {
         method: "POST",
         body: new URLSearchParams(new FormData(form)),
-        signal: asked.signal,
+        signal: request.signal,
       });
-      swap(form.dataset.live, await answer.text());
+      replacePart(form.dataset.live, await answer.text());
     } catch (error) {
       if (error.name !== "AbortError") showClosed();
     }
@@ -44,7 +44,7 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     clearTimeout(timer);
     timer = setTimeout(send, 350);
   });
-  // What was typed before this script ran, or kept by the browser.
+  // Send what was typed before this script ran, or restored by the browser.
   const inputs = [...form.querySelectorAll("input")];
   if (inputs.some((input) => input.value !== input.defaultValue)) send();
 }
@@ -57,12 +57,12 @@ function showClosed() {
   note.setAttribute("role", "alert");
   const text = document.createElement("p");
   text.textContent =
-    "The app was closed in its terminal. A run that was started goes on: type stratonet app again, and open its folder.";
+    "The app was closed in its terminal. A run that was started goes on: start stratonet app again and open the folder of the run.";
   note.append(text);
   document.querySelector("h1").after(note);
 }
 
-// A run that is watched.
+// The page of a run, which is updated while the run is at work.
 function showScrolledLogs() {
   for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
 }
@@ -72,7 +72,7 @@ async function watch() {
   if (!part) return;
   try {
     const answer = await fetch(location.href);
-    swap(part.id, await answer.text());
+    replacePart(part.id, await answer.text());
   } catch {
     showClosed();
     return;
@@ -82,7 +82,7 @@ async function watch() {
 showScrolledLogs();
 watch();
 
-// Commands to be copied.
+// Buttons that copy a command.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -91,27 +91,27 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(code.textContent);
     button.textContent = "Copied";
   } catch {
-    // Where a browser does not let pages copy, the reader does.
+    // If the browser does not let pages copy, select the command for the reader to copy.
     getSelection().selectAllChildren(code);
   }
 });
 
-// The plate: the wells of the controls stand in two fields, and are clicked here.
+// The plate: clicking wells writes the controls into two fields.
 const plate = document.querySelector(".plate");
 if (plate) {
   const ROLES = ["negative", "positive"];
   const WORDS = { negative: "negative control", positive: "positive control", "": "" };
   const wells = [...plate.querySelectorAll(".well")];
-  const places = new Map(wells.map((well) => [well.dataset.place, well]));
+  const wellsByPosition = new Map(wells.map((well) => [well.dataset.position, well]));
   const roles = new Map(wells.map((well) => [well, ""]));
   const fields = Object.fromEntries(ROLES.map((role) => [role, document.getElementById(role)]));
   plate.classList.toggle("small", plate.rows[0].cells.length > 13);
 
-  function place(well) {
-    return well.dataset.place.split(",").map(Number);
+  function getPosition(well) {
+    return well.dataset.position.split(",").map(Number);
   }
 
-  function show() {
+  function showRoles() {
     for (const [well, role] of roles) {
       well.className = `well ${role}`;
       well.setAttribute("aria-label", [well.dataset.well, WORDS[role]].filter(Boolean).join(", "));
@@ -119,28 +119,28 @@ if (plate) {
     }
   }
 
-  // Wells below each other are written as one: A01:H01.
-  function nameRanges(named) {
+  // Wells below each other are written as one range: A01:H01.
+  function nameRanges(marked) {
     const ranges = [];
-    for (const well of named.sort((a, b) => place(a)[1] - place(b)[1] || place(a)[0] - place(b)[0])) {
+    for (const well of marked.sort((a, b) => getPosition(a)[1] - getPosition(b)[1] || getPosition(a)[0] - getPosition(b)[0])) {
       const last = ranges.at(-1);
-      const [row, column] = last ? place(last.at(-1)) : [];
-      if (last && place(well)[0] === row + 1 && place(well)[1] === column) last.push(well);
+      const [row, column] = last ? getPosition(last.at(-1)) : [];
+      if (last && getPosition(well)[0] === row + 1 && getPosition(well)[1] === column) last.push(well);
       else ranges.push([well]);
     }
     return ranges.map((range) => [...new Set([range[0], range.at(-1)])].map((well) => well.dataset.well).join(":"));
   }
 
-  function write() {
+  function writeFields() {
     for (const role of ROLES) {
-      const named = wells.filter((well) => roles.get(well) === role);
-      fields[role].value = nameRanges(named).join(",");
+      const marked = wells.filter((well) => roles.get(well) === role);
+      fields[role].value = nameRanges(marked).join(",");
     }
-    show();
+    showRoles();
   }
 
   // A1, a01 and A-01 are one well; AA is the row after Z.
-  function locate(name) {
+  function parseWell(name) {
     const match = /^\s*([A-Za-z]{1,2})[ _-]?0*([1-9]\d*)\s*$/.exec(name);
     if (!match) return null;
     const letters = match[1].toUpperCase();
@@ -148,30 +148,30 @@ if (plate) {
     return [row - 1, Number(match[2]) - 1];
   }
 
-  function read() {
+  function readFields() {
     for (const well of wells) roles.set(well, "");
     for (const role of ROLES) {
       for (const part of fields[role].value.split(",")) {
-        const corners = part.split(":").map(locate);
+        const corners = part.split(":").map(parseWell);
         if (corners.includes(null)) continue;
         const rows = corners.map((corner) => corner[0]);
         const columns = corners.map((corner) => corner[1]);
         for (const well of wells) {
-          const [row, column] = place(well);
+          const [row, column] = getPosition(well);
           const inRows = Math.min(...rows) <= row && row <= Math.max(...rows);
           const inColumns = Math.min(...columns) <= column && column <= Math.max(...columns);
           if (inRows && inColumns) roles.set(well, role);
         }
       }
     }
-    show();
+    showRoles();
   }
 
-  function assign(chosen, role) {
-    // Once more takes it back.
-    const all = chosen.every((well) => roles.get(well) === role);
-    for (const well of chosen) roles.set(well, all ? "" : role);
-    write();
+  function assignRole(chosen, role) {
+    // Clicking once more undoes it.
+    const isRepeated = chosen.every((well) => roles.get(well) === role);
+    for (const well of chosen) roles.set(well, isRepeated ? "" : role);
+    writeFields();
   }
 
   function getBrush() {
@@ -179,17 +179,17 @@ if (plate) {
   }
 
   function focus(well) {
-    for (const one of wells) one.tabIndex = one === well ? 0 : -1;
+    for (const other of wells) other.tabIndex = other === well ? 0 : -1;
     well.focus();
   }
 
-  // The next well in a direction, over gaps.
-  function step(well, down, right) {
-    let [row, column] = place(well);
+  // The next well in a direction, skipping gaps.
+  function findNextWell(well, down, right) {
+    let [row, column] = getPosition(well);
     for (let count = 0; count < 60; count += 1) {
       row += down;
       column += right;
-      const next = places.get(`${row},${column}`);
+      const next = wellsByPosition.get(`${row},${column}`);
       if (next) return next;
     }
     return well;
@@ -199,13 +199,13 @@ if (plate) {
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.well) {
-      assign([button], getBrush());
+      assignRole([button], getBrush());
       focus(button);
       return;
     }
     const index = button.dataset.row === undefined ? 1 : 0;
     const number = Number(index ? button.dataset.column : button.dataset.row);
-    assign(wells.filter((well) => place(well)[index] === number), getBrush());
+    assignRole(wells.filter((well) => getPosition(well)[index] === number), getBrush());
   });
 
   const STEPS = {
@@ -219,15 +219,15 @@ if (plate) {
     const well = event.target.closest(".well");
     if (!well || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (key in STEPS) focus(step(well, ...STEPS[key]));
+    if (key in STEPS) focus(findNextWell(well, ...STEPS[key]));
     else if (key in KEYS) {
       roles.set(well, KEYS[key]);
-      write();
+      writeFields();
     } else return;
     event.preventDefault();
   });
 
-  for (const role of ROLES) fields[role].addEventListener("input", read);
+  for (const role of ROLES) fields[role].addEventListener("input", readFields);
   if (wells.length) wells[0].tabIndex = 0;
-  read();
+  readFields();
 }

@@ -11,15 +11,15 @@ from stratonet.arguments import parse_replacement
 from stratonet.extraction.sources.imagesets import ImageSource
 from stratonet.recipe import OF_PLANE
 
-# Beside each other in the folder of a run.
+# Names of the folders in the folder of a run.
 FEATURES, REPORT = "features", "report"
-# What of the choices changes features: of others, nothing is measured anew.
+# The choices that change features. If others change, nothing is measured again.
 MEASURED = ("source", "pattern", "base", "replace", "recipe", "grey_range")
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user has chosen. An empty text is what was left as it is.
+    """What the user has chosen. An empty text stands for the default.
 
     Attributes
     ----------
@@ -55,24 +55,24 @@ class Choices:
 
     @classmethod
     def from_json(cls, values: Mapping[str, str]) -> Choices:
-        """Return the choices that a file of a run holds.
+        """Return the choices stored in the file of a run.
 
         Raises
         ------
         TypeError, ValueError
-            They are none of these.
+            The values are not choices.
         """
         if not all(isinstance(value, str) for value in values.values()):
             raise ValueError("Choices are texts.")
         return cls(**values)
 
     def to_json(self) -> dict[str, str]:
-        """Return the choices as JSON holds them."""
+        """Return the choices as they are stored in JSON."""
         return asdict(self)
 
     @property
     def is_table(self) -> bool:
-        """Whether images are named by a table, not found in a folder."""
+        """Whether images are listed in a table, not found in a folder."""
         return not Path(self.source).is_dir()
 
     @property
@@ -82,7 +82,7 @@ class Choices:
         Raises
         ------
         ValueError
-            What is to be replaced is not written ``OLD=NEW``.
+            The replacement is not written as ``OLD=NEW``.
         """
         try:
             replace = (parse_replacement(self.replace),) if self.replace else ()
@@ -93,7 +93,7 @@ class Choices:
         )
 
     def list_differences(self, other: Choices) -> list[str]:
-        """List the choices in which features differ from those of others.
+        """List the choices that make features differ from those of other choices.
 
         Examples
         --------
@@ -140,7 +140,7 @@ def write_evaluate_arguments(choices: Choices, folder: Path) -> list[str]:
     Parameters
     ----------
     choices : Choices
-        Which wells are controls, and what is known of the others.
+        Which wells are controls, and what is known about the others.
     folder : pathlib.Path
         Of the run.
 
@@ -150,7 +150,8 @@ def write_evaluate_arguments(choices: Choices, folder: Path) -> list[str]:
     >>> arguments[:4]
     ['evaluate', 'StratoNet=/out/features', '--images', '/data/P1']
     """
-    # Pictures of wells: the command cannot be told where relative paths start.
+    # For pictures of wells. With relative paths there are none: the command has no flag
+    # for the folder where they start.
     pictures = [] if choices.base else ["--images", choices.source]
     if pictures:
         pictures += _write_file_flags(choices)
@@ -184,5 +185,5 @@ def _write_flag(flag: str, value: str) -> list[str]:
     return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
-# What a form may set: never where images are, which is chosen on a page of its own.
+# What a form may set: never the source, which is chosen on a page of its own.
 FIELDS = tuple(field.name for field in fields(Choices) if field.name != "source")

@@ -1,4 +1,4 @@
-"""The command ``stratonet app``: its flags, and what they ask for."""
+"""The command ``stratonet app``: its flags, and what it does."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def add_app(commands: argparse._SubParsersAction[Any]) -> None:
         help="from images to a report on a page in the browser, without CellProfiler",
         description=(
             "Open a page in the browser of this machine: choose images, see what is"
-            " recognised and what the network sees, name the controls by clicking, and"
-            " let stratonet extract and stratonet evaluate run. Nobody else can open"
-            " it, and nothing leaves this machine."
+            " recognised and what the network sees, click the wells of the controls,"
+            " and run stratonet extract and stratonet evaluate. Nobody else can open"
+            " the page, and nothing leaves this machine."
         ),
         epilog=(
-            "Example: stratonet app plates/ --port 8765. What was started goes on when"
-            " the page is closed, and is found again by its folder."
+            "Example: stratonet app plates/ --port 8765. A run goes on when the page is"
+            " closed, and can be opened again by its folder."
         ),
     )
     command.add_argument(
@@ -40,7 +40,7 @@ def add_app(commands: argparse._SubParsersAction[Any]) -> None:
         type=_parse_port,
         default=0,
         metavar="N",
-        help="on which the page is served (default: one that is free)",
+        help="port of the page (default: any free port)",
     )
     command.add_argument(
         "--no-browser",
@@ -51,7 +51,7 @@ def add_app(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(
         run=_run_app,
         modules=("stratonet_app.server",),
-        kept="The page is closed; a run that was started goes on.",
+        when_interrupted="The page is closed; a run that was started goes on.",
     )
 
 
@@ -62,7 +62,7 @@ def _run_app(options: argparse.Namespace) -> None:
 
 
 def _parse_port(text: str) -> int:
-    """Return a number of a port."""
+    """Return the number of a port."""
     if not (text.isdecimal() and 1 <= int(text) <= LARGEST_PORT):
         raise argparse.ArgumentTypeError(
             f"expected a number from 1 to {LARGEST_PORT}. Received: {text}"

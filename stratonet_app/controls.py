@@ -1,6 +1,6 @@
-"""Which wells are controls, and what a plate map says of the others.
+"""Which wells are controls, and what a plate map says about the others.
 
-It runs in a process of its own, see `stratonet_app.apart`.
+This runs in a separate process, see `stratonet_app.apart`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Controls:
 
 @dataclass(frozen=True)
 class PlateMap:
-    """What a plate map has.
+    """What a plate map contains.
 
     Attributes
     ----------
     columns : list of str
-        That say more of a well than where it is.
+        Columns of metadata other than plate, well and site.
     notes : list of str
-        By what it was joined to the image sets, and what of both was left out.
+        How the map was joined to the image sets, and what was left out of either.
     """
 
     columns: list[str]
@@ -61,7 +61,7 @@ def check_controls(
     Parameters
     ----------
     wells : sequence of str
-        Those that have images.
+        The wells that have images.
     negative, positive : str
         As the user has written or clicked them.
 
@@ -90,10 +90,10 @@ def _normalize(text: str) -> str:
     if not text:
         return ""
     ranges = parse_well_ranges(text)
-    places = {
+    positions = {
         (row, column) for rows, columns in ranges for row in rows for column in columns
     }
-    return write_well_ranges(places)
+    return write_well_ranges(positions)
 
 
 def read_plate_map(choices: Choices, path: str) -> PlateMap | Refused:
@@ -121,4 +121,4 @@ def read_plate_map(choices: Choices, path: str) -> PlateMap | Refused:
     columns = [
         name for name in metadata_columns(frame) if name not in (PLATE, WELL, SITE)
     ]
-    return PlateMap(columns, [note for of_kind in notes for note in of_kind])
+    return PlateMap(columns, [note for group in notes for note in group])

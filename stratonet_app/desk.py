@@ -1,4 +1,4 @@
-"""What the server holds in its memory, and how it renders pages."""
+"""What the server keeps in memory, and how it renders pages."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stratonet_app.apart import Helper, TookTooLong
 from stratonet_app.choices import Choices
-from stratonet_app.recognition import Recognized, Refused, recognize
+from stratonet_app.recognition import Refused, SourceContent, recognize
 from stratonet_app.runs import Run, find_run
 
 
 @dataclass
 class Draft:
-    """A run that is being chosen.
+    """A run that is being set up.
 
     Attributes
     ----------
     choices : Choices
-        So far.
+        The choices so far.
     output : str
         Folder of the run.
-    found : Recognized or Refused or None
-        What the source holds; None where it was not read.
+    source_content : SourceContent or Refused or None
+        What the source holds; None if it has not been read.
     number : int
-        Of the image set that is looked at, from 1.
+        Number of the image set in the preview, from 1.
     """
 
     choices: Choices
     output: str
-    found: Recognized | Refused | None = None
+    source_content: SourceContent | Refused | None = None
     number: int = 1
 
 
 def propose_output(source: Path) -> str:
-    """Propose a folder for the run of a source: beside it.
+    """Propose a folder for a run: beside its source.
 
     Examples
     --------
@@ -61,13 +61,13 @@ class Desk:
     Attributes
     ----------
     root : pathlib.Path
-        Where the app was started, and browsing begins.
+        The folder where the app was started and browsing begins.
     helper : Helper
-        What reads folders and images.
+        Reads folders and images.
     drafts : dict of str to Draft
-        By the name that they have in addresses.
+        By their names in addresses.
     runs : dict of str to pathlib.Path
-        The folders of runs that were chosen here.
+        The folders of runs that were opened in this app, by their names in addresses.
     home, reports : str
         How the addresses of pages and of reports begin, see `stratonet_app.guard`.
     """
@@ -86,55 +86,55 @@ class Desk:
         return name
 
     def get_draft(self, name: str) -> Draft:
-        """Return what was begun."""
+        """Return a run that is being set up."""
         if name not in self.drafts:
             raise HTTPException(
                 404,
-                "This page is of an app that was closed since. Begin anew on the first"
-                " page; a run that was started is found there by its folder.",
+                "This page belongs to an app that has been closed. Begin again on the"
+                " first page; open a run that was started by its folder.",
             )
         return self.drafts[name]
 
     def add_run(self, folder: Path) -> str:
-        """Let a run be looked at; return its name in addresses."""
+        """Make a run accessible; return its name in addresses."""
         name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]
         self.runs[name] = folder.resolve()
         return name
 
     def get_run(self, name: str) -> Run:
-        """Return a run that was chosen here."""
+        """Return a run that was opened in this app."""
         run = find_run(self.runs[name]) if name in self.runs else None
         if run is None:
             raise HTTPException(
                 404,
-                "This run was not opened here, or its folder is gone. Type its folder"
-                " on the first page.",
+                "This run was not opened in this app, or its folder is gone. Type its"
+                " folder on the first page.",
             )
         return run
 
-    def read_source(self, draft: Draft) -> Recognized | Refused:
+    def read_source(self, draft: Draft) -> SourceContent | Refused:
         """Read what the source of a draft holds now."""
         try:
-            draft.found = self.helper.call(recognize, draft.choices)
+            draft.source_content = self.helper.call(recognize, draft.choices)
         except TookTooLong as error:
-            draft.found = Refused(str(error))
-        if isinstance(draft.found, Recognized):
-            draft.number = min(draft.number, draft.found.n_image_sets)
-        return draft.found
+            draft.source_content = Refused(str(error))
+        if isinstance(draft.source_content, SourceContent):
+            draft.number = min(draft.number, draft.source_content.n_image_sets)
+        return draft.source_content
 
-    def get_found(self, draft: Draft) -> Recognized | Refused:
+    def get_source_content(self, draft: Draft) -> SourceContent | Refused:
         """Return what the source of a draft holds, as it was read last."""
-        return draft.found or self.read_source(draft)
+        return draft.source_content or self.read_source(draft)
 
     def go_to(self, address: str) -> Response:
-        """Send the browser to a page of ours."""
-        # By GET: to load a page again sends no form again.
+        """Redirect the browser to a page of the app."""
+        # By GET, so that reloading the page does not send a form again.
         return RedirectResponse(self.home + address, 303)
 
     def render(self, page: str, status: int = 200, **values: Any) -> Response:
         """Render a page."""
         template = self._templates.get_template(page)
-        # Names of files need not be text: what is none is shown as a question mark.
+        # Names of files need not be valid text: other bytes become question marks.
         content = template.render(values, home=self.home).encode("utf-8", "replace")
         return HTMLResponse(content, status)
 
@@ -142,7 +142,7 @@ class Desk:
     def _templates(self) -> jinja2.Environment:
         return jinja2.Environment(
             loader=jinja2.PackageLoader("stratonet_app", "templates"),
-            # Names of files are users' texts, never HTML.
+            # Names of files come from users, and are never HTML.
             autoescape=True,
             # A misspelt name in a template is an error, not an empty line.
             undefined=jinja2.StrictUndefined,
@@ -151,6 +151,6 @@ class Desk:
         )
 
 
-def read_part(package: str, name: str) -> bytes:
-    """Read a file of ours that is sent as it is."""
+def read_asset(package: str, name: str) -> bytes:
+    """Read a file of the app that is sent unchanged."""
     return files(package).joinpath(name).read_bytes()

@@ -1,18 +1,18 @@
-"""Who may ask, and what browsers are told of the answers.
+"""Who may send requests, and what browsers are told about the answers.
 
-Nothing but this machine's browser, opened at the address that the app has printed, gets
-an answer:
+Only this machine's browser, opened at the address that the app has printed, gets an
+answer:
 
-- The address holds a ticket, which is good for one use; a cookie takes its place.
-  Browsers send cookies to all servers of a machine, whichever port they listen on: so
-  this one belongs to addresses whose beginning nobody can guess.
-- The ``Host`` must be the address itself: a page of another name that was made to lead
-  to this machine (DNS rebinding) is refused.
+- The address holds a ticket, which is good for one use; a cookie then replaces it.
+  Browsers send cookies to all servers on a machine, whichever port they listen on, so
+  this cookie belongs to addresses whose beginning nobody can guess.
+- The ``Host`` must be the address itself: another host name that was made to lead to
+  this machine (DNS rebinding) is refused.
 - Requests that other pages cause are refused, by ``Origin`` and ``Sec-Fetch-Site``.
-  What changes anything must name the right ``Origin``.
-- A report may come from anywhere, and its scripts run: it is shown as a page of another
-  origin, which gets no cookie. So its address has a key of its own, which opens reports
-  alone.
+  Requests that change anything must name the right ``Origin``.
+- A report may come from anywhere, and its scripts run, so it is shown as a page of
+  another origin, which gets no cookie. Its address therefore has a key of its own,
+  which opens reports only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TICKET = "ticket"
-# Forms are small.
+# The largest request: forms are small.
 MOST_BYTES = 100_000
 # Nothing is loaded from elsewhere, and no other page may show this one in a frame.
 POLICY = (
@@ -49,20 +49,20 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 CLOSED = (
-    "This page is open only in the browser that was started with it. Open the address"
-    " that the terminal shows, or type stratonet app again."
+    "This page opens only in the browser that the app has opened. Open the address that"
+    " the terminal shows, or type stratonet app again."
 )
 
 
 class Keys:
-    """What opens the app: tickets for once, and the key in the cookie.
+    """What opens the app: tickets for one use each, and the key in the cookie.
 
     Parameters
     ----------
     port : int
         On which the app listens.
     announce : callable
-        Called with the address that takes the place of one that was used.
+        Called with a new address when the previous one has been used.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Keys:
     def __init__(self, port: int, announce: Callable[[str], None]) -> None:
         self.host = f"{HOST}:{port}"
         self.origin = f"http://{self.host}"
-        # Two apps do not overwrite each other's.
+        # Two apps do not overwrite each other's cookies.
         self.cookie = f"stratonet-{port}"
         self._announce = announce
         # How the addresses of pages and of reports begin.
@@ -89,9 +89,9 @@ class Keys:
         return f"{self.origin}/?{TICKET}={self._ticket}"
 
     def redeem(self, ticket: str) -> Response | None:
-        """Give the cookie for a ticket; None for any other text."""
-        # A program's arguments, such as a browser's, can be read by other users of a
-        # machine: a ticket that was used opens nothing more.
+        """Answer a ticket with the cookie; return None for any other text."""
+        # Other users of a machine can read a program's arguments, such as a browser's:
+        # a ticket that was used opens nothing more.
         if not _is_same(ticket, self._ticket):
             return None
         self._ticket = secrets.token_urlsafe(32)
@@ -112,7 +112,7 @@ class Keys:
 
 
 def _is_same(text: str, secret: str) -> bool:
-    # In a time that does not tell how much of it was right.
+    # The time this takes does not tell how much of the text was right.
     return secrets.compare_digest(text.encode(), secret.encode())
 
 
@@ -122,7 +122,7 @@ class Guard:
     Parameters
     ----------
     app : ASGI application
-        What answers those who may ask.
+        Answers the requests that are let through.
     keys : Keys
         What opens it.
     """
@@ -134,7 +134,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != "http":
-            # There are no sockets to speak through, and nothing to start or end.
+            # There are no web sockets, and nothing to start or end.
             return
 
         async def send_guarded(message: Message) -> None:
@@ -151,35 +151,35 @@ class Guard:
         await (answer or self._app)(scope, receive, send_guarded)
 
     def _check_host(self, scope: Scope) -> Response | None:
-        """Refuse another name for this machine."""
+        """Refuse other host names for this machine."""
         if Headers(scope=scope).get("host") == self._keys.host:
             return None
-        return PlainTextResponse(f"This is {self._keys.origin} alone.", 421)
+        return PlainTextResponse(f"The app is at {self._keys.origin} only.", 421)
 
     def _is_report(self, scope: Scope) -> bool:
-        """Whether a report is read, by an address with its key."""
+        """Whether a report is requested, by an address with its key."""
         is_read = scope["method"] in ("GET", "HEAD")
         return _begins_with(scope, self._keys.reports) and is_read
 
     def _refuse(self, scope: Scope) -> Response | None:
-        """Refuse what no page of ours and no user has asked."""
+        """Refuse requests that neither a user nor a page of the app has sent."""
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         is_read = scope["method"] in ("GET", "HEAD")
         if origin != self._keys.origin and not (is_read and origin is None):
-            return PlainTextResponse("Requests of other pages are refused.", 403)
+            return PlainTextResponse("Requests from other pages are refused.", 403)
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return PlainTextResponse("Requests of other pages are refused.", 403)
+            return PlainTextResponse("Requests from other pages are refused.", 403)
         if not headers.get("content-length", "0").isdecimal():
-            return PlainTextResponse("The length is no number.", 400)
+            return PlainTextResponse("The length is not a number.", 400)
         if int(headers.get("content-length", "0")) > MOST_BYTES:
             return PlainTextResponse("The request is too long.", 413)
         if "transfer-encoding" in headers:
-            return PlainTextResponse("The request does not say its length.", 411)
+            return PlainTextResponse("The request does not state its length.", 411)
         return None
 
     def _open(self, scope: Scope) -> Response | None:
-        """Redeem a ticket; refuse who has neither ticket nor key."""
+        """Redeem a ticket, or refuse a request with neither ticket nor key."""
         is_admitted = self._keys.admit(Headers(scope=scope).get("cookie", ""))
         if is_admitted and _begins_with(scope, self._keys.home):
             return None
@@ -193,5 +193,5 @@ class Guard:
 
 
 def _begins_with(scope: Scope, beginning: str) -> bool:
-    """Whether the first part of an address is a secret one."""
+    """Whether the first part of an address is the given secret."""
     return _is_same("/" + scope["path"].split("/")[1], beginning)

@@ -1,4 +1,4 @@
-"""The pages on which a run is chosen: images, preview, controls, start."""
+"""The pages on which a run is set up: images, preview, controls, start."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from stratonet_app.desk import Desk, Draft, propose_output
 from stratonet_app.plates import make_grid
 from stratonet_app.preview import draw_preview, list_recipes
 from stratonet_app.reach import TABLES, Listing, list_names, read_chosen_path
-from stratonet_app.recognition import Recognized, Refused
+from stratonet_app.recognition import Refused, SourceContent
 from stratonet_app.runs import find_run, list_runs, prepare_run, start_run
 
 GREY_RANGES = {
-    OF_PLANE: "the extremes of each image: all are equally bright",
-    OF_PLATE: "the extremes of the plate: what is dim stays dim",
+    OF_PLANE: "the extremes of each image: all become equally bright",
+    OF_PLATE: "the extremes of the plate: dim images stay dim",
 }
 # The pages of a draft, in their order.
 STEPS = {
@@ -41,7 +41,7 @@ STEPS = {
     "controls": "Controls",
     "start": "Start",
 }
-# What a form that was sent has wrong.
+# Status of the answer to a form with mistakes in it.
 UNPROCESSABLE = 422
 
 
@@ -79,7 +79,7 @@ def show_choice(
 
 
 def _list_runs(listing: Listing | None) -> list[tuple[str, str]]:
-    """The runs in a folder: where each is, and what it measures."""
+    """List the runs in a folder: where each is, and what it measures."""
     if listing is None:
         return []
     runs = list_runs(listing.folder)
@@ -87,7 +87,7 @@ def _list_runs(listing: Listing | None) -> list[tuple[str, str]]:
 
 
 def choose_source(desk: Desk, values: Values) -> Response:
-    """Begin a run of what was chosen, or open the run that was chosen."""
+    """Begin a run with the chosen source, or open the chosen run."""
     try:
         path = read_chosen_path(values.get("path", ""), desk.root)
         run = find_run(path)
@@ -95,12 +95,12 @@ def choose_source(desk: Desk, values: Values) -> Response:
             return desk.go_to(f"/run/{desk.add_run(run.folder)}")
         if path.is_file() and not path.name.lower().endswith(TABLES):
             raise ValueError(
-                f"{path} is no table: they are called {', '.join(TABLES)}. Of images,"
-                " choose their folder."
+                f"{path} is not a table: names of tables end in {', '.join(TABLES)}."
+                " For images, choose their folder."
             )
     except (OSError, ValueError) as error:
         return show_choice(desk, values, str(error), UNPROCESSABLE)
-    # Of a folder that is a link, what it leads to.
+    # If the folder is a link, take the folder that it leads to.
     source = path.resolve() if path.is_dir() else path
     draft = desk.add_draft(Choices(str(source)), propose_output(source))
     return desk.go_to(f"/draft/{draft}/images")
@@ -109,34 +109,36 @@ def choose_source(desk: Desk, values: Values) -> Response:
 def show_images(desk: Desk, values: Values) -> Response:
     """Show what was recognised."""
     draft = desk.get_draft(values["draft"])
-    found = desk.read_source(draft)
+    source_content = desk.read_source(draft)
     return _render_step(
         desk,
         values,
         "images",
         title="What was recognised",
-        found=found if isinstance(found, Recognized) else None,
-        alert=found.reason if isinstance(found, Refused) else "",
+        source_content=source_content
+        if isinstance(source_content, SourceContent)
+        else None,
+        alert=source_content.reason if isinstance(source_content, Refused) else "",
         patterns=list(READY_PATTERNS),
         shorten=shorten_list,
     )
 
 
 def change_images(desk: Desk, values: Values) -> Response:
-    """Take up how images are found."""
+    """Store how images are found."""
     draft = desk.get_draft(values["draft"])
     names = ("pattern", "base", "replace")
     changed = {name: values.get(name, "").strip() for name in names}
     draft.choices = replace(draft.choices, **changed)
-    draft.found = None
+    draft.source_content = None
     return desk.go_to(f"/draft/{values['draft']}/images")
 
 
 def show_preview(desk: Desk, values: Values) -> Response:
     """Show an image set as the network sees it."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     try:
         preview = desk.helper.call(draw_preview, draft.choices, draft.number)
@@ -147,7 +149,7 @@ def show_preview(desk: Desk, values: Values) -> Response:
         values,
         "preview",
         title="As the network sees it",
-        found=found,
+        source_content=source_content,
         preview=None if isinstance(preview, Refused) else preview,
         alert=preview.reason if isinstance(preview, Refused) else "",
         recipes=list_recipes(),
@@ -156,49 +158,51 @@ def show_preview(desk: Desk, values: Values) -> Response:
 
 
 def change_preview(desk: Desk, values: Values) -> Response:
-    """Take up how images are shown to the network, and which one is looked at."""
+    """Store how images are shown to the network, and which one the preview shows."""
     draft = desk.get_draft(values["draft"])
     recipe, grey_range = values.get("recipe", ""), values.get("grey_range", "")
     recipes = list(list_recipes())
-    # The first is what is done when nothing is said.
+    # The first one is the default.
     recipe = recipe if recipe in recipes[1:] else ""
     grey_range = grey_range if grey_range in GREY_RANGES else OF_PLANE
     draft.choices = replace(draft.choices, recipe=recipe, grey_range=grey_range)
     number = values.get("number", "")
-    found = desk.get_found(draft)
-    if number.isdecimal() and isinstance(found, Recognized):
-        draft.number = min(max(1, int(number[:9])), found.n_image_sets)
+    source_content = desk.get_source_content(draft)
+    if number.isdecimal() and isinstance(source_content, SourceContent):
+        draft.number = min(max(1, int(number[:9])), source_content.n_image_sets)
     return desk.go_to(f"/draft/{values['draft']}/preview")
 
 
 def show_controls(
     desk: Desk, values: Values, alert: str = "", status: int = 200
 ) -> Response:
-    """Show the plate, to name its controls."""
+    """Show the plate, for choosing its controls."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
-    plate_map = _read_map(desk, draft.choices, draft.choices.metadata)
+    plate_map = _read_plate_map(desk, draft.choices, draft.choices.metadata)
     if isinstance(plate_map, Refused):
         alert, plate_map = alert or plate_map.reason, None
-    columns = [*(plate_map.columns if plate_map else []), *found.metadata]
+    columns = [*(plate_map.columns if plate_map else []), *source_content.metadata]
     return _render_step(
         desk,
         values,
         "controls",
         status,
         title="Which wells are controls?",
-        found=found,
+        source_content=source_content,
         alert=alert,
         form={**draft.choices.to_json(), **values},
-        grid=make_grid(found.wells),
+        grid=make_grid(source_content.wells),
         plate_map=plate_map,
         columns=list(dict.fromkeys(columns)),
     )
 
 
-def _read_map(desk: Desk, choices: Choices, path: str) -> PlateMap | Refused | None:
+def _read_plate_map(
+    desk: Desk, choices: Choices, path: str
+) -> PlateMap | Refused | None:
     if not path:
         return None
     try:
@@ -208,26 +212,29 @@ def _read_map(desk: Desk, choices: Choices, path: str) -> PlateMap | Refused | N
 
 
 def change_controls(desk: Desk, values: Values) -> Response:
-    """Take up which wells are controls, and what is known of the others."""
+    """Store which wells are controls, and what is known about the others."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     negative, positive = values.get("negative", ""), values.get("positive", "")
-    checked = desk.helper.call(check_controls, found.wells, negative, positive)
+    checked = desk.helper.call(check_controls, source_content.wells, negative, positive)
     if isinstance(checked, Refused):
         return show_controls(desk, values, checked.reason, UNPROCESSABLE)
     try:
         metadata = _read_map_path(desk, values.get("metadata", ""))
-        plate_map = _read_map(desk, draft.choices, metadata)
+        plate_map = _read_plate_map(desk, draft.choices, metadata)
         if isinstance(plate_map, Refused):
             raise ValueError(plate_map.reason)
     except (OSError, ValueError) as error:
         return show_controls(desk, values, str(error), UNPROCESSABLE)
     is_new = metadata != draft.choices.metadata
-    known = {*(plate_map.columns if plate_map else []), *found.metadata}
+    known_columns = {
+        *(plate_map.columns if plate_map else []),
+        *source_content.metadata,
+    }
     columns = {
-        name: values.get(name, "") if values.get(name, "") in known else ""
+        name: values.get(name, "") if values.get(name, "") in known_columns else ""
         for name in ("compound", "dose", "label")
     }
     draft.choices = replace(
@@ -237,7 +244,7 @@ def change_controls(desk: Desk, values: Values) -> Response:
         metadata=metadata,
         **columns,
     )
-    # Of a map that is new here, its columns are chosen next.
+    # After a new map is given, its columns are chosen next.
     step = "controls" if is_new and metadata else "start"
     return desk.go_to(f"/draft/{values['draft']}/{step}")
 
@@ -256,8 +263,8 @@ def show_start(
 ) -> Response:
     """Show what will be run."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     output = values.get("output", draft.output)
     return _render_step(
@@ -266,7 +273,7 @@ def show_start(
         "start",
         status,
         title="Start",
-        found=found,
+        source_content=source_content,
         alert=alert,
         output=output,
         commands=write_commands(draft.choices, _locate_output(desk, output)),
@@ -274,10 +281,10 @@ def show_start(
 
 
 def start_draft(desk: Desk, values: Values) -> Response:
-    """Start what was chosen."""
+    """Start the run."""
     draft = desk.get_draft(values["draft"])
-    found = desk.get_found(draft)
-    if isinstance(found, Refused):
+    source_content = desk.get_source_content(draft)
+    if isinstance(source_content, Refused):
         return desk.go_to(f"/draft/{values['draft']}/images")
     text = values.get("output", "").strip()
     draft.output = text or draft.output
@@ -286,7 +293,7 @@ def start_draft(desk: Desk, values: Values) -> Response:
         return desk.go_to(f"/draft/{values['draft']}/start")
     folder = _locate_output(desk, draft.output)
     try:
-        run = prepare_run(folder, draft.choices, found.n_wells)
+        run = prepare_run(folder, draft.choices, source_content.n_wells)
         start_run(run)
     except FolderInUse:
         # Started twice: the first one is at work.
@@ -308,11 +315,11 @@ def write_commands(choices: Choices, folder: Path) -> list[str]:
     >>> write_commands(Choices("/data/plate 1"), Path("/out"))[0]
     "stratonet extract '/data/plate 1' --output /out/features"
     """
-    both = [
+    argument_lists = [
         write_extract_arguments(choices, folder),
         write_evaluate_arguments(choices, folder),
     ]
-    return [shlex.join(["stratonet", *arguments]) for arguments in both]
+    return [shlex.join(["stratonet", *arguments]) for arguments in argument_lists]
 
 
 def _render_step(
@@ -325,7 +332,7 @@ def _render_step(
     return desk.render(
         f"{step}.html",
         status,
-        here=f"{base}/{step}",
+        page_address=f"{base}/{step}",
         base=base,
         steps=steps,
         draft=draft,

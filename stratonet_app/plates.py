@@ -1,4 +1,4 @@
-"""The wells of a plate as they are clicked, and as commands take them."""
+"""The wells of a plate, as users click them and as commands take them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stratonet.tables.wells import (
     parse_well,
 )
 
-Place = tuple[int, int]
+WellPosition = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Grid:
     wells : set of str
         Names such as A01.
     others : list of str
-        Wells whose names are not such: they lie nowhere.
+        Wells with other names, whose position is not known.
     """
 
     letters: list[str]
@@ -37,13 +37,13 @@ class Grid:
     others: list[str]
 
     def name_well(self, row: int, column: int) -> str | None:
-        """Name the well at a place; None where it has no images."""
+        """Return the name of the well at a position; None if it has no images."""
         name = format_well(row, column)
         return name if name in self.wells else None
 
 
 def make_grid(wells: Iterable[str]) -> Grid:
-    """Make the smallest plate that has some wells.
+    """Make the smallest plate that contains all wells.
 
     Examples
     --------
@@ -52,25 +52,25 @@ def make_grid(wells: Iterable[str]) -> Grid:
     (8, 12, ['A01', 'B02'], ['control'])
     """
     names = list(wells)
-    places = [place for place in map(parse_well, names) if place]
+    positions = [position for position in map(parse_well, names) if position]
     others = [name for name in names if parse_well(name) is None]
-    last_row = max((row for row, _ in places), default=0)
-    last_column = max((column for _, column in places), default=0)
+    last_row = max((row for row, _ in positions), default=0)
+    last_column = max((column for _, column in positions), default=0)
     n_rows, n_columns = choose_plate_format(last_row, last_column)
     return Grid(
         list(ROW_LETTERS[:n_rows]),
         list(range(1, n_columns + 1)),
-        {format_well(*place) for place in places},
+        {format_well(*position) for position in positions},
         others,
     )
 
 
-def write_well_ranges(places: Iterable[Place]) -> str:
-    """Write wells as ``stratonet evaluate`` takes them, in few rectangles.
+def write_well_ranges(positions: Iterable[WellPosition]) -> str:
+    """Write wells as ``stratonet evaluate`` takes them, as few rectangles.
 
     Parameters
     ----------
-    places : iterable of (int, int)
+    positions : iterable of (int, int)
         Row and column of each, from 0.
 
     Examples
@@ -78,25 +78,27 @@ def write_well_ranges(places: Iterable[Place]) -> str:
     >>> write_well_ranges([(row, 0) for row in range(8)] + [(0, 11)])
     'A01:H01,A12'
     """
-    left = set(places)
+    remaining = set(positions)
     words = []
-    while left:
-        row, column = min(left, key=lambda place: (place[1], place[0]))
-        rows, columns = _grow_rectangle(left, row, column)
-        left -= {(r, c) for r in rows for c in columns}
+    while remaining:
+        row, column = min(remaining, key=lambda position: (position[1], position[0]))
+        rows, columns = _grow_rectangle(remaining, row, column)
+        remaining -= {(r, c) for r in rows for c in columns}
         first = format_well(rows[0], columns[0])
         last = format_well(rows[-1], columns[-1])
         words.append(first if first == last else f"{first}:{last}")
     return ",".join(words)
 
 
-def _grow_rectangle(left: set[Place], row: int, column: int) -> tuple[range, range]:
+def _grow_rectangle(
+    remaining: set[WellPosition], row: int, column: int
+) -> tuple[range, range]:
     """Grow a rectangle from its upper left corner, down and then to the right."""
     end_row = row
-    while (end_row, column) in left:
+    while (end_row, column) in remaining:
         end_row += 1
     rows = range(row, end_row)
     end_column = column
-    while all((one, end_column) in left for one in rows):
+    while all((row, end_column) in remaining for row in rows):
         end_column += 1
     return rows, range(column, end_column)

@@ -1,6 +1,6 @@
 """How an image set is shown to the network: its planes in their tiles.
 
-It runs in a process of its own, see `stratonet_app.apart`.
+This runs in a separate process, see `stratonet_app.apart`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from stratonet_app.choices import Choices
 from stratonet_app.recognition import Refused, explain_error, read_image_sets
 
 WEIGHTS = "stratonet50"
-# Sides of a picture, in pixels: what is larger is drawn smaller.
+# The longest side of a picture, in pixels: larger planes are drawn smaller.
 MOST_PIXELS = 560
 
 
@@ -51,15 +51,15 @@ class PlanePicture:
     ----------
     channel : str
     png : str
-        The picture as base64; empty where there is none.
+        The picture as base64; empty if there is none.
     error : str
-        Why there is none.
+        Why there is no picture.
     shape, resized : (int, int)
-        Height and width of the plane, and of what is cut into tiles.
+        Height and width of the plane, before and after it is resized for the tiles.
     tiles : list of (float, float, float, float)
         Left, top, width and height of each, in pixels of the plane.
     low, high : float
-        About which grey values become black and white.
+        The approximate grey values that become black and white.
     """
 
     channel: str
@@ -83,7 +83,7 @@ class Preview:
     planes : list of PlanePicture
         One for each channel.
     n_tiles : int
-        How often the network is asked for this image set.
+        How many tiles the network looks at for this image set.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Preview:
 
     @property
     def n_tiles(self) -> int:
-        """How many tiles the planes have together."""
+        """The number of tiles of all planes together."""
         return sum(max(1, len(plane.tiles)) for plane in self.planes if plane.png)
 
 
@@ -145,13 +145,13 @@ def draw_preview(choices: Choices, number: int) -> Preview | Refused:
 
 
 def _find_limits(choices: Choices, recipe: Recipe, plate: str) -> Limits:
-    """Limits of the plate; none where each plane is scaled by itself."""
+    """Return the limits of the plate; none if each plane is scaled by itself."""
     if recipe.grey_range != OF_PLATE:
         return {}
     return _measure_limits(choices.image_source, recipe, plate)
 
 
-# They cost 64 images of each channel: not for each look at the same plate.
+# Measuring limits reads 64 images of each channel: not for every preview of a plate.
 @lru_cache(maxsize=8)
 def _measure_limits(source: ImageSource, recipe: Recipe, plate: str) -> Limits:
     frame = read_image_sets(source).frame
@@ -169,12 +169,12 @@ def _draw_plane(
     limits: Limits,
 ) -> PlanePicture:
     try:
-        _check_place(choices, row[image_column(URL, channel)])
+        _check_folder(choices, row[image_column(URL, channel)])
         plane = read_image(row, channel, choices.image_source.storage)
         prepared = prepare_plane(plane, card, recipe, limits.get(channel))
     except (OSError, TypeError, ValueError) as error:
         return PlanePicture(channel, error=explain_error(error))
-    # Of two views the last one shows more: the tiles.
+    # If there are two views, the last one shows more: the tiles.
     grey = prepared.greys[-1]
     low, high = limits.get(channel) or _find_ends(plane, card)
     height, width = plane.shape
@@ -192,15 +192,15 @@ def _draw_plane(
 
 
 def _find_ends(plane: np.ndarray, card: Card) -> tuple[float, float]:
-    """About which grey values a plane is scaled between: before it is resized."""
-    # There are no percentiles of bool.
+    """Estimate the grey values that a plane is scaled between, without resizing it."""
+    # Percentiles of bool are not defined.
     pixels = plane.view(np.uint8) if plane.dtype == bool else plane
     low = find_percentile(pixels, card.scaling.low)
     return low, find_percentile(pixels, card.scaling.high)
 
 
-def _check_place(choices: Choices, path: str | None) -> None:
-    """Refuse to show what lies outside of the folder that was chosen."""
+def _check_folder(choices: Choices, path: str | None) -> None:
+    """Refuse to show images outside the folder that was chosen."""
     if path is None or choices.is_table:
         return
     folder = os.path.realpath(choices.source)
@@ -212,7 +212,7 @@ def _check_place(choices: Choices, path: str | None) -> None:
 
 
 def _write_png(grey: np.ndarray, card: Card) -> str:
-    """A plane of grey in [0, 1] as a PNG file in base64."""
+    """Return a plane of grey values in [0, 1] as a PNG file in base64."""
     factor = min(1.0, MOST_PIXELS / max(grey.shape))
     height, width = (max(1, round(factor * side)) for side in grey.shape)
     small = resize_image(Image.fromarray(grey), (height, width), card.resize)

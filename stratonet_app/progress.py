@@ -1,4 +1,4 @@
-"""How far a run is, in words and as a share, and what its commands have said."""
+"""How far a run is, in words and numbers, and the output of its commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stratonet_app.runs import (
     State,
 )
 
-# Of a log, its end.
+# Only the end of a log is shown.
 LOG_BYTES = 60_000
 MINUTE, HOUR = 60, 3600
 
@@ -34,7 +34,7 @@ _HEADINGS: Mapping[str, str] = {
     FINISHED: "Finished",
     FAILED: "Failed",
     STOPPED: "Stopped",
-    KILLED: "Ended on its way",
+    KILLED: "Ended unexpectedly",
 }
 
 
@@ -49,11 +49,11 @@ class Progress:
     heading, text : str
         What it is doing, and what that means or what to do.
     n_done, n_wells : int
-        Measured wells, and all.
+        Number of measured wells, and of all wells.
     log : str
-        What the command has said that runs, or ran last.
+        Output of the command that is running, or ran last.
     is_working, is_stopping, has_report, is_incomplete : bool
-        What can be done about it.
+        Decide what the page offers.
     """
 
     step: str
@@ -74,7 +74,7 @@ def read_progress(run: Run, now: float | None = None) -> Progress:
     Parameters
     ----------
     run : Run
-        Any.
+        Any run.
     now : float, optional
         Seconds since 1970. Default: now.
 
@@ -86,7 +86,7 @@ def read_progress(run: Run, now: float | None = None) -> Progress:
     n_done = min(count_measured_wells(run.features), run.n_wells)
     is_working = state.step in WORKING
     is_stopping = is_working and (run.private / "stop").exists()
-    text = "It stops as soon as the wells in work are measured." if is_stopping else ""
+    text = "It stops when the wells in progress are measured." if is_stopping else ""
     return Progress(
         step=state.step,
         heading=_HEADINGS[state.step],
@@ -107,12 +107,12 @@ def _explain(run: Run, state: State, n_done: int, now: float) -> str:
     if state.step == EVALUATE:
         return "All wells are measured. This takes seconds to minutes."
     return {
-        NEW: "Nothing was measured yet.",
-        FINISHED: "All wells are measured, and the report is there.",
+        NEW: "Nothing has been measured yet.",
+        FINISHED: "All wells are measured, and the report is ready.",
         FAILED: _explain_failure(state),
         STOPPED: "What was measured is kept. Resume measures the rest.",
         KILLED: (
-            "Its process is gone, without a word: it was killed, or the machine was"
+            "Its process ended without a message: it was killed, or the machine was"
             " switched off. What was measured is kept. Resume measures the rest."
         ),
     }[state.step]
@@ -123,9 +123,9 @@ def _word_rate(run: Run, state: State, n_done: int, now: float) -> str:
     seconds = now - state.began
     elapsed = f"At work for {describe_seconds(seconds)}"
     if n_new <= 0:
-        return f"{elapsed}. How long it takes can be said after the first wells."
-    left = (run.n_wells - n_done) * seconds / n_new
-    return f"{elapsed}, about {describe_seconds(left)} left."
+        return f"{elapsed}. The time left can be estimated after the first wells."
+    seconds_left = (run.n_wells - n_done) * seconds / n_new
+    return f"{elapsed}, about {describe_seconds(seconds_left)} left."
 
 
 def _explain_failure(state: State) -> str:
@@ -139,12 +139,12 @@ def _explain_failure(state: State) -> str:
     return (
         f"{command} stopped with the message below (exit status {state.status}), which"
         " says what to do. What was measured is kept. Resume runs the same commands"
-        " again; controls and plate map can be changed before."
+        " again; controls and plate map can be changed first."
     )
 
 
 def describe_seconds(seconds: float) -> str:
-    """Word a time as people say it.
+    """Write a duration as people say it.
 
     Examples
     --------
@@ -157,13 +157,13 @@ def describe_seconds(seconds: float) -> str:
     if minutes < 60:
         return count_things(minutes, "minute")
     hours, minutes = divmod(minutes, 60)
-    rest = f" {count_things(minutes, 'minute')}" if minutes else ""
-    return count_things(hours, "hour") + rest
+    minutes_text = f" {count_things(minutes, 'minute')}" if minutes else ""
+    return count_things(hours, "hour") + minutes_text
 
 
 def _read_last_log(run: Run, state: State) -> str:
     command = state.command or state.step
-    # Where none is at work or has failed, all have something to say.
+    # If no command is running or has failed, the logs of all are shown.
     every = [EXTRACT, EVALUATE, "worker"]
     names = [command] if command in (EXTRACT, EVALUATE) else every
     texts = [read_log(run.locate_log(name)) for name in names]
@@ -171,7 +171,7 @@ def _read_last_log(run: Run, state: State) -> str:
 
 
 def read_log(path: Path) -> str:
-    r"""Read the end of what a command has said.
+    r"""Read the end of the output of a command.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def read_log(path: Path) -> str:
     Returns
     -------
     str
-        Of a bar of progress what a terminal would show last.
+        Of a progress bar, only what a terminal would show last.
 
     Examples
     --------

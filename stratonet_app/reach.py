@@ -1,8 +1,8 @@
-"""What may be looked at: the folder where the app was started, and what was chosen.
+"""What may be read: the folder where the app was started, and what was chosen.
 
-Folders are browsed by their names, from where the app was started downwards. A path
-that is typed in is a choice, wherever it leads. Pages name images by numbers, never by
-paths: there is nothing to be read but what was chosen.
+Folders are browsed by name, from the one where the app was started downwards. A path
+that the user types is a choice, wherever it leads. Pages refer to images by number,
+never by path, so nothing can be read but what was chosen.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from stratonet.files.listing import is_hidden_folder
 from stratonet.files.urls import is_url, redact_url
 from stratonet.tables.csvfiles import EXTENSIONS
 
-# What a table of image sets may be called.
+# How the names of tables of image sets end.
 TABLES = (*EXTENSIONS, ".csv.gz", ".parquet")
-# A page of more names helps nobody: the rest is found by typing.
+# A page of more names helps nobody: other paths can be typed.
 MOST_NAMES = 300
 
 
 class OutOfReach(ValueError):
-    """A path leads out of what may be looked at."""
+    """A path leads outside what may be read."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Listing:
     folder : pathlib.Path
         Absolute, without links.
     parent : str or None
-        Its parent relative to where browsing begins; None there.
+        Its parent, relative to where browsing begins; None if browsing begins here.
     folders, tables : list of (str, str)
         The name of each, and its path relative to where browsing begins.
     n_left_out : int
-        How many more there are.
+        How many more folders and tables there are.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ def list_names(root: Path, relative: str = "") -> Listing:
     Raises
     ------
     OutOfReach
-        It is not in there, also by way of a link.
+        The folder does not lie in ``root``, or is a link that leads out of it.
     OSError
         It cannot be listed; the message names it.
 
@@ -87,7 +87,7 @@ def list_names(root: Path, relative: str = "") -> Listing:
         # A name in another encoding cannot be part of an address.
         if not name.isprintable():
             continue
-        # A link out of here is not followed, and so it is not offered either.
+        # A link that leads out of ``root`` is not followed, so it is not offered.
         if is_hidden_folder(name) or not path.resolve().is_relative_to(base):
             continue
         entry = (name, path.relative_to(base).as_posix())
@@ -104,14 +104,14 @@ def list_names(root: Path, relative: str = "") -> Listing:
 
 
 def resolve_within(root: Path, relative: str) -> Path:
-    """Return the path that is meant, if it lies in a folder.
+    """Return an absolute path, if it lies in a folder.
 
     Parameters
     ----------
     root : pathlib.Path
         The folder.
     relative : str
-        What is said of it; it may hold anything.
+        The path relative to the folder, as received: it may contain anything.
 
     Raises
     ------
@@ -120,11 +120,11 @@ def resolve_within(root: Path, relative: str) -> Path:
     """
     base = root.resolve()
     if "\0" in relative:
-        raise OutOfReach("A path holds no zero byte.")
+        raise OutOfReach("A path cannot contain a zero byte.")
     path = (base / relative).resolve()
     if not path.is_relative_to(base):
         raise OutOfReach(
-            f"{relative} is not in {base}, where the app was started. Type its whole"
+            f"{relative} is not in {base}, where the app was started. Type its full"
             " path to choose it."
         )
     return path
@@ -145,19 +145,19 @@ def read_chosen_path(text: str, root: Path) -> Path:
     ValueError
         It is empty or a URL.
     FileNotFoundError
-        There is nothing.
+        There is no such file or folder.
     """
-    # As it is copied from a file manager or a terminal.
+    # Quotes come along when a path is copied from a file manager or a terminal.
     text = text.strip().strip("\"'")
     if not text:
         raise ValueError("No path was given. Type one, or choose a folder below.")
     if is_url(text) or text.startswith("jump:"):
         raise ValueError(
-            f"The app reads folders and tables of this machine. Received:"
-            f" {redact_url(text)}. What is elsewhere is measured by stratonet extract."
+            f"The app reads folders and tables on this machine. Received:"
+            f" {redact_url(text)}. Use stratonet extract for images elsewhere."
         )
     if "\0" in text:
-        raise ValueError("A path holds no zero byte.")
+        raise ValueError("A path cannot contain a zero byte.")
     path = Path(os.path.abspath(root / Path(text).expanduser()))
     if not path.exists():
         raise FileNotFoundError(

@@ -1,7 +1,7 @@
-"""What is recognised in a folder or table, by the code that ``extract`` reads it with.
+"""What is recognised in a folder or table, by the same code that ``extract`` uses.
 
-All of it runs in a process of its own, see `stratonet_app.apart`: what comes back is
-plain texts and numbers.
+All of this runs in a separate process, see `stratonet_app.apart`, so it returns plain
+texts and numbers.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from stratonet.tables.columns import PLATE, SITE, WELL
 from stratonet.tables.keys import write_keys
 from stratonet_app.choices import Choices
 
-# Rows of the table, and names of files that were skipped, on the page.
+# How many rows of the table, and how many names of skipped files, the page shows.
 N_ROWS, N_SKIPPED = 8, 20
 
 
 @dataclass(frozen=True)
-class Recognized:
+class SourceContent:
     """What a source holds.
 
     Attributes
     ----------
     plates, wells, sites, channels : list of str
-        Each name once, in their order.
+        Each name once, in order.
     n_image_sets, n_wells, n_images : int
-        A well counts on each plate that it is on.
+        Wells of different plates count separately.
     n_without : int
         Image sets that lack an image of one channel or more.
     header : list of str
         Names of the columns of the table.
     rows : list of list of str
-        Its first rows; of a path the name of the file.
+        Its first rows; of each path, only the name of the file.
     skipped : list of str
-        The first files that were skipped because of their names or kind.
+        The first files that were skipped because of their names or types.
     n_skipped : int
-        All of these.
+        Number of all skipped files.
     metadata : list of str
-        Columns that say more of a well than where it is.
+        Columns of metadata other than plate, well and site.
     """
 
     plates: list[str]
@@ -77,11 +77,11 @@ class Refused:
     reason: str
 
 
-# The source that was read last: a preview looks at the same.
+# The source that was read last: a preview needs the same one.
 _last: dict[ImageSource, ImageSets] = {}
 
 
-def recognize(choices: Choices) -> Recognized | Refused:
+def recognize(choices: Choices) -> SourceContent | Refused:
     """Read what a source holds.
 
     Parameters
@@ -91,16 +91,16 @@ def recognize(choices: Choices) -> Recognized | Refused:
 
     Returns
     -------
-    Recognized or Refused
+    SourceContent or Refused
     """
     _last.clear()
     try:
         source = choices.image_source
         image_sets = read_image_sets(source)
-        # A table may name images of another machine.
+        # A table may name images on another machine.
         for channel in list_channels(image_sets.frame)[:1]:
             probe_images(image_sets.frame, channel, source)
-        # What would be refused later, such as a plate without a name.
+        # Refuses what would be refused later, such as a plate without a name.
         n_wells = len(split_units(image_sets.frame))
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         return Refused(explain_error(error))
@@ -120,12 +120,12 @@ def explain_error(error: BaseException) -> str:
     return redact_text(name_flags(str(error), FLAGS))
 
 
-def _describe(image_sets: ImageSets, n_wells: int) -> Recognized:
+def _describe(image_sets: ImageSets, n_wells: int) -> SourceContent:
     frame = image_sets.frame
     channels = list_channels(frame)
     images = frame[[image_column(URL, channel) for channel in channels]]
     metadata = metadata_columns(frame)
-    return Recognized(
+    return SourceContent(
         plates=_list_names(frame, PLATE),
         wells=_list_names(frame, WELL),
         sites=_list_names(frame, SITE),

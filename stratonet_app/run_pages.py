@@ -21,8 +21,8 @@ from stratonet_app.runs import WORKING, ask_to_stop, start_run
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# A report is a file that may have been changed: as a page of another origin it reaches
-# nothing of the app. It loads nothing, as it says itself.
+# A report is a file that may have been changed: as a page of another origin, it cannot
+# reach the app. It may load nothing, as its own policy says, too.
 REPORT_HEADERS = {
     "Content-Security-Policy": (
         "sandbox allow-scripts allow-popups allow-downloads; default-src 'none';"
@@ -55,7 +55,7 @@ def show_run(
         status,
         title=run.folder.name,
         alert=alert,
-        here=f"{desk.home}/run/{values['run']}",
+        page_address=f"{desk.home}/run/{values['run']}",
         report=f"{desk.reports}/{values['run']}/report.html",
         run=run,
         progress=read_progress(run),
@@ -72,7 +72,7 @@ def stop_run(desk: Desk, values: Values) -> Response:
 
 
 def resume_run(desk: Desk, values: Values) -> Response:
-    """Start a run again, which goes on where it was."""
+    """Resume a run where it stopped."""
     try:
         start_run(desk.get_run(values["run"]))
     except (OSError, RuntimeError) as error:
@@ -81,7 +81,7 @@ def resume_run(desk: Desk, values: Values) -> Response:
 
 
 def change_run(desk: Desk, values: Values) -> Response:
-    """Choose other controls for a run: what is measured stays."""
+    """Choose other controls for a run: what was measured is kept."""
     run = desk.get_run(values["run"])
     draft = desk.add_draft(run.choices, str(run.folder))
     return desk.go_to(f"/draft/{draft}/controls")
@@ -93,11 +93,11 @@ def _make_report_answer(desk: Desk) -> Callable[[Request], Awaitable[Response]]:
         if not run.report.is_file():
             raise HTTPException(404, "There is no report yet.")
         try:
-            # Nothing that leads out of a folder, by dots or links.
+            # Refuses paths that lead out of a folder, by dots or links.
             folder = resolve_within(run.folder, REPORT)
             path = resolve_within(folder, request.path_params["path"])
         except OutOfReach:
-            raise HTTPException(404, "This is no file of the report.") from None
+            raise HTTPException(404, "This is not a file of the report.") from None
         shown = StaticFiles(directory=folder)
         name = path.relative_to(folder).as_posix()
         response = await shown.get_response(name, request.scope)

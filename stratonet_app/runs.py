@@ -1,15 +1,15 @@
-"""Runs: their folders, and what can be asked of them.
+"""Runs: their folders, and how they are started, watched and stopped.
 
-A run lives in the folder of its output::
+A run is stored in its output folder::
 
     _app/run.json       the choices, and how many wells there are
     _app/state.json     what its process is doing, written by the process
-    _app/stop           there when it shall stop
-    _app/*.log          what the commands have said
-    features/           of ``stratonet extract``
-    report/             of ``stratonet evaluate``
+    _app/stop           exists when the run is to stop
+    _app/*.log          the output of the commands
+    features/           from ``stratonet extract``
+    report/             from ``stratonet evaluate``
 
-Whoever opens the folder finds the run, whichever server has started it.
+A run can be opened by its folder, whichever server has started it.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ FINISHED, FAILED, STOPPED, KILLED, NEW = (
 )
 WORKING = (EXTRACT, EVALUATE)
 STATE, CHOICES, STOP = "state.json", "run.json", "stop"
-# On Windows, a process that outlives the one which starts it. Elsewhere it needs a
+# On Windows, these let a process outlive the one that starts it. Elsewhere it needs a
 # session of its own.
 DETACHED: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | getattr(
     subprocess, "DETACHED_PROCESS", 0
 )
-# Until a new process has said what it does.
+# How long to wait until a new process has written its state.
 SECONDS_TO_BEGIN = 30.0
 
 
 @dataclass(frozen=True)
 class State:
-    """What the process of a run has last said of itself.
+    """What the process of a run has last written about itself.
 
     Attributes
     ----------
@@ -68,13 +68,13 @@ class State:
     process : int
         Number of the process; 0 for none.
     created : float
-        When it began, for numbers of processes are used again.
+        When the process began, because numbers of processes are reused.
     machine : str
         On which it runs.
     began : float
         When the step began, in seconds since 1970.
     wells_before : int
-        Measured before the step began.
+        Number of wells measured before the step began.
     command : str
         Which command has failed; "" for none.
     status : int
@@ -82,8 +82,8 @@ class State:
     incomplete : bool
         Some images could not be measured, or files were skipped.
     command_process, command_created : int, float
-        As ``process`` and ``created``, of the command that it has started: which goes
-        on where the process alone is killed.
+        As ``process`` and ``created``, for the command that the process has started:
+        it goes on if only the process is killed.
     """
 
     step: str = NEW
@@ -119,7 +119,7 @@ class Run:
 
     @property
     def private(self) -> Path:
-        """Where page and process write to each other."""
+        """The folder through which page and process communicate."""
         return self.folder / PRIVATE
 
     @property
@@ -129,7 +129,7 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """The page of the report, which need not be there yet."""
+        """The page of the report, which may not exist yet."""
         return self.folder / REPORT / "report.html"
 
     @property
@@ -141,7 +141,7 @@ class Run:
         }
 
     def locate_log(self, command: str) -> Path:
-        """Return where a command writes what it says."""
+        """Return the path of a command's log."""
         return self.private / f"{command}.log"
 
     def read_state(self) -> State:
@@ -153,12 +153,12 @@ class Run:
         return state
 
     def refuse_second(self) -> None:
-        """Refuse to work beside a command whose own process was killed.
+        """Refuse to run beside a command whose parent process was killed.
 
         Raises
         ------
         FolderInUse
-            The run is at work, although nobody has its lock.
+            The run is at work, although no process holds its lock.
         """
         state = self.read_state()
         if state.step in WORKING:
@@ -168,7 +168,7 @@ class Run:
             )
 
     def write_state(self, state: State) -> None:
-        """Write what the run is doing, for whoever looks."""
+        """Write what the run is doing, for its page to read."""
         _write_json(self.private / STATE, asdict(state))
 
 
@@ -178,12 +178,12 @@ def find_run(folder: Path) -> Run | None:
     Parameters
     ----------
     folder : pathlib.Path
-        Any.
+        Any folder.
 
     Returns
     -------
     Run or None
-        None where there is none.
+        None if there is none.
 
     Raises
     ------
@@ -200,13 +200,13 @@ def find_run(folder: Path) -> Run | None:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}: {error}). It is damaged,"
-            " or was written by another version. The features beside it are whole;"
-            " choose another folder for a new run."
+            " or was written by another version. The features beside it are not"
+            " affected; choose another folder for a new run."
         ) from None
 
 
 def list_runs(folder: Path) -> list[Run]:
-    """List the runs in the folders of a folder, by name."""
+    """List the runs in the subfolders of a folder, by name."""
     runs = []
     for path in sorted(folder.glob(f"*/{PRIVATE}/{CHOICES}")):
         try:
@@ -219,14 +219,14 @@ def list_runs(folder: Path) -> list[Run]:
 
 
 def prepare_run(folder: Path, choices: Choices, n_wells: int) -> Run:
-    """Make the folder of a run, or take up the run that is in it.
+    """Make the folder of a run, or reuse the run that is in it.
 
     Parameters
     ----------
     folder : pathlib.Path
         Absolute.
     choices : Choices
-        Those of a run that is there may differ in what is evaluated.
+        They may differ from those of an existing run only in what is evaluated.
     n_wells : int
         In all.
 
@@ -237,21 +237,21 @@ def prepare_run(folder: Path, choices: Choices, n_wells: int) -> Run:
     Raises
     ------
     FolderInUse
-        The run is working.
+        The run is at work.
     OSError
         The folder cannot be written to.
     ValueError
-        It holds something else, or a run of other features; or images.
+        It holds other files or a run with other features, or lies among the images.
     """
     check_output(folder, choices)
     private = folder / PRIVATE
     try:
         private.mkdir(parents=True, exist_ok=True)
         with lock_folder(private):
-            found = find_run(folder)
-            if found is not None:
-                found.refuse_second()
-                _check_same_features(found, choices)
+            existing = find_run(folder)
+            if existing is not None:
+                existing.refuse_second()
+                _check_same_features(existing, choices)
             values = {"choices": choices.to_json(), "wells": n_wells}
             _write_json(private / CHOICES, values)
     except OSError as error:
@@ -263,7 +263,7 @@ def prepare_run(folder: Path, choices: Choices, n_wells: int) -> Run:
 
 
 def check_output(folder: Path, choices: Choices) -> None:
-    """Refuse a folder in which a run would meet the files of others."""
+    """Refuse a folder that holds other files, or lies among the images."""
     source = Path(choices.source).resolve()
     if source.is_dir() and folder.resolve().is_relative_to(source):
         raise ValueError(
@@ -272,7 +272,7 @@ def check_output(folder: Path, choices: Choices) -> None:
         )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file. Choose a folder.")
-    # One that was made half-way has nothing but what is ours.
+    # A folder whose making was interrupted holds only our own files.
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if names - {PRIVATE} and not (folder / PRIVATE / CHOICES).is_file():
         raise ValueError(
@@ -286,8 +286,8 @@ def _check_same_features(run: Run, choices: Choices) -> None:
     if differing:
         raise ValueError(
             f"{run.folder} holds a run of {run.choices.source}, with another"
-            f" {', '.join(differing)}. Choose another folder; or open that one on the"
-            " first page, to go on with it."
+            f" {', '.join(differing)}. Choose another folder, or open that run on the"
+            " first page to go on with it."
         )
 
 
@@ -297,12 +297,12 @@ def start_run(run: Run) -> None:
     Parameters
     ----------
     run : Run
-        Whose folder is prepared.
+        A run whose folder is prepared.
 
     Raises
     ------
     RuntimeError
-        The process has not begun; the message is what it said.
+        The process did not begin; the message holds its output.
     """
     if run.read_state().step in WORKING:
         return
@@ -310,7 +310,7 @@ def start_run(run: Run) -> None:
     with open(run.locate_log("worker"), "w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "stratonet_app.worker", str(run.folder)],
-            # Where it starts, Python would find modules: in a folder that is ours.
+            # Python would import modules from the current folder, so it must be ours.
             cwd=run.private,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -320,18 +320,18 @@ def start_run(run: Run) -> None:
         )
     _children.append(process)
     deadline = time.monotonic() + SECONDS_TO_BEGIN
-    # Of two that are started at once, one gets the folder.
+    # If two are started at once, only one gets the folder.
     while run.read_state().step not in WORKING:
         has_begun = _read_written_state(run.private / STATE).process == process.pid
         if has_begun:
             return
         if process.poll() is not None or time.monotonic() > deadline:
-            said = run.locate_log("worker").read_text(errors="replace").strip()
-            raise RuntimeError(f"The run could not be started. {said}")
+            output = run.locate_log("worker").read_text(errors="replace").strip()
+            raise RuntimeError(f"The run could not be started. {output}")
         time.sleep(0.05)
 
 
-# Kept, so that the system does not keep those that have ended.
+# Kept so that processes that have ended do not remain as zombies.
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -340,7 +340,7 @@ def ask_to_stop(run: Run) -> None:
     (run.private / STOP).touch()
     state = run.read_state()
     is_alone = not _is_alive(state.process, state.created)
-    # Of another machine neither is found.
+    # Neither is found if the run is on another machine.
     if is_alone and _is_alive(state.command_process, state.command_created):
         interrupt(psutil.Process(state.command_process))
 
@@ -362,7 +362,7 @@ def _read_written_state(path: Path) -> State:
 
 
 def _is_at_work(state: State) -> bool:
-    # Of another machine, on a disk that both have, nobody can tell.
+    # On another machine that shares the disk, it may be at work: this cannot be told.
     if state.machine != platform.node():
         return True
     return _is_alive(state.process, state.created) or _is_alive(
@@ -373,8 +373,8 @@ def _is_at_work(state: State) -> bool:
 def _is_alive(number: int, created: float) -> bool:
     try:
         process = psutil.Process(number)
-        same = abs(process.create_time() - created) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        is_same = abs(process.create_time() - created) < 1
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
 

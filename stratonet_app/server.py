@@ -19,11 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stratonet_app import pages, run_pages
-from stratonet_app.desk import Desk, read_part
+from stratonet_app.desk import Desk, read_asset
 from stratonet_app.guard import HOST, Guard, Keys
 
-# What pages load, from which package, and what it is.
-PARTS = {
+# Files that pages load: the package and the media type of each.
+ASSETS = {
     "report.css": ("stratonet_sklearn.report", "text/css"),
     "app.css": ("stratonet_app", "text/css"),
     "app.js": ("stratonet_app", "text/javascript"),
@@ -38,9 +38,9 @@ def serve(root: Path, port: int, opens_browser: bool) -> None:
     root : pathlib.Path
         Where browsing begins.
     port : int
-        0 for any that is free.
+        0 for any free port.
     opens_browser : bool
-        Open the browser, where there is one.
+        Open the browser, if there is one.
 
     Raises
     ------
@@ -48,7 +48,9 @@ def serve(root: Path, port: int, opens_browser: bool) -> None:
         The port is taken, or there is no such folder.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"{root} is no folder: browsing begins in one.")
+        raise FileNotFoundError(
+            f"{root} is not a folder. Give the folder in which browsing begins."
+        )
     listener = open_listener(port)
     keys = Keys(listener.getsockname()[1], announce_address)
     desk = Desk(root.resolve())
@@ -56,7 +58,7 @@ def serve(root: Path, port: int, opens_browser: bool) -> None:
         uvicorn.Config(
             make_app(desk, keys),
             log_level="warning",
-            # Addresses hold tickets, and nobody stands between.
+            # Addresses hold tickets, and there is no proxy in between.
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -66,9 +68,9 @@ def serve(root: Path, port: int, opens_browser: bool) -> None:
         )
     )
     print(f"StratoNet's page: {keys.address}", flush=True)
-    print("Ctrl-C closes it; what was started goes on.", flush=True)
+    print("Ctrl-C closes it; a run that was started goes on.", flush=True)
     if opens_browser and has_browser():
-        # Some browsers come back only when they are closed.
+        # With some browsers, this returns only when they are closed.
         threading.Thread(
             target=webbrowser.open, args=[keys.address], daemon=True
         ).start()
@@ -80,7 +82,7 @@ def serve(root: Path, port: int, opens_browser: bool) -> None:
 
 
 def announce_address(address: str) -> None:
-    """Print the address that the next browser opens."""
+    """Print the address for another browser."""
     print(f"For another browser: {address}", flush=True)
 
 
@@ -90,12 +92,12 @@ def open_listener(port: int) -> socket.socket:
     Parameters
     ----------
     port : int
-        0 for any that is free.
+        0 for any free port.
 
     Raises
     ------
     OSError
-        It is taken, or not for this user.
+        The port is taken, or not allowed for this user.
 
     Examples
     --------
@@ -106,8 +108,8 @@ def open_listener(port: int) -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if os.name == "posix":
-        # The port of an app that has just been closed. On Windows this would let two
-        # listen at once.
+        # Allows the port of an app that has just been closed. On Windows, this would
+        # let two listen at once.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
@@ -117,8 +119,8 @@ def open_listener(port: int) -> socket.socket:
         is_taken = error.errno == errno.EADDRINUSE
         reason = "is taken, perhaps by another app" if is_taken else error.strerror
         raise OSError(
-            f"--port {port}: {reason}. Choose another port, or leave it out for one"
-            " that is free."
+            f"--port {port}: {reason}. Choose another port, or leave it out for any"
+            " free one."
         ) from None
     return listener
 
@@ -144,23 +146,23 @@ def make_app(desk: Desk, keys: Keys) -> Guard:
     routes = [
         *pages.list_routes(desk),
         *run_pages.list_routes(desk),
-        *(Route(f"/{name}", _make_part_answer(name)) for name in PARTS),
+        *(Route(f"/{name}", _make_asset_answer(name)) for name in ASSETS),
     ]
 
     def show_error(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         text = error.detail if isinstance(error, HTTPException) else str(error)
-        return desk.render("error.html", status, title="Not here", alert=text)
+        return desk.render("error.html", status, title="Not available", alert=text)
 
     errors = (HTTPException, ValueError, OSError, RuntimeError)
     handlers = dict.fromkeys(errors, show_error)
     return Guard(Starlette(routes=routes, exception_handlers=handlers), keys)
 
 
-def _make_part_answer(name: str) -> Callable[[Request], Response]:
-    package, kind = PARTS[name]
+def _make_asset_answer(name: str) -> Callable[[Request], Response]:
+    package, media_type = ASSETS[name]
 
     def answer(request: Request) -> Response:
-        return Response(read_part(package, name), media_type=kind)
+        return Response(read_asset(package, name), media_type=media_type)
 
     return answer

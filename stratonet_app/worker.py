@@ -1,7 +1,7 @@
 """The process of a run: ``python -m stratonet_app.worker FOLDER``.
 
 It runs the two commands, one after the other, each in a process of its own, and writes
-what it does into the folder. Nobody needs to wait for it.
+what it is doing into the folder. Nothing has to wait for it.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from stratonet_app.runs import (
     interrupt,
 )
 
-# Exit status of commands that have come to their end, the second with gaps.
-WHOLE, INCOMPLETE = 0, 3
+# Exit status of commands that have finished: completely, or without some images.
+COMPLETE, INCOMPLETE = 0, 3
 # A command that is interrupted finishes the wells that it has begun.
 SECONDS_TO_STOP = 30.0
-# Between two looks at the folder.
+# Seconds between two looks at the folder.
 PERIOD = 0.2
-# A server that prepares a run has the folder for a moment.
+# A server that prepares a run locks the folder for a moment.
 SECONDS_TO_LOCK = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what a folder asks for.
+    """Run the commands of the run in a folder.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        1 where there is no run in the folder, or it is at work.
+        1 if there is no run in the folder, or it is already at work; otherwise 0.
     """
     (folder,) = sys.argv[1:] if arguments is None else arguments
-    _heed_signals()
+    _restore_interrupts()
     run = find_run(Path(folder))
     if run is None:
         print(f"There is no run in {folder}.", file=sys.stderr)
@@ -71,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _heed_signals() -> None:
-    # A server that was started by nohup or in the background ignores it, and so would
-    # the commands, which are interrupted by it.
+def _restore_interrupts() -> None:
+    # A server that was started by nohup or in the background ignores SIGINT, and so
+    # would the commands, which are interrupted by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -116,7 +116,7 @@ def _run_commands(run: Run) -> None:
         if (run.private / STOP).exists():
             run.write_state(replace(state, step=STOPPED))
             return
-        if status not in (WHOLE, INCOMPLETE):
+        if status not in (COMPLETE, INCOMPLETE):
             run.write_state(replace(state, step=FAILED, command=name, status=status))
             return
         incomplete = state.incomplete or status == INCOMPLETE
@@ -132,13 +132,13 @@ def start_command(arguments: Sequence[str], log: Path) -> subprocess.Popen[bytes
     arguments : sequence of str
         Its arguments.
     log : pathlib.Path
-        Where it writes what it says, in place of what an earlier one has said.
+        Where it writes its output, replacing that of an earlier command.
 
     Returns
     -------
     subprocess.Popen
     """
-    # The bar of progress is for terminals: a line now and then keeps the file small.
+    # The progress bar is meant for terminals: few updates keep the file small.
     environment = {
         **os.environ,
         "PYTHONIOENCODING": "utf-8",
@@ -171,12 +171,12 @@ def wait_for_command(command: subprocess.Popen[bytes], stop: Path) -> int:
     command : subprocess.Popen
         From `start_command`.
     stop : pathlib.Path
-        It is interrupted as soon as this file is there.
+        The command is interrupted as soon as this file exists.
 
     Returns
     -------
     int
-        Its exit status; negative where a signal has ended it.
+        Its exit status; negative if a signal ended it.
     """
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -186,14 +186,14 @@ def wait_for_command(command: subprocess.Popen[bytes], stop: Path) -> int:
 
 
 def _interrupt(process: subprocess.Popen[bytes]) -> int:
-    """End a command as Ctrl-C does; where that takes too long, at once."""
-    main = psutil.Process(process.pid)
-    family = main.children(recursive=True)
-    interrupt(main)
+    """End a command as Ctrl-C does; if that takes too long, kill it."""
+    parent = psutil.Process(process.pid)
+    family = parent.children(recursive=True)
+    interrupt(parent)
     try:
         status = process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
-        # Nothing is lost: what is measured is there whole or not at all.
+        # Nothing is lost: what is measured is written completely or not at all.
         process.kill()
         status = process.wait()
     for member in family:

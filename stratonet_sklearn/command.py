@@ -44,7 +44,7 @@ def add_project(commands: argparse._SubParsersAction[Any]) -> None:
     command.set_defaults(
         run=_project,
         modules=("stratonet_sklearn.projection",),
-        kept="No projection was written.",
+        when_interrupted="No projection was written.",
     )
 
 

@@ -205,7 +205,7 @@ def test_ctrl_c_at_the_start_is_no_traceback(command, seconds, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "kept"),
+    ("command", "note"),
     [
         ("evaluate", "No report was written; the same command begins anew."),
         ("extract", "Wells that were measured before are kept; the same command"),
@@ -215,7 +215,7 @@ def test_ctrl_c_at_the_start_is_no_traceback(command, seconds, tmp_path):
         ("demo", "The demo was not finished."),
     ],
 )
-def test_ctrl_c_says_what_is_true_of_the_command(command, kept, monkeypatch, capsys):
+def test_ctrl_c_says_what_is_true_of_the_command(command, note, monkeypatch, capsys):
     def press(options):
         raise KeyboardInterrupt
 
@@ -235,7 +235,7 @@ def test_ctrl_c_says_what_is_true_of_the_command(command, kept, monkeypatch, cap
     monkeypatch.setattr(stratonet_cli, "_parse_arguments", parse_and_press)
     usual = signal.getsignal(signal.SIGINT)
     assert stratonet_cli.main([command, *arguments]) == 130
-    assert f"stratonet: interrupted. {kept}" in capsys.readouterr().err
+    assert f"stratonet: interrupted. {note}" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is usual
 
 

@@ -8,7 +8,7 @@ import tifffile
 pytest.importorskip("sklearn", reason="the demo needs scikit-learn")
 
 from stratonet_demo import (  # noqa: E402
-    SHIPPED,
+    SHIPPED_PIPELINE,
     _draw_wells,
     compare_features,
     draw_plate,
@@ -17,7 +17,7 @@ from stratonet_demo import (  # noqa: E402
 
 
 def test_channels_are_set_in_the_shipped_pipeline():
-    text = SHIPPED.read_text()
+    text = SHIPPED_PIPELINE.read_text()
     changed = set_setting(text, "Select images to measure", r"A\1, B")
     assert "    Select images to measure:A\\1, B\n" in changed
     assert len(changed.splitlines()) == len(text.splitlines())
@@ -26,7 +26,7 @@ def test_channels_are_set_in_the_shipped_pipeline():
 @pytest.mark.parametrize("name, times", [("Select pictures", 0), ("Twice", 2)])
 def test_setting_that_is_not_there_once_is_refused(name, times):
     text = "Module:\n    Twice:a\n    Twice:b\n"
-    with pytest.raises(ValueError, match=f"{name}.*Found: {times} times"):
+    with pytest.raises(ValueError, match=f"{name}.*Received: {times} times"):
         set_setting(text, name, "x")
 
 

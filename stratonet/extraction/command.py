@@ -81,7 +81,7 @@ def add_extract(commands: argparse._SubParsersAction[Any]) -> None:
         run=_extract,
         flags=FLAGS,
         modules=("stratonet.extraction.run", "onnxruntime"),
-        kept=(
+        when_interrupted=(
             "Wells that were measured before are kept; the same command measures the"
             " rest."
         ),

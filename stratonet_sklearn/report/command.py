@@ -78,7 +78,7 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
         run=_evaluate,
         flags=FLAGS,
         modules=("stratonet_sklearn.report.report",),
-        kept="No report was written; the same command begins anew.",
+        when_interrupted="No report was written; the same command begins anew.",
     )
     _add_treatments(command)
     _add_split(command)

@@ -302,7 +302,7 @@ def loading(step):
     "limits, told",
     [
         ("", "no grey range for DNA, ER"),
-        ("DNA: 100-4000", "no grey range for ER. There are those of: DNA"),
+        ("DNA: 100-4000", "no grey range for ER. There are ranges for: DNA"),
         ("DNA: 100-4000, ER 50-900", "DNA: 100-4000, ER: 50-900. Received: 'ER 50-900"),
         ("DNA: 1.2.3-4, ER: 1-2", "Received: 'DNA: 1.2.3-4'"),
         ("DNA: 100-4000, ER: 900-50", "the smaller first. Received for ER"),

@@ -157,7 +157,7 @@ def test_recipes_of_a_card():
     assert card.choose_recipe(of_crops) == of_crops
     assert card.choose_recipe(of_crops, crop=40).crop == 40
     assert card.choose_recipe(Recipe((WholePlane(32),))).text == "whole32/mean"
-    words = r"Received: 'cells'. Names that tiny knows: fields \(tiles64/mean\), obj"
+    words = r"Received: 'cells'. Named recipes of tiny: fields \(tiles64/mean\), obj"
     with pytest.raises(ValueError, match=words):
         card.choose_recipe("cells")
     with pytest.raises(ValueError, match="A view is whole or tiles"):

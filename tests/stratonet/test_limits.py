@@ -45,7 +45,7 @@ def test_other_files_are_refused_by_name(tmp_path, text):
 def test_binary_and_missing_files(tmp_path):
     path = tmp_path / "image.json"
     path.write_bytes(b"\xff\xd8\xff")
-    with pytest.raises(ValueError, match=r"image.json is no text file"):
+    with pytest.raises(ValueError, match=r"image.json is not a text file"):
         PlateLimits.read(path)
     with pytest.raises(FileNotFoundError):
         PlateLimits.read(tmp_path / "nowhere.json")

@@ -33,9 +33,9 @@ def test_text_there_and_back():
     "text, message",
     [
         ("tiles224", "A recipe is views and statistics"),
-        ("tiles224/", "Of a map the mean, the sd or both"),
+        ("tiles224/", "keeps the mean, the sd or both of a map"),
         ("tiles224/mean+max", "Received: 'mean\\+max'"),
-        ("tiles224/mean+mean", "Of a map"),
+        ("tiles224/mean+mean", "keeps the mean"),
         ("tiles224+tiles448/mean", "one view, or a whole plane and tiles"),
         ("/mean", "A view is whole or tiles"),
     ],

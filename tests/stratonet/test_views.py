@@ -130,7 +130,7 @@ def test_tiles_in_micrometres(shape, pixel_size, expected):
             for size in (0, -0.65, 650, np.nan, np.inf, "0.65", True, [0.65])
         ),
         (2.7, "makes 8709 x 5806 pixels of the plane's 1080 x 720.*8 times"),
-        (0.001, "makes 3 x 2 pixels of .*16 x 16 or more.*correct the pixel size"),
+        (0.001, "makes 3 x 2 pixels of .*At least 16 x 16.*correct the pixel size"),
     ],
 )
 def test_sizes_of_pixels_that_cannot_be_are_refused(pixel_size, told):

@@ -74,7 +74,7 @@ def test_from_an_empty_folder_to_the_report(page, tmp_path):
     assert "holds no images" in page.get_by_role("alert").inner_text()
     write_plate(tmp_path)
     # The table changes while the pattern is typed.
-    found = page.locator("#found")
+    found = page.locator("#source-content")
     pattern = page.get_by_label("How the files are named")
     pattern.press_sequentially(r"x_(?P<Well>")
     found.get_by_text("is not a regular expression").wait_for()

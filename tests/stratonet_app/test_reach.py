@@ -36,7 +36,7 @@ def test_folders_and_tables_are_named(root):
     "path", ["..", "plate/../..", "/", "/etc", "out", "out/x", "plate/../../secret"]
 )
 def test_nothing_leads_out(root, path):
-    with pytest.raises(OutOfReach, match="whole path"):
+    with pytest.raises(OutOfReach, match="full path"):
         list_names(root, path)
     with pytest.raises(OutOfReach):
         resolve_within(root, "a\0b")

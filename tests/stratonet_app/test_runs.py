@@ -127,7 +127,7 @@ def test_the_time_that_is_left(tmp_path, choices):
     units.mkdir(parents=True)
     for number in range(10):
         (units / f"A{number:02d}.0.parquet").touch()
-    assert "can be said after the first wells" in read_progress(run, 1060).text
+    assert "can be estimated after the first wells" in read_progress(run, 1060).text
     # Those of a plate that is complete.
     done = run.features / "_done" / "P2"
     done.mkdir(parents=True)

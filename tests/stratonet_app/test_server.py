@@ -98,7 +98,7 @@ def test_ports_that_are_none_and_folders_that_are_gone(tmp_path, capsys):
             stratonet_cli.main(["app", "--port", port])
         assert stopped.value.code == 2
     assert stratonet_cli.main(["app", str(tmp_path / "gone")]) == 1
-    assert "gone is no folder" in capsys.readouterr().err
+    assert "gone is not a folder" in capsys.readouterr().err
 
 
 def test_without_its_libraries_the_extra_is_named(monkeypatch, capsys):

@@ -266,7 +266,7 @@ def test_parameters_clone_and_not_fitted(plate):
         (
             {"grey_range": {"Channel1": (0, 9)}},
             ValueError,
-            "no grey range for Channel2. There are those of: Channel1",
+            "no grey range for Channel2. There are ranges for: Channel1",
         ),
         (
             {"grey_range": {"Channel1": (0, 9), "Channel2": (0, 9), "DNA": (0, 9)}},

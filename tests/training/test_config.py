@@ -169,4 +169,4 @@ def test_counts_below_one_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as refused:
         main(arguments)
     assert refused.value.code == 2
-    assert "expected a whole number from 1 on" in capsys.readouterr().err
+    assert "expected a whole number, 1 or more" in capsys.readouterr().err

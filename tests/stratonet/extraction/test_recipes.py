@@ -447,12 +447,12 @@ def test_the_command_takes_recipes_and_grey_ranges(plates, capsys):
         (["--recipe", "large/mean"], "A view is whole or tiles"),
         (
             ["--grey-range", "OrigDNA=1:2"],
-            "no grey range for OrigER. There are those of: OrigDNA",
+            "no grey range for OrigER. There are ranges for: OrigDNA",
         ),
         (["--grey-range", "OrigDNA=2:1,OrigER=1:2"], "the smaller first"),
         (["--grey-range", "DNA=1:2,OrigER=1:2"], "in --grey-range: DNA"),
         (["--grey-range", "none.json"], "none.json"),
-        (["--grey-range", "other.json"], "other.json: These are no limits"),
+        (["--grey-range", "other.json"], "other.json: These are not limits"),
         (["--grey-range", "wrong.json"], "limits of the plates P3. Received: P1"),
     ],
 )
