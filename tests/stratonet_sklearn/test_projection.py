@@ -143,7 +143,7 @@ def test_features_that_it_does_not_take_are_refused(rng):
         (
             lambda table: table.drop(columns=table.filter(regex="Low.*ER")),
             3,
-            "has other taps for DNA, ER",
+            "has different taps for DNA, ER",
         ),
         (
             lambda table: table[["Metadata_StratoFeatures"]],
@@ -153,7 +153,7 @@ def test_features_that_it_does_not_take_are_refused(rng):
         (
             lambda table: table.assign(Metadata_StratoProjection="pca9-1"),
             3,
-            "components of pca9-1 already",
+            "already holds components of pca9-1",
         ),
         (
             lambda table: table.assign(Metadata_StratoFeatures=[ID, "net-2"] * 20),
