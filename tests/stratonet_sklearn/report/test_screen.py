@@ -202,7 +202,9 @@ def test_of_one_replicate_none_is_tested():
 def test_positive_controls_alone_cost_the_axis_only():
     data = make_data(*make_screen(), positive=None)
     # Nobody says that one of the compounds is a control.
-    assert "no positive controls known; 2 of 3 compounds differ" in read_answer(data)
+    assert "no positive controls are known; 2 of 3 compounds differ" in read_answer(
+        data
+    )
     doses = select(build_doses(data), Numbers)[0].frame
     assert set(doses["response"]) == {"distance"}
 
