@@ -1,4 +1,4 @@
-"""StratoNet for scikit-learn: features of images, and how good features are."""
+"""StratoNet for scikit-learn: image features, and how good features are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stratonet.extras import import_when_used
 
 # For type checkers and editors, which cannot follow `__getattr__`. Importing all of it
-# takes seconds, and packages that users of the transformer alone do not have.
+# takes seconds, and needs packages that users of the transformer alone do not have.
 if TYPE_CHECKING:
     from stratonet_sklearn.evaluation.classification import evaluate
     from stratonet_sklearn.evaluation.splits import split
@@ -25,7 +25,7 @@ __all__ = [
     "write_report",
 ]
 
-# Where what users import is defined.
+# The module that defines each public name.
 _HOMES = {
     "StratifiedResampler": "stratonet_sklearn.resampling",
     "StratoFeatureTransformer": "stratonet_sklearn.transformer",
@@ -35,7 +35,7 @@ _HOMES = {
     "write_report": "stratonet_sklearn.report.report",
 }
 
-# The transformer needs less than all else.
+# The transformer needs fewer packages than the rest.
 __getattr__, __dir__ = import_when_used(
     __name__, _HOMES, "evaluate", others={"StratoFeatureTransformer": "sklearn"}
 )

@@ -1,9 +1,8 @@
-"""Rows of numbers that were computed before, on disk, where many processes share them.
+"""A cache on disk of features that were computed before, shared by processes.
 
-All rows are in one SQLite file. SQLite comes with Python and is kept like few other
-libraries; it lets processes write at once, and leaves the file whole if one is killed.
-Rows are stored as bytes: nothing in a file of unknown origin can run code, as in one of
-pickles.
+All rows are in one SQLite file. SQLite comes with Python and is exceptionally well
+maintained; it lets several processes write, and keeps the file intact if one is killed.
+Rows are stored as bytes: unlike pickles, a file of unknown origin cannot run code.
 """
 
 from __future__ import annotations
@@ -27,36 +26,37 @@ from stratonet.extras import name_missing_extra
 from stratonet.files.urls import is_url
 
 T = TypeVar("T")
-# In place of a folder: where the system keeps the caches of a user.
+# Instead of a folder: use the one where the system keeps a user's caches.
 AUTO = "auto"
-# The number is that of the layout: another layout is another file.
+# The number is the version of the file's layout: a new layout gets a new file.
 FILE = "stratonet-features-1.sqlite"
-# Bytes of the file: some 140,000 planes of 224 x 224 pixels in one view.
+# Maximum size of the file in bytes: some 140,000 planes of 224 x 224 pixels in one
+# view.
 LARGEST = 10 * 2**30
-# What goes when the file is full: the tenth of the rows that is longest unused.
+# When the file is full, the tenth of the rows that was unused for longest is removed.
 TENTH = 10
-# Before the numbers of a row stands a digest of its key and of them.
+# Bytes of the digest of a row's key and numbers, which is stored before the numbers.
 DIGEST = 16
-# Seconds for which a process waits while others write.
+# Seconds that a process waits while others write.
 PATIENCE = 60
 
-# What was said in this process: each cache says once what is wrong with it.
-_said: set[str] = set()
+# Warnings already given in this process: each is given once.
+_given_warnings: set[str] = set()
 
 
 class FeatureCache:
-    """Rows of float32 by key, in a folder; the least recently used go first.
+    """Store rows of float32 by key, in a folder; drop the least recently used first.
 
-    Nothing that is wrong with the folder or the file is an error: a row that cannot be
-    read is not there, one that cannot be written is not kept, and a warning says so,
-    once in a process. A damaged file is begun anew.
+    A problem with the folder or the file is never an error: a row that cannot be read
+    counts as missing, a row that cannot be written is not kept, and a warning says so,
+    once per process. A damaged file is replaced by a new one.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Made if it is missing. On a network share SQLite's locks may not work.
+        Created if it is missing. On a network share, SQLite's locks may not work.
     largest : int
-        Bytes that the file may take.
+        Maximum size of the file in bytes.
 
     Examples
     --------
@@ -101,18 +101,18 @@ class FeatureCache:
         Parameters
         ----------
         key : bytes
-            As it was put.
+            The key under which the row was stored.
         width : int
-            Of the row.
+            Number of features of the row.
 
         Returns
         -------
         numpy.ndarray (width,), float32, or None
-            None where there is none, or a damaged one.
+            None if there is no such row, or if it is damaged.
         """
         query = "SELECT content FROM features WHERE key = ?"
-        found = self._attempt(lambda file: file.execute(query, (key,)).fetchone())
-        row = found and _unpack_row(key, found[0], width)
+        record = self._attempt(lambda file: file.execute(query, (key,)).fetchone())
+        row = record and _unpack_row(key, record[0], width)
         if row is None:
             return None
         with self._lock:
@@ -120,12 +120,12 @@ class FeatureCache:
         return row
 
     def put(self, key: bytes, row: np.ndarray) -> None:
-        """Keep a row, in place of an older one; other processes see it at once.
+        """Store a row, replacing an older one; other processes see it at once.
 
         Parameters
         ----------
         key : bytes
-            Whatever decides the numbers, or a digest of it.
+            Whatever determines the numbers, or a digest of it.
         row : numpy.ndarray
             (width,), float32.
         """
@@ -146,16 +146,17 @@ class FeatureCache:
 
         def commit(file: sqlite3.Connection) -> None:
             try:
-                # From the start: two that have read could not both go on to write.
+                # Lock from the start: of two processes that have read, one could not
+                # write.
                 file.execute("BEGIN IMMEDIATE")
                 change(file)
                 file.execute("COMMIT")
             except sqlite3.OperationalError as error:
                 if _is_damage(error):
                     raise
-                # A full disk or a read-only one: what is there can still be read.
+                # The disk is full or read-only: existing rows can still be read.
                 self._is_writable = False
-                self._say(error)
+                self._warn_once(error)
             finally:
                 if file.in_transaction:
                     with suppress(sqlite3.Error):
@@ -164,14 +165,14 @@ class FeatureCache:
         self._attempt(commit)
 
     def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Return what an action returns; None where the file cannot be used."""
+        """Return the result of an action; None if the file cannot be used."""
         with self._lock:
             if self._connection is None:
                 return None
             try:
                 return action(self._connection)
             except sqlite3.Error as error:
-                self._mend(error)
+                self._replace_file(error)
         return None
 
     def _open(self) -> None:
@@ -179,12 +180,12 @@ class FeatureCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = _connect(self.path)
         except (sqlite3.Error, OSError) as error:
-            self._mend(error)
+            self._replace_file(error)
 
-    def _mend(self, error: Exception) -> None:
-        """Replace a damaged file. Who else has it open goes on with the old one."""
+    def _replace_file(self, error: Exception) -> None:
+        """Replace a damaged file. Processes that have it open keep the old one."""
         if not _is_damage(error):
-            self._give_up(error)
+            self._stop_using(error)
             return
         try:
             if self._connection is not None:
@@ -193,33 +194,35 @@ class FeatureCache:
                 self.path.with_name(name).unlink(missing_ok=True)
             self._connection = _connect(self.path)
         except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
+            self._stop_using(error)
 
-    def _give_up(self, error: Exception) -> None:
+    def _stop_using(self, error: Exception) -> None:
         self._connection = None
-        self._say(error)
+        self._warn_once(error)
 
-    def _say(self, error: Exception) -> None:
+    def _warn_once(self, error: Exception) -> None:
         text = (
             f"The cache {self.path} cannot be used, and images are measured without it:"
             f" {error}. Free space there, or give `cache` another folder."
         )
-        if text not in _said:
-            _said.add(text)
+        if text not in _given_warnings:
+            _given_warnings.add(text)
             warnings.warn(text, stacklevel=2)
 
     def _note_uses(self, file: sqlite3.Connection) -> None:
-        """Note when rows were last used, many at a time: each is a small write."""
+        """Record when rows were last used: many at a time, as each is a small write."""
         used, self._used = self._used, {}
         rows = [(moment, key) for key, moment in used.items()]
         file.executemany("UPDATE features SET used = ? WHERE key = ?", rows)
 
     def _make_room(self, file: sqlite3.Connection) -> None:
-        """Remove the rows that are longest unused, where the file is full."""
-        pages = _ask(file, "PRAGMA page_count") - _ask(file, "PRAGMA freelist_count")
-        if pages * _ask(file, "PRAGMA page_size") < self.largest:
+        """Remove the rows that were unused for longest, if the file is full."""
+        pages = _query_number(file, "PRAGMA page_count") - _query_number(
+            file, "PRAGMA freelist_count"
+        )
+        if pages * _query_number(file, "PRAGMA page_size") < self.largest:
             return
-        count = 1 + _ask(file, "SELECT count(*) FROM features") // TENTH
+        count = 1 + _query_number(file, "SELECT count(*) FROM features") // TENTH
         oldest = "SELECT key FROM features ORDER BY used LIMIT ?"
         file.execute(f"DELETE FROM features WHERE key IN ({oldest})", (count,))
 
@@ -230,12 +233,12 @@ def find_folder(cache: str | os.PathLike[str]) -> Path:
     Parameters
     ----------
     cache : str or path-like
-        ``"auto"`` or a folder; ``~`` is the user's.
+        ``"auto"`` or a folder; ``~`` is the user's home.
 
     Raises
     ------
     ValueError
-        It is no folder of this machine.
+        It is not a folder on this machine.
 
     Examples
     --------
@@ -249,23 +252,23 @@ def find_folder(cache: str | os.PathLike[str]) -> Path:
         return Path(platformdirs.user_cache_path("stratonet", appauthor=False))
     if not os.fspath(cache) or is_url(cache):
         raise ValueError(
-            f"`cache` is None, {AUTO!r} or a folder of this machine. Received:"
+            f"`cache` must be None, {AUTO!r} or a folder on this machine. Received:"
             f" {cache!r}"
         )
     return Path(cache).expanduser().absolute()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file, and make what belongs in it."""
-    # Transactions are begun by hand; the lock of the cache guards its threads.
+    """Open the file, and create its table and index if they are missing."""
+    # Transactions are started explicitly; the cache's lock coordinates its threads.
     file = sqlite3.connect(
         path, PATIENCE, isolation_level=None, check_same_thread=False
     )
     try:
-        # A machine without power may lose rows or damage the file; then they are
-        # measured again. Waiting for the disk at each row would take longer.
+        # A power cut may lose rows or damage the file; they are then measured again.
+        # Waiting for the disk at each row would take longer.
         file.execute("PRAGMA synchronous = OFF")
-        # `used` stands before the content: noting a use does not touch the numbers.
+        # `used` comes before the content: recording a use does not touch the numbers.
         file.execute(
             "CREATE TABLE IF NOT EXISTS features"
             " (key BLOB PRIMARY KEY, used INTEGER, content BLOB)"
@@ -278,15 +281,15 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether an error concerns what stands in the file, not the disk or the lock."""
-    # A damaged list of tables, or another layout, comes as a fault in our commands.
+    """Whether an error concerns the content of the file, not the disk or the lock."""
+    # A damaged list of tables, or another layout, shows up as an error in our SQL.
     if isinstance(error, sqlite3.OperationalError):
         return re.search("no such|columns", str(error)) is not None
     return isinstance(error, sqlite3.DatabaseError)
 
 
-def _ask(file: sqlite3.Connection, question: str) -> int:
-    with closing(file.execute(question)) as answer:
+def _query_number(file: sqlite3.Connection, query: str) -> int:
+    with closing(file.execute(query)) as answer:
         return int(answer.fetchone()[0])
 
 
@@ -296,7 +299,7 @@ def _pack_row(key: bytes, row: np.ndarray) -> bytes:
 
 
 def _unpack_row(key: bytes, packed: object, width: int) -> np.ndarray | None:
-    """Return the numbers of a row, if it is whole and that of the key."""
+    """Return the numbers of a row; None if it is damaged or has another key."""
     if not isinstance(packed, bytes) or len(packed) != DIGEST + 4 * width:
         return None
     content = packed[DIGEST:]

@@ -1,8 +1,9 @@
-"""A network that is shown a plane once: what it gave is kept in a cache.
+"""A network that measures each plane once, and keeps the features in a cache.
 
-The cache stands between a prepared plane and the network: rows are known by what the
-network would see. Whatever changes that (pixels, limits of grey values, the recipe, how
-files are read) changes the key, and no list of such things has to be kept right.
+The cache sits between prepared planes and the network: the key of a row is a digest of
+what the network would see. Whatever changes that (pixels, limits of grey values, the
+recipe, how files are read) changes the key, so no list of such influences has to be
+maintained.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ Item = TypeVar("Item")
 
 
 class CachedNetwork:
-    """Measures all that a network can give of a plane, once, and hands out columns.
+    """Measure all features of each plane once, and return the columns asked for.
 
     Parameters
     ----------
     net : StratoNet
-        Whose features are wanted.
+        The network whose features are wanted.
     weights : str or path-like
-        Those of ``net``.
+        The weights of ``net``.
     cache : FeatureCache
-        Open.
+        An open cache.
 
     Examples
     --------
@@ -54,7 +55,8 @@ class CachedNetwork:
     def __init__(
         self, net: StratoNet, weights: str | PathLike[str], cache: FeatureCache
     ) -> None:
-        # Of every tap and statistic: who asks for others later finds them, too.
+        # With every tap and statistic, so that later requests for others find them,
+        # too.
         layers = [tap.layer for tap in net.card.taps]
         if INTENSITY_TAP in net.taps:
             layers.append(INTENSITY)
@@ -66,7 +68,7 @@ class CachedNetwork:
 
     @property
     def width(self) -> int:
-        """Number of features of one plane, as they are handed out."""
+        """Number of features that are returned for one plane."""
         return len(self._columns)
 
     def prepare(
@@ -75,7 +77,7 @@ class CachedNetwork:
         limits: tuple[float, float] | None = None,
         pixel_size: float | None = None,
     ) -> PreparedPlane:
-        """Bring a plane to what the network sees, see `StratoNet.prepare`."""
+        """Turn a plane into what the network sees, see `StratoNet.prepare`."""
         return self._full.prepare(plane, limits, pixel_size)
 
     def stream(
@@ -83,23 +85,23 @@ class CachedNetwork:
         items: Iterable[Item],
         read: Callable[[Item], PreparedPlane | None],
     ) -> Iterator[np.ndarray | None]:
-        """Yield the features of each item in order, measured or known.
+        """Yield the features of each item in order, measured or from the cache.
 
         Parameters
         ----------
         items : iterable
             What ``read`` takes.
         read : callable
-            Turns an item into what `prepare` makes of its plane, in a thread; or into
-            None, which is passed on as its features.
+            Called in a thread: returns what `prepare` makes of an item's plane, or
+            None, which is then yielded instead of features.
 
         Yields
         ------
         numpy.ndarray (width,), float32
-            Or None, where ``read`` gives None.
+            None where ``read`` returned None.
         """
         keys: dict[int, list[bytes]] = {}
-        known: dict[int, np.ndarray] = {}
+        cached_rows: dict[int, np.ndarray] = {}
 
         def look_up(numbered: tuple[int, Item]) -> PreparedPlane | None:
             number, item = numbered
@@ -110,19 +112,19 @@ class CachedNetwork:
             row = self._find_row(keys[number], prepared)
             if row is None:
                 return prepared
-            known[number] = row
+            cached_rows[number] = row
             return None
 
         rows = self._full.stream(enumerate(items), read=look_up)
         for number, measured in enumerate(rows):
             keys_of_views = keys.pop(number, [])
-            row = known.pop(number, measured)
+            row = cached_rows.pop(number, measured)
             if measured is not None:
                 self._keep_row(keys_of_views, measured)
             yield None if row is None else row[self._columns]
 
     def _make_keys(self, prepared: PreparedPlane) -> list[bytes]:
-        """Make the key of each view of a plane: a digest of what decides its row."""
+        """Make the key of each view of a plane: a digest of what determines its row."""
         keys = []
         for prefix, grey in zip(self._prefixes, prepared.greys):
             digest = sha256(f"{prefix}\n{grey.dtype.str}\n{grey.shape}\n".encode())
@@ -133,7 +135,7 @@ class CachedNetwork:
     def _find_row(
         self, keys: list[bytes], prepared: PreparedPlane
     ) -> np.ndarray | None:
-        """Return all features of a plane, if those of each view are known."""
+        """Return all features of a plane; None if a view is not in the cache."""
         width = self._measure_width()
         parts = []
         for key in keys:
@@ -151,18 +153,18 @@ class CachedNetwork:
             self._cache.put(key, row[number * width : (number + 1) * width])
 
     def _measure_width(self) -> int:
-        """Number of features of one view."""
-        of_views = [block.width for block in self._full.blocks if block.output]
-        return sum(of_views) // len(self._prefixes)
+        """Return the number of features of one view."""
+        widths = [block.width for block in self._full.blocks if block.output]
+        return sum(widths) // len(self._prefixes)
 
 
 def _list_statistics(card: Card) -> tuple[str, ...]:
-    """List what a network gives of its maps."""
+    """List the statistics that a network computes of its feature maps."""
     return ("mean", "sd") if all(tap.sd for tap in card.taps) else ("mean",)
 
 
 def _find_columns(net: StratoNet, full: StratoNet) -> np.ndarray:
-    """Find the features of a network among all that it can give."""
+    """Find the features of a network among those of the full network."""
     columns = {}
     begin = 0
     for block in full.blocks:
@@ -172,14 +174,14 @@ def _find_columns(net: StratoNet, full: StratoNet) -> np.ndarray:
 
 
 def _describe_views(net: StratoNet) -> list[str]:
-    """Describe what decides the features of each view, beside what the network sees."""
+    """Describe what determines the features of each view, apart from its pixels."""
     import onnxruntime
 
     weights_id = net.feature_set_id.removesuffix(f"-{net.recipe.id}")
-    # Versions, too: another one may round otherwise.
-    rest = f"{net.provider} {onnxruntime.__version__} {__version__}"
-    described = []
+    # Versions, too: another one may round differently.
+    runtime = f"{net.provider} {onnxruntime.__version__} {__version__}"
+    descriptions = []
     for view in net.recipe.views:
         recipe: Recipe = replace(net.recipe, views=(view,))
-        described.append(f"{weights_id}-{recipe.id} {rest}")
-    return described
+        descriptions.append(f"{weights_id}-{recipe.id} {runtime}")
+    return descriptions

@@ -1,4 +1,4 @@
-"""The command ``stratonet project``: its flags, and what they ask for."""
+"""The command ``stratonet project`` and its flags."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from stratonet.extras import name_missing_extra
 
 
 def add_project(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``project``."""
     command = commands.add_parser(
         "project",
         help="fit principal components to features, for narrow tables in CellProfiler",
         description=(
             "Fit principal components to a table of features, channel by channel."
-            " MeasureStratoFeatures takes the file and writes components in place of"
-            " features: as many columns as a database holds."
+            " MeasureStratoFeatures reads the resulting file and writes components"
+            " instead of features: few enough columns for a database."
         ),
         epilog="Example: stratonet project features --output components.npz",
     )
     command.add_argument(
         "table",
         metavar="TABLE",
-        help="Parquet file or folder, of extract or MeasureStratoFeatures",
+        help="Parquet file or folder that extract or MeasureStratoFeatures wrote",
     )
     command.add_argument(
         "--components",
         type=parse_count,
         default=50,
         metavar="N",
-        help="of each channel (default: %(default)s)",
+        help="components per channel (default: %(default)s)",
     )
     command.add_argument(
         "--output",
         required=True,
         type=Path,
         metavar="FILE",
-        help="name of the file, ending in .npz",
+        help="file to write, ending in .npz",
     )
     command.set_defaults(
         run=_project,

@@ -18,7 +18,7 @@ from stratonet.tables.csvfiles import decode_csv
 from stratonet.tables.wells import format_well
 
 FILE = "file_"
-# Role, treatment and dose of the wells, which take turns.
+# Role, treatment and dose, between which wells alternate.
 TREATMENTS = (
     ("negcon", "untreated", 0),
     ("trt", "activator", 1),
@@ -29,7 +29,7 @@ TREATMENTS = (
 def read_plate(
     folder: str | os.PathLike[str],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read a folder of images by its ``labels.csv``.
+    """Read a plate: a folder of images with a table ``labels.csv``.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def read_plate(
             f"{table} is missing: a plate is a folder of images with a table"
             " labels.csv."
         )
-    # A treatment called None is a treatment.
+    # As text: a treatment called None is not a missing value.
     texts = decode_csv(table.read_bytes(), str(table))
     labels = pd.DataFrame({name: _read_numbers(texts[name]) for name in texts})
     columns = _find_file_columns(labels, table)
@@ -77,7 +77,7 @@ def read_plate(
 
 
 def _read_numbers(texts: pd.Series) -> pd.Series:
-    """Read texts as numbers, where all of them are."""
+    """Convert texts to numbers, if all of them are numbers."""
     numbers = pd.to_numeric(texts, errors="coerce")
     return texts if (numbers.isna() & texts.notna()).any() else numbers
 
@@ -88,7 +88,7 @@ def _find_image(folder: Path, name: str) -> str:
 
 
 def _find_file_columns(labels: pd.DataFrame, table: Path) -> list[str]:
-    """Find the columns ``file_<channel>``, which are filled in."""
+    """Find the columns ``file_<channel>``, and check that they are filled in."""
     columns = [column for column in labels if column.startswith(FILE)]
     if not columns or "well" not in labels:
         raise ValueError(
@@ -110,10 +110,10 @@ def simulate_plate(
     size: int = 256,
     seed: int = 0,
 ) -> None:
-    """Draw a plate of a translocation-like assay, as `read_plate` reads it.
+    """Simulate a plate of a translocation-like assay, for `read_plate` to read.
 
     Each cell carries a fluorescent protein (channel GFP) that the treatment moves from
-    the cytoplasm into the nucleus (channel DNA). Wells take turns: untreated
+    the cytoplasm into the nucleus (channel DNA). Wells alternate: untreated
     (``negcon``), half a dose (``trt``), full dose (``poscon``). The images are 16-bit,
     with the offset, shot noise and read noise of a camera, and fill some 5 % of the
     range.
@@ -121,9 +121,9 @@ def simulate_plate(
     Parameters
     ----------
     folder : str or path
-        Made if missing; images and ``labels.csv`` in it are overwritten.
+        Created if missing; images and ``labels.csv`` in it are overwritten.
     rows, columns, sites : int
-        Wells of the plate and images of a well.
+        Rows and columns of the plate, and images per well.
     size : int
         Height and width, in pixels.
     seed : int
@@ -154,7 +154,7 @@ def simulate_plate(
         turn = (row + column) % len(TREATMENTS)
         role, treatment, dose = TREATMENTS[turn]
         well = format_well(row, column)
-        # A stream for each image set: a larger plate begins with the same pixels.
+        # One random stream per image set: a larger plate begins with the same pixels.
         rng = np.random.default_rng([seed, row, column, site])
         nuclear_share = 0.15 + 0.3 * dose
         planes = _draw_image_set(rng, size, nuclear_share)
@@ -210,7 +210,7 @@ def _draw_image_set(
 
 def _draw_cell(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw masks of a nucleus and its whole cell, (size, size), from 0 to 1."""
-    # The order of these draws makes the pixels of a seed.
+    # The order of these draws determines the pixels that a seed gives.
     center_y, center_x = rng.uniform(0, size, 2)
     angle = rng.uniform(0, np.pi)
     radius = rng.normal(9, 1)
@@ -228,8 +228,8 @@ def _draw_cell(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndar
 
 
 def _draw_edge(distance: np.ndarray, edge: float) -> np.ndarray:
-    """Fall from 1 to 0 around the edge, softly as optics do."""
-    # Far away, in large images, it is infinite, and 0 remains.
+    """Return a mask that falls from 1 to 0 around the edge, softly as in optics."""
+    # Far from the cell, in large images, this overflows to infinity, and 0 remains.
     with np.errstate(over="ignore"):
         outside = np.exp(8 * (distance - edge))
     return 1 / (1 + outside)

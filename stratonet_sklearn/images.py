@@ -1,6 +1,6 @@
-"""What images a transformer is given: arrays, or columns of paths.
+"""The images that a transformer receives: arrays, or columns of paths.
 
-Every plane of them is known by its image set and its channel, and so is every fault.
+Each plane, and each error, is identified by its image set and channel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ EXPECTED = (
     " (height, width) or (height, width, channels), or paths of images: a list or"
     " column for one channel, a DataFrame or 2-D array with one column per channel."
 )
-# Errors of a single image. Any other concerns the disk or the server: it stops all.
+# Errors of a single image. Any other error concerns the disk or the server, and stops
+# the run.
 IMAGE_ERRORS = (
     FileNotFoundError,
     PermissionError,
@@ -34,7 +35,7 @@ IMAGE_ERRORS = (
     TypeError,
     ValueError,
 )
-# Reasons that a warning tells.
+# Number of reasons that a warning lists.
 SHOWN = 10
 
 
@@ -53,30 +54,30 @@ class Plane:
 
     @property
     def path(self) -> str:
-        """Where it is."""
+        """Path or URL of the file."""
         return os.fspath(self.image[self.channel])
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """Name of the plane in messages."""
         if self.is_path:
             return redact_url(self.path)
         return f"Image {self.number}, channel {self.channel}"
 
 
 def take_images(X: Any) -> Any:
-    """Bring columns of paths of every make to a frame of pandas.
+    """Convert columns of paths, of any library, to a pandas DataFrame.
 
     Parameters
     ----------
     X : object
-        What a transformer is given.
+        What the transformer received.
 
     Returns
     -------
     object
         A DataFrame for columns of pandas, polars or Arrow; a 2-D array of one column
-        for a list or array of paths; anything else as it is.
+        for a list or array of paths; anything else unchanged.
 
     Examples
     --------
@@ -102,14 +103,14 @@ def read_images(X: Any) -> tuple[Sequence[np.ndarray], int]:
     Parameters
     ----------
     X : array, list or DataFrame
-        What `take_images` has returned.
+        What `take_images` returned.
 
     Returns
     -------
     images : sequence of numpy.ndarray
         Pixels, (height, width) or (height, width, channels), or paths, (channels,).
     n_channels : int
-        The same for all.
+        Number of channels, the same for all images.
 
     Raises
     ------
@@ -121,11 +122,11 @@ def read_images(X: Any) -> tuple[Sequence[np.ndarray], int]:
     >>> read_images(np.zeros((3, 32, 32, 2)))[1]
     2
     """
-    given, received = X, type(X).__name__
+    original, received = X, type(X).__name__
     if isinstance(X, np.ma.MaskedArray):
         received += f" of shape {X.shape} and dtype {X.dtype}"
     elif not isinstance(X, (list, tuple)):
-        # Of scikit-learn's checks only what holds for images too: no sparse
+        # Only those of scikit-learn's checks that make sense for images, too: no sparse
         # matrix, no complex numbers.
         X = check_array(
             X,
@@ -144,31 +145,31 @@ def read_images(X: Any) -> tuple[Sequence[np.ndarray], int]:
         )
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "OU":
         return X, X.shape[1]
-    # A mask is kept: the pixels under it are refused where they are measured.
+    # Masks are kept: masked pixels are refused when they are measured.
     images = [
         np.ma.asanyarray(image) if np.ma.isMA(image) else np.asarray(image)
         for image in X
     ]
-    return images, _count_channels(images, received, advise(given))
+    return images, _count_channels(images, received, advise(original))
 
 
 def check_paths(X: Any, paths: Sequence[np.ndarray], may_lack: bool) -> None:
-    """Refuse what are no paths, before any image is read; let pixels pass.
+    """Refuse cells that are not paths, before any image is read; accept pixels.
 
     Parameters
     ----------
     X : object
-        What `take_images` has returned: its index and columns name a path.
+        What `take_images` returned: messages name paths by its index and columns.
     paths : numpy.ndarray (n, n channels), or images
-        What `read_images` has returned.
+        What `read_images` returned.
     may_lack : bool
         Whether paths may be missing: None, NaN, or empty.
 
     Raises
     ------
     ValueError
-        One is of another type, or is missing and may not be, or two channels of a row
-        are one file; it is named by row and column.
+        A path has another type, or is missing but may not be, or two channels of a row
+        have the same file. The message gives row and column.
     """
     if not isinstance(paths, np.ndarray) or paths.ndim != 2:
         return
@@ -179,7 +180,7 @@ def check_paths(X: Any, paths: Sequence[np.ndarray], may_lack: bool) -> None:
             raise ValueError(
                 f"Image paths are strings. Received in {_name_cell(X, row, column)}:"
                 f" {path!r} ({missing.sum()} of {missing.size} are missing). Leave such"
-                " image sets out, or give them NaN with on_error='nan'."
+                " image sets out, or set on_error='nan' to give them NaN."
             )
         if not missing[row, column] and not isinstance(path, (str, os.PathLike)):
             raise ValueError(
@@ -212,7 +213,7 @@ def advise(X: Any) -> str:
     Parameters
     ----------
     X : object
-        As it was received.
+        What was received.
 
     Returns
     -------
@@ -257,7 +258,7 @@ def list_planes(images: Sequence[np.ndarray], n_channels: int) -> Iterator[Plane
     images : sequence of numpy.ndarray
         Pixels, or rows of paths.
     n_channels : int
-        Of each.
+        Number of channels of each image.
 
     Yields
     ------
@@ -271,14 +272,14 @@ def list_planes(images: Sequence[np.ndarray], n_channels: int) -> Iterator[Plane
 def prepare_image(
     plane: Plane, prepare: Callable[[np.ndarray], PreparedPlane]
 ) -> PreparedPlane:
-    """Read a plane and bring it to what the network sees.
+    """Read a plane and turn it into what the network sees.
 
     Parameters
     ----------
     plane : Plane
-        Of a file, or pixels.
+        A path, or pixels.
     prepare : callable
-        Of pixels (height, width).
+        Takes pixels (height, width).
 
     Raises
     ------
@@ -312,7 +313,7 @@ def word_reasons(reasons: np.ndarray, channels: Sequence[str]) -> str:
     Returns
     -------
     str
-        The first ten, one a line.
+        The first ten, one per line.
 
     Examples
     --------
@@ -333,7 +334,7 @@ def word_reasons(reasons: np.ndarray, channels: Sequence[str]) -> str:
 
 
 def _holds_paths(X: Any) -> bool:
-    """Whether a list, a column or an array holds paths, and no images."""
+    """Whether a list, a column or an array holds paths rather than images."""
     if isinstance(X, np.ndarray) and X.dtype.kind in "OU":
         cells = X.ravel()
     elif isinstance(X, (list, tuple, pd.Series, pd.Index)) or hasattr(X, "to_frame"):
@@ -349,27 +350,27 @@ def _check_one_file_each(X: Any, row: int, paths: Sequence[str]) -> None:
     """Refuse a plane that would be measured twice, under two names."""
     if len(set(paths)) == len(paths):
         return
-    twice = next(path for path in paths if paths.count(path) > 1)
+    duplicate = next(path for path in paths if paths.count(path) > 1)
     raise ValueError(
-        f"Each channel is a file of its own. Received {redact_url(twice)} for two"
-        f" channels in {_name_row(X, row)}. Leave one of them out."
+        f"Each channel needs a file of its own. Received {redact_url(duplicate)} for"
+        f" two channels in {_name_row(X, row)}. Leave one of them out."
     )
 
 
 def _name_row(X: Any, row: int) -> str:
-    """Name a row by its number, and by its index where that is another."""
+    """Name a row by its number, and by its index label where that differs."""
     label = X.index[row] if isinstance(X, pd.DataFrame) else row
     return f"row {row}" + ("" if label == row else f" ({label})")
 
 
 def _name_cell(X: Any, row: int, column: int) -> str:
-    """Name a cell by numbers, and by index and column where there are such."""
+    """Name a cell by its numbers, and by index label and column name if it has any."""
     name = f" ({X.columns[column]})" if isinstance(X, pd.DataFrame) else ""
     return f"{_name_row(X, row)}, column {column}{name}"
 
 
 def _count_channels(images: Sequence[np.ndarray], received: str, advice: str) -> int:
-    """Count the channels of pixels, which all images share."""
+    """Count the channels of images, which must all have the same."""
     for number, image in enumerate(images):
         if image.ndim not in (2, 3):
             raise ValueError(
@@ -378,7 +379,7 @@ def _count_channels(images: Sequence[np.ndarray], received: str, advice: str) ->
             )
         if image.size:
             check_axes(image.shape, f"Image {number}")
-    # An image (height, width) is one of one channel.
+    # An image (height, width) has one channel.
     counts = set()
     for image in images:
         counts.add(image.shape[2] if image.ndim == 3 else 1)

@@ -1,4 +1,4 @@
-"""From planes to features, and to reasons why there are none; with or without cache."""
+"""Measure planes, with or without a cache, and say why some cannot be measured."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Measuring = Union[StratoNet, CachedNetwork]
 def open_measuring(
     net: StratoNet, weights: str | PathLike[str], cache: str | PathLike[str] | None
 ) -> Iterator[Measuring]:
-    """Yield what measures: the network, or what knows features that it gave before.
+    """Yield what measures: the network, or one with a cache of its features.
 
     Parameters
     ----------
     net : StratoNet
-        Whose features are wanted.
+        The network whose features are wanted.
     weights : str or path-like
-        Those of ``net``.
+        The weights of ``net``.
     cache : {None, "auto"}, str or path-like
         As `StratoFeatureTransformer` takes it.
     """
@@ -61,31 +61,31 @@ def measure_planes(
     planes : iterable of Plane
         Read as needed: few are in memory at once.
     prepare : callable
-        Reads a plane and brings it to what the network sees, in a thread.
+        Called in a thread: reads a plane and turns it into what the network sees.
     on_error : {"raise", "nan"}
-        What becomes of one that cannot be measured.
+        What happens to a plane that cannot be measured.
     verbose : bool
         Show a progress bar.
 
     Returns
     -------
     features : numpy.ndarray (n planes, width), float32
-        NaN where there is a reason.
+        NaN where a plane could not be measured.
     reasons : numpy.ndarray (n planes,), object
         ``""`` where a plane was measured.
 
     Raises
     ------
     OSError, TypeError, ValueError
-        What `prepare` raises: of a plane only if it is to be raised, of a disk or
-        server that cannot be reached always.
+        What `prepare` raises: for a single plane only if ``on_error`` is ``"raise"``,
+        for a disk or server that cannot be reached always.
     """
     numbered = list(enumerate(planes))
     if isinstance(measuring, CachedNetwork):
         # Processes that measure the same images at once (`n_jobs`) then rarely measure
         # the same plane: each finds what the others have done.
         random.Random().shuffle(numbered)
-    # Filled as they come: stacked at the end, they would be in memory twice.
+    # Filled row by row: if rows were stacked at the end, they would be in memory twice.
     features = np.empty((len(numbered), measuring.width), np.float32)
     reasons = np.full(len(numbered), "", object)
 

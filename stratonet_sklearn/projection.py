@@ -1,4 +1,4 @@
-"""Fitting the projection that makes tables narrow, see `stratonet.projection`."""
+"""Fit the projection that makes tables narrow, see `stratonet.projection`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stratonet.tables.index import keep_index
 from stratonet.tables.numbers import read_numbers
 from stratonet.tables.reading import feature_parts, read_features
 
-# Share of the variance below which a component is the rounding of features: its
+# Share of the variance below which a component is mere rounding of features: its
 # direction would be arbitrary.
 NO_VARIANCE = 1e-10
 
@@ -40,16 +40,16 @@ def fit_projection(
 ) -> Projection:
     """Fit principal components to the features of each channel.
 
-    Features are scaled to unit variance. Channels are projected one by one, so that a
-    channel has the same components whichever others are beside it.
+    Features are scaled to unit variance. Each channel is projected separately, so its
+    components do not depend on which other channels there are.
 
     Parameters
     ----------
     features : pandas.DataFrame, str or path
-        What `stratonet.tables.read_features` returns, or what it reads. Rows with NaN
-        are left out.
+        A table as `stratonet.tables.read_features` returns it, or a path that it reads.
+        Rows with NaN are left out.
     n_components : int
-        Of each channel.
+        Number of components of each channel.
 
     Returns
     -------
@@ -58,8 +58,8 @@ def fit_projection(
     Raises
     ------
     ValueError
-        No features, those of several feature sets, not all features of a tap,
-        components in place of features, or too few rows that differ.
+        The table has no features, features of several feature sets, only some features
+        of a tap, or components instead of features; or too few rows differ.
 
     Examples
     --------
@@ -95,14 +95,14 @@ def write_projection(
     features : str or path
         What `stratonet.tables.read_features` reads.
     output : str or path
-        The file; its folder is made if missing.
+        The file; its folder is created if missing.
     n_components : int
-        Of each channel.
+        Number of components of each channel.
 
     Returns
     -------
     str
-        What was done, in lines for the user.
+        What was done, in lines for the user to read.
 
     Raises
     ------
@@ -128,23 +128,23 @@ def write_projection(
     return "\n".join(lines)
 
 
-def _fit_frame(frame: pd.DataFrame, where: str, n_components: int) -> Projection:
-    """Fit a projection to the rows without NaN; ``where`` names the frame."""
-    feature_set_id = _get_feature_set_id(frame, where)
+def _fit_frame(frame: pd.DataFrame, source: str, n_components: int) -> Projection:
+    """Fit a projection to the rows without NaN; ``source`` names the frame."""
+    feature_set_id = _get_feature_set_id(frame, source)
     names = feature_columns(frame)
     columns = {
         channel: part
         for channel, part in feature_parts(names).groupby("channel", sort=False)
     }
-    taps = _find_taps(columns, where)
+    taps = _find_taps(columns, source)
     is_complete = frame[names].notna().all(axis=1).to_numpy()
     n_rows = int(is_complete.sum())
-    _check_count(n_components, n_rows, taps, where)
+    _check_count(n_components, n_rows, taps, source)
     channels = {}
     for channel, part in columns.items():
         # Channel by channel: a copy of all features may not fit into memory.
         values = read_numbers(frame.loc[is_complete, part.index], np.float64)
-        channels[channel] = _fit_channel(values, n_components, channel, where)
+        channels[channel] = _fit_channel(values, n_components, channel, source)
     return Projection(
         feature_set_id,
         taps,
@@ -155,82 +155,83 @@ def _fit_frame(frame: pd.DataFrame, where: str, n_components: int) -> Projection
     )
 
 
-def _get_feature_set_id(frame: pd.DataFrame, where: str) -> str:
+def _get_feature_set_id(frame: pd.DataFrame, source: str) -> str:
     """Return the one feature set id of a table of features."""
     if PROJECTION in frame:
         raise ValueError(
-            f"{where} holds components of {frame[PROJECTION].iloc[0]} already. Give a"
+            f"{source} already holds components of {frame[PROJECTION].iloc[0]}. Give a"
             " table of features."
         )
     if not feature_columns(frame) or FEATURE_SET not in frame:
         raise ValueError(
-            f"{where} holds no features of StratoNet with their {FEATURE_SET}."
+            f"{source} holds no features of StratoNet with their {FEATURE_SET}."
         )
     ids = frame[FEATURE_SET].unique()
     if len(ids) > 1:
         raise ValueError(
-            f"{where} holds features of {', '.join(map(str, ids))}. Give those of one"
+            f"{source} holds features of {', '.join(map(str, ids))}. Give those of one"
             " feature set."
         )
     return str(ids[0])
 
 
-def _find_taps(columns: Mapping[str, pd.DataFrame], where: str) -> Taps:
+def _find_taps(columns: Mapping[str, pd.DataFrame], source: str) -> Taps:
     """Find the taps, which all channels share."""
-    taps = {channel: _list_taps(part, where) for channel, part in columns.items()}
+    taps = {channel: _list_taps(part, source) for channel, part in columns.items()}
     different = set(taps.values())
     if len(different) > 1:
         raise ValueError(
-            f"{where} has other taps for {', '.join(taps)}: {list(taps.values())}."
+            f"{source} has different taps for {', '.join(taps)}: {list(taps.values())}."
         )
     return different.pop()
 
 
-def _list_taps(part: pd.DataFrame, where: str) -> Taps:
-    """List the taps of a channel, from what the names of its features say."""
+def _list_taps(part: pd.DataFrame, source: str) -> Taps:
+    """List the taps of a channel, from the names of its features."""
     taps = []
     # The projection takes features by position, so that none may be missing.
     for tap, numbers in part.groupby("tap", sort=False).number:
         if list(numbers) != list(range(len(numbers))):
             raise ValueError(
-                f"{where} does not hold all features of {tap}, in their order. Give the"
-                " table as it was measured."
+                f"{source} does not hold all features of {tap}, in their order. Give"
+                " the table as it was measured."
             )
         taps.append((tap, len(numbers)))
     return tuple(taps)
 
 
-def _check_count(n_components: int, n_rows: int, taps: Taps, where: str) -> None:
+def _check_count(n_components: int, n_rows: int, taps: Taps, source: str) -> None:
     width = sum(tap_width for _, tap_width in taps)
     # Of n rows, centred, only n - 1 are independent.
     most = min(n_rows - 1, width)
     if not 1 <= n_components <= most:
         raise ValueError(
-            f"n_components must be at least 1, less than the rows, and no more than"
-            f" {width:,} features per channel. Received: {n_components} components."
-            f" {where} has {n_rows:,} rows without NaN."
+            f"n_components must be at least 1, less than the number of rows, and no"
+            f" more than {width:,} features per channel. Received: {n_components}."
+            f" {source} has {n_rows:,} rows without NaN."
         )
 
 
 def _fit_channel(
-    values: np.ndarray, n_components: int, channel: str, where: str
+    values: np.ndarray, n_components: int, channel: str, source: str
 ) -> _Channel:
     """Fit components to features (n rows, n features), float64."""
     # In place: `values` is a copy already.
     scaler = StandardScaler(copy=False)
     scaled = scaler.fit_transform(values)
-    # Of all solvers the one that is exact and quick for many rows.
+    # The one solver that is both exact and quick for many rows.
     pca = PCA(n_components, svd_solver="covariance_eigh").fit(scaled)
     varied = int((pca.explained_variance_ratio_ > NO_VARIANCE).sum())
     if varied < n_components:
         raise ValueError(
-            f"{n_components} components need rows that differ in as many. The"
-            f" {len(values):,} without NaN in {where} differ in {varied}, for"
+            f"{n_components} components need rows that vary in as many directions. The"
+            f" {len(values):,} rows without NaN in {source} vary in {varied}, for"
             f" {channel}. Give more rows, or ask for {varied or 'no'} components."
         )
     return _Channel(
         scaler.mean_.astype(np.float32),
-        # With the scale of each feature in them, there is one product to compute.
+        # The scale of each feature is included, so that there is one product to
+        # compute.
         (pca.components_ / scaler.scale_).astype(np.float32),
         pca.explained_variance_ratio_.astype(np.float32),
     )

@@ -20,18 +20,18 @@ from stratonet_sklearn.rows import find_missing
 class StratifiedResampler(BaseSampler):
     """Draw the same number of rows of each class: a balanced training set.
 
-    Classes that have more rows are drawn from without replacement, classes that have
-    fewer with replacement (thesis, section 5.3). In an `imblearn.pipeline.Pipeline` it
-    acts on what the pipeline is fitted to, and never on what is predicted.
+    Rows of larger classes are drawn without replacement, rows of smaller classes with
+    replacement (thesis, section 5.3). In an `imblearn.pipeline.Pipeline` it resamples
+    the rows that the pipeline is fitted to, and never those that are predicted.
 
     Parameters
     ----------
     n_samples : int, default=3000
-        Rows of the balanced set. Where classes do not divide it, the first classes get
-        one row more.
+        Number of rows of the balanced set. If it is not a multiple of the number of
+        classes, the first classes get one row more.
 
     random_state : int, RandomState instance or None, default=None
-        An int draws the same rows at every call.
+        With an int, every call draws the same rows.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class StratifiedResampler(BaseSampler):
         "random_state": ["random_state"],
     }
 
-    # The base class reads both; which rows are drawn is decided below.
+    # The base class reads this, too; which rows are drawn is decided below.
     sampling_strategy = "auto"
     # Not the base class's check of X, which refuses NaN and text.
     _check_X_y = RandomUnderSampler._check_X_y
@@ -110,7 +110,7 @@ class StratifiedResampler(BaseSampler):
         ValueError
             Rows have no class, or there are more classes than ``n_samples``.
         """
-        # Before numpy makes text of them: missing classes would be balanced, too.
+        # Before numpy turns missing classes into text, which would be balanced, too.
         if isinstance(y, (list, tuple, pd.Series)):
             n_missing = int(find_missing(pd.Series(y, dtype=object)).sum())
             if n_missing:
@@ -140,12 +140,12 @@ class StratifiedResampler(BaseSampler):
         classes, counts = np.unique(y, return_counts=True)
         if self.n_samples < len(classes):
             raise ValueError(
-                f"n_samples must be at least 1 per class, {len(classes)}. Received:"
+                f"n_samples must be at least {len(classes)}, one per class. Received:"
                 f" {self.n_samples}"
             )
-        share, rest = divmod(self.n_samples, len(classes))
+        share, remainder = divmod(self.n_samples, len(classes))
         wanted = {
-            label: share + (number < rest) for number, label in enumerate(classes)
+            label: share + (number < remainder) for number, label in enumerate(classes)
         }
         return wanted, dict(zip(classes, counts))
 

@@ -1,6 +1,6 @@
-"""One gate for all that goes by rows: labels, groups, wells, tables of features.
+"""Check what has one value per row: labels, groups, wells, feature tables.
 
-numpy would cut, stretch and rename them without a word: a missing label becomes the
+numpy would silently truncate, broadcast and convert them: a missing label becomes the
 text ``nan``, and rows in another order stay in that order.
 """
 
@@ -16,13 +16,13 @@ from stratonet.tables import keys
 
 
 def read_frame(table: Any) -> Any:
-    """Return a frame of any make as one of pandas; arrays and lists as they are.
+    """Convert a frame of any library to pandas; return arrays and lists unchanged.
 
     Parameters
     ----------
     table : pandas.DataFrame, frame of polars or Arrow, array or list
-        Its names are taken from ``columns`` (Arrow: ``column_names``): they are what
-        frames of every make have.
+        Column names are taken from ``columns`` (Arrow: ``column_names``), which frames
+        of every library have.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def read_frame(table: Any) -> Any:
         names = getattr(table, "columns", None)
     if names is None or not hasattr(table, "__getitem__"):
         return table
-    # Column by column: an array of the whole would have one type for all.
+    # Column by column: an array of the whole table would have a single type.
     columns = [pd.Series(np.asarray(table[name])) for name in names]
     frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
     return frame.set_axis(list(names), axis=1)
@@ -46,28 +46,28 @@ def read_frame(table: Any) -> Any:
 def read_rows(
     columns: Mapping[str, Any], tables: Mapping[str, Any] | None = None
 ) -> dict[str, pd.Series]:
-    """Read columns that have a value for each row, and hold them against each other.
+    """Read columns that have one value per row, and check them against each other.
 
     Parameters
     ----------
     columns : mapping of str to array (n rows,)
-        By the name of the argument, which errors tell: lists, arrays, columns of
-        frames of any make, and frames or arrays of one column.
+        By the name of the argument, which errors mention: lists, arrays, columns of
+        frames of any library, and frames or arrays of one column.
     tables : mapping of str to pandas.DataFrame or array (n rows, ...), optional
-        What else has these rows, by what errors call it. The first says how many rows
-        there are.
+        Other tables of the same rows, by the name that errors use. The first one sets
+        the number of rows.
 
     Returns
     -------
     dict of str to pandas.Series (n rows,)
-        Numbered from 0. Missing values are still missing; where numbers stand beside
-        text, all are text.
+        Numbered from 0. Missing values stay missing; numbers mixed with text become
+        text.
 
     Raises
     ------
     ValueError
-        An argument has not one value for each row, or its rows have the same index as
-        those of another in another order.
+        An argument does not have one value for each row, or two of them have the same
+        index in different orders.
 
     Examples
     --------
@@ -76,10 +76,10 @@ def read_rows(
     1    2
     dtype: int64
     """
-    read = {name: _read_column(name, values) for name, values in columns.items()}
-    _check_lengths({**(tables or {}), **read})
+    checked = {name: _read_column(name, values) for name, values in columns.items()}
+    _check_lengths({**(tables or {}), **checked})
     _check_order({**(tables or {}), **columns})
-    return {name: column.reset_index(drop=True) for name, column in read.items()}
+    return {name: column.reset_index(drop=True) for name, column in checked.items()}
 
 
 def find_missing(column: pd.Series) -> np.ndarray:
@@ -109,7 +109,7 @@ def write_texts(column: pd.Series) -> np.ndarray:
     Parameters
     ----------
     column : pandas.Series (n rows,)
-        Of any type.
+        Values of any type.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def list_values(values: Any) -> list[Any]:
 
 
 def _read_column(name: str, values: Any) -> pd.Series:
-    """Return one value a row, with the index if there is one."""
+    """Return one value per row, with the index if there is one."""
     values = read_frame(values)
     received = type(values).__name__
     if isinstance(values, (str, bytes, Mapping, Set)) or not hasattr(values, "__len__"):
@@ -160,7 +160,7 @@ def _read_column(name: str, values: Any) -> pd.Series:
     if isinstance(values, pd.DataFrame) and values.shape[1] == 1:
         values = values.iloc[:, 0]
     if not isinstance(values, (pd.Series, np.ma.MaskedArray)):
-        # As objects: numpy would make text of a missing value beside texts.
+        # As objects: numpy would turn a missing value among texts into text.
         is_list = isinstance(values, (list, tuple))
         values = np.asarray(values, object if is_list else None)
         if values.ndim == 2 and values.shape[1] == 1:
@@ -174,7 +174,7 @@ def _read_column(name: str, values: Any) -> pd.Series:
 
 
 def _simplify(name: str, column: pd.Series) -> pd.Series:
-    """Bring all ways to hold the same values to one."""
+    """Give a column of the same values the same type, however they were stored."""
     column = column.astype(object)
     for value in column:
         if isinstance(value, (list, tuple, np.ndarray, pd.Series)):
@@ -182,15 +182,15 @@ def _simplify(name: str, column: pd.Series) -> pd.Series:
                 f"`{name}` takes one value for each row. Received for a row:"
                 f" {type(value).__name__} of shape {np.shape(value)}"
             )
-    kind = pd.api.types.infer_dtype(column, skipna=True)
-    # Numbers beside texts can neither be sorted nor told apart when written.
-    if kind.startswith("mixed") and kind != "mixed-integer-float":
+    value_type = pd.api.types.infer_dtype(column, skipna=True)
+    # Numbers mixed with texts can be neither sorted nor told apart when written.
+    if value_type.startswith("mixed") and value_type != "mixed-integer-float":
         column = column.map(str, na_action="ignore").astype(object)
     return column.infer_objects()
 
 
-def _check_lengths(read: Mapping[str, Any]) -> None:
-    lengths = {name: len(values) for name, values in read.items()}
+def _check_lengths(columns: Mapping[str, Any]) -> None:
+    lengths = {name: len(values) for name, values in columns.items()}
     first, n_rows = next(iter(lengths.items()))
     for name, length in lengths.items():
         if length != n_rows:
@@ -200,11 +200,11 @@ def _check_lengths(read: Mapping[str, Any]) -> None:
             )
 
 
-def _check_order(given: Mapping[str, Any]) -> None:
-    """Refuse the same index in another order: whether it counts, only users know."""
+def _check_order(columns: Mapping[str, Any]) -> None:
+    """Refuse the same index in another order: only users know which is meant."""
     indexed = {
         name: values.index
-        for name, values in given.items()
+        for name, values in columns.items()
         if isinstance(values, (pd.Series, pd.DataFrame))
     }
     if not indexed:

@@ -82,23 +82,25 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
 
     pixel_size : float or None, default=None
         Micrometres per pixel, for a recipe in micrometres, such as
-        ``"tiles224-75um/mean+sd"``. Set it anew for images of another magnification:
-        it is no part of the feature set.
+        ``"tiles224-75um/mean+sd"``. Change it for images of another magnification: it
+        is not part of the feature set.
 
     provider : str, default="CPUExecutionProvider"
         What runs the network: ``"cpu"``, ``"cuda"``, ..., or ``"auto"``, see
         `stratonet.StratoNet.load`.
 
     on_error : {"raise", "nan"}, default="raise"
-        What becomes of an image that is missing or cannot be measured: the first one
-        stops `transform`; or its features are NaN, and a warning tells the first ten
-        with their causes. A disk or server that cannot be reached always stops it.
+        What happens to an image that is missing or cannot be measured: ``"raise"``
+        stops `transform` at the first one; ``"nan"`` makes its features NaN, and a
+        warning lists the first ten with their causes. A disk or server that cannot be
+        reached always stops it.
 
     cache : {None, "auto"}, str or path-like, default=None
-        Where features are kept on the disk, so that no plane is measured twice, however
-        often folds and searches ask for it: nowhere; where the system keeps the caches
-        of a user; or in a folder. A cache holds what all taps give, takes 10 GB at
-        most, and can be shared by many processes.
+        Where features are kept on disk, so that no plane is measured twice, however
+        often folds and searches ask for it: None keeps nothing, ``"auto"`` uses the
+        folder where the system keeps a user's caches, and a path names another folder.
+        A cache holds the features of all taps, takes 10 GB at most, and can be shared
+        by many processes.
 
     verbose : bool, default=False
         Show a progress bar.
@@ -112,7 +114,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         Number of channels seen during `fit`.
 
     feature_names_in_ : ndarray of shape (n_channels,)
-        Names of the columns seen during `fit`, when it was given such.
+        Names of the columns seen during `fit`, if X had column names.
 
     feature_set_id_ : str
         Which network and preprocessing the features come from, see
@@ -215,7 +217,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         X = take_images(X)
         images, n_channels = self._image_sets(X)
         check_paths(X, images, may_lack=self.on_error == "nan")
-        # It notes names of columns; its checks of values are for tables of numbers.
+        # This stores column names; its checks of values are for tables of numbers.
         validate_data(self, X, reset=True, skip_check_array=True, ensure_2d=False)
         channels = self._name_channels(n_channels)
         self._choose_recipe(channels)
@@ -247,9 +249,9 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError, OSError
-            Images that are not what `fit` has seen or cannot be measured; the message
-            names the file, or the image by its number. The weights are not those of
-            `fit`.
+            The images do not match those that `fit` saw, or cannot be measured; the
+            message gives the file, or the number of the image. Or the weights are not
+            those of `fit`.
         """
         features, reasons = self._measure(X, self.on_error)
         if (reasons != "").any():
@@ -275,8 +277,8 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, OSError
-            Images that are not what `fit` has seen, a disk or server that cannot be
-            reached, or other weights than those of `fit`.
+            The images do not match those that `fit` saw, a disk or server cannot be
+            reached, or the weights are not those of `fit`.
 
         Examples
         --------
@@ -298,12 +300,12 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         check_paths(X, images, may_lack=on_error == "nan")
         validate_data(self, X, reset=False, skip_check_array=True, ensure_2d=False)
         if n_channels != self.n_features_in_:
-            # scikit-learn's own words, which its checks look for.
+            # The wording of scikit-learn, which its checks look for.
             raise ValueError(
                 f"X has {n_channels} features, but {type(self).__name__} is expecting"
                 f" {self.n_features_in_} features as input: one per channel."
             )
-        # It may have been set anew since `fit`.
+        # It may have been changed since `fit`.
         self.recipe_.check_pixel_size(self.pixel_size)
         net = self._load_fitted_network()
         with open_measuring(net, self.weights, self.cache) as measuring:
@@ -349,7 +351,7 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         if channels is None:
             numbers = range(1, n_channels + 1)
             numbered = [f"Channel{number}" for number in numbers]
-            # What `validate_data` has noted of a DataFrame.
+            # The names that `validate_data` stored for a DataFrame.
             channels = getattr(self, "feature_names_in_", numbered)
         if len(channels) != n_channels:
             raise ValueError(
@@ -359,10 +361,10 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         return list(channels)
 
     def _choose_recipe(self, channels: Sequence[str]) -> None:
-        """Note the recipe, and the limits of grey values that are given."""
+        """Set the recipe, and the limits of grey values if there are any."""
         if self.grey_range == OF_PLATE:
             raise ValueError(
-                f"grey_range={OF_PLATE!r} is for plates: give the file of its limits."
+                f"grey_range={OF_PLATE!r} needs the limits of a plate: give their file."
             )
         grey_range = read_grey_range(self.grey_range)
         recipe = read_card(self.weights).choose_recipe(self.recipe)
@@ -383,15 +385,15 @@ class StratoFeatureTransformer(TransformerMixin, BaseEstimator):
         return StratoNet.load(self.weights, self.taps, self.provider, self.recipe_)
 
     def _load_fitted_network(self) -> StratoNet:
-        """Open the network that was fitted, and no other that took its place."""
+        """Load the network of `fit`, and refuse another that took its place."""
         net = self._load_network()
         if net.feature_set_id != self.feature_set_id_:
             raise ValueError(
                 f"This {type(self).__name__} was fitted with the weights of"
-                f" {self.feature_set_id_}, and {str(self.weights)!r} now are those of"
-                f" {net.feature_set_id}, whose features cannot be compared with them."
-                " Put the weights back (those that ship: install that version of"
-                " stratonet), or fit it again, and all that was fitted to its features."
+                f" {self.feature_set_id_}, but {str(self.weights)!r} now holds those of"
+                f" {net.feature_set_id}, whose features cannot be compared. Restore the"
+                " weights (those that ship: install that version of stratonet), or fit"
+                " this object again, and everything that was fitted to its features."
             )
         return net
 

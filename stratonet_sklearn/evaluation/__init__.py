@@ -40,7 +40,7 @@ __all__ = [
     "split",
 ]
 
-# Where what users import is defined.
+# The module that defines each public name.
 _HOMES = {
     "Evaluation": "stratonet_sklearn.evaluation.scores",
     "ProfileRecipe": "stratonet_sklearn.evaluation.recipe",

@@ -37,8 +37,8 @@ from stratonet_sklearn.evaluation.scores import Evaluation
 from stratonet_sklearn.resampling import StratifiedResampler
 from stratonet_sklearn.rows import list_values, read_rows
 
-# Their settings are fixed: tuned on the data that they are to judge, they would favour
-# the feature table for which more was tried.
+# Their settings are fixed: tuned on the data that they judge, they would favour the
+# feature table for which more was tried.
 CLASSIFIERS = {
     "SVM": LinearSVM(C=0.01, random_state=0),
     "RF": RandomForestClassifier(200, random_state=0),
@@ -59,7 +59,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the model of a job says of the rows of its fold."""
+    """The predictions of a job's model for the rows of its fold."""
 
     predicted: np.ndarray  # (n rows,), str
     votes: np.ndarray | None  # (n rows, n classes), of a random forest
@@ -88,13 +88,15 @@ def evaluate(
     ----------
     features : pandas.DataFrame or array (n rows, n features), or dict of them
         Feature tables by name; all are evaluated on the same folds. Frames of polars
-        and Arrow, too.
+        and Arrow work, too.
     labels : array (n rows,)
         The class of each row. Rows without one (None, NaN or ``""``) are left out.
         Labels, groups and wells are lists, arrays or columns; where they and the
-        features are of pandas, their index must not be the same in another order.
+        features are pandas objects, they must not have the same index in different
+        orders.
     groups : array (n rows,)
-        Rows of one group are never divided: wells, plates, batches or compounds.
+        The group of each row, such as its well, plate, batch or compound. Groups are
+        never divided between training and test.
     wells : array (n rows,), optional
         The well of each row, to refuse groups that divide wells.
     leave_out : str, number, or array of them
@@ -115,7 +117,7 @@ def evaluate(
     ------
     ValueError
         The split would leak, see `stratonet_sklearn.split`; features are NaN or
-        infinite; tables, labels, groups and wells are not of the same rows; the same
+        infinite; tables, labels, groups and wells do not have the same rows; the same
         row is in two groups.
 
     References
@@ -146,10 +148,10 @@ def evaluate(
     """
     tables = name_tables(features)
     classifiers = _check_classifiers(classifiers)
-    given = {"labels": labels, "groups": groups}
+    arguments = {"labels": labels, "groups": groups}
     if wells is not None:
-        given["wells"] = wells
-    columns = read_rows(given, tables)
+        arguments["wells"] = wells
+    columns = read_rows(arguments, tables)
     rows = select_rows(columns, list_values(leave_out), n_folds, seed)
     matrices = {}
     for name, table in tables.items():
@@ -158,10 +160,12 @@ def evaluate(
     used_folds = range(rows.folds.max() + 1)
     jobs = [_Job(*job) for job in product(classifiers, matrices, used_folds)]
     answers = _run_jobs(jobs, matrices, rows, seed)
-    shown = tqdm(answers, total=len(jobs), unit=" models", disable=not progress)
-    # The bar is asked last for more than there is: only then does it end at 100%.
-    in_turn = ((job, answer) for answer, job in zip(shown, jobs))
-    return _collect_answers(in_turn, matrices, rows)
+    counted_answers = tqdm(
+        answers, total=len(jobs), unit=" models", disable=not progress
+    )
+    # `zip` must ask the bar first: it ends at 100% only when asked for one answer more.
+    job_answers = ((job, answer) for answer, job in zip(counted_answers, jobs))
+    return _collect_answers(job_answers, matrices, rows)
 
 
 def _check_classifiers(classifiers: str | Sequence[str] | None) -> list[str]:
@@ -183,7 +187,7 @@ def _run_jobs(
     rows: Rows,
     seed: int,
 ) -> Iterator[_Answer]:
-    """Fit the models on all cores, and give their answers in the order of the jobs."""
+    """Fit the models on all cores, and yield their answers in the order of the jobs."""
     # A generator, so that the progress bar moves with each model that is finished.
     # Arrays of more than 1 MB are shared by the processes, not copied to each.
     parallel = joblib.Parallel(-1, return_as="generator", max_nbytes="1M")
@@ -206,7 +210,7 @@ def _test_model(
     classifier: ClassifierMixin,
     seed: int,
 ) -> _Answer:
-    """Fit a model to the rows that are not tested, and ask it about those that are."""
+    """Fit a model to the rows that are not tested, and predict those that are."""
     trained = ~tested
     model = build_model(labels[trained], classifier, seed)
     with warnings.catch_warnings():
@@ -215,7 +219,7 @@ def _test_model(
         model.fit(values[trained], labels[trained])
     fitted = model["classify"]
     votes, importance = None, None
-    # Of the three, the forest alone gives shares of votes without being fitted again.
+    # Of the three, only the forest gives shares of votes without being fitted again.
     if isinstance(fitted, RandomForestClassifier):
         votes = model.predict_proba(values[tested])
         importance = fitted.feature_importances_
@@ -238,7 +242,7 @@ def build_model(labels: np.ndarray, classifier: ClassifierMixin, seed: int) -> P
     classifier : scikit-learn classifier
         One of `CLASSIFIERS`.
     seed : int
-        Of the balanced training set.
+        For drawing the balanced training set.
 
     Returns
     -------
@@ -246,7 +250,7 @@ def build_model(labels: np.ndarray, classifier: ClassifierMixin, seed: int) -> P
         Not fitted: balances, scales to unit variance, classifies.
     """
     _, counts = np.unique(labels, return_counts=True)
-    # Small training sets are not blown up: each class becomes as large as the largest.
+    # Small training sets are not inflated: each class becomes as large as the largest.
     n_samples = min(BALANCED_SET, len(counts) * counts.max())
     return Pipeline(
         [
@@ -264,7 +268,7 @@ def _collect_answers(
     matrices: Mapping[str, Matrix],
     rows: Rows,
 ) -> Evaluation:
-    """Put the answers of all folds together."""
+    """Combine the answers of all folds."""
     n_rows = len(rows.labels)
     classes = sorted(set(rows.labels))
     predicted: dict[tuple[str, str], np.ndarray] = {}
@@ -283,8 +287,8 @@ def _collect_answers(
         if answer.importance is not None:
             importance.setdefault(key, []).append(answer.importance)
     means = {}
-    for (features, classifier), of_folds in importance.items():
-        mean = np.mean(of_folds, axis=0)
+    for (features, classifier), fold_values in importance.items():
+        mean = np.mean(fold_values, axis=0)
         names = matrices[features].names
         means[features, classifier] = pd.Series(mean, names)
     return Evaluation(

@@ -1,4 +1,4 @@
-"""Columns of feature tables by the names that users give them, and names of rows."""
+"""Find columns of feature tables by the names that users type, and name rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     Raises
     ------
     ValueError
-        There is no such column, or several of that name.
+        There is no such column, or there are several of that name.
 
     Examples
     --------
@@ -42,15 +42,15 @@ def find_column(metadata: pd.DataFrame, name: str) -> str:
     # Users write `dose` or `DOSE`; instruments and labs spell columns in every case.
     wanted = _shorten_column(name)
     columns = metadata_columns(metadata)
-    found = [column for column in columns if _shorten_column(column) == wanted]
-    exact = [column for column in found if column in (name, f"{METADATA}{name}")]
-    if len(exact or found) > 1:
+    matches = [column for column in columns if _shorten_column(column) == wanted]
+    exact = [column for column in matches if column in (name, f"{METADATA}{name}")]
+    if len(exact or matches) > 1:
         raise ValueError(
-            f"The metadata have several columns {name}: {', '.join(found)}. Write one"
-            " as it is there."
+            f"The metadata have several columns {name}: {', '.join(matches)}. Write"
+            " one exactly as it is listed."
         )
-    if found:
-        return (exact or found)[0]
+    if matches:
+        return (exact or matches)[0]
     short = [_shorten_column(column) for column in columns]
     raise ValueError(
         f"There is no column {name} in the metadata.{suggest_name(wanted, short)}"
@@ -102,7 +102,7 @@ def list_columns(columns: Iterable[str]) -> str:
 
 
 def name_wells(metadata: pd.DataFrame) -> pd.Series:
-    """Name the well of each row, with its plate: A01 of two plates are two wells.
+    """Name the well of each row, with its plate: A01 on two plates is two wells.
 
     Parameters
     ----------
@@ -124,15 +124,15 @@ def name_wells(metadata: pd.DataFrame) -> pd.Series:
 
 
 def find_groups(rows: pd.DataFrame, group: str) -> pd.Series:
-    """Find what is never divided between training and test.
+    """Find the group of each row, which is never divided between training and test.
 
     Parameters
     ----------
     rows : pandas.DataFrame (n rows)
         ``Metadata_*``.
     group : str
-        A column; or ``well``, of one plate; or ``row`` and ``column`` of the plates,
-        read from the names of wells where there are no such columns.
+        A column; or ``well``, a well of one plate; or ``row`` or ``column`` of the
+        plates, read from the names of wells if there are no such columns.
 
     Returns
     -------
@@ -152,23 +152,26 @@ def find_groups(rows: pd.DataFrame, group: str) -> pd.Series:
     (['A', 'B'], ['1', '7'])
     """
     short = group.removeprefix(METADATA).lower()
-    # A well's name alone, A01, stands for a well of every plate.
+    # A well's name alone, such as A01, stands for a well of every plate.
     if short == "well":
         return name_wells(rows)
-    known = [name.removeprefix(METADATA).lower() for name in metadata_columns(rows)]
-    if short in ("row", "column") and short not in known:
+    known_names = [
+        name.removeprefix(METADATA).lower() for name in metadata_columns(rows)
+    ]
+    if short in ("row", "column") and short not in known_names:
         letters, columns = split_well_names(rows[WELL])
         return (letters if short == "row" else columns.astype("string")).fillna("")
     return get_column(rows, group)
 
 
 def name_rows(metadata: pd.DataFrame) -> str:
-    """Name what the rows of a table are.
+    """Name what the rows of a table stand for.
 
     Parameters
     ----------
     metadata : pandas.DataFrame
-        Tables of objects have a column of their numbers, those of image sets a site.
+        Tables of objects have a column of object numbers, tables of image sets one of
+        sites.
 
     Returns
     -------
@@ -197,8 +200,8 @@ def name_feature_groups(features: Iterable[str]) -> pd.Series:
     Returns
     -------
     pandas.Series of str
-        By feature: channel and tap of StratoNet's; the first two words, without
-        numbers, of other names (CellProfiler's object and kind of measurement).
+        By feature: channel and tap for StratoNet's; for others, the first two words of
+        the name without numbers (CellProfiler's object and type of measurement).
 
     Examples
     --------
@@ -220,9 +223,9 @@ def name_feature_groups(features: Iterable[str]) -> pd.Series:
 
 def _join_first_words(name: object) -> str:
     words = str(name).split("_")
-    # Numbers are those of scales and angles, which belong together.
-    kept = [word for word in words if not word.isdigit()]
-    return " ".join(kept[:2])
+    # Numbers are scales and angles, which belong to one group.
+    kept_words = [word for word in words if not word.isdigit()]
+    return " ".join(kept_words[:2])
 
 
 def _shorten_column(name: str) -> str:

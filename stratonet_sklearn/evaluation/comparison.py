@@ -1,4 +1,4 @@
-"""Feature tables of StratoNet, CellProfiler and others, brought to the same rows."""
+"""Align feature tables of StratoNet, CellProfiler and others to the same rows."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from stratonet.tables.plain import aggregate_rows
 from stratonet.tables.reading import FeatureTable
 from stratonet_sklearn.evaluation.columns import list_columns
 
-# What differs between tables by its nature.
-_OF_A_TABLE = (*KEYS, FEATURE_SET, PROJECTION, VERSION, ERROR)
+# Columns that differ between tables by their nature.
+_TABLE_SPECIFIC = (*KEYS, FEATURE_SET, PROJECTION, VERSION, ERROR)
 
 
 def align_tables(
     tables: Sequence[FeatureTable],
 ) -> tuple[list[FeatureTable], pd.DataFrame]:
-    """Bring feature tables to the rows that they share, in one order.
+    """Align feature tables: keep the rows that they share, in one order.
 
     Parameters
     ----------
@@ -50,15 +50,16 @@ def align_tables(
     -------
     aligned : list of FeatureTable
         New tables, each with the same rows in the same order. Tables of objects or
-        sites are brought to wells (by their mean) where another table knows wells only.
-        Their ``notes`` also say what was averaged, and ``losses`` what was left out.
+        sites are averaged to wells if another table has only wells. Their ``notes``
+        also say what was averaged, and ``losses`` what was left out.
     rows : pandas.DataFrame
-        ``Metadata_*`` of the rows, from all tables. Names are those of the first.
+        ``Metadata_*`` of the rows, from all tables. Where several have a column, it is
+        that of the first.
 
     Raises
     ------
     ValueError
-        The tables share no row, or an object has the number of another.
+        The tables share no row, or two objects have the same number.
     """
     aligned = list(tables)
     if len(aligned) > 1:
@@ -76,8 +77,8 @@ def join_metadata(
 ) -> tuple[pd.DataFrame, list[str], list[str], list[str]]:
     """Add the columns of a table that has one row for each plate and well, or site.
 
-    A column that the rows have already is replaced: so a wrong plate map is corrected
-    without measuring anew.
+    Columns that the rows already have are replaced, so that a wrong plate map can be
+    corrected without measuring again.
 
     Parameters
     ----------
@@ -87,21 +88,21 @@ def join_metadata(
         More ``Metadata_*``, joined by those columns of `KEYS` that both have: A1 and
         A01 are one well, 149 and 00149 one plate.
     source : str
-        What errors and notes call it.
+        The name of the table in errors and notes.
 
     Returns
     -------
     rows : pandas.DataFrame (n rows)
-        With the columns of the metadata; a row without a partner keeps what it has.
+        With the columns of the metadata; a row without a partner stays as it is.
     changes, notes, losses : list of str
-        By which columns they were joined and what was replaced; what of the metadata
-        was not used; which rows have no partner.
+        Which columns they were joined by and what was replaced; which of the metadata
+        were not used; which rows have no partner.
 
     Raises
     ------
     ValueError
-        There is nothing to join by, a row of the metadata is not the only one of its
-        name, or no row has a partner.
+        There is no column to join by, two rows of the metadata have the same name, or
+        no row has a partner.
     """
     keys = [key for key in KEYS if key in metadata and key in rows]
     if not keys:
@@ -114,53 +115,53 @@ def join_metadata(
     check_unique(metadata, keys, source)
     partners = _index_rows(metadata, keys).get_indexer(_index_rows(rows, keys))
     names = list_columns(keys)
-    alone = partners < 0
-    if alone.all():
+    is_alone = partners < 0
+    if is_alone.all():
         raise ValueError(
             f"No row has a partner in {source}. By {names}, the tables begin with"
             f" {_word_row(rows.iloc[0], keys)}, and {source} with"
             f" {_word_row(metadata.iloc[0], keys)}."
         )
     losses = []
-    if alone.any():
-        place = [key for key in (PLATE, WELL, SITE) if key in rows]
-        first = _word_row(rows[alone].iloc[0], place)
+    if is_alone.any():
+        location_keys = [key for key in (PLATE, WELL, SITE) if key in rows]
+        first = _word_row(rows[is_alone].iloc[0], location_keys)
         losses.append(
-            f"{alone.sum():,} of {len(rows):,} rows have no partner in {source} by"
+            f"{is_alone.sum():,} of {len(rows):,} rows have no partner in {source} by"
             f" {names}, such as {first}."
         )
     unused = ~np.isin(np.arange(len(metadata)), partners)
     if unused.any():
         first = _word_row(metadata[unused].iloc[0], keys)
         notes.append(
-            f"{unused.sum():,} of its {len(metadata):,} rows are of no row that was"
-            f" measured, such as {first}."
+            f"{unused.sum():,} of its {len(metadata):,} rows match no measured row,"
+            f" such as {first}."
         )
     # No row has the number -1: a row without a partner gets missing values.
-    found = metadata.reindex(partners).set_index(rows.index)
-    joined, replaced = _replace_columns(rows, found, ~alone)
-    told = f"joined by {names}, {(~alone).sum():,} of {len(rows):,} rows."
-    changes = [f"{source}: {text}" for text in [told, *replaced]]
+    partner_rows = metadata.reindex(partners).set_index(rows.index)
+    joined, replaced = _replace_columns(rows, partner_rows, ~is_alone)
+    summary = f"joined by {names}, {(~is_alone).sum():,} of {len(rows):,} rows."
+    changes = [f"{source}: {text}" for text in [summary, *replaced]]
     return joined, changes, [f"{source}: {note}" for note in notes], losses
 
 
 def _replace_columns(
-    rows: pd.DataFrame, others: pd.DataFrame, partnered: np.ndarray
+    rows: pd.DataFrame, others: pd.DataFrame, has_partner: np.ndarray
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Add columns to rows, in place of those they have, and say what differed."""
+    """Add columns to rows, replacing those they have, and say what differed."""
     joined, notes = rows.copy(), []
     for name in metadata_columns(others):
         if name not in rows:
             joined[name] = others[name]
-        elif name not in _OF_A_TABLE:
+        elif name not in _TABLE_SPECIFIC:
             ours = write_texts(rows[name]).fillna("")
             theirs = write_texts(others[name]).fillna("")
-            differ = (ours != theirs) & partnered
+            differ = (ours != theirs) & has_partner
             if differ.any():
                 first = differ.idxmax()
                 notes.append(
-                    f"{name} was replaced; {differ.sum():,} rows had another, such as"
-                    f" {ours[first]!r}, now {theirs[first]!r}."
+                    f"{name} was replaced; {differ.sum():,} rows had another value,"
+                    f" such as {ours[first]!r}, now {theirs[first]!r}."
                 )
                 joined[name] = ours.where(~differ, theirs).replace("", None)
     return joined, notes
@@ -188,12 +189,12 @@ def _word_row(row: pd.Series, keys: list[str]) -> str:
 def _add_columns(
     rows: pd.DataFrame, others: pd.DataFrame, source: str
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Add the metadata that rows do not have, and say where they have others."""
+    """Add the metadata columns that rows lack, and say where shared ones differ."""
     new, notes = [], []
     for name in metadata_columns(others):
         if name not in rows:
             new.append(name)
-        elif name not in _OF_A_TABLE:
+        elif name not in _TABLE_SPECIFIC:
             ours = write_texts(rows[name]).fillna("")
             theirs = write_texts(others[name]).fillna("")
             differ = (ours != theirs) & (theirs != "")
@@ -201,15 +202,16 @@ def _add_columns(
                 first = differ.idxmax()
                 notes.append(
                     f"{name} is that of the first table; {differ.sum():,} rows of"
-                    f" {source} have another, such as {theirs[first]!r} for"
+                    f" {source} have another value, such as {theirs[first]!r} for"
                     f" {ours[first]!r}."
                 )
     return pd.concat([rows, others[new]], axis=1), notes
 
 
 def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
-    """Return tables of the rows that all have."""
-    # The finest level that all have: where one table knows wells only, so must all.
+    """Return the tables with only the rows that all of them have."""
+    # The finest level that all have: if one table has only wells, all are reduced to
+    # wells.
     shared_columns = set(KEYS)
     for table in tables:
         shared_columns.intersection_update(table.frame)
@@ -219,7 +221,7 @@ def _keep_shared_rows(tables: list[FeatureTable]) -> list[FeatureTable]:
             check_unique(table.frame, keys, table.name)
     tables = [_average_duplicates(table, keys) for table in tables]
     indices = [_index_rows(table.frame, keys) for table in tables]
-    # The order of the first table, so that naming another first reorders all.
+    # In the order of the first table: naming another one first reorders all.
     shared = indices[0]
     for index in indices[1:]:
         shared = shared[shared.isin(index)]
@@ -242,7 +244,7 @@ def _average_duplicates(table: FeatureTable, keys: list[str]) -> FeatureTable:
         return table
     frame = aggregate_rows(table.frame, keys, table.features, "mean")
     note = (
-        f"{len(table.frame):,} rows became {len(frame):,}, the mean by"
+        f"{len(table.frame):,} rows were averaged to {len(frame):,}, by"
         f" {list_columns(keys)}."
     )
     return replace(table, frame=frame, notes=[*table.notes, note])
@@ -259,11 +261,11 @@ def _select_rows(
     frame = table.frame.set_index(index).loc[shared]
     frame = frame.reset_index(drop=True)
     losses = list(table.losses)
-    alone = ~index.isin(shared)
-    if alone.any():
-        first = " ".join(index[alone][0])
+    is_alone = ~index.isin(shared)
+    if is_alone.any():
+        first = " ".join(index[is_alone][0])
         losses.append(
-            f"{alone.sum():,} of {len(table.frame):,} rows are not in all tables, such"
-            f" as {first}, and are left out."
+            f"{is_alone.sum():,} of {len(table.frame):,} rows are not in all tables,"
+            f" such as {first}, and are left out."
         )
     return replace(table, frame=frame, losses=losses)

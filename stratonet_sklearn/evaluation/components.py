@@ -78,7 +78,7 @@ def choose_rows(n_rows: int, seed: int = 0) -> np.ndarray:
     n_rows : int
         How many rows there are.
     seed : int
-        Of the random choice.
+        For the random choice.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def compute_map(positions: np.ndarray, seed: int = 0) -> np.ndarray:
     positions : numpy.ndarray (n rows, n components)
         Principal components of the rows.
     seed : int
-        Of UMAP. The same seed gives the same map, because one thread computes it.
+        For UMAP. The same seed gives the same map, because one thread computes it.
 
     Returns
     -------
@@ -128,8 +128,8 @@ def _run_umap(positions: np.ndarray, seed: int) -> np.ndarray:
     from numba.extending import is_jitted
     from umap import UMAP, umap_
 
-    # Compiling them takes ten seconds, in each process anew unless they are kept, as
-    # those of pynndescent are.
+    # Compiling these functions takes ten seconds in each process, unless the results
+    # are cached, as those of pynndescent are.
     for function in (
         umap_.fast_knn_indices,
         umap_.smooth_knn_dist,

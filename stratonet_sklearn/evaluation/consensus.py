@@ -1,4 +1,4 @@
-"""Consensus profiles of treatments and compounds, and what all retrieval scores say."""
+"""Consensus profiles of treatments and compounds, and the form of their scores."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Score:
     value : float
         NaN if it cannot be computed.
     n, of : int
-        On how many treatments (mechanisms, positions) it is computed, of how many.
+        On how many treatments (mechanisms, positions) it is computed, and of how many.
     note : str
-        What it is and by chance, or why there is none.
+        What the value is and what chance gives, or why there is no value.
     """
 
     measure: str
@@ -37,12 +37,12 @@ class Score:
 
 
 def report_unscored(measures: Sequence[str], of: int, note: str) -> list[Score]:
-    """Give measures without a value, and say why.
+    """Return scores without a value, and say why.
 
     Parameters
     ----------
     measures : sequence of str
-        Each becomes a row: tables of two runs have the same rows.
+        Each becomes a row, so that tables of different runs have the same rows.
     of : int
         How many treatments (mechanisms, positions) there are.
     note : str
@@ -100,7 +100,7 @@ def compare_consensus(
     Returns
     -------
     items : pandas.DataFrame (n items)
-        What is known of each, by treatment or compound.
+        The metadata of each, by treatment or compound.
     similarity : numpy.ndarray (n items, n items)
     """
     wells = wells[wells["label"] != ""]

@@ -1,8 +1,8 @@
 """Whether an assay works: how far positive controls lie from negative ones.
 
-Z' along an axis that is fitted to the controls would be as good as one likes where
-there are more features than wells. Here each control is placed on an axis that was
-fitted without it.
+With more features than wells, Z' along an axis that is fitted to the controls could be
+made as good as one likes. Here each control is placed on an axis that was fitted
+without it.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from stratonet_sklearn.evaluation.distances import measure_distances
 from stratonet_sklearn.evaluation.heldout_axis import CONFIRMED, place_wells
 from stratonet_sklearn.evaluation.wells import Wells, prepare_wells
 
-# Zhang et al. (1999): excellent from here on, and no assay for screening below 0.
+# Zhang et al. (1999): excellent from here upwards, and unfit for screening below 0.
 GOOD_Z_PRIME = 0.5
 DRAWS = 1000
-# Smaller ones are as good as 0, and would be written as that.
+# Smaller p are as good as 0, and are written as smaller than this.
 SMALLEST_P = 1e-10
-# Fewer values have no interval worth the name.
+# Fewer values give no interval worth the name.
 FEWEST_DRAWN = 4
 
 
@@ -45,8 +45,8 @@ class Controls:
         (95% interval, bootstrap of wells); ``robust_z_prime`` (medians and median
         absolute deviations); ``ssmd``; ``negative_mean``, ``negative_sd``,
         ``positive_mean``, ``positive_sd`` on the axis; ``shift``, how far along the
-        axis the plate lies from the mean of all, in distances between the controls;
-        ``note``, why there is no number.
+        axis the plate lies from the mean of all plates, in units of the distance
+        between the controls; ``note``, why there is no number.
     wells : pandas.DataFrame (n wells)
         ``plate``, ``well``, ``role``, ``axis``: 0 is the mean of the negative controls
         of the plate, 1 that of the positive ones; NaN without an axis.
@@ -58,10 +58,10 @@ class Controls:
     weights : numpy.ndarray (n features,)
         The axis.
     p : float
-        That held-out controls would be separated as well by chance (Mann-Whitney; of
-        one plate, by permutation of their roles); NaN without an axis.
+        The probability that chance separates held-out controls as well (Mann-Whitney;
+        on one plate, by permutation of their roles); NaN without an axis.
     note : str
-        How the axis was held against wells that it had not seen, or why there is none.
+        How the axis was tested on wells that it had not seen, or why there is none.
     """
 
     plates: pd.DataFrame
@@ -95,7 +95,7 @@ def measure_controls(
     negative, positive : array (n rows,), bool
         Which rows are controls.
     seed : int
-        Of the division of wells, and of the draws of the intervals.
+        For dividing the wells, and for the draws of the intervals.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def measure_controls(
     Raises
     ------
     ValueError
-        As `prepare_wells`.
+        See `prepare_wells`.
 
     References
     ----------
@@ -131,7 +131,7 @@ def measure_controls(
 
 
 def judge_controls(wells: Wells, seed: int = 0) -> Controls:
-    """Do what `measure_controls` does, of wells that are prepared.
+    """Do what `measure_controls` does, for wells that are already prepared.
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ def judge_controls(wells: Wells, seed: int = 0) -> Controls:
     weights, p = np.zeros(len(wells.features)), np.nan
     note = reason
     if not reason:
-        weights, scores, how, p = place_wells(wells, seed)
-        note = _word_check(how, p)
+        weights, scores, division, p = place_wells(wells, seed)
+        note = _word_check(division, p)
     axis = _calibrate(wells, scores)
     plates = _describe_plates(wells, axis, weights, seed)
     described = wells.rows[["plate", "well"]].assign(role=name_roles(wells), axis=axis)
@@ -159,12 +159,12 @@ def judge_controls(wells: Wells, seed: int = 0) -> Controls:
 
 
 def name_roles(wells: Wells) -> np.ndarray:
-    """Name what each well is.
+    """Name the role of each well.
 
     Parameters
     ----------
     wells : Wells
-        Any.
+        The wells of a screen.
 
     Returns
     -------
@@ -187,18 +187,18 @@ def _explain_no_axis(wells: Wells) -> str:
         return f"No {lacking} controls are known."
     if min(n_negative, n_positive) < 2:
         return (
-            "An axis needs two negative and two positive controls or more. Received:"
+            "An axis needs at least two negative and two positive controls. Received:"
             f" {n_negative} and {n_positive}."
         )
     return ""
 
 
-def _word_check(how: str, p: float) -> str:
-    result = "confirm it" if p < CONFIRMED else "do not confirm it"
-    shown = f"p < {SMALLEST_P:.0e}" if p < SMALLEST_P else f"p {p:.2g}"
+def _word_check(division: str, p: float) -> str:
+    result = "confirm the axis" if p < CONFIRMED else "do not confirm the axis"
+    p_text = f"p < {SMALLEST_P:.0e}" if p < SMALLEST_P else f"p = {p:.2g}"
     return (
-        f"Each control was placed on an axis fitted without it ({how}); these held-out"
-        f" controls {result} ({shown})."
+        f"Each control was placed on an axis fitted without it ({division}); the"
+        f" held-out controls {result} ({p_text})."
     )
 
 
@@ -220,7 +220,7 @@ def _calibrate(wells: Wells, scores: np.ndarray) -> np.ndarray:
 def _find_ends(
     negative: np.ndarray, positive: np.ndarray
 ) -> tuple[float, float] | None:
-    """Means of both kinds of controls; None where these cannot be used as a scale."""
+    """Return the mean of negative and of positive controls; None if no scale."""
     if min(len(negative), len(positive)) < 2:
         return None
     low, high = float(negative.mean()), float(positive.mean())
@@ -246,9 +246,9 @@ def _describe_plates(
 
 
 def _explain_plate(negative: np.ndarray, positive: np.ndarray) -> str:
-    for kind, values in (("negative", negative), ("positive", positive)):
+    for role, values in (("negative", negative), ("positive", positive)):
         if len(values) < 2:
-            number = count_things(len(values), f"{kind} control")
+            number = count_things(len(values), f"{role} control")
             return f"{number}: Z' needs two or more of each."
     if np.isnan(negative).any():
         return "There is no axis."
@@ -265,13 +265,14 @@ def compare_controls(
     negative, positive : numpy.ndarray
         One number per well.
     seed : int
-        Of the draws of the interval.
+        For the draws of the interval.
 
     Returns
     -------
     dict of str to float
         ``z_prime``, ``low``, ``high``, ``robust_z_prime``, ``ssmd`` and the means and
-        standard deviations; NaN where there are fewer than two of a kind.
+        standard deviations; NaN where there are fewer than two negative or positive
+        controls.
 
     Examples
     --------
@@ -322,7 +323,7 @@ def _draw_interval(
         return np.nan, np.nan
     # Draws of few wells vary less than wells do: BCa corrects for this.
     with warnings.catch_warnings():
-        # Where all are the same there is no interval, which is NaN then.
+        # If all values are the same, there is no interval: it becomes NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
         drawn = bootstrap(
             (negative, positive),
@@ -341,7 +342,7 @@ def measure_drift(wells: Wells, response: np.ndarray) -> pd.DataFrame:
     Parameters
     ----------
     wells : Wells
-        Any.
+        The wells of a screen.
     response : numpy.ndarray (n wells,)
         Along the axis, or a distance.
 
@@ -353,15 +354,15 @@ def measure_drift(wells: Wells, response: np.ndarray) -> pd.DataFrame:
     """
     rows = wells.rows.assign(response=response)[wells.negative]
     rows = rows[np.isfinite(rows["response"])]
-    middles = rows.groupby("plate")["response"].transform("median")
-    rows = rows.assign(response=rows["response"] - middles)
-    found = []
+    plate_medians = rows.groupby("plate")["response"].transform("median")
+    rows = rows.assign(response=rows["response"] - plate_medians)
+    results = []
     for factor in ("row", "column", "edge"):
         groups = [part["response"] for _, part in rows.groupby(factor)]
         groups = [group for group in groups if len(group) > 1]
         if len(groups) > 1 and rows["response"].nunique() > 1:
             medians = [group.median() for group in groups]
-            found.append(
+            results.append(
                 {
                     "factor": factor,
                     "n_wells": sum(map(len, groups)),
@@ -371,6 +372,6 @@ def measure_drift(wells: Wells, response: np.ndarray) -> pd.DataFrame:
                 }
             )
     names = ["factor", "n_wells", "n_groups", "range", "p"]
-    drift = pd.DataFrame(found, columns=names)
+    drift = pd.DataFrame(results, columns=names)
     corrected = false_discovery_control(drift["p"]) if len(drift) else []
     return drift.assign(corrected_p=corrected)

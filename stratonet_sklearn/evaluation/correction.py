@@ -1,4 +1,4 @@
-"""What all profiles have in common removed: correlations of controls, and batches."""
+"""Correct profiles for what they share: correlations of controls, and batches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pycytominer
 from stratonet.naming import metadata_columns
 from stratonet_sklearn.evaluation.steps import CONTROL, FEWEST, Step, list_others
 
-CONTROLS_PER_FEATURE = 2  # below, sphering fits the controls' noise
-# Harmony aligns batches within clusters: as harmonypy chooses, but one at least.
+CONTROLS_PER_FEATURE = 2  # with fewer, sphering fits their noise
+# Harmony aligns batches within clusters: as many as harmonypy chooses, but at least
+# one.
 WELLS_PER_CLUSTER = 30
 MOST_CLUSTERS = 100
-# The first whose results are those of the current Harmony.
+# The first version whose results are those of the current Harmony.
 FIRST_HARMONYPY = 2
 
 
@@ -43,21 +44,21 @@ def sphere_profiles(
     Raises
     ------
     ValueError
-        It is to be done, and there are too few controls. On several plates, pycytominer
-        takes more of them than features, unless profiles were ranked.
+        Sphering was asked for, but there are too few controls. On several plates,
+        pycytominer needs more controls than features, unless profiles were ranked.
     """
     if sphere is False:
-        return frame, ["They were not sphered, as asked."]
+        return frame, ["They were not sphered, as requested."]
     n_controls = int(frame[CONTROL].sum())
     needed = CONTROLS_PER_FEATURE * len(features)
     if sphere == "auto" and n_controls < needed:
         return frame, [
-            f"They were not sphered: this takes {needed:,} negative controls or more."
-            f" Known: {n_controls:,}."
+            f"They were not sphered: this takes at least {needed:,} negative controls,"
+            f" and there are {n_controls:,}."
         ]
     if n_controls < FEWEST:
         raise ValueError(
-            f"`sphere` takes {FEWEST} wells of negative controls or more. Received:"
+            f"`sphere` needs at least {FEWEST} wells of negative controls. Received:"
             f" {n_controls}"
         )
     try:
@@ -72,16 +73,16 @@ def sphere_profiles(
             spherize_epsilon=np.sqrt(n_controls),
         )
     except ValueError as error:
-        # Controls that were standardized on each of several plates have less rank than
-        # pycytominer allows where they are fewer than features.
+        # Controls that were standardized on each of several plates have a lower rank
+        # than pycytominer allows if they are fewer than features.
         raise ValueError(
-            "`sphere` takes more negative controls than features, or one plate."
+            "`sphere` needs more negative controls than features, or one plate."
             f" Received: {n_controls:,} controls, {len(features):,} features."
             f" pycytominer says: {error}"
         ) from error
     return sphered, [
-        f"They were sphered (ZCA-cor) on {n_controls:,} negative controls, one standard"
-        " deviation added."
+        f"They were sphered (ZCA-cor) on {n_controls:,} negative controls, with one"
+        " standard deviation added."
     ]
 
 
@@ -107,7 +108,7 @@ def harmonize_profiles(frame: pd.DataFrame, features: list[str], batch: str) -> 
     ImportError
         harmonypy is missing or too old.
     ValueError
-        There is no such column, a well has no batch, or all have one.
+        There is no such column, a well has no batch, or all wells are of one batch.
 
     References
     ----------
@@ -116,7 +117,7 @@ def harmonize_profiles(frame: pd.DataFrame, features: list[str], batch: str) -> 
     harmonypy = import_harmonypy()
     batches = _get_batches(frame, batch)
     n_clusters = int(np.clip(len(frame) // WELLS_PER_CLUSTER, 1, MOST_CLUSTERS))
-    # Wells in columns: a square table would be read the other way round.
+    # Wells are columns: otherwise a square table would be read the wrong way round.
     aligned = harmonypy.run_harmony(
         frame[features].to_numpy(float).T,
         pd.DataFrame({batch: batches}),
@@ -136,15 +137,15 @@ def harmonize_profiles(frame: pd.DataFrame, features: list[str], batch: str) -> 
 def _get_batches(frame: pd.DataFrame, batch: str) -> pd.Series:
     if batch not in frame:
         raise ValueError(
-            f"`harmonize` names no column of the profiles. Metadata that differ within"
-            f" a well are left out. Received: {batch}, of"
+            f"`harmonize` must name a column of the profiles. Metadata that differ"
+            f" within a well are left out. Received: {batch}, not among"
             f" {', '.join(metadata_columns(frame))}"
         )
     batches = frame[batch].fillna("").astype(str)
     n_without = int((batches == "").sum())
     if n_without or batches.nunique() < 2:
         raise ValueError(
-            "`harmonize` takes a column with a batch for every well, two or more."
+            "`harmonize` needs a column with a batch for every well, two or more."
             f" Received: {batch} with {batches[batches != ''].nunique()} batches, and"
             f" {n_without} wells without one"
         )
@@ -152,7 +153,7 @@ def _get_batches(frame: pd.DataFrame, batch: str) -> pd.Series:
 
 
 def import_harmonypy() -> ModuleType:
-    """Import harmonypy, which users bring themselves.
+    """Import harmonypy, which users install themselves.
 
     Returns
     -------
@@ -173,11 +174,11 @@ def import_harmonypy() -> ModuleType:
             f'{FIRST_HARMONYPY}"',
             name="harmonypy",
         ) from None
-    found = version("harmonypy")
-    if int(found.partition(".")[0]) < FIRST_HARMONYPY:
+    installed = version("harmonypy")
+    if int(installed.partition(".")[0]) < FIRST_HARMONYPY:
         raise ImportError(
             f"`harmonize` needs harmonypy {FIRST_HARMONYPY} or newer. Received:"
-            f' {found}. Install it: pip install "harmonypy>={FIRST_HARMONYPY}"',
+            f' {installed}. Install it: pip install "harmonypy>={FIRST_HARMONYPY}"',
             name="harmonypy",
         )
     return harmonypy

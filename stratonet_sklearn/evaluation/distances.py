@@ -23,7 +23,8 @@ def measure_distances(wells: Wells, reference: np.ndarray | None = None) -> np.n
     numpy.ndarray (n wells,)
         Euclidean, in units of the median distance of a control from the mean of the
         others: a well without an effect is at about 1. A control is compared with the
-        others only. NaN where a plate has none (of one: NaN for itself).
+        others only. NaN where a plate has no controls, and for a control that is the
+        only one.
 
     Examples
     --------
@@ -50,30 +51,32 @@ def measure_distances(wells: Wells, reference: np.ndarray | None = None) -> np.n
 def _measure_plate(
     values: np.ndarray, of_plate: np.ndarray, reference: np.ndarray
 ) -> np.ndarray:
-    """Distances of the wells of a plate from the mean of the reference."""
+    """Return the distances of the wells of a plate from the mean of the reference."""
     middle = values[reference].mean(axis=0)
     lengths = np.linalg.norm(values[of_plate] - middle, axis=1)
-    # From the mean of the others: the own part of the mean is taken out.
-    own = reference[of_plate]
-    n_reference = int(own.sum())
+    # For controls, the distance from the mean of the others: their own part is removed.
+    in_reference = reference[of_plate]
+    n_reference = int(in_reference.sum())
     factor = n_reference / (n_reference - 1) if n_reference > 1 else np.nan
-    lengths[own] *= factor
+    lengths[in_reference] *= factor
     return lengths
 
 
 def _choose_units(wells: Wells, plates: np.ndarray) -> np.ndarray:
-    """The median distance between controls, of the own plate or else of all."""
-    own = np.full(len(wells.rows), np.nan)
+    """Return the median distance between controls, of each plate or else of all."""
+    control_distances = np.full(len(wells.rows), np.nan)
     for plate in range(plates.max() + 1):
         controls = (plates == plate) & wells.negative
         if controls.sum() > 1:
-            own[controls] = _measure_plate(wells.values, controls, controls)
-    units = np.full(len(own), np.nan)
-    if np.isfinite(own).any():
-        units[:] = np.nanmedian(own)
+            control_distances[controls] = _measure_plate(
+                wells.values, controls, controls
+            )
+    units = np.full(len(control_distances), np.nan)
+    if np.isfinite(control_distances).any():
+        units[:] = np.nanmedian(control_distances)
     for plate in range(plates.max() + 1):
         of_plate = plates == plate
-        if np.isfinite(own[of_plate]).sum() >= FEWEST:
-            units[of_plate] = np.nanmedian(own[of_plate])
-    # Controls that are all the same have no distance to measure by.
+        if np.isfinite(control_distances[of_plate]).sum() >= FEWEST:
+            units[of_plate] = np.nanmedian(control_distances[of_plate])
+    # Controls that are all the same give no unit of distance.
     return np.where(units > 0, units, np.nan)

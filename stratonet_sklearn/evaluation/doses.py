@@ -18,16 +18,16 @@ from scipy.stats import t as t_distribution
 from stratonet_sklearn.rows import read_rows
 
 FEWEST_DOSES = 4
-# A plateau is reached where the curve has gone nearly all of its way.
+# A plateau is reached where the curve has covered this share of its range.
 REACHED = 0.8
 SIGNIFICANT = 0.05
-# Steeper curves are steps: the doses do not tell how steep.
+# Steeper curves are steps: the doses cannot tell how steep.
 LEAST_STEEP, MOST_STEEP = 0.1, 10.0
 SLOPES = (0.5, 1.0, 2.0, 4.0)
 N_MIDDLES = 17
 TOLERANCE = 1e-6
 N_PARAMETERS = 4
-# Of dose 0: so far below all doses that every curve is at its bottom.
+# Logarithm for dose 0: so far below all doses that every curve is at its bottom.
 LOG_OF_ZERO = -300.0
 COLUMNS = (
     "compound",
@@ -107,7 +107,7 @@ def parse_doses(texts: pd.Series) -> tuple[np.ndarray, list[str]]:
     doses : numpy.ndarray (n,)
         NaN where there is no number.
     units : list of str
-        Of each, ``""`` where none is written.
+        The unit of each, ``""`` where none is written.
 
     Examples
     --------
@@ -115,15 +115,15 @@ def parse_doses(texts: pd.Series) -> tuple[np.ndarray, list[str]]:
     >>> doses.tolist(), units
     ([2.5, 10.0, nan, nan], ['µM', '', '', ''])
     """
-    known = {}
+    parsed_doses = {}
     for text in texts.unique():
         match = _DOSE.fullmatch(str(text))
         if match:
             unit = match["unit"].strip()
-            known[text] = float(match["number"]), _UNITS.get(unit.lower(), unit)
+            parsed_doses[text] = float(match["number"]), _UNITS.get(unit.lower(), unit)
         else:
-            known[text] = (np.nan, "")
-    pairs = [known[text] for text in texts]
+            parsed_doses[text] = (np.nan, "")
+    pairs = [parsed_doses[text] for text in texts]
     return np.array([number for number, _ in pairs]), [unit for _, unit in pairs]
 
 
@@ -155,12 +155,12 @@ def fit_doses(
     doses : array (n wells,)
         Numbers, or texts such as ``"10 nM"``. Wells without one are left out.
     responses : mapping of str to array (n wells,)
-        What is fitted, by its name: such as the response along the axis, and the
+        The responses to fit, by name, such as the response along the axis, and the
         distance from the controls. NaN is left out.
     controls : mapping of str to array (n controls,), optional
-        The same of negative controls, which are dose 0 of every compound.
+        The same responses of negative controls, which are dose 0 of every compound.
     unit : str
-        Of doses that are written without one.
+        The unit of doses that are written without one.
 
     Returns
     -------
@@ -178,11 +178,11 @@ def fit_doses(
 
     Notes
     -----
-    EC50 is given where there are four doses or more, the curve explains more than no
-    change does (p < 0.05), it runs between two plateaus (less than a fifth of its way
-    lies below the lowest dose, or less than half where controls show the lower plateau,
-    and less than a fifth above the highest), and the interval is no wider than the
-    doses.
+    An EC50 is given where there are at least four doses, the curve explains the
+    responses better than no change does (p < 0.05), it runs between two plateaus (less
+    than a fifth of its range lies below the lowest dose, or less than half where
+    controls show the lower plateau, and less than a fifth above the highest dose), and
+    the interval is no wider than the range of the doses.
 
     Examples
     --------
@@ -218,19 +218,19 @@ def fit_doses(
 
 def _fit_compound(wells: pd.DataFrame, at_zero: np.ndarray) -> dict[str, Any]:
     treated = wells[wells["dose"] > 0]
-    tested = np.sort(treated["dose"].unique())
+    tested_doses = np.sort(treated["dose"].unique())
     described: dict[str, Any] = {
         "unit": " ".join(dict.fromkeys(wells["unit"])),
-        "n_doses": len(tested),
+        "n_doses": len(tested_doses),
         "n_wells": len(treated),
-        "lowest_dose": tested.min() if len(tested) else np.nan,
-        "highest_dose": tested.max() if len(tested) else np.nan,
+        "lowest_dose": tested_doses.min() if len(tested_doses) else np.nan,
+        "highest_dose": tested_doses.max() if len(tested_doses) else np.nan,
     }
     if wells["unit"].nunique() > 1:
         return {**described, "note": "its doses have several units"}
-    if len(tested) < FEWEST_DOSES:
-        word = "dose" if len(tested) == 1 else "doses"
-        note = f"{len(tested)} {word}: a curve needs {FEWEST_DOSES} or more"
+    if len(tested_doses) < FEWEST_DOSES:
+        word = "dose" if len(tested_doses) == 1 else "doses"
+        note = f"{len(tested_doses)} {word}: a curve needs {FEWEST_DOSES} or more"
         return {**described, "note": note}
     doses = np.concatenate([wells["dose"], np.zeros(len(at_zero))])
     values = np.concatenate([wells["value"], at_zero])
@@ -242,17 +242,23 @@ def _fit_compound(wells: pd.DataFrame, at_zero: np.ndarray) -> dict[str, Any]:
     except RuntimeError:
         return {**described, "note": "no curve could be fitted"}
     described.update(_describe_curve(curve, doses, values))
-    # Half a plateau says nothing of the middle: no number is better than a wrong one.
-    note = _explain_no_ec50(curve, tested, described["p"], bool((doses == 0).any()))
+    # Half a plateau does not tell where the middle is: no EC50 is better than a wrong
+    # one.
+    note = _explain_no_ec50(
+        curve, tested_doses, described["p"], bool((doses == 0).any())
+    )
     if note:
         return {**described, "note": note}
     quantile = t_distribution.ppf(0.975, len(values) - N_PARAMETERS)
-    half = quantile * errors[2]
-    if not np.isfinite(half) or 2 * half > np.log10(tested.max() / tested.min()):
-        return {**described, "note": "the interval of EC50 is as wide as the doses"}
+    half_width = quantile * errors[2]
+    if not np.isfinite(half_width) or 2 * half_width > np.log10(
+        tested_doses.max() / tested_doses.min()
+    ):
+        note = "the interval of the EC50 is wider than the range of doses"
+        return {**described, "note": note}
     described["ec50"] = 10**curve.log_ec50
-    described["low"] = 10 ** (curve.log_ec50 - half)
-    described["high"] = 10 ** (curve.log_ec50 + half)
+    described["low"] = 10 ** (curve.log_ec50 - half_width)
+    described["high"] = 10 ** (curve.log_ec50 + half_width)
     return {**described, "note": ""}
 
 
@@ -282,22 +288,22 @@ def fit_curve(doses: np.ndarray, values: np.ndarray) -> tuple[Curve, np.ndarray]
     >>> round(curve.log_ec50, 2)
     0.5
     """
-    logs, places, counts = np.unique(
+    logs, dose_numbers, counts = np.unique(
         _take_logs(doses), return_inverse=True, return_counts=True
     )
-    # The mean of each dose, with its weight, gives the same curve in less time.
-    means = np.bincount(places.ravel(), values) / counts
+    # The weighted means of the doses give the same curve in less time.
+    means = np.bincount(dose_numbers.ravel(), values) / counts
     finite = logs[logs > LOG_OF_ZERO]
-    # Beyond the doses by one decade: where it ends there, no EC50 is given.
+    # One decade beyond the doses: a curve with its middle there gets no EC50.
     lower = [-np.inf, -np.inf, finite.min() - 1, LEAST_STEEP]
     upper = [np.inf, np.inf, finite.max() + 1, MOST_STEEP]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)
-        found, covariance = curve_fit(
+        parameters, covariance = curve_fit(
             _compute_curve,
             logs,
             means,
-            _search_begin(logs, means, counts),
+            _search_start(logs, means, counts),
             sigma=1 / np.sqrt(counts),
             absolute_sigma=True,
             bounds=(lower, upper),
@@ -307,29 +313,30 @@ def fit_curve(doses: np.ndarray, values: np.ndarray) -> tuple[Curve, np.ndarray]
             ftol=TOLERANCE,
             xtol=TOLERANCE,
         )
-    curve = Curve(*map(float, found))
-    rest = np.square(values - curve.predict(doses)).sum()
-    scale = rest / max(len(values) - N_PARAMETERS, 1)
+    curve = Curve(*map(float, parameters))
+    residual = np.square(values - curve.predict(doses)).sum()
+    scale = residual / max(len(values) - N_PARAMETERS, 1)
     return curve, np.sqrt(np.diag(covariance) * scale)
 
 
-def _search_begin(
+def _search_start(
     logs: np.ndarray, means: np.ndarray, counts: np.ndarray
 ) -> list[float]:
-    """Search middle and slope on a grid: from a bad guess, a fit ends on a plateau."""
+    """Search middle and slope on a grid: from a bad start, a fit ends on a plateau."""
     finite = logs[logs > LOG_OF_ZERO]
     weights = np.sqrt(counts)
-    best, begin = np.inf, [0.0, 0.0, 0.0, 0.0]
+    best, start = np.inf, [0.0, 0.0, 0.0, 0.0]
     for middle in np.linspace(finite.min(), finite.max(), N_MIDDLES):
         for slope in SLOPES:
-            # Given both, a curve is a straight line of its share of the way.
+            # For a given middle and slope, responses are linear in the share of the
+            # range.
             share = _compute_curve(logs, 0, 1, middle, slope)
             lines = np.column_stack([1 - share, share]) * weights[:, None]
             ends, *_ = np.linalg.lstsq(lines, means * weights, rcond=None)
-            rest = float(np.square(means * weights - lines @ ends).sum())
-            if rest < best:
-                best, begin = rest, [*map(float, ends), float(middle), slope]
-    return begin
+            residual = float(np.square(means * weights - lines @ ends).sum())
+            if residual < best:
+                best, start = residual, [*map(float, ends), float(middle), slope]
+    return start
 
 
 def _take_logs(doses: np.ndarray) -> np.ndarray:
@@ -361,39 +368,41 @@ def _describe_curve(
     curve: Curve, doses: np.ndarray, values: np.ndarray
 ) -> dict[str, Any]:
     squares = np.square(values - curve.predict(doses))
-    rest = float(squares.sum())
+    residual = float(squares.sum())
     total = float(np.square(values - values.mean()).sum())
     n_free = len(values) - N_PARAMETERS
-    # Controls lie where the curve begins, and may be thousands beside some doses.
+    # Without controls, which all lie at the bottom of the curve, and may be thousands.
     treated = doses > 0
-    unlike = float(np.square(values[treated] - values[treated].mean()).sum())
-    left = float(squares[treated].sum())
+    treated_total = float(np.square(values[treated] - values[treated].mean()).sum())
+    unexplained = float(squares[treated].sum())
     p = np.nan
     if n_free > 0 and total > 0:
-        explained = (total - rest) / (N_PARAMETERS - 1)
-        p = float(f_distribution.sf(explained / max(rest / n_free, 1e-30), 3, n_free))
+        explained = (total - residual) / (N_PARAMETERS - 1)
+        p = float(
+            f_distribution.sf(explained / max(residual / n_free, 1e-30), 3, n_free)
+        )
     return {
         "bottom": curve.bottom,
         "top": curve.top,
         "log_ec50": curve.log_ec50,
         "slope": curve.slope,
-        "r_squared": 1 - left / unlike if unlike > 0 else np.nan,
+        "r_squared": 1 - unexplained / treated_total if treated_total > 0 else np.nan,
         "p": p,
     }
 
 
 def _explain_no_ec50(
-    curve: Curve, tested: np.ndarray, p: float, shows_bottom: bool
+    curve: Curve, tested_doses: np.ndarray, p: float, shows_bottom: bool
 ) -> str:
     """Say why a curve has no EC50; ``""`` where it has one."""
     if not p < SIGNIFICANT:
         return "no change with the dose"
-    way = Curve(0, 1, curve.log_ec50, curve.slope).predict(
-        np.array([tested.min(), tested.max()])
+    shares = Curve(0, 1, curve.log_ec50, curve.slope).predict(
+        np.array([tested_doses.min(), tested_doses.max()])
     )
-    if way[1] < REACHED:
+    if shares[1] < REACHED:
         return "no upper plateau: the response still changes at the highest dose"
     # Controls show the lower plateau, but not where it ends.
-    if way[0] > (0.5 if shows_bottom else 1 - REACHED):
-        return "no lower plateau: the lowest dose acts already"
+    if shares[0] > (0.5 if shows_bottom else 1 - REACHED):
+        return "no lower plateau: the lowest dose already has an effect"
     return ""

@@ -21,7 +21,7 @@ def word_screen(
     doses: pd.DataFrame,
     by: str,
 ) -> str:
-    """Word what the tables of a screen say, in one sentence.
+    """Put what the tables of a screen say into one sentence.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def word_screen(
 
 
 def word_assay(controls: Controls) -> str:
-    """Word whether the assay works.
+    """Say whether the assay works.
 
     Parameters
     ----------
     controls : Controls
-        Of all plates.
+        The controls of all plates.
 
     Returns
     -------
@@ -65,26 +65,28 @@ def word_assay(controls: Controls) -> str:
     z_primes = controls.plates["z_prime"].dropna()
     if z_primes.empty:
         lacking = [
-            kind for kind in ("negative", "positive") if counts[f"n_{kind}"] == 0
+            role for role in ("negative", "positive") if counts[f"n_{role}"] == 0
         ]
         if lacking:
-            kinds = " and no ".join(lacking)
-            return f"whether the assay works cannot be said: no {kinds} controls known"
-        return "whether the assay works cannot be said: too few controls"
-    where = _word_plates(z_primes, len(controls.plates))
+            roles = " and no ".join(lacking)
+            return (
+                f"it is unclear whether the assay works: no {roles} controls are known"
+            )
+        return "it is unclear whether the assay works: there are too few controls"
+    z_text = _word_plates(z_primes, len(controls.plates))
     middle = z_primes.median()
     if not controls.confirmed and middle >= GOOD_Z_PRIME:
         return (
-            "whether the assay works cannot be said: chance would separate these few"
-            f" controls as well ({where}, p = {controls.p:.2g})"
+            "it is unclear whether the assay works: so few controls could look as well"
+            f" separated by chance ({z_text}, p = {controls.p:.2g})"
         )
     if not controls.confirmed:
-        return f"the controls cannot be told apart ({where})"
+        return f"the controls cannot be told apart ({z_text})"
     if middle >= GOOD_Z_PRIME:
-        return f"the assay works ({where})"
+        return f"the assay works ({z_text})"
     if middle > 0:
-        return f"the assay separates its controls, but not clearly ({where})"
-    return f"the assay is not fit for screening, as its controls overlap ({where})"
+        return f"the assay separates its controls, but not clearly ({z_text})"
+    return f"the assay is not fit for screening, as its controls overlap ({z_text})"
 
 
 def _word_plates(z_primes: pd.Series, n_plates: int) -> str:
@@ -97,7 +99,7 @@ def _word_plates(z_primes: pd.Series, n_plates: int) -> str:
 
 
 def word_activity(hits: pd.DataFrame, compounds: pd.DataFrame) -> str:
-    """Word how many treatments differ from the controls.
+    """Say how many treatments differ from the controls.
 
     Parameters
     ----------
@@ -116,7 +118,7 @@ def word_activity(hits: pd.DataFrame, compounds: pd.DataFrame) -> str:
     if tested.empty:
         if (treated["n_wells"] < 2).all():
             farthest = treated.dropna(subset=["distance"]).nlargest(1, "distance")
-            text = "no treatment can be tested, as each has one well"
+            text = "no treatment can be tested, as each has only one well"
             if len(farthest):
                 text += (
                     f" (farthest from the controls: {farthest['treatment'].iloc[0]})"
@@ -133,20 +135,20 @@ def word_activity(hits: pd.DataFrame, compounds: pd.DataFrame) -> str:
 def _count_active(treated: pd.DataFrame, compounds: pd.DataFrame) -> str:
     tested = treated[treated["p"].notna()]
     n_active, n_treatments = int(treated["active"].sum()), len(tested)
-    # With the smallest p that is possible, in all of them, nothing would be active.
+    # Even with the smallest p that is possible, no treatment would be active.
     hopeless = (tested["smallest_p"] >= 0.05).all()
     if hopeless:
         return (
-            "no treatment can be called different, as so few wells and controls allow"
-            f" no p below {tested['smallest_p'].min():.2g}"
+            "no treatment can become significant, as with so few wells and controls"
+            f" p cannot fall below {tested['smallest_p'].min():.2g}"
         )
     by_dose = len(compounds) < len(treated)
     if not n_active:
-        thing = "compound" if by_dose else "treatment"
-        n_things = len(compounds) if by_dose else n_treatments
-        if n_things == 1:
-            return f"the one {thing} does not differ from the controls"
-        return f"none of {n_things:,} {thing}s differs from the controls"
+        noun = "compound" if by_dose else "treatment"
+        n_total = len(compounds) if by_dose else n_treatments
+        if n_total == 1:
+            return f"the only {noun} does not differ from the controls"
+        return f"none of the {n_total:,} {noun}s differs from the controls"
     if by_dose:
         n_compounds = int(compounds["active"].sum())
         return (
@@ -165,7 +167,7 @@ def _agree(count: int) -> str:
 
 
 def word_doses(doses: pd.DataFrame, compounds: pd.DataFrame, by: str) -> list[str]:
-    """Word the EC50 of active compounds, the lowest first.
+    """Give the EC50 of active compounds, the lowest first.
 
     Parameters
     ----------
@@ -179,7 +181,7 @@ def word_doses(doses: pd.DataFrame, compounds: pd.DataFrame, by: str) -> list[st
     Returns
     -------
     list of str
-        At most one for each of three compounds, and how many more there are.
+        One each for up to three compounds, and how many more have an EC50.
     """
     active = compounds.loc[compounds["active"], "compound"]
     fitted = doses[(doses["response"] == by) & doses["compound"].isin(active)]
@@ -188,13 +190,13 @@ def word_doses(doses: pd.DataFrame, compounds: pd.DataFrame, by: str) -> list[st
     more = len(texts) - MOST_NAMED
     named = texts[:MOST_NAMED]
     if more > 0:
-        have = "has" if more == 1 else "have"
-        named.append(f"{count_things(more, 'more compound')} {have} one")
+        verb = "has" if more == 1 else "have"
+        named.append(f"{count_things(more, 'more compound')} {verb} an EC50")
     return named
 
 
 def word_ec50(row: Mapping[str, Any]) -> str:
-    """Word an EC50 with its interval.
+    """Write an EC50 with its interval.
 
     Examples
     --------
@@ -208,7 +210,7 @@ def word_ec50(row: Mapping[str, Any]) -> str:
 
 
 def format_number(value: float) -> str:
-    """Format a number with two digits that count.
+    """Format a number with two significant digits.
 
     Examples
     --------

@@ -12,31 +12,32 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold
 
 from stratonet_sklearn.evaluation.wells import Wells
 
-# The features that separate the training controls best are kept: noise of thousands of
-# others would drown them. More than a few, as single ones differ between plates.
-KEPT = 0.05
+# Only the features that separate the training controls best are used: the noise of
+# thousands of others would drown them. More than a few, as single ones differ between
+# plates.
+KEPT_SHARE = 0.05
 FEWEST_KEPT = 20
 # Half of the covariance is replaced by a sphere: a plate has fewer controls than
 # features.
 SHRINKAGE = 0.5
 MOST_FOLDS = 10
-# Of the wells of one plate: how they are divided is chance.
+# How often the wells of one plate are divided, as each division is random.
 REPEATS = 5
-# By chance, this share of axes through noise would be confirmed.
+# This share of axes through noise would be confirmed by chance.
 CONFIRMED = 0.05
 PERMUTATIONS = 39
 Folds = list[tuple[np.ndarray, np.ndarray]]
 
 
 def place_wells(wells: Wells, seed: int) -> tuple[np.ndarray, np.ndarray, str, float]:
-    """Place each control on axes fitted without it, and other wells on their mean.
+    """Place each control on axes fitted without it, and other wells on the mean axis.
 
     Parameters
     ----------
     wells : Wells
         With two negative and two positive controls or more.
     seed : int
-        Of the division of wells.
+        For dividing the wells.
 
     Returns
     -------
@@ -44,38 +45,38 @@ def place_wells(wells: Wells, seed: int) -> tuple[np.ndarray, np.ndarray, str, f
         The mean of the axes.
     scores : numpy.ndarray (n wells,)
         About 0 for negative and 1 for positive controls.
-    how : str
+    division : str
         How the controls were divided.
     p : float
-        That controls would be separated as well by chance.
+        The probability that chance separates controls as well.
     """
     controls = np.flatnonzero(wells.negative | wells.positive)
     is_positive = wells.positive[controls]
     values = wells.values[controls]
     folds = _divide_plates(is_positive, wells.plates[controls])
     if folds:
-        how = f"on other plates, {len(folds)} parts"
-        held_out, weights, offset = _hold_out(values, is_positive, folds)
-        p = _compare(held_out, is_positive)[1]
+        division = f"on other plates, in {len(folds)} parts"
+        held_out, weights, offset = _hold_out_controls(values, is_positive, folds)
+        p = _compare_scores(held_out, is_positive)[1]
     else:
         folds = _divide_wells(is_positive, seed, REPEATS)
-        how = f"on other wells, {len(folds) // REPEATS} parts, {REPEATS} times"
-        held_out, weights, offset = _hold_out(values, is_positive, folds)
+        division = f"on other wells, in {len(folds) // REPEATS} parts, {REPEATS} times"
+        held_out, weights, offset = _hold_out_controls(values, is_positive, folds)
         p = _permute_roles(values, is_positive, seed)
     scores = wells.values @ weights.astype(np.float32) - offset
     scores[controls] = held_out
-    return weights, scores.astype(float), how, p
+    return weights, scores.astype(float), division, p
 
 
 def _divide_plates(is_positive: np.ndarray, plates: np.ndarray) -> Folds:
-    """Divide controls by plates; not at all where an axis would lack a kind of them."""
+    """Divide controls by plates; not at all if an axis would lack one of the roles."""
     n_plates = len(np.unique(plates))
     if n_plates < 2:
         return []
     splitter = GroupKFold(min(n_plates, MOST_FOLDS))
     folds = list(splitter.split(np.zeros((len(plates), 1)), groups=plates))
-    is_whole = all(len(set(is_positive[train])) == 2 for train, _ in folds)
-    return folds if is_whole else []
+    has_both_roles = all(len(set(is_positive[train])) == 2 for train, _ in folds)
+    return folds if has_both_roles else []
 
 
 def _divide_wells(is_positive: np.ndarray, seed: int, n_repeats: int) -> Folds:
@@ -88,7 +89,7 @@ def _divide_wells(is_positive: np.ndarray, seed: int, n_repeats: int) -> Folds:
     return folds
 
 
-def _hold_out(
+def _hold_out_controls(
     values: np.ndarray, is_positive: np.ndarray, folds: Folds
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Place each control on axes fitted without it; and return the mean of all axes."""
@@ -103,28 +104,28 @@ def _hold_out(
     return sums / counts, np.mean(weights, axis=0), float(np.mean(offsets))
 
 
-def _compare(scores: np.ndarray, is_positive: np.ndarray) -> tuple[float, float]:
-    """How often a positive control lies above a negative one, and p (Mann-Whitney)."""
-    found = mannwhitneyu(
+def _compare_scores(scores: np.ndarray, is_positive: np.ndarray) -> tuple[float, float]:
+    """Count how often positive controls lie above negative ones; also return p."""
+    test = mannwhitneyu(
         scores[is_positive], scores[~is_positive], alternative="greater"
     )
-    return float(found.statistic), float(found.pvalue)
+    return float(test.statistic), float(test.pvalue)
 
 
 def _permute_roles(values: np.ndarray, is_positive: np.ndarray, seed: int) -> float:
-    """How often controls are separated as well when their roles are drawn at random.
+    """Return how often roles that are drawn at random separate controls as well.
 
-    Wells of one plate that are held out in turn are not independent: by Mann-Whitney,
-    one in four axes through noise was confirmed.
+    Wells of one plate that are held out in turn are not independent: by the
+    Mann-Whitney test, one in four axes through noise was confirmed.
     """
 
     def separate(roles: np.ndarray) -> tuple[float, float]:
-        held_out, *_ = _hold_out(values, roles, _divide_wells(roles, seed, 1))
+        held_out, *_ = _hold_out_controls(values, roles, _divide_wells(roles, seed, 1))
         positive, negative = held_out[roles], held_out[~roles]
         spread = np.sqrt(positive.var() + negative.var())
-        # Of few controls many roles leave no overlap: then the distance decides.
+        # With few controls, many divisions leave no overlap: then the distance decides.
         distance = (positive.mean() - negative.mean()) / max(spread, 1e-12)
-        return _compare(held_out, roles)[0], float(distance)
+        return _compare_scores(held_out, roles)[0], float(distance)
 
     observed = separate(is_positive)
     drawn = [separate(roles) for roles in draw_roles(is_positive, seed)]
@@ -133,20 +134,22 @@ def _permute_roles(values: np.ndarray, is_positive: np.ndarray, seed: int) -> fl
 
 
 def draw_roles(is_positive: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Draw other divisions of controls, each once: of few, the true one comes often.
+    """Draw divisions of controls other than the true one, each once.
+
+    Of few controls, the true division would otherwise be drawn often.
 
     Parameters
     ----------
     is_positive : numpy.ndarray (n controls,), bool
         The true roles.
     seed : int
-        Of the random order.
+        For the random order.
 
     Returns
     -------
     list of numpy.ndarray (n controls,), bool
-        39, or all that there are. Of as many of both kinds, exchanging the two is the
-        same division.
+        39, or all that there are. With as many negative as positive controls,
+        exchanging the two gives the same division.
 
     Examples
     --------
@@ -157,12 +160,12 @@ def draw_roles(is_positive: np.ndarray, seed: int) -> list[np.ndarray]:
     if 2 * is_positive.sum() == len(is_positive):
         n_divisions //= 2
     rng = np.random.default_rng(seed)
-    known = {is_positive.tobytes(), (~is_positive).tobytes()}
+    known_divisions = {is_positive.tobytes(), (~is_positive).tobytes()}
     drawn: list[np.ndarray] = []
     while len(drawn) < min(PERMUTATIONS, n_divisions - 1):
         roles = rng.permutation(is_positive)
-        if roles.tobytes() not in known:
-            known |= {roles.tobytes(), (~roles).tobytes()}
+        if roles.tobytes() not in known_divisions:
+            known_divisions |= {roles.tobytes(), (~roles).tobytes()}
             drawn.append(roles)
     return drawn
 
@@ -175,7 +178,7 @@ def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, f
     values : numpy.ndarray (n controls, n features)
         Scaled features.
     is_positive : numpy.ndarray (n controls,), bool
-        Both kinds are there.
+        With negative and positive controls.
 
     Returns
     -------
@@ -187,21 +190,26 @@ def fit_axis(values: np.ndarray, is_positive: np.ndarray) -> tuple[np.ndarray, f
     """
     positive, negative = values[is_positive], values[~is_positive]
     difference = positive.mean(axis=0, dtype=float) - negative.mean(axis=0, dtype=float)
-    kept = _choose_features(positive, negative, difference)
-    chosen = values[:, kept].astype(float)
-    # Where there are fewer wells than features, nothing is lost in the space of wells.
-    _, lengths, basis = np.linalg.svd(chosen - chosen.mean(axis=0), full_matrices=False)
+    kept_features = _choose_features(positive, negative, difference)
+    chosen_values = values[:, kept_features].astype(float)
+    # With fewer wells than features, projecting to the space of wells loses nothing.
+    _, lengths, basis = np.linalg.svd(
+        chosen_values - chosen_values.mean(axis=0), full_matrices=False
+    )
     basis = basis[lengths > 1e-6 * lengths[0]]
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE)
-    # A single control of a kind has no covariance: the difference has to do.
+    # A single control has no covariance: the difference of the means has to do.
     if min(len(positive), len(negative)) > 1 and len(basis):
-        # Hundreds of axes are fitted: checks of what we give take a third of the time.
+        # Hundreds of axes are fitted: checks of input and settings take a third of the
+        # time.
         with config_context(assume_finite=True, skip_parameter_validation=True):
-            along = model.fit(chosen @ basis.T, is_positive).coef_[0] @ basis
+            kept_direction = (
+                model.fit(chosen_values @ basis.T, is_positive).coef_[0] @ basis
+            )
     else:
-        along = difference[kept]
+        kept_direction = difference[kept_features]
     direction = np.zeros(values.shape[1])
-    direction[kept] = along
+    direction[kept_features] = kept_direction
     low, high = _project_means(negative, positive, direction)
     if high <= low:
         direction = difference
@@ -222,14 +230,15 @@ def _choose_features(
     positive: np.ndarray, negative: np.ndarray, difference: np.ndarray
 ) -> np.ndarray:
     """Choose the features that differ most, by their t statistic."""
-    n_kept = max(FEWEST_KEPT, int(np.ceil(KEPT * len(difference))))
+    n_kept = max(FEWEST_KEPT, int(np.ceil(KEPT_SHARE * len(difference))))
     if n_kept >= len(difference):
         return np.arange(len(difference))
     squares = positive.var(axis=0) * len(positive) + negative.var(axis=0) * len(
         negative
     )
     variance = squares / max(len(positive) + len(negative) - 2, 1)
-    # Features that happen to vary little among a few wells would be chosen first.
+    # Without this, features that happen to vary little among a few wells would be
+    # chosen first.
     floor = max(0.1 * float(np.median(variance)), 1e-12)
     strength = np.abs(difference) / np.sqrt(variance + floor)
     return np.sort(np.argpartition(strength, -n_kept)[-n_kept:])

@@ -23,10 +23,10 @@ from stratonet_sklearn.evaluation.precision import (
 )
 from stratonet_sklearn.evaluation.wells import Wells, compare_counts, prepare_wells
 
-# As many wells of treatments are compared with all controls at a time: their pairs
-# take memory.
+# Wells of treatments that are compared with all controls at a time: their pairs take
+# memory.
 WELLS_AT_ONCE = 1000
-# Both are held with single precision: similarities, and copairs's null distributions.
+# Similarities and copairs's null distributions have single precision.
 ROUNDING = 1e-6
 TREATED, POSITIVE = "treatment", "positive control"
 _ACROSS = (Pairs(["treatment"], ["plate"]), Pairs([], ["plate", "control"]))
@@ -91,7 +91,7 @@ def find_hits(
     Raises
     ------
     ValueError
-        As `prepare_wells`.
+        See `prepare_wells`.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def find_hits(
 
 
 def list_hits(wells: Wells, axis: np.ndarray | None = None) -> pd.DataFrame:
-    """List the treatments of wells that are prepared.
+    """List the treatments of prepared wells.
 
     Parameters
     ----------
@@ -130,11 +130,11 @@ def list_hits(wells: Wells, axis: np.ndarray | None = None) -> pd.DataFrame:
           control``); ``plates``, ``wells`` (names, separated by spaces), ``n_plates``,
           ``n_wells``.
         - ``mean_average_precision`` with which its wells find each other among the
-          negative controls of its plates (copairs): each well those on other plates, if
-          there are several; ``by_chance``, what is to be expected without an effect.
+          negative controls of its plates (copairs), on other plates if there are
+          several; ``by_chance``, what is to be expected without an effect.
         - ``p`` (random ranks; ties count against it), ``corrected_p`` (Benjamini and
-          Hochberg, over treatments), ``smallest_p``, what so many wells and controls
-          allow at best; ``active``: corrected p below 0.05.
+          Hochberg, over treatments), ``smallest_p``, the lowest that so many wells and
+          controls allow; ``active``: corrected p below 0.05.
         - ``distance`` from the negative controls, see `measure_distances`, and
           ``axis``: medians of its wells.
         - ``relative_count``: objects, relative to the controls of the plate.
@@ -142,8 +142,8 @@ def list_hits(wells: Wells, axis: np.ndarray | None = None) -> pd.DataFrame:
         - ``note``: why there is no p.
     """
     names = name_treatments(wells)
-    kept = names != ""
-    if not kept.any():
+    is_named = names != ""
+    if not is_named.any():
         return pd.DataFrame(columns=list(COLUMNS))
     precisions = _score_treatments(wells, names)
     described = _describe_treatments(wells, names, axis)
@@ -152,7 +152,7 @@ def list_hits(wells: Wells, axis: np.ndarray | None = None) -> pd.DataFrame:
         _explain_no_p(n_wells, wells) if np.isnan(p) else ""
         for n_wells, p in zip(hits["n_wells"], hits["p"])
     ]
-    hits = _correct(hits)
+    hits = _correct_p(hits)
     hits = hits.sort_values(
         ["active", "p", "distance", "treatment"],
         ascending=[False, True, False, True],
@@ -183,8 +183,8 @@ def name_treatments(wells: Wells) -> np.ndarray:
     return texts.where(is_known, "").to_numpy(object)
 
 
-def _correct(hits: pd.DataFrame) -> pd.DataFrame:
-    """Correct p for many comparisons, those of treatments."""
+def _correct_p(hits: pd.DataFrame) -> pd.DataFrame:
+    """Correct p for multiple comparisons, among treatments."""
     hits = hits.assign(corrected_p=np.nan)
     tested = hits["p"].notna() & (hits["role"] == TREATED)
     if tested.any():
@@ -228,21 +228,22 @@ def _score_treatments(wells: Wells, names: np.ndarray) -> pd.DataFrame:
     parts = []
     if wells.negative.any():
         if across.any():
-            parts.append(_rank(wells, wells.values, names, across, _ACROSS))
+            parts.append(_rank_wells(wells, wells.values, names, across, _ACROSS))
         if within.any():
             values = _centre_plates(wells, within)
-            parts.append(_rank(wells, values, names, within, _WITHIN))
+            parts.append(_rank_wells(wells, values, names, within, _WITHIN))
     parts = [part for part in parts if len(part)]
     columns = ["mean_average_precision", "by_chance", "p", "smallest_p"]
     if not parts:
         return pd.DataFrame(columns=columns, dtype=float)
-    return _test(pd.concat(parts, ignore_index=True))[columns]
+    return _test_treatments(pd.concat(parts, ignore_index=True))[columns]
 
 
 def _centre_plates(wells: Wells, chosen: np.ndarray) -> np.ndarray:
-    """Centre plates on all of their wells: controls are not to be set apart.
+    """Centre plates on all of their wells, so that controls are not set apart.
 
-    Wells of a plate share the error of its controls' mean, but these controls do not.
+    If a plate is centred on its controls, its wells share the error of their mean, but
+    the controls themselves do not.
     """
     values = wells.values.copy()
     plates = wells.plates
@@ -252,7 +253,7 @@ def _centre_plates(wells: Wells, chosen: np.ndarray) -> np.ndarray:
     return values
 
 
-def _rank(
+def _rank_wells(
     wells: Wells,
     values: np.ndarray,
     names: np.ndarray,
@@ -261,29 +262,30 @@ def _rank(
 ) -> pd.DataFrame:
     """Compute the average precision of each chosen well, some treatments at a time."""
     lengths = np.linalg.norm(values, axis=1)
-    # A well just in the middle is like no other.
+    # A well exactly in the middle is like no other.
     unit = values / np.where(lengths > 0, lengths, 1)[:, None]
-    found = []
+    precisions = []
     for part in _divide_treatments(wells.plates, names, chosen):
-        # Controls of other plates may be unlike those that a treatment is on, whatever
-        # was done to the cells.
+        # Only these plates: controls of others may look different whatever was done to
+        # the cells.
         on_plates = np.isin(wells.plates, wells.plates[part])
         controls = np.flatnonzero(wells.negative & on_plates)
         numbers = np.concatenate([part, controls])
         rows = pd.DataFrame(
             {
-                # Controls are nobody's replicates: each has a treatment of its own. No
-                # other name begins with a space.
+                # Controls are not replicates of each other: each gets a treatment of
+                # its own. No other name begins with a space.
                 "treatment": [*names[part], *(f" {n}" for n in range(len(controls)))],
                 "plate": wells.plates[numbers],
                 "control": wells.negative[numbers],
             }
         )
         similarity = unit[numbers] @ unit[numbers].T
-        # As alike as a control is not more alike: copairs would put the former first.
+        # A replicate that is as similar as a control counts as less: copairs would rank
+        # it first.
         similarity[: len(part), : len(part)] -= ROUNDING
-        found.append(compute_precisions(*pairs, rows, similarity))
-    return pd.concat(found, ignore_index=True)
+        precisions.append(compute_precisions(*pairs, rows, similarity))
+    return pd.concat(precisions, ignore_index=True)
 
 
 def _divide_treatments(
@@ -304,53 +306,53 @@ def _divide_treatments(
         yield np.array(part)
 
 
-def _test(precisions: pd.DataFrame) -> pd.DataFrame:
+def _test_treatments(precisions: pd.DataFrame) -> pd.DataFrame:
     """Compare the mean of each treatment with that of random ranks."""
     sizes = precisions[["n_pos_pairs", "n_total_pairs"]].to_numpy()
-    sizes, kinds = np.unique(sizes, axis=0, return_inverse=True)
+    sizes, size_numbers = np.unique(sizes, axis=0, return_inverse=True)
     # Not the cache in the user's home: what it holds depends on what was computed
     # first.
     with tempfile.TemporaryDirectory() as cache:
         nulls = get_null_dists(
             sizes, NULL_SIZE, SEED, cache_dir=cache, progress_bar=False
         )
-    # Wells of a treatment are not found independently: where one is found, others are.
+    # Wells of a treatment are not found independently: if one is found, so are others.
     nulls.sort(axis=1)
     tested = {}
     for name, rows in precisions.groupby("treatment").indices.items():
-        of_rows, counts = np.unique(kinds.ravel()[rows], return_counts=True)
+        of_rows, counts = np.unique(size_numbers.ravel()[rows], return_counts=True)
         null = np.average(nulls[of_rows], axis=0, weights=counts)
         mean = precisions["average_precision"].to_numpy()[rows].mean()
         tested[name] = {
             "mean_average_precision": mean,
             "by_chance": null.mean(),
             # Ties count: few wells among few controls often come first by chance.
-            "p": _count_above(null, mean),
-            "smallest_p": max(_count_above(null, 1.0), _bound_p(sizes[of_rows])),
+            "p": _compute_p(null, mean),
+            "smallest_p": max(_compute_p(null, 1.0), _bound_p(sizes[of_rows])),
         }
         tested[name]["p"] = max(tested[name]["p"], tested[name]["smallest_p"])
     return pd.DataFrame.from_dict(tested, orient="index")
 
 
-def _count_above(null: np.ndarray, mean: float) -> float:
+def _compute_p(null: np.ndarray, mean: float) -> float:
     return float(((null >= mean - ROUNDING).sum() + 1) / (len(null) + 1))
 
 
 def _bound_p(sizes: np.ndarray) -> float:
-    """How often all to be found come first by chance, for the most exacting well."""
-    return min(1 / comb(int(total), int(n_found)) for n_found, total in sizes)
+    """Return the smallest chance, over wells, of finding all replicates first."""
+    return min(1 / comb(int(n_total), int(n_positive)) for n_positive, n_total in sizes)
 
 
 def _explain_no_p(n_wells: int, wells: Wells) -> str:
     if n_wells < 2:
-        return "one well: no replicate to be found"
+        return "only one well: there is no replicate to find"
     if not wells.negative.any():
         return "no negative controls"
     return "no negative controls on its plates, or on others to compare with"
 
 
 def combine_doses(hits: pd.DataFrame) -> pd.DataFrame:
-    """Combine the doses of each compound to one p.
+    """Combine the doses of each compound into one p.
 
     Parameters
     ----------
@@ -360,9 +362,9 @@ def combine_doses(hits: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per compound that is no positive control: ``compound``, ``n_treatments``
-        (doses), ``n_active``, ``p`` (Simes: at least one dose differs), ``corrected_p``
-        and ``active``.
+        One row per compound that is not a positive control: ``compound``,
+        ``n_treatments`` (doses), ``n_active``, ``p`` (Simes: at least one dose
+        differs), ``corrected_p`` and ``active``.
 
     References
     ----------
@@ -372,7 +374,7 @@ def combine_doses(hits: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for compound, doses in treated.groupby("compound"):
         tested = doses["p"].dropna()
-        # The smallest of p corrected by Benjamini and Hochberg is that of Simes.
+        # The smallest p after correction by Benjamini and Hochberg is that of Simes.
         p = float(false_discovery_control(tested).min()) if len(tested) else np.nan
         n_active = int(doses["active"].sum())
         rows.append((compound, len(doses), n_active, p))

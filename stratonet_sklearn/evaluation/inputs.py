@@ -1,4 +1,4 @@
-"""What `evaluate` is given, checked: tables of features, labels, groups and wells."""
+"""Check what `evaluate` receives: feature tables, labels, groups and wells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stratonet_sklearn.rows import find_missing, read_frame, write_texts
 
 # Rows of fewer features may be the same by chance: they are not searched for copies.
 FEWEST_TO_COMPARE = 10
-# Frames of any make, see `read_frame`.
+# Frames of any library, see `read_frame`.
 Features = Any
 
 
@@ -40,7 +40,7 @@ class Matrix:
 
 
 def name_tables(features: Features | Mapping[str, Features]) -> dict[str, Features]:
-    """Name tables of features, and bring frames of every make to those of pandas.
+    """Name feature tables, and convert frames of any library to pandas.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def name_tables(features: Features | Mapping[str, Features]) -> dict[str, Featur
     Raises
     ------
     ValueError
-        There is none, or one is not of two dimensions.
+        There is no table, or one does not have two dimensions.
 
     Examples
     --------
@@ -79,21 +79,21 @@ def name_tables(features: Features | Mapping[str, Features]) -> dict[str, Featur
 def _find_left_out(labels: pd.Series, leave_out: Sequence[Any]) -> np.ndarray:
     """Find the rows of classes to leave out, which may be given as text or as numbers.
 
-    A class that is not there is refused: it may be misspelt.
+    A class that does not occur is refused: it may be misspelt.
     """
     names = write_texts(labels)
     classes = sorted(set(names) - {""})
     left_out = np.zeros(len(labels), bool)
     for wanted in leave_out:
-        found = (labels == wanted).to_numpy(bool, na_value=False)
-        found |= names == str(wanted)
-        if not found.any():
+        is_match = (labels == wanted).to_numpy(bool, na_value=False)
+        is_match |= names == str(wanted)
+        if not is_match.any():
             raise ValueError(
                 f"There is no class {wanted} to leave out (`leave_out`)."
                 f"{suggest_name(str(wanted), classes)} Received the classes:"
                 f" {shorten_list(classes)}"
             )
-        left_out |= found
+        left_out |= is_match
     return left_out
 
 
@@ -103,14 +103,14 @@ def select_rows(
     n_folds: int,
     seed: int,
 ) -> Rows:
-    """Select the rows that have a label and are not left out, and divide them.
+    """Select the rows that have a label and are not left out, and make folds.
 
     Parameters
     ----------
     columns : mapping of str to pandas.Series (n,)
         ``labels``, ``groups`` and perhaps ``wells``, from `read_rows`.
     leave_out : sequence
-        Classes to leave out, as text or as what they are among the labels.
+        Classes to leave out, as text or as they are among the labels.
     n_folds, seed : int
         As `split` takes them.
 
@@ -121,24 +121,28 @@ def select_rows(
     Raises
     ------
     ValueError
-        There is no such class, or as `split`.
+        There is no such class, or see `split`.
     """
     labels = columns["labels"]
     left_out = find_missing(labels) | _find_left_out(labels, leave_out)
     numbers = np.flatnonzero(~left_out)
-    kept = {name: column.iloc[numbers] for name, column in columns.items()}
+    selected = {name: column.iloc[numbers] for name, column in columns.items()}
     # Not yet as text: where each group is a fold, folds are in the order of groups,
     # and 10 comes after 2.
     folds = split(
-        kept["labels"], kept["groups"], n_folds, seed, wells=kept.get("wells")
+        selected["labels"],
+        selected["groups"],
+        n_folds,
+        seed,
+        wells=selected.get("wells"),
     )
-    # All rows are written before some are selected: 1.0 is 1 only where no other class
-    # has a fraction.
+    # All rows are written as text before some are selected: 1.0 becomes 1 only if no
+    # other class has a fraction.
     return Rows(
         numbers,
         write_texts(labels)[numbers],
         write_texts(columns["groups"])[numbers],
-        kept["wells"].to_numpy() if "wells" in kept else None,
+        selected["wells"].to_numpy() if "wells" in selected else None,
         folds,
     )
 
@@ -149,11 +153,11 @@ def select_features(name: str, table: Features, numbers: np.ndarray) -> Matrix:
     Parameters
     ----------
     name : str
-        Of the table, for messages.
+        Name of the table, for messages.
     table : pandas.DataFrame or array (n, n features)
         From `name_tables`.
     numbers : numpy.ndarray (n rows,), int
-        Of the rows.
+        Numbers of the rows.
 
     Returns
     -------
@@ -163,7 +167,7 @@ def select_features(name: str, table: Features, numbers: np.ndarray) -> Matrix:
     Raises
     ------
     ValueError
-        Features are missing, infinite or no numbers.
+        Features are missing, infinite or not numbers.
     """
     # StratoNet's own precision, and half the memory of what pandas reads from CSV.
     try:
@@ -190,9 +194,9 @@ def check_copies(name: str, values: np.ndarray, rows: Rows) -> None:
     Parameters
     ----------
     name : str
-        Of the table, for messages.
+        Name of the table, for messages.
     values : numpy.ndarray (n rows, n features)
-        Few features are not compared: they may be the same by chance.
+        Tables of few features are not checked: rows may be the same by chance.
     rows : Rows
         Their groups.
 
@@ -211,11 +215,11 @@ def check_copies(name: str, values: np.ndarray, rows: Rows) -> None:
     if not in_several.any():
         return
     row = int(in_several.idxmax())
-    where = f"row {rows.numbers[row]} (counted from 0)"
+    row_name = f"row {rows.numbers[row]} (counted from 0)"
     if rows.wells is not None:
-        where = f"a row of well {rows.wells[row]}"
+        row_name = f"a row of well {rows.wells[row]}"
     raise ValueError(
-        f"{name}: this split would leak: {where} is in another group once more, with"
-        " the same features. Is it the same image, or an empty one? Leave such rows out"
-        " (give them no label)."
+        f"{name}: this split would leak: {row_name} occurs again in another group,"
+        " with the same features. Is it the same image, or an empty one? Leave such"
+        " rows out (give them no label)."
     )

@@ -30,16 +30,17 @@ class Likeness:
         ``treatment``, ``group`` (from 1; treatments beside each other are alike, and
         rows are in this order).
     neighbours : pandas.DataFrame
-        ``treatment``, ``rank`` (from 1), ``neighbour``, another compound if there are
-        any, ``similarity`` (cosine).
+        ``treatment``, ``rank`` (from 1), ``neighbour`` (of another compound, if there
+        is one), ``similarity`` (cosine).
     effects : pandas.DataFrame (n active, n groups of features)
         How far each treatment changes the features of a channel and tap: the root mean
-        square, relative to that of single negative controls. Its index are treatments,
-        in the order of ``groups``.
+        square, relative to that of single negative controls. Indexed by treatment, in
+        the order of ``groups``.
     mechanisms : pandas.DataFrame
-        ``group``, ``mechanism``; of compounds ``n_in_group`` (of the mechanism),
-        ``n_group``, ``n_mechanism`` and ``n_all``; ``p`` (Fisher) and ``corrected_p``:
-        whether a mechanism is in a group more often than among all compounds.
+        ``group``, ``mechanism``; numbers of compounds: ``n_in_group`` (of the
+        mechanism), ``n_group``, ``n_mechanism`` and ``n_all``; ``p`` (Fisher) and
+        ``corrected_p``: whether a mechanism is in a group more often than among all
+        compounds.
     """
 
     groups: pd.DataFrame
@@ -54,18 +55,18 @@ def compare_hits(wells: Wells, hits: pd.DataFrame) -> Likeness:
     Parameters
     ----------
     wells : Wells
-        What the hits were found in.
+        The wells in which the hits were found.
     hits : pandas.DataFrame
         From `stratonet_sklearn.evaluation.hits.list_hits`.
 
     Returns
     -------
     Likeness
-        Frames without rows where no treatment is active.
+        With empty frames if no treatment is active.
     """
     names = name_treatments(wells)
     active = hits.loc[hits["active"], "treatment"].tolist()
-    # A copy of all features: made once for both.
+    # A copy of all features: made once for both uses.
     changes = subtract_controls(wells)
     profiles = average_treatments(wells, changes, names, active)
     groups = group_profiles(profiles)
@@ -86,7 +87,7 @@ def average_treatments(
     Parameters
     ----------
     wells : Wells
-        Any.
+        The wells of a screen.
     changes : numpy.ndarray (n wells, n features)
         From `subtract_controls`.
     names : numpy.ndarray (n wells,), str
@@ -97,7 +98,7 @@ def average_treatments(
     Returns
     -------
     pandas.DataFrame (n treatments, n features)
-        Less the mean of the negative controls of their plates.
+        Means, less the mean of the negative controls of their plates.
     """
     chosen = np.isin(names, treatments)
     frame = pd.DataFrame(changes[chosen], columns=wells.features)
@@ -110,7 +111,7 @@ def subtract_controls(wells: Wells) -> np.ndarray:
     Returns
     -------
     numpy.ndarray (n wells, n features), float32
-        As they are where a plate has none.
+        Unchanged where a plate has no negative controls.
     """
     values = wells.values.copy()
     plates = wells.plates
@@ -127,7 +128,7 @@ def group_profiles(profiles: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     profiles : pandas.DataFrame (n treatments, n features)
-        By treatment.
+        Indexed by treatment.
 
     Returns
     -------
@@ -154,12 +155,12 @@ def group_profiles(profiles: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_neighbours(profiles: pd.DataFrame, compounds: pd.Series) -> pd.DataFrame:
-    """Find the treatments that look most like each.
+    """Find the treatments that look most like each treatment.
 
     Parameters
     ----------
     profiles : pandas.DataFrame (n treatments, n features)
-        By treatment.
+        Indexed by treatment.
     compounds : pandas.Series of str
         The compound of each treatment.
 
@@ -173,11 +174,15 @@ def find_neighbours(profiles: pd.DataFrame, compounds: pd.Series) -> pd.DataFram
     if len(names) < 2:
         return pd.DataFrame(columns=columns)
     similarity = cosine_similarity(profiles)
-    own = compounds.reindex(names).to_numpy()
-    several = len(set(own)) > 1
+    own_compounds = compounds.reindex(names).to_numpy()
+    has_several = len(set(own_compounds)) > 1
     rows = []
     for number, name in enumerate(names):
-        others = own != own[number] if several else np.arange(len(names)) != number
+        others = (
+            own_compounds != own_compounds[number]
+            if has_several
+            else np.arange(len(names)) != number
+        )
         order = np.argsort(-similarity[number], kind="stable")
         nearest = [other for other in order if others[other]][:N_NEIGHBOURS]
         for rank, other in enumerate(nearest, start=1):
@@ -193,7 +198,7 @@ def measure_effects(
     Parameters
     ----------
     wells : Wells
-        Any.
+        The wells of a screen.
     changes : numpy.ndarray (n wells, n features)
         From `subtract_controls`.
     names : numpy.ndarray (n wells,), str
@@ -206,12 +211,12 @@ def measure_effects(
     pandas.DataFrame
         As `Likeness.effects`.
     """
-    kinds = name_feature_groups(wells.features)
-    of_kinds = {}
-    for kind in kinds.unique():
-        chosen = (kinds == kind).to_numpy()
-        of_kinds[kind] = np.sqrt(np.square(changes[:, chosen]).mean(axis=1))
-    lengths = pd.DataFrame(of_kinds)
+    feature_groups = name_feature_groups(wells.features)
+    group_lengths = {}
+    for group in feature_groups.unique():
+        chosen = (feature_groups == group).to_numpy()
+        group_lengths[group] = np.sqrt(np.square(changes[:, chosen]).mean(axis=1))
+    lengths = pd.DataFrame(group_lengths)
     of_controls = lengths[wells.negative].median()
     chosen = np.isin(names, treatments)
     medians = lengths[chosen].groupby(names[chosen]).median()
@@ -235,31 +240,31 @@ def enrich_mechanisms(
     Returns
     -------
     pandas.DataFrame
-        As `Likeness.mechanisms`: those of two compounds or more of a group. Compounds
-        are counted, not doses: these are not independent.
+        As `Likeness.mechanisms`: those with at least two compounds in a group.
+        Compounds are counted, not doses, which are not independent.
     """
     rows = wells.rows[wells.treated & (wells.rows["label"] != "")]
     mechanisms = rows.groupby("compound")["label"].first()
     of_group = groups.assign(compound=groups["treatment"].map(compounds))
     common = mechanisms.value_counts()
-    found = []
+    results = []
     for group, members in of_group.groupby("group"):
         inside = mechanisms.index.isin(members["compound"])
-        # All that could be enriched are tested, not only those that look it.
+        # All that could be enriched are tested, not only those that look enriched.
         for mechanism in common.index[common > 1] if inside.sum() > 1 else ():
             is_of = (mechanisms == mechanism).to_numpy()
             sizes = ((inside & is_of).sum(), inside.sum(), is_of.sum(), len(mechanisms))
             p = _test_overlap(*map(int, sizes))
-            found.append((group, mechanism, *map(int, sizes), p))
+            results.append((group, mechanism, *map(int, sizes), p))
     columns = ["group", "mechanism", "n_in_group", "n_group", "n_mechanism", "n_all"]
-    frame = pd.DataFrame(found, columns=[*columns, "p"])
+    frame = pd.DataFrame(results, columns=[*columns, "p"])
     corrected = false_discovery_control(frame["p"]) if len(frame) else []
     frame = frame.assign(corrected_p=corrected)
     return frame[frame["n_in_group"] > 1].reset_index(drop=True)
 
 
-def _test_overlap(n_both: int, n_group: int, n_mechanism: int, n_all: int) -> float:
-    """How often so many of a mechanism would be in a group by chance."""
-    inside = [n_both, n_group - n_both]
-    outside = [n_mechanism - n_both, n_all - n_group - n_mechanism + n_both]
+def _test_overlap(n_in_group: int, n_group: int, n_mechanism: int, n_all: int) -> float:
+    """Return how often so many of a mechanism would be in a group by chance."""
+    inside = [n_in_group, n_group - n_in_group]
+    outside = [n_mechanism - n_in_group, n_all - n_group - n_mechanism + n_in_group]
     return float(fisher_exact([inside, outside], alternative="greater").pvalue)

@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 
 
 class LinearSVM(SVC):
-    """As ``SVC(kernel="linear")``, several times as fast.
+    """Like ``SVC(kernel="linear")``, but several times as fast.
 
     The products of all pairs of rows are computed at once. With thousands of features,
     most of the time goes into computing them one by one.
@@ -49,7 +49,7 @@ class LinearSVM(SVC):
     ) -> LinearSVM:
         """Fit to rows and their classes; see `sklearn.svm.SVC.fit`."""
         super().fit(X, y, sample_weight)
-        # With products in place of rows, the base class does not know them.
+        # The base class sees products instead of rows, and does not keep the vectors.
         self._vectors = X[self.support_]
         return self
 
@@ -58,14 +58,14 @@ class LinearSVM(SVC):
         """Weights of the features, a row for each pair of classes."""
         ends = np.cumsum(self.n_support_)
         # Support vectors are in the order of classes.
-        places = [slice(end - n, end) for end, n in zip(ends, self.n_support_)]
+        class_slices = [slice(end - n, end) for end, n in zip(ends, self.n_support_)]
         pairs = []
-        for first, second in combinations(range(len(places)), 2):
+        for first, second in combinations(range(len(class_slices)), 2):
             # The row of a class lacks the class itself.
-            of_first = self.dual_coef_[second - 1, places[first]]
-            of_second = self.dual_coef_[first, places[second]]
+            of_first = self.dual_coef_[second - 1, class_slices[first]]
+            of_second = self.dual_coef_[first, class_slices[second]]
             pairs.append(
-                of_first @ self._vectors[places[first]]
-                + of_second @ self._vectors[places[second]]
+                of_first @ self._vectors[class_slices[first]]
+                + of_second @ self._vectors[class_slices[second]]
             )
         return np.array(pairs)

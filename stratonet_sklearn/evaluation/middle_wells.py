@@ -1,4 +1,4 @@
-"""Which well stands for a treatment, and which control beside it."""
+"""Find the well that represents a treatment, and a control to show beside it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def find_middle_wells(wells: Wells, distance: ArrayLike) -> pd.DataFrame:
     wells : Wells
         With treatments.
     distance : array-like (n wells,)
-        Of each well from the negative controls.
+        Distance of each well from the negative controls.
 
     Returns
     -------
     pandas.DataFrame
-        By treatment: ``plate``, ``well`` and ``control``, the negative control in the
-        middle of those of the plate, ``None`` where there is none.
+        Indexed by treatment: ``plate``, ``well`` and ``control``, the negative control
+        in the middle of those of the plate, ``None`` if there is none.
     """
     rows = wells.rows[["plate", "well"]].assign(
         treatment=name_treatments(wells), distance=distance
@@ -37,8 +37,8 @@ def find_middle_wells(wells: Wells, distance: ArrayLike) -> pd.DataFrame:
 
 
 def _take_middle(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Take of each group the row whose distance is the median, the lower of two."""
+    """Take the row with the median distance of each group, the lower of two."""
     rows = rows.sort_values("distance", kind="stable")
     groups = rows.groupby(column)
-    place, size = groups.cumcount(), groups["well"].transform("size")
-    return rows[place == (size - 1) // 2].set_index(column, drop=False)
+    position, size = groups.cumcount(), groups["well"].transform("size")
+    return rows[position == (size - 1) // 2].set_index(column, drop=False)

@@ -16,17 +16,17 @@ from stratonet_sklearn.evaluation.consensus import (
 def score_neighbors(
     wells: pd.DataFrame, values: pd.DataFrame, batch: str
 ) -> list[Score]:
-    """Compute NSC (not the same compound) and NSCB (nor the same batch).
+    """Compute NSC (not same compound) and NSCB (not same compound or batch).
 
     Parameters
     ----------
     wells : pandas.DataFrame (n wells)
-        Of treatments, with the columns ``treatment``, ``compound``, ``label`` (the
-        mechanism, ``""`` if unknown) and ``batch``.
+        Wells of treatments, with the columns ``treatment``, ``compound``, ``label``
+        (the mechanism, ``""`` if unknown) and ``batch``.
     values : pandas.DataFrame (n wells, n features)
         Their profiles, with the same index.
     batch : str
-        What the column of batches is called, for the notes.
+        Name of the column of batches, for the notes.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def _score_nearest(
     among_allowed = np.where(allowed, similarity, -np.inf)
     nearest = among_allowed.argmax(axis=1)
     value = (labels[nearest] == labels)[judged].mean()
-    # By chance a neighbour is any of the allowed.
+    # By chance, a neighbour is any of the allowed ones.
     n_right = right[judged].sum(axis=1)
     chances = n_right / allowed[judged].sum(axis=1)
     note = (

@@ -1,4 +1,4 @@
-"""Profiles of different plates brought to one scale."""
+"""Bring profiles of different plates to one scale."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class _Reference:
     """The wells on which features are scaled."""
 
     parts: list[pd.DataFrame]  # each scaled by itself
-    samples: str  # of a part, as pycytominer's `samples` names them
+    samples: str  # wells of a part, as pycytominer's `samples` names them
     words: str
 
     def select(self, part: pd.DataFrame) -> pd.DataFrame:
-        """Select the wells of a part that its scale is taken from."""
+        """Select the wells of a part from which its scale is taken."""
         return part if self.samples == "all" else part[part[CONTROL]]
 
 
@@ -63,26 +63,26 @@ def normalize_plates(frame: pd.DataFrame, features: list[str], method: str) -> S
     """
     # Plates differ in staining and exposure, which must not look like an effect.
     reference = _choose_reference(frame)
-    kept = features
+    kept_features = features
     if method == "mad_robustize":
-        kept = _keep_spread(reference, features)
-    parts = _normalize_parts(reference, kept, method) if kept else []
-    constant = _find_constant(parts, kept, reference.samples)
-    kept = [name for name in kept if name not in constant]
-    if not kept:
+        kept_features = _keep_spread(reference, features)
+    parts = _normalize_parts(reference, kept_features, method) if kept_features else []
+    constant = _find_constant(parts, kept_features, reference.samples)
+    kept_features = [name for name in kept_features if name not in constant]
+    if not kept_features:
         raise ValueError(
             f"No feature can be used: of {len(features)}, none varies"
-            f" {reference.words}. Are the images different?"
+            f" {reference.words}. Are all images the same?"
         )
     steps = [f"Each feature was {WORDS[method]} {reference.words}."]
-    n_constant = len(features) - len(kept)
+    n_constant = len(features) - len(kept_features)
     if n_constant:
         steps.append(
             f"{n_constant:,} of {len(features):,} features {CONSTANT[method]}, and are"
             " left out."
         )
     normalized = pd.concat(parts, ignore_index=True)
-    return normalized[[*list_others(frame, features), *kept]], steps
+    return normalized[[*list_others(frame, features), *kept_features]], steps
 
 
 def _choose_reference(frame: pd.DataFrame) -> _Reference:
@@ -122,7 +122,7 @@ def _normalize_parts(
             meta_features=list_others(part, features),
             samples=reference.samples,
             method=method,
-            # Deviations of 0 are left out: nothing needs to be added.
+            # Features with a deviation of 0 are left out: nothing needs to be added.
             mad_robustize_epsilon=0,
         )
         for part in reference.parts
@@ -133,7 +133,7 @@ def _find_constant(
     parts: Sequence[pd.DataFrame], features: list[str], samples: str
 ) -> set[str]:
     """Find the features that do not vary in one of the parts."""
-    # One plate is enough: there, the feature cannot be compared.
+    # One plate is enough: on it, the feature cannot be compared.
     constant: set[str] = set()
     for part in parts:
         try:

@@ -1,4 +1,4 @@
-"""Whether an effect may be one of where wells lie on the plate."""
+"""Check whether an effect may come from where wells lie on the plate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from stratonet.messages import count_things, shorten_list
 from stratonet_sklearn.evaluation.distances import measure_distances
 from stratonet_sklearn.evaluation.wells import Wells
 
-# Where all wells of a treatment may lie.
+# Lines in which all wells of a treatment may lie.
 ROWS_COLUMNS = ("row", "column")
 LINES = ("well", *ROWS_COLUMNS)
-# Nine in ten controls are nearer to the others: what is within is not far.
+# Nine in ten controls are nearer than this to the others: a hit that is, too, is not
+# far.
 NEAR = 0.9
 
 
@@ -23,28 +24,29 @@ def describe_positions(wells: Wells, names: np.ndarray) -> pd.DataFrame:
     Parameters
     ----------
     wells : Wells
-        Any.
+        The wells of a screen.
     names : numpy.ndarray (n wells,), str
         The treatment of each well, ``""`` where there is none.
 
     Returns
     -------
     pandas.DataFrame
-        By treatment: ``position``, such as ``one column, without controls``: treatment
-        and position cannot be separated; or ``one column, with controls``; ``one well,
-        ...``: the same on each plate; ``""`` where they lie apart. ``edge_share`` of
-        its wells. ``distance_in_line``: the median distance from the controls in the
-        same column (or row), NaN where there are none.
+        Indexed by treatment. ``position``, such as ``one column, without controls``
+        (treatment and position cannot be separated), ``one column, with controls`` or
+        ``one well, ...`` (the same on each plate); ``""`` where its wells lie apart.
+        ``edge_share``: the share of its wells at the edge. ``distance_in_line``: the
+        median distance from the controls in the same column (or row), NaN where there
+        are none.
     """
     rows = wells.rows.assign(treatment=names)
     in_line = _measure_in_lines(wells)
     rows = rows.assign(**{f"from_{line}": in_line[line] for line in ROWS_COLUMNS})
-    places = _list_control_places(wells)
+    control_lines = _list_control_lines(wells)
     described = {}
     for name, of_treatment in rows[names != ""].groupby("treatment"):
         line = _find_line(of_treatment)
         described[name] = {
-            "position": _word_position(of_treatment, line, places),
+            "position": _word_position(of_treatment, line, control_lines),
             "edge_share": float(of_treatment["edge"].mean()),
             "distance_in_line": _choose_distance(of_treatment, line),
         }
@@ -63,33 +65,35 @@ def _find_line(rows: pd.DataFrame) -> str:
     return "row" if n_rows == 1 else ""
 
 
-def _list_control_places(wells: Wells) -> dict[str, set[tuple[str, object]]]:
-    """The rows and columns of each plate in which there are negative controls."""
+def _list_control_lines(wells: Wells) -> dict[str, set[tuple[str, object]]]:
+    """List the rows and columns of each plate in which there are negative controls."""
     controls = wells.rows[wells.negative]
     return {line: set(zip(controls["plate"], controls[line])) for line in ROWS_COLUMNS}
 
 
 def _word_position(
-    rows: pd.DataFrame, line: str, places: dict[str, set[tuple[str, object]]]
+    rows: pd.DataFrame, line: str, control_lines: dict[str, set[tuple[str, object]]]
 ) -> str:
     if not line:
         return ""
-    # In the very well of a treatment there is no control, on any of its plates.
-    known = places.get(line, set())
-    place = rows.iloc[0].get(line)
-    with_controls = any((plate, place) in known for plate in rows["plate"].unique())
-    return f"one {line}, {'with' if with_controls else 'without'} controls"
+    # A treatment's own well holds no control, on any of its plates.
+    lines_with_controls = control_lines.get(line, set())
+    number = rows.iloc[0].get(line)
+    has_controls = any(
+        (plate, number) in lines_with_controls for plate in rows["plate"].unique()
+    )
+    return f"one {line}, {'with' if has_controls else 'without'} controls"
 
 
 def _choose_distance(rows: pd.DataFrame, line: str) -> float:
-    """The distance from controls in the same line, its column where there is none."""
+    """Return the distance from controls in the line; in its column if it has none."""
     column = "from_row" if line == "row" else "from_column"
     distances = rows[column].dropna()
     return float(distances.median()) if len(distances) else np.nan
 
 
 def _measure_in_lines(wells: Wells) -> dict[str, np.ndarray]:
-    """Distances from the controls of the same row, and of the same column."""
+    """Measure distances from the controls of the same row, and of the same column."""
     measured = {}
     for line in ROWS_COLUMNS:
         distances = np.full(len(wells.rows), np.nan)
@@ -103,19 +107,19 @@ def _measure_in_lines(wells: Wells) -> dict[str, np.ndarray]:
 
 
 def warn_of_positions(hits: pd.DataFrame, wells: Wells) -> list[str]:
-    """Word what of the positions speaks against the hits.
+    """Say where positions speak against the hits.
 
     Parameters
     ----------
     hits : pandas.DataFrame
         From `stratonet_sklearn.evaluation.hits.list_hits`.
     wells : Wells
-        What these were found in.
+        The wells in which they were found.
 
     Returns
     -------
     list of str
-        Sentences, none where nothing does.
+        Sentences; none if nothing speaks against them.
     """
     treated = hits[hits["role"] == "treatment"]
     warnings = [
@@ -176,11 +180,11 @@ def _warn_of_neighbours(treated: pd.DataFrame, wells: Wells) -> list[str]:
     near = active[active["distance_in_line"] <= np.quantile(of_controls, NEAR)]
     if near.empty:
         return []
-    are = "is" if len(near) == 1 else "are"
+    verb = "is" if len(near) == 1 else "are"
     return [
         f"{len(near):,} of {count_things(len(active), 'active treatment')} with"
-        f" negative controls in the same column or row {are} no farther from these"
+        f" negative controls in the same column or row {verb} no farther from these"
         " than controls are from each other:"
-        f" {shorten_list(near['treatment'].tolist(), 3)}. The effect may be one of the"
+        f" {shorten_list(near['treatment'].tolist(), 3)}. The effect may come from the"
         " position."
     ]

@@ -35,7 +35,7 @@ class Pairs:
     Attributes
     ----------
     same, different : list of str
-        Columns of what is known of the rows.
+        Columns of the rows' metadata.
     """
 
     same: list[str]
@@ -44,7 +44,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class _Task:
-    """What a mean average precision is computed of, and how it is described.
+    """What a mean average precision is computed for, and how it is described.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class _Task:
     note : str
         The beginning of the note, up to the colon.
     lacking : str
-        What would be needed, where nothing can be computed.
+        What is needed, for the note if nothing can be computed.
     """
 
     measure: str
@@ -79,18 +79,18 @@ class _Task:
 def score_replicates(
     wells: pd.DataFrame, values: pd.DataFrame, is_treated: np.ndarray
 ) -> list[Score]:
-    """Score how wells of a treatment find each other, on other plates or on one.
+    """Score how well wells of a treatment find each other, on other plates or on one.
 
-    The pairs to find must be as alike by chance as those they are found among. Wells of
-    a plate share the error of its normalisation, but the controls on which it was
-    normalised do not. This alone made as many as all of the simulated treatments
-    without an effect look different from 8 or 16 controls of their plate.
+    By chance alone, the pairs to find must be as alike as those they are found among.
+    Wells of a plate share the error of its normalisation, but the controls on which it
+    was normalised do not. In simulations, this alone made as many as all of the
+    treatments without an effect look different from 8 or 16 controls of their plate.
 
     Parameters
     ----------
     wells : pandas.DataFrame (n wells)
-        Of treatments and negative controls, with the columns ``treatment``, ``plate``
-        and ``control``.
+        Wells of treatments and negative controls, with the columns ``treatment``,
+        ``plate`` and ``control``.
     values : pandas.DataFrame (n wells, n features)
         Their profiles, with the same index.
     is_treated : numpy.ndarray (n wells,), bool
@@ -113,14 +113,14 @@ def score_replicates(
     knows_controls = wells["control"].any()
     if not across:
         values = _standardize_plates(values, wells["plate"])
-    # Controls are nobody's replicates: each has a treatment of its own.
-    own = -1 - np.arange(len(wells))
-    treatments = wells["treatment"].where(is_treated, own)
+    # Controls are not replicates of each other: each gets a treatment of its own.
+    own_treatments = -1 - np.arange(len(wells))
+    treatments = wells["treatment"].where(is_treated, own_treatments)
     wells = wells.assign(treatment=treatments)
     # Wells without a compound are neither found nor found among.
-    kept = is_treated | wells["control"].to_numpy()
+    is_used = is_treated | wells["control"].to_numpy()
     task = _plan_replicates(across, knows_controls, len(spread))
-    return _score_precision(task, wells[kept], cosine_similarity(values[kept]))
+    return _score_precision(task, wells[is_used], cosine_similarity(values[is_used]))
 
 
 def _standardize_plates(values: pd.DataFrame, plates: pd.Series) -> pd.DataFrame:
@@ -142,11 +142,11 @@ def _plan_replicates(across: bool, knows_controls: bool, n_treatments: int) -> _
     if across:
         find = Pairs(["treatment"], ["plate"])
         others = Pairs([], ["plate", apart_by])
-        where = "on other plates: "
+        plates = "on other plates: "
     else:
         find = Pairs(["treatment", "plate"], [])
         others = Pairs(["plate"], [apart_by])
-        where = (
+        plates = (
             "on the same plate, all standardized on all wells of the plate once more: "
         )
     return _Task(
@@ -155,7 +155,7 @@ def _plan_replicates(across: bool, knows_controls: bool, n_treatments: int) -> _
         among=others,
         of=n_treatments,
         items="treatments",
-        note=f"Wells of a treatment find each other among {among} {where}",
+        note=f"Wells of a treatment find each other among {among} {plates}",
         lacking=(
             "This needs treatments with two wells or more, and negative controls or"
             " other treatments."
@@ -164,12 +164,12 @@ def _plan_replicates(across: bool, knows_controls: bool, n_treatments: int) -> _
 
 
 def score_mechanisms(wells: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
-    """Score how compounds of a mechanism find each other among all.
+    """Score how well compounds of a mechanism find each other among all.
 
     Parameters
     ----------
     wells : pandas.DataFrame (n wells)
-        Of treatments, with the columns ``compound`` and ``label``.
+        Wells of treatments, with the columns ``compound`` and ``label``.
     values : pandas.DataFrame (n wells, n features)
         Their profiles, with the same index.
 
@@ -200,9 +200,9 @@ def score_mechanisms(wells: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
 
 
 def score_positions(controls: pd.DataFrame, values: pd.DataFrame) -> list[Score]:
-    """Score how negative controls of one well find each other on other plates.
+    """Score how well negative controls of one well find each other on other plates.
 
-    They were all treated alike: if they find each other, the position is what is seen.
+    They were all treated alike: if they find each other, what is seen is the position.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ def compute_precisions(
     rows : pandas.DataFrame (n rows)
         With the columns that these name.
     similarity : numpy.ndarray (n rows, n rows)
-        Of each row to each.
+        Similarity of each row to each.
 
     Returns
     -------

@@ -73,24 +73,25 @@ def make_profiles(
     ImportError
         The recipe asks for Harmony, and harmonypy is missing.
     ValueError
-        Columns are missing, rows do not match, features have NaN, none can be used, a
-        well is a control in some rows; the recipe asks for controls or batches that
-        are not there.
+        Columns are missing, rows do not match, features have NaN, no feature can be
+        used, or a well is a control in only some of its rows; or the recipe needs
+        controls or batches that are missing.
 
     Notes
     -----
-    The steps are pycytominer's, but for ranks and Harmony. Each plate is scaled on its
-    negative controls. Constant features are the trap: ``mad_robustize`` divides by
-    nearly zero where most controls have one value, and ``standardize`` leaves unscaled
-    what is the same in all. So features that do not vary there are left out, and, by
-    the selection, those that go beyond 500 standard deviations.
+    The steps are pycytominer's, except ranks and Harmony. Each plate is scaled on its
+    negative controls. Constant features are a trap: ``mad_robustize`` divides by nearly
+    zero where most controls have one value, and ``standardize`` leaves features
+    unscaled that are the same in all controls. So features that do not vary in the
+    controls are left out, and the selection removes those that go beyond 500 standard
+    deviations.
 
     Profiles are sphered on the controls, regularized by one standard deviation, where
     there are twice as many controls as features. Sphering wide tables, on components of
     all wells, made simulated treatments without an effect look alike.
 
-    Scale, ranks, selection and Harmony are of all wells given. Where profiles are made
-    to be classified, give as controls only those in the training part.
+    Scale, ranks, selection and Harmony depend on all wells that are passed. If profiles
+    are to be classified, pass as controls only those in the training part.
 
     References
     ----------
@@ -112,7 +113,7 @@ def make_profiles(
     >>> profiles.frame.shape
     (6, 5)
     >>> profiles.steps[0]
-    'The 12 rows of the feature table became 6 wells, their median, on 1 plate.'
+    'The 12 rows of the feature table became 6 wells on 1 plate, by taking medians.'
     """
     recipe = recipe or ProfileRecipe()
     features, control = _check_rows(metadata, features, control)
@@ -159,7 +160,7 @@ def _is_of_pycytominer(recipe: ProfileRecipe) -> bool:
 def _check_rows(
     metadata: pd.DataFrame, features: pd.DataFrame, control: ArrayLike | None
 ) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """Return features as float64, and which rows are controls, if all is sound."""
+    """Check the rows; return features as float64, and which rows are controls."""
     absent = [name for name in (PLATE, WELL) if name not in metadata]
     if absent:
         raise ValueError(
@@ -168,11 +169,11 @@ def _check_rows(
         )
     if not len(metadata) or not features.shape[1]:
         raise ValueError(
-            "Profiles need one row or more, and features. Received:"
+            "Profiles need at least one row, and features. Received:"
             f" {len(metadata)} rows of metadata, {features.shape[1]} features"
         )
-    given = {} if control is None else {"control": control}
-    rows = read_rows(given, {"metadata": metadata, "features": features})
+    arguments = {} if control is None else {"control": control}
+    rows = read_rows(arguments, {"metadata": metadata, "features": features})
     is_control = None
     if "control" in rows:
         is_control = _read_control(rows["control"])
@@ -182,7 +183,7 @@ def _check_rows(
         raise ValueError(
             f"{bad.any(axis=1).sum()} rows and {bad.any(axis=0).sum()} features have"
             " NaN or infinite values. Leave out the rows that could not be measured, or"
-            " these."
+            " these features."
         )
     return pd.DataFrame(values, columns=list(features)), is_control
 
@@ -192,8 +193,8 @@ def _read_control(control: pd.Series) -> np.ndarray:
     is_known = control.isin([True, False]).to_numpy()
     if not is_known.all():
         raise ValueError(
-            "`control` is True or False for each row. Received in"
-            f" {int((~is_known).sum())} of {len(control)} rows others, the first:"
+            "`control` must be True or False for each row. Received other values in"
+            f" {int((~is_known).sum())} of {len(control)} rows, the first:"
             f" {control[~is_known].iloc[0]!r}"
         )
     return control.to_numpy(bool)
@@ -210,8 +211,8 @@ def _aggregate_wells(
     differ = n_different > 1
     if differ[CONTROL]:
         raise ValueError(
-            "A well is a negative control in all of its rows, or in none. Received:"
-            " wells of both."
+            "A well must be a negative control in all of its rows, or in none."
+            " Received: wells that are both."
         )
     medians = pycytominer.aggregate(
         pd.concat([rows[keys], features.reset_index(drop=True)], axis=1),
@@ -219,14 +220,14 @@ def _aggregate_wells(
         features=columns,
         operation="median",
     )
-    # A site's number, or an object's, says nothing of the well.
+    # The number of a site or an object says nothing about the well.
     within_wells = differ.index[differ]
     of_wells = rows.drop_duplicates(keys).drop(columns=within_wells)
     frame = of_wells.merge(medians, on=keys)
     steps = [
         f"The {count_things(len(rows), 'row')} of the feature table became"
-        f" {count_things(len(frame), 'well')}, their median, on"
-        f" {count_things(frame[PLATE].nunique(), 'plate')}."
+        f" {count_things(len(frame), 'well')} on"
+        f" {count_things(frame[PLATE].nunique(), 'plate')}, by taking medians."
     ]
     if len(within_wells):
         names = ", ".join(within_wells)

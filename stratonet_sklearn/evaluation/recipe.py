@@ -20,15 +20,15 @@ class ProfileRecipe:
     normalize : {"standardize", "mad_robustize"}
         What each feature is scaled by on the negative controls of its plate: mean and
         standard deviation, or median and median absolute deviation, which a few odd
-        wells do not move.
+        wells do not affect.
     transform : {None, "rank"}
         ``"rank"``: each feature is replaced by the normal scores of its ranks among all
         wells (rank-based inverse normal transform), so that no well is an outlier.
     select : bool
-        Whether features are left out that are unreliable or say what others say.
+        Whether to leave out features that are unreliable or redundant.
     sphere : {"auto", True, False}
-        Whether correlations that the negative controls have are removed. ``"auto"``:
-        where there are twice as many controls as features.
+        Whether to remove the correlations that the negative controls have. ``"auto"``:
+        if there are at least twice as many controls as features.
     harmonize : str, optional
         The column of batches, such as ``Metadata_Batch``, that are aligned by Harmony.
         It needs the package harmonypy, which does not come with StratoNet.
@@ -40,7 +40,7 @@ class ProfileRecipe:
 
     Examples
     --------
-    One of the best in JUMP's comparison, but for Harmony:
+    One of the best in JUMP's comparison, except for Harmony:
 
     >>> recipe = ProfileRecipe(normalize="mad_robustize", transform="rank")
     >>> recipe.select, recipe.sphere
@@ -48,7 +48,7 @@ class ProfileRecipe:
     >>> ProfileRecipe(normalize="center")
     Traceback (most recent call last):
         ...
-    ValueError: `normalize` is standardize or mad_robustize. Received: 'center'
+    ValueError: `normalize` must be standardize or mad_robustize. Received: 'center'
     """
 
     normalize: Literal["standardize", "mad_robustize"] = "standardize"
@@ -68,4 +68,4 @@ class ProfileRecipe:
 def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
         words = " or ".join(str(choice) for choice in choices)
-        raise ValueError(f"`{name}` is {words}. Received: {value!r}")
+        raise ValueError(f"`{name}` must be {words}. Received: {value!r}")

@@ -31,11 +31,11 @@ def score_retrieval(
     Parameters
     ----------
     profiles : Profiles
-        Of wells, as `make_profiles` returns them.
+        Profiles of wells, as `make_profiles` returns them.
     label : str or None
         The column of mechanisms.
     compound : str
-        The column of compounds. Wells without one, and negative controls, are not of a
+        The column of compounds. Wells without one, and negative controls, have no
         treatment.
     dose : str, optional
         The column of doses: a treatment is a compound at a dose.
@@ -47,7 +47,7 @@ def score_retrieval(
     pandas.DataFrame
         One row per measure: ``measure``; ``value``, NaN if it cannot be computed;
         ``n``, on how many treatments (mechanisms, positions), ``of`` how many;
-        ``note``, what it is and by chance, or why there is none.
+        ``note``, what the value is and what chance gives, or why there is none.
 
         - ``NSC`` (not the same compound): treatments, the median of their wells, whose
           nearest neighbour among those of other compounds has the same mechanism.
@@ -88,13 +88,13 @@ def score_retrieval(
 
 
 def _check_columns(profiles: Profiles, columns: Sequence[str | None]) -> None:
-    known = metadata_columns(profiles.frame)
+    known_columns = metadata_columns(profiles.frame)
     wanted = [name for name in columns if name is not None]
-    absent = [name for name in wanted if name not in known]
+    absent = [name for name in wanted if name not in known_columns]
     if absent:
         raise ValueError(
             f"The profiles have no column {', '.join(absent)}. Metadata that differ"
-            f" within a well are left out. Received: {', '.join(known)}"
+            f" within a well are left out. Received: {', '.join(known_columns)}"
         )
 
 
@@ -105,7 +105,7 @@ def _describe_wells(
     dose: str | None,
     batch: str,
 ) -> pd.DataFrame:
-    """Return what is known of each well, under names of our own; ``""`` if missing."""
+    """Return the metadata of each well under fixed names; ``""`` if missing."""
     frame = profiles.frame
     columns = {
         "compound": compound,
@@ -115,13 +115,13 @@ def _describe_wells(
         "plate": PLATE,
         "well": WELL,
     }
-    # The columns that users name may be the same: a compound's name as its mechanism.
+    # Users may name one column twice: a compound's name as its mechanism.
     wells = pd.DataFrame(index=pd.RangeIndex(len(frame)))
     for name, column in columns.items():
         if column is None:
             wells[name] = ""
         else:
-            # As objects: a categorical column takes no value of its own for missing.
+            # As objects: a categorical column takes no new value for missing ones.
             values = frame[column].astype(object)
             wells[name] = values.where(values.notna(), "").to_numpy()
     wells["control"] = False if profiles.control is None else profiles.control

@@ -15,7 +15,7 @@ from stratonet.tables.wells import format_well, locate_wells, parse_well
 from stratonet_sklearn.evaluation.columns import find_column, get_column
 
 NEGATIVE, POSITIVE, EMPTY = "negative controls", "positive controls", "empty wells"
-# Where JUMP says what a well is; other columns are searched after these.
+# Columns in which JUMP says what a well is; others are searched after these.
 _JUMP_COLUMNS = ("control_type", "pert_type")
 _JUMP_IDS = "jcp2022"
 # JUMP's own ids (perturbation_control.csv of its metadata, CC0).
@@ -36,9 +36,9 @@ class Roles:
     ----------
     negative, positive, empty : numpy.ndarray (n rows,), bool
         Rows of negative controls, of positive ones, and of wells without cells or
-        treatment. No row is two of these.
+        treatment. No row is more than one of these.
     notes : list of str
-        What was taken for what, in sentences.
+        What was taken as what, in sentences.
     """
 
     negative: np.ndarray
@@ -59,11 +59,11 @@ def find_roles(
     metadata : pandas.DataFrame (n rows)
         ``Metadata_*`` of wells, sites or objects.
     negative, positive : (str, str) or str, optional
-        Column and value that controls have, or wells: ``"A01:H01,A12"`` are rectangles
-        and single wells, on all plates. What is not given is recognised: JUMP's words
-        (``negcon``, ``poscon``, ``poscon_cp``, ``empty``, in ``control_type``,
-        ``pert_type`` or any other column that has ``negcon``) and ids (``JCP2022``),
-        and CellProfiler's -1 and 1 in a column ``Control``.
+        Column and value of the controls, or their wells: ``"A01:H01,A12"`` stands for
+        rectangles and single wells, on all plates. A role that is not given is
+        recognised by JUMP's words (``negcon``, ``poscon``, ``poscon_cp``, ``empty``, in
+        ``control_type``, ``pert_type`` or any other column that has ``negcon``) and ids
+        (``JCP2022``), or by CellProfiler's -1 and 1 in a column ``Control``.
 
     Returns
     -------
@@ -81,37 +81,39 @@ def find_roles(
     >>> find_roles(rows, negative="A01:B01").negative
     array([ True, False,  True])
     """
-    found = recognize_roles(metadata)
-    notes = list(found.notes)
+    recognised = recognize_roles(metadata)
+    notes = list(recognised.notes)
     roles = {}
-    given = {NEGATIVE: negative, POSITIVE: positive}
-    known = {NEGATIVE: found.negative, POSITIVE: found.positive}
-    for role, rule in given.items():
+    rules = {NEGATIVE: negative, POSITIVE: positive}
+    recognised_rows = {NEGATIVE: recognised.negative, POSITIVE: recognised.positive}
+    for role, rule in rules.items():
         if rule is None:
-            roles[role] = known[role]
+            roles[role] = recognised_rows[role]
         else:
             roles[role] = _find_rows(metadata, rule)
             notes = [note for note in notes if role not in note]
             notes.append(_word_rule(rule, role, int(roles[role].sum())))
-    # What was named goes before what was recognised.
+    # Controls that were named take precedence over recognised ones.
     if negative is None:
         roles[NEGATIVE] = roles[NEGATIVE] & ~roles[POSITIVE]
     elif positive is None:
         roles[POSITIVE] = roles[POSITIVE] & ~roles[NEGATIVE]
     _check_apart(metadata, roles[NEGATIVE], roles[POSITIVE])
     controls = roles[NEGATIVE] | roles[POSITIVE]
-    return Roles(roles[NEGATIVE], roles[POSITIVE], found.empty & ~controls, notes)
+    return Roles(roles[NEGATIVE], roles[POSITIVE], recognised.empty & ~controls, notes)
 
 
 def _check_apart(
     rows: pd.DataFrame, negative: np.ndarray, positive: np.ndarray
 ) -> None:
-    both = negative & positive
-    if both.any():
-        where = rows[WELL].iloc[int(both.argmax())] if WELL in rows else both.argmax()
+    in_both = negative & positive
+    if in_both.any():
+        first = int(in_both.argmax())
+        example = rows[WELL].iloc[first] if WELL in rows else first
         raise ValueError(
-            "A well is a negative control or a positive one (`control`, `positive`)."
-            f" Received {int(both.sum())} rows of both, such as {where}"
+            "A well cannot be both a negative and a positive control (`control`,"
+            f" `positive`). Received {int(in_both.sum())} such rows, the first:"
+            f" {example}"
         )
 
 
@@ -126,13 +128,13 @@ def recognize_roles(metadata: pd.DataFrame) -> Roles:
     Returns
     -------
     Roles
-        Without any where no convention is kept.
+        Without controls if no convention is recognised.
 
     Examples
     --------
     >>> rows = pd.DataFrame({"Metadata_control_type": ["negcon", "poscon_cp", None]})
     >>> recognize_roles(rows).notes[0]
-    '1 row with negcon in Metadata_control_type is taken for negative controls (JUMP).'
+    '1 row with negcon in Metadata_control_type is taken as negative controls (JUMP).'
     """
     for name in _order_columns(metadata):
         short = name.removeprefix(METADATA).lower()
@@ -155,20 +157,21 @@ def recognize_roles(metadata: pd.DataFrame) -> Roles:
 
 
 def _order_columns(metadata: pd.DataFrame) -> list[str]:
-    """Columns in which controls may be named, the plainest first."""
+    """List the columns in which controls may be named, the most explicit first."""
     columns = metadata_columns(metadata)
     first = [*_JUMP_COLUMNS, _CELLPROFILER_COLUMN, _JUMP_IDS]
     by_short = {name.removeprefix(METADATA).lower(): name for name in columns}
-    told = [by_short[short] for short in first if short in by_short]
-    # Numbers cannot be words, and a table of objects has many rows.
+    conventional = [by_short[short] for short in first if short in by_short]
+    # Numbers cannot be words, and tables of objects have many rows to search.
     others = [
         name
         for name in columns
-        if name not in told and not pd.api.types.is_numeric_dtype(metadata[name])
+        if name not in conventional
+        and not pd.api.types.is_numeric_dtype(metadata[name])
     ]
-    # Ids last: a column of words says what its lab took for what.
-    ids = [name for name in told if name.lower().endswith(_JUMP_IDS)]
-    return [name for name in told if name not in ids] + others + ids
+    # Ids last: a column of words says what the lab took as controls.
+    ids = [name for name in conventional if name.lower().endswith(_JUMP_IDS)]
+    return [name for name in conventional if name not in ids] + others + ids
 
 
 def _read_jump_word(value: str) -> str | None:
@@ -210,7 +213,7 @@ def _make_roles(
             n_rows = int(of_role.sum())
             verb = "row with {} is" if n_rows == 1 else "rows with {} are"
             notes.append(
-                f"{n_rows:,} {verb.format(f'{values} in {name}')} taken for {role}"
+                f"{n_rows:,} {verb.format(f'{values} in {name}')} taken as {role}"
                 f" ({convention})."
             )
     negative, positive, empty = (
@@ -221,7 +224,8 @@ def _make_roles(
 
 def _word_rule(rule: tuple[str, str] | str, role: str, n_rows: int) -> str:
     words = f"wells {rule}" if isinstance(rule, str) else f"{rule[1]} in {rule[0]}"
-    return f"{n_rows:,} {'row' if n_rows == 1 else 'rows'} as named: {role} ({words})."
+    verb = "row is" if n_rows == 1 else "rows are"
+    return f"{n_rows:,} {verb} taken as {role}, as specified ({words})."
 
 
 def _find_rows(metadata: pd.DataFrame, rule: tuple[str, str] | str) -> np.ndarray:
@@ -260,7 +264,7 @@ def find_rows_of_value(metadata: pd.DataFrame, column: str, value: str) -> np.nd
     value = str(value)
     rows = (values == value).to_numpy()
     if not rows.any():
-        received = [repr(known) for known in sorted(values.unique())]
+        received = [repr(text) for text in sorted(values.unique())]
         raise ValueError(
             f"No row has {value!r} as {column}.{suggest_name(value, values.unique())}"
             f" Received: {shorten_list(received)}"
@@ -284,7 +288,7 @@ def parse_well_ranges(text: str) -> list[tuple[range, range]]:
     Raises
     ------
     ValueError
-        A part is no well and no rectangle.
+        A part is neither a well nor a rectangle.
 
     Examples
     --------
@@ -296,11 +300,11 @@ def parse_well_ranges(text: str) -> list[tuple[range, range]]:
         corners = [parse_well(corner) for corner in part.split(":")]
         if not 1 <= len(corners) <= 2 or None in corners:
             raise ValueError(
-                "Wells are named such as A01, rectangles of them A01:H01, several"
-                f" separated by commas. Received: {part.strip()!r}"
+                "Name single wells like A01, rectangles of wells like A01:H01, and"
+                f" separate several by commas. Received: {part.strip()!r}"
             )
-        places = [place for place in corners if place is not None]
-        rows, columns = zip(*places)
+        positions = [corner for corner in corners if corner is not None]
+        rows, columns = zip(*positions)
         ranges.append(
             (range(min(rows), max(rows) + 1), range(min(columns), max(columns) + 1))
         )
@@ -324,7 +328,7 @@ def find_rows_of_wells(metadata: pd.DataFrame, wells: str) -> np.ndarray:
     Raises
     ------
     ValueError
-        The text is no wells, or no row is in one of its parts.
+        The text does not name wells, or no row is in one of its parts.
 
     Examples
     --------
@@ -333,17 +337,21 @@ def find_rows_of_wells(metadata: pd.DataFrame, wells: str) -> np.ndarray:
     array([False,  True,  True])
     """
     rows, columns = locate_wells(metadata[WELL].astype(str))
-    found = np.zeros(len(metadata), bool)
-    for of_rows, of_columns in parse_well_ranges(wells):
-        inside = _lie_within(rows, of_rows) & _lie_within(columns, of_columns)
+    is_match = np.zeros(len(metadata), bool)
+    for row_range, column_range in parse_well_ranges(wells):
+        inside = _lie_within(rows, row_range) & _lie_within(columns, column_range)
         if not inside.any():
-            first = format_well(of_rows[0], of_columns[0])
-            last = format_well(of_rows[-1], of_columns[-1])
+            first = format_well(row_range[0], column_range[0])
+            last = format_well(row_range[-1], column_range[-1])
             name = first if first == last else f"{first}:{last}"
-            known = shorten_list(sorted(metadata[WELL].astype(str).unique()), most=5)
-            raise ValueError(f"There is no well {name}. Received the wells: {known}")
-        found |= inside
-    return found
+            known_wells = shorten_list(
+                sorted(metadata[WELL].astype(str).unique()), most=5
+            )
+            raise ValueError(
+                f"There is no well {name}. Received the wells: {known_wells}"
+            )
+        is_match |= inside
+    return is_match
 
 
 def _lie_within(numbers: pd.Series, within: range) -> np.ndarray:

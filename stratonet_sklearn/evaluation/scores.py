@@ -1,4 +1,4 @@
-"""Scores of predicted classes, with intervals from drawing groups of rows anew."""
+"""Scores of predicted classes, with intervals from resampling groups of rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sklearn.metrics import confusion_matrix
 DRAWS = 2000
 # The bounds of 95 % of the draws.
 QUANTILES = (0.025, 0.975)
-# The test sets: rows as they are, and each class counting the same. Where classes
-# differ in size, the first tells mostly of the largest.
+# The test sets: rows as they are, and each class counting the same. If classes differ
+# in size, the first mostly reflects the largest one.
 TESTS = ("as found", "balanced")
 METRICS = ("accuracy", "precision", "recall", "F1")
 # A metric and its average over classes; accuracy has none: ("accuracy", "").
@@ -24,7 +24,7 @@ Metric = tuple[str, str]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric and what it becomes when groups are drawn anew.
+    """A metric, and its values when groups are resampled.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Estimate:
         Parameters
         ----------
         other : Estimate
-            Of the same draws.
+            From the same draws.
 
         Returns
         -------
@@ -53,7 +53,7 @@ class Estimate:
         return Estimate(value, self.drawn - other.drawn)
 
     def describe(self) -> dict[str, float]:
-        """Give the columns ``value``, ``low`` and ``high`` of a table."""
+        """Return the columns ``value``, ``low`` and ``high`` of a table."""
         low, high = np.quantile(self.drawn, QUANTILES)
         return {"value": self.value, "low": low, "high": high}
 
@@ -68,8 +68,8 @@ class Evaluation:
     labels, groups : numpy.ndarray (n,), str
         Class and group of each row that was evaluated.
     rows : numpy.ndarray (n,), int
-        Their numbers, from 0, among the rows that `evaluate` was given: those without a
-        label, or of a class left out, are not among them.
+        Their numbers, from 0, among the rows that were passed to `evaluate`: rows
+        without a label, or of a class left out, are not among them.
     folds : numpy.ndarray (n,), int
         The fold in which each row was tested, the same for all feature tables.
     predicted : dict of (features, classifier) to numpy.ndarray (n,), str
@@ -78,8 +78,9 @@ class Evaluation:
     probabilities : dict of features to numpy.ndarray (n, n classes)
         The share of the random forest's votes for each class.
     importance : dict of (features, classifier) to pandas.Series
-        For SVM and RF, of each feature, mean over folds, with sum 1: the size of the
-        coefficients for features of unit variance, and the decrease in impurity.
+        For SVM and RF: the importance of each feature, as the mean over folds, with sum
+        1. It is the size of the coefficients for features of unit variance (SVM), or
+        the decrease in impurity (RF).
     """
 
     classes: list[str]
@@ -115,17 +116,17 @@ class Evaluation:
         Parameters
         ----------
         seed : int
-            Of the draws of groups.
+            For the draws of groups.
 
         Returns
         -------
         pandas.DataFrame
             One row per feature table (``features``), ``classifier``, ``test`` set (``as
             found``; ``balanced``: each class counts the same), ``metric`` and
-            ``average``: ``value`` on the predictions of all folds together, ``low`` and
-            ``high``: the interval that 95 of 100 draws of groups, with replacement,
-            give. The models stay the same, so that the interval tells how far the
-            tested wells matter, not the training.
+            ``average``: ``value`` on the predictions of all folds together; ``low`` and
+            ``high``: the interval that holds 95 of 100 draws of groups with
+            replacement. The models stay the same, so the interval shows how far the
+            choice of tested wells matters, not the training.
         """
         draws = _draw_groups(self.groups, self.labels, seed)
         rows = []
@@ -159,7 +160,7 @@ class Evaluation:
         metric, average, test : str
             As `scores` names them. Accuracy has the average ``""``.
         seed : int
-            Of the draws of groups.
+            For the draws of groups.
 
         Returns
         -------
@@ -168,8 +169,8 @@ class Evaluation:
             ``second``): ``value`` (first minus second), ``low``, ``high``.
         """
         draws = _draw_groups(self.groups, self.labels, seed)
-        # Of each classifier, by feature table. The draws are the same for all: only so
-        # are differences paired.
+        # By classifier, then by feature table. The draws are the same for all, so that
+        # differences are paired.
         estimates: dict[str, dict[str, Estimate]] = {}
         for (features, classifier), confusions in self._count_by_group().items():
             of_metrics = _estimate_metrics(confusions, draws, test)
@@ -247,8 +248,8 @@ def compute_metrics(confusion: np.ndarray, balanced: bool) -> dict[Metric, np.nd
     Returns
     -------
     dict of (metric, average) to numpy.ndarray (...)
-        Averages are ``macro`` and ``weighted``, and ``""`` of the accuracy. Precision
-        is 0 where nothing was called so, as in scikit-learn.
+        Averages are ``macro`` and ``weighted``, and ``""`` for the accuracy. Precision
+        is 0 for a class that was never predicted, as in scikit-learn.
     """
     confusion = np.asarray(confusion, float)
     support = confusion.sum(axis=-1)
@@ -258,12 +259,12 @@ def compute_metrics(confusion: np.ndarray, balanced: bool) -> dict[Metric, np.nd
         confusion = confusion / sizes[..., None]
         support = confusion.sum(axis=-1)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    called = confusion.sum(axis=-2)
+    n_predicted = confusion.sum(axis=-2)
     # 0 of 0 is 0: as in scikit-learn, whose scores the tests compare with.
     of_classes = {
-        "precision": hits / _replace_zeros(called),
+        "precision": hits / _replace_zeros(n_predicted),
         "recall": hits / _replace_zeros(support),
-        "F1": 2 * hits / _replace_zeros(support + called),
+        "F1": 2 * hits / _replace_zeros(support + n_predicted),
     }
     n_rows = support.sum(axis=-1)
     metrics = {("accuracy", ""): hits.sum(axis=-1) / n_rows}
@@ -278,7 +279,7 @@ def compute_metrics(confusion: np.ndarray, balanced: bool) -> dict[Metric, np.nd
 
 
 def _replace_zeros(counts: np.ndarray) -> np.ndarray:
-    """Replace 0 by 1, where nothing is divided: 0 hits of 0 rows are 0."""
+    """Replace 0 by 1 in divisors, so that 0 hits of 0 rows are 0."""
     return np.where(counts, counts, 1)
 
 
@@ -288,7 +289,7 @@ def _estimate_metrics(
     """Compute metrics on all groups, and on each draw of groups."""
     balanced = test == "balanced"
     values = compute_metrics(confusions.sum(axis=0), balanced)
-    # A group that is drawn twice counts twice: models need not be fitted anew.
+    # A group that is drawn twice counts twice: models need not be fitted again.
     confusions_of_draws = np.tensordot(draws, confusions, 1)
     drawn = compute_metrics(confusions_of_draws, balanced)
     estimates = {}

@@ -24,16 +24,16 @@ AXIS, DISTANCE = "axis", "distance"
 
 @dataclass(frozen=True)
 class Screen:
-    """What a screen says, each part computed when it is first asked for.
+    """The results of a screen, each computed when it is first needed.
 
     Attributes
     ----------
     wells : Wells
         What was done to each well, and its features on one scale.
     unit : str
-        Of doses that are written without one.
+        The unit of doses that are written without one.
     seed : int
-        Of folds and intervals.
+        For folds and intervals.
     """
 
     wells: Wells
@@ -61,7 +61,7 @@ class Screen:
 
     @cached_property
     def middle_wells(self) -> pd.DataFrame:
-        """Which well stands for a treatment, see `find_middle_wells`."""
+        """Which well represents a treatment, see `find_middle_wells`."""
         return find_middle_wells(self.wells, self.responses[DISTANCE])
 
     @cached_property
@@ -101,7 +101,7 @@ class Screen:
 
     @cached_property
     def headline(self) -> str:
-        """What is to be read first, in one sentence."""
+        """What to read first, in one sentence."""
         return word_screen(
             self.controls, self.hits, self.compounds, self.doses, self.dose_response
         )
@@ -119,14 +119,14 @@ def read_screen(
     empty: ArrayLike | None = None,
     seed: int = 0,
 ) -> Screen:
-    """Read a screen: controls, hits and doses are then computed as they are asked for.
+    """Read a screen: controls, hits and doses are then computed when they are needed.
 
     Parameters
     ----------
     metadata, features, negative, positive, compound, dose, label, counts, empty
         As `stratonet_sklearn.evaluation.wells.prepare_wells` takes them.
     seed : int
-        Of folds and intervals.
+        For folds and intervals.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def read_screen(
     Raises
     ------
     ValueError
-        As `prepare_wells`.
+        See `prepare_wells`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Features left out of profiles: those that are unreliable, or say what others say."""
+"""Leave unreliable or redundant features out of profiles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SELECTION = {
 
 
 def select_features(frame: pd.DataFrame, features: list[str]) -> Step:
-    """Leave out features that are unreliable, or say what others say.
+    """Leave out features that are unreliable or redundant.
 
     Parameters
     ----------
@@ -49,13 +49,13 @@ def select_features(frame: pd.DataFrame, features: list[str]) -> Step:
         frame = pycytominer.feature_select(
             frame, features=features, operation=operation
         )
-        kept = keep_present(features, frame)
-        if len(kept) < len(features):
+        kept_features = keep_present(features, frame)
+        if len(kept_features) < len(features):
             steps.append(
-                f"{len(features) - len(kept):,} of {len(features):,} features"
+                f"{len(features) - len(kept_features):,} of {len(features):,} features"
                 f" {reason}, and are left out."
             )
-        features = kept
+        features = kept_features
         if not features:
             raise ValueError(f"No feature can be used. {' '.join(steps)}")
     return frame, steps

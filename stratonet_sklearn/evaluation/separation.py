@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
     from sklearn.pipeline import Pipeline
 
-# What labels call the two kinds of controls, as in the Cell Painting Gallery.
+# Labels of the two kinds of controls, as in the Cell Painting Gallery.
 NEGATIVE, POSITIVE = "negcon", "poscon"
 
 
@@ -71,7 +71,7 @@ def separate_controls(
     Parameters
     ----------
     model : scikit-learn classifier or Pipeline
-        With ``decision_function``. It is fitted anew for every row of the plate.
+        With ``decision_function``. It is fitted again for every row of the plate.
     features : pandas.DataFrame or numpy.ndarray, n rows
         What ``model`` takes.
     labels : pandas.DataFrame, n rows
@@ -87,7 +87,8 @@ def separate_controls(
     Raises
     ------
     ValueError
-        A well has no name such as A01, or both controls are not in at least two rows.
+        A well has no name such as A01, or there are not controls of both kinds in at
+        least two rows.
 
     Examples
     --------
@@ -106,9 +107,9 @@ def separate_controls(
     roles = labels["role"].to_numpy()
     controls = np.isin(roles, [NEGATIVE, POSITIVE])
     positive = roles == POSITIVE
-    # Positions serve frames and arrays alike, whatever the index of a frame is.
-    frame = isinstance(features, pd.DataFrame)
-    rows = features.iloc if frame else np.asarray(features)
+    # Rows are taken by position, from frames and arrays alike, whatever the index is.
+    is_frame = isinstance(features, pd.DataFrame)
+    rows = features.iloc if is_frame else np.asarray(features)
     scores = np.full(len(labels), np.nan)
     for others, left_out in leave_rows_out(labels["well"]):
         train = others[controls[others]]

@@ -1,4 +1,4 @@
-"""Splits that do not leak, and how far classes are associated with plates."""
+"""Splits that do not leak, and how strongly classes are associated with plates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from stratonet_sklearn.rows import find_missing, read_rows, write_texts
 
-# Draws of folds until every training set has every class.
+# How often folds are drawn until every training set has every class.
 ATTEMPTS = 100
 # What Cohen (1988) calls a medium association.
 CONFOUNDED = 0.3
@@ -36,15 +36,15 @@ def split(
     Parameters
     ----------
     labels, groups : array (n,)
-        Class and group of each row: lists, arrays, or columns of frames of any make.
+        Class and group of each row: lists, arrays, or columns of frames of any library.
     n_folds : int
-        Where there are no more groups than that, each group is a fold. There are no
-        more folds than groups of the class that has most.
+        If there are no more groups than that, each group is a fold. There are never
+        more folds than the class with the most groups has.
     seed : int
         The same seed gives the same folds.
     wells : array (n,), optional
-        The well of each row. Default: the groups are no larger than wells, and nothing
-        needs to be checked.
+        The well of each row. Default: nothing is checked; the groups must then be no
+        smaller than wells.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def split(
     ValueError
         The split would leak, or cannot be made: rows of one well in different groups,
         one class, a class in one group alone, classes that are the same as groups; or
-        labels, groups and wells are not of the same rows, or some are missing. The
+        labels, groups and wells do not have the same rows, or some are missing. The
         message says which.
 
     Examples
@@ -74,17 +74,17 @@ def split(
     """
     if n_folds < 2:
         raise ValueError(f"n_folds must be at least 2. Received: {n_folds}")
-    given = {"labels": labels, "groups": groups}
+    arguments = {"labels": labels, "groups": groups}
     if wells is not None:
-        given["wells"] = wells
-    rows = read_rows(given)
+        arguments["wells"] = wells
+    rows = read_rows(arguments)
     _check_missing(rows)
     labels, groups = rows["labels"], rows["groups"]
     if wells is not None:
         _check_wells(groups, rows["wells"])
     _check_classes(labels, groups)
     if n_folds >= groups.nunique():
-        # Each group is left out once. Every class is in two groups or more: each
+        # Each group is left out once. Every class is in at least two groups, so each
         # training set has it.
         return pd.factorize(groups, sort=True)[0]
     return _draw_folds(labels, groups, n_folds, seed)
@@ -116,10 +116,10 @@ def _check_wells(groups: pd.Series, wells: pd.Series) -> None:
 def _check_classes(labels: pd.Series, groups: pd.Series) -> None:
     """Refuse classes that cannot be tested on other groups than they are trained on."""
     if labels.nunique() < 2:
-        only = labels.iloc[0] if len(labels) else "missing"
+        only_class = labels.iloc[0] if len(labels) else "missing"
         raise ValueError(
-            f"There is nothing to classify: the class of all rows is {only}. At least"
-            " two classes are needed."
+            f"There is nothing to classify: the class of all rows is {only_class}. At"
+            " least two classes are needed."
         )
     groups_of_classes = groups.groupby(labels).nunique()
     alone = groups_of_classes.index[groups_of_classes < 2]
@@ -128,9 +128,9 @@ def _check_classes(labels: pd.Series, groups: pd.Series) -> None:
         if len(alone) > SHOWN:
             names += " and others"
         raise ValueError(
-            f"{names}: all rows of the class are in one group. What is tested must not"
-            " be trained on, so that the class cannot be learned. Leave it out, or"
-            " group by something smaller."
+            f"{names}: all rows of the class are in one group. A group that is tested"
+            " is not trained on, so the class cannot be learned. Leave it out, or group"
+            " by something smaller."
         )
 
 
@@ -144,7 +144,7 @@ def _draw_folds(
     rng = np.random.default_rng(seed)
     numbers = pd.factorize(groups)[0]
     for _ in range(ATTEMPTS):
-        # Not the splitter's own shuffle: up to scikit-learn 1.7 it costs the
+        # Not the splitter's own shuffle: up to scikit-learn 1.7 it spoils the
         # stratification.
         order = rng.permutation(numbers.max() + 1)
         shuffled = order[numbers]
@@ -162,10 +162,9 @@ def _draw_folds(
 def _make_folds(labels: pd.Series, groups: np.ndarray, n_folds: int) -> np.ndarray:
     folds = np.full(len(labels), -1)
     with warnings.catch_warnings():
-        # Fewer groups of a class than folds are no fault, if all training sets have it.
+        # A class may have fewer groups than folds, if all training sets have it.
         warnings.filterwarnings("ignore", message="The least populated class")
-        # As numbers: of some types of labels scikit-learn cannot tell that they are
-        # classes.
+        # As numbers: scikit-learn does not recognise some types of labels as classes.
         classes = pd.factorize(labels, sort=True)[0]
         divided = StratifiedGroupKFold(n_folds).split(classes, classes, groups)
         for number, (_, tested) in enumerate(divided):
@@ -200,7 +199,7 @@ def measure_confounding(labels: ArrayLike, metadata: pd.DataFrame) -> pd.DataFra
         ``cramers_v``, from 0 (no association) to 1 (the column tells the class);
         ``pure``, the share of rows whose value occurs with one class only;
         ``confounded``, whether ``cramers_v`` is 0.3 or more, and above that of 99 in
-        100 random layouts of the same numbers.
+        100 random layouts with the same counts.
 
     References
     ----------
@@ -219,7 +218,7 @@ def measure_confounding(labels: ArrayLike, metadata: pd.DataFrame) -> pd.DataFra
         if n_values < 2 or n_labels < 2:
             continue
         strength = _associate(values, labels)
-        # Where there are many values of few rows each, chance alone associates.
+        # With many values of few rows each, chance alone gives an association.
         by_chance = [
             _associate(rng.permutation(values), labels) for _ in range(LAYOUTS)
         ]
@@ -239,13 +238,13 @@ def measure_confounding(labels: ArrayLike, metadata: pd.DataFrame) -> pd.DataFra
 
 
 def _number_texts(texts: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number texts from 0, in their order; and how many different ones there are."""
-    known, numbers = np.unique(texts, return_inverse=True)
-    return numbers, len(known)
+    """Number texts from 0, in their order; also return how many distinct ones."""
+    distinct_texts, numbers = np.unique(texts, return_inverse=True)
+    return numbers, len(distinct_texts)
 
 
 def _associate(values: np.ndarray, labels: np.ndarray) -> float:
-    """Compute Cramér's V of numbers from 0."""
+    """Compute Cramér's V of values and labels that are numbered from 0."""
     counts = np.zeros((values.max() + 1, labels.max() + 1), int)
     np.add.at(counts, (values, labels), 1)
     return association(counts, method="cramer")

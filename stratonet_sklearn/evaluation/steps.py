@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-FEWEST = 4  # wells to take a feature's scale, or correlations, from
+FEWEST = 4  # wells from which a feature's scale, or correlations, are taken
 # The column that marks negative controls on the way through the steps.
 CONTROL = "is_control"
 # What a step returns: the profiles, and sentences on what it did.
@@ -31,7 +31,7 @@ def keep_present(columns: Sequence[str], frame: pd.DataFrame) -> list[str]:
 
 
 def list_others(frame: pd.DataFrame, features: Sequence[str]) -> list[str]:
-    """List the columns that are no features.
+    """List the columns that are not features.
 
     Parameters
     ----------
@@ -45,5 +45,5 @@ def list_others(frame: pd.DataFrame, features: Sequence[str]) -> list[str]:
     list of str
     """
     # A set: wide tables have thousands of features.
-    known = set(features)
-    return [name for name in frame if name not in known]
+    feature_names = set(features)
+    return [name for name in frame if name not in feature_names]

@@ -19,7 +19,7 @@ from stratonet.tables.wells import choose_plate_format, locate_wells
 from stratonet_sklearn.evaluation.steps import FEWEST
 from stratonet_sklearn.rows import read_rows
 
-_COUNTED = ("nuclei", "cells")  # the most usual first
+_COUNTED = ("nuclei", "cells")  # the most common first
 _OBJECT_COUNT = "Metadata_Object_Count"  # of pycytominer
 _COUNT = re.compile(
     r"(Image_)?(Metadata_)?(Image_)?Count_(?P<objects>\w+)", re.IGNORECASE
@@ -33,14 +33,14 @@ class Wells:
     Attributes
     ----------
     rows : pandas.DataFrame (n wells)
-        ``plate``, ``well``; ``row``, ``column`` (from 0, missing for names not such as
-        A01), ``edge``; ``negative``, ``positive``; ``compound``, ``dose``, ``label``
-        (texts, ``""`` where there is none); ``count`` (objects, NaN where they were not
+        ``plate``, ``well``; ``row``, ``column`` (from 0, missing for names unlike A01),
+        ``edge``; ``negative``, ``positive``; ``compound``, ``dose``, ``label`` (texts,
+        ``""`` where there is none); ``count`` (objects, NaN where they were not
         counted).
     values : numpy.ndarray (n wells, n features), float32
         Features that vary, less the mean of the plate's negative controls (of all of
-        its wells where some plate has too few), divided by the standard deviation of
-        all wells within their plates.
+        its wells, if any plate has too few controls), divided by the standard deviation
+        of all wells within their plates.
     centres : numpy.ndarray (n plates, n features), float32
         What was subtracted from each plate, less its mean over the plates, in the same
         units. Plates are in the order of their first wells.
@@ -68,7 +68,7 @@ class Wells:
 
     @property
     def treated(self) -> np.ndarray:
-        """Which wells have a compound and are no controls (n wells,), bool."""
+        """Which wells have a compound and are not controls (n wells,), bool."""
         has_compound = (self.rows["compound"] != "").to_numpy()
         return has_compound & ~self.negative & ~self.positive
 
@@ -89,7 +89,7 @@ def prepare_wells(
     counts: ArrayLike | None = None,
     empty: ArrayLike | None = None,
 ) -> Wells:
-    """Bring rows to wells, and their features to one scale.
+    """Aggregate rows to wells, and bring their features to one scale.
 
     Parameters
     ----------
@@ -104,11 +104,11 @@ def prepare_wells(
         Columns of the metadata. Rows of a well have one compound and dose; where they
         have several labels, the well has none.
     counts : array (n rows,), optional
-        Objects of each row; the sum of a well's rows counts. Default: how many objects
-        a well has, where rows are objects; else a feature such as
+        Number of objects of each row; those of a well's rows are added. Default: how
+        many objects a well has, if rows are objects; otherwise a feature such as
         ``Image_Count_Nuclei`` or a column ``Metadata_Count_Cells``.
     empty : array (n rows,), bool, optional
-        Rows of wells without a treatment, whatever stands as their compound.
+        Rows of wells without a treatment, whatever their compound says.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def prepare_wells(
     ------
     ValueError
         Columns are missing, features have NaN or none varies, or a well has two values
-        where it may have one.
+        where only one is allowed.
 
     Examples
     --------
@@ -136,17 +136,21 @@ def prepare_wells(
             f" {shorten_list(list(metadata))}"
         )
     frame = _name_features(features)
-    given = {"negative": negative, "positive": positive, "empty": empty}
-    given["counts"] = counts
-    given = {name: values for name, values in given.items() if values is not None}
-    columns = read_rows(given, {"metadata": metadata, "features": frame})
+    arguments = {"negative": negative, "positive": positive, "empty": empty}
+    arguments["counts"] = counts
+    arguments = {
+        name: values for name, values in arguments.items() if values is not None
+    }
+    columns = read_rows(arguments, {"metadata": metadata, "features": frame})
     rows = pd.DataFrame(
         {"plate": write_texts(metadata[PLATE]), "well": write_texts(metadata[WELL])}
     ).reset_index(drop=True)
     for name in ("negative", "positive"):
         rows[name] = _read_flags(name, columns, len(rows))
     if (rows["negative"] & rows["positive"]).any():
-        raise ValueError("A row is `negative` or `positive`. Received: a row of both")
+        raise ValueError(
+            "A row cannot be both `negative` and `positive`. Received: such a row"
+        )
     for name, column in (("compound", compound), ("dose", dose), ("label", label)):
         rows[name] = "" if column is None else _read_texts(metadata, column)
     is_empty = _read_flags("empty", columns, len(rows))
@@ -158,7 +162,7 @@ def prepare_wells(
     rows["count"] = _count_objects(metadata, frame, columns.get("counts"))
     values = _check_values(frame)
     wells, values, notes = _join_rows(rows, values)
-    _locate(wells)
+    _add_positions(wells)
     scaled = _scale_values(wells, values, list(map(str, frame)))
     return replace(scaled, notes=[*notes, *scaled.notes])
 
@@ -183,8 +187,8 @@ def _read_flags(name: str, columns: dict[str, pd.Series], n_rows: int) -> np.nda
     is_known = column.isin([True, False]).to_numpy()
     if not is_known.all():
         raise ValueError(
-            f"`{name}` is True or False for each row. Received in"
-            f" {int((~is_known).sum())} of {n_rows} rows others, the first:"
+            f"`{name}` must be True or False for each row. Received other values in"
+            f" {int((~is_known).sum())} of {n_rows} rows, the first:"
             f" {column[~is_known].iloc[0]!r}"
         )
     return column.to_numpy(bool)
@@ -202,18 +206,18 @@ def _read_texts(metadata: pd.DataFrame, column: str) -> np.ndarray:
 def _add_units(
     doses: pd.Series, metadata: pd.DataFrame, column: str | None
 ) -> pd.Series:
-    """Add the units of doses, where a column of these stands beside them."""
-    beside = [
+    """Add the units of doses, if a column of units belongs to them."""
+    unit_names = [
         f"{column}_unit",
         f"{column}_units",
         f"{METADATA}unit",
         f"{METADATA}units",
     ]
-    wanted = [name.lower() for name in beside]
-    found = [name for name in metadata if str(name).lower() in wanted]
-    if column is None or not found:
+    wanted = [name.lower() for name in unit_names]
+    unit_columns = [name for name in metadata if str(name).lower() in wanted]
+    if column is None or not unit_columns:
         return doses
-    units = write_texts(metadata[found[0]]).fillna("").reset_index(drop=True)
+    units = write_texts(metadata[unit_columns[0]]).fillna("").reset_index(drop=True)
     return (doses + " " + units).where(doses != "", "").str.strip()
 
 
@@ -226,21 +230,21 @@ def find_count_column(names: Sequence[str]) -> str | None:
     'Image_Count_Nuclei'
     >>> find_count_column(["Cells_AreaShape_Area"])
     """
-    found: dict[str, str] = {}
+    count_columns: dict[str, str] = {}
     for name in names:
         match = _COUNT.fullmatch(str(name))
         if match:
-            found.setdefault(match["objects"].lower(), name)
+            count_columns.setdefault(match["objects"].lower(), name)
     if _OBJECT_COUNT in names:
         return _OBJECT_COUNT
     for objects in _COUNTED:
-        if objects in found:
-            return found[objects]
-    return next(iter(found.values()), None)
+        if objects in count_columns:
+            return count_columns[objects]
+    return next(iter(count_columns.values()), None)
 
 
 def find_counts(frames: Sequence[pd.DataFrame]) -> np.ndarray | None:
-    """Find the objects of each row in tables that have the same rows.
+    """Find the number of objects of each row, in tables of the same rows.
 
     Parameters
     ----------
@@ -265,12 +269,12 @@ def find_counts(frames: Sequence[pd.DataFrame]) -> np.ndarray | None:
 
 
 def compare_counts(wells: Wells) -> np.ndarray:
-    """Compare the objects of each well with those of the negative controls.
+    """Compare the number of objects of each well with that of negative controls.
 
     Parameters
     ----------
     wells : Wells
-        Any.
+        The wells of a screen.
 
     Returns
     -------
@@ -287,19 +291,19 @@ def compare_counts(wells: Wells) -> np.ndarray:
 def _count_objects(
     metadata: pd.DataFrame, features: pd.DataFrame, counts: pd.Series | None
 ) -> np.ndarray:
-    """Return the objects of each row; NaN where they were not counted."""
+    """Return the number of objects of each row; NaN where they were not counted."""
     if counts is not None:
         return pd.to_numeric(counts, errors="coerce").to_numpy(float)
     if find_object_column(metadata):
         return np.ones(len(metadata))
-    found = find_counts([features, metadata])
-    return np.full(len(metadata), np.nan) if found is None else found
+    known_counts = find_counts([features, metadata])
+    return np.full(len(metadata), np.nan) if known_counts is None else known_counts
 
 
 def _check_values(frame: pd.DataFrame) -> np.ndarray:
     if not frame.shape[1] or not len(frame):
         raise ValueError(
-            "Wells need one row or more, and features. Received:"
+            "Wells need at least one row, and features. Received:"
             f" {len(frame)} rows of {frame.shape[1]} features"
         )
     values = read_numbers(frame)
@@ -308,7 +312,7 @@ def _check_values(frame: pd.DataFrame) -> np.ndarray:
         raise ValueError(
             f"{bad.any(axis=1).sum()} rows and {bad.any(axis=0).sum()} features have"
             " NaN or infinite values. Leave out the rows that could not be measured, or"
-            " these."
+            " these features."
         )
     return values
 
@@ -323,7 +327,8 @@ def _join_rows(
     differs = n_different.nunique().max() > 1
     if differs.any():
         raise ValueError(
-            f"The rows of a well have one {differs.idxmax()}. Received: several"
+            f"The rows of a well must have the same `{differs.idxmax()}`. Received:"
+            " several values"
         )
     wells = of_wells.first()
     wells["count"] = of_wells["count"].sum(min_count=1)
@@ -334,12 +339,12 @@ def _join_rows(
         return wells, values[order], [f"{count_things(len(wells), 'well')}."]
     medians = pd.DataFrame(values).groupby(number_of_row, sort=True).median()
     n_wells = count_things(len(wells), "well")
-    note = f"{len(rows):,} rows became {n_wells}, their median."
+    note = f"{len(rows):,} rows became {n_wells}, by taking medians."
     return wells, medians.to_numpy(np.float32), [note]
 
 
-def _locate(wells: pd.DataFrame) -> None:
-    """Add where each well lies."""
+def _add_positions(wells: pd.DataFrame) -> None:
+    """Add the row and column of each well, and whether it is at the edge."""
     wells["row"], wells["column"] = locate_wells(wells["well"])
     wells["edge"] = False
     if wells["row"].notna().any():
@@ -363,7 +368,7 @@ def _scale_values(wells: pd.DataFrame, values: np.ndarray, names: list[str]) -> 
         centred[of_plate] = values[of_plate] - centres[plate].astype(np.float32)
         squares += _sum_squares(values[of_plate])
     spread = np.sqrt(squares / max(len(wells) - n_plates, 1))
-    # Rounding alone lets a constant feature vary.
+    # Rounding alone makes a constant feature vary.
     varies = spread > 1e-6 * np.abs(values).max(axis=0).clip(1e-30)
     if not varies.any():
         raise ValueError(f"No feature can be used: of {len(names)}, none varies.")
@@ -374,9 +379,9 @@ def _scale_values(wells: pd.DataFrame, values: np.ndarray, names: list[str]) -> 
     if not varies.all():
         n_constant = int((~varies).sum())
         n_features = count_things(len(names), "feature")
-        do = "does" if n_constant == 1 else "do"
-        notes.append(f"{n_constant:,} of {n_features} {do} not vary.")
-        names = [name for name, kept in zip(names, varies) if kept]
+        verb = "does" if n_constant == 1 else "do"
+        notes.append(f"{n_constant:,} of {n_features} {verb} not vary.")
+        names = [name for name, is_used in zip(names, varies) if is_used]
         centred, centres = centred[:, varies], centres[:, varies]
     spread = spread[varies]
     centred /= spread.astype(np.float32)
@@ -387,7 +392,7 @@ def _scale_values(wells: pd.DataFrame, values: np.ndarray, names: list[str]) -> 
 def _choose_reference(
     wells: pd.DataFrame, plates: np.ndarray
 ) -> tuple[np.ndarray, str]:
-    """Choose the wells whose mean is subtracted, and word them."""
+    """Choose the wells whose mean is subtracted, and describe them in words."""
     negative = wells["negative"].to_numpy()
     if np.bincount(plates, negative).min() >= FEWEST:
         return negative, "of the negative controls of its plate"

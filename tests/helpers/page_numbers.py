@@ -90,15 +90,18 @@ def _expect_controls(numbers, rows):
     hits, wells = numbers("hits"), _list_wells(rows)
     n_active = int((hits.corrected_p < 0.05).sum())
     yield (
-        "Whether the assay works cannot be said: no positive controls known; "
+        "It is unclear whether the assay works: no positive controls are known; "
         f"{n_active} of {len(hits)} treatments differ from the controls."
     )
     n_controls = int((rows.Metadata_Compound == "DMSO").sum())
-    yield f"{n_controls} rows as named: negative controls (DMSO in compound)."
+    yield (
+        f"{n_controls} rows are taken as negative controls, as specified (DMSO in"
+        " compound)."
+    )
     yield (
         f"No positive controls are known. {len(rows)} rows became {len(wells)} wells,"
-        " their median. Each feature, less the mean of the negative controls of its"
-        " plate, was divided by its standard deviation within plates."
+        " by taking medians. Each feature, less the mean of the negative controls of"
+        " its plate, was divided by its standard deviation within plates."
     )
     controls = wells[wells.Metadata_Compound == "DMSO"]
     letters = controls.Metadata_Well.str[0]
@@ -280,12 +283,12 @@ def _expect_retrieval(numbers, rows):
     for features, n_features in (("Deep", 32), ("Measured", 20)):
         yield (
             f"Profiles of {features}: The {len(rows)} rows of the feature table became"
-            f" {len(wells)} wells, their median, on"
-            f" {wells.Metadata_Plate.nunique()} plates. Left out, since it differs"
+            f" {len(wells)} wells on {wells.Metadata_Plate.nunique()} plates, by taking"
+            " medians. Left out, since it differs"
             " within wells: Metadata_Site. Each feature was standardized on the"
             f" negative controls of its plate, {least} or more. Profiles have"
-            f" {n_features} features. They were not sphered: this takes"
-            f" {2 * n_features} negative controls or more. Known: {len(controls)}. All"
+            f" {n_features} features. They were not sphered: this takes at least"
+            f" {2 * n_features} negative controls, and there are {len(controls)}. All"
             " by pycytominer 1.7.1."
         )
 

@@ -132,9 +132,9 @@ def test_controls_are_checked_as_the_evaluation_does():
     assert (checked.negative, checked.positive) == ("A01:D01", "A02:D02")
     assert check_controls(WELLS, "", "").negative == ""
     for negative, positive, reason in (
-        ("A01", "A01", "negative control or a positive one"),
+        ("A01", "A01", "both a negative and a positive control"),
         ("H12", "", "There is no well H12"),
-        ("DMSO", "", "Wells are named such as A01"),
+        ("DMSO", "", "Name single wells like A01"),
     ):
         refused = check_controls(WELLS, negative, positive)
         assert reason in refused.reason and "`" not in refused.reason

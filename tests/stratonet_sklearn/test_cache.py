@@ -158,7 +158,9 @@ def test_parameters_pickles_and_frames(images, tmp_path):
     assert_array_equal(frame, expected)
     assert list(frame) == list(kept.get_feature_names_out())
     for wrong in ("s3://bucket/cache", ""):
-        with pytest.raises(ValueError, match="`cache` is None, 'auto' or a folder"):
+        with pytest.raises(
+            ValueError, match="`cache` must be None, 'auto' or a folder"
+        ):
             kept.set_params(cache=wrong).fit(images)
     with pytest.raises(ValueError, match="'cache' parameter .*must be"):
         kept.set_params(cache=True).fit(images)

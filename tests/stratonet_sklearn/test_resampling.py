@@ -67,7 +67,7 @@ def test_frames_stay_frames(rows):
 
 
 def test_fewer_rows_than_classes(rows):
-    with pytest.raises(ValueError, match="at least 1 per class, 3. Received: 2"):
+    with pytest.raises(ValueError, match="at least 3, one per class. Received: 2"):
         StratifiedResampler(2).fit_resample(*rows)
 
 

@@ -278,7 +278,7 @@ def test_parameters_clone_and_not_fitted(plate):
             ValueError,
             r"the smaller first. Received for Channel2: \[9.0, 0.0\]",
         ),
-        ({"grey_range": "plate"}, ValueError, "'plate' is .*file of its limits"),
+        ({"grey_range": "plate"}, ValueError, "'plate' needs .* give their file"),
         ({"grey_range": "gone.json"}, FileNotFoundError, "gone.json"),
         (
             {"grey_range": PlateLimits({"P1": {}, "P2": {}})},

@@ -173,7 +173,7 @@ def test_tables_are_brought_to_the_rows_they_share(measured, sheets):
         aligned.frame[ours.features], before.loc[rows.Metadata_Well], rtol=1e-6
     )
     assert theirs.frame.Metadata_Well.tolist() == rows.Metadata_Well.tolist()
-    assert aligned.notes == ["12 rows became 6, the mean by plate, well."]
+    assert aligned.notes == ["12 rows were averaged to 6, by plate, well."]
     assert aligned.losses == [
         "1 of 6 rows are not in all tables, such as 7 A01, and are left out."
     ]

@@ -85,7 +85,7 @@ def test_z_prime_is_that_of_its_definition():
 def test_plates_are_tested_by_axes_of_other_plates():
     rows, values = make_plates(n_plates=3)
     controls = measure(rows, values)
-    assert "on other plates, 3 parts" in controls.note
+    assert "on other plates, in 3 parts" in controls.note
     assert len(controls.plates) == 3 and controls.plates.z_prime.min() > 0.4
     # A plate without an effect is seen, though the axis is good.
     values[56 + 16 : 56 + 24, :30] -= 4.0
@@ -137,7 +137,7 @@ def test_constant_features_and_controls_that_are_all_the_same():
 
 def test_a_control_is_of_one_kind():
     rows, values = make_plates()
-    with pytest.raises(ValueError, match="Received: a row of both"):
+    with pytest.raises(ValueError, match="Received: such a row"):
         measure_controls(rows, values, rows.role == "neg", rows.role != "trt")
 
 

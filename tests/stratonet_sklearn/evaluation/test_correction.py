@@ -18,7 +18,7 @@ def test_features_are_all_kept_and_not_sphered_if_asked():
     made = make_profiles(metadata, features, control, recipe)
     assert made.features == ["f0", "f1", "f2", "f3"]
     said = " ".join(made.steps)
-    assert "not sphered, as asked" in said and "correlate" not in said
+    assert "not sphered, as requested" in said and "correlate" not in said
     # By default one of two that say the same is left out, and the rest is sphered.
     default = make_profiles(metadata, features, control)
     assert len(default.features) == 3 and "were sphered" in " ".join(default.steps)
@@ -45,7 +45,9 @@ def test_sphering_with_fewer_controls_than_features():
 def test_sphering_that_cannot_be_done_is_refused():
     metadata, features, control = draw_sites(n_features=30, sites=1)
     always = ProfileRecipe(select=False, sphere=True)
-    with pytest.raises(ValueError, match="`sphere` takes 4 wells .* Received: 0"):
+    with pytest.raises(
+        ValueError, match="`sphere` needs at least 4 wells .* Received: 0"
+    ):
         make_profiles(metadata, features, None, always)
     # pycytominer's own limit, on two plates.
     with pytest.raises(ValueError, match="or one plate. Received: 20 controls, 30 fe"):

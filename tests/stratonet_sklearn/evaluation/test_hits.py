@@ -47,7 +47,7 @@ def test_in_columns_position_and_treatment_cannot_be_separated(synthetic):
         " wells in one column"
     )
     assert not screen.hits.active.any()
-    assert "none of 80 treatments differs" in screen.headline
+    assert "none of the 80 treatments differs" in screen.headline
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_plate_of_jump(monkeypatch):
     metadata = large.make_metadata(4)
     roles = find_roles(metadata)
     assert roles.negative.sum() == 4 * 64 and roles.positive.sum() == 4 * 16
-    assert "JCP2022_033924 in Metadata_JCP2022 are taken for negative" in roles.notes[0]
+    assert "JCP2022_033924 in Metadata_JCP2022 are taken as negative" in roles.notes[0]
     values = large.draw_features(metadata, 480)
     screen = read_screen(
         metadata,
@@ -135,7 +135,7 @@ def test_each_row_says_where_its_wells_are():
 def test_what_cannot_be_tested_is_listed_and_says_why():
     rows, values = make_plate(["DMSO"] * 8 + ["far"] * 3 + ["one", "near", "near"])
     hits = find(rows, values).set_index("treatment")
-    assert hits.note["one"] == "one well: no replicate to be found"
+    assert hits.note["one"] == "only one well: there is no replicate to find"
     assert np.isnan(hits.p["one"]) and not hits.active["one"]
     nothing = find_hits(rows, values, np.zeros(len(rows), bool), DRUG)
     assert set(nothing.note) == {"no negative controls", hits.note["one"]}
@@ -214,7 +214,7 @@ def test_hits_at_the_edge_are_warned_of():
 @pytest.mark.parametrize(
     "change, told",
     [
-        ({"Metadata_Well": "A01"}, "rows of a well have one"),
+        ({"Metadata_Well": "A01"}, "rows of a well must have the same"),
         ({DRUG: None}, None),
     ],
 )

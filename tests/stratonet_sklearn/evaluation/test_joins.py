@@ -51,8 +51,11 @@ def test_rows_without_a_partner_are_said_on_both_sides(tmp_path):
     ]
     told = " ".join(notes)
     assert "1 of 4 rows have no Metadata_Plate" in told
-    assert "1 of its 3 rows are of no row that was measured, such as 1150 H12" in told
-    assert "Metadata_n was replaced; 1 rows had another, such as '1', now '2'." in told
+    assert "1 of its 3 rows match no measured row, such as 1150 H12" in told
+    assert (
+        "Metadata_n was replaced; 1 rows had another value, such as '1', now '2'."
+        in told
+    )
     # A row without a partner keeps what it has.
     assert get_column(rows, "n").tolist() == ["2", "1", "1"]
 

@@ -36,12 +36,15 @@ def test_profiles_of_wells_are_standardized_on_controls_of_their_plate():
     assert "Metadata_Compound" in frame and "Metadata_Site" not in frame
     said = " ".join(made.steps)
     assert (
-        "The 120 rows of the feature table became 60 wells, their median, on 2"
-        " plates. Left out, since it"
+        "The 120 rows of the feature table became 60 wells on 2 plates, by taking"
+        " medians. Left out, since it"
         " differs within wells: Metadata_Site" in said
     )
     assert "on the negative controls of its plate, 10 or more" in said
-    assert "not sphered: this takes 80 negative controls or more. Known: 20." in said
+    assert (
+        "not sphered: this takes at least 80 negative controls, and there are 20."
+        in said
+    )
     assert made.steps[-1] == f"All by pycytominer {version('pycytominer')}."
     other = make_profiles(metadata.assign(Metadata_Compound="X"), features, control)
     pd.testing.assert_frame_equal(other.frame[made.features], made.frame[made.features])
@@ -146,8 +149,10 @@ def test_tables_that_are_no_profiles_are_refused():
     )
     refused("`control` has 119 rows", control=control[1:])
     refused("same index in another order", features=features[::-1])
-    refused("`control` is True or False.* in 120 of 120", control=["DMSO"] * 120)
-    refused("`control` is True or False.* in 1 of 120", control=[None, *control[1:]])
+    refused("`control` must be True or False.* in 120 of 120", control=["DMSO"] * 120)
+    refused(
+        "`control` must be True or False.* in 1 of 120", control=[None, *control[1:]]
+    )
     refused(
         "1 rows and 2 features have NaN",
         features=features.assign(

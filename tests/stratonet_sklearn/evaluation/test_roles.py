@@ -42,7 +42,7 @@ def test_cellprofiler(values):
     roles = recognize_roles(make_rows(Control=values))
     assert roles.negative.sum() == 2 and roles.positive.sum() == 2
     assert roles.notes[1] == (
-        "2 rows with 1 in Metadata_Control are taken for positive controls"
+        "2 rows with 1 in Metadata_Control are taken as positive controls"
         " (CellProfiler)."
     )
 
@@ -68,8 +68,8 @@ def test_what_is_named_goes_before_what_is_recognised():
     assert roles.negative.tolist() == [False] * 4 + [True] * 2
     assert roles.positive.tolist() == [False, False, True, True, False, False]
     assert roles.notes == [
-        "2 rows with poscon in Metadata_Role are taken for positive controls (JUMP).",
-        "2 rows as named: negative controls (wells C01:C02).",
+        "2 rows with poscon in Metadata_Role are taken as positive controls (JUMP).",
+        "2 rows are taken as negative controls, as specified (wells C01:C02).",
     ]
     # A negative control that is named as a positive one is no negative one.
     roles = find_roles(rows, positive="A01")
@@ -87,12 +87,12 @@ def test_wells_are_rectangles_on_all_plates():
     "options, told",
     [
         ({"negative": "D01:D12"}, "There is no well D01:D12. Received the wells: A01"),
-        ({"negative": "A01;A02"}, "separated by commas. Received: 'A01;A02'"),
+        ({"negative": "A01;A02"}, "separate several by commas. Received: 'A01;A02'"),
         ({"negative": "A01:B01:C01"}, "Received: 'A01:B01:C01'"),
         ({"negative": ""}, "Received: ''"),
         ({"negative": ("role", "DMSO")}, "There is no column role"),
         ({"negative": ("well", "A09")}, "No row has 'A09' as well"),
-        ({"negative": "A01:A02", "positive": "A02:B02"}, "1 rows of both, such as A02"),
+        ({"negative": "A01:A02", "positive": "A02:B02"}, "1 such rows, the first: A02"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(options, told):

@@ -184,7 +184,7 @@ def test_the_answer_says_what_the_scores_say(page, numbers):
         r"<p>(.*?)</p>", page.partition('class="answer"')[2].partition("</div>")[0]
     )
     assert headline == (
-        "Whether the assay works cannot be said: no positive controls known; 3 of 4"
+        "It is unclear whether the assay works: no positive controls are known; 3 of 4"
         " treatments differ from the controls."
     )
     assert len(answer) == 3
@@ -371,8 +371,8 @@ def test_the_command_says_first_what_goes_together_with_the_class(
     )
     # What fails late does not take the rest along.
     assert (
-        "Profiles of Deep could not be made: A well is a negative control in all of its"
-        " rows, or in none" in text
+        "Profiles of Deep could not be made: A well must be a negative control in all"
+        " of its rows, or in none" in text
     )
     assert "The images cannot be shown: " in text and "gone.csv is not there" in text
     assert "the SVM has a balanced accuracy" in text

@@ -100,9 +100,7 @@ def test_the_first_sentence_is_that_of_the_tables(evaluated):
     assert found == pytest.approx([real.ec50, real.low, real.high], rel=0.05)
     # It is the first that is read.
     assert page.index(sentence) < page.index("No column of classes was given")
-    assert (
-        "24 rows with negcon in Metadata_role are taken for negative controls" in page
-    )
+    assert "24 rows with negcon in Metadata_role are taken as negative controls" in page
     assert "joined by well, 96 of 96 rows" in page
     assert "Metadata_compound was replaced; 96 rows had another" in page
 
@@ -177,8 +175,9 @@ def read_answer(data):
 def test_without_controls_nothing_is_claimed():
     data = make_data(*make_screen(), controls=None, positive=None)
     assert read_answer(data) == (
-        "Whether the assay works cannot be said: no negative and no positive controls"
-        " known; no treatment can be tested without negative controls to compare with."
+        "It is unclear whether the assay works: no negative and no positive controls"
+        " are known; no treatment can be tested without negative controls to compare"
+        " with."
     )
     assert build_controls(data) is None and build_likeness(data) is None
     hits = build_hits(data)
@@ -193,8 +192,9 @@ def test_of_one_replicate_none_is_tested():
     data = make_data(
         rows[first].reset_index(drop=True), features[first].reset_index(drop=True)
     )
-    assert "no treatment can be tested, as each has one well (farthest from the" in (
-        read_answer(data)
+    assert (
+        "no treatment can be tested, as each has only one well (farthest from the"
+        in (read_answer(data))
     )
     assert build_doses(data) is not None and build_likeness(data) is None
 
@@ -202,7 +202,9 @@ def test_of_one_replicate_none_is_tested():
 def test_positive_controls_alone_cost_the_axis_only():
     data = make_data(*make_screen(), positive=None)
     # Nobody says that one of the compounds is a control.
-    assert "no positive controls known; 2 of 3 compounds differ" in read_answer(data)
+    assert "no positive controls are known; 2 of 3 compounds differ" in read_answer(
+        data
+    )
     doses = select(build_doses(data), Numbers)[0].frame
     assert set(doses["response"]) == {"distance"}
 
@@ -231,7 +233,7 @@ def test_a_well_of_two_compounds_leaves_the_rest():
     rows["Metadata_Well"] = "A01"
     data = make_data(rows, features)
     caution = select(build_headline(data), Caution)[0].text
-    assert "were not evaluated: The rows of a well have one" in caution
+    assert "were not evaluated: The rows of a well must have" in caution
     assert build_controls(data) is build_hits(data) is build_doses(data) is None
 
 
@@ -249,7 +251,7 @@ def test_many_plates():
     "flags, told",
     [
         (["--negcon", "a=b", "--negcon-wells", "A01"], "not allowed with"),
-        (["--negcon-wells", "A01-B02"], "Wells are named such as A01"),
+        (["--negcon-wells", "A01-B02"], "Name single wells like A01"),
         (["--poscon", "role"], "expected COLUMN=VALUE"),
     ],
 )
