@@ -371,8 +371,8 @@ def _expect_facts(numbers, rows):
     n_groups = predictions.group.nunique()
     yield (
         f"{predictions.fold.nunique()} folds by row: all image sets of one row (of"
-        f" {n_groups}) are tested together, by models that have seen none of them. Each"
-        " training set is balanced and scaled on its own."
+        f" {n_groups}) are tested together, by models that were trained on none of"
+        " them. Each training set is balanced and scaled on its own."
     )
     features = numbers("importance").groupby(["features", "classifier"]).size()
     yield f"{features['Deep', 'SVM']} features, feature set net-1-0123456789ab"
