@@ -169,7 +169,7 @@ class ReportData:
         assert self.evaluation is not None
         return self.evaluation.scores(self.split.seed)
 
-    # Cached: six sections need it. It is that of the first table, reported first.
+    # Cached: six sections need the screen. It is that of the first table.
     @cached_property
     def screen_or_reason(self) -> Screen | str:
         """Controls, hits and doses, or the reason why they cannot be computed."""

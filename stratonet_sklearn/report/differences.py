@@ -199,7 +199,7 @@ def _word_headline(differences: pd.DataFrame, names: Mapping[str, str]) -> str:
     )
     if len(of_headline) == 1:
         return text
-    # As in the words and the marks, an interval that touches zero is no difference.
+    # An interval that touches zero shows no difference, in words and marks alike.
     n_clear = int(((of_headline["low"] > 0) | (of_headline["high"] < 0)).sum())
     return (
         f"{text} In {n_clear} of {len(of_headline)} comparisons by the {HEADLINE} one"

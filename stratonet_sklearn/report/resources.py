@@ -88,7 +88,7 @@ def build_resources(data: ReportData) -> Content | None:
         return None
     records = pd.concat(frames)
     blocks: list[Block] = [Numbers("resources", records)]
-    # A run for which everything was measured already has measured nothing.
+    # Runs that found everything measured already have measured nothing.
     runs = summarize_runs(records)
     runs = runs[runs["image_sets"] > 0]
     if runs["features"].value_counts().max() >= FEWEST_RUNS:
