@@ -207,7 +207,10 @@ def test_ctrl_c_at_the_start_is_no_traceback(command, seconds, tmp_path):
 @pytest.mark.parametrize(
     ("command", "note"),
     [
-        ("evaluate", "No report was written; the same command begins anew."),
+        (
+            "evaluate",
+            "No report was written; the same command starts from the beginning.",
+        ),
         ("extract", "Wells that were measured before are kept; the same command"),
         ("run-cellprofiler", "Parts that were finished are kept"),
         ("card", "No card was written."),

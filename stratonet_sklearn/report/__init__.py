@@ -1,4 +1,4 @@
-"""The page that `stratonet evaluate` writes: a file per section, see README.md."""
+"""The report of `stratonet evaluate`, with one module per section; see README.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Split", "Treatments", "check_section", "write_report"]
 
-# Where what users import is defined.
+# The modules that define the names that users import.
 _HOMES = {
     "Split": "stratonet_sklearn.report.data",
     "Treatments": "stratonet_sklearn.report.data",

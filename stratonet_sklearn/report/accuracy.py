@@ -32,7 +32,7 @@ from stratonet_sklearn.report.section import (
     Table,
 )
 
-# All bars of one metric take this share of the room between two metrics.
+# The bars of one metric fill this share of the space between two metrics.
 BARS_WIDTH = 0.84
 
 
@@ -71,9 +71,9 @@ def _show_scores(
             "scores",
             draw_scores(scores, compute_chances(evaluation.labels)),
             "Scores of each classifier and feature table, with 95% intervals: how much"
-            f" they would vary with other {group}s of the same kind. As found:"
-            f" {noun} count the same. Balanced: classes count the same. Dashed:"
-            " the accuracy of always answering the largest class. Precision, recall"
+            f" they would vary with other {group}s of the same kind. As found: all"
+            f" {noun} count equally. Balanced: all classes count equally. Dashed line:"
+            " the accuracy of always predicting the largest class. Precision, recall"
             " and F1 are means over the classes. SVM: linear support vector machine;"
             " RF: random forest; MLP: multilayer perceptron.",
         ),
@@ -97,7 +97,7 @@ def tabulate_scores(scores: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per feature table and classifier, with headings for readers.
     """
-    # The page has two metrics. All of them are in scores.csv.
+    # The page shows two metrics. All of them are in scores.csv.
     balanced = scores[scores["test"] == "balanced"]
     accuracy = balanced[balanced["metric"] == "accuracy"]
     is_macro_f1 = (balanced["metric"] == "F1") & (balanced["average"] == "macro")
@@ -119,7 +119,7 @@ def _format_intervals(scores: pd.DataFrame) -> list[str]:
 
 
 def compute_chances(labels: np.ndarray) -> dict[str, float]:
-    """Compute the accuracy of always answering the largest class.
+    """Compute the accuracy of always predicting the largest class.
 
     Parameters
     ----------
@@ -138,19 +138,19 @@ def compute_chances(labels: np.ndarray) -> dict[str, float]:
     """
     counts = np.unique(labels, return_counts=True)[1]
     largest = float(counts.max() / counts.sum())
-    # Of a mean over classes, one is right throughout, and all others never.
+    # In a mean over classes, one class is always right, and all others never.
     return {"as found": largest, "balanced": 1 / len(counts)}
 
 
 def word_accuracy(scores: pd.DataFrame, evaluation: Evaluation, row_noun: str) -> str:
-    """Word the accuracy of the first feature table.
+    """Describe the accuracy of the first feature table.
 
     Parameters
     ----------
     scores : pandas.DataFrame
         `Evaluation.scores`.
     evaluation : Evaluation
-        What they were computed of.
+        What they were computed from.
     row_noun : str
         What a row is: wells, image sets or objects.
 
@@ -165,20 +165,20 @@ def word_accuracy(scores: pd.DataFrame, evaluation: Evaluation, row_noun: str) -
     labels = evaluation.labels
     n_right = int((evaluation.predicted[name, HEADLINE] == labels).sum())
     chances = compute_chances(labels)
-    # Where classes differ in size, the two numbers differ, and each has its own chance.
+    # If classes differ in size, the two numbers differ, and so do their chance levels.
     return (
         f"With {name} features, the {HEADLINE} has a balanced accuracy of"
         f" {score['value']:.1%}: the share of each class that is classified correctly,"
-        f" as a mean over the {len(evaluation.classes)} classes (95% interval"
+        f" averaged over the {len(evaluation.classes)} classes (95% interval"
         f" {low:.1f} to {high:.1f}%; by chance {chances['balanced']:.1%}). Of all"
         f" {row_noun}, it classifies {n_right:,} of {len(labels):,}"
-        f" ({n_right / len(labels):.1%}) correctly; always answering the largest class"
-        f" would be right for {chances['as found']:.1%}."
+        f" ({n_right / len(labels):.1%}) correctly; always predicting the largest class"
+        f" would be correct for {chances['as found']:.1%}."
     )
 
 
 def word_classifiers(scores: pd.DataFrame) -> str:
-    """Word how the other classifiers do with the first feature table.
+    """Describe how the other classifiers do with the first feature table.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def draw_scores(scores: pd.DataFrame, chances: Mapping[str, float]) -> Figure:
         `Evaluation.scores`. Bars are its ``value``, error bars go from ``low`` to
         ``high``.
     chances : mapping of str to float
-        By test set: the accuracy of always answering the largest class, from 0 to 1,
+        By test set: the accuracy of always predicting the largest class, from 0 to 1,
         drawn as a line across the bars of the accuracy.
 
     Returns
@@ -220,7 +220,7 @@ def draw_scores(scores: pd.DataFrame, chances: Mapping[str, float]) -> Figure:
     scores = scores[scores["average"].isin(["", "macro"])]
     names = list(scores["features"].unique())
     classifiers = list(scores["classifier"].unique())
-    # A long legend gets room of its own, not that of the panels.
+    # A long legend gets space of its own, not that of the panels.
     n_legend_lines = np.ceil((len(names) + 1) / 4)
     figure = new_figure(_word_headline(scores), 6.2 + 0.25 * n_legend_lines)
     panels = figure.subplots(
@@ -232,12 +232,12 @@ def draw_scores(scores: pd.DataFrame, chances: Mapping[str, float]) -> Figure:
             wanted = (scores["test"] == test) & (scores["classifier"] == classifier)
             _draw_score_bars(axes, scores[wanted], names)
             axes.set_title(f"{classifier}, {test}", fontsize=10)
-            # Other metrics have other values by chance.
+            # Only at the accuracy: other metrics have other values by chance.
             (line,) = axes.plot(
                 [-0.5, 0.5], [chances[test]] * 2, color="black", linestyle="--"
             )
     by_chance = ", ".join(f"{test} {chances[test]:.2f}" for test in TESTS)
-    # Of bars, the legend would have one entry per panel.
+    # A legend made from the bars would have one entry per panel.
     keys = [Patch(**get_bar_style(number)) for number in range(len(names))]
     figure.legend(
         [*keys, line],
@@ -251,7 +251,7 @@ def draw_scores(scores: pd.DataFrame, chances: Mapping[str, float]) -> Figure:
 
 
 def _word_headline(scores: pd.DataFrame) -> str:
-    # The best of several classifiers and tables would flatter.
+    # To report the best of several classifiers and tables would flatter them.
     accuracy = select_balanced_accuracy(scores, HEADLINE)
     name, score = accuracy.index[0], accuracy.iloc[0]
     return (
@@ -270,8 +270,8 @@ def _draw_score_bars(axes: Axes, scores: pd.DataFrame, names: Sequence[str]) -> 
         offset = (number - (len(names) - 1) / 2) * width
         x = np.arange(len(METRICS)) + offset
         axes.bar(x, values["value"], width, **get_bar_style(number))
-        # Around their own middle: the value may lie outside of its interval, and then
-        # distances from the value would be negative, which matplotlib refuses.
+        # Drawn from the middle of the interval: the value may lie outside it, and its
+        # distances to the ends would then be negative, which matplotlib refuses.
         middles = (values["low"] + values["high"]) / 2
         axes.errorbar(
             x,
@@ -283,6 +283,6 @@ def _draw_score_bars(axes: Axes, scores: pd.DataFrame, names: Sequence[str]) -> 
             capsize=min(3, 9 * width),
         )
     axes.set_xticks(range(len(METRICS)), METRICS)
-    # The whole scale: on a cut axis small differences look large.
+    # The full scale: on a cut axis, small differences look large.
     axes.set_ylim(0, 1.02)
     strip_axes(axes, "y")

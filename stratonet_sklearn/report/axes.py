@@ -1,4 +1,4 @@
-"""Axes of a plate, which several sections draw."""
+"""Axes of a plate, which several sections use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter
 from stratonet.drawing import strip_axes
 from stratonet.tables.wells import ROW_LETTERS
 
-# Ticks along the rows and the columns of a plate of 96 wells: larger ones have no more.
+# Most ticks along rows and columns: those of a plate of 96 wells.
 MOST_TICKS = (8, 12)
 
 

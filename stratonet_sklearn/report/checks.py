@@ -1,4 +1,4 @@
-"""Holds a section of the report to its contract, on small generated data."""
+"""Check that a section of the report keeps its contract, on small generated data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from stratonet_sklearn.report.section import (
 
 CLASSES = ("mock", "poison", "tonic")
 FILE_NAME = re.compile(r"[A-Za-z0-9_]+")
-# Enough to see whether two figures are the same, and quick.
+# Enough to see whether two figures are the same, and fast.
 LOW_DPI = 40
 
 
@@ -81,7 +81,7 @@ def check_section(section: Section) -> None:
 
 
 def make_examples(folder: Path) -> dict[str, ReportData]:
-    """Make small data of every shape that a section meets.
+    """Make small data of every shape that a section may receive.
 
     Parameters
     ----------
@@ -91,20 +91,20 @@ def make_examples(folder: Path) -> dict[str, ReportData]:
     Returns
     -------
     dict of str to ReportData
-        By what they are.
+        By their description.
     """
     full = _make_classified_data()
     full = replace(full, images=write_images(folder, full.rows))
     unlabelled = replace(
         full, treatments=Treatments(), labels=None, evaluation=None, images=None
     )
-    # Too few for UMAP, for correlations and for most statistics.
+    # Too few rows for UMAP, for correlations and for most statistics.
     few = [
         replace(table, frame=table.frame.iloc[:3], resources=None)
         for table in unlabelled.tables
     ]
     return {
-        # The first is that in which every section applies.
+        # Every section applies to the first example.
         "two tables with classes": full,
         "one table with classes": replace(full, tables=full.tables[:1], images=None),
         "two tables without classes": unlabelled,
@@ -116,22 +116,26 @@ def make_examples(folder: Path) -> dict[str, ReportData]:
 
 
 def _drop_sites(data: ReportData) -> ReportData:
-    """Keep one row per well, without the columns that many tables do not have."""
-    kept = (data.rows[SITE] == "1").to_numpy()
-    lacking = [BATCH, SITE]
+    """Keep one row per well, without the columns that many tables lack."""
+    is_first_site = (data.rows[SITE] == "1").to_numpy()
+    dropped_columns = [BATCH, SITE]
     tables = [
-        replace(table, frame=table.frame[kept].drop(columns=lacking, errors="ignore"))
+        replace(
+            table,
+            frame=table.frame[is_first_site].drop(
+                columns=dropped_columns, errors="ignore"
+            ),
+        )
         for table in data.tables
     ]
-    return replace(
-        data, tables=tables, rows=data.rows[kept].drop(columns=lacking), controls=None
-    )
+    rows = data.rows[is_first_site].drop(columns=dropped_columns)
+    return replace(data, tables=tables, rows=rows, controls=None)
 
 
-# Made once: models are fitted.
+# Cached, because models are fitted.
 @lru_cache(maxsize=1)
 def _make_classified_data() -> ReportData:
-    """Two plates of 3 x 8 wells with two sites, of three classes."""
+    """Make two plates of 3 x 8 wells with two sites each, of three classes."""
     rows = _make_rows()
     rng = np.random.default_rng(0)
     tables = [
@@ -150,7 +154,7 @@ def _make_classified_data() -> ReportData:
         labels=rows["Metadata_Mechanism"],
         controls=(rows["Metadata_Compound"] == "DMSO").to_numpy(),
     )
-    # Starting processes would take longer than the models.
+    # Starting processes would take longer than fitting the models.
     with joblib.parallel_config("sequential"):
         return replace(data, evaluation=classify_rows(data))
 
@@ -189,7 +193,7 @@ def _make_table(
             for channel in ("DNA", "ER")
             for tap in taps
         ]
-    # The same for the same seed: a check that fails can be repeated.
+    # The same numbers for the same seed, so that a failing check can be repeated.
     values = rng.normal(size=(len(rows), len(features)))
     # Neither easy nor hopeless: there are misclassified rows to show.
     values[:, 0] += 2 * (rows["Metadata_Mechanism"] == "poison")
@@ -242,7 +246,7 @@ def write_images(folder: Path, rows: pd.DataFrame) -> ImageSource:
     names = table.agg("_".join, axis=1) + ".tif"
     table["FileName_DNA"], table["PathName_DNA"] = names, str(folder)
     for number, name in enumerate(names):
-        # Each has a brightness of its own, so that pictures can be told apart.
+        # Each has its own brightness, so that pictures can be told apart.
         tifffile.imwrite(folder / name, np.full((6, 8), number, np.uint8))
     table.to_csv(folder / "load_data.csv", index=False)
     return ImageSource(str(folder / "load_data.csv"))
@@ -253,18 +257,18 @@ def _check_example(section: Section, data: ReportData) -> None:
     content = section(data)
     assert _hash_data(data) == before, "it changes the data. Work on copies"
     if content is None:
-        assert section(data) is None, "it applies to the same data only sometimes"
+        assert section(data) is None, "it applies only sometimes to the same data"
         return
     _check_content(content)
-    # Data are shared by all sections, and UMAP and others draw random numbers.
-    again = section(data)
-    assert again is not None and _record_content(again) == _record_content(content), (
-        "the same data give another content. Use data.split.seed for what is random"
+    # Some methods, such as UMAP, draw random numbers.
+    second = section(data)
+    assert second is not None and _record_content(second) == _record_content(content), (
+        "the same data give another content. Use data.split.seed for random numbers"
     )
 
 
 def _hash_data(data: ReportData) -> str:
-    # Fields only: components that are computed when first asked for are no change.
+    # Only the fields: components that are computed on first use are no change.
     return joblib.hash([getattr(data, field.name) for field in fields(data)])
 
 
@@ -293,24 +297,24 @@ def _check_block(block: Block) -> None:
             f"wells lack columns. Received: {sorted(columns)}"
         )
         assert not block.frame.duplicated(["plate", "well"]).any(), (
-            "a well is there twice"
+            "a well is listed twice"
         )
     elif isinstance(block, Table):
-        # The page does not format: only the section knows which digits mean anything.
+        # The page formats no numbers: only the section knows which digits matter.
         values = block.frame.to_numpy().ravel()
         assert all(isinstance(value, str) for value in values), (
-            "a table is read as it is: write its values as texts"
+            "a table is shown as it is: write its values as texts"
         )
         assert block.caption.strip(), "a table has no caption"
     else:
         assert isinstance(block, (Answer, Caution, Fact, Omission, Paragraph)), (
-            f"{block!r} is no block"
+            f"{block!r} is not a block"
         )
         assert block.text.strip(), f"{block!r} has no text"
 
 
 def _check_plot(plot: Plot) -> None:
-    assert FILE_NAME.fullmatch(plot.name), f"{plot.name!r} is no name of a file"
+    assert FILE_NAME.fullmatch(plot.name), f"{plot.name!r} is not a file name"
     assert plot.caption.strip().endswith("."), (
         f"figure {plot.name}: the caption is not made of sentences: {plot.caption!r}"
     )
@@ -330,18 +334,18 @@ def _check_wells(name: str, wells: pd.DataFrame) -> None:
 
 
 def _check_numbers(numbers: Numbers) -> None:
-    assert FILE_NAME.fullmatch(numbers.name), f"{numbers.name!r} is no name of a file"
+    assert FILE_NAME.fullmatch(numbers.name), f"{numbers.name!r} is not a file name"
     columns = list(numbers.frame)
     assert all(isinstance(name, str) and name for name in columns), (
         f"numbers {numbers.name}: columns need names: {columns}"
     )
     assert len(set(columns)) == len(columns), (
-        f"numbers {numbers.name}: a column is there twice: {columns}"
+        f"numbers {numbers.name}: a column occurs twice: {columns}"
     )
 
 
 def _record_content(content: Content) -> list[object]:
-    """Return what can be compared, figures as their pixels."""
+    """Return the content in a form that can be compared, with figures as pixels."""
     record: list[object] = [content.title]
     for block in content.blocks:
         if isinstance(block, Plot):

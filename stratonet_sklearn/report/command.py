@@ -1,4 +1,4 @@
-"""The command ``stratonet evaluate``: its flags, and what they ask for."""
+"""The command ``stratonet evaluate`` and its flags."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ FLAGS = {
     "sphere": "--sphere",
     "tables": "TABLE",
 }
-# What was left out that is said on the screen, too.
-SHOWN = 3
+# Sentences on what was left out that are also printed; the page has all of them.
+MOST_PRINTED = 3
 SPHERE: dict[str, Literal["auto"] | bool] = {"auto": "auto", "yes": True, "no": False}
 
 
@@ -65,10 +65,10 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
         nargs="+",
         metavar="[NAME=]TABLE",
         help=(
-            "what extract or the plug-in wrote, any Parquet, CSV or AnnData file with"
-            " Metadata_Well and features, a table of SpatialData (STORE/tables/NAME), a"
-            " folder of CellProfiler's CSV files, or its SQLite database; the first is"
-            " compared with the others"
+            "the output of extract or of the plug-in, any Parquet, CSV or AnnData file"
+            " with Metadata_Well and features, a table of SpatialData"
+            " (STORE/tables/NAME), a folder of CellProfiler's CSV files, or its SQLite"
+            " database; the first table is compared with the others"
         ),
     )
     command.add_argument(
@@ -78,7 +78,9 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
         run=_evaluate,
         flags=FLAGS,
         modules=("stratonet_sklearn.report.report",),
-        when_interrupted="No report was written; the same command begins anew.",
+        when_interrupted=(
+            "No report was written; the same command starts from the beginning."
+        ),
     )
     _add_treatments(command)
     _add_split(command)
@@ -89,7 +91,7 @@ def add_evaluate(commands: argparse._SubParsersAction[Any]) -> None:
 
 def _add_treatments(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group(
-        "treatments (columns Metadata_..., with or without that beginning)"
+        "treatments (names of columns Metadata_..., with or without that prefix)"
     )
     group.add_argument(
         "--label",
@@ -102,9 +104,11 @@ def _add_treatments(command: argparse.ArgumentParser) -> None:
         help="the compound, for hits, doses and retrieval",
     )
     group.add_argument(
-        "--dose", metavar="COLUMN", help="its dose: another dose is another treatment"
+        "--dose",
+        metavar="COLUMN",
+        help="its dose; a compound at two doses is two treatments",
     )
-    for kind, flag, dest in (
+    for role, flag, dest in (
         ("negative", "--negcon", "control"),
         ("positive", "--poscon", "positive"),
     ):
@@ -115,8 +119,8 @@ def _add_treatments(command: argparse.ArgumentParser) -> None:
             type=parse_column_value,
             metavar="COLUMN=VALUE",
             help=(
-                f"column and value of the {kind} controls (default: as JUMP and"
-                " CellProfiler name them, where they are)"
+                f"column and value of the {role} controls (default: recognised by the"
+                " names that JUMP and CellProfiler use)"
             ),
         )
         either.add_argument(
@@ -124,14 +128,14 @@ def _add_treatments(command: argparse.ArgumentParser) -> None:
             dest=dest,
             type=_parse_wells,
             metavar="A01:H01,...",
-            help=f"{kind} controls by position: wells, and rectangles of wells",
+            help=f"positions of the {role} controls: wells, and rectangles of wells",
         )
     group.add_argument(
         "--metadata",
         metavar="TABLE",
         help=(
             "plate map with more columns for each plate and well: CSV, TSV, XLSX or"
-            " Parquet; a column that rows have already is replaced"
+            " Parquet; it replaces columns that the tables already have"
         ),
     )
 
@@ -143,8 +147,8 @@ def _add_split(command: argparse.ArgumentParser) -> None:
         default="well",
         metavar="COLUMN",
         help=(
-            "what is never divided between training and test: well, row or column of"
-            " the plates, plate, batch, compound, ... (default: %(default)s)"
+            "what is never split between training and test: well, row or column of the"
+            " plates, plate, batch, compound, ... (default: %(default)s)"
         ),
     )
     group.add_argument(
@@ -205,8 +209,8 @@ def _add_profiles(command: argparse.ArgumentParser) -> None:
         choices=list(SPHERE),
         default="auto",
         help=(
-            "remove the correlations that the negative controls have (default: auto,"
-            " where there are twice as many controls as features)"
+            "remove the correlations between features of the negative controls"
+            " (default: auto, if there are twice as many controls as features)"
         ),
     )
     group.add_argument(
@@ -221,7 +225,7 @@ def _add_profiles(command: argparse.ArgumentParser) -> None:
 
 def _add_images(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group(
-        "images of typical and misclassified wells (as extract takes them)"
+        "images of typical and misclassified wells (given as for extract)"
     )
     group.add_argument(
         "--images",
@@ -266,9 +270,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(write_data(data, options.output, options.command, not options.quiet))
     left_out = list_left_out(data)
     if left_out:
-        more = len(left_out) - SHOWN
-        rest = f" {more} more on the page." if more > 0 else ""
-        print(f"Left out: {' '.join(left_out[:SHOWN])}{rest}")
+        more = len(left_out) - MOST_PRINTED
+        remainder = f" {more} more on the page." if more > 0 else ""
+        print(f"Left out: {' '.join(left_out[:MOST_PRINTED])}{remainder}")
 
 
 def _parse_wells(text: str) -> str:
@@ -283,10 +287,10 @@ def _parse_wells(text: str) -> str:
 
 
 def _parse_folds(text: str) -> int:
-    """Return how many parts there are: at least one to train on, and one to test."""
+    """Return the number of folds: at least one to train on, and one to test."""
     if not (text.isdecimal() and int(text) > 1):
         raise argparse.ArgumentTypeError(
-            f"expected a whole number from 2 on. Received: {text}"
+            f"expected a whole number of at least 2. Received: {text}"
         )
     return int(text)
 
@@ -307,21 +311,21 @@ def _choose_recipe(options: argparse.Namespace) -> ProfileRecipe | None:
 
 def _choose_images(options: argparse.Namespace) -> ImageSource | None:
     """Return the source of the wells to show, if one was asked for."""
-    found = read_image_flags(options)
+    image_flags = read_image_flags(options)
     if options.images is None:
-        for name, value in found.items():
+        for name, value in image_flags.items():
             if value:
                 raise RefusedOption(f"`{name}` only works with --images.")
         return None
     from stratonet.extraction import ImageSource
 
-    return ImageSource(options.images, **found)
+    return ImageSource(options.images, **image_flags)
 
 
 def _parse_table(text: str) -> tuple[str, str]:
-    """Return name and location of ``NAME=TABLE``, or of a location alone."""
+    """Return the name and location of ``NAME=TABLE``, or of a location alone."""
     name, separator, location = text.partition("=")
-    # A path or URL may hold = itself, and no name holds a slash.
+    # A path or URL may contain = itself, but no name contains a slash.
     if separator and not re.search(r"[/\\]", name) and not Path(text).exists():
         return name, location
     return PurePath(drop_query(redact_url(text))).stem, text

@@ -58,10 +58,10 @@ def list_layout(
     Returns
     -------
     labels : pandas.Series (n wells,)
-        A well with two classes is two.
+        A well with two classes is listed twice.
     layout : pandas.DataFrame (n wells)
         ``plate``, ``batch``, ``row of the plate``, ``column of the plate``: those that
-        are known of all wells.
+        are known for all wells.
     """
     frame = pd.DataFrame(
         {"label": labels, "well": name_wells(rows), "plate": rows[PLATE]}
@@ -72,13 +72,13 @@ def list_layout(
     # Whole rows or columns often have one treatment, and edges dry out.
     frame["row of the plate"] = letters
     frame["column of the plate"] = columns
-    # Sites of a well are no independent observations of the layout.
+    # Sites of a well are not independent observations of the layout.
     frame = frame.drop_duplicates(["label", "well"]).dropna(axis=1)
     return frame["label"], frame.drop(columns=["label", "well"])
 
 
 def word_confounding(associations: pd.DataFrame) -> list[str]:
-    """Word which parts of the layout are associated with the class.
+    """Describe which parts of the layout are associated with the class.
 
     Parameters
     ----------

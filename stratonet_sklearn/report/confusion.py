@@ -1,4 +1,4 @@
-"""Section: which classes are taken for which (thesis, figures 8 and 15)."""
+"""Section: which classes are mistaken for which (thesis, figures 8 and 15)."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from stratonet_sklearn.report.section import (
     Plot,
 )
 
-# Of a longer name, the middle is left out.
+# Longer names are shortened in the middle.
 LONGEST_NAME = 20
-# Cells of at least so many points hold a number that can be read.
+# Larger cells, in points, have space for a number that can be read.
 SMALLEST_CELL = 10
 
 
@@ -61,7 +61,7 @@ def build_confusion(data: ReportData) -> Content | None:
                 " (from top to bottom) that was assigned to each class (from left to"
                 " right). The matrices of all classifiers are in"
                 " figures/confusion_*.png and numbers/confusion.csv.",
-                # Three nearly equal figures would not be read.
+                # Nobody would read three nearly equal figures.
                 shown=classifier == HEADLINE,
             )
         )
@@ -73,7 +73,7 @@ def build_confusion(data: ReportData) -> Content | None:
 
 
 def word_confusion(confusion: pd.DataFrame, name: str) -> str:
-    """Word the most frequent confusion.
+    """Describe the most frequent confusion.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def word_confusion(confusion: pd.DataFrame, name: str) -> str:
     'Most frequent confusion by the SVM with StratoNet features: 20% of a are ...'
     """
     shares = _divide_by_class(confusion)
-    # Correct predictions are no confusion.
+    # Correct predictions are not confusions.
     np.fill_diagonal(shares, 0)
     if not shares.any():
         return f"No misclassifications by the {HEADLINE} with {name} features."
@@ -107,7 +107,7 @@ def word_confusion(confusion: pd.DataFrame, name: str) -> str:
 
 
 def _divide_by_class(confusion: pd.DataFrame) -> np.ndarray:
-    """Return the shares of each true class, 0 where a class has no rows."""
+    """Return shares of each true class, 0 if a class has no rows."""
     counts = confusion.to_numpy()
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
@@ -129,7 +129,7 @@ def list_confusions(evaluation: Evaluation) -> pd.DataFrame:
     frames = []
     for features, classifier in evaluation.predicted:
         confusion = evaluation.confusion(features, classifier).rename_axis("true")
-        # The names of the columns are read by others, and stay.
+        # Other programs read these column names, so they stay.
         pairs = confusion.melt(var_name="told", value_name="rows", ignore_index=False)
         frames.append(
             pairs.reset_index().assign(features=features, classifier=classifier)
@@ -199,19 +199,20 @@ def draw_confusions(
     ]
     confusions = {name: evaluation.confusion(name, classifier) for name in names}
     shares = {name: _divide_by_class(table) for name, table in confusions.items()}
-    # All tables have the same rows, and so the same numbers of them.
+    # All tables have the same rows, so their classes have the same sizes.
     counts = confusions[names[0]].sum(axis=1)
     classes = shorten_names(evaluation.classes, LONGEST_NAME)
     n_classes = len(classes)
-    # Names of many classes need the room of the third matrix.
+    # Names of many classes need the space of the third matrix.
     n_columns = min(len(names), 3 if n_classes <= 8 else 2)
     n_rows = -(-len(names) // n_columns)
-    # Inches that the longest name takes, and the side of a matrix beside it.
-    room = 0.075 * max(map(len, classes))
-    side = min(5.5, (WIDTH - room - 2.2) / n_columns - 0.1)
+    # Inches: the width of the longest name, and the side of a matrix beside it.
+    name_width = 0.075 * max(map(len, classes))
+    side = min(5.5, (WIDTH - name_width - 2.2) / n_columns - 0.1)
     cell = 72 * side / n_classes
     figure = new_figure(
-        _word_first_table(shares, classifier), 1.1 + room + n_rows * (side + 0.32)
+        _word_first_table(shares, classifier),
+        1.1 + name_width + n_rows * (side + 0.32),
     )
     panels = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
     for number, (axes, name) in enumerate(zip(panels, names)):
@@ -222,7 +223,7 @@ def draw_confusions(
             [f"{name} ({count:,})" for name, count in zip(classes, counts)],
         )
         axes.set_xticks(range(n_classes), classes, rotation=90)
-        # The same names beside every panel would leave no room for the panels.
+        # Names beside every panel would leave no space for the panels.
         axes.tick_params(
             labelleft=number % n_columns == 0,
             labelbottom=number + n_columns >= len(names),
@@ -248,9 +249,9 @@ def _word_first_table(shares: dict[str, np.ndarray], classifier: str) -> str:
 
 
 def _draw_matrix(axes: Axes, shares: np.ndarray, cell: float) -> AxesImage:
-    """Draw one matrix, with numbers where its cells have room (``cell``, points)."""
-    # cividis looks alike to those who cannot tell red from green. One scale for all
-    # matrices, so that they can be compared.
+    """Draw one matrix, with numbers if the cells (``cell`` points wide) have space."""
+    # cividis looks the same to readers who cannot tell red from green. One scale for
+    # all matrices, so that they can be compared.
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     strip_axes(axes)
     if cell <= SMALLEST_CELL:
@@ -263,7 +264,7 @@ def _draw_matrix(axes: Axes, shares: np.ndarray, cell: float) -> AxesImage:
             ha="center",
             va="center",
             fontsize=min(9, 0.45 * cell),
-            # Dark on bright cells, and the reverse.
+            # Dark on bright cells, and bright on dark ones.
             color="black" if share > 0.5 else "white",
         )
     return image

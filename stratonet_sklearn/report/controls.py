@@ -36,17 +36,18 @@ from stratonet_sklearn.report.section import (
 )
 
 TITLE = "Did the assay work?"
-# More rows of a table, and more maps, would hide what is to be seen.
+# More table rows and more maps would hide what matters.
 MOST_PLATES = 12
 MOST_MAPS = 3
 # Compounds with a colour of their own.
 MOST_COLORS = 5
-# The colours of the map of the layout, before those of compounds.
+# Colours of controls on the map of the layout; compounds get other colours.
 ROLES = {"negative control": "#000000", "positive control": "#D55E00"}
 NO_ROLE = "0.85"
-# Beyond, single wells would take all colours.
+# Ends of the colour scale: with a wider one, single wells would take all colours.
 SHOWN_AXIS = (-0.5, 1.5)
-DRIFTS = 0.05
+# A corrected p below this shows a drift.
+SIGNIFICANT = 0.05
 
 
 def build_controls(data: ReportData) -> Content | None:
@@ -87,7 +88,7 @@ def tabulate_plates(controls: Controls) -> Table:
     Parameters
     ----------
     controls : Controls
-        With Z' of a plate at least.
+        With Z' of at least one plate.
 
     Returns
     -------
@@ -110,15 +111,15 @@ def tabulate_plates(controls: Controls) -> Table:
             "Note": shown["note"],
         }
     )
-    # A column of nothing is no column.
+    # Leave out empty columns.
     frame = frame.loc[:, (frame != "").any()]
-    which = "" if len(shown) == len(plates) else f"the {len(shown)} worst of "
+    selection = "" if len(shown) == len(plates) else f"the {len(shown)} worst of "
     return Table(
         frame,
-        f"Controls by plate ({which}{count_things(len(plates), 'plate')}), along the"
-        f" axis. Z' from {GOOD_Z_PRIME} on is called excellent (Zhang 1999). The robust"
-        " form is of medians. Shift: how far the plate lies from the mean of all along"
-        " the axis, in distances between the controls.",
+        f"Controls by plate ({selection}{count_things(len(plates), 'plate')}), along"
+        f" the axis. A Z' of {GOOD_Z_PRIME} or more is called excellent (Zhang 1999)."
+        " The robust Z' is computed from medians. Shift: how far the plate lies from"
+        " the mean of all plates along the axis, in distances between the controls.",
     )
 
 
@@ -137,21 +138,22 @@ def _format(values: pd.Series, form: str = ".2f") -> list[str]:
 
 def _show_maps(screen: Screen) -> Plot:
     plates = screen.controls.plates
-    # The worst first: there is what is to be seen.
+    # The worst first, because they need attention.
     worst = plates.sort_values("z_prime", na_position="last")["plate"]
     shown = worst.head(MOST_MAPS).tolist()
-    which = "" if len(shown) == len(plates) else ", those with the lowest Z'"
+    selection = "" if len(shown) == len(plates) else ", those with the lowest Z'"
     wells = screen.controls.wells[["plate", "well", "axis", "role"]]
     wells = wells.set_index("plate").loc[worst].reset_index()
     return Plot(
         "controls",
         draw_axis_maps(screen, shown),
         "Left: the response of each well along the axis, 0 at the mean of the negative"
-        " controls of the plate and 1 at that of the positive ones; controls by axes"
-        " that were fitted without them. Right: what was done to the wells, the true"
-        f" layout. Shown: {len(shown)} of {count_things(len(plates), 'plate')}{which}."
-        " What follows rows, columns or edges on the left and not on the right is an"
-        " effect of the position.",
+        " controls of the plate and 1 at that of the positive ones; controls are"
+        " measured along axes that were fitted without them. Right: the true layout,"
+        " with the treatment of each well. Shown:"
+        f" {len(shown)} of {count_things(len(plates), 'plate')}{selection}."
+        " A pattern of rows, columns or edges that appears on the left but not on the"
+        " right is an effect of the position.",
         wells=wells.rename(columns={"axis": "along the axis"}),
         scale=SHOWN_AXIS,
     )
@@ -165,7 +167,7 @@ def draw_axis_maps(screen: Screen, plates: list[str]) -> Figure:
     screen : Screen
         Its wells are named by row and column.
     plates : list of str
-        Which to draw.
+        The plates to draw.
 
     Returns
     -------
@@ -177,16 +179,16 @@ def draw_axis_maps(screen: Screen, plates: list[str]) -> Figure:
     figure = new_figure(_word_maps(screen.controls), 1.2 + height * len(plates))
     panels = figure.subplots(len(plates), 2, squeeze=False)
     axis = screen.controls.wells["axis"].to_numpy()
-    kinds, colors = color_layout(screen)
+    uses, colors = color_layout(screen)
     for (left, right), plate in zip(panels, plates):
         of_plate = (rows["plate"] == plate).to_numpy()
-        places = rows.loc[of_plate, ["row", "column"]].to_numpy(int).T
+        positions = rows.loc[of_plate, ["row", "column"]].to_numpy(int).T
         values = np.full(shape, np.nan)
-        values[tuple(places)] = axis[of_plate]
+        values[tuple(positions)] = axis[of_plate]
         image = left.imshow(
             values, cmap="viridis", vmin=SHOWN_AXIS[0], vmax=SHOWN_AXIS[1]
         )
-        _draw_layout(right, places, kinds[of_plate], colors, shape)
+        _draw_layout(right, positions, uses[of_plate], colors, shape)
         left.set_title(f"{shorten_name(plate, 20)}: axis", fontsize=9)
         right.set_title(f"{shorten_name(plate, 20)}: layout", fontsize=9)
         for axes in (left, right):
@@ -207,7 +209,7 @@ def draw_axis_maps(screen: Screen, plates: list[str]) -> Figure:
 def _word_maps(controls: Controls) -> str:
     z_primes = controls.plates["z_prime"].dropna()
     if z_primes.empty:
-        return "No plate has enough controls of both kinds for a Z'."
+        return "No plate has enough negative and positive controls for a Z'."
     if len(z_primes) == 1:
         return f"Z' of the plate is {z_primes.iloc[0]:.2f}, on held-out controls."
     return (
@@ -217,7 +219,7 @@ def _word_maps(controls: Controls) -> str:
 
 
 def color_layout(screen: Screen) -> tuple[np.ndarray, dict[str, str]]:
-    """Name what was done to each well, and choose colours for it.
+    """Name the use of each well, and choose colours for the names.
 
     Parameters
     ----------
@@ -226,37 +228,36 @@ def color_layout(screen: Screen) -> tuple[np.ndarray, dict[str, str]]:
 
     Returns
     -------
-    kinds : numpy.ndarray (n wells,), str
-        A role, one of the most frequent compounds, or ``other``.
+    uses : numpy.ndarray (n wells,), str
+        A role, one of the most frequent compounds, ``other compounds`` or ``other``.
     colors : dict of str to str
     """
     rows = screen.wells.rows
-    kinds = screen.controls.wells["role"].to_numpy(object)
+    uses = screen.controls.wells["role"].to_numpy(object)
     treated = screen.wells.treated
     frequent = rows.loc[treated, "compound"].value_counts().index[:MOST_COLORS]
     named = treated & rows["compound"].isin(frequent).to_numpy()
-    kinds = np.where(
-        named, rows["compound"], np.where(treated, "other compounds", kinds)
-    )
-    colors = {name: color for name, color in ROLES.items() if name in kinds}
-    free = [number for number in range(8) if get_color(number) not in ROLES.values()]
-    colors |= {str(name): get_color(one) for name, one in zip(frequent, free)}
+    uses = np.where(named, rows["compound"], np.where(treated, "other compounds", uses))
+    colors = {name: color for name, color in ROLES.items() if name in uses}
+    palette = [get_color(number) for number in range(8)]
+    free_colors = [color for color in palette if color not in ROLES.values()]
+    colors |= {str(name): color for name, color in zip(frequent, free_colors)}
     for name in ("other compounds", "other"):
-        if name in kinds:
+        if name in uses:
             colors[name] = NO_ROLE if name == "other" else "0.6"
-    return kinds, colors
+    return uses, colors
 
 
 def _draw_layout(
     axes: Axes,
-    places: np.ndarray,
-    kinds: np.ndarray,
+    positions: np.ndarray,
+    uses: np.ndarray,
     colors: dict[str, str],
     shape: tuple[int, int],
 ) -> None:
     pixels = np.ones((*shape, 3))
-    for (row, column), kind in zip(places.T, kinds):
-        pixels[row, column] = to_rgb(colors[str(kind)])
+    for (row, column), use in zip(positions.T, uses):
+        pixels[row, column] = to_rgb(colors[str(use)])
     axes.imshow(pixels)
 
 
@@ -265,14 +266,14 @@ def _show_drift(controls: Controls) -> list[Block]:
     if drift.empty:
         return []
     blocks: list[Block] = [Numbers("drift", drift)]
-    found = drift[drift["corrected_p"] < DRIFTS]
-    for row in found.itertuples():
+    significant = drift[drift["corrected_p"] < SIGNIFICANT]
+    for row in significant.itertuples():
         blocks.append(
             Caution(
                 f"Negative controls differ by {row.factor} of the plate (medians up to"
                 f" {row.range:.2f} apart, where 1 is the distance to the positive"
-                f" controls; p {row.corrected_p:.2g}): effects of treatments may be"
-                " effects of the position."
+                f" controls; p {row.corrected_p:.2g}): what look like effects of"
+                " treatments may be effects of the position."
             )
         )
     frame = pd.DataFrame(
@@ -288,8 +289,9 @@ def _show_drift(controls: Controls) -> list[Block]:
     blocks.append(
         Table(
             frame,
-            "Drift: whether negative controls differ between rows, columns and the edge"
-            " of the plates (Kruskal-Wallis, within plates).",
+            "Drift: whether negative controls differ between the rows, between the"
+            " columns, and between edge and inside of the plates (Kruskal-Wallis test"
+            " within plates).",
         )
     )
     return blocks

@@ -27,7 +27,7 @@ from stratonet_sklearn.report.section import Content, Numbers, Omission, Plot
 # Features of each table (thesis, figure 11).
 N_FEATURES = 50
 SIGNIFICANT = 0.05
-# Ranks of three wells have six orders: nothing can be said of them.
+# Three wells can be ranked in only six ways, too few to conclude anything.
 FEWEST_WELLS = 4
 
 
@@ -38,8 +38,8 @@ class Correlations:
     Attributes
     ----------
     rho, p, q : numpy.ndarray (n, m)
-        Spearman's correlation, its p-value, and this corrected for the number of pairs
-        by Benjamini and Hochberg.
+        Spearman's correlation, its p-value, and the p-value corrected for the number of
+        pairs by Benjamini and Hochberg.
     """
 
     rho: np.ndarray
@@ -69,7 +69,7 @@ def build_correlation(data: ReportData) -> Content | None:
         return None
     first, second = data.tables[:2]
     title = f"How features of {first.name} and {second.name} are correlated"
-    # All pairs would be millions, and most features tell little.
+    # There are millions of pairs, and most features tell little.
     tops = [choose_features(data, table) for table in (first, second)]
     wells = name_wells(data.rows).to_numpy()
     # Sites and objects of one well are not independent of each other.
@@ -112,7 +112,7 @@ def choose_features(data: ReportData, table: FeatureTable) -> list[str]:
     -------
     list of str
         At most 50: those most important to the random forest or, where nothing was
-        classified, of most weight in the first components.
+        classified, with the largest weights in the first components.
     """
     weights = data.components[table.name].weights
     if data.evaluation is not None:
@@ -133,7 +133,7 @@ def correlate_features(first: np.ndarray, second: np.ndarray) -> Correlations:
     Returns
     -------
     Correlations
-        Of shape (n, m). A feature that is the same in all wells correlates with
+        Of shape (n, m). A feature with the same value in all wells correlates with
         nothing.
 
     Examples
@@ -148,17 +148,17 @@ def correlate_features(first: np.ndarray, second: np.ndarray) -> Correlations:
         warnings.simplefilter("ignore", ConstantInputWarning)
         result = spearmanr(np.hstack([first, second]))
     rho = _to_matrix(result.statistic)[:n_first, n_first:]
-    # No order of n wells is rarer than 2 / n!. scipy's approximation gives a perfect
-    # correlation of few wells a p-value of 0, as if it were impossible by chance.
-    rarest = 2 / math.factorial(min(n_wells, 20))
-    p = np.maximum(_to_matrix(result.pvalue)[:n_first, n_first:], rarest)
-    certain = np.where(np.isnan(p), 1, p)
-    q = false_discovery_control(certain.ravel()).reshape(p.shape)
+    # By chance, n wells are in perfect order, or in its reverse, in 2 of n! cases.
+    # scipy's approximation gives this a p-value of 0, as if it were impossible.
+    smallest_p = 2 / math.factorial(min(n_wells, 20))
+    p = np.maximum(_to_matrix(result.pvalue)[:n_first, n_first:], smallest_p)
+    complete_p = np.where(np.isnan(p), 1, p)
+    q = false_discovery_control(complete_p.ravel()).reshape(p.shape)
     return Correlations(rho, p, q)
 
 
 def _to_matrix(values: np.ndarray) -> np.ndarray:
-    # Of two features alone, scipy gives one number in place of a matrix.
+    # For only two features, scipy returns one number instead of a matrix.
     return np.full((2, 2), values) if np.ndim(values) == 0 else values
 
 
@@ -194,18 +194,19 @@ def list_pairs(
 
 def _word_caption(correlations: Correlations, n_wells: int, is_classified: bool) -> str:
     n_first, n_second = correlations.q.shape
-    chosen = "of most weight in the first three components"
+    chosen = "with the largest weights in the first three components"
     if is_classified:
         chosen = "most important to the random forest"
     text = (
-        f"Spearman's rank correlation over {n_wells} wells of the {n_first} and"
-        f" {n_second} features {chosen}. Marked with a dot: significant at a false"
-        f" discovery rate of {SIGNIFICANT:.0%} among all {correlations.q.size:,} pairs"
-        f" (Benjamini and Hochberg): {correlations.significant.sum():,} of them."
+        f"Spearman's rank correlation, over {n_wells} wells, between the {n_first} and"
+        f" {n_second} features {chosen}. Dots mark the"
+        f" {correlations.significant.sum():,} of {correlations.q.size:,} pairs that are"
+        f" significant at a false discovery rate of {SIGNIFICANT:.0%} (Benjamini and"
+        " Hochberg)."
     )
     if is_classified:
         text += (
-            " Features that separate the same classes are correlated through the"
+            " Features that separate the same classes are correlated because of the"
             " classes."
         )
     return text
@@ -222,7 +223,7 @@ def draw_correlation(
         Correlations from -1 to 1: features of the first table in rows, of the second
         in columns. Missing ones are drawn as 0.
     significant : pandas.DataFrame (n, m), bool
-        Which of them are significant: they have a dot.
+        Which of them are significant and get a dot.
     first, second : str
         The names of the tables.
 
@@ -230,7 +231,7 @@ def draw_correlation(
     -------
     matplotlib.figure.Figure
     """
-    # A tree of clusters cannot be made of missing numbers.
+    # Clustering does not take missing numbers.
     matrix = matrix.fillna(0)
     rows = order_features(matrix.to_numpy())
     columns = order_features(matrix.to_numpy().T)
@@ -245,7 +246,7 @@ def draw_correlation(
         2.8 + min(7.0, max(2.5, 0.14 * len(matrix))),
     )
     axes = figure.subplots()
-    # White is no correlation. Purple and orange are told apart by everyone.
+    # White is no correlation. Everyone can tell purple from orange.
     image = axes.imshow(matrix, cmap="PuOr_r", vmin=-1, vmax=1, aspect="auto")
     y, x = np.nonzero(significant.to_numpy())
     axes.scatter(x, y, s=6, color="black", edgecolors="white", linewidths=0.5)
@@ -261,7 +262,7 @@ def draw_correlation(
 
 
 def order_features(values: np.ndarray) -> list[int]:
-    """Order rows by a tree of clusters, so that neighbours are as alike as can be.
+    """Order rows by hierarchical clustering, so that neighbours are alike.
 
     Parameters
     ----------
@@ -275,7 +276,7 @@ def order_features(values: np.ndarray) -> list[int]:
 
     Examples
     --------
-    The value 1 is between the others, from whichever end one begins.
+    The value 1 is between the others, whichever of them comes first.
 
     >>> order_features(np.array([[0.0], [5], [1]]))[1]
     2

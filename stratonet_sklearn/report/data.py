@@ -1,4 +1,4 @@
-"""What goes into a report: the options, and the data that every section reads."""
+"""The input of a report: its options, and the data that every section reads."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from stratonet_sklearn.report.trained import drop_trained_rows
 if TYPE_CHECKING:
     from stratonet.extraction.sources.imagesets import ImageSource
 
-# The classifier that the answer speaks of, chosen here before any result is seen.
+# The classifier that the answer reports, chosen before any result is seen.
 HEADLINE = "SVM"
 
 
@@ -42,19 +42,19 @@ HEADLINE = "SVM"
 class Treatments:
     """Which columns of the metadata say what was done to the cells.
 
-    Names are those of ``Metadata_*`` columns, with or without that beginning, in any
-    case.
+    Columns are named with or without ``Metadata_``, in upper or lower case.
 
     Attributes
     ----------
     label : str, optional
-        The class. Without it nothing is classified; rows where it is empty are not.
+        The class. Without it nothing is classified; rows where it is empty are left
+        out of the classification.
     compound, dose : str, optional
-        The treatment, for retrieval: another dose is another treatment.
+        The treatment: a compound at two doses is two treatments.
     control, positive : (str, str) or str, optional
         Column and value of the negative and of the positive controls, or wells such as
-        ``"A01:H01,A12"``. What is not given is recognised where JUMP's or
-        CellProfiler's words are used, see `find_roles`.
+        ``"A01:H01,A12"``. By default, controls are recognised by the words that JUMP
+        and CellProfiler use, see `find_roles`.
 
     Examples
     --------
@@ -76,10 +76,10 @@ class Split:
     Attributes
     ----------
     group : str
-        What is never divided: ``well`` (those of all plates), ``row`` or ``column`` of
-        the plates, or a ``Metadata_*`` column such as ``plate``.
+        What is never divided: ``well`` (of one plate), ``row`` or ``column`` (of all
+        plates), or a ``Metadata_*`` column such as ``plate``.
     n_folds : int
-        How many parts there are, each tested once.
+        The number of parts, each of which is tested once.
     seed : int
         Of the folds, the intervals and the map.
     leave_out : sequence of str
@@ -98,7 +98,7 @@ class Split:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What every section reads, and none changes.
+    """The data that every section reads and none changes.
 
     Attributes
     ----------
@@ -110,14 +110,14 @@ class ReportData:
     treatments : Treatments
         With the full names of columns.
     split : Split
-        As it was asked for.
+        As the user chose it.
     labels : pandas.Series (n rows,) or None
         The class of each row, ``""`` where there is none.
     controls, positive, empty : numpy.ndarray (n rows,), bool, or None
-        Which rows are negative controls, which positive ones, and which of wells
-        without a treatment.
+        Which rows are negative controls, which are positive controls, and which are of
+        wells without a treatment.
     control_notes : sequence of str
-        What was taken for what.
+        How the controls were recognised.
     evaluation : Evaluation or None
         Predictions and importance. None without labels.
     images : ImageSource or None
@@ -125,8 +125,8 @@ class ReportData:
     recipe : ProfileRecipe
         How profiles are made for retrieval, with the full name of its column.
     changes, notes, losses : sequence of str
-        How metadata were joined and what they replaced, what of them was not used, and
-        which rows they say nothing of.
+        How metadata were joined and what they replaced, which of them were not used,
+        and for which rows there are none.
     """
 
     tables: Sequence[FeatureTable]
@@ -162,20 +162,20 @@ class ReportData:
             return self.rows.iloc[:0]
         return self.rows.iloc[self.evaluation.rows].reset_index(drop=True)
 
-    # Two sections need them, and 2,000 draws take seconds.
+    # Cached: two sections need the scores, and 2,000 draws take seconds.
     @cached_property
     def scores(self) -> pd.DataFrame:
         """The scores of the evaluation, with intervals."""
         assert self.evaluation is not None
         return self.evaluation.scores(self.split.seed)
 
-    # Six sections need it: of the first table, of which the page speaks first.
+    # Cached: six sections need the screen. It is that of the first table.
     @cached_property
     def screen_or_reason(self) -> Screen | str:
-        """Controls, hits and doses; or why the rows do not tell of wells."""
+        """Controls, hits and doses, or the reason why they cannot be computed."""
         first, treatments = self.tables[0], self.treatments
         counts = None
-        # Each row of an object would repeat the count of its image.
+        # Each row of objects would repeat the count of its image.
         if self.row_noun != "objects":
             counts = find_counts([table.frame for table in self.tables])
         try:
@@ -192,21 +192,21 @@ class ReportData:
                 self.split.seed,
             )
         except ValueError as error:
-            # Such as a well with two compounds: the rest is worth showing.
+            # A well may have two compounds: the other sections are worth showing.
             return str(error)
 
     @property
     def screen(self) -> Screen | None:
-        """Controls, hits and doses; None where the rows do not tell of wells."""
-        found = self.screen_or_reason
-        return None if isinstance(found, str) else found
+        """Controls, hits and doses; None if they cannot be computed."""
+        screen = self.screen_or_reason
+        return None if isinstance(screen, str) else screen
 
     @property
     def compound_screen(self) -> Screen | None:
-        """The screen where compounds are known: with hits, doses and likeness."""
+        """The screen, with hits, doses and likeness; None if no compounds are known."""
         return self.screen if self.treatments.compound else None
 
-    # Three sections need them, and they take seconds: computed once, when first asked.
+    # Cached: three sections need the components, and computing them takes seconds.
     @cached_property
     def components(self) -> Mapping[str, Components]:
         """Principal components of each table, by its name."""
@@ -229,15 +229,15 @@ def read_data(
     Parameters
     ----------
     tables : mapping of str to path
-        Feature tables by the name that they have in the report.
+        Feature tables by their name in the report.
     metadata : path or None
-        A table of more ``Metadata_*``.
+        A table of more ``Metadata_*`` columns.
     treatments : Treatments
         Column names as users write them.
     split : Split
-        Kept for the sections.
+        Passed on to the sections.
     images : ImageSource or None
-        Kept for the sections.
+        Passed on to the sections.
     recipe : ProfileRecipe, optional
         As users write it. Default: the default recipe.
 
@@ -252,28 +252,28 @@ def read_data(
         A table, a column or a value is missing, or rows are of wells that a network was
         fine-tuned on.
     ImportError
-        The recipe asks for Harmony, and harmonypy is missing.
+        The recipe asks for Harmony, but harmonypy is missing.
     """
     if not tables:
-        raise ValueError("`tables` is empty: give one feature table or more.")
-    # Said before tables are read, which takes minutes for large ones.
+        raise ValueError("`tables` is empty: give at least one feature table.")
+    # Checked before the tables are read, which takes minutes if they are large.
     if recipe is not None:
         _check_recipe(recipe, treatments)
-    read = [read_feature_table(source, name) for name, source in tables.items()]
-    more = None if metadata is None else read_metadata(metadata)
-    aligned, rows = align_tables(read)
+    unaligned = [read_feature_table(source, name) for name, source in tables.items()]
+    more_metadata = None if metadata is None else read_metadata(metadata)
+    aligned, rows = align_tables(unaligned)
     changes: list[str] = []
     notes: list[str] = []
     losses: list[str] = []
-    if more is not None:
-        rows, changes, notes, losses = join_metadata(rows, more, str(metadata))
+    if more_metadata is not None:
+        rows, changes, notes, losses = join_metadata(rows, more_metadata, str(metadata))
     aligned, rows = drop_trained_rows(aligned, rows, split.leave_out_trained)
     # One row has neither a variance nor a neighbour.
     if len(rows) < 2:
         raise ValueError("There is nothing to compare: the tables have one row.")
     full_names = _find_columns(rows, treatments)
     recipe = recipe or ProfileRecipe()
-    # All columns are looked up now: fitting the models may take an hour.
+    # Look up all columns now: fitting the models may take an hour.
     labels = None
     if full_names.label is not None:
         labels = get_column(rows, full_names.label)
@@ -338,7 +338,7 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
     Returns
     -------
     Evaluation
-        Its ``rows`` are numbers among all rows of the data.
+        Its ``rows`` are numbers of rows of the data.
 
     Raises
     ------
@@ -355,7 +355,7 @@ def classify_rows(data: ReportData, progress: bool = False) -> Evaluation:
             f"{n_without} rows with a label have no {group}. Fill it in, or leave their"
             " label empty."
         )
-    # Rows without a label go along: evaluate leaves them out, and counts them.
+    # Rows without a label are included: `evaluate` leaves them out and counts them.
     features = {table.name: table.frame[table.features] for table in data.tables}
     return evaluate(
         features,

@@ -19,7 +19,7 @@ from stratonet_sklearn.report.section import Answer, Content, Numbers, Plot
 
 
 def build_differences(data: ReportData) -> Content | None:
-    """Compare the feature tables, paired: on the same folds, with the same draws.
+    """Compare the feature tables in pairs, on the same folds and random draws.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ def build_differences(data: ReportData) -> Content | None:
                 draw_differences(of_first),
                 "Differences in balanced accuracy, on the same folds and with paired"
                 " intervals. Where an interval excludes zero, one feature table is"
-                " better on these data. Each line is a comparison of its own; the"
-                " intervals are not corrected for their number. All pairs of feature"
-                " tables: numbers/differences.csv.",
+                " better on these data. Each line is a separate comparison; the"
+                " intervals are not corrected for the number of comparisons. All pairs"
+                " of feature tables are in numbers/differences.csv.",
             ),
         ],
     )
 
 
 def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
-    """Word how the other feature tables do, compared with the first.
+    """Describe how the other feature tables do, compared with the first.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
     str
         A sentence.
     """
-    # The same classifier as in the first sentence: the best of several would flatter.
+    # The classifier of the first sentence: to report the best of several would flatter.
     accuracy = select_balanced_accuracy(scores, HEADLINE)
     first = accuracy.index[0]
     pairs = differences[
@@ -78,7 +78,7 @@ def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
     ]
     words = [
         f"minus {pair.second} ({accuracy['value'][pair.second]:.1%})"
-        f" is {word_difference(pair.value, pair.low, pair.high)},"
+        f" is {word_difference(pair.value, pair.low, pair.high)}:"
         f" {word_verdict(pair.low, pair.high, first, pair.second)}"
         for pair in pairs.itertuples()
     ]
@@ -86,7 +86,7 @@ def word_comparison(scores: pd.DataFrame, differences: pd.DataFrame) -> str:
 
 
 def word_difference(value: float, low: float, high: float) -> str:
-    """Word a difference of two shares, in percentage points.
+    """Describe a difference of two shares, in percentage points.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def word_difference(value: float, low: float, high: float) -> str:
 
 
 def word_verdict(low: float, high: float, first: str, second: str) -> str:
-    """Word which of two feature tables is better, if their interval excludes zero.
+    """Say which of two feature tables is better, if their interval excludes zero.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def draw_differences(differences: pd.DataFrame) -> Figure:
         axes.axvline(0, color="black", linestyle="--", linewidth=1)
         axes.set_title(classifier, fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        # The first pair is at the top, with room for the words above it.
+        # The first pair is at the top, with space for the words above it.
         axes.set_ylim(len(pairs) - 0.5, -0.6)
         strip_axes(axes, "x")
     panels[0].set_yticks(
@@ -199,7 +199,7 @@ def _word_headline(differences: pd.DataFrame, names: Mapping[str, str]) -> str:
     )
     if len(of_headline) == 1:
         return text
-    # Intervals that touch zero are no difference: the words and the marks say the same.
+    # An interval that touches zero shows no difference, in words and marks alike.
     n_clear = int(((of_headline["low"] > 0) | (of_headline["high"] < 0)).sum())
     return (
         f"{text} In {n_clear} of {len(of_headline)} comparisons by the {HEADLINE} one"
@@ -214,7 +214,7 @@ def _draw_difference(
     low, value, high = interval
     is_clear = low > 0 or high < 0
     axes.plot([low, high], [y, y], color="black", linewidth=1.4 if is_clear else 0.8)
-    # Shape and filling differ too: colour alone is not seen by everyone.
+    # Shape and filling differ, too: not everyone sees colours.
     axes.plot(
         value,
         y,
@@ -234,5 +234,5 @@ def _draw_difference(
         fontweight="bold" if is_clear else "normal",
         backgroundcolor="white",
     )
-    # The white ground hides the zero line only, not the interval below.
+    # The white background hides only the zero line, not the interval below.
     text.get_bbox_patch().set_boxstyle("square", pad=0.1)

@@ -28,16 +28,16 @@ TITLE = "At which dose?"
 MOST_PANELS = 12
 MOST_ROWS = 40
 PANELS_PER_ROW = 3
-# Negative controls are drawn so far below the lowest dose, as a factor.
-OF_ZERO = 5
+# Negative controls are drawn at the lowest dose divided by this.
+ZERO_DOSE_DIVISOR = 5
 RESPONSES = {
     "axis": "along the axis of the controls (0: negative, 1: positive)",
-    "distance": "distance from the negative controls (1: a control)",
+    "distance": "distance from the negative controls (1: a typical control)",
 }
 
 
 def build_doses(data: ReportData) -> Content | None:
-    """Show the response to doses, and where half of it is reached.
+    """Show the response to doses, and at which dose half of it is reached.
 
     Parameters
     ----------
@@ -61,24 +61,24 @@ def build_doses(data: ReportData) -> Content | None:
     blocks.append(
         Table(
             tabulate_doses(doses.head(MOST_ROWS)),
-            "Half-maximal doses (EC50) with 95% intervals, of four-parameter curves"
-            " through all wells; negative controls are dose 0"
-            f" ({count_things(len(doses), 'curve')}, all in numbers/doses.csv). Why"
-            " there is none stands beside it.",
+            "Half-maximal doses (EC50) with 95% intervals, from four-parameter curves"
+            " fitted to all wells, with negative controls as dose 0"
+            f" ({count_things(len(doses), 'curve')}, all in numbers/doses.csv). If"
+            " there is no EC50, the last column says why.",
         )
     )
     if (doses["unit"] == "").all():
         blocks.append(
             Paragraph(
-                "The doses have no unit. It is read from the values (10 nM) or from the"
-                " name of their column (Metadata_Dose_nM)."
+                "The doses have no unit. Add it to the values (10 nM) or to the name of"
+                " their column (Metadata_Dose_nM)."
             )
         )
     return Content(TITLE, blocks)
 
 
 def _order_doses(screen: Screen) -> pd.DataFrame:
-    """Active compounds first, then those with an EC50, the lowest first."""
+    """Sort doses: active compounds first, then by EC50, the lowest first."""
     active = screen.compounds.loc[screen.compounds["active"], "compound"]
     doses = screen.doses.assign(
         inactive=~screen.doses["compound"].isin(active),
@@ -138,8 +138,8 @@ def _show_curves(screen: Screen, drawn: pd.DataFrame, n_compounds: int) -> Plot:
         "doses",
         draw_curves(screen, drawn),
         f"The response of each well, {RESPONSES[response]}, and the fitted curve; the"
-        " dashed line is the EC50 with its 95% interval, where there is one. At the"
-        " left, apart: negative controls. Shown:"
+        " dashed line is the EC50 with its 95% interval, if there is one. Negative"
+        " controls are drawn apart, on the left. Shown:"
         f" {len(drawn)} of {count_things(n_compounds, 'compound')}, the active ones"
         " first.",
     )
@@ -151,7 +151,7 @@ def draw_curves(screen: Screen, doses: pd.DataFrame) -> Figure:
     Parameters
     ----------
     screen : Screen
-        Of which the curves are.
+        The screen of the curves.
     doses : pandas.DataFrame
         Rows of `fit_doses` with a curve, of one response.
 
@@ -192,8 +192,8 @@ def _draw_curve(
     chosen = wells.treated & (wells.rows["compound"] == row["compound"]).to_numpy()
     numbers, _ = parse_doses(wells.rows.loc[chosen, "dose"])
     axes.set_xscale("log")
-    # Dose 0 has no place on a logarithmic axis.
-    at_zero = np.full(int(wells.negative.sum()), row["lowest_dose"] / OF_ZERO)
+    # A logarithmic axis has no dose 0.
+    at_zero = np.full(int(wells.negative.sum()), row["lowest_dose"] / ZERO_DOSE_DIVISOR)
     axes.scatter(at_zero, response[wells.negative], s=12, color="0.6", marker="s")
     axes.scatter(numbers, response[chosen], s=14, color=get_color(0))
     curve = Curve(row["bottom"], row["top"], row["log_ec50"], row["slope"])

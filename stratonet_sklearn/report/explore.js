@@ -1,14 +1,14 @@
 "use strict";
-// What figures, tables and pictures do where scripts run: wells are looked at, filtered
-// by treatment, marked and copied. Without scripts the page says the same: figures are
-// pictures, and tables are in the order given.
+// Interactive figures, tables and pictures: readers look at wells, filter them by
+// treatment, mark and copy them. Without scripts the page shows the same: figures are
+// pictures, and tables keep their order.
 
-// What is known of the wells, and what the reader has chosen of them.
+// Data of the wells, and the choices of the reader.
 const explore = {
   ...JSON.parse(document.getElementById("explore-data").textContent),
-  current: null, // number of the well that is looked at
-  facts: [], // what its figure says of it: pairs of name and value
-  treatment: "", // the one that is shown; "" for all
+  current: null, // number of the well that the reader looks at
+  facts: [], // its values in the figure: pairs of name and value
+  treatment: "", // the treatment that is shown; "" for all
   marked: new Set(), // numbers of wells
   listeners: [],
 };
@@ -44,7 +44,7 @@ function markAll(numbers) {
   change({ marked: new Set([...explore.marked, ...numbers]) });
 }
 
-// Lines that a spreadsheet takes: plate, well and treatment of each marked well.
+// Lines for a spreadsheet: plate, well and treatment of each marked well.
 function listMarked() {
   const { plate, well, treatment } = explore.wells;
   const numbers = [...explore.marked].sort((a, b) => a - b);
@@ -62,7 +62,7 @@ function getPicture(number) {
   return PICTURES.get(number);
 }
 
-// A negative control with a picture, of the same plate where there is one.
+// A negative control with a picture, of the same plate if there is one.
 function findControl(number) {
   const { plate, negative } = explore.wells;
   const controls = [...PICTURES.keys()].filter((n) => negative[n] && n !== number);
@@ -77,7 +77,7 @@ function showPicture(number, words) {
   return make("figure", {}, image, make("figcaption", {}, words));
 }
 
-// The pane beside a figure: the well that is looked at, and the marked ones.
+// The pane beside a figure: the current well, and the marked wells.
 function makePane() {
   const well = make("div", { className: "pane-well" });
   const count = make("p", { role: "status" });
@@ -91,7 +91,7 @@ function makePane() {
     const copied = await copyText(list);
     count.textContent = copied
       ? `${countMarked()} copied.`
-      : "The browser does not let pages copy. Copy the selected lines by hand.";
+      : "The browser does not let pages copy text. Copy the selected lines yourself.";
   };
   function countMarked() {
     const n = explore.marked.size;
@@ -114,17 +114,17 @@ function makePane() {
 
 function describeCurrent() {
   const number = explore.current;
-  if (number === null) return [make("p", {}, "Point at a well, or move by arrow keys.")];
+  if (number === null) return [make("p", {}, "Point at a well, or use the arrow keys.")];
   const negative = explore.wells.negative[number];
   const control = negative ? undefined : findControl(number);
   const parts = [
     make("p", { className: "pane-name" }, nameWell(number)),
     make("p", {}, explore.wells.treatment[number] || "no treatment"),
   ];
-  const own = showPicture(number, negative ? "this control" : "this well");
-  const other = control === undefined ? "" : showPicture(control, "a control");
-  if (own) parts.push(make("div", { className: "pictures" }, own, other));
-  if (own) parts.push(make("p", { className: "key" }, explore.key));
+  const picture = showPicture(number, negative ? "this control" : "this well");
+  const controlPicture = control === undefined ? "" : showPicture(control, "a control");
+  if (picture) parts.push(make("div", { className: "pictures" }, picture, controlPicture));
+  if (picture) parts.push(make("p", { className: "key" }, explore.key));
   const facts = explore.facts.map(([name, value]) => make("li", {}, `${name}: ${value}`));
   if (facts.length) parts.push(make("ul", {}, ...facts));
   return parts;
@@ -135,13 +135,13 @@ async function copyText(area) {
     await navigator.clipboard.writeText(area.value);
     return true;
   } catch (error) {
-    // Not every browser lets a page that is a file write to the clipboard.
+    // Not every browser lets a page opened from a file write to the clipboard.
     area.select();
     return document.execCommand("copy");
   }
 }
 
-// A choice of one value; the first stands for all.
+// A list of values to choose from, and its label.
 function makeChoice(label, values, onChoose) {
   const options = values.map(([value, words]) => make("option", { value }, words));
   const select = make("select", {}, ...options);
@@ -180,11 +180,11 @@ function sortTable(table, column, ascending) {
   const rows = [...table.tBodies[0].rows];
   const texts = rows.map((row) => row.cells[column].textContent);
   const numbers = texts.map(readNumber);
-  // Some cells of a column of numbers may say why there is none.
+  // Some cells of a column of numbers may say why there is no number.
   const isNumeric = 2 * numbers.filter((value) => value !== null).length > rows.length;
   const compare = new Intl.Collator("en", { numeric: true }).compare;
   const order = [...rows.keys()].sort((a, b) => {
-    // Cells without a number are last, in either order.
+    // Cells without a number come last, in either order.
     if (isNumeric && (numbers[a] === null || numbers[b] === null))
       return (numbers[a] === null) - (numbers[b] === null);
     const sign = isNumeric ? numbers[a] - numbers[b] : compare(texts[a], texts[b]);
@@ -209,22 +209,22 @@ function makeSortable(table) {
   });
 }
 
-// A treatment as tables may name it: without what its wells are used for.
+// The name of a treatment in tables, which may lack the role of its wells.
 function cutRole(name) {
   return name.trim().replace(/ \((negative|positive) control\)$/, "");
 }
 
-// The cells that name a treatment become buttons, with its wells below the table.
+// Turn cells that name a treatment into buttons that show its wells below the table.
 function linkTreatments(table) {
-  const known = new Map(listTreatments().map((name) => [cutRole(name), name]));
+  const treatments = new Map(listTreatments().map((name) => [cutRole(name), name]));
   const cells = [...table.tBodies[0].rows].flatMap((row) => [...row.cells]);
-  const named = cells.filter((cell) => known.has(cutRole(cell.textContent)));
-  if (!named.length) return;
+  const treatmentCells = cells.filter((cell) => treatments.has(cutRole(cell.textContent)));
+  if (!treatmentCells.length) return;
   const pictures = make("div", { className: "pictures", "aria-live": "polite" });
   table.parentElement.after(pictures);
-  for (const cell of named) {
+  for (const cell of treatmentCells) {
     const words = cell.textContent.trim();
-    const name = known.get(cutRole(words));
+    const name = treatments.get(cutRole(words));
     const button = make("button", { type: "button", "aria-pressed": "false" }, words);
     button.onclick = () => {
       change({ treatment: explore.treatment === name ? "" : name });
@@ -258,7 +258,7 @@ function showTreatment() {
   return [...pictures, make("p", {}, `${explore.treatment}: ${words}. `, mark)];
 }
 
-// Pictures of wells can be looked at and marked, too.
+// Pictures of wells can be marked, too, and follow the choice of a treatment.
 function linkPictures() {
   for (const [number, image] of PICTURES) {
     const figure = image.parentElement;
@@ -271,7 +271,7 @@ function linkPictures() {
       toggleMark(number);
     };
     explore.listeners.push((values) => {
-      // Not at each movement of the mouse.
+      // Movements of the mouse change neither.
       if (!("marked" in values || "treatment" in values)) return;
       const { marked, treatment } = explore;
       figure.setAttribute("aria-pressed", String(marked.has(number)));
@@ -282,7 +282,8 @@ function linkPictures() {
   if (gallery) gallery.before(makePane());
 }
 
-// A picture's link leads to a file beside the page. Sent alone, the page has its own.
+// The link of a picture leads to a file beside the page. A page sent alone lacks that
+// file, so open the picture in the page instead.
 function openPictures() {
   for (const link of document.querySelectorAll("a.picture")) {
     link.onclick = (event) => {

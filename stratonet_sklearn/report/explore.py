@@ -1,4 +1,4 @@
-"""What the scripts of the page are given: the wells, and where figures draw them."""
+"""Data for the scripts of the page: the wells, and their positions in figures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pandas as pd
 from stratonet.tables.wells import choose_plate_format, locate_wells
 from stratonet_sklearn.report.section import Plot, Wells
 
-# Columns of `Plot.wells` that place a row; all others colour it.
-PLACES = ("plate", "well", "panel", "x", "y")
-# Enough to be read, and to tell colours apart.
+# Columns of `Plot.wells` that say where a row is drawn; all others colour it.
+POSITION_COLUMNS = ("plate", "well", "panel", "x", "y")
+# Significant digits: enough for readers, and to tell colours apart.
 DIGITS = 4
 
 
@@ -31,20 +31,20 @@ def list_figures(plots: Iterable[Plot]) -> list[Plot]:
     Returns
     -------
     list of Plot
-        Those with wells that have a place.
+        Those whose wells have positions.
     """
-    return [plot for plot in plots if plot.shown and _has_places(plot.wells)]
+    return [plot for plot in plots if plot.shown and _has_positions(plot.wells)]
 
 
-def _has_places(wells: pd.DataFrame | None) -> bool:
-    # Of a figure of one dot there is nothing to explore.
+def _has_positions(wells: pd.DataFrame | None) -> bool:
+    # A figure of one dot has nothing to explore.
     if wells is None or len(wells) < 2:
         return False
     return "x" in wells or not locate_wells(wells["well"])[0].isna().any()
 
 
 def write_data(plots: Iterable[Plot], wells: Wells) -> str:
-    """Write what the scripts read.
+    """Write the data for the scripts.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def write_data(plots: Iterable[Plot], wells: Wells) -> str:
     Returns
     -------
     str
-        JSON that may stand in an HTML page.
+        JSON that is safe in an HTML page.
     """
     frame = wells.frame
     numbers = {
@@ -69,7 +69,7 @@ def write_data(plots: Iterable[Plot], wells: Wells) -> str:
         "figures": {plot.name: _describe_figure(plot, numbers) for plot in plots},
     }
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    # A name may hold what ends a script.
+    # A name may contain text that ends a script.
     return text.replace("<", "\\u003c")
 
 
@@ -79,11 +79,13 @@ def _describe_figure(
     assert plot.wells is not None
     frame = plot.wells
     keys = zip(frame["plate"].astype(str), frame["well"].astype(str))
-    # A well that the report does not list has no treatment, but a name.
+    # Wells that the report does not list have no number: plate and well name them.
     described: dict[str, object] = {
         "well": [numbers.get(key, list(key)) for key in keys],
         "colors": {
-            name: _list_values(frame[name]) for name in frame if name not in PLACES
+            name: _list_values(frame[name])
+            for name in frame
+            if name not in POSITION_COLUMNS
         },
     }
     if plot.scale:
@@ -104,7 +106,7 @@ def _describe_figure(
 
 
 def _list_values(column: pd.Series) -> list[object]:
-    """List numbers of a few digits, None where there is none, or texts."""
+    """List numbers rounded to a few digits, None where missing, or texts."""
     if not pd.api.types.is_numeric_dtype(column):
         return column.fillna("").astype(str).tolist()
     values = column.to_numpy(float)
@@ -116,12 +118,12 @@ def _list_values(column: pd.Series) -> list[object]:
 # Packing takes half a second.
 @cache
 def pack_library() -> str:
-    """Pack plotly.js into a text, a third of its size.
+    """Pack plotly.js into a text of a third of its size.
 
     Returns
     -------
     str
-        base64 of a gzip file, the same each time.
+        A gzip file in base64, the same each time.
     """
     from plotly.offline import get_plotlyjs
 

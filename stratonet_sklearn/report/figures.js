@@ -1,6 +1,6 @@
 "use strict";
-// Figures of wells that can be explored, drawn by plotly.js in place of their pictures
-// where there is room. Data and choices are those of explore.js.
+// Figures of wells that readers can explore, drawn by plotly.js in place of their
+// pictures where there is room. Data and choices come from explore.js.
 
 const COLORS = [
   "#0072B2",
@@ -13,8 +13,8 @@ const COLORS = [
   "#8c8c8c",
 ];
 const MARKS = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x"];
-const MOST_NAMED = 20; // more values have a scale in place of a key
-const DIM = 0.12; // of wells of other treatments
+const MOST_NAMED = 20; // more values get a scale instead of a key
+const DIM = 0.12; // opacity of the wells of other treatments
 const wide = matchMedia("(min-width: 600px)");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -30,19 +30,19 @@ async function loadLibrary() {
   document.head.append(make("script", { textContent: code }));
 }
 
-// Wells that the page does not list are given as plate and well: they get numbers, too.
+// Wells that the page does not list come as plate and well: give them numbers, too.
 function numberWells(figure) {
   const { plate, well, treatment, negative } = explore.wells;
-  figure.well = figure.well.map((known) => {
-    if (!Array.isArray(known)) return known;
+  figure.well = figure.well.map((numberOrName) => {
+    if (!Array.isArray(numberOrName)) return numberOrName;
     treatment.push("");
     negative.push(false);
-    plate.push(known[0]);
-    return well.push(known[1]) - 1;
+    plate.push(numberOrName[0]);
+    return well.push(numberOrName[1]) - 1;
   });
 }
 
-// All that can colour the rows of a figure, by the words of the choice.
+// Everything that can colour the rows of a figure, by its name in the list.
 function listColors(figure) {
   const colors = { ...figure.colors };
   const { plate, treatment } = explore.wells;
@@ -92,11 +92,11 @@ function makeTrace(figure, rows, more) {
   };
 }
 
-// One trace of numbers with a scale, or one of each value with a mark of its own.
+// One trace with a colour scale, or one trace per value, each with its own mark.
 function makeTraces(figure, rows, values, size, width) {
-  const all = [...new Set(rows.map((row) => values[row]))];
-  if (isNumeric(values) || all.length > MOST_NAMED) {
-    const order = new Map(all.sort().map((value, place) => [value, place]));
+  const distinct = [...new Set(rows.map((row) => values[row]))];
+  if (isNumeric(values) || distinct.length > MOST_NAMED) {
+    const order = new Map(distinct.sort().map((value, index) => [value, index]));
     const marker = chooseMarker(figure, rows, size);
     const number = (value) => (isNumeric(values) ? value : order.get(value));
     marker.color = rows.map((row) => number(values[row]));
@@ -104,15 +104,15 @@ function makeTraces(figure, rows, values, size, width) {
     if (isNumeric(values) && figure.scale) [marker.cmin, marker.cmax] = figure.scale;
     marker.symbol = figure.shape ? "square" : "circle";
     marker.colorbar = { thickness: 10, len: 0.7, ...placeKey(figure, width) };
-    if (!isNumeric(values)) marker.colorbar.title = { text: `${all.length}, by name` };
+    if (!isNumeric(values)) marker.colorbar.title = { text: `${distinct.length}, by name` };
     return [makeTrace(figure, rows, { marker })];
   }
   const collator = new Intl.Collator("en", { numeric: true });
-  return all.sort(collator.compare).map((value, place) => {
+  return distinct.sort(collator.compare).map((value, index) => {
     const chosen = rows.filter((row) => values[row] === value);
     const marker = chooseMarker(figure, chosen, size);
-    marker.color = COLORS[place % COLORS.length];
-    marker.symbol = MARKS[place % MARKS.length];
+    marker.color = COLORS[index % COLORS.length];
+    marker.symbol = MARKS[index % MARKS.length];
     return makeTrace(figure, chosen, { marker, name: value || "none", showlegend: true });
   });
 }
@@ -157,13 +157,13 @@ function makeAxes(figure) {
 
 const MARGIN = { l: 34, r: 10, t: 34, b: 74 };
 
-// Height of what is drawn, without title, axes and key, in pixels.
+// Height of the plot without title, axes and key, in pixels.
 function measureHeight(figure, width) {
   const inner = width - MARGIN.l - MARGIN.r;
   return figure.shape ? (inner * figure.shape[0]) / figure.shape[1] : 0.6 * inner;
 }
 
-// Below the numbers of the columns: a key or a scale, where the figures stay as wide.
+// Place the key or scale below the column numbers, where it takes no width.
 function placeKey(figure, width) {
   const below = figure.shape ? 26 : figure.labels ? 42 : 6;
   return { orientation: "h", y: -below / measureHeight(figure, width), yanchor: "top" };
@@ -188,22 +188,22 @@ function makeLayout(figure, width, title) {
   };
 }
 
-// A ring around the well that is looked at, in every figure.
+// A ring around the current well, in every figure.
 function makeCursor(figure) {
   const isCurrent = (row) => figure.well[row] === explore.current;
   const row = figure.rows ? figure.rows.find(isCurrent) : undefined;
   if (row === undefined) return [];
-  const place = { xanchor: figure.x[row], yanchor: figure.y[row] };
+  const anchor = { xanchor: figure.x[row], yanchor: figure.y[row] };
   const pixels = { xsizemode: "pixel", ysizemode: "pixel", x0: -9, x1: 9, y0: -9, y1: 9 };
   const line = { color: readColor("--edge"), width: 3 };
-  return [{ type: "circle", ...pixels, ...place, line }];
+  return [{ type: "circle", ...pixels, ...anchor, line }];
 }
 
 const CONFIG = {
   displaylogo: false,
   responsive: false,
   scrollZoom: false,
-  // These and no others: some of plotly.js lead to a network.
+  // These and no others: some buttons of plotly.js use the network.
   modeBarButtons: [["zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d"]],
 };
 
@@ -223,22 +223,22 @@ function listenTo(plot, figure) {
   });
 }
 
-// The well in the direction of an arrow key that is nearest, as the eye goes.
+// The row of the nearest well in the direction of an arrow key, as readers see it.
 function findNext(figure, key) {
   const across = key === "ArrowLeft" || key === "ArrowRight";
   const isBack = key === "ArrowLeft" || key === (figure.shape ? "ArrowUp" : "ArrowDown");
   const { rows } = figure;
-  const here = rows.find((row) => figure.well[row] === explore.current);
-  if (here === undefined) return rows[0];
+  const current = rows.find((row) => figure.well[row] === explore.current);
+  if (current === undefined) return rows[0];
   const spans = [figure.x, figure.y].map((values) => {
     const shown = rows.map((row) => values[row]);
     return figure.shape ? 1 : Math.max(...shown) - Math.min(...shown) || 1;
   });
-  let best = here;
+  let best = current;
   let nearest = Infinity;
   for (const row of rows) {
-    const x = (figure.x[row] - figure.x[here]) / spans[0];
-    const y = (figure.y[row] - figure.y[here]) / spans[1];
+    const x = (figure.x[row] - figure.x[current]) / spans[0];
+    const y = (figure.y[row] - figure.y[current]) / spans[1];
     const ahead = (isBack ? -1 : 1) * (across ? x : y);
     const aside = Math.abs(across ? y : x);
     const distance = ahead + 3 * aside;
@@ -251,13 +251,13 @@ function findNext(figure, key) {
 }
 
 function listenToKeys(box, pane, figure) {
-  const said = pane.querySelector(".pane-well");
-  // Read aloud beside the figure that has the focus, and there only.
-  box.onfocus = () => said.setAttribute("aria-live", "polite");
-  box.onblur = () => said.removeAttribute("aria-live");
+  const description = pane.querySelector(".pane-well");
+  // Screen readers read it aloud only beside the figure that has the focus.
+  box.onfocus = () => description.setAttribute("aria-live", "polite");
+  box.onblur = () => description.removeAttribute("aria-live");
   box.tabIndex = 0;
   box.setAttribute("role", "group");
-  const words = "Wells: arrow keys move from well to well, Enter marks";
+  const words = "Wells: arrow keys move from well to well, Enter marks a well";
   box.setAttribute("aria-label", words);
   box.onkeydown = (event) => {
     if (event.target !== box) return;
@@ -269,7 +269,7 @@ function listenToKeys(box, pane, figure) {
   };
 }
 
-// The choices above a figure: colours, feature table, plate, treatment, picture.
+// The choices above a figure: colours, panel, plate, treatment, picture.
 function makeTools(figure, element, redraw) {
   const tools = make("div", { className: "tools" });
   const colors = Object.keys(figure.colored);
@@ -280,11 +280,11 @@ function makeTools(figure, element, redraw) {
     const choose = (value) => redraw({ [property]: value });
     tools.append(makeChoice(label, values(names), choose)[0]);
   };
-  // On a plate the first colours, such as true classes, stay beside the chosen ones.
+  // On a plate, the first colours, such as true classes, stay beside the chosen ones.
   const isDouble = figure.shape && colors.length > 1;
   figure.fixed = isDouble ? colors[0] : null;
   add("Colour", isDouble ? colors.slice(1) : colors, "color");
-  add("Of", [...new Set(figure.panel || [])], "shownPanel");
+  add("Panel", [...new Set(figure.panel || [])], "shownPanel");
   const plates = figure.shape ? figure.well.map((n) => explore.wells.plate[n]) : [];
   add("Plate", [...new Set(plates)], "shownPlate");
   if (listTreatments().length > 1) tools.append(makeTreatmentChoice());
@@ -316,10 +316,10 @@ function drawFigure(figure) {
   const width = Math.floor(figure.box.offsetWidth / (isBeside ? 2 : 1)) - 4;
   const cell = figure.shape ? (width - 44) / figure.shape[1] : 0;
   const size = figure.shape ? Math.max(4, 0.72 * cell) : figure.rows.length > 1000 ? 5 : 9;
-  names.forEach((name, place) => {
+  names.forEach((name, index) => {
     const traces = makeTraces(figure, figure.rows, figure.colored[name], size, width);
     traces.push(makeRings(figure, figure.rows, size));
-    const plot = figure.plots[place];
+    const plot = figure.plots[index];
     Plotly.react(plot, traces, makeLayout(figure, width, name), CONFIG);
     if (!plot.dataset.listens) listenTo(plot, figure);
     plot.dataset.listens = "yes";
@@ -370,15 +370,15 @@ function drawFigures() {
   Object.values(explore.figures).forEach(drawFigure);
 }
 
-let waiting;
+let resizeTimer;
 addEventListener("resize", () => {
-  clearTimeout(waiting);
-  waiting = setTimeout(drawFigures, 150);
+  clearTimeout(resizeTimer);
+  resizeTimer = setTimeout(drawFigures, 150);
 });
 dark.addEventListener("change", drawFigures);
 wide.addEventListener("change", startFigures);
 // Where a browser cannot unpack the library, or draw, the pictures stay.
 startFigures().catch((error) => {
   document.documentElement.classList.remove("explore");
-  console.warn("Figures stay pictures.", error);
+  console.warn("Figures remain pictures.", error);
 });

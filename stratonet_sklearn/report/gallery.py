@@ -1,6 +1,6 @@
-"""Section: a small picture of each well, beside those of the same treatment.
+"""Section: a small picture of each well, grouped by treatment.
 
-Figures and tables of other sections find the wells and their pictures here.
+Figures and tables of other sections use these wells and pictures, too.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from stratonet_sklearn.report.section import (
 )
 from stratonet_sklearn.report.thumbnails import list_pictured_wells
 
-# A plate of 384 wells is shown whole, and the page stays small enough to be sent.
+# All wells of a plate of 384 are shown, and the page stays small enough to send.
 MOST_PICTURES = 384
 # The longer side of a picture, in pixels.
 SIDE = 128
-# Of JPEG, until the pictures of a page fit.
+# JPEG qualities, tried in turn until the pictures of a page fit.
 QUALITIES = (82, 65, 45, 25)
 MOST_BYTES = 6_000_000
-# Files of a bucket are waited for at the same time.
+# Threads, which wait for files of a bucket at the same time.
 READERS = 8
 
 Pictures = Mapping[tuple[str, str], bytes]
@@ -81,8 +81,8 @@ def build_gallery(data: ReportData) -> Content:
 
 def _word_pictures(n_pictures: int, n_wells: int, key: str) -> str:
     return (
-        f"{n_pictures:,} of {count_things(n_wells, 'well')}, of each the first image"
-        f" set. {key} Brightness can be compared between pictures."
+        f"{n_pictures:,} of {count_things(n_wells, 'well')}, each shown by its first"
+        f" image set. {key} Brightness can be compared between pictures."
     )
 
 
@@ -166,14 +166,14 @@ def choose_wells(
     wells : pandas.DataFrame
         With ``plate`` and ``treatment``.
     most : int
-        How many to choose.
+        How many to choose at most.
     first : collection of (plate, well)
-        Chosen before others.
+        Wells to choose before others.
 
     Returns
     -------
     pandas.DataFrame
-        In the order of all.
+        In their original order.
 
     Examples
     --------
@@ -203,7 +203,7 @@ def read_pictures(source: ImageSource, wells: pd.DataFrame) -> tuple[Pictures, s
     Returns
     -------
     pictures : dict of (plate, well) to bytes
-        JPEG files; wells without an image that can be read are not in it.
+        JPEG files, without wells that have no readable image.
     key : str
         Which channel has which colour.
 
@@ -215,21 +215,21 @@ def read_pictures(source: ImageSource, wells: pd.DataFrame) -> tuple[Pictures, s
     image_sets = read_source(source).frame
     channels = choose_channels(image_sets)
     keys = wells[["plate", "well"]].set_axis([PLATE, WELL], axis=1)
-    found = find_image_sets(image_sets, keys)
+    wanted = find_image_sets(image_sets, keys)
 
     def read(row: int) -> list[np.ndarray] | None:
         try:
-            return read_small_planes(found[row], channels, source.storage, SIDE)
+            return read_small_planes(wanted[row], channels, source.storage, SIDE)
         except (OSError, ValueError):
-            # One damaged image leaves the others worth showing.
+            # If one image is damaged, the others are still worth showing.
             return None
 
     with ThreadPoolExecutor(READERS) as readers:
-        stacks = dict(zip(found, readers.map(read, found)))
+        stacks = dict(zip(wanted, readers.map(read, wanted)))
     colored = color_planes({row: planes for row, planes in stacks.items() if planes})
     written = write_pictures(list(colored.values()))
-    places = [(wells["plate"][row], wells["well"][row]) for row in colored]
-    return dict(zip(places, written)), word_colors(channels)
+    names = [(wells["plate"][row], wells["well"][row]) for row in colored]
+    return dict(zip(names, written)), word_colors(channels)
 
 
 def write_pictures(pictures: Sequence[np.ndarray]) -> list[bytes]:
@@ -238,12 +238,12 @@ def write_pictures(pictures: Sequence[np.ndarray]) -> list[bytes]:
     Parameters
     ----------
     pictures : sequence of numpy.ndarray (height, width, 3), uint8
-        In colours.
+        In colour.
 
     Returns
     -------
     list of bytes
-        All of the best quality with which they take 6 MB or less, of four.
+        All in the best of four qualities with which they take 6 MB or less together.
     """
     for quality in QUALITIES:
         written = [_write_jpeg(pixels, quality) for pixels in pictures]
@@ -254,6 +254,6 @@ def write_pictures(pictures: Sequence[np.ndarray]) -> list[bytes]:
 
 def _write_jpeg(pixels: np.ndarray, quality: int) -> bytes:
     file = io.BytesIO()
-    # Colours of neighbouring pixels are kept apart: channels are colours.
+    # Without subsampling: neighbouring pixels keep their colours, the channels.
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
     return file.getvalue()

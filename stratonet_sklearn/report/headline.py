@@ -1,4 +1,4 @@
-"""The first sentence of the page, what was taken for controls, and joined."""
+"""Section: the first sentence of the page, and notes on controls and metadata."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def build_headline(data: ReportData) -> Content | None:
     Returns
     -------
     Content or None
-        Without a heading. None where neither is known.
+        Without a heading. None if there is nothing to say.
     """
     blocks: list[Block] = []
     knows_controls = data.controls is not None and data.positive is not None

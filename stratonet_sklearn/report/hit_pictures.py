@@ -23,7 +23,7 @@ from stratonet_sklearn.report.section import Block, Content, Paragraph, Plot
 TITLE = "Active treatments beside a control"
 MOST_HITS = 6
 
-# A treatment, and plate and well of it and of its control.
+# A treatment, the plate and well of it, and those of its control.
 Pair = tuple[str, tuple[str, str], tuple[str, str]]
 
 
@@ -60,9 +60,9 @@ def build_hit_pictures(data: ReportData) -> Content | None:
 
 def _show_pictures(data: ReportData, pairs: list[Pair], source: ImageSource) -> Plot:
     keys = data.rows[[PLATE, WELL]].astype(str).agg(tuple, axis=1)
-    wanted = [place for _, hit, control in pairs for place in (hit, control)]
+    wanted = [name for _, hit, control in pairs for name in (hit, control)]
     # The first image set of each well.
-    numbers = [int((keys == place).to_numpy().argmax()) for place in wanted]
+    numbers = [int((keys == name).to_numpy().argmax()) for name in wanted]
     rows = data.rows.iloc[sorted(set(numbers))]
     image_sets = read_source(source).frame
     planes = read_planes(image_sets, source.storage, rows)
@@ -72,8 +72,8 @@ def _show_pictures(data: ReportData, pairs: list[Pair], source: ImageSource) -> 
     return Plot(
         "hit_wells",
         draw_pairs(pictures, titles, wanted),
-        "The strongest active treatments: the well that is in the middle of its wells"
-        " by distance, and the most typical negative control of its plate."
+        "The strongest active treatments: of each the well of median distance, and"
+        " beside it the most typical negative control of its plate."
         f" {word_colors(choose_channels(image_sets))} Brightness can be compared"
         " between pictures.",
     )
@@ -96,27 +96,27 @@ def choose_wells(screen: Screen) -> list[Pair]:
     active = screen.hits[screen.hits["active"]]
     strongest = active.sort_values("distance", ascending=False)
     strongest = strongest.drop_duplicates("compound").head(MOST_HITS)
-    found = strongest[["treatment"]].join(screen.middle_wells, on="treatment")
-    found = found[found["control"].notna()]
+    chosen = strongest[["treatment"]].join(screen.middle_wells, on="treatment")
+    chosen = chosen[chosen["control"].notna()]
     return [
         (str(row.treatment), (row.plate, row.well), (row.plate, row.control))
-        for row in found.itertuples()
+        for row in chosen.itertuples()
     ]
 
 
 def draw_pairs(
-    pictures: list[np.ndarray], titles: list[str], places: list[tuple[str, str]]
+    pictures: list[np.ndarray], titles: list[str], wells: list[tuple[str, str]]
 ) -> Figure:
     """Draw pictures in pairs, two pairs in a row.
 
     Parameters
     ----------
     pictures : list of numpy.ndarray (height, width, 3)
-        A treatment, its control, a treatment, ...
+        A treatment, its control, the next treatment, ...
     titles : list of str
-        Of each.
-    places : list of (plate, well)
-        Of each.
+        Of each picture.
+    wells : list of (plate, well)
+        Of each picture.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def draw_pairs(
         0.8 + n_rows * (0.45 + WIDTH / 4 * height / width),
     )
     panels = figure.subplots(n_rows, 4, squeeze=False).ravel()
-    for axes, picture, title, (plate, well) in zip(panels, pictures, titles, places):
+    for axes, picture, title, (plate, well) in zip(panels, pictures, titles, wells):
         axes.imshow(picture)
         axes.set_title(
             f"{shorten_name(title, 26)}\n{shorten_name(plate, 18)} {well}", fontsize=8

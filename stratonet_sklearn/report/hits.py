@@ -29,9 +29,9 @@ from stratonet_sklearn.report.thumbnails import (
 
 TITLE = "Which treatments are active?"
 MOST_NAMED = 12
-# Of a name in the figure, as shares of its width and height.
+# Size of a name in the figure, as shares of the width and height of the figure.
 NAME_WIDTH, NAME_HEIGHT = 0.16, 0.05
-X_LABEL = "distance from the negative controls (1: a control)"
+X_LABEL = "distance from the negative controls (1: a typical control)"
 Y_LABEL = "mean average precision (0 to 1)"
 # Fewer objects than this share of the controls': a sign of toxicity.
 TOXIC = 0.5
@@ -67,10 +67,10 @@ def build_hits(data: ReportData) -> Content | None:
             f"Treatments, the active ones first ({min(len(hits), MOST_ROWS)} of"
             f" {len(hits):,}; all are in numbers/hits.csv). mAP: mean average precision"
             " with which the wells of a treatment find each other among negative"
-            " controls, by chance in brackets. p: random ranks, corrected for"
-            " comparing many treatments (5% false discoveries). Distance: from the"
-            " negative controls, 1 is that of a control. Objects: relative to the"
-            " controls.",
+            " controls; in brackets, the value expected by chance. p: from random"
+            " ranks, corrected for comparing many treatments (5% false discoveries)."
+            " Distance: from the negative controls; 1 is that of a typical control."
+            " Objects: their number, relative to the controls.",
             list_pictured_wells(screen),
         )
     )
@@ -96,12 +96,12 @@ def warn_of_counts(hits: pd.DataFrame) -> list[str]:
     return [
         f"{count_things(len(few), 'active treatment')} {have} less than {TOXIC:.0%} of"
         " the objects of the negative controls:"
-        f" {shorten_list(few['treatment'].tolist(), 3)}. What is seen may be toxicity."
+        f" {shorten_list(few['treatment'].tolist(), 3)}. The effect may be toxicity."
     ]
 
 
 def word_limits(hits: pd.DataFrame) -> list[str]:
-    """Word what so many replicates and controls allow, and what was not tested.
+    """Describe what the replicates and controls allow, and what was not tested.
 
     Parameters
     ----------
@@ -118,19 +118,19 @@ def word_limits(hits: pd.DataFrame) -> list[str]:
     if len(tested):
         smallest = tested["smallest_p"]
         text = (
-            f"With {_word_range(tested['n_wells'])} wells per treatment, the smallest p"
-            f" possible is {smallest.min():.2g}"
+            f"With {_word_range(tested['n_wells'])} wells per treatment, the smallest"
+            f" possible p is {smallest.min():.2g}"
         )
         if smallest.max() > 1.05 * smallest.min():
             text += f" to {smallest.max():.2g}"
-        # Benjamini and Hochberg: so many must share the smallest p to be called active.
+        # Benjamini and Hochberg: none is active unless this many share the smallest p.
         needed = int(np.ceil(len(tested) * smallest.min() / SIGNIFICANT))
         if needed > len(tested):
             text += ": no treatment can be called active"
         elif needed > 1:
             text += (
                 f": corrected for {len(tested):,} comparisons, no treatment is called"
-                f" active unless {needed:,} are that clear"
+                f" active unless {needed:,} reach it"
             )
         texts.append(f"{text}.")
     untested = treated[treated["p"].isna()]
@@ -173,7 +173,7 @@ def tabulate_hits(hits: pd.DataFrame) -> pd.DataFrame:
             "Position": shown["position"],
         }
     )
-    # A column of nothing is no column.
+    # Leave out empty columns.
     return frame.loc[:, (frame != "").any()]
 
 
@@ -199,17 +199,17 @@ def _show_scatter(screen: Screen) -> Plot:
         "hits",
         draw_hits(screen.hits),
         "Each treatment by its distance from the negative controls (1 is that of a"
-        " control) and by the mean average precision with which its wells find each"
-        " other among these. Far, and alike: active. Named are some of the"
-        " farthest active treatments. Pointed at, a dot tells of the well in the middle"
-        " of its treatment's, by distance.",
+        " typical control) and by the mean average precision with which its wells find"
+        " each other among these. Active treatments are far from the controls, and"
+        " their wells are alike. Some of the farthest are named. Point at a dot to see"
+        " the treatment's well of median distance.",
         wells=list_middle_wells(screen),
         labels=(X_LABEL, Y_LABEL),
     )
 
 
 def list_middle_wells(screen: Screen) -> pd.DataFrame:
-    """List treatments as `Plot` takes them, each by the well in the middle of its own.
+    """List treatments for `Plot.wells`, each by its well of median distance.
 
     Parameters
     ----------
@@ -240,18 +240,18 @@ def list_middle_wells(screen: Screen) -> pd.DataFrame:
 
 def _choose_named(active: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """Choose the farthest active treatments whose names do not cover each other."""
-    places = drawn[["distance", "mean_average_precision"]]
-    extent = (places.max() - places.min()).clip(lower=1e-9).to_numpy()
+    points = drawn[["distance", "mean_average_precision"]]
+    extent = (points.max() - points.min()).clip(lower=1e-9).to_numpy()
     chosen: list[int] = []
-    taken: list[np.ndarray] = []
-    for number, place in active.nlargest(len(active), "distance")[
-        list(places)
+    taken_positions: list[np.ndarray] = []
+    for number, point in active.nlargest(len(active), "distance")[
+        list(points)
     ].iterrows():
-        here = place.to_numpy() / extent
-        apart = [np.abs(here - other) for other in taken]
-        if all(gap[0] > NAME_WIDTH or gap[1] > NAME_HEIGHT for gap in apart):
+        position = point.to_numpy() / extent
+        gaps = [np.abs(position - taken) for taken in taken_positions]
+        if all(gap[0] > NAME_WIDTH or gap[1] > NAME_HEIGHT for gap in gaps):
             chosen.append(int(number))
-            taken.append(here)
+            taken_positions.append(position)
     return active.loc[chosen[:MOST_NAMED]]
 
 
@@ -293,8 +293,8 @@ def draw_hits(hits: pd.DataFrame) -> Figure:
             )
     named = _choose_named(groups["active"][0], drawn)
     for name, row in zip(shorten_names(named["treatment"]), named.itertuples()):
-        place = (row.distance, row.mean_average_precision)
-        axes.annotate(name, place, (3, 3), textcoords="offset points", fontsize=7)
+        point = (row.distance, row.mean_average_precision)
+        axes.annotate(name, point, (3, 3), textcoords="offset points", fontsize=7)
     axes.axvline(1, color="0.4", linestyle="--", linewidth=0.8)
     axes.set_xlabel(X_LABEL)
     axes.set_ylabel(Y_LABEL)

@@ -22,7 +22,7 @@ from stratonet_sklearn.evaluation.columns import name_feature_groups
 from stratonet_sklearn.report.data import HEADLINE, ReportData
 from stratonet_sklearn.report.section import Content, Numbers, Plot
 
-# Bars of one panel, and of the whole figure.
+# Most bars of one panel, and of the whole figure.
 MOST_BARS = 20
 MOST_BARS_IN_ALL = 80
 BARS_WIDTH = 0.84
@@ -49,7 +49,7 @@ def build_importance(data: ReportData) -> Content | None:
     importance = data.evaluation.importance
     features = list_importance(importance)
     groups = sum_groups(features)
-    # With many tables each has fewer bars, and the figure still fits a screen.
+    # With many tables each has fewer bars, so that the figure still fits a screen.
     n_bars = min(MOST_BARS, MOST_BARS_IN_ALL // len(importance))
     return Content(
         "Which features separate the classes",
@@ -68,7 +68,7 @@ def build_importance(data: ReportData) -> Content | None:
                 "importance_by_part",
                 draw_groups(groups),
                 "The same weights, summed by channel and tap, or by compartment and"
-                " kind of measurement. Groups of many features have more to sum.",
+                " kind of measurement. Groups of more features sum more weights.",
             ),
         ],
     )
@@ -94,7 +94,7 @@ def list_importance(importance: Importance) -> pd.DataFrame:
                 "features": name,
                 "classifier": classifier,
                 "feature": weights.index,
-                # The column is called part in what is written, and read so by others.
+                # Other programs read this column as ``part``.
                 "part": name_feature_groups(weights.index).to_numpy(),
                 "importance": weights.to_numpy(),
             }
@@ -122,7 +122,7 @@ def sum_groups(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_importance(importance: Importance, n_bars: int = MOST_BARS) -> Figure:
-    """Draw the features of largest weight.
+    """Draw the features with the largest weight.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ def draw_importance(importance: Importance, n_bars: int = MOST_BARS) -> Figure:
         # Upside down: the heaviest is at the top.
         axes.set_ylim(n_bars - 0.4, -0.6)
         n_features = len(importance[name, classifier])
-        # At the right: long names of features at the left leave no room there.
+        # On the right: long names of features leave no space on the left.
         axes.set_title(
             f"{shorten_name(name)}, {classifier}: {len(top)} of {n_features:,} hold"
             f" {top.sum():.1%}",
@@ -175,8 +175,8 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
     Parameters
     ----------
     groups : pandas.DataFrame
-        Columns ``features``, ``classifier``, ``part`` and ``share``. Of more than 20
-        groups of a table, those of least weight are drawn as one.
+        Columns ``features``, ``classifier``, ``part`` and ``share``. If a table has
+        more than 20 groups, those with the least weight are drawn as one.
 
     Returns
     -------
@@ -215,14 +215,14 @@ def draw_groups(groups: pd.DataFrame) -> Figure:
 
 
 def _word_headline(tops: Importance, n_bars: int) -> str:
-    """Word the weight of the first features, of the classifier of the answer."""
+    """Describe the weight of the first features, for the classifier of the answer."""
     words = [
         f"{top.sum():.1%} ({shorten_name(name)})"
         for (name, classifier), top in tops.items()
         if classifier == HEADLINE
     ]
     return (
-        f"The {n_bars} features of largest weight in the {HEADLINE} hold"
+        f"The {n_bars} features with the largest weight in the {HEADLINE} hold"
         f" {', '.join(words)} of the weight of all."
     )
 
@@ -233,7 +233,7 @@ def _word_groups(pivots: Mapping[str, pd.DataFrame]) -> str:
         shares = table[HEADLINE]
         group = shorten_name(shares.idxmax())
         words.append(f"{group} in {shorten_name(name)} ({shares.max():.0%})")
-    return f"The group of largest weight in the {HEADLINE}: {', '.join(words)}."
+    return f"The group with the largest weight in the {HEADLINE}: {', '.join(words)}."
 
 
 def _pivot_groups(frame: pd.DataFrame, classifiers: list[str]) -> pd.DataFrame:

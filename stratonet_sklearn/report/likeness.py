@@ -1,4 +1,4 @@
-"""Section: what active treatments are like."""
+"""Section: which active treatments look alike, and what they change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_LISTED = 25
 
 
 def build_likeness(data: ReportData) -> Content | None:
-    """Group active treatments, and show what of the cells they change.
+    """Group active treatments, and show which features of the cells they change.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ def build_likeness(data: ReportData) -> Content | None:
         Plot(
             "likeness",
             draw_effects(likeness),
-            "How far each active treatment changes the features of a channel and tap:"
-            " the root mean square of its wells (median), relative to negative"
-            " controls; 1 is no effect. Treatments beside each other look alike"
-            " (average linkage of the cosine similarity of all features); lines part"
-            f" the groups. Shown: {min(len(effects), MOST_ROWS)} of {len(effects):,}.",
+            "How strongly each active treatment changes the features of a channel and"
+            " tap: the root mean square of its wells (median), relative to negative"
+            " controls; 1 is no effect. Neighbouring treatments look alike (average"
+            " linkage of the cosine similarity of all features); lines separate the"
+            f" groups. Shown: {min(len(effects), MOST_ROWS)} of {len(effects):,}.",
         ),
         Numbers("groups", likeness.groups),
         Numbers("effects", effects),
@@ -72,7 +72,7 @@ def build_likeness(data: ReportData) -> Content | None:
 
 
 def word_channels(effects: pd.DataFrame) -> str:
-    """Word which channels and taps carry the effect.
+    """Describe which channels and taps carry the effect.
 
     Parameters
     ----------
@@ -87,18 +87,18 @@ def word_channels(effects: pd.DataFrame) -> str:
     Examples
     --------
     >>> word_channels(pd.DataFrame({"DNA low": [3.0]}, index=["a"]))
-    'Treatments change most: DNA low (3.0 times a control, in the median).'
+    'What treatments change most: DNA low (3.0 times a control, median).'
     """
     strengths = effects.median().dropna().sort_values(ascending=False)
     words = [f"{name} ({value:.1f})" for name, value in strengths.head(3).items()]
     if not words:
-        return "Controls do not vary: how far treatments change features is not known."
-    words[0] = words[0].replace(")", " times a control, in the median)")
-    return f"Treatments change most: {', '.join(words)}."
+        return "Controls do not vary, so the strength of treatments is not known."
+    words[0] = words[0].replace(")", " times a control, median)")
+    return f"What treatments change most: {', '.join(words)}."
 
 
 def draw_effects(likeness: Likeness) -> Figure:
-    """Draw how far treatments change the features of each channel and tap.
+    """Draw how strongly treatments change the features of each channel and tap.
 
     Parameters
     ----------
@@ -124,8 +124,8 @@ def draw_effects(likeness: Likeness) -> Figure:
     axes.set_yticks(range(len(effects)), shorten_names(effects.index, 34), fontsize=7)
     names = [shorten_name(name, 22) for name in effects]
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=7)
-    for place in np.flatnonzero(np.diff(groups)):
-        axes.axhline(place + 0.5, color="white", linewidth=2)
+    for last_of_group in np.flatnonzero(np.diff(groups)):
+        axes.axhline(last_of_group + 0.5, color="white", linewidth=2)
     add_color_scale(image, [axes], "change, relative to a control")
     return figure
 
@@ -156,7 +156,7 @@ def tabulate_neighbours(likeness: Likeness) -> Table:
     frame = pd.DataFrame(rows[:MOST_LISTED], columns=columns)
     return Table(
         frame,
-        "The nearest active treatments of other compounds, where there are any"
+        "The most similar active treatments of other compounds, if there are any"
         f" ({len(frame)} of {len(rows):,}; all are in numbers/neighbours.csv).",
     )
 
@@ -189,6 +189,6 @@ def tabulate_mechanisms(mechanisms: pd.DataFrame) -> Table:
     )
     return Table(
         frame,
-        "Mechanisms of two compounds or more of a group, and whether that is more than"
-        " chance gives (Fisher's exact test on compounds, corrected).",
+        "Mechanisms that two or more compounds of a group have, and whether these"
+        " compounds are more than expected by chance (Fisher's exact test, corrected).",
     )

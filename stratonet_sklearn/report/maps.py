@@ -38,7 +38,7 @@ from stratonet_sklearn.report.axes import label_plate_axes
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import Content, Numbers, Plot
 
-# More values than this have no mark and no entry in a legend of their own.
+# With more values than this, a scale replaces marks and legend entries.
 MOST_NAMED = 20
 # Colours of the corners of a plate, A01 to the last well: rows go from blue to orange,
 # columns from dark to light.
@@ -57,7 +57,7 @@ class Coloring:
     Attributes
     ----------
     colors : numpy.ndarray (n, 3 or 4)
-        Of each row, from 0 to 1.
+        The colour of each row, from 0 to 1.
     marks : list of matplotlib.path.Path, or None
         The outline of each row's mark; None if all are dots.
     """
@@ -84,7 +84,7 @@ def build_maps(data: ReportData) -> Content:
         for name, components in data.components.items()
     }
     rows = data.rows.iloc[chosen].reset_index(drop=True)
-    # Without classes, the column is written all the same: empty.
+    # Without classes, the column is written empty.
     labels = pd.Series("", data.rows.index)
     if data.labels is not None:
         labels = data.labels
@@ -99,10 +99,10 @@ def build_maps(data: ReportData) -> Content:
             Plot(
                 "map",
                 draw_maps(positions, labels, rows[PLATE], rows[WELL], data.row_noun),
-                f"{method}: {len(rows):,} of {len(data.rows):,} {data.row_noun}, the"
-                " same map coloured by class, by plate and by position of the well."
-                " Where plates or positions form groups as the classes do, they may be"
-                " what separates the classes.",
+                f"{method}, for {len(rows):,} of {len(data.rows):,} {data.row_noun}:"
+                " the same map coloured by class, by plate and by position of the well."
+                " If plates or positions form the same groups as the classes, they may"
+                " be what separates the classes.",
                 wells=list_points(positions, rows, labels),
             ),
         ],
@@ -142,7 +142,7 @@ def list_positions(
 def list_points(
     positions: Mapping[str, np.ndarray], rows: pd.DataFrame, labels: pd.Series
 ) -> pd.DataFrame:
-    """List the points of the map as `Plot` takes them, to be explored.
+    """List the points of the map for `Plot.wells`, to be explored on the page.
 
     Parameters
     ----------
@@ -152,8 +152,8 @@ def list_points(
     Returns
     -------
     pandas.DataFrame
-        Coloured by class, where there are any, and by row and column of the plate,
-        where they are known.
+        Coloured by class, if there are any, and by row and column of the plate, if
+        they are known.
     """
     frame = list_positions(positions, rows, labels).reset_index(drop=True)
     frame = frame.rename(
@@ -182,9 +182,9 @@ def draw_maps(
     positions : mapping of str to numpy.ndarray (n, 2)
         Where the rows lie, by the name of the feature table.
     labels, plates, wells : sequence (n,) of str
-        Class, plate and well of each row. Without any class (all ``""``), and where a
-        well is not named by row and column, such as A01, that column of panels is left
-        out.
+        Class, plate and well of each row. The panels by class are left out if there are
+        no classes (all ``""``), those by position if a well is not named by row and
+        column, such as A01.
     row_noun : str
         What a row is: wells, image sets or objects.
 
@@ -192,7 +192,7 @@ def draw_maps(
     -------
     matplotlib.figure.Figure
         A row of panels per feature table, and keys below. Up to 20 classes or plates
-        have a colour and a mark each; more are coloured in their order.
+        have a colour and a mark each; more are coloured in the order of their names.
     """
     # As texts: names that are numbers are sorted and shown as names.
     values = {"class": np.asarray(labels, str), "plate": np.asarray(plates, str)}
@@ -229,12 +229,12 @@ def draw_maps(
 def _word_question(rows: str, values: list[str], has_positions: bool) -> str:
     names = [*values, "position"] if has_positions else values
     text = (
-        f"{rows}, placed by their features: do those of the same"
+        f"{rows}, arranged by their features: do those of the same"
         f" {' or the same '.join(names)} lie together?"
     )
     if has_positions:
         return text
-    return f"{text} Wells are not named by row and column: their position is not shown."
+    return f"{text} Positions are not shown: wells are not named by row and column."
 
 
 def _measure_keys(values: Mapping[str, np.ndarray]) -> float:
@@ -279,7 +279,7 @@ def _draw_value_key(axes: Axes, name: str, values: np.ndarray) -> Coloring:
     axes.axis("off")
     names, codes = np.unique(values, return_inverse=True)
     shown_names = [value or f"no {name}" for value in names]
-    # Nobody can tell 30 colours apart: they only show neighbours in the list.
+    # Nobody can tell 30 colours apart: they only show which names are near.
     if len(names) > MOST_NAMED:
         return _draw_name_scale(axes, shown_names, codes)
     _draw_legend(axes, shown_names)
@@ -287,7 +287,7 @@ def _draw_value_key(axes: Axes, name: str, values: np.ndarray) -> Coloring:
     paths = []
     for number in range(len(names)):
         style = MarkerStyle(get_marker(number))
-        # What a scatter draws is the outline in its place, not the bare path.
+        # A scatter draws the transformed outline, not the bare path.
         paths.append(style.get_path().transformed(style.get_transform()))
     return Coloring(colors[codes], [paths[code] for code in codes])
 

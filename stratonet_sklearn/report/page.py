@@ -1,6 +1,6 @@
-"""A report as files: one HTML page that needs nothing else, figures and numbers.
+"""Write a report as files: one self-contained HTML page, figures and numbers.
 
-The files of an older report are replaced when all new ones are written.
+The files of an older report are replaced only when all new ones are written.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from stratonet_sklearn.report.section import (
 )
 
 PAGE = "report.html"
-# Folders beside the page, and what is in them.
+# Folders beside the page, and the files in them.
 FIGURES, NUMBERS = "figures", "numbers"
 FILES = {FIGURES: "*.png", NUMBERS: "*.csv"}
 
-# What is read in a section; other blocks go to the top of the page and into files.
+# Blocks inside a section; others go to the top or end of the page, or into files.
 BODY = (Paragraph, Table, Plot, Wells)
-# In this order: the second uses the names of the first.
+# In this order: the second script uses names of the first.
 SCRIPTS = ("explore.js", "figures.js")
-# The page needs nothing else, and browsers hold it to that.
+# The page loads nothing else, and browsers enforce that.
 POLICY = (
     "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline';"
     " script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -63,14 +63,14 @@ SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 @dataclass(frozen=True)
 class Image:
-    """A figure as the page holds it.
+    """A figure embedded in the page.
 
     Attributes
     ----------
     png : str
-        The file, base64.
+        The file in base64.
     width : int
-        In pixels, for browsers to keep the room free.
+        In pixels, so that browsers reserve the space.
     """
 
     png: str
@@ -78,7 +78,7 @@ class Image:
 
 
 def write_page(output: Path, title: str, contents: Sequence[Content]) -> Path:
-    """Write a report, in place of an older one.
+    """Write a report, replacing an older one.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def write_page(output: Path, title: str, contents: Sequence[Content]) -> Path:
     pathlib.Path
         The page.
     """
-    # In the same folder: files are then moved, not copied.
+    # A folder inside the output, so that files are moved, not copied.
     with tempfile.TemporaryDirectory(prefix=".report-", dir=output) as folder:
         _write_files(Path(folder), title, contents)
         _replace_report(Path(folder), output)
@@ -110,7 +110,7 @@ def _write_files(folder: Path, title: str, contents: Sequence[Content]) -> None:
         png = render_figure(plot.figure)
         (folder / FIGURES / f"{plot.name}.png").write_bytes(png)
         width = int(plot.figure.get_figwidth() * DPI)
-        # In the page itself, so that it can be sent as one file.
+        # Embedded in the page, so that it can be sent as one file.
         images[plot.name] = Image(_encode(png), width)
     for numbers in select_blocks(contents, Numbers):
         path = folder / NUMBERS / f"{numbers.name}.csv"
@@ -119,8 +119,8 @@ def _write_files(folder: Path, title: str, contents: Sequence[Content]) -> None:
     (folder / PAGE).write_text(page, encoding="utf-8")
 
 
-def _replace_report(new: Path, output: Path) -> None:
-    # Without a page there is no older report: its figures may be anyone's.
+def _replace_report(new_folder: Path, output: Path) -> None:
+    # Without a page there is no older report: figures may be the user's own files.
     has_older = (output / PAGE).exists()
     for name, pattern in FILES.items():
         folder = output / name
@@ -128,10 +128,10 @@ def _replace_report(new: Path, output: Path) -> None:
         if has_older:
             for path in folder.glob(pattern):
                 path.unlink()
-        for path in (new / name).iterdir():
+        for path in (new_folder / name).iterdir():
             os.replace(path, folder / path.name)
-    # The page is last. It holds its figures: until now the older one was whole.
-    os.replace(new / PAGE, output / PAGE)
+    # The page is last. It embeds its figures: until now the older one was complete.
+    os.replace(new_folder / PAGE, output / PAGE)
 
 
 def render_figure(figure: Figure, dpi: float = DPI) -> bytes:
@@ -214,7 +214,7 @@ def render_page(
 
 
 def _read_part(name: str) -> Markup:
-    """Read a file of ours that is a part of the page as it is."""
+    """Read a style sheet or script that the page embeds unchanged."""
     return Markup(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -229,8 +229,8 @@ def list_gallery(wells: Wells) -> list[tuple[str, list[tuple[int, str, str, str]
     Returns
     -------
     list of (treatment, wells)
-        Sorted, negative controls first; of each well its number among all, its plate,
-        its name and its picture as base64.
+        Sorted, negative controls first. A well is its number among all wells, its
+        plate, its name and its picture in base64.
     """
     groups: dict[tuple[bool, str], list[tuple[int, str, str, str]]] = {}
     for number, well in enumerate(wells.frame.itertuples(index=False)):
@@ -255,8 +255,8 @@ def list_thumbnails(table: Table, wells: Wells) -> list[list[tuple[str, str]]]:
     Returns
     -------
     list of list of (name, picture)
-        Of each row its well and the control beside it, as base64; empty where no row
-        has a picture.
+        For each row, its well and the control beside it, with pictures in base64;
+        empty if no row has a picture.
     """
     if table.pictured is None:
         return []
@@ -276,18 +276,18 @@ def _encode(file: bytes) -> str:
 
 
 def _order_treatment(key: tuple[bool, str]) -> list[tuple[bool, float, str]]:
-    """Order 2.5 before 10: numbers in names by their size."""
+    """Return a sort key that orders numbers in names by value: 2.5 before 10."""
     parts = re.split(r"(\d+(?:\.\d+)?)", key[1])
-    # Texts are at even places, numbers between them.
-    named = [
-        (False, float(part), "") if place % 2 else (True, 0.0, part)
-        for place, part in enumerate(parts)
+    # Texts are at even positions, numbers between them.
+    name_key = [
+        (False, float(part), "") if position % 2 else (True, 0.0, part)
+        for position, part in enumerate(parts)
     ]
-    return [(key[0], 0.0, ""), *named]
+    return [(key[0], 0.0, ""), *name_key]
 
 
 def _make_test(block_type: type) -> Callable[[object], bool]:
-    # A lambda in the loop would see its last block type only.
+    # A lambda written in the loop would always test the last block type.
     return lambda block: isinstance(block, block_type)
 
 
@@ -322,7 +322,7 @@ def select_blocks(
 
 
 def make_anchor(title: str) -> str:
-    """Make the name by which a link finds a heading.
+    """Make the anchor of a heading, for links to it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Section: pictures of wells, the most typical and the most misclassified ones."""
+"""Section: pictures of typical and of misclassified wells."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from stratonet_sklearn.report.planes import (
 )
 from stratonet_sklearn.report.section import Block, Content, Omission, Plot
 
-# Pictures per class, typical ones and misclassified ones each.
+# Typical pictures per class; as many misclassified ones.
 N_EACH = 3
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image set in colours.
+    """An image set as a colour picture.
 
     Attributes
     ----------
     pixels : numpy.ndarray (height, width, 3), uint8
         Up to three channels.
     lines : sequence of str
-        The caption: where it is; of a misclassified one, as what it was classified,
-        and with which other feature tables correctly.
+        The caption: plate, well and site. If the image set was misclassified, also its
+        predicted class, and the other feature tables with which it is correct.
     """
 
     pixels: np.ndarray
@@ -59,7 +59,7 @@ class ClassPictures:
     typical : sequence of Picture
         Classified correctly, with the largest shares of votes.
     misclassified : sequence of Picture
-        With the smallest shares of votes for their class.
+        Misclassified, with the smallest shares of votes for their class.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Choice:
 
 
 def build_pictures(data: ReportData) -> Content | None:
-    """Show the most typical and the most misclassified wells of each class.
+    """Show the most typical and the most clearly misclassified wells of each class.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def build_pictures(data: ReportData) -> Content | None:
     try:
         block = _show_pictures(data, evaluation, data.images)
     except (OSError, ValueError) as error:
-        # The classification took the time, and is worth showing without pictures.
+        # The classification took long, and is worth showing without pictures.
         block = Omission(f"The images cannot be shown: {error}")
     return Content(_name_section(data.row_noun), [block])
 
@@ -146,7 +146,7 @@ def choose_wells(labels: np.ndarray, votes: pd.DataFrame) -> list[Choice]:
     Returns
     -------
     list of Choice
-        In the order of the classes, at most three rows of either kind.
+        In the order of the classes, with at most three rows in each list.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def read_pictures(
     image_sets : pandas.DataFrame
         In normal form, see `stratonet.extraction.sources.imagesets`.
     storage : Storage
-        What reads their files.
+        Reads their files.
     rows : pandas.DataFrame (n rows)
         ``Metadata_*`` of the image sets or wells that were classified.
     labels : numpy.ndarray (n rows,)
@@ -209,28 +209,30 @@ def read_pictures(
     chosen = rows.loc[sorted(wanted)]
     pixels = color_planes(read_planes(image_sets, storage, chosen))
     predicted = votes.columns[votes.to_numpy().argmax(axis=1)]
-    places = {row: word_place(rows.loc[row]) for row in chosen.index}
+    locations = {row: word_location(rows.loc[row]) for row in chosen.index}
     pictures = []
     for choice in choices:
-        typical = [Picture(pixels[row], [places[row]]) for row in choice.typical]
+        typical = [Picture(pixels[row], [locations[row]]) for row in choice.typical]
         misclassified = []
         for row in choice.misclassified:
-            lines = [places[row], f"classified as {predicted[row]}"]
-            right = _list_right(others or {}, row, choice.name)
-            if right:
-                lines.append(f"correct with {', '.join(right)}")
+            lines = [locations[row], f"classified as {predicted[row]}"]
+            correct = _list_correct_tables(others or {}, row, choice.name)
+            if correct:
+                lines.append(f"correct with {', '.join(correct)}")
             misclassified.append(Picture(pixels[row], lines))
         pictures.append(ClassPictures(choice.name, typical, misclassified))
     return pictures
 
 
-def _list_right(others: Mapping[str, np.ndarray], row: int, name: str) -> list[str]:
+def _list_correct_tables(
+    others: Mapping[str, np.ndarray], row: int, name: str
+) -> list[str]:
     """Return the other feature tables with which a row is classified correctly."""
     return [table for table, predicted in others.items() if predicted[row] == name]
 
 
-def word_place(row: pd.Series) -> str:
-    """Word where an image set is: plate, well and site."""
+def word_location(row: pd.Series) -> str:
+    """Name the plate, well and site of an image set."""
     text = f"{row[PLATE]} {row[WELL]}"
     if SITE in row:
         text += f" site {row[SITE]}"
@@ -238,7 +240,7 @@ def word_place(row: pd.Series) -> str:
 
 
 def draw_pictures(classes: Sequence[ClassPictures], row_noun: str = "wells") -> Figure:
-    """Draw the pictures of all classes, typical ones at the left.
+    """Draw the pictures of all classes, typical ones on the left.
 
     Parameters
     ----------
@@ -281,8 +283,8 @@ def draw_pictures(classes: Sequence[ClassPictures], row_noun: str = "wells") -> 
 
 def _word_title(classes: Sequence[ClassPictures], row_noun: str) -> str:
     text = (
-        f"The most typical {row_noun} of {len(classes)} classes at the left, the most"
-        " clearly misclassified at the right"
+        f"The most typical {row_noun} of {len(classes)} classes on the left, the most"
+        " clearly misclassified on the right"
     )
     n_without = sum(not row.misclassified for row in classes)
     if n_without:

@@ -17,8 +17,8 @@ from stratonet.tables.keys import normalize_keys
 
 # The longer side of a picture, in pixels.
 SIDE = 200
-# Colours of one, two and three channels, which those who cannot tell red from green
-# see apart.
+# Colours of one, two and three channels, which can be told apart with red-green colour
+# blindness, too.
 CHANNEL_COLORS = {
     1: {"grey": (1, 1, 1)},
     2: {"green": (0, 1, 0), "magenta": (1, 0, 1)},
@@ -32,7 +32,7 @@ def choose_channels(image_sets: pd.DataFrame) -> list[str]:
 
 
 def word_colors(channels: Sequence[str]) -> str:
-    """Word which channel has which colour.
+    """Say which channel has which colour, in a sentence.
 
     Examples
     --------
@@ -48,16 +48,16 @@ def word_colors(channels: Sequence[str]) -> str:
 def read_planes(
     image_sets: pd.DataFrame, storage: Storage, rows: pd.DataFrame
 ) -> dict[int, list[np.ndarray]]:
-    """Read the planes of rows, small.
+    """Read small planes of rows.
 
     Parameters
     ----------
     image_sets : pandas.DataFrame
         In normal form.
     storage : Storage
-        What reads their files.
+        Reads their files.
     rows : pandas.DataFrame
-        ``Metadata_*`` of image sets or wells; of a well, the first image set is read.
+        ``Metadata_*`` of image sets or wells; for a well, the first image set is read.
 
     Returns
     -------
@@ -69,26 +69,26 @@ def read_planes(
     OSError, ValueError
         A row has no image, or one that cannot be read.
     """
-    found = find_image_sets(image_sets, rows)
+    wanted = find_image_sets(image_sets, rows)
     for row in rows.index:
-        if row not in found:
-            place = ", ".join(
+        if row not in wanted:
+            location = ", ".join(
                 str(rows[key][row]) for key in (PLATE, WELL, SITE) if key in rows
             )
             raise ValueError(
-                f"There is no image of {place}, which is in a feature table."
+                f"There is no image of {location}, which is in a feature table."
             )
     channels = choose_channels(image_sets)
     return {
         row: read_small_planes(image_set, channels, storage)
-        for row, image_set in found.items()
+        for row, image_set in wanted.items()
     }
 
 
 def find_image_sets(
     image_sets: pd.DataFrame, rows: pd.DataFrame
 ) -> dict[int, dict[str, Any]]:
-    """Find the image set of each row, of a well the first.
+    """Find the image set of each row; for a well, the first one.
 
     Parameters
     ----------
@@ -100,23 +100,21 @@ def find_image_sets(
     Returns
     -------
     dict of int to dict
-        By the index of the row. Rows without an image set are not in it.
+        By the index of the row, without rows that have no image set.
     """
-    keys = [key for key in (PLATE, WELL, SITE) if key in rows and key in image_sets]
+    keys = [name for name in (PLATE, WELL, SITE) if name in rows and name in image_sets]
     # A single plate may have no name in one of the tables.
     if image_sets[PLATE].nunique() == 1 and rows[PLATE].nunique() == 1:
         keys.remove(PLATE)
     # A site is the number 1 in some tables and text in others, a well A01 or A1.
-    forms = normalize_keys(image_sets, keys)
+    image_set_keys = normalize_keys(image_sets, keys)
     by_key: dict[tuple[str, ...], dict[str, Any]] = {}
-    for place, image_set in zip(
-        forms.itertuples(index=False, name=None), image_sets.to_dict("records")
+    for key, image_set in zip(
+        image_set_keys.itertuples(index=False, name=None), image_sets.to_dict("records")
     ):
-        by_key.setdefault(place, image_set)
-    wanted = normalize_keys(rows, keys).itertuples(index=False, name=None)
-    return {
-        row: by_key[place] for row, place in zip(rows.index, wanted) if place in by_key
-    }
+        by_key.setdefault(key, image_set)
+    row_keys = normalize_keys(rows, keys).itertuples(index=False, name=None)
+    return {row: by_key[key] for row, key in zip(rows.index, row_keys) if key in by_key}
 
 
 def read_small_planes(
@@ -125,7 +123,7 @@ def read_small_planes(
     storage: Storage,
     side: int = SIDE,
 ) -> list[np.ndarray]:
-    """Read the channels of an image set, small.
+    """Read small planes of the channels of an image set.
 
     Parameters
     ----------
@@ -134,7 +132,7 @@ def read_small_planes(
     channels : sequence of str
         Their names.
     storage : Storage
-        What reads their files.
+        Reads their files.
     side : int
         The longer side, in pixels.
 
@@ -159,7 +157,7 @@ def read_small_planes(
 
 
 def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.ndarray]:
-    """Colour image sets, each channel with one brightness for all.
+    """Colour image sets, with one brightness range per channel for all of them.
 
     Parameters
     ----------
@@ -176,10 +174,10 @@ def color_planes(planes: Mapping[int, Sequence[np.ndarray]]) -> dict[int, np.nda
     >>> color_planes(planes)[1].tolist()
     [[[255, 255, 255], [255, 255, 255]]]
     """
-    # Nothing was chosen, if no row was classified.
+    # There are no planes if no row was classified.
     n_channels = len(next(iter(planes.values()), []))
-    # One brightness for all pictures of a channel, so that they can be compared. The
-    # network, by contrast, sees every plane scaled by itself.
+    # One brightness range per channel, so that pictures can be compared. The network,
+    # by contrast, sees every plane scaled by itself.
     limits = []
     for number in range(n_channels):
         values = [stack[number].ravel() for stack in planes.values()]

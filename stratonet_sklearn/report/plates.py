@@ -1,4 +1,4 @@
-"""Section: predictions on maps of the plates, on which effects of the layout show."""
+"""Section: predictions on maps of the plates, which reveal effects of the layout."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def build_plates(data: ReportData) -> Content | None:
     if data.evaluation is None or data.names[0] not in data.evaluation.probabilities:
         return None
     name, classes = data.names[0], data.evaluation.classes
-    # Only a forest has votes. They rank wells, where a predicted class does not.
+    # Only a forest has votes. They rank wells, which predicted classes cannot.
     votes = pd.DataFrame(data.evaluation.probabilities[name], columns=classes)
     wells = average_votes(data.tested_rows, votes)
     layout = list_classes(data.tested_rows, data.evaluation.labels)
@@ -69,7 +69,7 @@ def build_plates(data: ReportData) -> Content | None:
         blocks.append(
             Omission(
                 "Maps of the plates: wells are not named by row and column, such as"
-                f" A01. The first is {wells['well'].iloc[0]}."
+                f" A01. The first well is named {wells['well'].iloc[0]}."
             )
         )
     else:
@@ -90,8 +90,8 @@ def list_classes(rows: pd.DataFrame, labels: np.ndarray) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per well: ``plate``, ``well`` and ``name``, its class; of a well with
-        rows of several classes, ``several``.
+        One row per well: ``plate``, ``well`` and ``name``, its class, or ``several``
+        if its rows have several classes.
     """
     frame = rows[[PLATE, WELL]].set_axis(["plate", "well"], axis=1).assign(name=labels)
     of_wells = frame.groupby(["plate", "well"], as_index=False)["name"]
@@ -116,7 +116,7 @@ def average_votes(rows: pd.DataFrame, votes: pd.DataFrame) -> pd.DataFrame:
         One row per well: ``plate``, ``well``, and a column per class.
     """
     keys = rows[[PLATE, WELL]].set_axis(["plate", "well"], axis=1)
-    # Sites of a well are one picture of it: their mean.
+    # The sites of a well describe it together: their mean counts.
     frame = pd.concat([keys, votes], axis=1)
     return frame.groupby(["plate", "well"], as_index=False).mean()
 
@@ -127,28 +127,29 @@ def _show_maps(
     plates = wells["plate"].unique()
     # One panel of each plate is for the true classes.
     shown_classes = classes[: MOST_PANELS - 1]
-    # As many whole plates as there is room for, at least one.
+    # As many complete plates as there is room for, at least one.
     shown_plates = plates[: max(1, MOST_PANELS // (len(shown_classes) + 1))]
     shown = wells[wells["plate"].isin(shown_plates)]
     shares = shown.melt(["plate", "well"], shown_classes, "name", "value")
-    # Plate by plate, so that panels of one class are below each other.
+    # Plate by plate, so that the panels of a class are below each other.
     shares = shares.sort_values("plate", kind="stable", ignore_index=True)
     return Plot(
         "plates",
         draw_plates(shares, layout[layout["plate"].isin(shown_plates)]),
         "The true classes, and the random forest's share of votes for each class, with"
-        f" {name} features. Each well is predicted by trees that have not seen it."
+        f" {name} features. Each well is predicted by trees not trained on it."
         f" Shown: {len(shown_plates):,} of {count_things(len(plates), 'plate')},"
-        f" {len(shown_classes)} of {len(classes)} classes. Votes that follow the true"
-        " classes recognise them. Votes that follow an edge or a half of the plate"
-        " which no true class has are an effect of position. Where a true class has"
-        " an edge or a half of its own, this map cannot tell the two apart.",
+        f" {len(shown_classes)} of {len(classes)} classes. Where votes follow the true"
+        " classes, these are recognised. Where votes follow an edge or a half of the"
+        " plate that no true class follows, they show an effect of position. Where a"
+        " true class fills an edge or a half of the plate, this map cannot tell class"
+        " and position apart.",
         wells=list_votes(wells, layout),
     )
 
 
 def list_votes(wells: pd.DataFrame, layout: pd.DataFrame) -> pd.DataFrame:
-    """List true classes and votes of all wells as `Plot` takes them, to be explored.
+    """List true classes and votes of all wells for `Plot.wells`, to be explored.
 
     Parameters
     ----------
@@ -181,14 +182,14 @@ def draw_plates(shares: pd.DataFrame, layout: pd.DataFrame | None = None) -> Fig
     Returns
     -------
     matplotlib.figure.Figure
-        Panels in the order of the rows. Plates are drawn as those of 96, 384 or 1536
-        wells, by the last row and column of all.
+        Panels in the order of the rows. Plates are drawn with 96, 384 or 1536 wells, as
+        the last row and column of all wells require.
 
     Raises
     ------
     ValueError
-        There are more than 12 panels; a well is not named by row and column, or beyond
-        row AF and column 48; a well is in a panel twice.
+        There are more than 12 panels; a well is not named by row and column, or lies
+        beyond row AF or column 48; a well is in a panel twice.
     """
     panel_keys = _list_panels(shares, layout)
     rows, columns = _locate_wells_of_plates(shares)
@@ -222,7 +223,7 @@ def draw_plates(shares: pd.DataFrame, layout: pd.DataFrame | None = None) -> Fig
     if layout is not None:
         _draw_layout(figure, dict(zip(panel_keys, panels)), layout)
     figure.supylabel("row of the plate", fontsize=9)
-    # A label of the figure would lie upon the key.
+    # A label of the figure would overlap the key.
     for axes in panels[: len(panel_keys)][-n_columns:]:
         axes.set_xlabel("column (hatched: no value)", fontsize=8)
     add_color_scale(image, panels, "share of votes for the class (0 to 1)")
@@ -232,7 +233,7 @@ def draw_plates(shares: pd.DataFrame, layout: pd.DataFrame | None = None) -> Fig
 def _list_panels(
     shares: pd.DataFrame, layout: pd.DataFrame | None
 ) -> list[tuple[str, str | None]]:
-    """List plate and class of each panel; no class where the true ones are drawn."""
+    """List the plate and class of each panel, without a class for the true classes."""
     names_of_plates = shares.groupby("plate", sort=False)["name"].unique()
     keys = []
     for plate, names in names_of_plates.items():
@@ -281,21 +282,21 @@ def _draw_layout(
 
 
 def _locate_wells_of_plates(shares: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of wells, from 0, if all can be drawn."""
+    """Return the rows and columns of wells, from 0, if all of them can be drawn."""
     repeated = shares.duplicated(["plate", "name", "well"])
     if repeated.any():
         raise ValueError(
-            "A well has one value in a panel. Received twice:"
+            "A well may have only one value in a panel. Received twice:"
             f" {shares['well'][repeated].iloc[0]}"
         )
-    # Other names of wells, such as numbers, have no place on a plate.
+    # Other names of wells, such as numbers, have no position on a plate.
     rows, columns = locate_wells(shares["well"])
     most_rows, most_columns = PLATE_FORMATS[-1]
     bad = rows.isna() | (rows >= most_rows) | (columns >= most_columns)
     if bad.any():
         last = format_well(most_rows - 1, most_columns - 1)
         raise ValueError(
-            f"Wells are A01 to {last}. Received: {shares['well'][bad].iloc[0]!r}"
+            f"Wells must be A01 to {last}. Received: {shares['well'][bad].iloc[0]!r}"
         )
     return rows.to_numpy(int), columns.to_numpy(int)
 
@@ -307,7 +308,7 @@ def _choose_columns(n_classes: int, n_panels: int) -> int:
 
 def _draw_plate(axes: Axes, values: np.ndarray, low: float, high: float) -> AxesImage:
     image = axes.imshow(values, cmap="viridis", vmin=low, vmax=high)
-    # Seen where there is no value: no colour of the scale is taken for one.
+    # Hatched where there is no value, so that no colour is mistaken for one.
     axes.patch.set(hatch="//////", edgecolor="0.7", facecolor="white")
     label_plate_axes(axes, *values.shape)
     return image

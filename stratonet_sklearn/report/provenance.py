@@ -1,4 +1,4 @@
-"""What the numbers of a report were made of, and what was left out."""
+"""Sections: what the numbers of a report are based on, and what was left out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stratonet_sklearn.report.section import (
 )
 from stratonet_sklearn.rows import list_values
 
-# The packages whose versions decide about the numbers.
+# The packages whose versions affect the numbers.
 PACKAGES = (
     "numpy",
     "pandas",
@@ -64,7 +64,7 @@ def build_provenance(data: ReportData) -> Content:
             Fact("Classes", _word_classes(data)),
             Fact("Split", _word_split(data)),
         ]
-    # Other versions may give other numbers: a report says with which it was made.
+    # Other versions may give other numbers, so the report names those that it used.
     versions = [f"{name} {version(name)}" for name in PACKAGES]
     python = f"stratonet {__version__}, Python {platform.python_version()}"
     blocks += [
@@ -98,7 +98,7 @@ def _word_classes(data: ReportData) -> str:
     left_out = list_values(data.split.leave_out)
     if left_out:
         text += f"; left out: {', '.join(map(str, left_out))}"
-    # They are described, but neither trained on nor tested.
+    # Rows without a label are described, but neither trained on nor tested.
     n_without = int((data.labels == "").sum())
     if n_without:
         text += f"; {n_without:,} {data.row_noun} have no label"
@@ -112,8 +112,8 @@ def _word_split(data: ReportData) -> str:
     n_groups = len(set(data.evaluation.groups))
     return (
         f"{n_folds} folds by {group}: all {data.row_noun} of one {group} (of"
-        f" {n_groups:,}) are tested together, by models that have seen none of them."
-        " Each training set is balanced and scaled on its own."
+        f" {n_groups:,}) are tested together, by models that were trained on none of"
+        " them. Each training set is balanced and scaled on its own."
     )
 
 
@@ -135,7 +135,7 @@ def build_left_out(data: ReportData) -> Content | None:
 
 
 def list_losses(data: ReportData) -> list[str]:
-    """List what had no partner when tables were joined, in sentences.
+    """List what had no match when tables were joined, in sentences.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def list_losses(data: ReportData) -> list[str]:
 
 
 def list_left_out(data: ReportData) -> list[str]:
-    """List all that was left out or passed over, in sentences; losses first.
+    """List all that was left out or skipped, in sentences; losses first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The report: reads, evaluates, and lets every section show itself on one page."""
+"""Write the report: read the tables, evaluate them, and put all sections on a page."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ SECTIONS: tuple[Section, ...] = (
 
 @dataclass(frozen=True)
 class Report:
-    """A report that was written. It is also the path of its page.
+    """A report that was written; it can be used as the path of its page.
 
     Attributes
     ----------
     page : pathlib.Path
         ``report.html``.
     data : ReportData
-        What every section has read.
+        The data that every section has read.
     """
 
     page: Path
@@ -90,7 +90,7 @@ class Report:
 
     @property
     def screen(self) -> Screen | None:
-        """Controls, hits, doses, and what hits are like; None of what is no wells."""
+        """Controls, hits, doses and likeness; None if they cannot be computed."""
         return self.data.screen
 
     @property
@@ -100,12 +100,12 @@ class Report:
 
     @property
     def hits(self) -> pd.DataFrame:
-        """Treatments, the active ones first, as `list_hits` gives them."""
+        """Treatments, the active ones first, as `list_hits` returns them."""
         return pd.DataFrame() if self.screen is None else self.screen.hits
 
     @property
     def doses(self) -> pd.DataFrame:
-        """Curves and EC50, as `fit_doses` gives them."""
+        """Curves and EC50, as `fit_doses` returns them."""
         return pd.DataFrame() if self.screen is None else self.screen.doses
 
 
@@ -126,11 +126,11 @@ def write_report(
     Parameters
     ----------
     tables : mapping of str to path
-        Feature tables by the name that they have in the report, as
-        `stratonet.tables.reading.read_feature_table` takes them. They are evaluated on
+        Feature tables by their name in the report, in any form that
+        `stratonet.tables.reading.read_feature_table` accepts. They are evaluated on
         the rows that they share, and the first is compared with the others.
     output : path
-        Folder, made if missing: ``report.html``, ``figures/*.png`` and
+        Folder, created if missing, for ``report.html``, ``figures/*.png`` and
         ``numbers/*.csv``. An older report in it is replaced when the new one is
         complete.
     treatments : Treatments, optional
@@ -140,14 +140,15 @@ def write_report(
         What is never divided between training and test, how many folds there are,
         which classes are left out, and the seed.
     metadata : path, optional
-        CSV or Parquet table with more ``Metadata_*`` for each well or image set.
+        CSV or Parquet table with more ``Metadata_*`` columns for each well or image
+        set.
     images : ImageSource or path, optional
         Where the images are, to show typical and misclassified wells.
     recipe : ProfileRecipe, optional
-        How profiles are made for retrieval; its column may be named in short. Only with
-        a compound.
+        How profiles are made for retrieval, only with a compound. Its column may be
+        named without ``Metadata_``.
     command : str
-        How the report was asked for, to be shown in it.
+        The command that asked for the report, to be shown in it.
     progress : bool
         Show a bar during the classification.
 
@@ -162,7 +163,7 @@ def write_report(
         A table, a column or a class is missing, tables share no row, or the split
         would leak.
     ImportError
-        The recipe asks for Harmony, and harmonypy is missing.
+        The recipe asks for Harmony, but harmonypy is missing.
 
     Examples
     --------
@@ -182,7 +183,7 @@ def write_report(
     """
     if is_url(to_local_path(os.fspath(output))):
         raise ValueError(
-            "`output` is a folder of this machine. Received:"
+            "`output` must be a folder on this machine. Received:"
             f" {redact_url(to_local_path(os.fspath(output)))}"
         )
     if images is not None and not isinstance(images, ImageSource):
@@ -197,7 +198,7 @@ def write_report(
 def write_data(
     data: ReportData, output: Path, command: str = "", progress: bool = True
 ) -> Path:
-    """Evaluate data that were read, and write the page.
+    """Evaluate the data, and write the page.
 
     Parameters
     ----------
@@ -216,12 +217,12 @@ def write_data(
     ValueError
         The split would leak.
     """
-    # A folder that cannot be made is said before the hour of computing.
+    # A folder that cannot be created is reported before an hour of computing.
     output.mkdir(parents=True, exist_ok=True)
     if data.labels is not None:
         data = replace(data, evaluation=classify_rows(data, progress))
     contents = build_contents(data)
-    # Its sections are given none of this: what is computed does not depend on it.
+    # Sections do not get the command: their results must not depend on it.
     contents.append(Content("Command", [Fact("Command", command)]))
     return write_page(output, name_page(data.names), contents)
 
@@ -239,7 +240,7 @@ def build_contents(data: ReportData) -> list[Content]:
     list of Content
         In the order of the page.
     """
-    # In turn, not in parallel: they share the components, and UMAP needs the memory.
+    # Not in parallel: sections share the components, and UMAP needs the memory.
     contents = [section(data) for section in SECTIONS]
     return [content for content in contents if content is not None]
 

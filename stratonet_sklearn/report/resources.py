@@ -27,7 +27,7 @@ from stratonet_sklearn.report.section import (
     Table,
 )
 
-# Quartiles of fewer runs, and a figure of one dot, show nothing that a table does not.
+# With fewer runs, a figure of dots and quartiles shows no more than a table.
 FEWEST_RUNS = 3
 
 
@@ -38,9 +38,9 @@ class Measure:
     Attributes
     ----------
     label : str
-        Of the axis, with the unit.
+        Label of the axis, with the unit.
     columns : dict of str to str
-        Name in the legend to column of the runs.
+        Column of the runs by its name in the legend.
     is_percentage : bool
         Whether the axis ends at 100.
     """
@@ -67,7 +67,7 @@ MEASURES = (
 
 
 def build_resources(data: ReportData) -> Content | None:
-    """Show what the runs of the extraction took.
+    """Show the time, processor and memory that the extraction took.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def build_resources(data: ReportData) -> Content | None:
         return None
     records = pd.concat(frames)
     blocks: list[Block] = [Numbers("resources", records)]
-    # A run that found everything measured has measured nothing.
+    # Runs that found everything measured already have measured nothing.
     runs = summarize_runs(records)
     runs = runs[runs["image_sets"] > 0]
     if runs["features"].value_counts().max() >= FEWEST_RUNS:
@@ -96,8 +96,8 @@ def build_resources(data: ReportData) -> Content | None:
             Plot(
                 "resources",
                 draw_resources(records),
-                "Time, processor and memory that the runs of stratonet extract took. A"
-                " point per run; boxes are quartiles.",
+                "Time, processor and memory that the runs of stratonet extract took,"
+                " with a point per run; boxes show quartiles.",
             )
         )
     elif len(runs):
@@ -111,7 +111,7 @@ def build_resources(data: ReportData) -> Content | None:
 
 
 def tabulate_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Write what runs took as texts.
+    """Write what the runs took as texts.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def summarize_runs(records: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     records : pandas.DataFrame
-        What ``stratonet extract`` writes of its runs, one row per machine, with a
+        What ``stratonet extract`` records of its runs, one row per machine, with a
         column ``features``: the name of the table.
 
     Returns
@@ -210,10 +210,10 @@ def draw_resources(records: pd.DataFrame) -> Figure:
 
 
 def _word_times(seconds: pd.Series, n_runs: int) -> str:
-    # Of one run, or of equal ones, there is one number.
+    # For one run, or equal ones, give one number instead of a range.
     ends = dict.fromkeys(f"{end:.3g}" for end in (seconds.min(), seconds.max()))
     runs = "1 run" if len(seconds) == 1 else f"{len(seconds)} runs"
-    text = f"An image set took {' to '.join(ends)} seconds of a machine, in {runs}."
+    text = f"An image set took {' to '.join(ends)} seconds of machine time, in {runs}."
     n_empty = n_runs - len(seconds)
     if n_empty:
         text += f" {n_empty} that measured none are not shown."
@@ -226,7 +226,7 @@ def _draw_measure(
     n_boxes = len(measure.columns)
     for number, (label, column) in enumerate(measure.columns.items()):
         y = np.arange(len(names)) + 0.34 * (number - (n_boxes - 1) / 2)
-        # Beside each other: mean and largest of one table.
+        # The mean and the largest value of a table are beside each other.
         values = [runs.loc[runs["features"] == name, column] for name in names]
         axes.boxplot(
             [of_table.to_numpy() for of_table in values],
@@ -257,11 +257,11 @@ def _draw_measure(
         )
     axes.set_xlabel(measure.label)
     if measure.is_percentage:
-        # Room for the mark of a value of 100.
+        # Space for the mark of a value of 100.
         axes.set_xlim(0, 104)
         axes.xaxis.set_major_locator(MultipleLocator(25))
     else:
-        # Beyond the largest value, so that its mark is whole.
+        # Beyond the largest value, so that its mark is complete.
         axes.set_xlim(0, 1.06 * runs[list(measure.columns.values())].to_numpy().max())
         axes.xaxis.set_major_locator(MaxNLocator(4))
     strip_axes(axes, "x")

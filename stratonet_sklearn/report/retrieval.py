@@ -21,7 +21,7 @@ TITLE = "Do treatments with the same mechanism look alike?"
 
 
 def build_retrieval(data: ReportData) -> Content | None:
-    """Score how well profiles find their like.
+    """Score how well profiles find those of the same treatment or mechanism.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def build_retrieval(data: ReportData) -> Content | None:
     """
     if data.treatments.compound is None:
         return None
-    # Where no batches are known, replicates must be found across plates.
+    # If no batches are known, replicates must be found across plates.
     batch = BATCH if BATCH in data.rows else PLATE
     scores: dict[str, pd.DataFrame] = {}
     steps: dict[str, str] = {}
@@ -53,7 +53,7 @@ def build_retrieval(data: ReportData) -> Content | None:
             )
             steps[table.name] = " ".join(profiles.steps)
         except ValueError as error:
-            # The classification took the time, and is worth showing without this.
+            # The classification took long, and is worth showing without profiles.
             text = f"Profiles of {table.name} could not be made: {error}"
             blocks.append(Omission(text))
     if scores:
@@ -62,11 +62,11 @@ def build_retrieval(data: ReportData) -> Content | None:
 
 
 def _show_scores(scores: dict[str, pd.DataFrame], steps: dict[str, str]) -> list[Block]:
-    # What is written has full precision, unlike the table on the page.
+    # The file has full precision, unlike the table on the page.
     frame = pd.concat(scores, names=["features"]).reset_index(level="features")
     blocks: list[Block] = [Numbers("retrieval", frame)]
-    # Which measures can be computed is decided by the treatments: what the first table
-    # says of it holds for all.
+    # The treatments decide which measures can be computed, so the first table stands
+    # for all.
     first = next(iter(scores.values()))
     computed = first[first["value"].notna()]
     if len(computed):
@@ -94,7 +94,7 @@ def tabulate_measures(
     Parameters
     ----------
     scores : dict of str to pandas.DataFrame
-        What `stratonet_sklearn.evaluation.retrieval.retrieve` gives, by feature table.
+        What `stratonet_sklearn.evaluation.retrieval.score_retrieval` returns, by table.
     computed : pandas.DataFrame
         The rows of the first of them that have a value.
 

@@ -1,6 +1,6 @@
-"""What a section of the report is: what goes in, and what comes out.
+"""The interface of a section of the report: its input and its output.
 
-``docs/sections.md`` says how to add one.
+``docs/sections.md`` explains how to add a section.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Caution:
 
 @dataclass(frozen=True)
 class Fact:
-    """What the numbers were made of: one line of the list below the answer."""
+    """One line of the list below the answer: what the numbers are based on."""
 
     term: str
     text: str
@@ -48,24 +48,25 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Omission:
-    """What a section could not show, and why: listed at the end of the page."""
+    """What a section could not show and why, listed at the end of the page."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """A short table as it is to be read: its values are texts.
+    """A short table for readers: all its values are texts.
 
     Attributes
     ----------
     frame : pandas.DataFrame
         The index is not shown.
     caption : str
-        What is in it.
+        What the table shows.
     pictured : pandas.DataFrame, optional
-        Of each row ``plate`` and ``well``, and ``control``, a well of that plate beside
-        which it is shown, where there are pictures; missing where there is none.
+        For each row, the ``plate`` and ``well`` whose picture is shown, and
+        ``control``, a well of that plate shown beside it; missing where there is none.
+        Wells without a picture are not shown.
     """
 
     frame: pd.DataFrame
@@ -82,22 +83,23 @@ class Plot:
     name : str
         Name of the file, without folder and extension.
     figure : matplotlib.figure.Figure
-        As `stratonet.drawing.new_figure` makes it. Its title says what is seen.
+        Made by `stratonet.drawing.new_figure`. Its title says what the figure shows.
     caption : str
         What is drawn and how it was computed, in full sentences.
     shown : bool
         Whether it is on the page too, not only in the folder.
     wells : pandas.DataFrame, optional
-        The wells of the figure, which can be explored on the page where scripts run:
-        ``plate``, ``well``; ``x`` and ``y``, where a row is drawn (without them, on its
-        plate); ``panel``, where there are several figures in one, such as the name of
-        the feature table; and columns that colour the rows, numbers or texts, under
-        names for readers. Treatment and plate colour them anyway.
+        The wells of the figure, which readers can explore on the page where scripts
+        run: ``plate`` and ``well``; ``x`` and ``y``, the position of each row (without
+        them, that of the well on its plate); ``panel``, such as the name of the feature
+        table, if there are several figures in one; and columns of numbers or texts that
+        can colour the rows, with headings for readers. Colours by treatment and plate
+        are always offered.
     labels : (str, str), optional
-        What ``x`` and ``y`` of the wells are. Without it, as on a map, numbers along
-        the axes mean nothing, and there are none.
+        Labels of the axes ``x`` and ``y``. Without them, as on a map, the axes have no
+        numbers, because these would mean nothing.
     scale : (float, float), optional
-        Numbers that have the first and the last colour; without it, the extremes.
+        The numbers that get the first and the last colour. Default: the extremes.
     """
 
     name: str
@@ -110,8 +112,8 @@ class Plot:
 
     @property
     def alt(self) -> str:
-        """What those read who cannot see the figure: its title, a sentence."""
-        # matplotlib 3.7 has no public name for it, but it is the first text.
+        """The text for readers who cannot see the figure: its title, a sentence."""
+        # matplotlib 3.7 has no public name for the title, but it is the first text.
         title = self.figure.texts[0].get_text()
         # Lines were wrapped, and dollars escaped, for matplotlib only.
         return " ".join(title.split()).replace(r"\$", "$")
@@ -119,7 +121,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Wells:
-    """The wells of the report, which figures and tables speak of.
+    """The wells of the report, to which figures and tables refer.
 
     Attributes
     ----------
@@ -127,9 +129,9 @@ class Wells:
         ``plate``, ``well``, ``treatment`` (its name, ``""`` where there is none) and
         ``negative`` (whether it is a negative control); a row per well.
     pictures : mapping of (plate, well) to bytes
-        Small pictures, JPEG files; of all wells, some or none.
+        Small pictures as JPEG files, of all wells, some or none.
     key : str
-        Which channel has which colour in them, a sentence.
+        A sentence that says which channel has which colour in the pictures.
     """
 
     frame: pd.DataFrame
@@ -158,7 +160,7 @@ Block = Union[Answer, Caution, Fact, Paragraph, Omission, Table, Plot, Wells, Nu
 
 @dataclass(frozen=True)
 class Content:
-    """What a section gives to the page.
+    """What a section contributes to the page.
 
     Attributes
     ----------
@@ -166,8 +168,8 @@ class Content:
         The heading.
     blocks : sequence of Block
         In the order in which they are read. Answers, cautions and facts go to the top
-        of the page, omissions to its end, numbers into files. Without any other block
-        there is no heading.
+        of the page, omissions to its end, numbers into files. A section without any
+        other block has no heading.
     """
 
     title: str
@@ -175,13 +177,13 @@ class Content:
 
 
 class Section(Protocol):
-    """One section of the report: a function that computes, draws and words itself.
+    """A section of the report: a function that computes, draws and describes results.
 
     Parameters
     ----------
     data : ReportData
-        Tables, rows, labels, predictions and options. It is shared by all sections and
-        stays as it is.
+        Tables, rows, labels, predictions and options. All sections share them, so they
+        must not be changed.
 
     Returns
     -------
@@ -192,12 +194,12 @@ class Section(Protocol):
     Raises
     ------
     Exception
-        An error ends the whole report. What could not be computed although the rest is
-        worth showing is an `Omission`.
+        An error ends the whole report. Where something cannot be computed but the other
+        results are worth showing, return an `Omission`.
 
     See Also
     --------
-    stratonet_sklearn.report.checks.check_section : holds a section to all of this.
+    stratonet_sklearn.report.checks.check_section : checks all of this.
     """
 
     def __call__(self, data: ReportData) -> Content | None:

@@ -1,4 +1,4 @@
-"""Which wells are shown in the table of hits."""
+"""The wells that are shown in the table of hits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from stratonet_sklearn.evaluation.screen import Screen
 
-# Of the table of hits.
+# Most rows of the table of hits.
 MOST_ROWS = 25
 
 
@@ -21,7 +21,7 @@ def list_pictured_wells(screen: Screen) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `Table` takes them: a row for each of the first hits.
+        As `Table.pictured`: one row for each of the first hits.
     """
     shown = screen.hits.head(MOST_ROWS)
     return screen.middle_wells.reindex(shown["treatment"]).reset_index(drop=True)

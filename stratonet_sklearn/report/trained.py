@@ -1,4 +1,4 @@
-"""Rows of wells that a fine-tuned network has learnt from: no test of its features."""
+"""Leave out wells that a network was fine-tuned on: they cannot test its features."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ def drop_trained_rows(
     Returns
     -------
     tables : list of FeatureTable
-        Without these rows, which their ``notes`` count: all are compared on the same.
+        Without these rows, which their ``notes`` count: all tables keep the same rows.
     rows : pandas.DataFrame
-        The same.
+        Without these rows, too.
 
     Raises
     ------
     ValueError
-        There are such rows and they may not be left out, or there are no others.
+        There are such rows and they may not be left out, or no others remain.
     """
     for table in tables:
-        seen = _find_trained_rows(table, rows)
-        if not seen.any():
+        is_trained = _find_trained_rows(table, rows)
+        if not is_trained.any():
             continue
-        wells = sorted(set(name_wells(rows)[seen]))
-        said = (
+        wells = sorted(set(name_wells(rows)[is_trained]))
+        finding = (
             f"{table.name}: its network was fine-tuned on {len(wells):,} of these wells"
             f" ({shorten_list(wells, most=5)})"
         )
         if not leave_out:
             raise ValueError(
-                f"{said}, whose classes it knows: to test its features there would"
-                " flatter them. Leave these rows out with `leave_out_trained`, or"
-                " evaluate other plates."
+                f"{finding}, whose classes it knows: tested there, its features would"
+                " look better than they are. Leave these rows out with"
+                " `leave_out_trained`, or evaluate other plates."
             )
-        if seen.all():
-            raise ValueError(f"{said}, and there are no others to evaluate.")
-        note = f"{seen.sum():,} rows are left out: {said}."
-        tables = [_keep_rows(each, ~seen) for each in tables]
-        rows = rows[~seen].reset_index(drop=True)
+        if is_trained.all():
+            raise ValueError(f"{finding}, and there are no others to evaluate.")
+        note = f"{is_trained.sum():,} rows are left out: {finding}."
+        tables = [_keep_rows(each, ~is_trained) for each in tables]
+        rows = rows[~is_trained].reset_index(drop=True)
         tables = [
             replace(each, notes=[*each.notes, note])
             if each.name == table.name
@@ -71,15 +71,15 @@ def drop_trained_rows(
 
 
 def _find_trained_rows(table: FeatureTable, rows: pd.DataFrame) -> np.ndarray:
-    known = {
+    trained_wells = {
         (normalize_key(PLATE, plate), normalize_key(WELL, well))
         for plate, wells in table.trained_wells.items()
         for well in wells
     }
-    # One file may say A01 where another says A1.
+    # One file may have A01 where another has A1.
     pairs = normalize_keys(rows, [PLATE, WELL]).itertuples(index=False, name=None)
-    return np.array([pair in known for pair in pairs], bool)
+    return np.array([pair in trained_wells for pair in pairs], bool)
 
 
-def _keep_rows(table: FeatureTable, kept: np.ndarray) -> FeatureTable:
-    return replace(table, frame=table.frame[kept].reset_index(drop=True))
+def _keep_rows(table: FeatureTable, is_kept: np.ndarray) -> FeatureTable:
+    return replace(table, frame=table.frame[is_kept].reset_index(drop=True))

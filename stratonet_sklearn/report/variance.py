@@ -21,9 +21,9 @@ from stratonet.drawing import (
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import Content, Numbers, Plot
 
-# The title speaks of so many components.
+# Components that the title counts.
 N_FIRST = 10
-# Above, only every third point has a mark.
+# With more components, only every third point has a mark.
 MOST_MARKS = 12
 
 
@@ -60,9 +60,9 @@ def build_variance(data: ReportData) -> Content:
                 "variance",
                 draw_variance(ratios),
                 "The share of the variance that each principal component explains, and"
-                " the first ones together. The fewer components hold most of it, the"
-                " more the features repeat each other. Features are scaled to unit"
-                " variance.",
+                " that the first ones explain together. The fewer components explain"
+                " most of it, the more the features repeat each other. Features are"
+                " scaled to unit variance.",
             ),
         ],
     )
@@ -82,10 +82,10 @@ def draw_variance(ratios: Mapping[str, np.ndarray]) -> Figure:
         Two panels, a line per feature table.
     """
     n_first = min(N_FIRST, *map(len, ratios.values()))
-    # Tables of fewer features are compared on as many components as all have.
+    # Tables are compared on as many components as all of them have.
     explained = {name: ratio[:n_first].sum() for name, ratio in ratios.items()}
     in_order = sorted(explained, key=lambda name: explained[name])
-    # One table is the lowest and the highest at once.
+    # A single table is both the lowest and the highest.
     ends = dict.fromkeys((in_order[0], in_order[-1]))
     words = " to ".join(f"{explained[end]:.0%} ({shorten_name(end)})" for end in ends)
     figure = new_figure(
@@ -123,7 +123,7 @@ def draw_variance(ratios: Mapping[str, np.ndarray]) -> Figure:
 
 def _draw_line(axes: Axes, values: np.ndarray, number: int, label: str) -> None:
     # Marks of different lines begin at different points, so that they do not cover
-    # each other where lines run together.
+    # each other where lines overlap.
     marked = (number % 3, 3) if len(values) > MOST_MARKS else None
     axes.plot(
         range(1, len(values) + 1),

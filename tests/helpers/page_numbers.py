@@ -127,24 +127,24 @@ def _expect_hits(numbers, rows):
         .unique()
     )
     yield (
-        f"With {n_wells} wells per treatment, the smallest p possible is"
+        f"With {n_wells} wells per treatment, the smallest possible p is"
         f" {hits.smallest_p.min():.2g}."
     )
     yield f"{n_active} of {len(hits)} treatments differ from the negative controls."
     yield (
         "Each treatment by its distance from the negative controls (1 is that of a"
-        " control) and by the mean average precision with which its wells find each"
-        " other among these. Far, and alike: active. Named are some of the farthest"
-        " active treatments. Pointed at, a dot tells of the well in the middle of its"
-        " treatment's, by distance. figures/hits.png"
+        " typical control) and by the mean average precision with which its wells find"
+        " each other among these. Active treatments are far from the controls, and"
+        " their wells are alike. Some of the farthest are named. Point at a dot to see"
+        " the treatment's well of median distance. figures/hits.png"
     )
     yield (
         f"Treatments, the active ones first ({len(hits)} of {len(hits)}; all are in"
         " numbers/hits.csv). mAP: mean average precision with which the wells of a"
-        " treatment find each other among negative controls, by chance in brackets. p:"
-        " random ranks, corrected for comparing many treatments (5% false discoveries)."
-        " Distance: from the negative controls, 1 is that of a control. Objects:"
-        " relative to the controls."
+        " treatment find each other among negative controls; in brackets, the value"
+        " expected by chance. p: from random ranks, corrected for comparing many"
+        " treatments (5% false discoveries). Distance: from the negative controls; 1 is"
+        " that of a typical control. Objects: their number, relative to the controls."
     )
     for row in hits.itertuples():
         of_compound = wells[wells.Metadata_Compound == row.compound]
@@ -161,7 +161,7 @@ def _expect_likeness(numbers):
     effects = numbers("effects").set_index("treatment")
     (first, most), *others = effects.median().nlargest(3).items()
     yield (
-        f"Treatments change most: {first} ({most:.1f} times a control, in the median),"
+        f"What treatments change most: {first} ({most:.1f} times a control, median),"
         f" {', '.join(f'{name} ({value:.1f})' for name, value in others)}."
     )
     groups = numbers("groups").set_index("treatment").group
@@ -169,14 +169,14 @@ def _expect_likeness(numbers):
     words = f"{n_groups} group{'s' if n_groups > 1 else ''}"
     yield f"{n} active treatments fall into {words} of cells that look alike."
     yield (
-        "How far each active treatment changes the features of a channel and tap: the"
-        " root mean square of its wells (median), relative to negative controls; 1 is"
-        " no effect. Treatments beside each other look alike (average linkage of the"
-        " cosine similarity of all features); lines part the groups. Shown:"
+        "How strongly each active treatment changes the features of a channel and tap:"
+        " the root mean square of its wells (median), relative to negative controls; 1"
+        " is no effect. Neighbouring treatments look alike (average linkage of the"
+        " cosine similarity of all features); lines separate the groups. Shown:"
         f" {n} of {n}. figures/likeness.png"
     )
     yield (
-        "The nearest active treatments of other compounds, where there are any"
+        "The most similar active treatments of other compounds, if there are any"
         f" ({n} of {n}; all are in numbers/neighbours.csv)."
     )
     for name, nearest in numbers("neighbours").groupby("treatment"):
@@ -209,11 +209,11 @@ def _expect_accuracy(numbers):
     accuracy = _score(numbers, "Deep", "SVM")[0]
     yield (
         f"With Deep features, the SVM has a balanced accuracy of {accuracy:.1%}: the"
-        " share of each class that is classified correctly, as a mean over the"
+        " share of each class that is classified correctly, averaged over the"
         f" {label.nunique()} classes (95% interval {100 * row.low:.1f} to"
         f" {100 * row.high:.1f}%; by chance {1 / label.nunique():.1%}). Of all image"
         f" sets, it classifies {right} of {n} ({right / n:.1%}) correctly; always"
-        " answering the largest class would be right for"
+        " predicting the largest class would be correct for"
         f" {label.value_counts().max() / n:.1%}."
     )
     yield (
@@ -241,7 +241,7 @@ def _expect_differences(numbers):
     yield (
         f"Balanced accuracy of the SVM, Deep minus Measured ({measured:.1%}) is"
         f" {100 * (deep - measured):+.1f} points (95% interval {100 * row.low:+.1f} to"
-        f" {100 * row.high:+.1f}), {verdict}."
+        f" {100 * row.high:+.1f}): {verdict}."
     )
     yield (
         f"Balanced accuracy of the SVM, Deep minus Measured: {deep - measured:+.2f}"
@@ -300,7 +300,7 @@ def _expect_importance(numbers):
         lambda one: one.nlargest(20).sum()
     )
     yield (
-        "The 20 features of largest weight in the SVM hold"
+        "The 20 features with the largest weight in the SVM hold"
         f" {top['Deep']:.1%} (Deep), {top['Measured']:.1%} (Measured) of the weight of"
         " all."
     )
@@ -309,7 +309,7 @@ def _expect_importance(numbers):
         f"{parts[name].idxmax()} in {name} ({parts[name].max():.0%})"
         for name in ("Deep", "Measured")
     ]
-    yield f"The group of largest weight in the SVM: {', '.join(words)}."
+    yield f"The group with the largest weight in the SVM: {', '.join(words)}."
 
 
 def _expect_description(numbers, rows):
@@ -321,14 +321,15 @@ def _expect_description(numbers, rows):
         f" {first[high]:.0%} ({high}) of the variance."
     )
     yield (
-        f"{len(rows)} image sets, placed by their features: do those of the same class"
-        " or the same plate or the same position lie together?"
+        f"{len(rows)} image sets, arranged by their features: do those of the same"
+        " class or the same plate or the same position lie together?"
     )
     yield (
-        f"UMAP of the principal components: {len(numbers('map')) // 2} of {len(rows)}"
-        " image sets, the same map coloured by class, by plate and by position of the"
-        " well. Where plates or positions form groups as the classes do, they may be"
-        " what separates the classes. figures/map.png"
+        "UMAP of the principal components, for"
+        f" {len(numbers('map')) // 2} of {len(rows)} image sets: the same map coloured"
+        " by class, by plate and by position of the well. If plates or positions form"
+        " the same groups as the classes, they may be what separates the classes."
+        " figures/map.png"
     )
     pairs = numbers("correlation")
     n_marked = int((pairs.q < 0.05).sum())
@@ -339,12 +340,12 @@ def _expect_description(numbers, rows):
         f" {best['first']} and {best.second}."
     )
     yield (
-        f"Spearman's rank correlation over {len(numbers('plates'))} wells of the"
+        f"Spearman's rank correlation, over {len(numbers('plates'))} wells, between the"
         f" {pairs['first'].nunique()} and {pairs.second.nunique()} features most"
-        " important to the random forest. Marked with a dot: significant at a false"
-        f" discovery rate of 5% among all {len(pairs)} pairs (Benjamini and Hochberg):"
-        f" {n_marked} of them. Features that separate the same classes are correlated"
-        " through the classes. figures/correlation.png"
+        f" important to the random forest. Dots mark the {n_marked} of {len(pairs)}"
+        " pairs that are significant at a false discovery rate of 5% (Benjamini and"
+        " Hochberg). Features that separate the same classes are correlated because of"
+        " the classes. figures/correlation.png"
     )
     votes = numbers("plates").drop(columns=["plate", "well"])
     yield (
@@ -354,13 +355,13 @@ def _expect_description(numbers, rows):
     )
     yield (
         "The true classes, and the random forest's share of votes for each class, with"
-        " Deep features. Each well is predicted by trees that have not seen it. Shown:"
+        " Deep features. Each well is predicted by trees not trained on it. Shown:"
         f" {rows.Metadata_Plate.nunique()} of {rows.Metadata_Plate.nunique()} plates,"
-        f" {votes.shape[1]} of {votes.shape[1]} classes. Votes that follow the true"
-        " classes recognise them. Votes that follow an edge or a half of the plate"
-        " which no true class has are an effect of position. Where a true class has an"
-        " edge or a half of its own, this map cannot tell the two apart."
-        " figures/plates.png"
+        f" {votes.shape[1]} of {votes.shape[1]} classes. Where votes follow the true"
+        " classes, these are recognised. Where votes follow an edge or a half of the"
+        " plate that no true class follows, they show an effect of position. Where a"
+        " true class fills an edge or a half of the plate, this map cannot tell class"
+        " and position apart. figures/plates.png"
     )
 
 
@@ -374,8 +375,8 @@ def _expect_facts(numbers, rows):
     n_groups = predictions.group.nunique()
     yield (
         f"{predictions.fold.nunique()} folds by row: all image sets of one row (of"
-        f" {n_groups}) are tested together, by models that have seen none of them. Each"
-        " training set is balanced and scaled on its own."
+        f" {n_groups}) are tested together, by models that were trained on none of"
+        " them. Each training set is balanced and scaled on its own."
     )
     features = numbers("importance").groupby(["features", "classifier"]).size()
     yield f"{features['Deep', 'SVM']} features, feature set net-1-0123456789ab"

@@ -480,7 +480,7 @@ def test_wells_to_look_at(folder, tables, rows):
     assert "Typical and misclassified image sets" in page
     # A picture of every well, by class.
     assert page.count('<figure id="well-') == 96
-    assert "96 of 96 wells, of each the first image set. DNA is green" in page
+    assert "96 of 96 wells, each shown by its first image set. DNA is green" in page
     predictions = pd.read_csv(out / "numbers" / "predictions.csv")
     shares = predictions.filter(like="share of votes")
     shares.columns = [name.rpartition(" ")[2] for name in shares]

@@ -93,7 +93,7 @@ def write_numbers_without_names(data):
         (lambda data: "text", "not a Content"),
         (lambda data: Content(" ", [Paragraph("Text.")]), "the title is empty"),
         (lambda data: Content("Title", [Paragraph("")]), "has no text"),
-        (lambda data: Content("Title", ["text"]), "is no block"),
+        (lambda data: Content("Title", ["text"]), "is not a block"),
     ],
 )
 def test_what_breaks_the_contract_is_found(section, message):
