@@ -1,7 +1,7 @@
-"""Which image sets a run measures: what tells one from another, in a few letters.
+"""Identify the image sets that a run measures, by short digests.
 
-The process that plans and those that measure each ask this of their own image sets.
-Where the answers differ, they would measure different images under the same numbers.
+The process that plans a run and those that measure each compute this for their own
+image sets. If the digests differ, the same numbers stand for different images.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from cellprofiler_plugin.measurements import IDENTIFYING
 if TYPE_CHECKING:
     from cellprofiler_core.measurement import Measurements
 
-# How they begin that say which label images are loaded as objects; see `IDENTIFYING`.
+# Prefix of the measurements that say which label images are loaded as objects; see
+# `IDENTIFYING`.
 OBJECTS = "Objects"
 URLS = ("URL_", "ObjectsURL_")
-# Letters of a digest: of ten million image sets, no two are the same by chance.
+# Characters of a digest: enough that no two of ten million image sets agree by chance.
 LENGTH = 16
 
 
 def identify_image_sets(
     measurements: Measurements, numbers: Sequence[int]
 ) -> list[tuple[str, str]]:
-    """Tell image sets from each other, and each from what its files held before.
+    """Compute digests that identify image sets, and the state of their files.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of a run that is prepared.
+        The measurements of a prepared run.
     numbers : sequence of int
         Numbers of image sets.
 
     Returns
     -------
     list of (str, str)
-        Of each image set: digests of its files' names and metadata, and of the sizes
-        and dates of its files.
+        For each image set, a digest of the names of its files and its metadata, and one
+        of the sizes and dates of its files.
     """
     names: list[list[str]] = [[] for _ in numbers]
     files: list[list[str]] = [[] for _ in numbers]
@@ -58,7 +59,7 @@ def identify_image_sets(
 
 
 def _describe_file(url: str) -> str:
-    """Size and date of a file on a disk; empty where there is none."""
+    """Return size and date of a file on a disk; empty if there is no such file."""
     if not url.startswith("file:"):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""SQLite databases of the parts of a run, made into one."""
+"""Merge the SQLite databases of the parts of a run into one."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from typing import Any
 from cellprofiler_plugin.merge_csv import Move, has_image_numbers
 
 START = b"SQLite format 3\0"
-# Each run in a database has a number of its own in these tables.
+# In these tables each run that wrote to the database has a number of its own.
 EXPERIMENTS = ("Experiment", "Experiment_Properties")
 EXPERIMENT_ID = "experiment_id"
 
 
 def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
-    """Put the tables of databases one below the other.
+    """Concatenate the tables of several databases.
 
     Parameters
     ----------
     paths : sequence of pathlib.Path
-        In the order of the image sets.
+        The databases, in the order of the image sets.
     target : pathlib.Path
-        Is written.
+        The database to write.
     move : callable
         Replaces paths in a text.
 
@@ -47,7 +47,7 @@ def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file is a database of SQLite, whatever it is called.
+    """Whether a file is an SQLite database, whatever its name.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def list_database_tables(
     Parameters
     ----------
     database : sqlite3.Connection
-        Open.
+        An open connection.
     schema : str
-        Name of one of its databases.
+        Name of one of the databases attached to it.
     """
     found = database.execute(
         f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"
@@ -80,7 +80,7 @@ def list_database_tables(
 def _merge_table(
     database: sqlite3.Connection, table: str, paths: Sequence[Path]
 ) -> None:
-    """Append the rows of other parts, if they have rows of their own; replace paths."""
+    """Append the rows of the other parts, unless all have the same; replace paths."""
     info = database.execute(f'PRAGMA table_info("{table}")').fetchall()
     column_types = {name: column_type for _, name, column_type, *_ in info}
     # Tables of the experiment are the same in all parts.
@@ -98,22 +98,23 @@ def _merge_table(
 
 
 def keep_other_tables(path: Path, earlier: Path) -> None:
-    """Take over from an earlier database what a run of CellProfiler leaves there.
+    """Copy from an earlier database what a run of CellProfiler would leave in it.
 
-    It drops the tables that it writes, and adds itself to the experiments.
+    CellProfiler replaces the tables that it writes, keeps the others, and adds its run
+    to the experiments.
 
     Parameters
     ----------
     path : pathlib.Path
         The database of the run.
     earlier : pathlib.Path
-        The one that it is to take the place of.
+        The database that it will replace.
     """
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("ATTACH ? AS earlier", [str(earlier)])
         _number_experiments(database)
         own = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        # Tables first: views and indices are made from them.
+        # Tables first, because views and indices refer to them.
         statements = database.execute(
             "SELECT type, name, sql FROM earlier.sqlite_master WHERE sql IS NOT NULL"
             " AND name NOT LIKE 'sqlite_%' ORDER BY type != 'table'"
@@ -129,7 +130,7 @@ def keep_other_tables(path: Path, earlier: Path) -> None:
 
 
 def _number_experiments(database: sqlite3.Connection) -> None:
-    """Number the experiments of the run after the earlier ones, and add those."""
+    """Number the run's experiments after the earlier ones, and add the earlier ones."""
     there = set(list_database_tables(database)) & set(
         list_database_tables(database, "earlier")
     )

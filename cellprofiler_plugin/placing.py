@@ -1,7 +1,7 @@
-"""Parquet files in their place, where other jobs and earlier runs may have put some.
+"""Write Parquet files where other jobs or earlier runs may have written theirs.
 
-Jobs of one screen (``cellprofiler -c -f ... -l ...``) add to one file. What is none of
-their screen is never written over.
+Jobs of one screen (``cellprofiler -c -f ... -l ...``) add their rows to one file. A
+file of another screen is never overwritten.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from stratonet.tables.columns import IMAGE_NUMBER
 
 
 def check_place(path: str | os.PathLike[str], screen: str) -> None:
-    """Refuse to write over what is no earlier file of the same screen.
+    """Refuse to overwrite anything but an earlier file of the same screen.
 
     Parameters
     ----------
     path : path
-        Of a Parquet file that may be there.
+        Path of the Parquet file, which may exist already.
     screen : str
         See `parquet.TableDescription`.
 
@@ -33,7 +33,7 @@ def check_place(path: str | os.PathLike[str], screen: str) -> None:
     OSError
         There is a folder of this name.
     ValueError
-        There is a file of other image sets.
+        There is a file with other image sets.
     """
     if os.path.isdir(path):
         raise IsADirectoryError(
@@ -46,39 +46,39 @@ def check_place(path: str | os.PathLike[str], screen: str) -> None:
         return
     if there != screen:
         raise ValueError(
-            f"{path} is there already, with the image sets of another run. Move it"
-            " away, or choose another prefix or folder."
+            f"{path} exists already, with the image sets of another run. Move it away,"
+            " or choose another prefix or folder."
         )
 
 
 def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -> None:
-    """Put a table to its place, together with what other jobs have put there.
+    """Write a table to its final path, with the rows that other jobs wrote there.
 
     Parameters
     ----------
     own : pathlib.Path
         The table, in a folder of its own.
     path : pathlib.Path
-        The place.
+        The final path.
     replaced : collection of int
-        Image sets of which rows that are there already are dropped.
+        Image sets whose rows in the existing file are dropped.
     screen : str
         See `parquet.TableDescription`.
 
     Raises
     ------
     OSError
-        It cannot be written; what was there stays.
+        The table cannot be written; an existing file stays.
     ValueError
         There is a file of another screen.
     """
     made = own
-    # What a try that was killed has taken away.
+    # Files that an interrupted try had moved here.
     for earlier in own.parent.glob("earlier-*.parquet"):
         made = _join_tables(made, earlier, replaced)
     while True:
-        # Of several jobs that end at once, one takes the file away and adds to it; the
-        # others meanwhile find none, or that of the next.
+        # If several jobs end at once, one moves the file away and adds to it; the
+        # others meanwhile find no file, or the one that the next job has written.
         check_place(path, screen)
         earlier = own.with_name(f"earlier-{uuid4().hex}.parquet")
         try:
@@ -97,7 +97,7 @@ def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -
 
 
 def _join_tables(own: Path, earlier: Path, replaced: Collection[int]) -> Path:
-    """Make a table of both; rows of the same columns only can be put together."""
+    """Join both tables if they have the same columns; otherwise return the own one."""
     if not _have_same_features(own, earlier):
         return own
     others = set(_read_numbers(earlier)).difference(replaced)
@@ -112,14 +112,14 @@ def _join_tables(own: Path, earlier: Path, replaced: Collection[int]) -> Path:
 
 
 def join_earlier(made: Path, path: Path) -> None:
-    """Add to a table what other jobs of its screen have put to its place.
+    """Add to a table the rows that other jobs of its screen wrote to its final path.
 
     Parameters
     ----------
     made : pathlib.Path
         The table.
     path : pathlib.Path
-        Where it will be; there may be nothing yet.
+        Its final path, where there may be no file yet.
     """
     if path.is_file() and read_screen(path) == read_screen(made) != "":
         joined = _join_tables(made, path, set(_read_numbers(made)))
@@ -129,21 +129,22 @@ def join_earlier(made: Path, path: Path) -> None:
 def remove_image_sets(
     path: str | os.PathLike[str], attempted: Collection[int], screen: str
 ) -> int:
-    """Remove from an earlier run's file what this run could not measure.
+    """Remove image sets that this run could not measure from an earlier run's file.
 
     Parameters
     ----------
     path : path
-        Of a Parquet file that may be there; one of another screen is left alone.
+        Path of the Parquet file, which may not exist; one of another screen is left
+        alone.
     attempted : collection of int
-        Image sets that this run was to measure.
+        Image sets that this run tried to measure.
     screen : str
         See `parquet.TableDescription`.
 
     Returns
     -------
     int
-        Number of rows removed. A file without any row left is removed.
+        Number of rows removed. A file with no rows left is deleted.
     """
     from pyarrow import parquet
 
@@ -163,7 +164,7 @@ def remove_image_sets(
 def _copy_rows(
     sources: Sequence[tuple[Path, Collection[int] | None]], target: Path
 ) -> Path:
-    """Copy the rows of some image sets, or of all, from one file after the other."""
+    """Copy rows from one file after another: all, or those of some image sets."""
     from pyarrow import parquet
 
     from stratonet.tables.trained import read_trained_wells
@@ -188,7 +189,7 @@ def _copy_rows(
 
 
 def _have_same_features(own: Path, earlier: Path) -> bool:
-    """Whether two tables were measured alike: the same features, of the same ids."""
+    """Whether two tables have the same features and the same ids."""
     from pyarrow import parquet
 
     from stratonet.naming import PREFIX
