@@ -1,9 +1,9 @@
-"""A pipeline on all cores: several CellProfiler processes, and one result.
+"""Run a pipeline on all cores, in several CellProfiler processes with one result.
 
-While it runs, there is in the output folder::
+During the run, the output folder contains::
 
     OUTPUT/_parts-<digest>/   the digest is that of pipeline and image sets
-        plan.json             the image sets, and what they are told by
+        plan.json             the image sets, and the digests that identify them
         lock, lock.process    held by the process that works here
         00001-00096/          what CellProfiler writes for a part; beside it its .log,
                               its .pid and, when CellProfiler has ended, its .report
@@ -38,7 +38,7 @@ from cellprofiler_plugin.processes import (
 from stratonet.files.atomic import FolderInUse, lock_folder
 from stratonet.messages import shorten_list
 
-# Image sets of a command for a scheduler, unless another number is asked for.
+# Image sets per command for a scheduler, unless the user sets another number.
 IMAGES_PER_JOB = 96
 
 
@@ -54,7 +54,7 @@ class Batches:
     ----------
     plan : BatchPlan
     parts : list of Part
-        Those that are complete, by their image sets.
+        The complete parts, in the order of their image sets.
     lacking : list of str
         Which image sets lack measurements, and why; known when the run has ended.
     """
@@ -65,7 +65,7 @@ class Batches:
         self.lacking: list[str] = []
 
     def run(self, progress: bool = True) -> str:
-        """Run what is missing, and merge.
+        """Run the missing image sets, and merge all parts.
 
         Parameters
         ----------
@@ -75,17 +75,17 @@ class Batches:
         Returns
         -------
         str
-            What was done, for people.
+            A summary of the run for the user.
 
         Raises
         ------
         stratonet.files.atomic.FolderInUse
             Another process writes to the output folder.
         RuntimeError
-            A part failed twice; the message holds CellProfiler's errors. Complete parts
-            are kept: the same call again runs the others.
+            A part failed twice; the message quotes CellProfiler's errors. Complete
+            parts are kept: calling this again runs the others.
         ValueError
-            What several processes write cannot be merged.
+            The files of several processes cannot be merged.
         """
         plan = self.plan
         if not self._is_finished():
@@ -96,7 +96,8 @@ class Batches:
         plan.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(lock_folder(plan.folder))
-            # Another process may have finished it meanwhile, or was killed at the end.
+            # Another process may have finished the run in the meantime, or have been
+            # killed just after finishing.
             if self._is_finished():
                 self._remove_parts()
                 return self._describe_finished()
@@ -112,13 +113,13 @@ class Batches:
         return self._describe_run(len(missing), kept, time.monotonic() - began)
 
     def _is_finished(self) -> bool:
-        """Whether the run is finished already, which says what it lacks, too."""
+        """Whether the run has finished already; if so, also set what it lacks."""
         lacking = finished.find(self.plan)
         self.lacking = lacking or []
         return lacking is not None
 
     def describe_division(self) -> str:
-        """Say why a run that might be divided is not; empty where it is."""
+        """Say why a run is not divided among all processes; empty if it is."""
         run, processes = self.plan.run, self.plan.processes
         n_groups = len({group for _, group, *_ in run.image_sets})
         if run.sequential:
@@ -135,19 +136,19 @@ class Batches:
         )
 
     def list_jobs(self) -> list[str]:
-        """List commands that run what is missing, for a scheduler.
+        """List commands for a scheduler that run the missing image sets.
 
-        When all have ended, `run` merges.
+        When all of them have ended, `run` merges the parts.
 
         Returns
         -------
         list of str
-            One per part.
+            One command per part.
 
         Raises
         ------
         ValueError
-            What several processes write cannot be merged.
+            The files of several processes cannot be merged.
         """
         plan = self.plan
         if self._is_finished():
@@ -159,7 +160,7 @@ class Batches:
         spans = divide_image_sets(plan.run, plan.processes, most, missing)
         parts = [make_part(plan, first, last) for first, last in spans]
         for part in parts:
-            # They tell of an earlier try.
+            # Files of an earlier try would be mistaken for those of the job.
             part.forget_tries()
         return [shlex.join(build_command(plan, part)) for part in parts]
 
@@ -169,7 +170,7 @@ class Batches:
         Returns
         -------
         dict
-            To be written as JSON.
+            The content of the file, to be written as JSON.
 
         Raises
         ------
@@ -207,7 +208,7 @@ class Batches:
                 continue
             if part.is_of_other_files(plan.run):
                 continue
-            # Jobs and runs that were divided otherwise may have measured some twice.
+            # Jobs and runs that were divided differently may have measured some twice.
             begun = set(part.report.begun)
             if begun <= set(missing):
                 self.parts.append(part)
@@ -230,7 +231,7 @@ class Batches:
     def _run_missing(
         self, missing: Sequence[int], kept: int, progress: bool
     ) -> list[Part]:
-        """Run image sets; list the parts that failed."""
+        """Run image sets; return the parts that failed."""
         with tqdm(
             total=kept + len(missing),
             initial=kept,
@@ -258,12 +259,12 @@ class Batches:
         self._remove_parts()
 
     def _remove_parts(self) -> None:
-        # Windows keeps the lock file, which is open; elsewhere another process may look
-        # into the folder at this moment.
+        # Windows does not delete the lock file while it is open; on other systems
+        # another process may be using the folder at this moment.
         shutil.rmtree(self.plan.folder, ignore_errors=True)
 
     def _check_whole(self) -> None:
-        """Refuse to merge anything but each image set once."""
+        """Refuse to merge unless the parts hold each image set exactly once."""
         begun = [number for part in self.parts for number in part.report.begun]
         planned = [number for number, *_ in self.plan.run.image_sets]
         if sorted(begun) != sorted(planned):
@@ -271,19 +272,19 @@ class Batches:
                 n for n in begun if begun.count(n) > 1
             }
             raise RuntimeError(
-                "The parts do not hold each image set once. Wrong are:"
-                f" {shorten_list(sorted(wrong))}. Remove {self.plan.folder} and run the"
-                " command again."
+                "The parts do not hold each image set exactly once. Missing, repeated"
+                f" or unplanned: {shorten_list(sorted(wrong))}. Remove"
+                f" {self.plan.folder} and run the command again."
             )
 
     def _list_lacking(self) -> Iterator[str]:
-        """Sentences on image sets that did not come to the end of the pipeline."""
+        """Yield a sentence for each way in which image sets lack measurements."""
         skipped: dict[str, list[int]] = {}
         for part in self.parts:
             for number, module in part.report.skipped:
                 skipped.setdefault(module, []).append(number)
         for module, numbers in skipped.items():
-            yield f"{module} left out {_count(numbers)}."
+            yield f"{module} skipped {_count(numbers)}."
         failed = [entry for part in self.parts for entry in part.report.failed]
         if failed:
             count = _count(number for number, _ in failed)
@@ -292,16 +293,19 @@ class Batches:
         damaged = [entry for part in self.parts for entry in part.report.damaged]
         if damaged:
             count = _count(number for number, _ in damaged)
-            # Several modules may tell the same.
+            # Several modules may report the same.
             reasons = list(dict.fromkeys(reason for _, reason in damaged))
-            yield f"{count} have images not measured. {shorten_list(reasons, 5)}"
+            yield (
+                f"{count} have images that could not be measured."
+                f" {shorten_list(reasons, 5)}"
+            )
         empty = [
             f"{part.report.begun[0]} to {part.report.begun[-1]}"
             for part in self.parts
             if not part.report.measured
         ]
         if empty and len(self.parts) > 1:
-            yield f"Nothing was measured in whole parts: {shorten_list(empty)}."
+            yield f"In some parts nothing was measured: {shorten_list(empty)}."
 
     def _describe_run(self, measured: int, kept: int, seconds: float) -> str:
         processes = self.plan.processes
@@ -315,13 +319,13 @@ class Batches:
         ]
         left = sorted(self.plan.output.glob(f"{PARTS}*"))
         if left:
-            # They are never taken up again unless that pipeline is run again.
+            # They are not resumed unless that pipeline is run again.
             names = shorten_list([path.name for path in left])
-            lines.append(f"Other runs   parts of runs that were not finished: {names}")
+            lines.append(f"Other runs   parts of unfinished runs: {names}")
         return "\n".join([*lines, *self.describe_lacking()])
 
     def describe_lacking(self) -> list[str]:
-        """Say which image sets lack measurements; nothing where all have them."""
+        """Say which image sets lack measurements; empty if none do."""
         if not self.lacking:
             return []
         return [f"Incomplete   {line}" for line in self.lacking]
@@ -329,7 +333,7 @@ class Batches:
     def _describe_finished(self) -> str:
         log = self.plan.output / headless.LOG
         lines = [
-            "Image sets   0 run: this run is finished, and its files are there",
+            "Image sets   0 run: this run is finished, and its files exist",
             f"Output       {self.plan.output}",
             f"To run it again, remove {log}, or choose another folder.",
         ]

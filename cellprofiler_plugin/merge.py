@@ -1,12 +1,12 @@
-"""What several CellProfiler processes have written, made into what one would write.
+"""Merge what several CellProfiler processes wrote into what a single one would write.
 
 Each process has run a part of the image sets. Tables of image sets and objects (CSV,
-SQLite, our Parquet files) are put one below the other. Of a file that each image set
-writes over, such as an image, the last part's is taken. Paths of files in the folder of
-a part become paths in the output folder.
+SQLite, our Parquet files) are concatenated. If each image set overwrites a file, such
+as an image, the last part's file is taken. Paths in the folder of a part become paths
+in the output folder.
 
-All of it is made beside the parts, which stay as they are, and then moved to its place.
-So merging may be killed at any moment and begun anew.
+All files are made beside the parts, which stay as they are, and then moved to the
+output folder. So merging may be interrupted at any moment and started again.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
 from stratonet.files.atomic import move_file
 
 if TYPE_CHECKING:
-    # From files of the parts to a file, with `Move`.
+    # Takes the files of the parts, the file to write, and a `Move`.
     Merger = Callable[[Sequence[Path], Path, Move], None]
 
-# Folders beside those of the parts: of what is made, and of databases that were in the
-# output folder before any of it was moved there.
+# Folders beside those of the parts: for the merged files, and for databases that were
+# in the output folder before any merged file was moved there.
 MADE = "made"
 EARLIER = "earlier"
-# A file of more bytes is no text with paths in it.
+# Larger files, in bytes, are not searched for paths.
 LARGE = 2**24
-# Files that each image set, or each group, writes over: images, and what
+# Files that each image set, or each group, overwrites: images, and what
 # ExportToDatabase and UntangleWorms write beside tables.
 REPLACED = {
     *(".bmp", ".gif", ".h5", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff"),
@@ -56,26 +56,27 @@ def merge_parts(
     Parameters
     ----------
     parts : sequence of pathlib.Path
-        Their folders, in the order of the image sets, which lie in a folder of their
-        own in ``output``. They stay as they are.
+        The folders of the parts, in the order of the image sets. They are in a folder
+        of their own in ``output``, and stay as they are.
     output : pathlib.Path
-        Files of the same name there are replaced; a database keeps its other tables.
+        The output folder. Files of the same name there are replaced; a database keeps
+        its other tables.
     statistics : mapping of str to float, optional
-        What the tables of the experiment get, see `aggregates.write_statistics`.
+        Values for the tables of the experiment, see `aggregates.write_statistics`.
 
     Raises
     ------
     OSError
         A file cannot be written; the message names it.
     RuntimeError
-        A table cannot be made of the parts' tables, or it cannot be known what a single
-        process would leave of a file; the message names it. The other tables are made,
-        and no other file is moved.
+        The parts' tables cannot be merged, or it is unclear what a single process would
+        have written to a file; the message names the file. The other tables are
+        written, and no other file is moved.
     """
     files = _list_files(parts)
     mergers = {name: _choose_merger(paths) for name, paths in files.items()}
     made = parts[0].parent / MADE
-    # What a try that was killed has made is not whole.
+    # An interrupted merge leaves incomplete files behind.
     shutil.rmtree(made, ignore_errors=True)
     earlier = _keep_earlier(parts[0].parent / EARLIER, mergers, output)
     move = _make_move(parts, output)
@@ -90,9 +91,7 @@ def merge_parts(
             _add_earlier(made / name, merge, output / name, earlier / name)
         except (RuntimeError, sqlite3.Error, ValueError) as error:
             (made / name).unlink(missing_ok=True)
-            faults.append(
-                f"{name} cannot be put together from {len(parts)} parts: {error}"
-            )
+            faults.append(f"{name} cannot be merged from {len(parts)} parts: {error}")
     for name, merge in mergers.items():
         if merge is None and not faults:
             _take_last(files[name], made / name, move)
@@ -103,7 +102,7 @@ def merge_parts(
 
 
 def _add_earlier(made: Path, merge: Merger, place: Path, earlier: Path) -> None:
-    """Add to a table what others have put to its place before."""
+    """Add to a table the rows that earlier runs wrote to the same file."""
     if merge is _merge_parquet:
         join_earlier(made, place)
     if merge is merge_sqlite and earlier.exists():
@@ -117,7 +116,7 @@ def _choose_merger(paths: Sequence[Path]) -> Merger | None:
 def _keep_earlier(
     folder: Path, mergers: Mapping[Path, Merger | None], output: Path
 ) -> Path:
-    """Keep the databases that were there before merging was first begun."""
+    """Keep the databases that existed before merging was first started."""
     if folder.exists():
         return folder
     unfinished = folder.with_name(f"{EARLIER}.unfinished")
@@ -147,31 +146,31 @@ def _place_files(made: Path, output: Path) -> None:
 
 
 def _make_move(parts: Sequence[Path], output: Path) -> Move:
-    """Make the function that replaces paths of parts, however they are written."""
+    """Make the function that replaces paths of parts, in any of their spellings."""
     folders = [re.escape(str(part.relative_to(output))) for part in parts]
-    # Backslashes come doubled in JSON and its like.
+    # JSON and similar formats double backslashes.
     inner = "|".join(re.sub(r"/|\\\\", r"[/\\\\]+", folder) for folder in folders)
     start = "".join(map(_match_letter, str(output)))
     pattern = re.compile(rf"({start})[/\\]+(?:{inner})(?!\d)")
-    # Most texts have no path of a part: these are found out fast.
+    # Most texts have no path of a part: this is the fast way to tell.
     marks = {part.relative_to(output).parts[0] for part in parts}
 
     def move(text: str) -> str:
         if not any(mark in text for mark in marks):
             return text
-        # What is left is the output folder, in its own spelling.
+        # What remains is the output folder, in the spelling of the text.
         return pattern.sub(lambda match: match[1], text)
 
     return move
 
 
 def _match_letter(letter: str) -> str:
-    """A pattern of a letter of a path: as it is, or as URLs and JSON escape it."""
+    """Make a pattern for a letter of a path, plain or as URLs and JSON escape it."""
     if letter in "/\\":
         return r"[/\\]+"
     if re.fullmatch(r"[0-9A-Za-z_]", letter):
         return letter
-    # quote leaves some as they are; others escape these, too.
+    # quote leaves some letters as they are, which other programs escape.
     bytes_of_url = "".join(f"%{byte:02X}" for byte in letter.encode(errors="replace"))
     spellings = {letter, quote(letter, errors="replace"), bytes_of_url}
     spellings |= {bytes_of_url.lower(), json.dumps(letter)[1:-1]}
@@ -179,7 +178,7 @@ def _match_letter(letter: str) -> str:
 
 
 def _list_files(parts: Sequence[Path]) -> Mapping[Path, list[Path]]:
-    """The parts' files by their names, which are relative to the part's folder."""
+    """List the parts' files by their path relative to the part's folder."""
     files: dict[Path, list[Path]] = {}
     for part in parts:
         for path in sorted(part.rglob("*")):
@@ -189,31 +188,31 @@ def _list_files(parts: Sequence[Path]) -> Mapping[Path, list[Path]]:
 
 
 def _list_faults(name: Path, paths: Sequence[Path]) -> Iterator[str]:
-    """Say it where the last part's file may not be what a single process leaves."""
+    """Report a file for which the last part's may not be what one process leaves."""
     if name.suffix.lower() in REPLACED or len(paths) == 1:
         return
     contents = {path.read_bytes() for path in paths}
     if len(contents) > 1 and not all(map(EXPERIMENT.match, contents)):
         yield (
-            f"{name} is written by {len(paths)} parts, and has no column of image"
-            " numbers by which it could be put together. The parts are kept. Make the"
-            " file with cellprofiler -c -r, or leave out the module that writes it."
+            f"{name} is written by {len(paths)} parts, and cannot be merged because it"
+            " has no column of image numbers. The parts are kept. Make the file with"
+            " cellprofiler -c -r, or leave out the module that writes it."
         )
 
 
 def find_merger(path: Path) -> Merger | None:
-    """Find the function that puts tables like this file one below the other.
+    """Find the function that concatenates tables like this file.
 
     Parameters
     ----------
     path : pathlib.Path
-        What CellProfiler has written for a part.
+        A file that CellProfiler has written for a part.
 
     Returns
     -------
     callable, optional
         Takes the parts' files, the file to write, and a function that replaces paths in
-        a text. None if this is no table of image sets or objects.
+        a text. None if this is not a table of image sets or objects.
     """
     if path.suffix == ".parquet":
         return _merge_parquet
@@ -228,7 +227,7 @@ def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
     from stratonet.tables.trained import read_trained_wells
     from stratonet.tables.writing import write_wide_table
 
-    # Columns of a part without rows have no type.
+    # In a part without rows, the types of columns are unknown.
     filled = [path for path in paths if parquet.read_metadata(path).num_rows]
     footers = [parquet.read_metadata(path) for path in paths]
     write_wide_table(
@@ -249,7 +248,7 @@ def _take_last(paths: Sequence[Path], target: Path, move: Move) -> None:
 
 
 def _read_text(path: Path) -> str | None:
-    """The content of a small text file, with its own ends of lines; else None."""
+    """Return the text of a small text file, with its own line breaks; else None."""
     if path.stat().st_size >= LARGE:
         return None
     try:
