@@ -1,7 +1,7 @@
-"""A ZIP file with the module and its packages, for the downloaded CellProfiler.
+"""Make a ZIP file with the module and its packages, for the downloaded CellProfiler.
 
-That CellProfiler has a Python 3.9 of its own, into which nothing can be installed. Its
-plug-ins are ordinary files, though, and may bring what they import.
+That CellProfiler has its own Python 3.9, into which nothing can be installed. Its
+plug-ins are ordinary files, though, and may bring along the packages they import.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stratonet.files.atomic import write_atomically
 
-# By the name that Python has for the processor: the platforms whose wheels fit.
+# For each processor, by Python's name for it: the platforms whose wheels fit.
 SYSTEMS = {
     "windows": {"AMD64": ["win_amd64"]},
     "macos": {"arm64": ["macosx_12_0_arm64"], "x86_64": ["macosx_12_0_x86_64"]},
@@ -31,7 +31,7 @@ SYSTEMS = {
         ]
     },
 }
-# The last ones for Python 3.9, and only what CellProfiler itself does not have.
+# Their last versions for Python 3.9; only packages that CellProfiler does not have.
 PACKAGES = (
     "filelock==3.19.1",
     "onnxruntime==1.19.2",
@@ -39,7 +39,7 @@ PACKAGES = (
     "pyarrow==21.0.0",
 )
 OURS = ("stratonet", "cellprofiler_plugin")
-# Of no use to a plug-in: tests, headers, commands. Long paths fail on Windows, too.
+# Useless to a plug-in: tests, headers, commands. Their long paths also fail on Windows.
 LEFT_OUT = {"__pycache__", "tests", "include", "src", "bin"}
 FOLDER = "StratoNet"
 # Images for wholeimages.cppipe, beside it.
@@ -47,32 +47,32 @@ EXAMPLES = "example_images"
 
 
 def write_bundle(system: str, path: Path) -> int:
-    """Write the module with all that it needs into a ZIP file.
+    """Write the module and all that it needs to a ZIP file.
 
     Parameters
     ----------
     system : str
-        ``"windows"``, ``"macos"`` or ``"linux"``: where CellProfiler runs.
+        The system that CellProfiler runs on: ``"windows"``, ``"macos"`` or ``"linux"``.
     path : pathlib.Path
-        The ZIP file, which must not be there yet.
+        The ZIP file, which must not exist yet.
 
     Returns
     -------
     int
-        How many bytes it has.
+        Size of the file in bytes.
 
     Raises
     ------
     FileExistsError
-        There is such a file.
+        The file exists already.
     RuntimeError
-        pip is missing, or the packages could not be had.
+        pip is missing, or could not fetch the packages.
     OSError
         The file cannot be written.
     """
     if path.exists():
         raise FileExistsError(
-            errno.EEXIST, "there is such a file; give another name", str(path)
+            errno.EEXIST, "the file exists already; give another name", str(path)
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
@@ -120,7 +120,7 @@ def _fetch_packages(platforms: list[str], folder: Path) -> None:
 
 
 def _copy_ours(folder: Path) -> None:
-    """Copy StratoNet itself, which is Python alone and the same everywhere."""
+    """Copy StratoNet itself, which is pure Python and the same for all systems."""
     for name in OURS:
         shutil.copytree(str(files(name)), folder / name)
 

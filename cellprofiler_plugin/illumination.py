@@ -1,7 +1,7 @@
-"""Illumination functions among the images to measure: they are no images of cells.
+"""Find illumination functions, which are not images of cells, among the images.
 
-*Select All* takes them like all others. What the pipeline says of an image is known
-before the run; what its files are called, when the image sets are known.
+*Select All* selects them like all others. What the pipeline says of an image is known
+before the run; the names of its files, once the image sets are known.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.workspace import Workspace
 
-# What NamesAndTypes calls them, and where it has one type for each image.
+# What NamesAndTypes calls them, and its option to set the type of each image.
 TYPE, BY_RULES = "Illumination function", "Images matching rules"
-# As CellProfiler saves them; microscopes save no such files.
+# Suffixes with which CellProfiler saves them; microscopes do not save such files.
 ENDINGS = (".npy", ".mat")
-# IllumDNA: how published pipelines and LoadData tables call them.
+# Published pipelines and LoadData tables give them names such as IllumDNA.
 BEGINNING = "illum"
 
 
@@ -32,7 +32,7 @@ def list_functions(pipeline: Pipeline) -> set[str]:
     Parameters
     ----------
     pipeline : cellprofiler_core.pipeline.Pipeline
-        Its modules are asked.
+        The pipeline whose modules are searched.
     """
     return {name for module in pipeline.modules() for name in _list_of_module(module)}
 
@@ -62,7 +62,7 @@ def find_functions(workspace: Workspace, images: Sequence[str]) -> list[str]:
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Its pipeline and the files of its image sets are asked.
+        The workspace, whose pipeline and image sets are searched.
     images : sequence of str
         Names of the images.
     """
@@ -89,18 +89,18 @@ def describe_functions(names: Sequence[str]) -> str:
     Parameters
     ----------
     names : sequence of str
-        Of the images.
+        Names of the images.
 
     Examples
     --------
     >>> print(describe_functions(["IllumDNA"])[:62])
-    IllumDNA: an illumination function, and no image of cells. Its
+    IllumDNA: an illumination function, not an image of cells. Its
     """
     listed = ", ".join(names)
-    what, whose = "illumination functions, and no images", "Their"
+    what, whose = "illumination functions, not images", "Their"
     if len(names) == 1:
-        what, whose = "an illumination function, and no image", "Its"
+        what, whose = "an illumination function, not an image", "Its"
     return (
-        f"{listed}: {what} of cells. {whose} features say nothing of a treatment: clear"
-        ' the ticks in "Select images to measure".'
+        f"{listed}: {what} of cells. {whose} features say nothing about a treatment:"
+        ' clear the ticks in "Select images to measure".'
     )

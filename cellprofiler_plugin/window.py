@@ -1,4 +1,4 @@
-"""The size of the figure's window: as large as its channels need to be read."""
+"""The size of the figure's window: large enough that each channel can be read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from cellprofiler_plugin.pictures import Pictures
 
-# In pixels: a plane, or the chart of a channel; the first column has the scale beside
-# it, and the window a title, menus and a line below.
+# In pixels: the size of a plane, or of the chart of a channel; the space for the scale
+# beside the first column; and that for the window's title, menus and bottom line.
 COLUMN, ROW = 225, 165
 BESIDE, ABOVE = 60, 150
 # Left, top, width and height.
@@ -18,16 +18,16 @@ Place = tuple[int, int, int, int]
 
 
 def choose_place(columns: int, rows: int, now: Place, screen: Place) -> Place:
-    """Choose where a window is, and how large.
+    """Choose the position and size of a window.
 
     Parameters
     ----------
     columns, rows : int
-        Of the figure.
+        Number of columns and rows of the figure.
     now : (int, int, int, int)
         Left, top, width and height of the window. It does not become smaller.
     screen : (int, int, int, int)
-        What windows may cover. A larger window is moved to lie in it.
+        The area that windows may cover. The window is moved and cut down to fit in it.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def choose_place(columns: int, rows: int, now: Place, screen: Place) -> Place:
 
 
 def enlarge_window(window: Figure, shown: Pictures) -> None:
-    """Enlarge the window until its channels can be read, once for what it shows.
+    """Enlarge the window until its channels can be read, once for each layout.
 
     Parameters
     ----------
     window : cellprofiler.gui.figure.Figure
-        It keeps the size that the user gives it afterwards.
+        The window. If the user resizes it afterwards, it keeps that size.
     shown : dict
         From `pictures.make_pictures`.
     """

@@ -143,7 +143,7 @@ def test_what_is_there_stays(tmp_path, capsys):
     path.write_text("mine")
     arguments = ["plugin", "--for", "windows", "--output"]
     assert stratonet_cli.main([*arguments, str(path)]) == 1
-    assert "there is such a file" in capsys.readouterr().err
+    assert "the file exists already" in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert stratonet_cli.main([*arguments, str(tmp_path / "no" / "plugin.zip")]) == 1
     assert "no such folder" in capsys.readouterr().err
