@@ -54,18 +54,18 @@ def keep_thresholds(workspace: Workspace) -> list[dict[str, Any]]:
         ``names``: names of the experiment's measurements, by statistic; ``values``: the
         thresholds of the image sets, in order.
     """
-    kept = []
+    thresholds = []
     measurements = workspace.measurements
     for module in workspace.pipeline.modules():
         if module.module_name != "MeasureImageQuality":
             continue
         for feature, names in _list_thresholds(module, workspace):
             values = _read_values(measurements, feature)
-            kept.append({"names": names, "values": values})
+            thresholds.append({"names": names, "values": values})
             for name in names.values():
                 measurements.add_experiment_measurement(name, np.nan)
         module.post_run = _do_nothing
-    return kept
+    return thresholds
 
 
 def _list_thresholds(module: Module, workspace: Workspace) -> Iterator[Threshold]:
@@ -116,16 +116,18 @@ def compute_statistics(parts: Iterable[list[dict[str, Any]]]) -> dict[str, float
     values: dict[str, list[float]] = {}
     statistics: dict[str, str] = {}
     for part in parts:
-        for kept in part:
-            for statistic, name in kept["names"].items():
+        for threshold in part:
+            for statistic, name in threshold["names"].items():
                 statistics[name] = statistic
-                values.setdefault(name, []).extend(kept["values"])
+                values.setdefault(name, []).extend(threshold["values"])
     with warnings.catch_warnings():
         # The mean of no values is NaN, with a warning.
         warnings.simplefilter("ignore", RuntimeWarning)
         return {
-            name: float(STATISTICS[statistics[name]](own[np.isfinite(own)]))
-            for name, own in ((name, np.array(own)) for name, own in values.items())
+            name: float(STATISTICS[statistics[name]](array[np.isfinite(array)]))
+            for name, array in (
+                (name, np.array(array)) for name, array in values.items()
+            )
         }
 
 

@@ -92,7 +92,7 @@ class Batches:
             plan.check_merging()
         elif not plan.folder.exists():
             return self._describe_finished()
-        began = time.monotonic()
+        start_time = time.monotonic()
         plan.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(lock_folder(plan.folder))
@@ -105,16 +105,18 @@ class Batches:
             self._check_other_runs()
             stop_orphans(str(plan.folder))
             missing = self._find_missing()
-            kept = len(plan.run.image_sets) - len(missing)
-            failed = self._run_missing(missing, kept, progress)
+            n_measured = len(plan.run.image_sets) - len(missing)
+            failed = self._run_missing(missing, n_measured, progress)
             if failed:
                 raise RuntimeError(self._describe_failure(failed))
             self._merge_parts()
-        return self._describe_run(len(missing), kept, time.monotonic() - began)
+        return self._describe_run(
+            len(missing), n_measured, time.monotonic() - start_time
+        )
 
     def _is_finished(self) -> bool:
         """Whether the run has finished already; if so, also set what it lacks."""
-        lacking = finished.find(self.plan)
+        lacking = finished.find_lacking(self.plan)
         self.lacking = lacking or []
         return lacking is not None
 
@@ -155,13 +157,13 @@ class Batches:
             return []
         plan.check_merging()
         plan.save()
-        most = plan.images_per_batch or IMAGES_PER_JOB
+        images_per_job = plan.images_per_batch or IMAGES_PER_JOB
         missing = self._find_missing()
-        spans = divide_image_sets(plan.run, plan.processes, most, missing)
+        spans = divide_image_sets(plan.run, plan.processes, images_per_job, missing)
         parts = [make_part(plan, first, last) for first, last in spans]
         for part in parts:
             # Files of an earlier try would be mistaken for those of the job.
-            part.forget_tries()
+            part.remove_files()
         return [shlex.join(build_command(plan, part)) for part in parts]
 
     def make_distributed_jobs(self) -> dict[str, Any]:
@@ -206,7 +208,7 @@ class Batches:
         for part in find_parts(plan.folder):
             if part.find_fault(plan.run, plan.options.always_continue):
                 continue
-            if part.is_of_other_files(plan.run):
+            if part.has_changed_files(plan.run):
                 continue
             # Jobs and runs that were divided differently may have measured some twice.
             begun = set(part.report.begun)
@@ -229,12 +231,12 @@ class Batches:
                 ) from None
 
     def _run_missing(
-        self, missing: Sequence[int], kept: int, progress: bool
+        self, missing: Sequence[int], n_measured: int, progress: bool
     ) -> list[Part]:
         """Run image sets; return the parts that failed."""
         with tqdm(
-            total=kept + len(missing),
-            initial=kept,
+            total=n_measured + len(missing),
+            initial=n_measured,
             unit=" image sets",
             disable=not progress,
             dynamic_ncols=True,
@@ -247,7 +249,7 @@ class Batches:
 
     def _merge_parts(self) -> None:
         plan, parts = self.plan, self.parts
-        self._check_whole()
+        self._check_completeness()
         self.lacking = list(self._list_lacking())
         folders = [part.folder for part in parts]
         files = finished.list_files(folders, plan.output)
@@ -263,17 +265,17 @@ class Batches:
         # another process may be using the folder at this moment.
         shutil.rmtree(self.plan.folder, ignore_errors=True)
 
-    def _check_whole(self) -> None:
+    def _check_completeness(self) -> None:
         """Refuse to merge unless the parts hold each image set exactly once."""
         begun = [number for part in self.parts for number in part.report.begun]
         planned = [number for number, *_ in self.plan.run.image_sets]
         if sorted(begun) != sorted(planned):
-            wrong = set(planned) ^ set(begun) or {
+            wrong_numbers = set(planned) ^ set(begun) or {
                 n for n in begun if begun.count(n) > 1
             }
             raise RuntimeError(
                 "The parts do not hold each image set exactly once. Missing, repeated"
-                f" or unplanned: {shorten_list(sorted(wrong))}. Remove"
+                f" or unplanned: {shorten_list(sorted(wrong_numbers))}. Remove"
                 f" {self.plan.folder} and run the command again."
             )
 
@@ -284,15 +286,15 @@ class Batches:
             for number, module in part.report.skipped:
                 skipped.setdefault(module, []).append(number)
         for module, numbers in skipped.items():
-            yield f"{module} skipped {_count(numbers)}."
+            yield f"{module} skipped {_describe_numbers(numbers)}."
         failed = [entry for part in self.parts for entry in part.report.failed]
         if failed:
-            count = _count(number for number, _ in failed)
+            count = _describe_numbers(number for number, _ in failed)
             words = [f"{number}: {reason}" for number, reason in failed]
             yield f"{count} had errors. {shorten_list(words, 5)}."
         damaged = [entry for part in self.parts for entry in part.report.damaged]
         if damaged:
-            count = _count(number for number, _ in damaged)
+            count = _describe_numbers(number for number, _ in damaged)
             # Several modules may report the same.
             reasons = list(dict.fromkeys(reason for _, reason in damaged))
             yield (
@@ -307,20 +309,20 @@ class Batches:
         if empty and len(self.parts) > 1:
             yield f"In some parts nothing was measured: {shorten_list(empty)}."
 
-    def _describe_run(self, measured: int, kept: int, seconds: float) -> str:
+    def _describe_run(self, n_run: int, n_measured: int, seconds: float) -> str:
         processes = self.plan.processes
-        image_sets = f"{measured} run by up to {processes} processes"
-        if kept:
-            image_sets += f", {kept} already measured"
+        image_sets = f"{n_run} run by up to {processes} processes"
+        if n_measured:
+            image_sets += f", {n_measured} already measured"
         lines = [
             f"Image sets   {image_sets}",
             f"Time         {seconds:,.0f} s",
             f"Output       {self.plan.output}",
         ]
-        left = sorted(self.plan.output.glob(f"{PARTS}*"))
-        if left:
+        unfinished_runs = sorted(self.plan.output.glob(f"{PARTS}*"))
+        if unfinished_runs:
             # They are not resumed unless that pipeline is run again.
-            names = shorten_list([path.name for path in left])
+            names = shorten_list([path.name for path in unfinished_runs])
             lines.append(f"Other runs   parts of unfinished runs: {names}")
         return "\n".join([*lines, *self.describe_lacking()])
 
@@ -343,16 +345,16 @@ class Batches:
         first = failed[0]
         log = first.get_path("log")
         fault = first.find_fault(self.plan.run, self.plan.options.always_continue)
-        kept = sum(len(part.report.begun) for part in self.parts)
+        n_measured = sum(len(part.report.begun) for part in self.parts)
         return (
             f"{first} could not be run: CellProfiler {fault}. It said:\n"
-            f"{headless.read_errors(log)}\nThe whole log: {log}\n{kept} of"
+            f"{headless.read_errors(log)}\nThe whole log: {log}\n{n_measured} of"
             f" {len(self.plan.run.image_sets)} image sets are measured and kept. Fix"
             " the cause, then rerun the command to finish the rest. With"
             " always_continue, CellProfiler skips image sets that cannot be measured."
         )
 
 
-def _count(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return f"{len(found)} image sets ({shorten_list(found)})"
+def _describe_numbers(numbers: Iterable[int]) -> str:
+    unique_numbers = sorted(set(numbers))
+    return f"{len(unique_numbers)} image sets ({shorten_list(unique_numbers)})"

@@ -38,9 +38,9 @@ PACKAGES = (
     "protobuf==6.33.6",
     "pyarrow==21.0.0",
 )
-OURS = ("stratonet", "cellprofiler_plugin")
+OWN_PACKAGES = ("stratonet", "cellprofiler_plugin")
 # Useless to a plug-in: tests, headers, commands. Their long paths also fail on Windows.
-LEFT_OUT = {"__pycache__", "tests", "include", "src", "bin"}
+EXCLUDED = {"__pycache__", "tests", "include", "src", "bin"}
 FOLDER = "StratoNet"
 # Images for wholeimages.cppipe, beside it.
 EXAMPLES = "example_images"
@@ -82,7 +82,7 @@ def write_bundle(system: str, path: Path) -> int:
         for machine, platforms in SYSTEMS[system].items():
             packages = folder / "packages" / machine
             _fetch_packages(platforms, packages)
-            _copy_ours(packages)
+            _copy_own_packages(packages)
         with write_atomically(path, anew=True) as unfinished:
             _zip_folder(folder, unfinished)
     return path.stat().st_size
@@ -109,19 +109,21 @@ def _fetch_packages(platforms: list[str], folder: Path) -> None:
     command += ["--implementation", "cp", "--target", str(folder)]
     for name in platforms:
         command += ["--platform", name]
-    done = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    process = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
+    if process.returncode:
+        lines = [
+            line for line in process.stderr.splitlines() if line.startswith("ERROR")
+        ]
         raise RuntimeError(
             f"The packages for {platforms[0]} could not be fetched. Check the"
             f" connection, then run the same command again. pip says:"
-            f" {' '.join(lines) or done.stderr.strip()}"
+            f" {' '.join(lines) or process.stderr.strip()}"
         )
 
 
-def _copy_ours(folder: Path) -> None:
+def _copy_own_packages(folder: Path) -> None:
     """Copy StratoNet itself, which is pure Python and the same for all systems."""
-    for name in OURS:
+    for name in OWN_PACKAGES:
         shutil.copytree(str(files(name)), folder / name)
 
 
@@ -134,5 +136,5 @@ def _zip_folder(folder: Path, path: Path) -> None:
 def _list_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and LEFT_OUT.isdisjoint(parts):
+        if path.is_file() and EXCLUDED.isdisjoint(parts):
             yield path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MARK = "stratonet run-cellprofiler has finished: "
 # The last line of a log is searched for in this many bytes at its end.
-LONGEST = 2**24
+LONGEST_LINE = 2**24
 
 
 def list_files(parts: Sequence[Path], output: Path) -> list[Path]:
@@ -72,12 +72,12 @@ def write_log(
     ]
     # Beside the parts, because what a killed process leaves there is removed later.
     unfinished = plan.folder / headless.LOG
-    words = "".join([*texts, f"{MARK}{json.dumps(line)}\n"])
-    unfinished.write_text(words, encoding="utf-8")
+    text = "".join([*texts, f"{MARK}{json.dumps(line)}\n"])
+    unfinished.write_text(text, encoding="utf-8")
     move_file(unfinished, plan.output / headless.LOG)
 
 
-def find(plan: BatchPlan) -> list[str] | None:
+def find_lacking(plan: BatchPlan) -> list[str] | None:
     """Find out whether a run has finished and its files are unchanged.
 
     Parameters
@@ -105,7 +105,7 @@ def find(plan: BatchPlan) -> list[str] | None:
 def _read_last_line(log: Path) -> dict[str, Any]:
     try:
         with open(log, "rb") as file:
-            file.seek(max(0, log.stat().st_size - LONGEST))
+            file.seek(max(0, log.stat().st_size - LONGEST_LINE))
             line = file.read().decode(errors="replace").rstrip("\n").rpartition("\n")[2]
         if line.startswith(MARK):
             content: dict[str, Any] = json.loads(line[len(MARK) :])

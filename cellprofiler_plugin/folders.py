@@ -104,13 +104,13 @@ def _redirect(setting: Directory, output: str) -> None:
     # A project loads its pipeline twice: do not redirect again.
     if "get_absolute_path" in vars(setting):
         return
-    own = setting.get_absolute_path
+    original = setting.get_absolute_path
 
-    def get_absolute_path(*arguments: Any, **named: Any) -> str:
-        path = own(*arguments, **named)
+    def get_absolute_path(*arguments: Any, **keywords: Any) -> str:
+        path = original(*arguments, **keywords)
         if setting.dir_choice not in OUTPUT_FOLDERS:
             return path
-        inside = os.path.relpath(path, get_default_output_directory())
-        return os.path.normpath(os.path.join(output, inside))
+        relative_path = os.path.relpath(path, get_default_output_directory())
+        return os.path.normpath(os.path.join(output, relative_path))
 
     setting.get_absolute_path = get_absolute_path

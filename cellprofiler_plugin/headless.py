@@ -14,7 +14,7 @@ PLUGINS = Path(__file__).resolve().parent / "plugins"
 LOAD_DATA_PIPELINE = PLUGINS.with_name("load_data.cppipe")
 LOG = "cellprofiler.log"
 # Lines of a log that an error message quotes.
-MOST_LINES = 10
+MOST_ERROR_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def read_errors(log: str | os.PathLike[str]) -> str:
     lines = Path(log).read_text(errors="replace").splitlines()
     # The last line of a traceback says what matters.
     errors = [line for line in lines if "Error" in line or "ERROR" in line]
-    return "\n".join((errors or lines)[-MOST_LINES:])
+    return "\n".join((errors or lines)[-MOST_ERROR_LINES:])
 
 
 def run_pipeline(
@@ -182,16 +182,16 @@ def run_pipeline(
         (folder / name).unlink(missing_ok=True)
     log = folder / LOG
     with open(log, "w") as file:
-        done = subprocess.run(
+        process = subprocess.run(
             build_command(pipeline, folder, *arguments),
             stdout=file,
             stderr=subprocess.STDOUT,
             env=build_environment(),
         )
     missing = [name for name in expected if not (folder / name).exists()]
-    if missing or done.returncode:
+    if missing or process.returncode:
         raise RuntimeError(
-            f"CellProfiler did not finish (exit code {done.returncode}, missing:"
+            f"CellProfiler did not finish (exit code {process.returncode}, missing:"
             f" {', '.join(missing) or 'nothing'}). It said:\n{read_errors(log)}\nThe"
             f" whole log: {log}"
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 OBJECTS = "Objects"
 URLS = ("URL_", "ObjectsURL_")
 # Characters of a digest: enough that no two of ten million image sets agree by chance.
-LENGTH = 16
+DIGEST_LENGTH = 16
 
 
 def identify_image_sets(
@@ -45,17 +45,20 @@ def identify_image_sets(
         For each image set, a digest of the names of its files and its metadata, and one
         of the sizes and dates of its files.
     """
-    names: list[list[str]] = [[] for _ in numbers]
-    files: list[list[str]] = [[] for _ in numbers]
+    all_names: list[list[str]] = [[] for _ in numbers]
+    all_files: list[list[str]] = [[] for _ in numbers]
     for feature in sorted(measurements.get_feature_names(IMAGE)):
         if not feature.startswith((*IDENTIFYING, OBJECTS)):
             continue
         values = measurements.get_measurement(IMAGE, feature, numbers)
         for index, value in enumerate(values):
-            names[index].append(f"{feature}={value}")
+            all_names[index].append(f"{feature}={value}")
             if feature.startswith(URLS):
-                files[index].append(_describe_file(str(value)))
-    return [(_digest(own), _digest(state)) for own, state in zip(names, files)]
+                all_files[index].append(_describe_file(str(value)))
+    return [
+        (_digest(own_names), _digest(own_files))
+        for own_names, own_files in zip(all_names, all_files)
+    ]
 
 
 def _describe_file(url: str) -> str:
@@ -63,11 +66,11 @@ def _describe_file(url: str) -> str:
     if not url.startswith("file:"):
         return ""
     try:
-        found = os.stat(url2pathname(url))
+        status = os.stat(url2pathname(url))
     except (OSError, ValueError):
         return ""
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _digest(words: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:LENGTH]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:DIGEST_LENGTH]

@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cellprofiler_plugin.aggregates import write_statistics
-from cellprofiler_plugin.merge_csv import Move, merge_csv, read_header
+from cellprofiler_plugin.merge_csv import PathReplacer, merge_csv, read_header
 from cellprofiler_plugin.merge_sqlite import is_sqlite, keep_other_tables, merge_sqlite
 from cellprofiler_plugin.placing import join_earlier
 from cellprofiler_plugin.row_groups import SCREEN, read_row_groups, read_screen
 from stratonet.files.atomic import move_file
 
 if TYPE_CHECKING:
-    # Takes the files of the parts, the file to write, and a `Move`.
-    Merger = Callable[[Sequence[Path], Path, Move], None]
+    # Takes the files of the parts, the file to write, and a `PathReplacer`.
+    Merger = Callable[[Sequence[Path], Path, PathReplacer], None]
 
 # Folders beside those of the parts: for the merged files, and for databases that were
 # in the output folder before any merged file was moved there.
-MADE = "made"
+MERGED = "made"
 EARLIER = "earlier"
 # Larger files, in bytes, are not searched for paths.
-LARGE = 2**24
+LARGEST_TEXT = 2**24
 # Files that each image set, or each group, overwrites: images, and what
 # ExportToDatabase and UntangleWorms write beside tables.
 REPLACED = {
@@ -75,45 +75,47 @@ def merge_parts(
     """
     files = _list_files(parts)
     mergers = {name: _choose_merger(paths) for name, paths in files.items()}
-    made = parts[0].parent / MADE
+    merged = parts[0].parent / MERGED
     # An interrupted merge leaves incomplete files behind.
-    shutil.rmtree(made, ignore_errors=True)
-    earlier = _keep_earlier(parts[0].parent / EARLIER, mergers, output)
-    move = _make_move(parts, output)
+    shutil.rmtree(merged, ignore_errors=True)
+    earlier = _save_earlier(parts[0].parent / EARLIER, mergers, output)
+    replace_paths = _make_path_replacer(parts, output)
     faults: list[str] = []
     for name, merge in mergers.items():
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (merged / name).parent.mkdir(parents=True, exist_ok=True)
         if merge is None:
             faults += _list_faults(name, files[name])
             continue
         try:
-            merge(files[name], made / name, move)
-            _add_earlier(made / name, merge, output / name, earlier / name)
+            merge(files[name], merged / name, replace_paths)
+            _add_earlier(merged / name, merge, output / name, earlier / name)
         except (RuntimeError, sqlite3.Error, ValueError) as error:
-            (made / name).unlink(missing_ok=True)
+            (merged / name).unlink(missing_ok=True)
             faults.append(f"{name} cannot be merged from {len(parts)} parts: {error}")
     for name, merge in mergers.items():
         if merge is None and not faults:
-            _take_last(files[name], made / name, move)
-    write_statistics(statistics or {}, filter(Path.is_file, map(made.joinpath, files)))
-    _place_files(made, output)
+            _take_last(files[name], merged / name, replace_paths)
+    write_statistics(
+        statistics or {}, filter(Path.is_file, map(merged.joinpath, files))
+    )
+    _move_files(merged, output)
     if faults:
         raise RuntimeError(" ".join(faults))
 
 
-def _add_earlier(made: Path, merge: Merger, place: Path, earlier: Path) -> None:
+def _add_earlier(merged: Path, merge: Merger, target: Path, earlier: Path) -> None:
     """Add to a table the rows that earlier runs wrote to the same file."""
     if merge is _merge_parquet:
-        join_earlier(made, place)
+        join_earlier(merged, target)
     if merge is merge_sqlite and earlier.exists():
-        keep_other_tables(made, earlier)
+        keep_other_tables(merged, earlier)
 
 
 def _choose_merger(paths: Sequence[Path]) -> Merger | None:
     return next(filter(None, map(find_merger, paths)), None)
 
 
-def _keep_earlier(
+def _save_earlier(
     folder: Path, mergers: Mapping[Path, Merger | None], output: Path
 ) -> Path:
     """Keep the databases that existed before merging was first started."""
@@ -137,15 +139,15 @@ def _link_or_copy(path: Path, target: Path) -> None:
         shutil.copy2(path, target)
 
 
-def _place_files(made: Path, output: Path) -> None:
-    for path in sorted(made.rglob("*")):
+def _move_files(merged: Path, output: Path) -> None:
+    for path in sorted(merged.rglob("*")):
         if path.is_file():
-            target = output / path.relative_to(made)
+            target = output / path.relative_to(merged)
             target.parent.mkdir(parents=True, exist_ok=True)
             move_file(path, target)
 
 
-def _make_move(parts: Sequence[Path], output: Path) -> Move:
+def _make_path_replacer(parts: Sequence[Path], output: Path) -> PathReplacer:
     """Make the function that replaces paths of parts, in any of their spellings."""
     folders = [re.escape(str(part.relative_to(output))) for part in parts]
     # JSON and similar formats double backslashes.
@@ -155,13 +157,13 @@ def _make_move(parts: Sequence[Path], output: Path) -> Move:
     # Most texts have no path of a part: this is the fast way to tell.
     marks = {part.relative_to(output).parts[0] for part in parts}
 
-    def move(text: str) -> str:
+    def replace_paths(text: str) -> str:
         if not any(mark in text for mark in marks):
             return text
         # What remains is the output folder, in the spelling of the text.
         return pattern.sub(lambda match: match[1], text)
 
-    return move
+    return replace_paths
 
 
 def _match_letter(letter: str) -> str:
@@ -221,7 +223,9 @@ def find_merger(path: Path) -> Merger | None:
     return merge_csv if read_header(path) else None
 
 
-def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
+def _merge_parquet(
+    paths: Sequence[Path], target: Path, replace_paths: PathReplacer
+) -> None:
     from pyarrow import parquet
 
     from stratonet.tables.trained import read_trained_wells
@@ -232,24 +236,26 @@ def _merge_parquet(paths: Sequence[Path], target: Path, move: Move) -> None:
     footers = [parquet.read_metadata(path) for path in paths]
     write_wide_table(
         target,
-        read_row_groups(filled or paths[:1], move),
+        read_row_groups(filled or paths[:1], replace_paths),
         trained_wells=read_trained_wells(footer.metadata for footer in footers),
         notes={SCREEN: (read_screen(paths[0]) or "").encode()},
     )
 
 
-def _take_last(paths: Sequence[Path], target: Path, move: Move) -> None:
+def _take_last(
+    paths: Sequence[Path], target: Path, replace_paths: PathReplacer
+) -> None:
     text = _read_text(paths[-1])
-    moved = None if text is None else move(text)
-    if moved is not None and moved != text:
-        target.write_bytes(moved.encode())
+    new_text = None if text is None else replace_paths(text)
+    if new_text is not None and new_text != text:
+        target.write_bytes(new_text.encode())
     else:
         _link_or_copy(paths[-1], target)
 
 
 def _read_text(path: Path) -> str | None:
     """Return the text of a small text file, with its own line breaks; else None."""
-    if path.stat().st_size >= LARGE:
+    if path.stat().st_size >= LARGEST_TEXT:
         return None
     try:
         return path.read_bytes().decode()

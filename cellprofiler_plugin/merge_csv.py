@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 # Replaces paths in the folder of a part by paths in the output folder, in a text.
-Move = Callable[[str], str]
+PathReplacer = Callable[[str], str]
 
 # A column that only CellProfiler's tables of relationships have.
-RELATED = "Module Number"
+RELATIONSHIP_MARK = "Module Number"
 # Numbers of the columns that identify a relationship: the module and its number, the
 # relationship, and the names of the first and the second objects.
-RELATIONSHIP = (0, 1, 2, 3, 6)
+RELATIONSHIP_COLUMNS = (0, 1, 2, 3, 6)
 # Names of columns of image numbers, reduced to letters and digits: that of
 # CellProfiler's exports, image_number, Image No., Metadata_ImageNumber, img_id ...
 NUMBER_COLUMN = re.compile(
@@ -34,7 +34,7 @@ COMMENT = "#"
 # At most this many characters of a line are read when looking for a header.
 LONGEST_HEADER = 10**7
 # The first two columns number images and objects; the others are in alphabetical order.
-NUMBERS = 2
+NUMBER_COLUMNS = 2
 
 
 def has_image_numbers(names: Sequence[str]) -> bool:
@@ -83,9 +83,9 @@ class Header:
         return columns
 
     @property
-    def relates(self) -> bool:
+    def has_relationships(self) -> bool:
         """Whether this is a table of relationships between objects."""
-        return RELATED in self.lines[0]
+        return RELATIONSHIP_MARK in self.lines[0]
 
 
 def read_header(path: Path) -> Header | None:
@@ -118,7 +118,7 @@ def read_header(path: Path) -> Header | None:
             except csv.Error:
                 # A binary file, such as an image.
                 return None
-            if RELATED in cells or has_image_numbers(cells):
+            if RELATIONSHIP_MARK in cells or has_image_numbers(cells):
                 return Header(tuple(lines), separator)
     return None
 
@@ -128,7 +128,7 @@ def _open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
     return open(path, mode, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
+def merge_csv(paths: Sequence[Path], target: Path, replace_paths: PathReplacer) -> None:
     """Write the rows of several tables to one.
 
     In columns that a table lacks, its rows get empty cells.
@@ -139,7 +139,7 @@ def merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
         The tables, in the order of the image sets. Empty files have no rows.
     target : pathlib.Path
         The file to write.
-    move : callable
+    replace_paths : callable
         Replaces paths in a text.
     """
     headers = {path: read_header(path) for path in paths}
@@ -150,12 +150,12 @@ def merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
         merged.writelines(widest.lines)
         for path, header in tables.items():
             for line in _read_rows(path, header, widest):
-                if header.relates:
+                if header.has_relationships:
                     cells = line.split(header.separator)
-                    key = tuple(cells[column] for column in RELATIONSHIP)
+                    key = tuple(cells[column] for column in RELATIONSHIP_COLUMNS)
                     relationships.setdefault(key, []).append(line)
                 else:
-                    merged.write(move(line))
+                    merged.write(replace_paths(line))
         # A single process writes one relationship after another, each with the rows of
         # all image sets.
         for lines in relationships.values():
@@ -175,7 +175,9 @@ def _unify_headers(headers: Sequence[Header]) -> Header:
     if not missing:
         return widest
     for column in sorted(missing):
-        columns.insert(bisect(columns, column, lo=min(NUMBERS, len(columns))), column)
+        columns.insert(
+            bisect(columns, column, lo=min(NUMBER_COLUMNS, len(columns))), column
+        )
     comments = [line for line in widest.lines if line.startswith(COMMENT)]
     count = len(widest.lines) - len(comments)
     rows = [[column[number] for column in columns] for number in range(count)]
@@ -191,10 +193,12 @@ def _read_rows(path: Path, header: Header, widest: Header) -> Iterator[str]:
         if header.lines == widest.lines:
             yield from file
             return
-        own = {column: number for number, column in enumerate(header.columns)}
-        places = [own.get(column) for column in widest.columns]
+        numbers = {column: number for number, column in enumerate(header.columns)}
+        positions = [numbers.get(column) for column in widest.columns]
         for row in csv.reader(file, delimiter=header.separator):
-            cells = ["" if place is None else row[place] for place in places]
+            cells = [
+                "" if position is None else row[position] for position in positions
+            ]
             yield _format_row(cells, widest)
 
 
@@ -202,7 +206,7 @@ def _format_row(cells: Sequence[str], header: Header) -> str:
     """Format cells as a line, with the separator and line break of the header."""
     quoted = [
         '"' + cell.replace('"', '""') + '"'
-        if any(mark in cell for mark in (header.separator, '"', "\n", "\r"))
+        if any(character in cell for character in (header.separator, '"', "\n", "\r"))
         else cell
         for cell in cells
     ]

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from cellprofiler_plugin.merge_csv import Move, has_image_numbers
+from cellprofiler_plugin.merge_csv import PathReplacer, has_image_numbers
 
 START = b"SQLite format 3\0"
 # In these tables each run that wrote to the database has a number of its own.
@@ -18,7 +18,9 @@ EXPERIMENTS = ("Experiment", "Experiment_Properties")
 EXPERIMENT_ID = "experiment_id"
 
 
-def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
+def merge_sqlite(
+    paths: Sequence[Path], target: Path, replace_paths: PathReplacer
+) -> None:
     """Concatenate the tables of several databases.
 
     Parameters
@@ -27,7 +29,7 @@ def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
         The databases, in the order of the image sets.
     target : pathlib.Path
         The database to write.
-    move : callable
+    replace_paths : callable
         Replaces paths in a text.
 
     Raises
@@ -36,12 +38,12 @@ def merge_sqlite(paths: Sequence[Path], target: Path, move: Move) -> None:
         The databases do not have the same tables.
     """
 
-    def move_cell(value: Any) -> Any:
-        return move(value) if isinstance(value, str) else value
+    def replace_in_cell(value: Any) -> Any:
+        return replace_paths(value) if isinstance(value, str) else value
 
     shutil.copyfile(paths[0], target)
     with closing(sqlite3.connect(target, isolation_level=None)) as database:
-        database.create_function("moved", 1, move_cell)
+        database.create_function("replace_paths", 1, replace_in_cell)
         for table in list_database_tables(database):
             _merge_table(database, table, paths[1:])
 
@@ -70,11 +72,11 @@ def list_database_tables(
     schema : str
         Name of one of the databases attached to it.
     """
-    found = database.execute(
+    cursor = database.execute(
         f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'"
         " AND name NOT LIKE 'sqlite_%'"
     )
-    return [name for (name,) in found.fetchall()]
+    return [name for (name,) in cursor.fetchall()]
 
 
 def _merge_table(
@@ -92,8 +94,8 @@ def _merge_table(
     for name, column_type in column_types.items():
         if not column_type or re.search("char|text", column_type, re.IGNORECASE):
             database.execute(
-                f'UPDATE "{table}" SET "{name}" = moved("{name}")'
-                f' WHERE "{name}" != moved("{name}")'
+                f'UPDATE "{table}" SET "{name}" = replace_paths("{name}")'
+                f' WHERE "{name}" != replace_paths("{name}")'
             )
 
 
@@ -113,17 +115,19 @@ def keep_other_tables(path: Path, earlier: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("ATTACH ? AS earlier", [str(earlier)])
         _number_experiments(database)
-        own = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
+        own_names = {
+            name for (name,) in database.execute("SELECT name FROM sqlite_master")
+        }
         # Tables first, because views and indices refer to them.
         statements = database.execute(
             "SELECT type, name, sql FROM earlier.sqlite_master WHERE sql IS NOT NULL"
             " AND name NOT LIKE 'sqlite_%' ORDER BY type != 'table'"
         ).fetchall()
-        for kind, name, statement in statements:
-            if name in own:
+        for object_type, name, statement in statements:
+            if name in own_names:
                 continue
             database.execute(statement)
-            if kind == "table":
+            if object_type == "table":
                 database.execute(
                     f'INSERT INTO main."{name}" SELECT * FROM earlier."{name}"'
                 )
@@ -131,10 +135,10 @@ def keep_other_tables(path: Path, earlier: Path) -> None:
 
 def _number_experiments(database: sqlite3.Connection) -> None:
     """Number the run's experiments after the earlier ones, and add the earlier ones."""
-    there = set(list_database_tables(database)) & set(
+    shared_tables = set(list_database_tables(database)) & set(
         list_database_tables(database, "earlier")
     )
-    if not there.issuperset(EXPERIMENTS):
+    if not shared_tables.issuperset(EXPERIMENTS):
         return
     (last,) = database.execute(
         f"SELECT MAX({EXPERIMENT_ID}) FROM earlier.{EXPERIMENTS[0]}"

@@ -56,8 +56,8 @@ def record_features(
         table = name_table(module, recorded, object_name, number)
         unfinished = Path(_find_unfinished_folder(module, workspace))
         if not (unfinished / table / parquet.DESCRIPTION).exists():
-            about = _describe_table(module, workspace, object_name)
-            about.save(unfinished / table)
+            description = _describe_table(module, workspace, object_name)
+            description.save(unfinished / table)
         keys = measurements.read_row_keys(recorded, object_name, len(features))
         if regions.faults:
             keys[columns.ERROR] = " ".join(regions.faults.values())
@@ -144,7 +144,10 @@ def _describe_table(
     ids = {columns.FEATURE_SET: net.feature_set_id}
     if module.reduce.value:
         ids[columns.PROJECTION] = module.load_projection().id
-    wells = {plate: sorted(of) for plate, of in net.card.trained_wells.items()}
+    wells = {
+        plate: sorted(well_names)
+        for plate, well_names in net.card.trained_wells.items()
+    }
     return parquet.TableDescription(
         names=list(module.make_column_names(object_name)),
         ids=ids,
@@ -210,9 +213,9 @@ def gather_files(
 def _find_unfinished_folder(module: MeasureStratoFeatures, workspace: Workspace) -> str:
     """Return the folder of this run's image sets, the same in all its processes."""
     recorded = workspace.measurements
-    started = recorded.get_experiment_measurement("Run_Timestamp")
+    timestamp = recorded.get_experiment_measurement("Run_Timestamp")
     # On Windows, some characters, such as colons, are not allowed in file names.
     prefix = re.sub(r"\W", "_", module.prefix.value)
-    run = f"{prefix}-{started.replace(':', '-')}-{module.module_num}"
+    run = f"{prefix}-{timestamp.replace(':', '-')}-{module.module_num}"
     folder = module.folder.get_absolute_path(recorded)
     return os.path.join(folder, f"{run}{parquet.UNFINISHED}")

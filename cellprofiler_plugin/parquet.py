@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellprofiler_plugin.placing import place_table
+from cellprofiler_plugin.placing import write_table
 from cellprofiler_plugin.row_groups import SCREEN
 from stratonet.files.atomic import (
     write_arrays_atomically,
@@ -176,27 +176,27 @@ def gather_image_sets(
     """
     from stratonet.tables.writing import write_wide_table
 
-    own_folder = Path(folder) / table
-    image_sets = sorted(own_folder.glob("*.npz"))
+    table_folder = Path(folder) / table
+    image_sets = sorted(table_folder.glob("*.npz"))
     if not image_sets:
         return 0
-    about = TableDescription.load(own_folder)
+    description = TableDescription.load(table_folder)
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
     errors = keys.pop(ERROR, [None] * count)
-    keys.update({name: [value] * count for name, value in about.ids.items()})
+    keys.update({name: [value] * count for name, value in description.ids.items()})
     # Always present, and last, so that files of parts and jobs have the same columns.
     keys[ERROR] = errors
-    own = own_folder / "table.parquet"
+    table_path = table_folder / "table.parquet"
     write_wide_table(
-        own,
-        _make_tables(image_sets, keys, about.names),
-        trained_wells=about.trained_wells,
-        notes={SCREEN: about.screen.encode()},
+        table_path,
+        _make_tables(image_sets, keys, description.names),
+        trained_wells=description.trained_wells,
+        notes={SCREEN: description.screen.encode()},
     )
     measured = {int(image_set.stem) for image_set in image_sets}
-    place_table(own, Path(path), measured.union(attempted), about.screen)
-    shutil.rmtree(own_folder)
+    write_table(table_path, Path(path), measured.union(attempted), description.screen)
+    shutil.rmtree(table_folder)
     return count
 
 
@@ -243,17 +243,17 @@ def _read_keys(image_sets: Sequence[Path]) -> dict[str, list[Any]]:
     count = 0
     for path in image_sets:
         with np.load(path) as content:
-            own = {
+            image_set_keys = {
                 name: content[name].tolist()
                 for name in content.files
                 if name != FEATURES
             }
-        rows = len(own[IMAGE_NUMBER])
+        rows = len(image_set_keys[IMAGE_NUMBER])
         # Metadata that a module has written only for some image sets are empty for the
         # others.
-        for name in {**keys, **own}:
+        for name in {**keys, **image_set_keys}:
             column = keys.setdefault(name, [None] * count)
-            column.extend(own.get(name, [None] * rows))
+            column.extend(image_set_keys.get(name, [None] * rows))
         count += rows
     return {name: _unify_types(values) for name, values in keys.items()}
 
@@ -285,7 +285,7 @@ def _make_tables(
             pending.append(content[FEATURES])
         # A table per image set would make row groups of one row, slow to read.
         is_last = path is image_sets[-1]
-        if is_last or sum(own.size for own in pending) >= NUMBERS:
+        if is_last or sum(array.size for array in pending) >= NUMBERS:
             features = np.concatenate(pending)
             own_keys = key_table.slice(start, len(features))
             columns = [*own_keys.columns, *split_columns(features)]

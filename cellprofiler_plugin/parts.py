@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.batch_plan import RunPlan
 
 # The name of a part's folder: its first and last image set.
-FOLDER = re.compile(r"(\d+)-(\d+)")
+FOLDER_NAME = re.compile(r"(\d+)-(\d+)")
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Part:
         """
         return self.folder.with_name(f"{self.folder.name}.{suffix}")
 
-    def forget_tries(self) -> None:
+    def remove_files(self) -> None:
         """Remove the files of earlier tries, which would pass for those of the next."""
         for suffix in ("log", "pid", "report", "done"):
             self.get_path(suffix).unlink(missing_ok=True)
@@ -138,9 +138,9 @@ class Part:
             lines, _, _ = log.read().rpartition(b"\n")
         self.read_bytes += len(lines)
         pattern = rb"Image # \d+, module \S+ # %d:" % last_module
-        new = len(re.findall(pattern, lines))
-        self.finished += new
-        return new
+        count = len(re.findall(pattern, lines))
+        self.finished += count
+        return count
 
     @cached_property
     def report(self) -> Report:
@@ -171,10 +171,10 @@ class Part:
         """
         if self.report.error:
             return self.report.error
-        done = self.get_path("done")
-        if not done.exists():
+        done_path = self.get_path("done")
+        if not done_path.exists():
             return "did not finish"
-        if done.read_text().strip() != "Complete":
+        if done_path.read_text().strip() != "Complete":
             return "ended with an error"
         return next(self._list_faults(plan, always_continue), "")
 
@@ -195,7 +195,7 @@ class Part:
         if missing and report.measured:
             yield f"did not write {', '.join(missing)}"
 
-    def is_of_other_files(self, plan: RunPlan) -> bool:
+    def has_changed_files(self, plan: RunPlan) -> bool:
         """Whether a measured file has changed between measuring and planning this run.
 
         Parameters
@@ -203,9 +203,12 @@ class Part:
         plan : RunPlan
             The plan of the run that might reuse this part.
         """
-        now = {number: state for number, _, _, state in plan.image_sets}
-        then = dict(zip(self.report.begun, self.report.states))
-        return any(now.get(number) != state for number, state in then.items())
+        current_states = {number: state for number, _, _, state in plan.image_sets}
+        measured_states = dict(zip(self.report.begun, self.report.states))
+        return any(
+            current_states.get(number) != state
+            for number, state in measured_states.items()
+        )
 
     def _list_missing_files(self, plan: RunPlan) -> list[str]:
         missing = [
@@ -232,7 +235,7 @@ def find_parts(folder: Path) -> list[Part]:
     list of Part
         Sorted by their first image set; of two with the same one, the longer first.
     """
-    matches = (FOLDER.fullmatch(path.name) for path in folder.iterdir())
+    matches = (FOLDER_NAME.fullmatch(path.name) for path in folder.iterdir())
     parts = [
         Part(int(match[1]), int(match[2]), folder / match[0])
         for match in matches

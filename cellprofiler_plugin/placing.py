@@ -18,7 +18,7 @@ from stratonet.files.atomic import explain_os_error, write_atomically
 from stratonet.tables.columns import IMAGE_NUMBER
 
 
-def check_place(path: str | os.PathLike[str], screen: str) -> None:
+def check_target(path: str | os.PathLike[str], screen: str) -> None:
     """Refuse to overwrite anything but an earlier file of the same screen.
 
     Parameters
@@ -41,22 +41,24 @@ def check_place(path: str | os.PathLike[str], screen: str) -> None:
             " choose another prefix or folder."
         )
     try:
-        there = read_screen(Path(path))
+        existing_screen = read_screen(Path(path))
     except FileNotFoundError:
         return
-    if there != screen:
+    if existing_screen != screen:
         raise ValueError(
             f"{path} exists already, with the image sets of another run. Move it away,"
             " or choose another prefix or folder."
         )
 
 
-def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -> None:
+def write_table(
+    table: Path, path: Path, replaced: Collection[int], screen: str
+) -> None:
     """Write a table to its final path, with the rows that other jobs wrote there.
 
     Parameters
     ----------
-    own : pathlib.Path
+    table : pathlib.Path
         The table, in a folder of its own.
     path : pathlib.Path
         The final path.
@@ -72,21 +74,21 @@ def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -
     ValueError
         There is a file of another screen.
     """
-    made = own
+    joined = table
     # Files that an interrupted try had moved here.
-    for earlier in own.parent.glob("earlier-*.parquet"):
-        made = _join_tables(made, earlier, replaced)
+    for earlier in table.parent.glob("earlier-*.parquet"):
+        joined = _join_tables(joined, earlier, replaced)
     while True:
         # If several jobs end at once, one moves the file away and adds to it; the
         # others meanwhile find no file, or the one that the next job has written.
-        check_place(path, screen)
-        earlier = own.with_name(f"earlier-{uuid4().hex}.parquet")
+        check_target(path, screen)
+        earlier = table.with_name(f"earlier-{uuid4().hex}.parquet")
         try:
             with suppress(FileNotFoundError):
                 path.rename(earlier)
-                made = _join_tables(made, earlier, replaced)
+                joined = _join_tables(joined, earlier, replaced)
             with write_atomically(path, anew=True) as unfinished:
-                shutil.copyfile(made, unfinished)
+                shutil.copyfile(joined, unfinished)
             return
         except FileExistsError:
             continue
@@ -96,34 +98,34 @@ def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -
             raise explain_os_error(error, path, "cannot be written") from error
 
 
-def _join_tables(own: Path, earlier: Path, replaced: Collection[int]) -> Path:
-    """Join both tables if they have the same columns; otherwise return the own one."""
-    if not _have_same_features(own, earlier):
-        return own
-    others = set(_read_numbers(earlier)).difference(replaced)
-    first = min(_read_numbers(own), default=0)
-    below = {number for number in others if number < first}
+def _join_tables(table: Path, earlier: Path, replaced: Collection[int]) -> Path:
+    """Join both tables if they have the same columns; otherwise return the first."""
+    if not _have_same_features(table, earlier):
+        return table
+    other_numbers = set(_read_numbers(earlier)).difference(replaced)
+    first = min(_read_numbers(table), default=0)
+    lower_numbers = {number for number in other_numbers if number < first}
     sources: list[tuple[Path, Collection[int] | None]] = [
-        (earlier, below),
-        (own, None),
-        (earlier, others - below),
+        (earlier, lower_numbers),
+        (table, None),
+        (earlier, other_numbers - lower_numbers),
     ]
-    return _copy_rows(sources, own.with_name(f"joined-{uuid4().hex}.parquet"))
+    return _copy_rows(sources, table.with_name(f"joined-{uuid4().hex}.parquet"))
 
 
-def join_earlier(made: Path, path: Path) -> None:
+def join_earlier(table: Path, path: Path) -> None:
     """Add to a table the rows that other jobs of its screen wrote to its final path.
 
     Parameters
     ----------
-    made : pathlib.Path
+    table : pathlib.Path
         The table.
     path : pathlib.Path
         Its final path, where there may be no file yet.
     """
-    if path.is_file() and read_screen(path) == read_screen(made) != "":
-        joined = _join_tables(made, path, set(_read_numbers(made)))
-        joined.replace(made)
+    if path.is_file() and read_screen(path) == read_screen(table) != "":
+        joined = _join_tables(table, path, set(_read_numbers(table)))
+        joined.replace(table)
 
 
 def remove_image_sets(
@@ -151,14 +153,14 @@ def remove_image_sets(
     path = Path(path)
     if not path.is_file() or read_screen(path) != screen:
         return 0
-    before = parquet.read_metadata(path).num_rows
+    n_before = parquet.read_metadata(path).num_rows
     numbers = set(_read_numbers(path)).difference(attempted)
     if not numbers:
         path.unlink()
-        return before
+        return n_before
     with write_atomically(path) as unfinished:
         _copy_rows([(path, numbers)], unfinished)
-    return before - parquet.read_metadata(path).num_rows
+    return n_before - parquet.read_metadata(path).num_rows
 
 
 def _copy_rows(
@@ -179,7 +181,9 @@ def _copy_rows(
     paths = [path for path, _ in filled or sources[:1]]
     write_wide_table(
         target,
-        read_row_groups(paths, kept=[numbers for _, numbers in filled or sources[:1]]),
+        read_row_groups(
+            paths, image_sets=[numbers for _, numbers in filled or sources[:1]]
+        ),
         trained_wells=read_trained_wells(
             parquet.read_metadata(path).metadata for path, _ in sources
         ),
@@ -188,21 +192,21 @@ def _copy_rows(
     return target
 
 
-def _have_same_features(own: Path, earlier: Path) -> bool:
+def _have_same_features(table: Path, earlier: Path) -> bool:
     """Whether two tables have the same features and the same ids."""
     from pyarrow import parquet
 
     from stratonet.naming import PREFIX
     from stratonet.tables.columns import FEATURE_SET, PROJECTION
 
-    found = []
-    for path in (own, earlier):
+    descriptions = []
+    for path in (table, earlier):
         names = parquet.read_schema(path).names
         ids = [name for name in (FEATURE_SET, PROJECTION) if name in names]
         values = parquet.read_table(path, columns=ids).slice(0, 1).to_pylist()
         features = [name for name in names if name.startswith(f"{PREFIX}_")]
-        found.append((features, values))
-    return found[0] == found[1]
+        descriptions.append((features, values))
+    return descriptions[0] == descriptions[1]
 
 
 def _read_numbers(path: Path) -> list[int]:

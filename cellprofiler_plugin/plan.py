@@ -73,9 +73,9 @@ class PlanningPipeline(OutputPipeline):
         super().__init__()
         self.errors: list[str] = []
         self.measurements: Measurements | None = None
-        self.add_listener(self.keep_error)
+        self.add_listener(self.record_error)
 
-    def keep_error(self, pipeline: Pipeline, event: Event) -> None:
+    def record_error(self, pipeline: Pipeline, event: Event) -> None:
         """Keep an error that CellProfiler would only print.
 
         Parameters

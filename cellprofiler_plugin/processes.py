@@ -71,9 +71,9 @@ def build_command(plan: BatchPlan, part: Part, seconds: float = 0) -> list[str]:
         plan.pipeline, part.folder, *options.list_arguments()
     )
     # python -m cellprofiler ... becomes python -m cellprofiler_plugin.run_part ...
-    at = command.index("cellprofiler")
+    index = command.index("cellprofiler")
     report = str(part.get_path("report"))
-    command[at : at + 1] = [
+    command[index : index + 1] = [
         "cellprofiler_plugin.run_part",
         str(plan.path),
         report,
@@ -108,16 +108,16 @@ class Processes:
         self.waiting: list[tuple[int, int]] = []
         self.complete: list[Part] = []
         self.failed: list[Part] = []
-        self._again: list[Part] = []
+        self._failed_once: list[Part] = []
         self._running: list[Part] = []
         # Read only once, because later the processes themselves use memory.
-        self._memory = psutil.virtual_memory().available * MEMORY_SHARE
+        self._free_bytes = psutil.virtual_memory().available * MEMORY_SHARE
         # Bytes that one process needs: the most that any has used so far.
-        self._need = float(LEAST_MEMORY)
+        self._bytes_needed = float(LEAST_MEMORY)
         self._seconds = float(SECONDS)
         # Most image sets to give to a process: twice what one measured before its time
         # was up.
-        self._most: int | None = None
+        self._most_image_sets: int | None = None
 
     def run(self, missing: Iterable[int]) -> None:
         """Measure image sets; a part that fails is tried a second time.
@@ -132,12 +132,12 @@ class Processes:
             plan.run, plan.processes, plan.images_per_batch, set(missing)
         )
         try:
-            while self.waiting or self._again or self._running:
-                while self._has_room() and (self.waiting or self._again):
+            while self.waiting or self._failed_once or self._running:
+                while self._has_room() and (self.waiting or self._failed_once):
                     self._start(self._choose_next())
                 time.sleep(PAUSE)
                 for part in list(self._running):
-                    self._look_at(part)
+                    self._check_part(part)
         finally:
             for part in self._running:
                 kill_tree(part.process)
@@ -147,19 +147,21 @@ class Processes:
         running = len(self._running)
         if running == 0:
             return True
-        fits = (running + 1) * self._need <= self._memory
+        fits = (running + 1) * self._bytes_needed <= self._free_bytes
         return running < self.plan.processes and fits
 
     def _choose_next(self) -> Part:
-        if self._again:
-            return self._again.pop(0)
+        if self._failed_once:
+            return self._failed_once.pop(0)
         plan = self.plan
         if plan.images_per_batch is None:
             # Divided anew each time, so that no process idles while others have much
             # work.
             numbers = self._list_numbers(self.waiting)
             idle = max(1, plan.processes - len(self._running))
-            self.waiting = divide_image_sets(plan.run, idle, self._most, numbers)
+            self.waiting = divide_image_sets(
+                plan.run, idle, self._most_image_sets, numbers
+            )
         return make_part(plan, *self.waiting.pop(0))
 
     def _list_numbers(self, spans: Iterable[tuple[int, int]]) -> set[int]:
@@ -169,8 +171,8 @@ class Processes:
             numbers.update(range(first, last + 1))
         return planned & numbers
 
-    def _look_at(self, part: Part) -> None:
-        self._need = max(self._need, get_resident_bytes(part.process))
+    def _check_part(self, part: Part) -> None:
+        self._bytes_needed = max(self._bytes_needed, get_resident_bytes(part.process))
         # Checked before the log is read: if the process has ended, the log is complete.
         has_ended = part.has_ended()
         self.bar.update(part.count_new_image_sets(self.plan.run.last_module))
@@ -183,7 +185,7 @@ class Processes:
         if part.folder.exists():
             shutil.rmtree(part.folder)
         part.folder.mkdir()
-        part.forget_tries()
+        part.remove_files()
         part.tries += 1
         # In each process the network uses its share of the cores.
         threads = max(1, count_cores() // self.plan.processes)
@@ -207,17 +209,17 @@ class Processes:
         always_continue = self.plan.options.always_continue
         if part.find_fault(self.plan.run, always_continue):
             self.bar.update(-part.finished)
-            (self._again if part.tries < MOST_TRIES else self.failed).append(part)
+            (self._failed_once if part.tries < MOST_TRIES else self.failed).append(part)
             return
         begun = part.report.begun
         self.bar.update(len(begun) - part.finished)
         self.complete.append(part)
         # The longer a process takes to start, the longer it has to run to pay off.
         self._seconds = max(self._seconds, STARTS * part.report.starting)
-        left = self._list_numbers([(part.first, part.last)]) - set(begun)
-        if left:
-            self._most = 2 * len(begun)
-            self.waiting.insert(0, (min(left), max(left)))
+        remaining = self._list_numbers([(part.first, part.last)]) - set(begun)
+        if remaining:
+            self._most_image_sets = 2 * len(begun)
+            self.waiting.insert(0, (min(remaining), max(remaining)))
 
 
 def stop_orphans(folder: str) -> None:
@@ -231,8 +233,8 @@ def stop_orphans(folder: str) -> None:
     for process in psutil.process_iter():
         # Processes of other users do not show their variables.
         with suppress(psutil.Error):
-            own = process.environ().get(PART_VARIABLE, "")
-            if own.startswith(f"{folder}{os.sep}"):
+            part_folder = process.environ().get(PART_VARIABLE, "")
+            if part_folder.startswith(f"{folder}{os.sep}"):
                 kill_tree(process)
 
 

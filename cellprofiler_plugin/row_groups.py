@@ -47,8 +47,8 @@ def read_screen(path: Path) -> str | None:
 
 def read_row_groups(
     paths: Sequence[Path],
-    move: Callable[[str], str] | None = None,
-    kept: Sequence[Collection[int] | None] | None = None,
+    replace_paths: Callable[[str], str] | None = None,
+    image_sets: Sequence[Collection[int] | None] | None = None,
 ) -> Iterator[pa.Table]:
     """Read row groups of Parquet files, one at a time, with the columns of all files.
 
@@ -56,9 +56,9 @@ def read_row_groups(
     ----------
     paths : sequence of pathlib.Path
         At least one file.
-    move : callable, optional
+    replace_paths : callable, optional
         Replaces paths in columns of text.
-    kept : sequence of collection of int, or None
+    image_sets : sequence of collection of int, or None
         For each file, the numbers of the image sets whose rows are read; None for all.
 
     Yields
@@ -71,7 +71,7 @@ def read_row_groups(
     from pyarrow import parquet
 
     schema = _unify_schemas([parquet.read_schema(path) for path in paths])
-    for path, numbers in zip(paths, kept or [None] * len(paths)):
+    for path, numbers in zip(paths, image_sets or [None] * len(paths)):
         file = parquet.ParquetFile(path)
         for index in range(file.num_row_groups):
             group = file.read_row_group(index)
@@ -82,11 +82,11 @@ def read_row_groups(
                 group = group.filter(pa.compute.is_in(group[IMAGE_NUMBER], values))
             # Not group.column(name), which is slow with thousands of columns.
             columns = dict(zip(group.column_names, group.columns))
-            cast = [
-                _cast_column(columns.get(field.name), field, len(group), move)
+            cast_columns = [
+                _cast_column(columns.get(field.name), field, len(group), replace_paths)
                 for field in schema
             ]
-            yield pa.table(cast, schema=schema)
+            yield pa.table(cast_columns, schema=schema)
 
 
 def _unify_schemas(schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -103,8 +103,8 @@ def _unify_schemas(schemas: Sequence[pa.Schema]) -> pa.Schema:
             types.setdefault(field.name, set()).add(field.type)
     return pa.schema(
         [
-            (name, own.pop() if len(own) == 1 else pa.string())
-            for name, own in types.items()
+            (name, column_types.pop() if len(column_types) == 1 else pa.string())
+            for name, column_types in types.items()
         ]
     )
 
@@ -113,17 +113,17 @@ def _cast_column(
     column: pa.ChunkedArray | None,
     field: pa.Field,
     rows: int,
-    move: Callable[[str], str] | None,
+    replace_paths: Callable[[str], str] | None,
 ) -> pa.Array | pa.ChunkedArray:
     import pyarrow as pa
 
     if column is None:
         return pa.nulls(rows, field.type)
     is_text = field.type == pa.string()
-    if column.type == field.type and not (is_text and move):
+    if column.type == field.type and not (is_text and replace_paths):
         return column
     # Not pyarrow's cast, which writes numbers such as 1e+20 otherwise than Python.
     words = [None if value is None else str(value) for value in column.to_pylist()]
-    if move:
-        words = [None if word is None else move(word) for word in words]
+    if replace_paths:
+        words = [None if word is None else replace_paths(word) for word in words]
     return pa.array(words, field.type)

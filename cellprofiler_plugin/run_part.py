@@ -80,19 +80,19 @@ class PartPipeline(OutputPipeline):
         super().__init__()
         self.report = Report()
 
-    def run(self, *arguments: Any, **named: Any) -> Measurements:
+    def run(self, *arguments: Any, **keywords: Any) -> Measurements:
         """Measure the part, then write the report.
 
         Parameters
         ----------
-        *arguments, **named
+        *arguments, **keywords
             See ``Pipeline.run``.
         """
         # Not with CellProfiler's own options, with which it would read only these image
         # sets from a batch file, and count groups among them alone.
         first, last = self.span
-        named.update(image_set_start=first, image_set_end=last)
-        measurements = super().run(*arguments, **named)
+        keywords.update(image_set_start=first, image_set_end=last)
+        measurements = super().run(*arguments, **keywords)
         self._write_report()
         return measurements
 
@@ -128,17 +128,17 @@ class PartPipeline(OutputPipeline):
         numbers = [int(number) for _, _, number, _ in items if number is not None]
         self._check_image_sets(workspace.measurements, numbers)
         self.report.starting = time.time() - psutil.Process().create_time()
-        began = time.monotonic()
-        stopped = False
+        start_time = time.monotonic()
+        is_stopped = False
         for item in items:
             group, _, number, _ = item
             if number is None:
                 # The end of a group, even if not all of it was measured.
-                if not stopped or self.plan.is_divisible:
+                if not is_stopped or self.plan.is_divisible:
                     yield item
                 continue
-            stopped = stopped or self._is_over(began, int(number))
-            if stopped:
+            is_stopped = is_stopped or self._is_time_up(start_time, int(number))
+            if is_stopped:
                 # CellProfiler itself does this for image sets outside its range.
                 workspace.measurements.remove_measurement(IMAGE, IMAGE_NUMBER, number)
                 continue
@@ -148,23 +148,30 @@ class PartPipeline(OutputPipeline):
     def _check_image_sets(self, measurements: Measurements, numbers: list[int]) -> None:
         """End the process unless these are the image sets of the plan."""
         planned = {number: name for number, _, name, _ in self.plan.image_sets}
-        found = identify_image_sets(measurements, numbers)
-        wrong = [n for n, (name, _) in zip(numbers, found) if planned.get(n) != name]
-        if wrong:
+        identities = identify_image_sets(measurements, numbers)
+        wrong_numbers = [
+            n for n, (name, _) in zip(numbers, identities) if planned.get(n) != name
+        ]
+        if wrong_numbers:
             self.report.error = (
-                f"found other images than planned for {len(wrong)} of {len(numbers)}"
-                f" image sets: {shorten_list(wrong)}. None of them was measured"
+                f"found other images than planned for {len(wrong_numbers)} of"
+                f" {len(numbers)} image sets: {shorten_list(wrong_numbers)}. None of"
+                " them was measured"
             )
             self._write_report()
             sys.exit(1)
-        self.report.states = [state for _, state in found]
+        self.report.states = [state for _, state in identities]
 
-    def _is_over(self, began: float, number: int) -> bool:
+    def _is_time_up(self, start_time: float, number: int) -> bool:
         """Whether time is up and a new process may begin with this image set."""
         begun = self.report.begun
-        if not self.seconds or not begun or time.monotonic() - began < self.seconds:
+        if (
+            not self.seconds
+            or not begun
+            or time.monotonic() - start_time < self.seconds
+        ):
             return False
-        groups = {own: group for own, group, *_ in self.plan.image_sets}
+        groups = {image_set: group for image_set, group, *_ in self.plan.image_sets}
         return self.plan.is_divisible or groups[number] != groups[begun[-1]]
 
     def run_module(self, module: Module, workspace: Workspace) -> None:

@@ -25,7 +25,7 @@ from cellprofiler_plugin.measurements import (
 )
 from cellprofiler_plugin.output import list_tables
 from cellprofiler_plugin.pixels import NO_STACKS
-from cellprofiler_plugin.placing import check_place
+from cellprofiler_plugin.placing import check_target
 from cellprofiler_plugin.recipe_settings import write_views
 from cellprofiler_plugin.recipes import (
     CUSTOM,
@@ -204,7 +204,7 @@ def check_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:
     screen = read_screen(workspace.measurements)
     with blame_setting(module.prefix):
         for path in list_tables(module, workspace.measurements):
-            check_place(path, screen)
+            check_target(path, screen)
 
 
 def _check_limits(module: MeasureStratoFeatures) -> None:

@@ -19,7 +19,7 @@ from cellprofiler_core.preferences import get_default_output_directory
 from cellprofiler_plugin.measurements import read_screen
 from cellprofiler_plugin.merge_sqlite import list_database_tables
 from cellprofiler_plugin.output import list_tables
-from cellprofiler_plugin.placing import check_place
+from cellprofiler_plugin.placing import check_target
 from cellprofiler_plugin.sequence import name_module
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class WrittenFiles:
             for reason in CHECKS[module.module_name](self, module)
         ]
 
-    def find_place(self, path: str) -> Path:
+    def resolve_path(self, path: str) -> Path:
         """Return the path that a file will have at the end of the run.
 
         Parameters
@@ -90,11 +90,11 @@ class WrittenFiles:
         Parameters
         ----------
         path : pathlib.Path
-            From `find_place`.
+            From `resolve_path`.
         """
         return self.output not in path.parents
 
-    def list_saving(self, module: Module) -> Sequence[int]:
+    def list_saving_image_sets(self, module: Module) -> Sequence[int]:
         """List the image sets in which SaveImages saves a file.
 
         Parameters
@@ -113,23 +113,23 @@ class WrittenFiles:
 def _check_saved_images(files: WrittenFiles, module: Module) -> Iterator[str]:
     title = name_module(module)
     advice = f'Make names differ, or set "{module.overwrite.text}" to Yes.'
-    for number in files.list_saving(module):
+    for number in files.list_saving_image_sets(module):
         path = _find_image(files, module, number)
         if path is None:
             continue
-        before = files.saved.setdefault(path, (title, number))
-        meets = before != (title, number) and before[1] != number
-        if not module.overwrite.value and before != (title, number):
+        previous = files.saved.setdefault(path, (title, number))
+        is_repeated = previous != (title, number) and previous[1] != number
+        if not module.overwrite.value and previous != (title, number):
             yield (
-                f"{title} would save image sets {before[1]} and {number} as"
+                f"{title} would save image sets {previous[1]} and {number} as"
                 f" {path.name}, and must not overwrite. {advice}"
             )
             return
         if not module.overwrite.value and path.is_file():
             yield f"{title} must not overwrite {path}, which exists. {advice}"
             return
-        if meets and files.is_shared(path):
-            yield _describe_meeting(title, before[1], number, path)
+        if is_repeated and files.is_shared(path):
+            yield _describe_conflict(title, previous[1], number, path)
             return
 
 
@@ -143,10 +143,10 @@ def _find_image(files: WrittenFiles, module: Module, number: int) -> Path | None
     # Metadata made by a module do not exist yet, which raises errors of many types.
     except Exception:
         return None
-    return files.find_place(name)
+    return files.resolve_path(name)
 
 
-def _describe_meeting(title: str, first: int, second: int, path: Path) -> str:
+def _describe_conflict(title: str, first: int, second: int, path: Path) -> str:
     return (
         f"{title} writes {path} in image sets {first} and {second}, so that several"
         " processes might write to it at once. Write to the Default Output Folder, or"
@@ -156,33 +156,33 @@ def _describe_meeting(title: str, first: int, second: int, path: Path) -> str:
 
 def _check_cropped_objects(files: WrittenFiles, module: Module) -> Iterator[str]:
     measurements = files.workspace.measurements
-    seen: dict[Path, int] = {}
+    seen_paths: dict[Path, int] = {}
     for number in files.numbers:
         measurements.image_set_number = number
-        folder = files.find_place(module.directory.get_absolute_path(measurements))
+        folder = files.resolve_path(module.directory.get_absolute_path(measurements))
         name = module.objects_name.value
         if module.use_filename.value:
             feature = module.source_file_name_feature
             name = f"{measurements.get_measurement(IMAGE, feature, number)} {name}"
-        before = seen.setdefault(folder / name, number)
-        if before != number and files.is_shared(folder / name):
+        previous = seen_paths.setdefault(folder / name, number)
+        if previous != number and files.is_shared(folder / name):
             title = name_module(module)
-            yield _describe_meeting(title, before, number, folder / name)
+            yield _describe_conflict(title, previous, number, folder / name)
             return
 
 
 def _check_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
     if module.wants_overwrite_without_warning.value:
         return
-    there = {
-        str(place)
-        for place in map(files.find_place, _list_spreadsheets(files, module))
-        if place.is_file()
+    existing = {
+        str(path)
+        for path in map(files.resolve_path, _list_spreadsheets(files, module))
+        if path.is_file()
     }
-    if there:
+    if existing:
         setting = module.wants_overwrite_without_warning.text
         yield (
-            f"{name_module(module)} must not overwrite {', '.join(sorted(there))},"
+            f"{name_module(module)} must not overwrite {', '.join(sorted(existing))},"
             f' which exists. Choose another folder, or set "{setting}" to Yes.'
         )
 
@@ -206,18 +206,18 @@ def _list_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
 
 
 def _check_database(files: WrittenFiles, module: Module) -> Iterator[str]:
-    path = files.find_place(module.make_full_filename(module.sqlite_file.value))
+    path = files.resolve_path(module.make_full_filename(module.sqlite_file.value))
     choice = module.allow_overwrite
     if module.db_type.value != "SQLite" or choice.value == "Data and schema":
         return
     objects = files.workspace.pipeline.get_provider_dictionary("objectgroup", module)
     names = {module.get_table_name(name) for name in (IMAGE, "Object", *objects)}
-    there = sorted(names & _read_database_tables(path))
-    if there:
+    existing = sorted(names & _read_database_tables(path))
+    if existing:
         yield (
-            f'{name_module(module)} finds {there[0]} in {path}, and "{choice.text}" is'
-            f' "{choice.value}". A run in parts always writes new tables: choose'
-            ' another database, or "Data and schema".'
+            f"{name_module(module)} finds {existing[0]} in {path}, and"
+            f' "{choice.text}" is "{choice.value}". A run in parts always writes new'
+            ' tables: choose another database, or "Data and schema".'
         )
 
 
@@ -240,7 +240,7 @@ def _check_graphs(files: WrittenFiles, module: Module) -> Iterator[str]:
             " file one name each, without metadata."
         )
         return
-    for path in map(files.find_place, pairs.pop()):
+    for path in map(files.resolve_path, pairs.pop()):
         if files.is_shared(path):
             yield (
                 f"{title} appends to {path}, and all processes would write to it at"
@@ -256,7 +256,7 @@ def _check_parquet(files: WrittenFiles, module: Module) -> Iterator[str]:
     measurements = files.workspace.measurements
     for path in list_tables(module, measurements):
         try:
-            check_place(files.find_place(path), read_screen(measurements))
+            check_target(files.resolve_path(path), read_screen(measurements))
         except (OSError, ValueError) as error:
             yield f"{name_module(module)}: {error}"
 

@@ -19,7 +19,7 @@ from cellprofiler_plugin import bundle
 
 FETCHED = ("filelock", "onnxruntime", "google", "pyarrow")
 # What a downloaded CellProfiler lacks: all that comes from us or for us.
-LACKING = {*FETCHED, *bundle.OURS, "stratonet_sklearn", "flatbuffers"}
+LACKING = {*FETCHED, *bundle.OWN_PACKAGES, "stratonet_sklearn", "flatbuffers"}
 
 
 def write_bundle(system, folder):

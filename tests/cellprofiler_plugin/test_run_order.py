@@ -287,7 +287,7 @@ def test_flags_errors_and_statistics_are_as_of_one_process(
     assert not list(Path(tmp_path / "two").glob("_parts-*"))
     # Without the option, image sets with errors are not finished.
     strict = replace(plan, options=replace(options, always_continue=False))
-    assert finished.find(strict) is None
+    assert finished.find_lacking(strict) is None
 
 
 def make_run(numbers, **more):
@@ -315,7 +315,7 @@ def list_parts(plan, *measured):
         given.append((part.first, part.last))
         last = min(part.last, part.first + most - 1)
         if last < part.last:
-            runner._most = 2 * most
+            runner._most_image_sets = 2 * most
             runner.waiting.insert(0, (last + 1, part.last))
     return given
 
