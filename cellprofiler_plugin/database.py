@@ -68,13 +68,13 @@ def _count_database_columns(pipeline: Pipeline, exporter: Module) -> dict[str, i
             object_name, feature, strict=True, wanttime=True
         ):
             counts[object_name] += 1
-    of_images = counts.pop(IMAGE, 0)
-    of_objects = sum(counts.values())
+    n_image_columns = counts.pop(IMAGE, 0)
+    n_object_columns = sum(counts.values())
     # Means (medians, ...) of the objects of an image set are in the table of images.
-    tables = {"Per_Image": of_images + len(exporter.agg_names) * of_objects}
+    tables = {"Per_Image": n_image_columns + len(exporter.agg_names) * n_object_columns}
     if exporter.separate_object_tables.value == "One table per object type":
         for object_name, count in counts.items():
             tables[f"Per_{object_name}"] = count
     else:
-        tables["Per_Object"] = of_objects
+        tables["Per_Object"] = n_object_columns
     return tables

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     )
 
 # Image sets that a window remembers.
-REMEMBERED = 200
+MOST_IMAGE_SETS = 200
 # The markers differ as well as the colours: square, diamond, dot.
 TYPICAL, ODD, CENTER = get_color(0), get_color(3), get_color(6)
 OTHERS = "#999999"
 # With more tap labels than this in a row of charts, they would touch each other.
 MOST_LEVEL_LABELS = 9
 # Share of its cell that a crop fills; the rest is margin.
-TILE = 0.95
+TILE_SIDE = 0.95
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ class Dots:
     typical: Sequence[int]
     odd: Sequence[int]
 
-    def list_marked(self) -> list[tuple[Sequence[int], str, str]]:
+    def list_marked_rows(self) -> list[tuple[Sequence[int], str, str]]:
         """List the rows to mark, with the colour and the marker of each."""
         return [(list(self.typical), TYPICAL, "s"), (list(self.odd), ODD, "D")]
 
 
 def draw_pictures(
     window: Figure,
-    shown: Pictures,
+    pictures: Pictures,
     strips: Strips,
     run: Any,
     number: int,
@@ -77,7 +77,7 @@ def draw_pictures(
     window : cellprofiler.gui.figure.Figure
         The figure, which remembers the image sets of this run for as long as it is
         open.
-    shown : dict
+    pictures : dict
         From `make_pictures`.
     strips : mapping of str to sequence of slice
         For the features of images, from `pictures.list_strips`; each tap gets a strip.
@@ -86,24 +86,24 @@ def draw_pictures(
     number : int
         Number of the image set.
     """
-    images, objects = shown["planes"], shown["objects"]
-    has_image_sets = shown["features"] is not None
+    images, objects = pictures["planes"], pictures["objects"]
+    has_image_sets = pictures["features"] is not None
     rows = 1 + has_image_sets + 2 * len(objects)
     window.set_subplots((len(images), rows))
     for column, plane in enumerate(images):
         _draw_plane(window.subplot(column, 0), plane, len(images))
     row = 1
-    if shown["features"] is not None:
-        history = _remember_image_set(window, run, number, shown["features"])
+    if pictures["features"] is not None:
+        history = _remember_image_set(window, run, number, pictures["features"])
         for column in range(len(images)):
             chart = window.subplot(column, row)
             _draw_image_sets(chart, history, number, column, strips)
         row += 1
-    for pictures in objects:
+    for group in objects:
         for column in range(len(images)):
-            _draw_squares(window.subplot(column, 0), pictures, shown["size"])
-            _draw_objects(window.subplot(column, row), pictures, column, list(strips))
-            _draw_tiles(window.subplot(column, row + 1), pictures, column)
+            _draw_squares(window.subplot(column, 0), group, pictures["size"])
+            _draw_objects(window.subplot(column, row), group, column, list(strips))
+            _draw_tiles(window.subplot(column, row + 1), group, column)
         row += 2
 
 
@@ -128,7 +128,7 @@ def mark_functions(
             axes.set_title(words, fontsize=8, color=ODD)
 
 
-def write_below(window: Figure, words: str) -> None:
+def write_footer(window: Figure, words: str) -> None:
     """Write a line below the figure.
 
     Parameters
@@ -152,7 +152,7 @@ def _remember_image_set(
     # If measured again, it becomes the newest: the oldest are forgotten first.
     history.pop(number, None)
     history[number] = features
-    for oldest in list(history)[:-REMEMBERED]:
+    for oldest in list(history)[:-MOST_IMAGE_SETS]:
         del history[oldest]
     return dict(sorted(history.items()))
 
@@ -259,18 +259,25 @@ def _draw_strips(chart: Axes, dots: Dots, column: int, taps: Sequence[str]) -> N
         chart.set_ylabel("unlike the median", fontsize=8)
 
 
-def _draw_strip(chart: Axes, dots: Dots, x: np.ndarray, y: np.ndarray) -> None:
+def _draw_strip(
+    chart: Axes, dots: Dots, positions: np.ndarray, values: np.ndarray
+) -> None:
     """Draw the dots of one tap: all, the marked ones, and the number of the highest."""
-    chart.plot(x, y, "o", color=OTHERS, markersize=3, markeredgewidth=0)
-    for rows, color, mark in dots.list_marked():
+    chart.plot(positions, values, "o", color=OTHERS, markersize=3, markeredgewidth=0)
+    for rows, color, mark in dots.list_marked_rows():
         chart.plot(
-            x[rows], y[rows], mark, color=color, markersize=4, markeredgecolor="k"
+            positions[rows],
+            values[rows],
+            mark,
+            color=color,
+            markersize=4,
+            markeredgecolor="k",
         )
-    if np.isfinite(y).any():
-        highest = np.nanargmax(y)
+    if np.isfinite(values).any():
+        highest = np.nanargmax(values)
         chart.annotate(
             dots.numbers[highest],
-            (x[highest], y[highest]),
+            (positions[highest], values[highest]),
             xytext=(0, 3),
             textcoords="offset points",
             ha="center",
@@ -310,8 +317,8 @@ def _draw_tile_row(
     box = {"facecolor": color, "pad": 0.5, "linewidth": 0}
     for across, (row, grey) in enumerate(zip(rows, crops)):
         if grey is not None:
-            _draw_grey(axes, grey, (across, across + TILE, down + TILE, down))
-        _draw_frame(axes, across, down, (TILE, TILE), color)
+            _draw_grey(axes, grey, (across, across + TILE_SIDE, down + TILE_SIDE, down))
+        _draw_frame(axes, across, down, (TILE_SIDE, TILE_SIDE), color)
         axes.text(
             across + 0.03,
             down + 0.03,

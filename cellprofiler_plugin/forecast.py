@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SECONDS_PER_TILE = 0.04
 TILE_PIXELS = 224 * 224
 # The size of images and the number of objects are not known before the run.
-SIDE = 1000
-OBJECTS = 100
+IMAGE_SIDE = 1000
+OBJECT_COUNT = 100
 
 
 def describe_run(module: MeasureStratoFeatures) -> str:
@@ -44,7 +44,7 @@ def describe_run(module: MeasureStratoFeatures) -> str:
         sentences = [
             *([describe_functions(functions)] if functions else []),
             _describe_columns(module),
-            _describe_place(module),
+            _describe_destinations(module),
             *_describe_costs(module),
             *describe_recommendations(module),
         ]
@@ -67,11 +67,11 @@ def _describe_columns(module: MeasureStratoFeatures) -> str:
     return f"{'; '.join(parts) or 'Nothing yet'}."
 
 
-def _describe_place(module: MeasureStratoFeatures) -> str:
-    places = [", ".join(name_tables(module))] if module.writes_parquet else []
+def _describe_destinations(module: MeasureStratoFeatures) -> str:
+    destinations = [", ".join(name_tables(module))] if module.writes_parquet else []
     if module.writes_tables:
-        places.append("CellProfiler's tables")
-    return f"Written to {' and '.join(places)}."
+        destinations.append("CellProfiler's tables")
+    return f"Written to {' and '.join(destinations)}."
 
 
 def name_tables(module: MeasureStratoFeatures) -> list[str]:
@@ -122,12 +122,14 @@ def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:
             yield f"The time for {name} depends on the size of a pixel."
             continue
         if recipe.crop:
-            seconds = OBJECTS * estimate_seconds(card, recipe, recipe.crop)
-            what = f"{OBJECTS} {name}"
+            seconds = OBJECT_COUNT * estimate_seconds(card, recipe, recipe.crop)
+            scope = f"{OBJECT_COUNT} {name}"
         else:
-            seconds = estimate_seconds(card, recipe, SIDE, module.find_pixel_size())
-            what = f"an image set of {SIDE:,} x {SIDE:,} pixels"
-        yield f"About {channels * seconds:.2g} s of one core for {what}."
+            seconds = estimate_seconds(
+                card, recipe, IMAGE_SIDE, module.find_pixel_size()
+            )
+            scope = f"an image set of {IMAGE_SIDE:,} x {IMAGE_SIDE:,} pixels"
+        yield f"About {channels * seconds:.2g} s of one core for {scope}."
 
 
 def estimate_seconds(
@@ -183,11 +185,11 @@ def describe_recommendations(module: MeasureStratoFeatures) -> list[str]:
     card = module.get_card()
     better = {}
     for name in module.get_object_names():
-        kind = "whole images" if name == IMAGE else "objects"
-        better[kind] = describe_better_recipe(card, module.get_recipe(name))
+        region_type = "whole images" if name == IMAGE else "objects"
+        better[region_type] = describe_better_recipe(card, module.get_recipe(name))
     return [
-        f"For {kind}, {card.name} now recommends: {words}. Its features differ from"
-        " those measured so far."
-        for kind, words in better.items()
+        f"For {region_type}, {card.name} now recommends: {words}. Its features differ"
+        " from those measured so far."
+        for region_type, words in better.items()
         if words
     ]

@@ -94,12 +94,12 @@ def list_strips(recipe: Recipe, taps: Iterable[Tap]) -> dict[str, list[slice]]:
     >>> list_strips(Recipe.parse("whole224/mean+sd"), taps)["High"]
     [slice(4, 7, None), slice(7, 10, None)]
     """
-    taps, places, start = list(taps), {}, 0
+    taps, slices, start = list(taps), {}, 0
     for block in recipe.list_blocks(taps):
-        places[block.label] = slice(start, start + block.width)
+        slices[block.label] = slice(start, start + block.width)
         start += block.width
     return {
-        tap.label: [places[block.label] for block in recipe.list_blocks([tap])]
+        tap.label: [slices[block.label] for block in recipe.list_blocks([tap])]
         for tap in taps
     }
 
@@ -131,12 +131,12 @@ def compute_unlikeness(features: np.ndarray, strips: Strips) -> np.ndarray:
     if not measured.any():
         return unlikeness
     rows = features[measured].astype(float)
-    for column, places in enumerate(strips.values()):
-        of_blocks = [
-            1 - _correlate_rows(rows[:, place], np.median(rows[:, place], axis=0))
-            for place in places
+    for column, blocks in enumerate(strips.values()):
+        block_unlikeness = [
+            1 - _correlate_rows(rows[:, block], np.median(rows[:, block], axis=0))
+            for block in blocks
         ]
-        unlikeness[measured, column] = np.mean(of_blocks, axis=0)
+        unlikeness[measured, column] = np.mean(block_unlikeness, axis=0)
     return unlikeness
 
 
@@ -195,26 +195,26 @@ def make_pictures(
     -------
     dict
     """
-    shown: Pictures = {"planes": [], "size": size, "features": None, "objects": []}
+    pictures: Pictures = {"planes": [], "size": size, "features": None, "objects": []}
     # If whole images are measured, they come first.
     net, regions, _ = measured[0]
-    shown["planes"] = [
+    pictures["planes"] = [
         _make_plane_picture(net, name, plane, limits, pixel_size, regions.name == IMAGE)
         for name, plane in planes.items()
     ]
     objects = []
-    for net, regions, flat in measured:
-        features = flat.reshape(len(flat), len(planes), net.width)
+    for net, regions, flat_features in measured:
+        features = flat_features.reshape(len(flat_features), len(planes), net.width)
         if regions.name == IMAGE:
-            shown["features"] = features[0]
+            pictures["features"] = features[0]
         else:
             strips = list_strips(net.recipe, net.taps)
             unlikeness = compute_image_unlikeness(features, strips)
             objects.append(
                 _make_object_pictures(net, list(planes), regions, unlikeness, limits)
             )
-    shown["objects"] = objects
-    return shown
+    pictures["objects"] = objects
+    return pictures
 
 
 def _make_plane_picture(

@@ -113,7 +113,7 @@ def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPl
             planes[name] = get_plane(workspace, name)
         except ValueError as error:
             faults[name] = str(error)
-            _tell_fault(workspace, faults[name])
+            _report_fault(workspace, faults[name])
     # The figure shows them, and objects may lie in them.
     shape = next((plane.pixels.shape for plane in planes.values()), (1, 1))
     for name, fault in faults.items():
@@ -122,7 +122,7 @@ def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPl
     return {name: planes[name] for name in names}
 
 
-def _tell_fault(workspace: Workspace, fault: str) -> None:
+def _report_fault(workspace: Workspace, fault: str) -> None:
     """Warn of an image; in test mode, where users choose settings, stop."""
     if workspace.pipeline.test_mode:
         raise RuntimeError(fault)
@@ -256,7 +256,7 @@ def make_regions(
         # In an image of another size, the squares would miss the objects.
         if image not in faults and objects.shape != plane.pixels.shape:
             faults[image] = _describe_shapes(objects, name, image, plane)
-            _tell_fault(workspace, faults[image])
+            _report_fault(workspace, faults[image])
     return _make_object_squares(objects, name, planes, faults, size, hide_neighbors)
 
 

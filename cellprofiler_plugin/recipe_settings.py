@@ -24,7 +24,7 @@ from cellprofiler_plugin.recipes import (
     find_words,
 )
 from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
-from cellprofiler_plugin.tap_settings import choose_words
+from cellprofiler_plugin.tap_settings import find_tap_words
 from stratonet.views import LARGEST_TILE, SMALLEST_TILE
 from stratonet.weights_file import read_card
 
@@ -39,7 +39,7 @@ TILE_WIDTH = 150.0
 
 def make_view_choice() -> Choice:
     """Make the choice of how whole images are shown; default: as recommended."""
-    whole, across, tiles, in_micrometres, both = VIEWS
+    whole_image, two_across, tiles, in_micrometres, whole_and_tiles = VIEWS
     words = find_words(VIEWS, recommend_views(), read_card(SHIPPED))
     return Choice(
         "How images are shown to the network",
@@ -49,17 +49,17 @@ def make_view_choice() -> Choice:
 *(Used only when whole images are measured)* The network recognizes textures and shapes
 a few pixels wide, so what it sees of a cell depends on how large the cell is shown.
 
--  *{whole}:* resized to 224 x 224 pixels. Fast; single cells become small.
--  *{across}:* resized until two tiles of 224 x 224 pixels fit into the shorter side,
-   and cut into tiles; the features are averaged over them. Cells are twice as large as
-   in a whole image; a square image takes four times as long.
+-  *{whole_image}:* resized to 224 x 224 pixels. Fast; single cells become small.
+-  *{two_across}:* resized until two tiles of 224 x 224 pixels fit into the shorter
+   side, and cut into tiles; the features are averaged over them. Cells are twice as
+   large as in a whole image; a square image takes four times as long.
 -  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. Shows single cells
    in the most detail; the time grows with the number of tiles.
 -  *{in_micrometres}:* resized until a tile of 224 x 224 pixels has the width that you
    give, and cut into tiles. A cell has the same size at every magnification, so that
    the features of different objectives can be compared.
--  *{both}:* the whole image and tiles at the cells' scale; each gives features of its
-   own, so there are twice as many columns.
+-  *{whole_and_tiles}:* the whole image and tiles at the cells' scale; each gives
+   features of its own, so there are twice as many columns.
 -  *{CUSTOM}* lets you write the view in the notation of recipes.""",
     )
 
@@ -153,7 +153,7 @@ def make_square_view_choice() -> Choice:
 
 def make_statistics_choice() -> Choice:
     """Make the choice of statistics of the network's maps; default: as recommended."""
-    mean, both = STATISTICS
+    mean, mean_and_sd = STATISTICS
     card = read_card(SHIPPED)
     _, statistics = card.choose_recipe().text.split("/")
     return Choice(
@@ -162,8 +162,8 @@ def make_statistics_choice() -> Choice:
         value=find_words(STATISTICS, statistics, card),
         doc=f"""\
 Each output of the network is a map of the image. *{mean}* keeps the average of the map,
-*{both}* also how much it varies across the image, which tells a few bright cells from
-many dim ones. That makes twice as many columns (*..._HighSD0012_DNA*).""",
+*{mean_and_sd}* also how much it varies across the image, which tells a few bright cells
+from many dim ones. That makes twice as many columns (*..._HighSD0012_DNA*).""",
     )
 
 
@@ -257,17 +257,17 @@ def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
         values, revision = [*values, "No", ""], 2
     # Revision 2 had one fixed recipe.
     if revision == 2:
-        whole, *_ = VIEWS
+        whole_image, *_ = VIEWS
         _, enlarged = SQUARE_VIEWS
         mean, _ = STATISTICS
-        values = [*values, whole, enlarged, mean, OF_EACH_IMAGE, "", ""]
+        values = [*values, whole_image, enlarged, mean, OF_EACH_IMAGE, "", ""]
         revision = 3
     # Revision 3 had no views in micrometres.
     if revision == 3:
         values, revision = [*values, str(TILE_WIDTH), ""], 4
     # Revision 4 had only a list of taps, and no custom views.
     if revision == 4:
-        words = choose_words(values[TAP_LIST])
+        words = find_tap_words(values[TAP_LIST])
         values = [*values, words, recommend_views(), recommend_views(CROP_SIZE)]
         revision = 5
     return values, revision

@@ -73,9 +73,9 @@ def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
     >>> find_words(VIEWS, "tiles224", read_card())
     "Tiles at the cells' scale"
     """
-    for words, known in table.items():
+    for words, template in table.items():
         # No words stand for a certain number of micrometres.
-        if known.format(side=card.input_size, micrometres=None) == part:
+        if template.format(side=card.input_size, micrometres=None) == part:
             return words
     return part
 
@@ -235,14 +235,14 @@ def parse_limits(text: str, images: Sequence[str]) -> Limits:
     """
     limits = {}
     for part in filter(str.strip, text.split(",")):
-        found = _PAIR.fullmatch(part)
-        if not found:
+        match = _PAIR.fullmatch(part)
+        if not match:
             raise ValueError(
                 "Grey ranges are written as DNA: 100-4000, ER: 50-900. Received:"
                 f" {part.strip()!r}"
             )
-        pair = float(found["low"]), float(found["high"])
-        limits[found["name"]] = check_limits(found["name"], pair)
+        pair = float(match["low"]), float(match["high"])
+        limits[match["name"]] = check_limits(match["name"], pair)
     unknown = [name for name in limits if name not in images]
     if unknown:
         raise ValueError(

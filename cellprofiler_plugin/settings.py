@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
 # Saved pipelines contain these words: if they change, older pipelines need an upgrade.
-WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
+WHOLE_IMAGES, OBJECTS, IMAGES_AND_OBJECTS = "Whole images", "Objects", "Both"
 AUTOMATIC = "Automatic (recommended)"
 TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
 TABLES_AND_PARQUET = "Both"
@@ -162,15 +162,15 @@ ticks.""",
     )
 
 
-def make_where_choice() -> Choice:
+def make_region_choice() -> Choice:
     """Make the choice of what is measured: whole images, objects or both."""
     return Choice(
         "Measure whole images or objects?",
-        [WHOLE, OBJECTS, BOTH],
+        [WHOLE_IMAGES, OBJECTS, IMAGES_AND_OBJECTS],
         doc=f"""\
--  *{WHOLE}:* one row per image set. No segmentation is needed.
+-  *{WHOLE_IMAGES}:* one row per image set. No segmentation is needed.
 -  *{OBJECTS}:* one row per object, measured in a square around it.
--  *{BOTH}:* both.""",
+-  *{IMAGES_AND_OBJECTS}:* both.""",
     )
 
 
@@ -338,7 +338,7 @@ def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
     module : MeasureStratoFeatures
         The module whose settings they are.
     """
-    visible = [module.images, module.where]
+    visible = [module.images, module.region_choice]
     if module.measures_images:
         visible.append(module.view)
         if module.view.value == IN_MICROMETRES:
@@ -363,7 +363,7 @@ def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
     visible.append(module.reduce)
     if module.reduce.value:
         visible.append(module.projection)
-    visible += [module.width, module.output]
+    visible += [module.column_count, module.output]
     if module.writes_parquet:
         visible += [module.folder, module.prefix]
     visible.append(module.network)

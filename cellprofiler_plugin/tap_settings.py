@@ -108,7 +108,7 @@ a tap of the network, but the brightness of the image (10 numbers).""",
     )
 
 
-def choose_words(selected: str) -> str:
+def find_tap_words(selected: str) -> str:
     """Find the words for taps that a saved pipeline has selected in the list.
 
     Parameters
@@ -123,11 +123,11 @@ def choose_words(selected: str) -> str:
 
     Examples
     --------
-    >>> choose_words("high,low,medium"), choose_words("low,high")
+    >>> find_tap_words("high,low,medium"), find_tap_words("low,high")
     ('Low, medium and high (recommended)', 'Custom...')
     """
     taps = sorted(selected.split(","))
-    for words, known in TAPS.items():
-        if sorted(known) == taps:
+    for words, tap_names in TAPS.items():
+        if sorted(tap_names) == taps:
             return words
     return CUSTOM

@@ -249,7 +249,7 @@ def _check_projection(module: MeasureStratoFeatures, recipes: list[Recipe]) -> N
         raise ValidationError(
             "A projection fits either whole images or objects. Use a module for each:"
             " add a second MeasureStratoFeatures.",
-            module.where,
+            module.region_choice,
         )
     with blame_setting(module.projection):
         module.load_projection()
@@ -324,7 +324,7 @@ def check_clash(
         )
     both_to_parquet = module.writes_parquet and earlier.writes_parquet
     share_objects = set(module.get_object_names()) & set(earlier.get_object_names())
-    if both_to_parquet and share_objects and _same_file(module, earlier):
+    if both_to_parquet and share_objects and _write_same_file(module, earlier):
         raise ValidationError(
             f"{title} writes to the same Parquet file. Choose another prefix or"
             " folder.",
@@ -332,7 +332,9 @@ def check_clash(
         )
 
 
-def _same_file(first: MeasureStratoFeatures, second: MeasureStratoFeatures) -> bool:
+def _write_same_file(
+    first: MeasureStratoFeatures, second: MeasureStratoFeatures
+) -> bool:
     folders = {first.folder.value, second.folder.value}
     prefixes = {first.prefix.value, second.prefix.value}
     return len(folders) == len(prefixes) == 1

@@ -28,7 +28,7 @@ from cellprofiler_plugin import (
     validation,
 )
 from cellprofiler_plugin.declared_columns import DeclaredColumns
-from cellprofiler_plugin.figure import draw_pictures, mark_functions, write_below
+from cellprofiler_plugin.figure import draw_pictures, mark_functions, write_footer
 from cellprofiler_plugin.forecast import describe_next_step, describe_run
 from cellprofiler_plugin.help import MODULE
 from cellprofiler_plugin.pictures import list_strips, make_pictures
@@ -64,7 +64,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
     def create_settings(self) -> None:
         """Make all settings, with their defaults."""
         self.images = settings.make_image_list()
-        self.where = settings.make_where_choice()
+        self.region_choice = settings.make_region_choice()
         self.view = recipe_settings.make_view_choice()
         self.view_text = recipe_settings.make_view_text()
         self.tile_width = recipe_settings.make_tile_width()
@@ -82,7 +82,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         self.limits = recipe_settings.make_limits_text()
         self.reduce = settings.make_reduce()
         self.projection = settings.make_projection_path()
-        self.width = settings.make_column_count(lambda: describe_run(self))
+        self.column_count = settings.make_column_count(lambda: describe_run(self))
         self.output = settings.make_output_choice()
         self.folder = settings.make_folder()
         self.prefix = settings.make_prefix()
@@ -96,7 +96,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         """
         return [
             self.images,
-            self.where,
+            self.region_choice,
             self.objects,
             self.crop_size,
             self.hide_neighbors,
@@ -163,12 +163,18 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
     @property
     def measures_images(self) -> bool:
         """Whether whole images get a row."""
-        return self.where.value in (settings.WHOLE, settings.BOTH)
+        return self.region_choice.value in (
+            settings.WHOLE_IMAGES,
+            settings.IMAGES_AND_OBJECTS,
+        )
 
     @property
     def measures_objects(self) -> bool:
         """Whether objects get a row each."""
-        return self.where.value in (settings.OBJECTS, settings.BOTH)
+        return self.region_choice.value in (
+            settings.OBJECTS,
+            settings.IMAGES_AND_OBJECTS,
+        )
 
     @property
     def writes_tables(self) -> bool:
@@ -357,24 +363,28 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
             measured.append((net, regions, features))
         if self.show_window:
             # The window is drawn in another process, from what is stored here.
-            shown = workspace.display_data
-            started = recorded.get_experiment_measurement("Run_Timestamp")
+            display_data = workspace.display_data
+            timestamp = recorded.get_experiment_measurement("Run_Timestamp")
             # What image sets must have in common for the figure to compare them.
             ids = [net.feature_set_id for net, *_ in measured]
-            shown.run = [started, ids, images, list(self.get_tap_names())]
-            shown.number = recorded.image_set_number
-            shown.functions = illumination.find_functions(workspace, images)
-            shown.pictures = make_pictures(planes, size, measured, limits, pixel_size)
+            display_data.run = [timestamp, ids, images, list(self.get_tap_names())]
+            display_data.number = recorded.image_set_number
+            display_data.functions = illumination.find_functions(workspace, images)
+            display_data.pictures = make_pictures(
+                planes, size, measured, limits, pixel_size
+            )
 
     def display(self, workspace: Workspace, figure: Figure) -> None:
         """Draw what `run` has stored for the window, in the window's process."""
-        shown = workspace.display_data
+        display_data = workspace.display_data
         strips = list_strips(self.get_recipe(IMAGE), self.get_taps())
         if not get_headless():
-            enlarge_window(figure, shown.pictures)
-        draw_pictures(figure, shown.pictures, strips, shown.run, shown.number)
-        mark_functions(figure, self.images.value, shown.functions)
-        write_below(figure, describe_next_step(self))
+            enlarge_window(figure, display_data.pictures)
+        draw_pictures(
+            figure, display_data.pictures, strips, display_data.run, display_data.number
+        )
+        mark_functions(figure, self.images.value, display_data.functions)
+        write_footer(figure, describe_next_step(self))
 
     def post_run(self, workspace: Workspace) -> None:
         """Gather the image sets of the run into Parquet files."""

@@ -61,7 +61,7 @@ def test_a_cellprofiler_without_packages_measures_the_same(tmp_path):
         "MeasureStratoFeatures",
         images="DNA",
         taps="low",
-        where="Both",
+        region_choice="Both",
         objects="Nuclei",
     )
     words_of_recipe(measure, "whole224/mean", output="Both")

@@ -41,7 +41,7 @@ def warn(step, pipeline):
         step.validate_module_warnings(pipeline)
     assert caught.value.setting is step.images
     # It stands among the settings, too.
-    assert caught.value.message in step.width.content
+    assert caught.value.message in step.column_count.content
     names, _, advice = caught.value.message.partition(": ")
     assert 'clear the ticks in "Select images to measure"' in advice
     return set(names.split(", "))

@@ -65,7 +65,7 @@ def screen(tmp_path):
 
 def test_jobs_of_two_plates_with_damaged_images(screen, tmp_path):
     folder, rows = screen
-    step = measure(prefix=r"\g<Plate>_S[1]", where="Both", objects="Cells")
+    step = measure(prefix=r"\g<Plate>_S[1]", region_choice="Both", objects="Cells")
     sizes = module("MeasureObjectSizeShape")
     sizes.objects_list.value = "Cells"
     write(folder, rows, step, sizes)
