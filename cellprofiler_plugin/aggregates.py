@@ -104,7 +104,7 @@ def compute_statistics(parts: Iterable[list[dict[str, Any]]]) -> dict[str, float
     Returns
     -------
     dict of str to float
-        The values by the names of the measurements; NaN where no image set has one.
+        The values by the names of the measurements; NaN if no image set has one.
 
     Examples
     --------

@@ -21,7 +21,7 @@ INCOMPLETE = 3
 
 
 def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``run-cellprofiler``."""
     command = commands.add_parser(
         "run-cellprofiler",
         help="run a CellProfiler pipeline on all cores",
@@ -218,7 +218,7 @@ def _print_plugins_directory(options: argparse.Namespace) -> None:
 
 
 def add_plugins_directory(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``plugins-directory``."""
     command = commands.add_parser(
         "plugins-directory",
         help="print the folder to give to CellProfiler as its plugins directory",
@@ -247,7 +247,7 @@ def _write_plugin(options: argparse.Namespace) -> None:
 
 
 def add_plugin(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``plugin``."""
     command = commands.add_parser(
         "plugin",
         help="write the module as a ZIP file for the downloaded CellProfiler",

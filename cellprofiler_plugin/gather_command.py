@@ -10,7 +10,7 @@ from stratonet.extras import name_missing_extra
 
 
 def add_gather(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``gather``."""
     command = commands.add_parser(
         "gather",
         help="make Parquet files from CellProfiler runs that ended early",

@@ -13,7 +13,7 @@ from typing import Any
 from cellprofiler_plugin.merge_csv import PathReplacer, has_image_numbers
 
 START = b"SQLite format 3\0"
-# In these tables each run that wrote to the database has a number of its own.
+# In these tables each run that wrote to the database has its own number.
 EXPERIMENTS = ("Experiment", "Experiment_Properties")
 EXPERIMENT_ID = "experiment_id"
 

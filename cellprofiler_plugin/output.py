@@ -38,7 +38,7 @@ def record_features(
     workspace : cellprofiler_core.workspace.Workspace
         The workspace of the image set.
     regions : pixels.Regions
-        What gets a row each: the image, or objects.
+        The regions that get a row each: the image, or objects.
     features : numpy.ndarray (n, images x width of the network)
         A row per region.
     """

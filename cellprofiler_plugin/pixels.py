@@ -114,7 +114,7 @@ def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPl
         except ValueError as error:
             faults[name] = str(error)
             _report_fault(workspace, faults[name])
-    # The figure shows them, and objects may lie in them.
+    # A blank plane has the shape of the others, because the figure draws objects on it.
     shape = next((plane.pixels.shape for plane in planes.values()), (1, 1))
     for name, fault in faults.items():
         blank = np.zeros(shape, np.float32)
@@ -245,7 +245,7 @@ def make_regions(
     Raises
     ------
     RuntimeError
-        There are no such objects; or, in test mode, they come from an image of another
+        The objects do not exist; or, in test mode, they come from an image of another
         shape.
     """
     faults = {image: plane.fault for image, plane in planes.items() if plane.fault}

@@ -122,7 +122,7 @@ def _cast_column(
     is_text = field.type == pa.string()
     if column.type == field.type and not (is_text and replace_paths):
         return column
-    # Not pyarrow's cast, which writes numbers such as 1e+20 otherwise than Python.
+    # Not pyarrow's cast, which writes 0.5 and 1e+20 differently from Python.
     words = [None if value is None else str(value) for value in column.to_pylist()]
     if replace_paths:
         words = [None if word is None else replace_paths(word) for word in words]

@@ -197,7 +197,7 @@ class PartPipeline(OutputPipeline):
             self.report.skipped.append([number, name_module(module)])
 
     def post_run(self, *arguments: Any) -> str:
-        """Finish the run as CellProfiler does, but save values that need all parts.
+        """Save the thresholds, for statistics over all parts, and finish the run.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
 """Modules whose results depend on image sets measured before.
 
 They keep something of one image set for later ones, or compute from all image sets. A
-pipeline with such a module cannot be divided anywhere: either its groups stay together,
-or one process runs all of it.
+pipeline with such a module cannot be divided at just any image set: either its groups
+stay together, or one process runs all of it.
 """
 
 from __future__ import annotations
