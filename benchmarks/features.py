@@ -217,7 +217,7 @@ def write_pipeline(
         stratonet = instantiate_module("MeasureStratoFeatures")
         stratonet.images.value = ", ".join(channels)
         stratonet.output.value = "A Parquet file"
-        stratonet.where.value = where
+        stratonet.region_choice.value = where
         stratonet.objects.value = "Nuclei"
         if variant:
             stratonet.prefix.value = variant

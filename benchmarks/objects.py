@@ -96,7 +96,7 @@ def make_module(**options):
     """MeasureStratoFeatures for the objects, with these settings."""
     module = instantiate_module("MeasureStratoFeatures")
     module.images.value = "DNA"
-    module.where.value = settings.OBJECTS
+    module.region_choice.value = settings.OBJECTS
     module.objects.value = "Cells"
     module.crop_size.value = SIZE
     module.show_window = False

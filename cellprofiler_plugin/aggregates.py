@@ -1,8 +1,8 @@
-"""What CellProfiler computes of all image sets at the end of a run.
+"""What CellProfiler computes from all image sets at the end of a run.
 
 MeasureImageQuality adds the mean, the median and the standard deviation of its
-thresholds over the experiment. A part has only its own image sets: it keeps their
-thresholds, and the numbers are computed of all of them when the parts are merged.
+thresholds over the experiment. A part has only its own image sets: it stores their
+thresholds, and the statistics are computed from all of them when the parts are merged.
 """
 
 from __future__ import annotations
@@ -26,44 +26,46 @@ if TYPE_CHECKING:
     from cellprofiler_core.module import Module
     from cellprofiler_core.workspace import Workspace
 
-    # The threshold's name, and for each statistic the name of the experiment's.
+    # Name of the threshold, and for each statistic the name of the measurement that
+    # the experiment gets.
     Threshold = tuple[str, dict[str, str]]
 
-# By MeasureImageQuality's names of them.
+# By the names that MeasureImageQuality uses.
 STATISTICS = {"Mean": np.mean, "Median": np.median, "Std": np.std}
 # The first line of ExportToSpreadsheet's table of the experiment.
 HEADER = ["Key", "Value"]
-# The table of the experiment holds whole pipelines in a cell.
+# One cell of the table of the experiment holds the whole pipeline.
 LONGEST_CELL = 2**31 - 1
 
 
 def keep_thresholds(workspace: Workspace) -> list[dict[str, Any]]:
-    """Keep the thresholds of a part, in place of what it would compute of them.
+    """Collect the thresholds of a part, instead of computing statistics from them.
 
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of a run that has measured all it will. MeasureImageQuality then computes
-        nothing more; what it would add to the experiment is there, and NaN.
+        The workspace of a run that has measured its last image set. This keeps
+        MeasureImageQuality from computing anything more, and sets what it would add to
+        the experiment to NaN.
 
     Returns
     -------
     list of dict
-        ``names``: of the experiment's measurements, by statistic; ``values``: of the
-        image sets, in their order.
+        ``names``: names of the experiment's measurements, by statistic; ``values``: the
+        thresholds of the image sets, in order.
     """
-    kept = []
+    thresholds = []
     measurements = workspace.measurements
     for module in workspace.pipeline.modules():
         if module.module_name != "MeasureImageQuality":
             continue
         for feature, names in _list_thresholds(module, workspace):
             values = _read_values(measurements, feature)
-            kept.append({"names": names, "values": values})
+            thresholds.append({"names": names, "values": values})
             for name in names.values():
                 measurements.add_experiment_measurement(name, np.nan)
         module.post_run = _do_nothing
-    return kept
+    return thresholds
 
 
 def _list_thresholds(module: Module, workspace: Workspace) -> Iterator[Threshold]:
@@ -80,7 +82,7 @@ def _list_thresholds(module: Module, workspace: Workspace) -> Iterator[Threshold
 
 
 def _read_values(measurements: Measurements, feature: str) -> list[float]:
-    # Where no image set came so far, there is no such measurement.
+    # If no image set has reached the module, the measurement does not exist.
     if not measurements.has_feature("Image", feature):
         return []
     numbers = measurements.get_image_numbers()
@@ -92,7 +94,7 @@ def _do_nothing(*_: Any) -> None:
 
 
 def compute_statistics(parts: Iterable[list[dict[str, Any]]]) -> dict[str, float]:
-    """Compute the experiment's measurements of what the parts have kept.
+    """Compute the experiment's measurements from the thresholds of all parts.
 
     Parameters
     ----------
@@ -102,7 +104,7 @@ def compute_statistics(parts: Iterable[list[dict[str, Any]]]) -> dict[str, float
     Returns
     -------
     dict of str to float
-        The values by the names of the measurements; NaN where no image set has one.
+        The values by the names of the measurements; NaN if no image set has one.
 
     Examples
     --------
@@ -114,30 +116,32 @@ def compute_statistics(parts: Iterable[list[dict[str, Any]]]) -> dict[str, float
     values: dict[str, list[float]] = {}
     statistics: dict[str, str] = {}
     for part in parts:
-        for kept in part:
-            for statistic, name in kept["names"].items():
+        for threshold in part:
+            for statistic, name in threshold["names"].items():
                 statistics[name] = statistic
-                values.setdefault(name, []).extend(kept["values"])
+                values.setdefault(name, []).extend(threshold["values"])
     with warnings.catch_warnings():
-        # Of no values at all.
+        # The mean of no values is NaN, with a warning.
         warnings.simplefilter("ignore", RuntimeWarning)
         return {
-            name: float(STATISTICS[statistics[name]](own[np.isfinite(own)]))
-            for name, own in ((name, np.array(own)) for name, own in values.items())
+            name: float(STATISTICS[statistics[name]](array[np.isfinite(array)]))
+            for name, array in (
+                (name, np.array(array)) for name, array in values.items()
+            )
         }
 
 
 def write_statistics(values: Mapping[str, float], files: Iterable[Path]) -> None:
-    """Write the experiment's measurements where CellProfiler's exports have them.
+    """Write the experiment's measurements into the files that CellProfiler exported.
 
     Parameters
     ----------
     values : mapping of str to float
         From `compute_statistics`.
     files : iterable of pathlib.Path
-        What a run has written. Tables of the experiment among them, of
-        ExportToSpreadsheet and in databases of ExportToDatabase, get the values in
-        place of what they have under these names.
+        The files that a run has written. In tables of the experiment, from
+        ExportToSpreadsheet or in databases of ExportToDatabase, these values replace
+        those of the same name.
     """
     if not values:
         return
@@ -154,7 +158,7 @@ def _write_to_sheet(values: Mapping[str, float], path: Path) -> None:
         file.seek(0)
         csv.field_size_limit(LONGEST_CELL)
         rows = csv.reader(file, delimiter=delimiter)
-        # Other tables may be long: their first line is enough.
+        # The first line tells other tables, which may be long, from this one.
         if next(rows, None) != HEADER:
             return
         content = [HEADER, *rows]
@@ -177,7 +181,7 @@ def _write_to_database(values: Mapping[str, float], path: Path) -> None:
             info = database.execute(f'PRAGMA table_info("{table}")').fetchall()
             for _, column, *_ in info:
                 if column in values:
-                    # As text, as ExportToDatabase does: NaN as a number would be NULL.
+                    # Text, as in ExportToDatabase: SQLite stores a NaN as NULL.
                     database.execute(
                         f'UPDATE "{table}" SET "{column}" = ?', [str(values[column])]
                     )

@@ -1,7 +1,7 @@
-"""How a pipeline is run in parts: what CellProfiler would do, divided.
+"""Plan how a pipeline is run in parts.
 
-`plan_batches` asks CellProfiler, in a process of its own; `batches.Batches` then runs
-the parts.
+`plan_batches` asks CellProfiler, in a process of its own, what it would do;
+`batches.Batches` then runs the parts.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from cellprofiler_plugin.headless import CellProfilerOptions
 from stratonet.files.atomic import write_atomically
 from stratonet.parallel import count_cores
 
-# How the names of folders with parts begin; the digest of the run follows.
+# Prefix of the names of folders with parts; the digest of the run follows.
 PARTS = "_parts-"
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a headless run of CellProfiler would do, as `plan` finds out.
+    """What a headless run of CellProfiler would do, as found by `plan`.
 
     Attributes
     ----------
     image_sets : list of [int, int, str, str]
-        Number of each image set and of its group, and what `image_sets` tells of its
-        names and of its files; in the order of the run.
+        For each image set its number, the number of its group, and the two digests of
+        `image_sets`: of its names and of its files; in the order of the run.
     groups : list of dict of str to str
-        Keys and values of each group, as ``--group`` takes them. One empty dictionary
-        where the pipeline does not group.
+        Keys and values of each group, as for ``--group``. One empty dictionary if the
+        pipeline does not group its image sets.
     whole : list of str
-        Why a process has to measure all image sets of a group; empty where it need not.
+        Why one process has to measure all image sets of a group; empty if it need not.
     sequential : list of str
-        Why one process has to measure all image sets; empty where it need not.
+        Why one process has to measure all image sets; empty if it need not.
     refusals : list of str
-        Why what several processes write cannot be merged; empty where it can.
+        Why the files of several processes cannot be merged; empty if they can.
     writes : list of str
         Names of files that each process has to write.
     writes_tables : bool
@@ -50,9 +50,9 @@ class RunPlan:
     last_module : int
         Number of the pipeline's last module.
     searches_images : bool
-        Whether the module Images takes what lies in the image directory.
+        Whether the module Images takes all files in the image directory.
     digest : str
-        Of the pipeline, its weights and projections, and of what it measures.
+        Digest of the pipeline, its weights and projections, and what it measures.
     """
 
     image_sets: list[list[Any]]
@@ -69,7 +69,7 @@ class RunPlan:
     @property
     def is_divisible(self) -> bool:
         """Whether image sets of the same group may be measured by two processes."""
-        # A pipeline that does not group has one group of all.
+        # Without grouping, all image sets are one group.
         has_one_group = len({group for _, group, *_ in self.image_sets}) == 1
         return has_one_group and not self.whole and not self.sequential
 
@@ -87,9 +87,9 @@ class BatchPlan:
     run : RunPlan
         What CellProfiler would do.
     processes : int
-        At most so many at once.
+        Maximum number of processes at once.
     images_per_batch : int, optional
-        At most so many image sets per part, unless a group has more; None for as many
+        Maximum number of image sets per part, unless a group has more; None for as many
         as are measured in about two minutes.
     """
 
@@ -107,29 +107,29 @@ class BatchPlan:
 
     @property
     def path(self) -> Path:
-        """The file that tells the processes of the parts what was planned."""
+        """The file from which the processes of the parts read the plan."""
         return self.folder / "plan.json"
 
     @property
     def merging_path(self) -> Path:
-        """A file that is there once merging has begun."""
+        """A file that exists once merging has begun."""
         return self.folder / "merging"
 
     def save(self) -> None:
-        """Keep the plan beside the parts."""
+        """Save the plan beside the parts."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with write_atomically(self.path) as unfinished:
             unfinished.write_text(json.dumps(asdict(self.run)))
 
     def check_merging(self) -> None:
-        """Refuse what cannot be put together from parts.
+        """Refuse a run whose files cannot be merged from parts.
 
         Raises
         ------
         ValueError
-            With the settings to change.
+            The message names the settings to change.
         """
-        # A run that was killed while it merged has left files that are its own.
+        # A run that was interrupted while merging may find its own files in the way.
         if self.run.refusals and not self.merging_path.exists():
             raise ValueError(f"{self.pipeline}: {' '.join(self.run.refusals)}")
 
@@ -152,12 +152,12 @@ def plan_batches(
     output : path
         CellProfiler's default output folder.
     options : CellProfilerOptions, optional
-        What else CellProfiler is told. Default: nothing.
+        Further options for CellProfiler. Default: none.
     processes : int, optional
-        At most so many at once. Default: one per core. Fewer run where memory does not
-        suffice.
+        Maximum number of processes at once. Default: one per core. Fewer run if memory
+        is short.
     images_per_batch : int, optional
-        At most so many image sets per part, unless a group has more. Default: as many
+        Maximum number of image sets per part, unless a group has more. Default: as many
         as are measured in about two minutes.
 
     Returns
@@ -167,9 +167,9 @@ def plan_batches(
     Raises
     ------
     RuntimeError
-        CellProfiler does not read the pipeline.
+        CellProfiler did not read the pipeline.
     ValueError
-        CellProfiler cannot run the pipeline so.
+        CellProfiler cannot run the pipeline with these options.
     """
     options = options or CellProfilerOptions()
     processes = processes or count_cores()
@@ -198,7 +198,7 @@ def _ask_cellprofiler(
                 stderr=subprocess.STDOUT,
                 env=headless.build_environment(),
             )
-        # The answer counts, not the exit code.
+        # Only the answer tells of success: the exit code may be 0 without one.
         if not answer.exists():
             raise RuntimeError(
                 f"CellProfiler did not read {pipeline}. It said:\n"
@@ -213,7 +213,7 @@ def _ask_cellprofiler(
 def _check_output(output: Path, images: Path) -> None:
     if images in (output, *output.parents):
         raise ValueError(
-            "The output folder lies in the folder of the images, where the processes"
+            "The output folder is inside the folder of the images, so that processes"
             " would take each other's files for images. Choose another one. Received:"
             f" {output}"
         )
@@ -230,24 +230,24 @@ def divide_image_sets(
     Parameters
     ----------
     plan : RunPlan
-        Its image sets, with their groups.
+        The plan, with the image sets and their groups.
     processes : int
-        How many run at once.
+        Number of processes that run at once.
     images_per_batch : int, optional
-        At most so many image sets per part, unless a group has more. Default: a part
-        for each process.
+        Maximum number of image sets per part, unless a group has more. Default: one
+        part for each process.
     among : collection of int, optional
-        Numbers of image sets: only these. Default: all.
+        Numbers of the image sets to divide. Default: all.
 
     Returns
     -------
     list of (int, int)
-        First and last image set of each part.
+        Numbers of the first and last image set of each part.
 
     Raises
     ------
     ValueError
-        The image sets of a group do not follow each other.
+        The image sets of a group are not consecutive.
 
     Examples
     --------
@@ -258,7 +258,7 @@ def divide_image_sets(
     """
     spans = _list_indivisible(plan, among)
     total = sum(last - first + 1 for first, last in spans)
-    # Rounds of all processes, each with a part of the same size.
+    # In each round, all processes get a part of the same size.
     rounds = math.ceil(total / (processes * (images_per_batch or total or 1)))
     largest = math.ceil(total / (processes * (rounds or 1)))
     return join_spans(spans, largest)
@@ -267,14 +267,14 @@ def divide_image_sets(
 def join_spans(
     spans: Sequence[tuple[int, int]], largest: float
 ) -> list[tuple[int, int]]:
-    """Join spans of image sets that follow each other, into parts.
+    """Join consecutive spans of image sets into parts.
 
     Parameters
     ----------
     spans : sequence of (int, int)
-        First and last image set of each, in their order.
+        First and last image set of each span, in order.
     largest : float
-        At most so many image sets in a part, unless a span has more.
+        Maximum number of image sets in a part, unless a span has more.
 
     Returns
     -------
@@ -291,8 +291,8 @@ def join_spans(
         if parts:
             part_first, part_last = parts[-1]
             fits = last - part_first < largest
-            # A group that was asked for may leave gaps, but a process runs all image
-            # sets from one number to another.
+            # A requested group may leave gaps, but a process runs all image sets from
+            # one number to another.
             if part_last + 1 == first and fits:
                 parts[-1] = (part_first, last)
                 continue
@@ -303,7 +303,7 @@ def join_spans(
 def _list_indivisible(
     plan: RunPlan, among: Collection[int] | None = None
 ) -> list[tuple[int, int]]:
-    """First and last of image sets that one process has to run: each one, or groups."""
+    """List spans that one process has to run: single image sets, groups, or all."""
     chosen = [
         (number, group)
         for number, group, *_ in plan.image_sets
@@ -315,7 +315,7 @@ def _list_indivisible(
     for number, group in chosen:
         groups.setdefault(group, []).append(number)
     if plan.sequential and chosen:
-        # Between them may lie image sets that were not asked for.
+        # The span may include image sets that were not requested.
         numbers = [number for number, _ in chosen]
         return [(min(numbers), max(numbers))]
     spans = []
@@ -323,8 +323,8 @@ def _list_indivisible(
         first, last = numbers[0], numbers[-1]
         if numbers != list(range(first, last + 1)):
             raise ValueError(
-                "The image sets of a group do not follow each other. Sort the image"
-                " sets by their groups."
+                "The image sets of a group are not consecutive. Sort the image sets by"
+                " their groups."
             )
         spans.append((first, last))
     return spans

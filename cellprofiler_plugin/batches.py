@@ -1,9 +1,9 @@
-"""A pipeline on all cores: several CellProfiler processes, and one result.
+"""Run a pipeline on all cores, in several CellProfiler processes with one result.
 
-While it runs, there is in the output folder::
+During the run, the output folder contains::
 
     OUTPUT/_parts-<digest>/   the digest is that of pipeline and image sets
-        plan.json             the image sets, and what they are told by
+        plan.json             the image sets, and the digests that identify them
         lock, lock.process    held by the process that works here
         00001-00096/          what CellProfiler writes for a part; beside it its .log,
                               its .pid and, when CellProfiler has ended, its .report
@@ -38,7 +38,7 @@ from cellprofiler_plugin.processes import (
 from stratonet.files.atomic import FolderInUse, lock_folder
 from stratonet.messages import shorten_list
 
-# Image sets of a command for a scheduler, unless another number is asked for.
+# Image sets per command for a scheduler, unless the user sets another number.
 IMAGES_PER_JOB = 96
 
 
@@ -54,7 +54,7 @@ class Batches:
     ----------
     plan : BatchPlan
     parts : list of Part
-        Those that are complete, by their image sets.
+        The complete parts, in the order of their image sets.
     lacking : list of str
         Which image sets lack measurements, and why; known when the run has ended.
     """
@@ -65,7 +65,7 @@ class Batches:
         self.lacking: list[str] = []
 
     def run(self, progress: bool = True) -> str:
-        """Run what is missing, and merge.
+        """Run the missing image sets, and merge all parts.
 
         Parameters
         ----------
@@ -75,28 +75,29 @@ class Batches:
         Returns
         -------
         str
-            What was done, for people.
+            A summary of the run for the user.
 
         Raises
         ------
         stratonet.files.atomic.FolderInUse
             Another process writes to the output folder.
         RuntimeError
-            A part failed twice; the message holds CellProfiler's errors. Complete parts
-            are kept: the same call again runs the others.
+            A part failed twice; the message quotes CellProfiler's errors. Complete
+            parts are kept: calling this again runs the others.
         ValueError
-            What several processes write cannot be merged.
+            The files of several processes cannot be merged.
         """
         plan = self.plan
         if not self._is_finished():
             plan.check_merging()
         elif not plan.folder.exists():
             return self._describe_finished()
-        began = time.monotonic()
+        start_time = time.monotonic()
         plan.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(lock_folder(plan.folder))
-            # Another process may have finished it meanwhile, or was killed at the end.
+            # Another process may have finished the run in the meantime, or have been
+            # killed just after finishing.
             if self._is_finished():
                 self._remove_parts()
                 return self._describe_finished()
@@ -104,21 +105,23 @@ class Batches:
             self._check_other_runs()
             stop_orphans(str(plan.folder))
             missing = self._find_missing()
-            kept = len(plan.run.image_sets) - len(missing)
-            failed = self._run_missing(missing, kept, progress)
+            n_measured = len(plan.run.image_sets) - len(missing)
+            failed = self._run_missing(missing, n_measured, progress)
             if failed:
                 raise RuntimeError(self._describe_failure(failed))
             self._merge_parts()
-        return self._describe_run(len(missing), kept, time.monotonic() - began)
+        return self._describe_run(
+            len(missing), n_measured, time.monotonic() - start_time
+        )
 
     def _is_finished(self) -> bool:
-        """Whether the run is finished already, which says what it lacks, too."""
-        lacking = finished.find(self.plan)
+        """Whether the run has finished already; if so, also set what it lacks."""
+        lacking = finished.find_lacking(self.plan)
         self.lacking = lacking or []
         return lacking is not None
 
     def describe_division(self) -> str:
-        """Say why a run that might be divided is not; empty where it is."""
+        """Say why a run is not divided among all processes; empty if it is."""
         run, processes = self.plan.run, self.plan.processes
         n_groups = len({group for _, group, *_ in run.image_sets})
         if run.sequential:
@@ -135,32 +138,32 @@ class Batches:
         )
 
     def list_jobs(self) -> list[str]:
-        """List commands that run what is missing, for a scheduler.
+        """List commands for a scheduler that run the missing image sets.
 
-        When all have ended, `run` merges.
+        When all of them have ended, `run` merges the parts.
 
         Returns
         -------
         list of str
-            One per part.
+            One command per part.
 
         Raises
         ------
         ValueError
-            What several processes write cannot be merged.
+            The files of several processes cannot be merged.
         """
         plan = self.plan
         if self._is_finished():
             return []
         plan.check_merging()
         plan.save()
-        most = plan.images_per_batch or IMAGES_PER_JOB
+        images_per_job = plan.images_per_batch or IMAGES_PER_JOB
         missing = self._find_missing()
-        spans = divide_image_sets(plan.run, plan.processes, most, missing)
+        spans = divide_image_sets(plan.run, plan.processes, images_per_job, missing)
         parts = [make_part(plan, first, last) for first, last in spans]
         for part in parts:
-            # They tell of an earlier try.
-            part.forget_tries()
+            # Files of an earlier try would be mistaken for those of the job.
+            part.remove_files()
         return [shlex.join(build_command(plan, part)) for part in parts]
 
     def make_distributed_jobs(self) -> dict[str, Any]:
@@ -169,7 +172,7 @@ class Batches:
         Returns
         -------
         dict
-            To be written as JSON.
+            The content of the file, to be written as JSON.
 
         Raises
         ------
@@ -205,9 +208,9 @@ class Batches:
         for part in find_parts(plan.folder):
             if part.find_fault(plan.run, plan.options.always_continue):
                 continue
-            if part.is_of_other_files(plan.run):
+            if part.has_changed_files(plan.run):
                 continue
-            # Jobs and runs that were divided otherwise may have measured some twice.
+            # Jobs and runs that were divided differently may have measured some twice.
             begun = set(part.report.begun)
             if begun <= set(missing):
                 self.parts.append(part)
@@ -228,12 +231,12 @@ class Batches:
                 ) from None
 
     def _run_missing(
-        self, missing: Sequence[int], kept: int, progress: bool
+        self, missing: Sequence[int], n_measured: int, progress: bool
     ) -> list[Part]:
-        """Run image sets; list the parts that failed."""
+        """Run image sets; return the parts that failed."""
         with tqdm(
-            total=kept + len(missing),
-            initial=kept,
+            total=n_measured + len(missing),
+            initial=n_measured,
             unit=" image sets",
             disable=not progress,
             dynamic_ncols=True,
@@ -246,7 +249,7 @@ class Batches:
 
     def _merge_parts(self) -> None:
         plan, parts = self.plan, self.parts
-        self._check_whole()
+        self._check_completeness()
         self.lacking = list(self._list_lacking())
         folders = [part.folder for part in parts]
         files = finished.list_files(folders, plan.output)
@@ -258,70 +261,73 @@ class Batches:
         self._remove_parts()
 
     def _remove_parts(self) -> None:
-        # Windows keeps the lock file, which is open; elsewhere another process may look
-        # into the folder at this moment.
+        # Windows does not delete the lock file while it is open; on other systems
+        # another process may be using the folder at this moment.
         shutil.rmtree(self.plan.folder, ignore_errors=True)
 
-    def _check_whole(self) -> None:
-        """Refuse to merge anything but each image set once."""
+    def _check_completeness(self) -> None:
+        """Refuse to merge unless the parts hold each image set exactly once."""
         begun = [number for part in self.parts for number in part.report.begun]
         planned = [number for number, *_ in self.plan.run.image_sets]
         if sorted(begun) != sorted(planned):
-            wrong = set(planned) ^ set(begun) or {
+            wrong_numbers = set(planned) ^ set(begun) or {
                 n for n in begun if begun.count(n) > 1
             }
             raise RuntimeError(
-                "The parts do not hold each image set once. Wrong are:"
-                f" {shorten_list(sorted(wrong))}. Remove {self.plan.folder} and run the"
-                " command again."
+                "The parts do not hold each image set exactly once. Missing, repeated"
+                f" or unplanned: {shorten_list(sorted(wrong_numbers))}. Remove"
+                f" {self.plan.folder} and run the command again."
             )
 
     def _list_lacking(self) -> Iterator[str]:
-        """Sentences on image sets that did not come to the end of the pipeline."""
+        """Yield a sentence for each way in which image sets lack measurements."""
         skipped: dict[str, list[int]] = {}
         for part in self.parts:
             for number, module in part.report.skipped:
                 skipped.setdefault(module, []).append(number)
         for module, numbers in skipped.items():
-            yield f"{module} left out {_count(numbers)}."
+            yield f"{module} skipped {_describe_numbers(numbers)}."
         failed = [entry for part in self.parts for entry in part.report.failed]
         if failed:
-            count = _count(number for number, _ in failed)
+            count = _describe_numbers(number for number, _ in failed)
             words = [f"{number}: {reason}" for number, reason in failed]
             yield f"{count} had errors. {shorten_list(words, 5)}."
         damaged = [entry for part in self.parts for entry in part.report.damaged]
         if damaged:
-            count = _count(number for number, _ in damaged)
-            # Several modules may tell the same.
+            count = _describe_numbers(number for number, _ in damaged)
+            # Several modules may report the same.
             reasons = list(dict.fromkeys(reason for _, reason in damaged))
-            yield f"{count} have images not measured. {shorten_list(reasons, 5)}"
+            yield (
+                f"{count} have images that could not be measured."
+                f" {shorten_list(reasons, 5)}"
+            )
         empty = [
             f"{part.report.begun[0]} to {part.report.begun[-1]}"
             for part in self.parts
             if not part.report.measured
         ]
         if empty and len(self.parts) > 1:
-            yield f"Nothing was measured in whole parts: {shorten_list(empty)}."
+            yield f"In some parts nothing was measured: {shorten_list(empty)}."
 
-    def _describe_run(self, measured: int, kept: int, seconds: float) -> str:
+    def _describe_run(self, n_run: int, n_measured: int, seconds: float) -> str:
         processes = self.plan.processes
-        image_sets = f"{measured} run by up to {processes} processes"
-        if kept:
-            image_sets += f", {kept} already measured"
+        image_sets = f"{n_run} run by up to {processes} processes"
+        if n_measured:
+            image_sets += f", {n_measured} already measured"
         lines = [
             f"Image sets   {image_sets}",
             f"Time         {seconds:,.0f} s",
             f"Output       {self.plan.output}",
         ]
-        left = sorted(self.plan.output.glob(f"{PARTS}*"))
-        if left:
-            # They are never taken up again unless that pipeline is run again.
-            names = shorten_list([path.name for path in left])
-            lines.append(f"Other runs   parts of runs that were not finished: {names}")
+        unfinished_runs = sorted(self.plan.output.glob(f"{PARTS}*"))
+        if unfinished_runs:
+            # They are not resumed unless that pipeline is run again.
+            names = shorten_list([path.name for path in unfinished_runs])
+            lines.append(f"Other runs   parts of unfinished runs: {names}")
         return "\n".join([*lines, *self.describe_lacking()])
 
     def describe_lacking(self) -> list[str]:
-        """Say which image sets lack measurements; nothing where all have them."""
+        """Say which image sets lack measurements; empty if none do."""
         if not self.lacking:
             return []
         return [f"Incomplete   {line}" for line in self.lacking]
@@ -329,7 +335,7 @@ class Batches:
     def _describe_finished(self) -> str:
         log = self.plan.output / headless.LOG
         lines = [
-            "Image sets   0 run: this run is finished, and its files are there",
+            "Image sets   0 run: this run is finished, and its files exist",
             f"Output       {self.plan.output}",
             f"To run it again, remove {log}, or choose another folder.",
         ]
@@ -339,16 +345,16 @@ class Batches:
         first = failed[0]
         log = first.get_path("log")
         fault = first.find_fault(self.plan.run, self.plan.options.always_continue)
-        kept = sum(len(part.report.begun) for part in self.parts)
+        n_measured = sum(len(part.report.begun) for part in self.parts)
         return (
             f"{first} could not be run: CellProfiler {fault}. It said:\n"
-            f"{headless.read_errors(log)}\nThe whole log: {log}\n{kept} of"
+            f"{headless.read_errors(log)}\nThe whole log: {log}\n{n_measured} of"
             f" {len(self.plan.run.image_sets)} image sets are measured and kept. Fix"
             " the cause, then rerun the command to finish the rest. With"
             " always_continue, CellProfiler skips image sets that cannot be measured."
         )
 
 
-def _count(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return f"{len(found)} image sets ({shorten_list(found)})"
+def _describe_numbers(numbers: Iterable[int]) -> str:
+    unique_numbers = sorted(set(numbers))
+    return f"{len(unique_numbers)} image sets ({shorten_list(unique_numbers)})"

@@ -1,7 +1,7 @@
-"""A ZIP file with the module and its packages, for the downloaded CellProfiler.
+"""Make a ZIP file with the module and its packages, for the downloaded CellProfiler.
 
-That CellProfiler has a Python 3.9 of its own, into which nothing can be installed. Its
-plug-ins are ordinary files, though, and may bring what they import.
+That CellProfiler has its own Python 3.9, into which nothing can be installed. Its
+plug-ins are ordinary files, though, and may bring along the packages they import.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stratonet.files.atomic import write_atomically
 
-# By the name that Python has for the processor: the platforms whose wheels fit.
+# For each processor, by Python's name for it: the platforms whose wheels fit.
 SYSTEMS = {
     "windows": {"AMD64": ["win_amd64"]},
     "macos": {"arm64": ["macosx_12_0_arm64"], "x86_64": ["macosx_12_0_x86_64"]},
@@ -31,48 +31,48 @@ SYSTEMS = {
         ]
     },
 }
-# The last ones for Python 3.9, and only what CellProfiler itself does not have.
+# Their last versions for Python 3.9; only packages that CellProfiler does not have.
 PACKAGES = (
     "filelock==3.19.1",
     "onnxruntime==1.19.2",
     "protobuf==6.33.6",
     "pyarrow==21.0.0",
 )
-OURS = ("stratonet", "cellprofiler_plugin")
-# Of no use to a plug-in: tests, headers, commands. Long paths fail on Windows, too.
-LEFT_OUT = {"__pycache__", "tests", "include", "src", "bin"}
+OWN_PACKAGES = ("stratonet", "cellprofiler_plugin")
+# Useless to a plug-in: tests, headers, commands. Their long paths also fail on Windows.
+EXCLUDED = {"__pycache__", "tests", "include", "src", "bin"}
 FOLDER = "StratoNet"
 # Images for wholeimages.cppipe, beside it.
 EXAMPLES = "example_images"
 
 
 def write_bundle(system: str, path: Path) -> int:
-    """Write the module with all that it needs into a ZIP file.
+    """Write the module and all that it needs to a ZIP file.
 
     Parameters
     ----------
     system : str
-        ``"windows"``, ``"macos"`` or ``"linux"``: where CellProfiler runs.
+        The system that CellProfiler runs on: ``"windows"``, ``"macos"`` or ``"linux"``.
     path : pathlib.Path
-        The ZIP file, which must not be there yet.
+        The ZIP file, which must not exist yet.
 
     Returns
     -------
     int
-        How many bytes it has.
+        Size of the file in bytes.
 
     Raises
     ------
     FileExistsError
-        There is such a file.
+        The file exists already.
     RuntimeError
-        pip is missing, or the packages could not be had.
+        pip is missing, or could not fetch the packages.
     OSError
         The file cannot be written.
     """
     if path.exists():
         raise FileExistsError(
-            errno.EEXIST, "there is such a file; give another name", str(path)
+            errno.EEXIST, "the file exists already; give another name", str(path)
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
@@ -82,7 +82,7 @@ def write_bundle(system: str, path: Path) -> int:
         for machine, platforms in SYSTEMS[system].items():
             packages = folder / "packages" / machine
             _fetch_packages(platforms, packages)
-            _copy_ours(packages)
+            _copy_own_packages(packages)
         with write_atomically(path, must_be_new=True) as unfinished:
             _zip_folder(folder, unfinished)
     return path.stat().st_size
@@ -109,19 +109,21 @@ def _fetch_packages(platforms: list[str], folder: Path) -> None:
     command += ["--implementation", "cp", "--target", str(folder)]
     for name in platforms:
         command += ["--platform", name]
-    done = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    process = subprocess.run([*command, *PACKAGES], capture_output=True, text=True)
+    if process.returncode:
+        lines = [
+            line for line in process.stderr.splitlines() if line.startswith("ERROR")
+        ]
         raise RuntimeError(
             f"The packages for {platforms[0]} could not be fetched. Check the"
             f" connection, then run the same command again. pip says:"
-            f" {' '.join(lines) or done.stderr.strip()}"
+            f" {' '.join(lines) or process.stderr.strip()}"
         )
 
 
-def _copy_ours(folder: Path) -> None:
-    """Copy StratoNet itself, which is Python alone and the same everywhere."""
-    for name in OURS:
+def _copy_own_packages(folder: Path) -> None:
+    """Copy StratoNet itself, which is pure Python and the same for all systems."""
+    for name in OWN_PACKAGES:
         shutil.copytree(str(files(name)), folder / name)
 
 
@@ -134,5 +136,5 @@ def _zip_folder(folder: Path, path: Path) -> None:
 def _list_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and LEFT_OUT.isdisjoint(parts):
+        if path.is_file() and EXCLUDED.isdisjoint(parts):
             yield path

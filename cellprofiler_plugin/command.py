@@ -1,4 +1,4 @@
-"""The commands that concern CellProfiler: their flags, and what they ask for."""
+"""The commands that concern CellProfiler: their flags, and what they run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.batches import Batches
     from cellprofiler_plugin.headless import CellProfilerOptions
 
-# The exit status of a run that is finished, but lacks measurements.
+# The exit status of a run that has finished but lacks measurements.
 INCOMPLETE = 3
 
 
 def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``run-cellprofiler``."""
     command = commands.add_parser(
         "run-cellprofiler",
         help="run a CellProfiler pipeline on all cores",
@@ -39,8 +39,8 @@ def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
         run=_run_cellprofiler,
         modules=("cellprofiler_plugin.batches",),
         when_interrupted=(
-            "Parts that were finished are kept; the same command runs the rest. Tables"
-            " are merged when all parts are finished."
+            "Finished parts are kept; the same command runs the others. Tables are"
+            " merged when all parts have finished."
         ),
     )
     group = command.add_argument_group("as cellprofiler takes them")
@@ -50,8 +50,8 @@ def add_run_cellprofiler(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
-    """Options of ``cellprofiler -c -r``, under the same names."""
-    # Parts of the run work in folders of their own: paths must not be relative.
+    """Add options of ``cellprofiler -c -r``, under the same names."""
+    # Parts of the run have folders of their own, so relative paths would not work.
     absolute = os.path.abspath
     group.add_argument(
         "-p",
@@ -109,7 +109,7 @@ def _add_cellprofiler_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_image_set_options(group: argparse._ArgumentGroup) -> None:
-    """Options of ``cellprofiler -c -r`` that choose image sets."""
+    """Add the options of ``cellprofiler -c -r`` that choose image sets."""
     group.add_argument(
         "-f",
         "--first-image-set",
@@ -139,8 +139,8 @@ def _add_process_options(group: argparse._ArgumentGroup) -> None:
         type=parse_count,
         metavar="N",
         help=(
-            "run at most N processes at once (default: one per core, fewer where memory"
-            " does not suffice)"
+            "run at most N processes at once (default: one per core, fewer if memory is"
+            " short)"
         ),
     )
     group.add_argument(
@@ -148,8 +148,8 @@ def _add_process_options(group: argparse._ArgumentGroup) -> None:
         type=parse_count,
         metavar="N",
         help=(
-            "image sets that a process runs before it ends (default: as many as it runs"
-            " in two minutes, with --jobs 96; a group stays together)"
+            "run N image sets per process (default: as many as it can run in two"
+            " minutes; with --jobs, 96). Groups are not split"
         ),
     )
     group.add_argument(
@@ -157,10 +157,10 @@ def _add_process_options(group: argparse._ArgumentGroup) -> None:
         type=Path,
         metavar="FILE",
         help=(
-            "run nothing, but write the commands for a scheduler, one per line;"
-            " afterwards the same command without --jobs merges. A name that ends in"
-            " .json gets the job file of Distributed-CellProfiler, with one job per"
-            " group"
+            "run nothing, but write the commands for a scheduler to FILE, one per line;"
+            " when they have run, the same command without --jobs merges their"
+            " results. If FILE ends in .json, it becomes the job file of"
+            " Distributed-CellProfiler, with one job per group"
         ),
     )
     group.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -205,7 +205,7 @@ def _write_jobs(batches: Batches, path: Path) -> None:
 def _read_cellprofiler_options(options: argparse.Namespace) -> CellProfilerOptions:
     from cellprofiler_plugin.headless import CellProfilerOptions
 
-    # Those of a part, such as done_file, are no flags of the command.
+    # Options of a part, such as done_file, are not flags of the command.
     names = [field.name for field in fields(CellProfilerOptions)]
     values = {name: getattr(options, name) for name in names if name in options}
     return CellProfilerOptions(**values)
@@ -218,7 +218,7 @@ def _print_plugins_directory(options: argparse.Namespace) -> None:
 
 
 def add_plugins_directory(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``plugins-directory``."""
     command = commands.add_parser(
         "plugins-directory",
         help="print the folder to give to CellProfiler as its plugins directory",
@@ -242,19 +242,20 @@ def _write_plugin(options: argparse.Namespace) -> None:
     size = write_bundle(options.system, options.output)
     print(
         f"Written: {options.output} ({size / 2**20:.0f} MB)."
-        " Its README.txt says how to go on."
+        " Its README.txt describes the next steps."
     )
 
 
 def add_plugin(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``plugin``."""
     command = commands.add_parser(
         "plugin",
-        help="write the module for the CellProfiler that is downloaded",
+        help="write the module as a ZIP file for the downloaded CellProfiler",
         description=(
             "Write a ZIP file with MeasureStratoFeatures and all that it needs, for a"
-            " CellProfiler 4.2 that was downloaded from cellprofiler.org and takes no"
-            " packages. Unpack it there and choose its folder in the preferences."
+            " CellProfiler 4.2 that was downloaded from cellprofiler.org, into which no"
+            " packages can be installed. Unpack it on the computer with CellProfiler,"
+            " and choose the folder in CellProfiler's preferences."
         ),
         epilog="Example: stratonet plugin --for windows --output stratonet-windows.zip",
     )
@@ -264,7 +265,7 @@ def add_plugin(commands: argparse._SubParsersAction[Any]) -> None:
         dest="system",
         required=True,
         choices=("windows", "macos", "linux"),
-        help="where that CellProfiler runs",
+        help="the system on which CellProfiler runs",
     )
     command.add_argument(
         "--output",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
-# What one table of a database can hold.
+# Maximum number of columns in one table of a database.
 DATABASE_COLUMNS = {"SQLite": 2000, "MySQL": 4096}
 
 
@@ -25,21 +25,22 @@ def check_database(
 ) -> None:
     """Refuse columns that the tables of an ExportToDatabase module cannot hold.
 
-    CellProfiler itself fails only at the end of the run, when it writes them.
+    CellProfiler itself fails only at the end of the run, when it writes the tables.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are checked.
+        The module whose settings are checked.
     pipeline : cellprofiler_core.pipeline.Pipeline
-        It holds both modules.
+        The pipeline that holds both modules.
     exporter : cellprofiler_core.module.Module
-        ExportToDatabase.
+        The module ExportToDatabase.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
-        With the table that is too narrow, and what to do.
+        The message names the table that would have too many columns, and says what to
+        do.
     """
     database = exporter.db_type.value
     limit = DATABASE_COLUMNS.get(database)
@@ -62,18 +63,18 @@ def _count_database_columns(pipeline: Pipeline, exporter: Module) -> dict[str, i
     declared = pipeline.get_measurement_columns()
     counts: Counter[str] = Counter()
     for object_name, feature, *_ in exporter.filter_measurement_columns(declared):
-        # The filter keeps objects that are not exported: only a strict look drops them.
+        # The filter keeps objects that are not exported: only strict=True drops them.
         if not exporter.ignore_feature(
             object_name, feature, strict=True, wanttime=True
         ):
             counts[object_name] += 1
-    of_images = counts.pop(IMAGE, 0)
-    of_objects = sum(counts.values())
-    # Means (medians, ...) of the objects of an image set stand in the table of images.
-    tables = {"Per_Image": of_images + len(exporter.agg_names) * of_objects}
+    n_image_columns = counts.pop(IMAGE, 0)
+    n_object_columns = sum(counts.values())
+    # Means (medians, ...) of the objects of an image set are in the table of images.
+    tables = {"Per_Image": n_image_columns + len(exporter.agg_names) * n_object_columns}
     if exporter.separate_object_tables.value == "One table per object type":
         for object_name, count in counts.items():
             tables[f"Per_{object_name}"] = count
     else:
-        tables["Per_Object"] = of_objects
+        tables["Per_Object"] = n_object_columns
     return tables

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 class DeclaredColumns:
-    """What MeasureStratoFeatures, which has the settings, tells of its columns."""
+    """Declares the columns of MeasureStratoFeatures, which inherits from this class."""
 
     def count_columns(self: Any) -> int:
-        """Count the columns of all kinds of rows; 0 while that cannot be known."""
+        """Count the columns of images and all objects; 0 while that is unknown."""
         names = self.get_object_names()
         widths = [sum(read_or_empty(self.list_widths, name)) for name in names]
         return len(self.images.value) * sum(widths)
 
     def list_widths(self: Any, object_name: str) -> list[int]:
-        """How many columns each part of one image's features has."""
+        """List how many columns each block of one image's features has."""
         if self.reduce.value:
             return [self.load_projection().width]
         return [block.width for block in self.list_blocks(object_name)]
 
     def make_measurement_names(self: Any, object_name: str) -> list[str]:
-        """Names of the columns of one image, without category and image."""
+        """Make the names of the columns of one image, without category and image."""
         if self.reduce.value:
             return component_names(self.load_projection().width)
         names: list[str] = []
@@ -42,7 +42,7 @@ class DeclaredColumns:
         return names
 
     def make_column_names(self: Any, object_name: str) -> list[str]:
-        """Full names of the columns: all of the first image, then all of the next."""
+        """Make the full names of the columns: all of one image, then of the next."""
         return make_names(self.make_measurement_names(object_name), self.images.value)
 
     def get_measurement_columns(

@@ -1,6 +1,6 @@
 """The figure of MeasureStratoFeatures: what the network has seen, and what is odd.
 
-It draws what `pictures.make_pictures` has made, in the process of the window.
+It draws the result of `pictures.make_pictures`, in the process of the window.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     )
 
 # Image sets that a window remembers.
-REMEMBERED = 200
-# The marks differ as well as the colours: square, diamond, dot.
+MOST_IMAGE_SETS = 200
+# The markers differ as well as the colours: square, diamond, dot.
 TYPICAL, ODD, CENTER = get_color(0), get_color(3), get_color(6)
 OTHERS = "#999999"
-# More tap labels than this in a row of charts would touch each other.
+# With more tap labels than this in a row of charts, they would touch each other.
 MOST_LEVEL_LABELS = 9
-# Tiles of crops leave this much of their cell free.
-TILE = 0.95
+# Share of its cell that a crop fills; the rest is margin.
+TILE_SIDE = 0.95
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Dots:
     ----------
     unlikeness : numpy.ndarray (n, images, taps)
     numbers : sequence of int
-        Of the image sets or objects, as the user knows them.
+        Numbers of the image sets or objects, as the user knows them.
     typical, odd : sequence of int
         Rows to mark.
     """
@@ -55,54 +55,55 @@ class Dots:
     typical: Sequence[int]
     odd: Sequence[int]
 
-    def list_marked(self) -> list[tuple[Sequence[int], str, str]]:
-        """List rows with the colour and the mark that they get."""
+    def list_marked_rows(self) -> list[tuple[Sequence[int], str, str]]:
+        """List the rows to mark, with the colour and the marker of each."""
         return [(list(self.typical), TYPICAL, "s"), (list(self.odd), ODD, "D")]
 
 
 def draw_pictures(
     window: Figure,
-    shown: Pictures,
+    pictures: Pictures,
     strips: Strips,
     run: Any,
     number: int,
 ) -> None:
     """Draw into a CellProfiler figure, with a column per image.
 
-    From above: planes, how unlike the others the image set is, and for objects of each
-    name how unlike the others they are, and crops of some.
+    From top to bottom: the planes; how unlike the others the image set is; and for the
+    objects of each name, how unlike the others they are, and crops of some.
 
     Parameters
     ----------
     window : cellprofiler.gui.figure.Figure
-        Remembers the image sets of this run, for as long as it is open.
-    shown : dict
+        The figure, which remembers the image sets of this run for as long as it is
+        open.
+    pictures : dict
         From `make_pictures`.
     strips : mapping of str to sequence of slice
-        Of the features of images, from `pictures.list_strips`; each tap gets a strip.
+        For the features of images, from `pictures.list_strips`; each tap gets a strip.
     run : object
-        What image sets need to share to be compared.
+        What image sets must have in common to be compared.
     number : int
-        Of the image set.
+        Number of the image set.
     """
-    images, objects = shown["planes"], shown["objects"]
-    has_image_sets = shown["features"] is not None
+    images, objects = pictures["planes"], pictures["objects"]
+    has_image_sets = pictures["features"] is not None
     rows = 1 + has_image_sets + 2 * len(objects)
     window.set_subplots((len(images), rows))
     for column, plane in enumerate(images):
         _draw_plane(window.subplot(column, 0), plane, len(images))
     row = 1
-    if shown["features"] is not None:
-        history = _remember_image_set(window, run, number, shown["features"])
+    if pictures["features"] is not None:
+        history = _remember_image_set(window, run, number, pictures["features"])
         for column in range(len(images)):
             chart = window.subplot(column, row)
             _draw_image_sets(chart, history, number, column, strips)
         row += 1
-    for pictures in objects:
+    for group in objects:
         for column in range(len(images)):
-            _draw_squares(window.subplot(column, 0), pictures, shown["size"])
-            _draw_objects(window.subplot(column, row), pictures, column, list(strips))
-            _draw_tiles(window.subplot(column, row + 1), pictures, column)
+            _draw_squares(window.subplot(column, 0), group, pictures["size"])
+            _draw_objects(window.subplot(column, row), group, column, list(strips))
+            _draw_tiles(window.subplot(column, row + 1), group, column)
         row += 2
 
 
@@ -114,11 +115,11 @@ def mark_functions(
     Parameters
     ----------
     window : cellprofiler.gui.figure.Figure
-        In which `draw_pictures` has drawn.
+        The figure in which `draw_pictures` has drawn.
     images : sequence of str
-        In the order of the columns.
+        Names of the images, in the order of the columns.
     functions : sequence of str
-        Those to mark.
+        Names of the images to mark.
     """
     for column, name in enumerate(images):
         if name in functions:
@@ -127,13 +128,13 @@ def mark_functions(
             axes.set_title(words, fontsize=8, color=ODD)
 
 
-def write_below(window: Figure, words: str) -> None:
-    """Write a line below all that is drawn.
+def write_footer(window: Figure, words: str) -> None:
+    """Write a line below the figure.
 
     Parameters
     ----------
     window : cellprofiler.gui.figure.Figure
-        In which `draw_pictures` has drawn.
+        The figure in which `draw_pictures` has drawn.
     words : str
         The line.
     """
@@ -143,15 +144,15 @@ def write_below(window: Figure, words: str) -> None:
 def _remember_image_set(
     window: Figure, run: Any, number: int, features: np.ndarray
 ) -> dict[int, np.ndarray]:
-    """Features (images, width) of the run's image sets with this one, by number."""
+    """Add this image set; return the features (images, width) of all, by number."""
     if getattr(window, "strato_run", None) != run:
-        # Kept in the window, which outlives the image set: modules are copied.
+        # Kept in the window, because CellProfiler copies the module.
         window.strato_run, window.strato_features = run, {}
     history = window.strato_features
-    # Measured again, it is the newest: the oldest are forgotten first.
+    # If measured again, it becomes the newest: the oldest are forgotten first.
     history.pop(number, None)
     history[number] = features
-    for oldest in list(history)[:-REMEMBERED]:
+    for oldest in list(history)[:-MOST_IMAGE_SETS]:
         del history[oldest]
     return dict(sorted(history.items()))
 
@@ -162,12 +163,12 @@ def _draw_plane(axes: Axes, plane: PlanePicture, columns: int) -> None:
     if plane["grey"] is None:
         axes.text(0.5, 0.5, "no pixel to measure", ha="center", va="center", fontsize=8)
         return
-    # A whole image is a square to the network; in its own shape it is recognised.
+    # The network sees a whole image as a square; people recognise it in its own shape.
     height, width = plane["shape"][:2]
     _draw_grey(axes, plane["grey"], (-0.5, width - 0.5, height - 0.5, -0.5))
     for left, top, across, down in plane["tiles"]:
         _draw_frame(axes, left - 0.5, top - 0.5, (across, down), CENTER, 0.5)
-    # Frames are not to make the picture smaller.
+    # Frames must not make the picture smaller.
     axes.autoscale(False)
 
 
@@ -196,12 +197,12 @@ def _draw_image_sets(
     if column == 0:
         hint = "Go on to the next image set to compare."
         text = chart.text(0, 0.5, hint, fontsize=8)
-        # It reaches over all columns: the layout is not to widen the first one for it.
+        # It spans all columns: the layout must not widen the first one for it.
         text.set_in_layout(False)
 
 
 def _draw_squares(axes: Axes, pictures: ObjectPictures, size: int) -> None:
-    """Where the objects lie in a plane, with the squares around those shown below."""
+    """Draw the positions of objects, and squares around those shown below."""
     centers = pictures["centers"]
     axes.plot(centers[:, 1], centers[:, 0], ".", color=CENTER, markersize=1)
     for rows, color in ((pictures["typical"], TYPICAL), (pictures["odd"], ODD)):
@@ -248,9 +249,9 @@ def _draw_strips(chart: Axes, dots: Dots, column: int, taps: Sequence[str]) -> N
     for tap in range(len(taps)):
         _draw_strip(chart, dots, tap + offsets, values[:, tap])
     chart.set_xlim(-0.5, len(taps) - 0.5)
-    # All columns have the same scale, so that channels can be compared.
-    # Room for the number above the highest dot. At least 0.1, or noise would fill the
-    # chart where all are alike.
+    # All columns have the same scale, so that channels can be compared. There is room
+    # for the number above the highest dot. At least 0.1, or noise would fill the chart
+    # if all are alike.
     chart.set_ylim(0, 1.25 * max(0.1, np.nanmax(dots.unlikeness, initial=0)))
     _label_taps(chart, taps, columns=dots.unlikeness.shape[1])
     chart.tick_params(labelsize=7, labelleft=column == 0, pad=1)
@@ -258,18 +259,25 @@ def _draw_strips(chart: Axes, dots: Dots, column: int, taps: Sequence[str]) -> N
         chart.set_ylabel("unlike the median", fontsize=8)
 
 
-def _draw_strip(chart: Axes, dots: Dots, x: np.ndarray, y: np.ndarray) -> None:
+def _draw_strip(
+    chart: Axes, dots: Dots, positions: np.ndarray, values: np.ndarray
+) -> None:
     """Draw the dots of one tap: all, the marked ones, and the number of the highest."""
-    chart.plot(x, y, "o", color=OTHERS, markersize=3, markeredgewidth=0)
-    for rows, color, mark in dots.list_marked():
+    chart.plot(positions, values, "o", color=OTHERS, markersize=3, markeredgewidth=0)
+    for rows, color, mark in dots.list_marked_rows():
         chart.plot(
-            x[rows], y[rows], mark, color=color, markersize=4, markeredgecolor="k"
+            positions[rows],
+            values[rows],
+            mark,
+            color=color,
+            markersize=4,
+            markeredgecolor="k",
         )
-    if np.isfinite(y).any():
-        highest = np.nanargmax(y)
+    if np.isfinite(values).any():
+        highest = np.nanargmax(values)
         chart.annotate(
             dots.numbers[highest],
-            (x[highest], y[highest]),
+            (positions[highest], values[highest]),
             xytext=(0, 3),
             textcoords="offset points",
             ha="center",
@@ -309,8 +317,8 @@ def _draw_tile_row(
     box = {"facecolor": color, "pad": 0.5, "linewidth": 0}
     for across, (row, grey) in enumerate(zip(rows, crops)):
         if grey is not None:
-            _draw_grey(axes, grey, (across, across + TILE, down + TILE, down))
-        _draw_frame(axes, across, down, (TILE, TILE), color)
+            _draw_grey(axes, grey, (across, across + TILE_SIDE, down + TILE_SIDE, down))
+        _draw_frame(axes, across, down, (TILE_SIDE, TILE_SIDE), color)
         axes.text(
             across + 0.03,
             down + 0.03,

@@ -1,7 +1,7 @@
-"""How a run that is finished is known again: by the last line of its log.
+"""Recognise a finished run by the last line of its log.
 
-The line says which run it was, which files it has written, and what they lack. No other
-file is added to what a single process of CellProfiler would write.
+The line says which run it was, which files it wrote, and which measurements they lack.
+The log is the only file added to what a single CellProfiler process would write.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.batch_plan import BatchPlan
 
 MARK = "stratonet run-cellprofiler has finished: "
-# Bytes from the end of a log in which its last line is looked for.
-LONGEST = 2**24
+# The last line of a log is searched for in this many bytes at its end.
+LONGEST_LINE = 2**24
 
 
 def list_files(parts: Sequence[Path], output: Path) -> list[Path]:
-    """List where the files of parts will lie when they are merged.
+    """List the paths that the files of the parts will have when they are merged.
 
     Parameters
     ----------
     parts : sequence of pathlib.Path
-        Their folders.
+        The folders of the parts.
     output : pathlib.Path
-        The folder that they are merged into.
+        The folder into which they are merged.
     """
     names = {
         path.relative_to(part)
@@ -45,18 +45,19 @@ def list_files(parts: Sequence[Path], output: Path) -> list[Path]:
 def write_log(
     plan: BatchPlan, logs: Sequence[Path], files: Sequence[Path], lacking: list[str]
 ) -> None:
-    """Write the log of a run that is finished: those of its parts, and the last line.
+    """Write the log of a finished run: the logs of its parts, and the last line.
 
     Parameters
     ----------
     plan : BatchPlan
-        Of the run.
+        The plan of the run.
     logs : sequence of pathlib.Path
-        Of the parts; a scheduler may have kept some elsewhere.
+        The logs of the parts. Those that do not exist are skipped: a scheduler may
+        have kept them elsewhere.
     files : sequence of pathlib.Path
-        What the run has written.
+        The files that the run has written.
     lacking : list of str
-        What its image sets lack.
+        Which image sets lack measurements, and why.
     """
     sizes = {
         str(path.relative_to(plan.output)): path.stat().st_size
@@ -69,26 +70,26 @@ def write_log(
         for log in logs
         if log.exists()
     ]
-    # Beside the parts: what a process that is killed leaves there is removed.
+    # Beside the parts, because what a killed process leaves there is removed later.
     unfinished = plan.folder / headless.LOG
-    words = "".join([*texts, f"{MARK}{json.dumps(line)}\n"])
-    unfinished.write_text(words, encoding="utf-8")
+    text = "".join([*texts, f"{MARK}{json.dumps(line)}\n"])
+    unfinished.write_text(text, encoding="utf-8")
     move_file(unfinished, plan.output / headless.LOG)
 
 
-def find(plan: BatchPlan) -> list[str] | None:
-    """Find out whether a run is finished already, and nothing of it has changed.
+def find_lacking(plan: BatchPlan) -> list[str] | None:
+    """Find out whether a run has finished and its files are unchanged.
 
     Parameters
     ----------
     plan : BatchPlan
-        Of the run.
+        The plan of the run.
 
     Returns
     -------
     list of str, optional
-        What its image sets lack; None if it is not finished, if a file that it has
-        written is not as it was, or one that it has read.
+        What its image sets lack. None if the run has not finished, or if a file that it
+        wrote or read has changed since.
     """
     line = _read_last_line(plan.output / headless.LOG)
     if line.get("run") != _digest(plan):
@@ -104,7 +105,7 @@ def find(plan: BatchPlan) -> list[str] | None:
 def _read_last_line(log: Path) -> dict[str, Any]:
     try:
         with open(log, "rb") as file:
-            file.seek(max(0, log.stat().st_size - LONGEST))
+            file.seek(max(0, log.stat().st_size - LONGEST_LINE))
             line = file.read().decode(errors="replace").rstrip("\n").rpartition("\n")[2]
         if line.startswith(MARK):
             content: dict[str, Any] = json.loads(line[len(MARK) :])
@@ -115,7 +116,7 @@ def _read_last_line(log: Path) -> dict[str, Any]:
 
 
 def _digest(plan: BatchPlan) -> str:
-    """Of the run, of the files that it reads, and whether it goes on after errors."""
+    """Digest the run, the files it reads, and whether it goes on after errors."""
     words = [plan.run.digest, str(plan.options.always_continue)]
     words += [state for *_, state in plan.run.image_sets]
     return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]

@@ -1,8 +1,8 @@
-"""Folders of a run in parts: each part writes to one of its own, but reads the user's.
+"""Folders of a run in parts: each part writes to its own, but reads from the user's.
 
-The default output folder of a part is its own folder, so that processes do not write
-over each other's files. What a module reads from the default output folder lies in the
-user's: in the part's it would not be found.
+Each part has its own default output folder, so that processes do not overwrite each
+other's files. Files that a module reads from the default output folder are in the
+user's folder, so reading is redirected there.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from cellprofiler_core.setting.text import Directory
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module
 
-# In any other folder the processes would overwrite each other's files.
+# Folders that each part has for itself; in others, processes would overwrite each
+# other's files.
 OUTPUT_FOLDERS = (DEFAULT_OUTPUT_FOLDER_NAME, DEFAULT_OUTPUT_SUBFOLDER_NAME)
-# CellProfiler's modules that write to the folders in their settings; the others read.
+# CellProfiler's modules that write to the folders in their settings; the others only
+# read from them.
 WRITERS = (
     "CalculateStatistics",
     "ExportToDatabase",
@@ -41,31 +43,31 @@ class OutputPipeline(Pipeline):
     Attributes
     ----------
     output : str
-        The user's default output folder; of the class, because CellProfiler makes the
-        pipeline itself.
+        The user's default output folder. A class attribute, because CellProfiler makes
+        the pipeline itself.
     """
 
     output: str = ""
 
     def load(self, *source: Any) -> None:
-        """Load modules, which then read from the user's output folder.
+        """Load modules, and let them read from the user's output folder.
 
         Parameters
         ----------
         *source
-            As ``Pipeline.load`` takes it.
+            See ``Pipeline.load``.
         """
         super().load(*source)
         read_from_output(self, self.output)
 
 
 def read_from_output(pipeline: Pipeline, output: str) -> None:
-    """Let modules read from the user's output folder, whatever the process writes to.
+    """Let modules read from the user's output folder, wherever the process writes.
 
     Parameters
     ----------
     pipeline : cellprofiler_core.pipeline.Pipeline
-        Its settings stay as they are.
+        The pipeline. The values of its settings stay as they are.
     output : str
         The user's default output folder.
     """
@@ -78,37 +80,37 @@ def read_from_output(pipeline: Pipeline, output: str) -> None:
 
 
 def _only_reads(module: Module) -> bool:
-    # Of modules that are not CellProfiler's own, nobody knows.
+    # What modules other than CellProfiler's own do is unknown.
     if is_foreign(module) or module.module_name in WRITERS:
         return False
-    # A training set of UntangleWorms is written where it is otherwise read.
+    # UntangleWorms writes a training set to the folder that it otherwise reads from.
     return not (
         module.module_name == "UntangleWorms" and module.is_aggregation_module()
     )
 
 
 def is_foreign(module: Module) -> bool:
-    """Whether a module is none of CellProfiler's own.
+    """Whether a module is not one of CellProfiler's own.
 
     Parameters
     ----------
     module : cellprofiler_core.module.Module
-        One of a pipeline.
+        A module of a pipeline.
     """
     return type(module).__module__.partition(".")[0] not in PACKAGES
 
 
 def _redirect(setting: Directory, output: str) -> None:
-    # A project loads its pipeline twice.
+    # A project loads its pipeline twice: do not redirect again.
     if "get_absolute_path" in vars(setting):
         return
-    own = setting.get_absolute_path
+    original = setting.get_absolute_path
 
-    def get_absolute_path(*arguments: Any, **named: Any) -> str:
-        path = own(*arguments, **named)
+    def get_absolute_path(*arguments: Any, **keywords: Any) -> str:
+        path = original(*arguments, **keywords)
         if setting.dir_choice not in OUTPUT_FOLDERS:
             return path
-        inside = os.path.relpath(path, get_default_output_directory())
-        return os.path.normpath(os.path.join(output, inside))
+        relative_path = os.path.relpath(path, get_default_output_directory())
+        return os.path.normpath(os.path.join(output, relative_path))
 
     setting.get_absolute_path = get_absolute_path

@@ -1,4 +1,4 @@
-"""What a run of MeasureStratoFeatures will write, and how long that takes."""
+"""Say what a run of MeasureStratoFeatures will write, and how long it will take."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from stratonet.recipe import Recipe
 if TYPE_CHECKING:
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
-# Seconds of one core for 224 x 224 pixels of one channel, all taps of the network that
-# ships: what benchmarks/speed.py prints on a quiet machine.
+# Seconds that one core takes for 224 x 224 pixels of one channel, with all taps of the
+# network that ships, as printed by benchmarks/speed.py on a quiet machine.
 SECONDS_PER_TILE = 0.04
 TILE_PIXELS = 224 * 224
-# The size of images is not known before the run.
-SIDE = 1000
-OBJECTS = 100
+# The size of images and the number of objects are not known before the run.
+IMAGE_SIDE = 1000
+OBJECT_COUNT = 100
 
 
 def describe_run(module: MeasureStratoFeatures) -> str:
-    """Say how many columns a run will write, how long it takes, and what is better.
+    """Say how many columns a run will write, how long it takes, and what to improve.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are taken.
+        The module whose settings are used.
 
     Returns
     -------
     str
-        Why it cannot run, while it cannot.
+        A text for the user. If the settings cannot be run, it says why.
     """
     try:
         functions = module.images.get_functions()
         sentences = [
             *([describe_functions(functions)] if functions else []),
             _describe_columns(module),
-            _describe_place(module),
+            _describe_destinations(module),
             *_describe_costs(module),
             *describe_recommendations(module),
         ]
@@ -67,25 +67,25 @@ def _describe_columns(module: MeasureStratoFeatures) -> str:
     return f"{'; '.join(parts) or 'Nothing yet'}."
 
 
-def _describe_place(module: MeasureStratoFeatures) -> str:
-    places = [", ".join(name_tables(module))] if module.writes_parquet else []
+def _describe_destinations(module: MeasureStratoFeatures) -> str:
+    destinations = [", ".join(name_tables(module))] if module.writes_parquet else []
     if module.writes_tables:
-        places.append("CellProfiler's tables")
-    return f"Written to {' and '.join(places)}."
+        destinations.append("CellProfiler's tables")
+    return f"Written to {' and '.join(destinations)}."
 
 
 def name_tables(module: MeasureStratoFeatures) -> list[str]:
-    """Name the Parquet files of a run, as far as they are known before it.
+    """Name the Parquet files of a run, as far as they are known before the run.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are taken.
+        The module whose settings are used.
 
     Returns
     -------
     list of str
-        Of images first. Metadata stand in them as they are set.
+        The file of images first. Metadata tags in the prefix are not replaced.
     """
     names = module.get_object_names()
     return [f"{module.prefix.value}_{name}.parquet" for name in names]
@@ -97,7 +97,7 @@ def describe_next_step(module: MeasureStratoFeatures) -> str:
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are taken.
+        The module whose settings are used.
 
     Returns
     -------
@@ -111,23 +111,25 @@ def describe_next_step(module: MeasureStratoFeatures) -> str:
 
 
 def _describe_costs(module: MeasureStratoFeatures) -> Iterator[str]:
-    # Nothing is known of how fast other networks are; that of 8 bits is as fast as the
-    # processor lets it.
+    # The speed of other networks is unknown, and that of the 8-bit one depends on the
+    # processor.
     if module.network.value != SHIPPED:
         return
     card, channels = module.get_card(), len(module.images.value)
     for name in module.get_object_names():
         recipe = module.get_recipe(name)
         if recipe.needs_pixel_size and module.find_pixel_size() is None:
-            yield f"How long {name} takes depends on the size of its pixels."
+            yield f"The time for {name} depends on the size of a pixel."
             continue
         if recipe.crop:
-            seconds = OBJECTS * estimate_seconds(card, recipe, recipe.crop)
-            what = f"{OBJECTS} {name}"
+            seconds = OBJECT_COUNT * estimate_seconds(card, recipe, recipe.crop)
+            scope = f"{OBJECT_COUNT} {name}"
         else:
-            seconds = estimate_seconds(card, recipe, SIDE, module.find_pixel_size())
-            what = f"an image set of {SIDE:,} x {SIDE:,} pixels"
-        yield f"About {channels * seconds:.2g} s of one core for {what}."
+            seconds = estimate_seconds(
+                card, recipe, IMAGE_SIDE, module.find_pixel_size()
+            )
+            scope = f"an image set of {IMAGE_SIDE:,} x {IMAGE_SIDE:,} pixels"
+        yield f"About {channels * seconds:.2g} s of one core for {scope}."
 
 
 def estimate_seconds(
@@ -138,13 +140,13 @@ def estimate_seconds(
     Parameters
     ----------
     card : stratonet.card.Card
-        Of the network that ships.
+        The card of the network that ships.
     recipe : stratonet.recipe.Recipe
         How the plane is shown.
     side : int
-        Of the plane, in pixels.
+        Side of the plane, in pixels.
     pixel_size : float, optional
-        In micrometres, for recipes in micrometres.
+        Size of a pixel, in micrometres, for recipes in micrometres.
 
     Returns
     -------
@@ -161,33 +163,33 @@ def estimate_seconds(
     pixels = 0
     for view in recipe.views:
         shape = view.choose_shape((side, side), not card.any_size, pixel_size)
-        # No pixels are needed to count them.
+        # Counting the pixels does not need an array in memory.
         plane = np.broadcast_to(np.float32(0), shape)
         pixels += sum(tile.size for tile in view.cut(plane))
     return SECONDS_PER_TILE * pixels / TILE_PIXELS
 
 
 def describe_recommendations(module: MeasureStratoFeatures) -> list[str]:
-    """Say where the network recommends another recipe than the one that is set.
+    """Say for what the network recommends a recipe other than the one that is set.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are taken.
+        The module whose settings are used.
 
     Returns
     -------
     list of str
-        A sentence for whole images, and one for objects; none where all is well.
+        A sentence for whole images and one for objects, if there is a recommendation.
     """
     card = module.get_card()
     better = {}
     for name in module.get_object_names():
-        kind = "whole images" if name == IMAGE else "objects"
-        better[kind] = describe_better_recipe(card, module.get_recipe(name))
+        region_type = "whole images" if name == IMAGE else "objects"
+        better[region_type] = describe_better_recipe(card, module.get_recipe(name))
     return [
-        f"For {kind}, {card.name} now recommends: {words}. It gives other features than"
-        " those measured so far."
-        for kind, words in better.items()
+        f"For {region_type}, {card.name} now recommends: {words}. Its features differ"
+        " from those measured so far."
+        for region_type, words in better.items()
         if words
     ]

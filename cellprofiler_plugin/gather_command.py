@@ -1,4 +1,4 @@
-"""The command that makes Parquet files of runs that have ended early."""
+"""The command that makes Parquet files from runs that ended early."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from stratonet.extras import name_missing_extra
 
 
 def add_gather(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add the command to the others."""
+    """Add the command ``gather``."""
     command = commands.add_parser(
         "gather",
-        help="make Parquet files of CellProfiler runs that have ended early",
+        help="make Parquet files from CellProfiler runs that ended early",
         description=(
-            "MeasureStratoFeatures keeps each image set that it has measured, and makes"
-            " a Parquet file of them at the end of the run. After Stop Analysis, an"
-            " error or a crash this command makes it of those that are kept. Do not use"
-            " it while the run is going on."
+            "MeasureStratoFeatures saves each image set as it is measured, and makes a"
+            " Parquet file of them all at the end of the run. After Stop Analysis, an"
+            " error or a crash, this command makes the file from the image sets saved"
+            " so far. Do not use it while the run is still going."
         ),
         epilog="Example: stratonet gather output",
     )
@@ -26,7 +26,7 @@ def add_gather(commands: argparse._SubParsersAction[Any]) -> None:
         "folder",
         type=Path,
         metavar="FOLDER",
-        help="folder of the Parquet files: CellProfiler's output folder, as a rule",
+        help="folder of the Parquet files, usually CellProfiler's output folder",
     )
     command.set_defaults(run=_gather, modules=("cellprofiler_plugin.parquet",))
 
@@ -38,7 +38,7 @@ def _gather(options: argparse.Namespace) -> None:
     rows = gather_folder(options.folder)
     if not rows:
         raise ValueError(
-            f"{options.folder} has no image sets of a run that has ended early: no"
+            f"{options.folder} holds no image sets of a run that ended early: no"
             " folder in it ends in .unfinished."
         )
     for path, count in rows.items():

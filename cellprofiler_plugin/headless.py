@@ -1,4 +1,4 @@
-"""Running CellProfiler without a window, with this package's plug-ins."""
+"""Run CellProfiler without a window, with this package's plug-ins."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
-# Measures whole images of a table of LoadData; for users there is wholeimages.cppipe.
+# Measures whole images listed in a LoadData table; users start from wholeimages.cppipe.
 LOAD_DATA_PIPELINE = PLUGINS.with_name("load_data.cppipe")
 LOG = "cellprofiler.log"
 # Lines of a log that an error message quotes.
-MOST_LINES = 10
+MOST_ERROR_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class CellProfilerOptions:
     file_list : path, optional
         A file with one image per line, for the module Images.
     first_image_set, last_image_set : int, optional
-        Counted from 1.
+        Numbers, counted from 1.
     group : str, optional
         ``KEY=VALUE,...``: only this group of a grouped pipeline.
     plugins_directory : path, optional
-        In place of `PLUGINS`.
+        Used in place of `PLUGINS`.
     temporary_directory : path, optional
     conserve_memory : str, optional
         Whether to release memory after each image set.
     done_file : path, optional
-        CellProfiler writes to it how the run has ended.
+        File to which CellProfiler writes how the run ended.
     always_continue : bool
         Go on after an image set with an error.
 
@@ -105,7 +105,7 @@ def build_command(
         "-r",
         f"--pipeline={pipeline}",
         f"--output-directory={output}",
-        # Of two such options CellProfiler takes the last.
+        # If the option is given twice, CellProfiler takes the last one.
         f"--plugins-directory={PLUGINS}",
         *map(str, arguments),
     ]
@@ -123,27 +123,27 @@ def build_environment(**variables: str) -> dict[str, str]:
     -------
     dict of str to str
     """
-    # CellProfiler 4 and what it is built on warn hundreds of times on newer packages.
+    # With newer packages, CellProfiler 4 and its libraries print hundreds of warnings.
     return {**os.environ, "PYTHONWARNINGS": "ignore", **variables}
 
 
 def read_errors(log: str | os.PathLike[str]) -> str:
-    """Read what CellProfiler said of its errors.
+    """Read CellProfiler's errors from a log.
 
     Parameters
     ----------
     log : path
-        What a run has printed.
+        The file with what a run has printed.
 
     Returns
     -------
     str
-        The last lines with an error in them, or the last lines of all.
+        The last lines that mention an error; if there are none, the last lines.
     """
     lines = Path(log).read_text(errors="replace").splitlines()
     # The last line of a traceback says what matters.
     errors = [line for line in lines if "Error" in line or "ERROR" in line]
-    return "\n".join((errors or lines)[-MOST_LINES:])
+    return "\n".join((errors or lines)[-MOST_ERROR_LINES:])
 
 
 def run_pipeline(
@@ -152,18 +152,18 @@ def run_pipeline(
     expected: Sequence[str],
     *arguments: str,
 ) -> None:
-    """Run ``cellprofiler -c -r`` in this Python and check that it has done its work.
+    """Run ``cellprofiler -c -r`` in this Python and check that it wrote its files.
 
-    CellProfiler ends with exit code 0 even when a plug-in could not be loaded, so what
-    counts is what it has written.
+    CellProfiler ends with exit code 0 even when a plug-in could not be loaded, so its
+    files are checked instead.
 
     Parameters
     ----------
     pipeline : path
         ``.cppipe``, ``.cpproj`` or ``Batch_data.h5``.
     output : path
-        CellProfiler's default output folder; made if missing. ``cellprofiler.log`` in
-        it keeps what was printed.
+        CellProfiler's default output folder; made if missing. What CellProfiler prints
+        is written to ``cellprofiler.log`` in it.
     expected : sequence of str
         Names of files that the run has to write to ``output``; older ones are removed
         first.
@@ -177,21 +177,21 @@ def run_pipeline(
     """
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    # An older file would pass for one of this run.
+    # An older file would be mistaken for one of this run.
     for name in expected:
         (folder / name).unlink(missing_ok=True)
     log = folder / LOG
     with open(log, "w") as file:
-        done = subprocess.run(
+        process = subprocess.run(
             build_command(pipeline, folder, *arguments),
             stdout=file,
             stderr=subprocess.STDOUT,
             env=build_environment(),
         )
     missing = [name for name in expected if not (folder / name).exists()]
-    if missing or done.returncode:
+    if missing or process.returncode:
         raise RuntimeError(
-            f"CellProfiler did not finish (exit code {done.returncode}, missing:"
+            f"CellProfiler did not finish (exit code {process.returncode}, missing:"
             f" {', '.join(missing) or 'nothing'}). It said:\n{read_errors(log)}\nThe"
             f" whole log: {log}"
         )

@@ -1,7 +1,7 @@
-"""Illumination functions among the images to measure: they are no images of cells.
+"""Find illumination functions, which are not images of cells, among the images.
 
-*Select All* takes them like all others. What the pipeline says of an image is known
-before the run; what its files are called, when the image sets are known.
+*Select All* selects them like all others. What the pipeline says of an image is known
+before the run; the names of its files, once the image sets are known.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.workspace import Workspace
 
-# What NamesAndTypes calls them, and where it has one type for each image.
+# What NamesAndTypes calls them, and its option to set the type of each image.
 TYPE, BY_RULES = "Illumination function", "Images matching rules"
-# As CellProfiler saves them; microscopes save no such files.
-ENDINGS = (".npy", ".mat")
-# IllumDNA: how published pipelines and LoadData tables call them.
-BEGINNING = "illum"
+# Suffixes with which CellProfiler saves them; microscopes do not save such files.
+SUFFIXES = (".npy", ".mat")
+# Published pipelines and LoadData tables give them names such as IllumDNA.
+PREFIX = "illum"
 
 
 def list_functions(pipeline: Pipeline) -> set[str]:
@@ -32,12 +32,14 @@ def list_functions(pipeline: Pipeline) -> set[str]:
     Parameters
     ----------
     pipeline : cellprofiler_core.pipeline.Pipeline
-        Its modules are asked.
+        The pipeline whose modules are searched.
     """
-    return {name for module in pipeline.modules() for name in _list_of_module(module)}
+    return {
+        name for module in pipeline.modules() for name in _list_module_functions(module)
+    }
 
 
-def _list_of_module(module: Module) -> Iterator[str]:
+def _list_module_functions(module: Module) -> Iterator[str]:
     if module.module_name == "NamesAndTypes":
         if module.assignment_method == BY_RULES:
             for group in (*module.assignments, *module.single_images):
@@ -45,7 +47,7 @@ def _list_of_module(module: Module) -> Iterator[str]:
                     yield group.image_name.value
     elif module.module_name == "LoadData":
         for name in module.other_providers("imagegroup"):
-            if name.lower().startswith(BEGINNING):
+            if name.lower().startswith(PREFIX):
                 yield name
     elif module.module_name == "CorrectIlluminationCalculate":
         for setting in module.visible_settings():
@@ -62,25 +64,25 @@ def find_functions(workspace: Workspace, images: Sequence[str]) -> list[str]:
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Its pipeline and the files of its image sets are asked.
+        The workspace, whose pipeline and image sets are searched.
     images : sequence of str
         Names of the images.
     """
-    known = list_functions(workspace.pipeline)
+    functions = list_functions(workspace.pipeline)
     return [
         name
         for name in images
-        if name in known or _is_loaded_from_one(workspace.measurements, name)
+        if name in functions or _has_function_file(workspace.measurements, name)
     ]
 
 
-def _is_loaded_from_one(recorded: Measurements, image: str) -> bool:
+def _has_function_file(recorded: Measurements, image: str) -> bool:
     feature = f"FileName_{image}"
     if not recorded.has_feature(IMAGE, feature):
         return False
     numbers = recorded.get_image_numbers()
     files = recorded.get_measurement(IMAGE, feature, numbers)
-    return any(str(file).lower().endswith(ENDINGS) for file in files)
+    return any(str(file).lower().endswith(SUFFIXES) for file in files)
 
 
 def describe_functions(names: Sequence[str]) -> str:
@@ -89,18 +91,18 @@ def describe_functions(names: Sequence[str]) -> str:
     Parameters
     ----------
     names : sequence of str
-        Of the images.
+        Names of the images.
 
     Examples
     --------
     >>> print(describe_functions(["IllumDNA"])[:62])
-    IllumDNA: an illumination function, and no image of cells. Its
+    IllumDNA: an illumination function, not an image of cells. Its
     """
     listed = ", ".join(names)
-    what, whose = "illumination functions, and no images", "Their"
+    description, possessive = "illumination functions, not images", "Their"
     if len(names) == 1:
-        what, whose = "an illumination function, and no image", "Its"
+        description, possessive = "an illumination function, not an image", "Its"
     return (
-        f"{listed}: {what} of cells. {whose} features say nothing of a treatment: clear"
-        ' the ticks in "Select images to measure".'
+        f"{listed}: {description} of cells. {possessive} features say nothing about a"
+        ' treatment: clear the ticks in "Select images to measure".'
     )

@@ -1,7 +1,7 @@
-"""Which image sets a run measures: what tells one from another, in a few letters.
+"""Identify the image sets that a run measures, by short digests.
 
-The process that plans and those that measure each ask this of their own image sets.
-Where the answers differ, they would measure different images under the same numbers.
+The process that plans a run and those that measure each compute this for their own
+image sets. If the digests differ, the same numbers stand for different images.
 """
 
 from __future__ import annotations
@@ -19,54 +19,58 @@ from cellprofiler_plugin.measurements import IDENTIFYING
 if TYPE_CHECKING:
     from cellprofiler_core.measurement import Measurements
 
-# How they begin that say which label images are loaded as objects; see `IDENTIFYING`.
+# Prefix of the measurements that say which label images are loaded as objects; see
+# `IDENTIFYING`.
 OBJECTS = "Objects"
 URLS = ("URL_", "ObjectsURL_")
-# Letters of a digest: of ten million image sets, no two are the same by chance.
-LENGTH = 16
+# Characters of a digest: enough that no two of ten million image sets agree by chance.
+DIGEST_LENGTH = 16
 
 
 def identify_image_sets(
     measurements: Measurements, numbers: Sequence[int]
 ) -> list[tuple[str, str]]:
-    """Tell image sets from each other, and each from what its files held before.
+    """Compute digests that identify image sets, and the state of their files.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of a run that is prepared.
+        The measurements of a prepared run.
     numbers : sequence of int
         Numbers of image sets.
 
     Returns
     -------
     list of (str, str)
-        Of each image set: digests of its files' names and metadata, and of the sizes
-        and dates of its files.
+        For each image set, a digest of the names of its files and its metadata, and one
+        of the sizes and dates of its files.
     """
-    names: list[list[str]] = [[] for _ in numbers]
-    files: list[list[str]] = [[] for _ in numbers]
+    all_names: list[list[str]] = [[] for _ in numbers]
+    all_files: list[list[str]] = [[] for _ in numbers]
     for feature in sorted(measurements.get_feature_names(IMAGE)):
         if not feature.startswith((*IDENTIFYING, OBJECTS)):
             continue
         values = measurements.get_measurement(IMAGE, feature, numbers)
         for index, value in enumerate(values):
-            names[index].append(f"{feature}={value}")
+            all_names[index].append(f"{feature}={value}")
             if feature.startswith(URLS):
-                files[index].append(_describe_file(str(value)))
-    return [(_digest(own), _digest(state)) for own, state in zip(names, files)]
+                all_files[index].append(_describe_file(str(value)))
+    return [
+        (_digest(own_names), _digest(own_files))
+        for own_names, own_files in zip(all_names, all_files)
+    ]
 
 
 def _describe_file(url: str) -> str:
-    """Size and date of a file on a disk; empty where there is none."""
+    """Return size and date of a file on a disk; empty if there is no such file."""
     if not url.startswith("file:"):
         return ""
     try:
-        found = os.stat(url2pathname(url))
+        status = os.stat(url2pathname(url))
     except (OSError, ValueError):
         return ""
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _digest(words: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:LENGTH]
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()[:DIGEST_LENGTH]

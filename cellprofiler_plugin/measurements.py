@@ -1,4 +1,4 @@
-"""Features as CellProfiler's measurements, and what else is known of their rows."""
+"""Features as CellProfiler's measurements, and the columns that identify their rows."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from stratonet.projection import Projection
 
-# Several ids, each as long as its recipe.
+# Long enough for several ids, each of which contains a recipe.
 ID_TYPE = "varchar(1000)"
-# The plate of an image set.
+# The measurement with the plate of an image set.
 PLATE = f"{METADATA}Plate"
-# Measurements of the experiment, as CellProfiler declares them: which network, and
-# which projection, has measured.
+# Measurements of the experiment, as declared to CellProfiler: ids of the networks and
+# projections used.
 FEATURE_SET = (EXPERIMENT, f"{PREFIX}_FeatureSet", ID_TYPE)
 PROJECTION = (EXPERIMENT, f"{PREFIX}_Projection", ID_TYPE)
-# A digest of all image sets that there are to measure.
+# A digest of all image sets that are to be measured.
 SCREEN = (EXPERIMENT, f"{PREFIX}_Screen", "varchar(64)")
-# Measurements of an image set that say what is measured.
+# Prefixes of the measurements that identify an image set.
 IDENTIFYING = ("FileName_", "PathName_", "URL_", "Frame_", "Series_", METADATA)
 
 
@@ -41,11 +41,11 @@ def reduce_features(
     Parameters
     ----------
     projection : stratonet.projection.Projection
-        It has all of the images as channels.
+        The projection, which must have all images as channels.
     images : sequence of str
         Names of the images.
     features : numpy.ndarray (n, images x features of one image)
-        All of the first image, then all of the next.
+        All features of the first image, then all of the next.
 
     Returns
     -------
@@ -69,11 +69,11 @@ def add_features(
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the image set.
+        The measurements of the image set.
     object_name : str
         ``Image`` or the name of the objects.
     names : sequence of str
-        Of the features.
+        Names of the features.
     features : numpy.ndarray (n, n features)
         A row per image or object.
     """
@@ -84,8 +84,8 @@ def add_features(
         elif column == 0:
             measurements.add_measurement(object_name, name, values)
         else:
-            # add_measurement would write the numbers of the objects again, which takes
-            # as long as the column itself.
+            # add_measurement would write the numbers of the objects again, taking as
+            # long as the column itself.
             key = object_name, name, measurements.image_set_number
             measurements.hdf5_dict[key] = values
 
@@ -96,9 +96,9 @@ def add_ids(workspace: Workspace) -> None:
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of a run with one or more modules MeasureStratoFeatures.
+        The workspace of a run with one or more modules MeasureStratoFeatures.
     """
-    # One value for the whole experiment, however many of these modules it has.
+    # The experiment has one value, however many of these modules there are.
     modules = [
         module
         for module in workspace.pipeline.modules()
@@ -119,17 +119,18 @@ def add_ids(workspace: Workspace) -> None:
 
 
 def add_screen(workspace: Workspace) -> None:
-    """Add a digest of all image sets, from which jobs know that they belong together.
+    """Add a digest of all image sets, which shows that jobs belong to the same run.
 
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of a run that is being prepared: jobs leave out what they do not measure later.
+        The workspace of a run that is being prepared. Later, each job drops the image
+        sets that it does not measure.
     """
     recorded, pipeline = workspace.measurements, workspace.pipeline
     facts: list[Any] = []
     if pipeline.in_batch_mode():
-        # The jobs of a batch file have loaded their own image sets only.
+        # Jobs of a batch file have loaded only their own image sets.
         for module in pipeline.modules():
             values = [setting.value for setting in module.settings()]
             facts.append([module.module_name, values])
@@ -144,37 +145,37 @@ def add_screen(workspace: Workspace) -> None:
 
 
 def read_screen(measurements: Measurements) -> str:
-    """Read what `add_screen` has added.
+    """Read the digest that `add_screen` has added.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the run.
+        The measurements of the run.
     """
     return str(measurements.get_experiment_measurement(SCREEN[1]))
 
 
 def read_plate(measurements: Measurements) -> str | None:
-    """Read the plate of the image set; None where it has none.
+    """Read the plate of the image set; None if it has none.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the image set.
+        The measurements of the image set.
     """
     if not measurements.has_feature(IMAGE, PLATE):
         return None
-    # CellProfiler makes numbers of names that look like some.
+    # CellProfiler turns names that look like numbers into numbers.
     return str(measurements.get_current_image_measurement(PLATE))
 
 
 def list_plates(measurements: Measurements) -> Sequence[str | None]:
-    """List the plates of all image sets, each once; None where they have none.
+    """List the plates of all image sets, each once; None if they have none.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the run.
+        The measurements of the run.
     """
     if not measurements.has_feature(IMAGE, PLATE):
         return [None]
@@ -184,19 +185,19 @@ def list_plates(measurements: Measurements) -> Sequence[str | None]:
 
 
 def list_pixel_sizes(measurements: Measurements, setting: str) -> set[float]:
-    """List the sizes of pixels of the image sets, each once.
+    """List the pixel sizes of all image sets, each once.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the run.
+        The measurements of the run.
     setting : str
-        Micrometres, or metadata that hold them.
+        A number of micrometres, or metadata that contain it.
 
     Raises
     ------
     ValueError
-        That of an image set is missing, or cannot be; the message names it.
+        The size is missing or implausible for an image set, which the message names.
     """
     sizes = set()
     for number in measurements.get_image_numbers():
@@ -215,21 +216,21 @@ def read_pixel_size(
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the run.
+        The measurements of the run.
     setting : str
-        Micrometres, or metadata that hold them.
+        A number of micrometres, or metadata that contain it.
     number : int, optional
-        Of the image set. Default: the current one.
+        Number of the image set. Default: the current one.
 
     Returns
     -------
     float
-        In micrometres.
+        The size in micrometres.
 
     Raises
     ------
     ValueError
-        It is missing, or cannot be.
+        The size is missing or implausible.
     """
     try:
         return parse_pixel_size(measurements.apply_metadata(setting, number))
@@ -240,12 +241,12 @@ def read_pixel_size(
 def read_row_keys(
     measurements: Measurements, object_name: str, count: int
 ) -> dict[str, Any]:
-    """Read what tells the rows of an image set from all others.
+    """Read the columns that identify the rows of an image set.
 
     Parameters
     ----------
     measurements : cellprofiler_core.measurement.Measurements
-        Of the image set.
+        The measurements of the image set.
     object_name : str
         ``Image`` or the name of the objects.
     count : int

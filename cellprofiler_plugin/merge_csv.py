@@ -1,7 +1,7 @@
-"""CSV tables of the parts of a run, put one below the other.
+"""Concatenate the CSV tables of the parts of a run.
 
-Any table with a column of image numbers counts, under whatever name and spelling, and
-whoever writes it: the rows of an image set are in the table of one part.
+Any table with a column of image numbers counts, whatever the column's name and spelling
+and whichever module writes it: the rows of an image set are in the table of one part.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-# From text with paths of a part to the same with paths of the output folder.
-Move = Callable[[str], str]
+# Replaces paths in the folder of a part by paths in the output folder, in a text.
+PathReplacer = Callable[[str], str]
 
-# The column of CellProfiler's tables of relationships, which no other table has.
-RELATED = "Module Number"
-# Columns by number that tell one relationship from another: the module and its number,
-# the relationship, and the names of the first and the second objects.
-RELATIONSHIP = (0, 1, 2, 3, 6)
-# Names of columns of image numbers, without all that is no letter or digit: that of
+# A column that only CellProfiler's tables of relationships have.
+RELATIONSHIP_MARK = "Module Number"
+# Numbers of the columns that identify a relationship: the module and its number, the
+# relationship, and the names of the first and the second objects.
+RELATIONSHIP_COLUMNS = (0, 1, 2, 3, 6)
+# Names of columns of image numbers, reduced to letters and digits: that of
 # CellProfiler's exports, image_number, Image No., Metadata_ImageNumber, img_id ...
 NUMBER_COLUMN = re.compile(
     r"(?:image|img)(?:set)?(?:number|num|no|nr|index|idx|id)1?$|(?:image|img)set$"
 )
-# Where a CSV table has several objects, their names stand in a line above the columns.
+# If a CSV table has several objects, their names are in a line above the columns.
 MOST_HEADER_LINES = 2
-# Lines above these that begin so are comments.
+# Lines above the header that begin with this are comments.
 COMMENT = "#"
-# Characters of a line that are looked at for a header.
+# At most this many characters of a line are read when looking for a header.
 LONGEST_HEADER = 10**7
 # The first two columns number images and objects; the others are in alphabetical order.
-NUMBERS = 2
+NUMBER_COLUMNS = 2
 
 
 def has_image_numbers(names: Sequence[str]) -> bool:
-    """Whether one of these columns numbers the image sets.
+    """Whether one of these columns holds the numbers of image sets.
 
     Parameters
     ----------
     names : sequence of str
-        Of columns.
+        Names of columns.
 
     Examples
     --------
@@ -64,9 +64,9 @@ class Header:
     Attributes
     ----------
     lines : tuple of str
-        With their ends.
+        The lines, including their line breaks.
     separator : str
-        What stands between cells.
+        The character between cells.
     """
 
     lines: tuple[str, ...]
@@ -74,7 +74,7 @@ class Header:
 
     @property
     def columns(self) -> list[tuple[str, ...]]:
-        """Names of each column, from all lines; of equal ones the number, too."""
+        """Names of each column, from all lines; numbered if several are equal."""
         rows = csv.reader(self.lines, delimiter=self.separator)
         columns: list[tuple[str, ...]] = []
         for names in zip(*(row for row in rows if not row[0].startswith(COMMENT))):
@@ -83,9 +83,9 @@ class Header:
         return columns
 
     @property
-    def relates(self) -> bool:
-        """Whether the table is one of relationships between objects."""
-        return RELATED in self.lines[0]
+    def has_relationships(self) -> bool:
+        """Whether this is a table of relationships between objects."""
+        return RELATIONSHIP_MARK in self.lines[0]
 
 
 def read_header(path: Path) -> Header | None:
@@ -99,7 +99,7 @@ def read_header(path: Path) -> Header | None:
     Returns
     -------
     Header, optional
-        None if this is no such table.
+        None if the file is not such a table.
     """
     lines: list[str] = []
     with _open_text(path) as file:
@@ -116,30 +116,30 @@ def read_header(path: Path) -> Header | None:
             try:
                 cells = next(csv.reader([line], delimiter=separator), [])
             except csv.Error:
-                # Pixels, for example.
+                # A binary file, such as an image.
                 return None
-            if RELATED in cells or has_image_numbers(cells):
+            if RELATIONSHIP_MARK in cells or has_image_numbers(cells):
                 return Header(tuple(lines), separator)
     return None
 
 
 def _open_text(path: Path, mode: Literal["r", "w"] = "r") -> TextIO:
-    # Whatever the encoding, what is no UTF-8 stays as it is.
+    # In other encodings, bytes that are not UTF-8 are written as they were read.
     return open(path, mode, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
-    """Write the rows of tables one below the other.
+def merge_csv(paths: Sequence[Path], target: Path, replace_paths: PathReplacer) -> None:
+    """Write the rows of several tables to one.
 
-    Columns that some of them lack are empty there.
+    In columns that a table lacks, its rows get empty cells.
 
     Parameters
     ----------
     paths : sequence of pathlib.Path
-        In the order of the image sets. Empty files have no rows.
+        The tables, in the order of the image sets. Empty files have no rows.
     target : pathlib.Path
-        Is written.
-    move : callable
+        The file to write.
+    replace_paths : callable
         Replaces paths in a text.
     """
     headers = {path: read_header(path) for path in paths}
@@ -150,20 +150,20 @@ def merge_csv(paths: Sequence[Path], target: Path, move: Move) -> None:
         merged.writelines(widest.lines)
         for path, header in tables.items():
             for line in _read_rows(path, header, widest):
-                if header.relates:
+                if header.has_relationships:
                     cells = line.split(header.separator)
-                    key = tuple(cells[column] for column in RELATIONSHIP)
+                    key = tuple(cells[column] for column in RELATIONSHIP_COLUMNS)
                     relationships.setdefault(key, []).append(line)
                 else:
-                    merged.write(move(line))
-        # A single process writes one relationship after the other, each of them with
+                    merged.write(replace_paths(line))
+        # A single process writes one relationship after another, each with the rows of
         # all image sets.
         for lines in relationships.values():
             merged.writelines(lines)
 
 
 def _unify_headers(headers: Sequence[Header]) -> Header:
-    """The header of a table with the columns of all of them."""
+    """Return the header of a table that has the columns of all the others."""
     widest = max(headers, key=lambda header: len(header.columns))
     columns = widest.columns
     missing = {
@@ -175,7 +175,9 @@ def _unify_headers(headers: Sequence[Header]) -> Header:
     if not missing:
         return widest
     for column in sorted(missing):
-        columns.insert(bisect(columns, column, lo=min(NUMBERS, len(columns))), column)
+        columns.insert(
+            bisect(columns, column, lo=min(NUMBER_COLUMNS, len(columns))), column
+        )
     comments = [line for line in widest.lines if line.startswith(COMMENT)]
     count = len(widest.lines) - len(comments)
     rows = [[column[number] for column in columns] for number in range(count)]
@@ -184,25 +186,27 @@ def _unify_headers(headers: Sequence[Header]) -> Header:
 
 
 def _read_rows(path: Path, header: Header, widest: Header) -> Iterator[str]:
-    """The lines below the header, with the columns of the widest table."""
+    """Yield the lines below the header, with the columns of the widest table."""
     with _open_text(path) as file:
         for _ in header.lines:
             file.readline()
         if header.lines == widest.lines:
             yield from file
             return
-        own = {column: number for number, column in enumerate(header.columns)}
-        places = [own.get(column) for column in widest.columns]
+        numbers = {column: number for number, column in enumerate(header.columns)}
+        positions = [numbers.get(column) for column in widest.columns]
         for row in csv.reader(file, delimiter=header.separator):
-            cells = ["" if place is None else row[place] for place in places]
+            cells = [
+                "" if position is None else row[position] for position in positions
+            ]
             yield _format_row(cells, widest)
 
 
 def _format_row(cells: Sequence[str], header: Header) -> str:
-    """A line of cells, with the separator and the end of line of the header."""
+    """Format cells as a line, with the separator and line break of the header."""
     quoted = [
         '"' + cell.replace('"', '""') + '"'
-        if any(mark in cell for mark in (header.separator, '"', "\n", "\r"))
+        if any(character in cell for character in (header.separator, '"', "\n", "\r"))
         else cell
         for cell in cells
     ]

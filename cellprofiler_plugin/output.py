@@ -1,4 +1,4 @@
-"""Where the features of MeasureStratoFeatures go: CellProfiler's tables, Parquet."""
+"""Write the features of MeasureStratoFeatures to CellProfiler's tables and Parquet."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def record_features(
     regions: Regions,
     features: np.ndarray,
 ) -> None:
-    """Write the features of an image set to where the settings say.
+    """Write the features of an image set to the tables chosen in the settings.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings say it.
+        The module whose settings are used.
     workspace : cellprofiler_core.workspace.Workspace
-        Of the image set.
+        The workspace of the image set.
     regions : pixels.Regions
-        What has a row each: the image, or objects.
+        The regions that get a row each: the image, or objects.
     features : numpy.ndarray (n, images x width of the network)
         A row per region.
     """
@@ -56,8 +56,8 @@ def record_features(
         table = name_table(module, recorded, object_name, number)
         unfinished = Path(_find_unfinished_folder(module, workspace))
         if not (unfinished / table / parquet.DESCRIPTION).exists():
-            about = _describe_table(module, workspace, object_name)
-            about.save(unfinished / table)
+            description = _describe_table(module, workspace, object_name)
+            description.save(unfinished / table)
         keys = measurements.read_row_keys(recorded, object_name, len(features))
         if regions.faults:
             keys[columns.ERROR] = " ".join(regions.faults.values())
@@ -70,14 +70,14 @@ def name_table(
     object_name: str,
     number: int,
 ) -> str:
-    """Name the Parquet file of an image set, without its ending.
+    """Name the Parquet file of an image set, without its suffix.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose prefix is taken.
+        The module whose prefix is used.
     recorded : cellprofiler_core.measurement.Measurements
-        With the metadata that the prefix asks for.
+        The measurements, with the metadata that the prefix refers to.
     object_name : str
         ``Image`` or the name of the objects.
     number : int
@@ -86,7 +86,7 @@ def name_table(
     Raises
     ------
     ValueError
-        The metadata are missing, or cannot be in the name of a file.
+        The metadata are missing, or cannot be part of a file name.
     """
     prefix = module.prefix.value
     try:
@@ -98,8 +98,8 @@ def name_table(
         ) from error
     if not applied or re.search(r"[/\\:*?\"<>|]", applied):
         raise ValueError(
-            f'"{module.prefix.text}" gives a name that no file can have, for image set'
-            f" {number}: {applied!r}. Received: {prefix}"
+            f'"{module.prefix.text}" gives image set {number} a name that no file can'
+            f" have: {applied!r}. Received: {prefix}"
         )
     return f"{applied}_{object_name}"
 
@@ -112,14 +112,14 @@ def list_tables(
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings name the files.
+        The module whose settings name the files.
     recorded : cellprofiler_core.measurement.Measurements
-        Of the run.
+        The measurements of the run.
 
     Returns
     -------
     dict of str to list of int
-        For each file its path and the numbers of its image sets.
+        The numbers of the image sets of each file, by the file's path.
 
     Raises
     ------
@@ -139,12 +139,15 @@ def list_tables(
 def _describe_table(
     module: MeasureStratoFeatures, workspace: Workspace, object_name: str
 ) -> parquet.TableDescription:
-    # Each row says which network has measured it, and how.
+    # Each row names the network that measured it, and the recipe.
     net = module.load_network(object_name)
     ids = {columns.FEATURE_SET: net.feature_set_id}
     if module.reduce.value:
         ids[columns.PROJECTION] = module.load_projection().id
-    wells = {plate: sorted(of) for plate, of in net.card.trained_wells.items()}
+    wells = {
+        plate: sorted(well_names)
+        for plate, well_names in net.card.trained_wells.items()
+    }
     return parquet.TableDescription(
         names=list(module.make_column_names(object_name)),
         ids=ids,
@@ -156,20 +159,20 @@ def _describe_table(
 def gather_files(
     module: MeasureStratoFeatures, workspace: Workspace
 ) -> list[Exception]:
-    """Gather the image sets of the run into Parquet files, one for each kind of row.
+    """Gather the image sets of the run into Parquet files: of images, of each object.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings name the files.
+        The module whose settings name the files.
     workspace : cellprofiler_core.workspace.Workspace
-        Of the run.
+        The workspace of the run.
 
     Returns
     -------
     list of Exception
-        What could not be written; its image sets are kept. Not raised, because
-        CellProfiler would not let later modules write their tables.
+        Errors of files that could not be written; their image sets are kept. They are
+        not raised, because CellProfiler would then not let later modules write tables.
     """
     unfinished = Path(_find_unfinished_folder(module, workspace))
     screen = measurements.read_screen(workspace.measurements)
@@ -189,29 +192,30 @@ def gather_files(
                 path,
                 removed,
             )
-        # Whatever it is: nothing that is measured may be lost by it.
+        # Whatever the error, nothing that was measured may be lost.
         except Exception as error:
             logging.exception(
-                "%s: %s cannot be written (%s). The image sets are kept: when the cause"
-                " is mended, make the file with: stratonet gather %s",
+                "%s: %s cannot be written (%s). The image sets are kept: fix the cause,"
+                " then make the file with: stratonet gather %s",
                 name,
                 path,
                 error,
                 unfinished.parent,
             )
             errors.append(error)
-    # A run without an image set has not made it; one with an error has kept some.
+    # The folder does not exist if no image set was measured, and is not empty after an
+    # error.
     with suppress(OSError):
         unfinished.rmdir()
     return errors
 
 
 def _find_unfinished_folder(module: MeasureStratoFeatures, workspace: Workspace) -> str:
-    """The folder of this run's image sets, the same in all of its processes."""
+    """Return the folder of this run's image sets, the same in all its processes."""
     recorded = workspace.measurements
-    started = recorded.get_experiment_measurement("Run_Timestamp")
-    # Some characters, such as colons, are not allowed in names of files on Windows.
+    timestamp = recorded.get_experiment_measurement("Run_Timestamp")
+    # On Windows, some characters, such as colons, are not allowed in file names.
     prefix = re.sub(r"\W", "_", module.prefix.value)
-    run = f"{prefix}-{started.replace(':', '-')}-{module.module_num}"
+    run = f"{prefix}-{timestamp.replace(':', '-')}-{module.module_num}"
     folder = module.folder.get_absolute_path(recorded)
     return os.path.join(folder, f"{run}{parquet.UNFINISHED}")

@@ -1,9 +1,9 @@
-"""Features of image sets, measured one by one in any process, as Parquet files.
+"""Write the features of image sets, measured one by one in any process, to Parquet.
 
-Each image set is first kept as a small file of its own, so that a run that stops keeps
-what it has measured. At the end `gather_image_sets` makes one Parquet file of them. A
-Parquet file of one row and 12,800 columns is 85 times the size of its content, hence
-``.npz`` for the image sets.
+Each image set is first saved to a small file of its own, so that a run that stops early
+keeps what it has measured. At the end `gather_image_sets` makes one Parquet file of
+them. The files of image sets are ``.npz``, because a Parquet file of one row and 12,800
+columns is 85 times the size of its content.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellprofiler_plugin.placing import place_table
+from cellprofiler_plugin.placing import write_table
 from cellprofiler_plugin.row_groups import SCREEN
 from stratonet.files.atomic import (
     write_arrays_atomically,
@@ -30,12 +30,12 @@ from stratonet.tables.columns import ERROR, IMAGE_NUMBER
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Numbers that are held in memory and written together: 64 MB of float32.
+# How many numbers are held in memory and written together: 64 MB of float32.
 NUMBERS = 2**24
 FEATURES = "features"
-# Folders of image sets that are no Parquet file yet end so.
+# Suffix of folders of image sets that have not been made into a Parquet file yet.
 UNFINISHED = ".unfinished"
-# Beside the image sets of a table: what its rows have in common.
+# File beside the image sets of a table that describes what its rows have in common.
 DESCRIPTION = "table.json"
 
 
@@ -46,15 +46,15 @@ class TableDescription:
     Attributes
     ----------
     names : list of str
-        Of the features.
+        Names of the features.
     ids : dict of str to str
         Columns with the same value in each row, such as ``Metadata_StratoFeatures``
         with the feature set id.
     trained_wells : dict of str to list of str
         The wells that the network was fine-tuned on, by plate.
     screen : str
-        Digest of all image sets that there are to measure. Files of jobs of the same
-        screen can be put together.
+        Digest of all image sets that are to be measured. Files of jobs with the same
+        screen can be merged.
     """
 
     names: list[str]
@@ -63,12 +63,12 @@ class TableDescription:
     screen: str = ""
 
     def save(self, folder: Path) -> None:
-        """Keep it beside the image sets, for `gather_image_sets` of another process.
+        """Save it beside the image sets, for `gather_image_sets` in another process.
 
         Parameters
         ----------
         folder : pathlib.Path
-            Of the image sets of the table.
+            Folder of the image sets of the table.
         """
         folder.mkdir(parents=True, exist_ok=True)
         with write_atomically(folder / DESCRIPTION) as unfinished:
@@ -76,17 +76,17 @@ class TableDescription:
 
     @classmethod
     def load(cls, folder: Path) -> TableDescription:
-        """Load what `save` has kept.
+        """Load what `save` wrote.
 
         Parameters
         ----------
         folder : pathlib.Path
-            Of the image sets of the table.
+            Folder of the image sets of the table.
 
         Raises
         ------
         OSError, ValueError
-            It is missing or damaged.
+            The file is missing or damaged.
         """
         return cls(**json.loads((folder / DESCRIPTION).read_text()))
 
@@ -98,23 +98,23 @@ def write_image_set(
     keys: Mapping[str, Any],
     features: np.ndarray,
 ) -> None:
-    """Keep the features of one image set.
+    """Save the features of one image set.
 
     Parameters
     ----------
     folder : path
-        Of this run; made if missing.
+        Folder of this run; made if missing.
     table : str
-        Name of the Parquet file, without its ending.
+        Name of the Parquet file, without its suffix.
     number : int
         ImageNumber.
     keys : mapping of str to str, int, float or array (n,)
-        What the rows are keyed by, ImageNumber among them; ``Metadata_Error`` where
+        Columns that identify the rows, such as ImageNumber; and ``Metadata_Error`` if
         some features are missing.
     features : numpy.ndarray (n, n features), float32
-        All images' features, in the order of the columns.
+        Features of all images, in the order of the columns.
     """
-    # With leading zeros, the order of names is that of numbers.
+    # With leading zeros, names sort in the order of numbers.
     path = Path(folder) / table / f"{number:08d}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {FEATURES: features}
@@ -131,8 +131,8 @@ def gather_image_sets(
 ) -> int:
     """Write all image sets to one Parquet file, by ImageNumber, and remove them.
 
-    A file that is there already keeps the image sets of the same screen that this run
-    had not to measure: another job has measured them.
+    If the file exists, it keeps image sets of the same screen that this run was not to
+    measure: another job has measured them.
 
     Parameters
     ----------
@@ -141,14 +141,14 @@ def gather_image_sets(
     table : str
         See `write_image_set`.
     path : path
-        Written whole or not at all.
+        The Parquet file, which is written completely or not at all.
     attempted : collection of int
         Further image sets that this run was to measure.
 
     Returns
     -------
     int
-        Number of rows of this run. 0 where there is no image set.
+        Number of rows of this run. 0 if there is no image set.
 
     Raises
     ------
@@ -176,42 +176,42 @@ def gather_image_sets(
     """
     from stratonet.tables.writing import write_wide_table
 
-    own_folder = Path(folder) / table
-    image_sets = sorted(own_folder.glob("*.npz"))
+    table_folder = Path(folder) / table
+    image_sets = sorted(table_folder.glob("*.npz"))
     if not image_sets:
         return 0
-    about = TableDescription.load(own_folder)
+    description = TableDescription.load(table_folder)
     keys = _read_keys(image_sets)
     count = len(keys[IMAGE_NUMBER])
     errors = keys.pop(ERROR, [None] * count)
-    keys.update({name: [value] * count for name, value in about.ids.items()})
-    # Always there, and last: files of parts and of jobs are put together.
+    keys.update({name: [value] * count for name, value in description.ids.items()})
+    # Always present, and last, so that files of parts and jobs have the same columns.
     keys[ERROR] = errors
-    own = own_folder / "table.parquet"
+    table_path = table_folder / "table.parquet"
     write_wide_table(
-        own,
-        _make_tables(image_sets, keys, about.names),
-        trained_wells=about.trained_wells,
-        notes={SCREEN: about.screen.encode()},
+        table_path,
+        _make_tables(image_sets, keys, description.names),
+        trained_wells=description.trained_wells,
+        notes={SCREEN: description.screen.encode()},
     )
     measured = {int(image_set.stem) for image_set in image_sets}
-    place_table(own, Path(path), measured.union(attempted), about.screen)
-    shutil.rmtree(own_folder)
+    write_table(table_path, Path(path), measured.union(attempted), description.screen)
+    shutil.rmtree(table_folder)
     return count
 
 
 def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
-    """Make the Parquet files of runs that have ended early.
+    """Make the Parquet files of runs that ended early.
 
     Parameters
     ----------
     folder : path
-        With folders of image sets in it, whose names end in ``.unfinished``.
+        Folder that contains folders of image sets, whose names end in ``.unfinished``.
 
     Returns
     -------
     dict of pathlib.Path to int
-        Number of rows of each file. Empty where there is nothing to gather.
+        Number of rows of each file. Empty if there is nothing to gather.
 
     Raises
     ------
@@ -227,9 +227,10 @@ def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
         for image_sets in sorted(path for path in run.iterdir() if path.is_dir()):
             path = run.parent / f"{image_sets.name}.parquet"
             if gather_image_sets(run, image_sets.name, path):
-                # Runs that were stopped one after the other have measured the same.
+                # Count the file's rows: several stopped runs may have measured the same
+                # image sets.
                 rows[path] = parquet.read_metadata(path).num_rows
-            # One that was killed before the first image set has only begun it.
+            # A run killed before its first image set leaves only incomplete files.
             shutil.rmtree(image_sets, ignore_errors=True)
         with suppress(OSError):
             run.rmdir()
@@ -237,28 +238,28 @@ def gather_folder(folder: str | os.PathLike[str]) -> dict[Path, int]:
 
 
 def _read_keys(image_sets: Sequence[Path]) -> dict[str, list[Any]]:
-    """Read what the rows are keyed by: for each column the values of all rows."""
+    """Read the columns that identify the rows, with the values of all rows."""
     keys: dict[str, list[Any]] = {}
     count = 0
     for path in image_sets:
         with np.load(path) as content:
-            own = {
+            image_set_keys = {
                 name: content[name].tolist()
                 for name in content.files
                 if name != FEATURES
             }
-        rows = len(own[IMAGE_NUMBER])
-        # Metadata that a module has written for some image sets only are empty for the
+        rows = len(image_set_keys[IMAGE_NUMBER])
+        # Metadata that a module has written only for some image sets are empty for the
         # others.
-        for name in {**keys, **own}:
+        for name in {**keys, **image_set_keys}:
             column = keys.setdefault(name, [None] * count)
-            column.extend(own.get(name, [None] * rows))
+            column.extend(image_set_keys.get(name, [None] * rows))
         count += rows
     return {name: _unify_types(values) for name, values in keys.items()}
 
 
 def _unify_types(values: list[Any]) -> list[Any]:
-    """Turn a column of numbers and words into one of words, as Parquet has one type."""
+    """Turn mixed numbers and text into text: Parquet has one type per column."""
     types = {type(value) for value in values if value is not None}
     if len(types) < 2:
         return values
@@ -268,14 +269,14 @@ def _unify_types(values: list[Any]) -> list[Any]:
 def _make_tables(
     image_sets: Sequence[Path], keys: Mapping[str, list[Any]], names: Sequence[str]
 ) -> Iterator[pa.Table]:
-    """Tables of at least `NUMBERS` features, all with the same columns."""
+    """Yield tables of at least `NUMBERS` features, all with the same columns."""
     import pyarrow as pa
 
     from stratonet.tables.writing import split_columns
 
     key_table = pa.table({**keys, ERROR: pa.array(keys[ERROR], pa.string())})
     fields = [*key_table.schema, *(pa.field(name, pa.float32()) for name in names)]
-    # All tables need the same types, also where an image set has no objects.
+    # All tables need the same types, even those of image sets without objects.
     schema = pa.schema(fields)
     start = 0
     pending: list[np.ndarray] = []
@@ -284,7 +285,7 @@ def _make_tables(
             pending.append(content[FEATURES])
         # A table per image set would make row groups of one row, slow to read.
         is_last = path is image_sets[-1]
-        if is_last or sum(own.size for own in pending) >= NUMBERS:
+        if is_last or sum(array.size for array in pending) >= NUMBERS:
             features = np.concatenate(pending)
             own_keys = key_table.slice(start, len(features))
             columns = [*own_keys.columns, *split_columns(features)]

@@ -1,6 +1,6 @@
 """A part of a run: consecutive image sets, measured by one CellProfiler process.
 
-How far it is, and what a part that has run lacks to be complete.
+This tells how far a part has come, and what it lacks to be complete.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from stratonet.messages import shorten_list
 if TYPE_CHECKING:
     from cellprofiler_plugin.batch_plan import RunPlan
 
-# Names of the folders of parts.
-FOLDER = re.compile(r"(\d+)-(\d+)")
+# The name of a part's folder: its first and last image set.
+FOLDER_NAME = re.compile(r"(\d+)-(\d+)")
 
 
 @dataclass
 class Report:
-    """What became of each image set of a part, as its process has written it.
+    """What became of each image set of a part, as reported by its process.
 
     Attributes
     ----------
     begun : list of int
-        Numbers of the image sets, in their order. There may be fewer than were asked
-        for: a process ends when it has run long enough.
+        Numbers of the image sets that were begun, in order. There may be fewer than
+        were requested: a process ends when it has run long enough.
     states : list of str
-        What `image_sets` tells of their files.
+        Digests of the sizes and dates of their files, see `image_sets`.
     skipped, failed : list of [int, str]
-        Numbers of image sets that did not come to the end of the pipeline: those that a
-        module such as FlagImage has left out, and those with an error; and the module.
+        Numbers of image sets that did not come to the end of the pipeline, and the
+        module: those skipped by a module such as FlagImage, and those with an error.
     damaged : list of [int, str]
         Numbers of image sets with an image that MeasureStratoFeatures could not
         measure, and why.
@@ -48,7 +48,7 @@ class Report:
     starting : float
         Seconds from the start of the process to the first image set.
     error : str
-        Why nothing was measured.
+        Why nothing was measured; empty if there was no such error.
     """
 
     begun: list[int] = field(default_factory=list)
@@ -74,18 +74,19 @@ class Part:
     Attributes
     ----------
     first, last : int
-        Numbers of image sets, both in the part; it may end before it comes to the last.
+        Numbers of the first and last image set, both included. The process may end
+        before it reaches the last.
     folder : pathlib.Path
-        CellProfiler's default output folder. Beside it lie its ``.log``, its ``.pid``
+        CellProfiler's default output folder. Beside it are its ``.log``, its ``.pid``
         and, when CellProfiler has ended, its ``.report`` and its ``.done``.
     tries : int
-        How often it was started.
+        How often the part was started.
     process : psutil.Popen, optional
-        The last one that was started.
+        The process that was started last.
     read_bytes : int
         How much of the log `count_new_image_sets` has read.
     finished : int
-        Image sets that have come through the last module.
+        Number of image sets that have passed the last module.
     """
 
     first: int
@@ -102,7 +103,7 @@ class Part:
         return f"Image sets {self.first} to {self.last}"
 
     def get_path(self, suffix: str) -> Path:
-        """Path of a file beside the folder.
+        """Return the path of a file beside the folder.
 
         Parameters
         ----------
@@ -111,39 +112,39 @@ class Part:
         """
         return self.folder.with_name(f"{self.folder.name}.{suffix}")
 
-    def forget_tries(self) -> None:
-        """Remove what tells of earlier tries, and would pass for that of the next."""
+    def remove_files(self) -> None:
+        """Remove the files of earlier tries, which would pass for those of the next."""
         for suffix in ("log", "pid", "report", "done"):
             self.get_path(suffix).unlink(missing_ok=True)
         vars(self).pop("report", None)
         self.read_bytes = self.finished = 0
 
     def has_ended(self) -> bool:
-        """Whether its process has ended, however it did."""
+        """Whether its process has ended, successfully or not."""
         return self.process is not None and self.process.poll() is not None
 
     def count_new_image_sets(self, last_module: int) -> int:
-        """Count image sets that have come through the last module since the last call.
+        """Count image sets that have passed the last module since the previous call.
 
         Parameters
         ----------
         last_module : int
-            Its number in the pipeline.
+            Number of the last module in the pipeline.
         """
         with open(self.get_path("log"), "rb") as log:
-            # Only what is new: this is asked several times per second.
+            # Only what is new, because this is called several times per second.
             log.seek(self.read_bytes)
             # The last line may be only half written.
             lines, _, _ = log.read().rpartition(b"\n")
         self.read_bytes += len(lines)
         pattern = rb"Image # \d+, module \S+ # %d:" % last_module
-        new = len(re.findall(pattern, lines))
-        self.finished += new
-        return new
+        count = len(re.findall(pattern, lines))
+        self.finished += count
+        return count
 
     @cached_property
     def report(self) -> Report:
-        """What became of its image sets; of none where there is no report."""
+        """What became of its image sets; empty if there is no report."""
         try:
             return Report(**json.loads(self.get_path("report").read_text()))
         except (OSError, ValueError, TypeError):
@@ -152,27 +153,28 @@ class Part:
     def find_fault(self, plan: RunPlan, always_continue: bool = False) -> str:
         """Find what the part lacks to be complete.
 
-        Neither CellProfiler's exit status nor its done file tell: both say that all is
-        well where a plug-in could not be loaded.
+        Neither CellProfiler's exit status nor its done file is enough: both report
+        success even when a plug-in could not be loaded.
 
         Parameters
         ----------
         plan : RunPlan
-            Of the run that the part belongs to.
+            The plan of the run that the part belongs to.
         always_continue : bool
             Whether image sets with an error may be left out.
 
         Returns
         -------
         str
-            Words that follow on "CellProfiler"; empty if nothing is lacking.
+            The end of a sentence that begins with "CellProfiler"; empty if the part is
+            complete.
         """
         if self.report.error:
             return self.report.error
-        done = self.get_path("done")
-        if not done.exists():
+        done_path = self.get_path("done")
+        if not done_path.exists():
             return "did not finish"
-        if done.read_text().strip() != "Complete":
+        if done_path.read_text().strip() != "Complete":
             return "ended with an error"
         return next(self._list_faults(plan, always_continue), "")
 
@@ -189,21 +191,24 @@ class Part:
         if failed and not always_continue:
             yield f"left out image sets with errors: {shorten_list(failed)}"
         missing = self._list_missing_files(plan)
-        # A part of which nothing came to the exports has nothing to write.
+        # If no image set of a part reached the exports, it has nothing to write.
         if missing and report.measured:
             yield f"did not write {', '.join(missing)}"
 
-    def is_of_other_files(self, plan: RunPlan) -> bool:
-        """Whether a file that was measured has changed before the run was planned.
+    def has_changed_files(self, plan: RunPlan) -> bool:
+        """Whether a measured file has changed between measuring and planning this run.
 
         Parameters
         ----------
         plan : RunPlan
-            Of a run that finds this part.
+            The plan of the run that might reuse this part.
         """
-        now = {number: state for number, _, _, state in plan.image_sets}
-        then = dict(zip(self.report.begun, self.report.states))
-        return any(now.get(number) != state for number, state in then.items())
+        current_states = {number: state for number, _, _, state in plan.image_sets}
+        measured_states = dict(zip(self.report.begun, self.report.states))
+        return any(
+            current_states.get(number) != state
+            for number, state in measured_states.items()
+        )
 
     def _list_missing_files(self, plan: RunPlan) -> list[str]:
         missing = [
@@ -218,19 +223,19 @@ class Part:
 
 
 def find_parts(folder: Path) -> list[Part]:
-    """Find the parts that earlier runs and jobs have left, complete or not.
+    """Find the parts left by earlier runs and jobs, complete or not.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of the parts.
+        The folder of the parts.
 
     Returns
     -------
     list of Part
-        By their first image set; of two with the same, the longer one first.
+        Sorted by their first image set; of two with the same one, the longer first.
     """
-    matches = (FOLDER.fullmatch(path.name) for path in folder.iterdir())
+    matches = (FOLDER_NAME.fullmatch(path.name) for path in folder.iterdir())
     parts = [
         Part(int(match[1]), int(match[2]), folder / match[0])
         for match in matches

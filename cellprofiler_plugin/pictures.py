@@ -1,10 +1,10 @@
 """What the figure of MeasureStratoFeatures shows of an image set.
 
-How unlike the others an image set or object is: 1 - the Pearson correlation of its
-features at one tap with their median over all; where the tap gives several blocks of
-features (views, mean and standard deviation), the average over them. `make_pictures`
-runs where images are measured, in a worker; `figure.draw_pictures` runs in the process
-of the window.
+The unlikeness of an image set or object is 1 - the Pearson correlation of its features
+at one tap with the median over all image sets or objects. If the tap gives several
+blocks of features (views, mean and standard deviation), it is the average over them.
+`make_pictures` runs where images are measured, in a worker; `figure.draw_pictures` runs
+in the process of the window.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from stratonet.recipe import Limits, Recipe
     from stratonet.tap import Tap
 
-# For each tap, by its label: where its blocks stand in a row of features.
+# For each tap, by its label: the positions of its blocks in a row of features.
 Strips = Mapping[str, Sequence[slice]]
 
-# Sides of what is sent to the window, in pixels.
+# Sides of the images sent to the window, in pixels.
 PLANE_SIDE, CROP_SIDE = 224, 96
-# Typical and odd objects that are shown as crops, of each.
+# Number of typical objects, and of odd ones, that are shown as crops.
 EXAMPLES = 3
 
 
 class PlanePicture(TypedDict):
-    """A plane as the network sees it; ``grey`` is None without a pixel to measure.
+    """A plane as the network sees it; ``grey`` is None if it has no pixel to measure.
 
-    ``tiles`` are those it is cut into: left, top, width and height, in pixels.
+    ``tiles`` are the tiles it is cut into: left, top, width and height, in pixels.
     """
 
     name: str
@@ -49,7 +49,7 @@ class PlanePicture(TypedDict):
 
 
 class ObjectPictures(TypedDict):
-    """Objects of one name: ``crops`` by image, of the typical and then the odd."""
+    """Objects of one name: ``crops`` by image, of the typical, then of the odd ones."""
 
     name: str
     unlikeness: np.ndarray
@@ -62,8 +62,8 @@ class ObjectPictures(TypedDict):
 class Pictures(TypedDict):
     """What the window needs of an image set.
 
-    CellProfiler sends it from a worker to the window as JSON and arrays, which is why
-    it is a dictionary of plain types and no dataclass.
+    CellProfiler sends it from a worker to the window as JSON and arrays, so it is a
+    dictionary of plain types rather than a dataclass.
     """
 
     planes: Sequence[PlanePicture]
@@ -73,19 +73,19 @@ class Pictures(TypedDict):
 
 
 def list_strips(recipe: Recipe, taps: Iterable[Tap]) -> dict[str, list[slice]]:
-    """List where the features of each tap stand in a row.
+    """List the positions of each tap's features in a row.
 
     Parameters
     ----------
     recipe : stratonet.recipe.Recipe
         How a plane becomes features.
     taps : iterable of stratonet.tap.Tap
-        That are measured.
+        The taps that are measured.
 
     Returns
     -------
     dict of str to list of slice
-        By label of the tap: one for each view and statistic.
+        By label of the tap: one slice for each view and statistic.
 
     Examples
     --------
@@ -94,12 +94,12 @@ def list_strips(recipe: Recipe, taps: Iterable[Tap]) -> dict[str, list[slice]]:
     >>> list_strips(Recipe.parse("whole224/mean+sd"), taps)["High"]
     [slice(4, 7, None), slice(7, 10, None)]
     """
-    taps, places, start = list(taps), {}, 0
+    taps, slices, start = list(taps), {}, 0
     for block in recipe.list_blocks(taps):
-        places[block.label] = slice(start, start + block.width)
+        slices[block.label] = slice(start, start + block.width)
         start += block.width
     return {
-        tap.label: [places[block.label] for block in recipe.list_blocks([tap])]
+        tap.label: [slices[block.label] for block in recipe.list_blocks([tap])]
         for tap in taps
     }
 
@@ -117,7 +117,7 @@ def compute_unlikeness(features: np.ndarray, strips: Strips) -> np.ndarray:
     Returns
     -------
     numpy.ndarray (n, taps), float
-        0 where the features go up and down with the median; NaN for rows of NaN.
+        0 where the features rise and fall with the median; NaN for rows of NaN.
 
     Examples
     --------
@@ -131,21 +131,21 @@ def compute_unlikeness(features: np.ndarray, strips: Strips) -> np.ndarray:
     if not measured.any():
         return unlikeness
     rows = features[measured].astype(float)
-    for column, places in enumerate(strips.values()):
-        of_blocks = [
-            1 - _correlate_rows(rows[:, place], np.median(rows[:, place], axis=0))
-            for place in places
+    for column, blocks in enumerate(strips.values()):
+        block_unlikeness = [
+            1 - _correlate_rows(rows[:, block], np.median(rows[:, block], axis=0))
+            for block in blocks
         ]
-        unlikeness[measured, column] = np.mean(of_blocks, axis=0)
+        unlikeness[measured, column] = np.mean(block_unlikeness, axis=0)
     return unlikeness
 
 
 def _correlate_rows(rows: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Pearson correlation of each row with another one, (n,)."""
+    """Compute the Pearson correlation of each row with another one, (n,)."""
     values = np.vstack([other, rows])
     values -= values.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    # A row of one number has no correlation; it gets 0 in place of a division by 0.
+    # A constant row has no correlation: it gets 0 instead of a division by 0.
     values /= np.maximum(lengths, np.finfo(float).tiny)
     return values[1:] @ values[0]
 
@@ -184,37 +184,37 @@ def make_pictures(
     size : int
         Side of the crops of objects, in pixels.
     measured : sequence of (StratoNet, Regions, numpy.ndarray)
-        The whole image, objects or both: what has measured them, and their features (n,
-        images x width).
+        For the whole image, objects or both: the network that measured them, the
+        regions, and their features (n, images x width).
     limits : mapping of str to (float, float)
-        Of grey values, by image; see `pixels.measure_regions`.
+        Limits of grey values, by image; see `pixels.measure_regions`.
     pixel_size : float, optional
-        In micrometres.
+        Size of a pixel, in micrometres.
 
     Returns
     -------
     dict
     """
-    shown: Pictures = {"planes": [], "size": size, "features": None, "objects": []}
-    # Where whole images are measured, they come first.
+    pictures: Pictures = {"planes": [], "size": size, "features": None, "objects": []}
+    # If whole images are measured, they come first.
     net, regions, _ = measured[0]
-    shown["planes"] = [
+    pictures["planes"] = [
         _make_plane_picture(net, name, plane, limits, pixel_size, regions.name == IMAGE)
         for name, plane in planes.items()
     ]
     objects = []
-    for net, regions, flat in measured:
-        features = flat.reshape(len(flat), len(planes), net.width)
+    for net, regions, flat_features in measured:
+        features = flat_features.reshape(len(flat_features), len(planes), net.width)
         if regions.name == IMAGE:
-            shown["features"] = features[0]
+            pictures["features"] = features[0]
         else:
             strips = list_strips(net.recipe, net.taps)
             unlikeness = compute_image_unlikeness(features, strips)
             objects.append(
                 _make_object_pictures(net, list(planes), regions, unlikeness, limits)
             )
-    shown["objects"] = objects
-    return shown
+    pictures["objects"] = objects
+    return pictures
 
 
 def _make_plane_picture(
@@ -226,7 +226,7 @@ def _make_plane_picture(
     in_tiles: bool,
 ) -> PlanePicture:
     pixels = blank_outside(plane.pixels, plane.mask)
-    # Of two views the last one shows more: the tiles.
+    # If there are two views, the last one shows more: the tiles.
     view = net.recipe.views[-1]
     tiles = []
     if in_tiles and isinstance(view, Tiles):
@@ -249,11 +249,11 @@ def _make_object_pictures(
 ) -> ObjectPictures:
     # One number per object, over all images and taps.
     score = unlikeness.mean(axis=(1, 2))
-    # NaN comes last in the order: objects without a pixel to measure.
+    # Objects without a pixel to measure have NaN, which is sorted to the end.
     order = np.argsort(score)[: np.isfinite(score).sum()]
     typical, others = order[:EXAMPLES], order[EXAMPLES:]
     odd = others[::-1][:EXAMPLES]
-    # Only of these few: a field may have thousands of objects.
+    # Crops of these few only, because a field may have thousands of objects.
     crops = []
     for name in names:
         rows = [regions.crop(name, row) for row in (*typical, *odd)]
@@ -277,7 +277,7 @@ def _make_thumbnail(
     limits: tuple[float, float] | None,
     pixel_size: float | None = None,
 ) -> np.ndarray | None:
-    """What the network sees of pixels, (side, side) or less, uint8."""
+    """Make what the network sees of pixels, (side, side) or less, uint8."""
     from PIL import Image
 
     if pixels is None:

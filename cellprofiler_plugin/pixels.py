@@ -1,8 +1,8 @@
-"""From what CellProfiler has of an image set to features: planes, crops, the network.
+"""Turn the images and objects of an image set into features: planes, crops, network.
 
 A CellProfiler workspace comes in; arrays of features go out. An image that is missing,
-damaged or of another kind has no pixel to measure: its features are NaN, the reason is
-in the log, and other images and image sets are measured all the same.
+damaged or of the wrong type has no pixel to measure: its features are NaN, the reason
+is in the log, and other images and image sets are measured all the same.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from stratonet import StratoNet
     from stratonet.recipe import Limits
 
-# What it warns of makes a run incomplete: images whose features are NaN.
+# It warns of images whose features are NaN. Such warnings make a run incomplete.
 LOGGER = logging.getLogger(__name__)
 NO_STACKS = (
     'Set "Process as 3D?" in NamesAndTypes to No. MakeProjection can turn a stack into'
     " one plane."
 )
-# What CellProfiler divides integers of 8, 16 and 32 bits by, so that they are 0 to 1.
+# CellProfiler divides integers of 8, 16 and 32 bits by these, to scale them to 0 to 1.
 LARGEST_VALUES = (255, 65535, 2**32)
-# In label images of neighbours: a pixel of another object, in whichever layer.
+# In label images of neighbours: the pixel belongs to another object, in any layer.
 NEIGHBOR = -1
 
 
@@ -46,10 +46,11 @@ class MaskedPlane(NamedTuple):
     Attributes
     ----------
     pixels : numpy.ndarray (height, width)
-        In the units of the file.
+        Grey values in the units of the file.
     mask : numpy.ndarray (height, width), bool
+        True for pixels to measure.
     fault : str
-        Why none of them can be measured; empty where they can.
+        Why no pixel can be measured; empty if they can.
     """
 
     pixels: np.ndarray
@@ -68,10 +69,10 @@ class Regions:
     centers : numpy.ndarray (n, 2)
         Row and column of the centre of each object. Not used for whole images.
     crop : callable
-        From the name of an image and the number of a region, from 0, to its pixels;
-        None where nothing is left to measure.
+        Takes the name of an image and the number of a region, from 0; returns its
+        pixels, or None if it has none to measure.
     faults : mapping of str to str
-        Why no region can be measured in an image, by the image's name.
+        Why no region of an image can be measured, by the image's name.
     """
 
     name: str
@@ -89,15 +90,15 @@ def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPl
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of the image set.
+        The workspace of the image set.
     names : sequence of str
-        Of the images.
+        Names of the images.
 
     Returns
     -------
     dict of str to MaskedPlane
-        Wholly masked, with a warning in the log, where an image cannot be measured: it
-        is missing, damaged, in color, or some of its pixels are no numbers.
+        If an image cannot be measured (missing, damaged, in color, or with pixels that
+        are not numbers), its plane is fully masked, with a warning in the log.
 
     Raises
     ------
@@ -112,8 +113,8 @@ def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPl
             planes[name] = get_plane(workspace, name)
         except ValueError as error:
             faults[name] = str(error)
-            _tell_fault(workspace, faults[name])
-    # The figure shows them, and objects may lie in them.
+            _report_fault(workspace, faults[name])
+    # A blank plane has the shape of the others, because the figure draws objects on it.
     shape = next((plane.pixels.shape for plane in planes.values()), (1, 1))
     for name, fault in faults.items():
         blank = np.zeros(shape, np.float32)
@@ -121,8 +122,8 @@ def get_planes(workspace: Workspace, names: Sequence[str]) -> dict[str, MaskedPl
     return {name: planes[name] for name in names}
 
 
-def _tell_fault(workspace: Workspace, fault: str) -> None:
-    """Warn of an image; who chooses settings is stopped by it."""
+def _report_fault(workspace: Workspace, fault: str) -> None:
+    """Warn of an image; in test mode, where users choose settings, stop."""
     if workspace.pipeline.test_mode:
         raise RuntimeError(fault)
     LOGGER.warning("%s Its features are nan.", fault)
@@ -134,17 +135,17 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of the image set.
+        The workspace of the image set.
     name : str
-        Of the image.
+        Name of the image.
 
     Raises
     ------
     RuntimeError
-        It is a stack, because of a setting of the pipeline.
+        The image is a stack, because of a setting of the pipeline.
     ValueError
-        It is missing, damaged or in color, or some of its pixels are no numbers; the
-        message names its file and says what to do.
+        The image is missing, damaged or in color, or some of its pixels are not
+        numbers; the message names its file and says what to do.
     """
     title = _describe_image(workspace, name)
     try:
@@ -165,7 +166,7 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
             f"{title} is a color image of shape {shape}. Use ColorToGray first."
         )
     try:
-        # Here and not in the network, because here the file's name is known.
+        # Checked here rather than in the network, because the file name is known here.
         pixels = check_plane(image.pixel_data)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{title}: {error}.") from error
@@ -176,10 +177,10 @@ def get_plane(workspace: Workspace, name: str) -> MaskedPlane:
 
 
 def _find_scale(workspace: Workspace, image: Image) -> float:
-    """What CellProfiler has divided the grey values of the file by.
+    """Find the number by which CellProfiler has divided the grey values of the file.
 
-    An image that a module has made has the scale of the one that it was made from. One
-    without a scale is in CellProfiler's own units.
+    An image made by a module has the scale of the image it was made from. One without a
+    scale is in CellProfiler's own units.
     """
     if image.scale is None:
         return 1.0
@@ -187,24 +188,24 @@ def _find_scale(workspace: Workspace, image: Image) -> float:
         is_source = isinstance(provider, FileImage) and (
             provider.get_filename() == image.file_name
         )
-        # By a number that the user has given.
+        # A number that the user has set.
         if is_source and isinstance(provider.rescale, float):
             return provider.rescale
-        # By the data type, whatever the file says of its largest value.
+        # Depends on the data type, whatever the file says of its largest value.
         if is_source and not provider.rescale:
             return _find_largest_value(image.scale)
     return float(image.scale)
 
 
 def _find_largest_value(scale: float) -> float:
-    # Files of floating point numbers have scale 1, and stay as they are.
+    # Files with floating-point numbers have scale 1, and stay as they are.
     if scale <= 1:
         return float(scale)
     return float(min(value for value in LARGEST_VALUES if value >= scale))
 
 
 def _describe_image(workspace: Workspace, name: str) -> str:
-    """Words for an image in an error: its name, image set and file."""
+    """Describe an image for an error message: its name, image set and file."""
     measurements = workspace.measurements
     title = f"Image {name} of image set {measurements.image_set_number}"
     features = [f"PathName_{name}", f"FileName_{name}"]
@@ -222,16 +223,16 @@ def make_regions(
     size: int,
     hide_neighbors: bool,
 ) -> Regions:
-    """Make the regions of an image set that get a row each.
+    """Make the regions of an image set, each of which gets a row of features.
 
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of the image set.
+        The workspace of the image set.
     name : str
         ``Image`` or the name of the objects.
     planes : mapping of str to MaskedPlane
-        By name of the image.
+        The planes, by name of the image.
     size : int
         Side of the square around each object, in pixels.
     hide_neighbors : bool
@@ -244,7 +245,7 @@ def make_regions(
     Raises
     ------
     RuntimeError
-        There are no such objects; or, in test mode, they come from an image of another
+        The objects do not exist; or, in test mode, they come from an image of another
         shape.
     """
     faults = {image: plane.fault for image, plane in planes.items() if plane.fault}
@@ -252,10 +253,10 @@ def make_regions(
         return _make_whole_image(planes, faults)
     objects = _get_objects(workspace, name)
     for image, plane in planes.items():
-        # Squares of an image of another size would lie beside the objects.
+        # In an image of another size, the squares would miss the objects.
         if image not in faults and objects.shape != plane.pixels.shape:
             faults[image] = _describe_shapes(objects, name, image, plane)
-            _tell_fault(workspace, faults[image])
+            _report_fault(workspace, faults[image])
     return _make_object_squares(objects, name, planes, faults, size, hide_neighbors)
 
 
@@ -311,7 +312,7 @@ def _get_objects(workspace: Workspace, name: str) -> Objects:
 
 
 def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
-    """For each label, a label image in which all other objects have other labels.
+    """Find, for each label, a label image in which other objects have other labels.
 
     Objects of CellProfiler may overlap. They are then spread over several label images,
     or layers, and an object keeps the pixels that it shares with others.
@@ -332,7 +333,7 @@ def _find_neighbors(objects: Objects) -> dict[int, np.ndarray]:
     occupied = np.any([labels > 0 for labels, _ in layers], axis=0)
     neighbors = {}
     for labels, numbers in layers:
-        # Where layers overlap, this layer's own labels count.
+        # If layers overlap, this layer's own labels count.
         others = np.where(occupied & (labels == 0), NEIGHBOR, labels)
         neighbors.update(dict.fromkeys(numbers, others))
     return neighbors
@@ -350,28 +351,28 @@ def measure_regions(
     Parameters
     ----------
     net : stratonet.StratoNet
-        Cut behind the taps to measure.
+        The network, cut after the taps to measure.
     names : sequence of str
-        Of the images.
+        Names of the images.
     regions : Regions
         The whole image, or the squares around objects.
     limits : mapping of str to (float, float)
-        Of the grey values of each image; none where each region is scaled by itself.
+        Limits of grey values for each image; empty if each region is scaled by itself.
     pixel_size : float, optional
-        In micrometres; None where nothing is measured in micrometres.
+        Size of a pixel, in micrometres; None if the recipe does not need it.
 
     Returns
     -------
     numpy.ndarray (n regions, images x width of the network), float32
-        NaN where there is nothing to measure, with a warning in the log.
+        NaN for regions with nothing to measure, with a warning in the log.
     """
     features = np.full((len(regions), len(names), net.width), np.nan, dtype=np.float32)
-    # Which region and image each output of the network belongs to: outputs come in the
-    # order in which crops were drawn.
+    # The region and image of each output of the network: outputs come in the order in
+    # which the crops were taken.
     measured: list[tuple[int, int]] = []
 
-    # The network draws crops as it needs them: those of 5,000 objects would not all
-    # fit into memory.
+    # The network takes crops as it needs them, because those of 5,000 objects would not
+    # all fit into memory.
     def crop_regions() -> Iterator[tuple[str, np.ndarray]]:
         for number in range(len(regions)):
             for column, name in enumerate(names):

@@ -1,7 +1,7 @@
-"""Parquet files in their place, where other jobs and earlier runs may have put some.
+"""Write Parquet files where other jobs or earlier runs may have written theirs.
 
-Jobs of one screen (``cellprofiler -c -f ... -l ...``) add to one file. What is none of
-their screen is never written over.
+Jobs of one screen (``cellprofiler -c -f ... -l ...``) add their rows to one file. A
+file of another screen is never overwritten.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from stratonet.files.atomic import explain_os_error, write_atomically
 from stratonet.tables.columns import IMAGE_NUMBER
 
 
-def check_place(path: str | os.PathLike[str], screen: str) -> None:
-    """Refuse to write over what is no earlier file of the same screen.
+def check_target(path: str | os.PathLike[str], screen: str) -> None:
+    """Refuse to overwrite anything but an earlier file of the same screen.
 
     Parameters
     ----------
     path : path
-        Of a Parquet file that may be there.
+        Path of the Parquet file, which may exist already.
     screen : str
         See `parquet.TableDescription`.
 
@@ -33,7 +33,7 @@ def check_place(path: str | os.PathLike[str], screen: str) -> None:
     OSError
         There is a folder of this name.
     ValueError
-        There is a file of other image sets.
+        There is a file with other image sets.
     """
     if os.path.isdir(path):
         raise IsADirectoryError(
@@ -41,52 +41,54 @@ def check_place(path: str | os.PathLike[str], screen: str) -> None:
             " choose another prefix or folder."
         )
     try:
-        there = read_screen(Path(path))
+        existing_screen = read_screen(Path(path))
     except FileNotFoundError:
         return
-    if there != screen:
+    if existing_screen != screen:
         raise ValueError(
-            f"{path} is there already, with the image sets of another run. Move it"
-            " away, or choose another prefix or folder."
+            f"{path} exists already, with the image sets of another run. Move it away,"
+            " or choose another prefix or folder."
         )
 
 
-def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -> None:
-    """Put a table to its place, together with what other jobs have put there.
+def write_table(
+    table: Path, path: Path, replaced: Collection[int], screen: str
+) -> None:
+    """Write a table to its final path, with the rows that other jobs wrote there.
 
     Parameters
     ----------
-    own : pathlib.Path
+    table : pathlib.Path
         The table, in a folder of its own.
     path : pathlib.Path
-        The place.
+        The final path.
     replaced : collection of int
-        Image sets of which rows that are there already are dropped.
+        Image sets whose rows in the existing file are dropped.
     screen : str
         See `parquet.TableDescription`.
 
     Raises
     ------
     OSError
-        It cannot be written; what was there stays.
+        The table cannot be written; an existing file stays.
     ValueError
         There is a file of another screen.
     """
-    made = own
-    # What a try that was killed has taken away.
-    for earlier in own.parent.glob("earlier-*.parquet"):
-        made = _join_tables(made, earlier, replaced)
+    joined = table
+    # Files that an interrupted try had moved here.
+    for earlier in table.parent.glob("earlier-*.parquet"):
+        joined = _join_tables(joined, earlier, replaced)
     while True:
-        # Of several jobs that end at once, one takes the file away and adds to it; the
-        # others meanwhile find none, or that of the next.
-        check_place(path, screen)
-        earlier = own.with_name(f"earlier-{uuid4().hex}.parquet")
+        # If several jobs end at once, one moves the file away and adds to it; the
+        # others meanwhile find no file, or the one that the next job has written.
+        check_target(path, screen)
+        earlier = table.with_name(f"earlier-{uuid4().hex}.parquet")
         try:
             with suppress(FileNotFoundError):
                 path.rename(earlier)
-                made = _join_tables(made, earlier, replaced)
+                joined = _join_tables(joined, earlier, replaced)
             with write_atomically(path, must_be_new=True) as unfinished:
-                shutil.copyfile(made, unfinished)
+                shutil.copyfile(joined, unfinished)
             return
         except FileExistsError:
             continue
@@ -96,74 +98,75 @@ def place_table(own: Path, path: Path, replaced: Collection[int], screen: str) -
             raise explain_os_error(error, path, "cannot be written") from error
 
 
-def _join_tables(own: Path, earlier: Path, replaced: Collection[int]) -> Path:
-    """Make a table of both; rows of the same columns only can be put together."""
-    if not _have_same_features(own, earlier):
-        return own
-    others = set(_read_numbers(earlier)).difference(replaced)
-    first = min(_read_numbers(own), default=0)
-    below = {number for number in others if number < first}
+def _join_tables(table: Path, earlier: Path, replaced: Collection[int]) -> Path:
+    """Join both tables if they have the same columns; otherwise return the first."""
+    if not _have_same_features(table, earlier):
+        return table
+    other_numbers = set(_read_numbers(earlier)).difference(replaced)
+    first = min(_read_numbers(table), default=0)
+    lower_numbers = {number for number in other_numbers if number < first}
     sources: list[tuple[Path, Collection[int] | None]] = [
-        (earlier, below),
-        (own, None),
-        (earlier, others - below),
+        (earlier, lower_numbers),
+        (table, None),
+        (earlier, other_numbers - lower_numbers),
     ]
-    return _copy_rows(sources, own.with_name(f"joined-{uuid4().hex}.parquet"))
+    return _copy_rows(sources, table.with_name(f"joined-{uuid4().hex}.parquet"))
 
 
-def join_earlier(made: Path, path: Path) -> None:
-    """Add to a table what other jobs of its screen have put to its place.
+def join_earlier(table: Path, path: Path) -> None:
+    """Add to a table the rows that other jobs of its screen wrote to its final path.
 
     Parameters
     ----------
-    made : pathlib.Path
+    table : pathlib.Path
         The table.
     path : pathlib.Path
-        Where it will be; there may be nothing yet.
+        Its final path, where there may be no file yet.
     """
-    if path.is_file() and read_screen(path) == read_screen(made) != "":
-        joined = _join_tables(made, path, set(_read_numbers(made)))
-        joined.replace(made)
+    if path.is_file() and read_screen(path) == read_screen(table) != "":
+        joined = _join_tables(table, path, set(_read_numbers(table)))
+        joined.replace(table)
 
 
 def remove_image_sets(
     path: str | os.PathLike[str], attempted: Collection[int], screen: str
 ) -> int:
-    """Remove from an earlier run's file what this run could not measure.
+    """Remove image sets that this run could not measure from an earlier run's file.
 
     Parameters
     ----------
     path : path
-        Of a Parquet file that may be there; one of another screen is left alone.
+        Path of the Parquet file, which may not exist; one of another screen is left
+        alone.
     attempted : collection of int
-        Image sets that this run was to measure.
+        Image sets that this run tried to measure.
     screen : str
         See `parquet.TableDescription`.
 
     Returns
     -------
     int
-        Number of rows removed. A file without any row left is removed.
+        Number of rows removed. A file with no rows left is deleted.
     """
     from pyarrow import parquet
 
     path = Path(path)
     if not path.is_file() or read_screen(path) != screen:
         return 0
-    before = parquet.read_metadata(path).num_rows
+    n_before = parquet.read_metadata(path).num_rows
     numbers = set(_read_numbers(path)).difference(attempted)
     if not numbers:
         path.unlink()
-        return before
+        return n_before
     with write_atomically(path) as unfinished:
         _copy_rows([(path, numbers)], unfinished)
-    return before - parquet.read_metadata(path).num_rows
+    return n_before - parquet.read_metadata(path).num_rows
 
 
 def _copy_rows(
     sources: Sequence[tuple[Path, Collection[int] | None]], target: Path
 ) -> Path:
-    """Copy the rows of some image sets, or of all, from one file after the other."""
+    """Copy rows from one file after another: all, or those of some image sets."""
     from pyarrow import parquet
 
     from stratonet.tables.trained import read_trained_wells
@@ -178,7 +181,9 @@ def _copy_rows(
     paths = [path for path, _ in filled or sources[:1]]
     write_wide_table(
         target,
-        read_row_groups(paths, kept=[numbers for _, numbers in filled or sources[:1]]),
+        read_row_groups(
+            paths, image_sets=[numbers for _, numbers in filled or sources[:1]]
+        ),
         trained_wells=read_trained_wells(
             parquet.read_metadata(path).metadata for path, _ in sources
         ),
@@ -187,21 +192,21 @@ def _copy_rows(
     return target
 
 
-def _have_same_features(own: Path, earlier: Path) -> bool:
-    """Whether two tables were measured alike: the same features, of the same ids."""
+def _have_same_features(table: Path, earlier: Path) -> bool:
+    """Whether two tables have the same features and the same ids."""
     from pyarrow import parquet
 
     from stratonet.naming import PREFIX
     from stratonet.tables.columns import FEATURE_SET, PROJECTION
 
-    found = []
-    for path in (own, earlier):
+    descriptions = []
+    for path in (table, earlier):
         names = parquet.read_schema(path).names
         ids = [name for name in (FEATURE_SET, PROJECTION) if name in names]
         values = parquet.read_table(path, columns=ids).slice(0, 1).to_pylist()
         features = [name for name in names if name.startswith(f"{PREFIX}_")]
-        found.append((features, values))
-    return found[0] == found[1]
+        descriptions.append((features, values))
+    return descriptions[0] == descriptions[1]
 
 
 def _read_numbers(path: Path) -> list[int]:

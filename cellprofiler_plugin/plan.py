@@ -1,11 +1,11 @@
-"""Asks CellProfiler what a headless run would do, without doing it.
+"""Ask CellProfiler what a headless run would do, without running it.
 
     python -m cellprofiler_plugin.plan ANSWER OUTPUT -c -r --pipeline=... ...
 
 CellProfiler reads its own arguments and prepares the run, so that groups, ranges and
-searched folders are what they would be. The file ANSWER then holds, as JSON, the fields
-of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run. OUTPUT is the
-user's default output folder, from which modules may read.
+searched folders are those of a real run. The file ANSWER then holds, as JSON, the
+fields of `batch_plan.RunPlan`; or ``error``: why the pipeline cannot be run. OUTPUT is
+the user's default output folder, from which modules may read.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ if TYPE_CHECKING:
     from cellprofiler_core.pipeline.event import Event
     from cellprofiler_core.workspace import Workspace
 
-# These write what can be put together from parts; their settings are looked at below.
+# Modules whose files can be merged from parts, with some settings: see _list_refusals.
 EXPORTS = ("ExportToSpreadsheet", "ExportToDatabase", "MeasureStratoFeatures")
 
 
 class PlanningPipeline(OutputPipeline):
-    """A pipeline that says what it would do in place of doing it.
+    """A pipeline that writes down what it would do instead of doing it.
 
     Attributes
     ----------
     answer : str
-        Path of the file that gets the plan; of the class, because CellProfiler makes
-        the pipeline itself.
+        Path of the file to which the plan is written. A class attribute, because
+        CellProfiler makes the pipeline itself.
     output : str
-        The user's default output folder; of the class, too.
+        The user's default output folder; a class attribute, too.
     errors : list of str
-        What CellProfiler has reported while loading and preparing.
+        Errors that CellProfiler reported while loading and preparing.
     """
 
     answer: str = ""
@@ -73,17 +73,17 @@ class PlanningPipeline(OutputPipeline):
         super().__init__()
         self.errors: list[str] = []
         self.measurements: Measurements | None = None
-        self.add_listener(self.keep_error)
+        self.add_listener(self.record_error)
 
-    def keep_error(self, pipeline: Pipeline, event: Event) -> None:
-        """Keep what CellProfiler would only print.
+    def record_error(self, pipeline: Pipeline, event: Event) -> None:
+        """Keep an error that CellProfiler would only print.
 
         Parameters
         ----------
         pipeline : cellprofiler_core.pipeline.Pipeline
-            This one.
+            This pipeline.
         event : cellprofiler_core.pipeline.event.Event
-            Errors are kept, all else is passed over.
+            Events other than errors are ignored.
         """
         if isinstance(event, PrepareRunError):
             self.errors.append(event.message)
@@ -95,20 +95,20 @@ class PlanningPipeline(OutputPipeline):
             self.errors.append(self._describe_preparation_error(event))
 
     def _describe_preparation_error(self, event: PrepareRunException) -> str:
-        # Without image sets some module fails with words that say nothing of them.
+        # Without image sets some module fails, with an unhelpful message.
         if self.measurements is None or not self.measurements.image_set_count:
             return "CellProfiler finds no image sets among the images."
         return f"{event.module.module_name}: {event.error}"
 
     def prepare_run(self, workspace: Workspace, *arguments: Any) -> bool:
-        """Prepare the run as CellProfiler does; an answer says what stands against it.
+        """Prepare the run as CellProfiler does; if this fails, answer why.
 
         Parameters
         ----------
         workspace : cellprofiler_core.workspace.Workspace
-            Of the run.
+            The workspace of the run.
         *arguments
-            As ``Pipeline.prepare_run`` takes them.
+            See ``Pipeline.prepare_run``.
         """
         self.measurements = workspace.measurements
         try:
@@ -130,15 +130,15 @@ class PlanningPipeline(OutputPipeline):
         initial_measurements: Measurements,
         workspace: Workspace,
     ) -> NoReturn:
-        """Write the plan and end the process; CellProfiler would start to measure here.
+        """Write the plan and end the process where CellProfiler would begin measuring.
 
-        By now it has read what a project or batch file holds, prepared the run and left
-        out what was not asked for.
+        By now CellProfiler has read the project or batch file, prepared the run and
+        dropped the image sets that were not requested.
 
         Parameters
         ----------
         grouping, image_set_start, image_set_end, initial_measurements, workspace
-            As ``Pipeline.group`` takes them.
+            See ``Pipeline.group``.
         """
         try:
             chosen = super().group(
@@ -166,14 +166,14 @@ class PlanningPipeline(OutputPipeline):
         sys.exit()
 
     def make_plan(self, numbers: dict[int, int], workspace: Workspace) -> RunPlan:
-        """Tell what a run that is prepared would do.
+        """Describe what a prepared run would do.
 
         Parameters
         ----------
         numbers : dict of int to int
             The group of each image set, in the order of the run.
         workspace : cellprofiler_core.workspace.Workspace
-            Of the run.
+            The workspace of the run.
 
         Returns
         -------
@@ -186,8 +186,8 @@ class PlanningPipeline(OutputPipeline):
         """
         if not numbers:
             raise ValueError(
-                "There is no image set to run: the first, the last or the group that"
-                " was asked for leaves none."
+                "There is no image set to run: the first or last image set, or the"
+                " group, that was requested leaves none."
             )
         measurements = workspace.measurements
         identities = identify_image_sets(measurements, list(numbers))
@@ -211,12 +211,12 @@ class PlanningPipeline(OutputPipeline):
         )
 
     def check_modules(self) -> None:
-        """Refuse what does not load, and what measures nothing.
+        """Refuse modules that cannot be loaded, or that prevent measuring.
 
         Raises
         ------
         ValueError
-            With the module, and what to do.
+            The message names the module and says what to do.
         """
         if self.errors:
             raise ValueError(" ".join(self.errors))
@@ -228,7 +228,7 @@ class PlanningPipeline(OutputPipeline):
                 )
 
     def list_refusals(self) -> list[str]:
-        """List what cannot be put together from parts.
+        """List settings whose files cannot be merged from parts.
 
         Returns
         -------
@@ -255,11 +255,11 @@ class PlanningPipeline(OutputPipeline):
     def _compute_digest(
         self, measurements: Measurements, image_sets: list[list[Any]]
     ) -> str:
-        """Digest of the pipeline and of what it measures, in 12 digits."""
-        # Another version may write other columns: its parts must not be mixed in.
+        """Digest the pipeline and what it measures, in 12 digits."""
+        # Another version may write other columns: parts of both must not be mixed.
         digest = hashlib.sha256(__version__.encode())
         digest.update(repr(get_plugin_directory()).encode())
-        # The last word is of the files' dates, which do not make it another run.
+        # The last item depends on the dates of files, which do not make another run.
         for number, group, name, _ in image_sets:
             digest.update(f"{number} {group} {name}\n".encode())
         for fact in self._list_facts(measurements):
@@ -287,19 +287,19 @@ def _list_refusals(module: Module) -> Iterator[str]:
     for setting in module.visible_settings():
         if isinstance(setting, Directory) and setting.dir_choice not in OUTPUT_FOLDERS:
             yield (
-                f"{title} writes to a folder of its own, where all processes would"
-                f' meet. Set "{setting.text}" to {DEFAULT_OUTPUT_FOLDER_NAME}.'
-                f" Received: {setting.dir_choice}"
+                f"{title} writes to a folder of its own, where processes would"
+                f' overwrite each other\'s files. Set "{setting.text}" to'
+                f" {DEFAULT_OUTPUT_FOLDER_NAME}. Received: {setting.dir_choice}"
             )
     if name == "ExportToSpreadsheet" and module.wants_genepattern_file.value:
         yield (
-            f"{title} writes a GenePattern file, which cannot be put together from"
-            " parts. Switch it off."
+            f"{title} writes a GenePattern file, which cannot be merged from parts."
+            " Switch it off."
         )
     if name == "ExportToDatabase" and module.db_type.value != "SQLite":
         yield (
-            f"{title} writes to {module.db_type.value}. Only SQLite can be put together"
-            " from parts."
+            f"{title} writes to {module.db_type.value}. Only SQLite databases can be"
+            " merged from parts."
         )
 
 

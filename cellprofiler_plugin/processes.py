@@ -1,8 +1,8 @@
-"""The processes of a run in parts: which image sets each gets, and when it is started.
+"""The processes of a run in parts: which image sets each gets, and when it starts.
 
-A process ends when it has measured for about two minutes; what is left of its image
-sets goes to the next one. A run that is killed loses no more than that, and starting
-CellProfiler, which takes some seconds, costs little.
+A process ends when it has measured for about two minutes; its remaining image sets go
+to the next one. An interrupted run loses no more than that, and the seconds that
+CellProfiler takes to start hardly count.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from cellprofiler_plugin.parts import Part
 from stratonet.parallel import count_cores
 from stratonet.resources import get_resident_bytes
 
-# Seconds after which a process begins no further image set.
+# After this many seconds, a process begins no further image set.
 SECONDS = 120
-# A process runs at least so many times as long as it has taken to start.
+# A process runs at least this many times as long as it took to start.
 STARTS = 10
 # Share of the free memory that the processes may take.
 MEMORY_SHARE = 0.8
-# Bytes that a process is taken to need until one has needed more.
+# Bytes that a process is assumed to need until one has needed more.
 LEAST_MEMORY = 2 * 2**30
-# Seconds between two looks at the processes.
+# Seconds between two checks of the processes.
 PAUSE = 0.3
-# An environment variable with the folder of a part tells its process from all others.
-# A file with the process number would not: a run may be killed before it is written.
+# An environment variable with the folder of a part identifies its process. A file with
+# the process number would not do: a run may be killed before it is written.
 PART_VARIABLE = "STRATONET_PART"
-# A part is started again once: what fails twice is not chance.
+# A part is started again once: what fails twice did not fail by chance.
 MOST_TRIES = 2
 
 
@@ -47,7 +47,7 @@ def make_part(plan: BatchPlan, first: int, last: int) -> Part:
     Parameters
     ----------
     plan : BatchPlan
-        Of the run.
+        The plan of the run.
     first, last : int
         Numbers of image sets.
     """
@@ -60,20 +60,20 @@ def build_command(plan: BatchPlan, part: Part, seconds: float = 0) -> list[str]:
     Parameters
     ----------
     plan : BatchPlan
-        Of the run.
+        The plan of the run.
     part : Part
         One of its parts.
     seconds : float
-        After which no further image set is begun; 0 for no limit.
+        Seconds after which no further image set is begun; 0 for no limit.
     """
     options = replace(plan.options, done_file=part.get_path("done"))
     command = headless.build_command(
         plan.pipeline, part.folder, *options.list_arguments()
     )
     # python -m cellprofiler ... becomes python -m cellprofiler_plugin.run_part ...
-    at = command.index("cellprofiler")
+    index = command.index("cellprofiler")
     report = str(part.get_path("report"))
-    command[at : at + 1] = [
+    command[index : index + 1] = [
         "cellprofiler_plugin.run_part",
         str(plan.path),
         report,
@@ -85,21 +85,21 @@ def build_command(plan: BatchPlan, part: Part, seconds: float = 0) -> list[str]:
 
 
 class Processes:
-    """Runs parts, so many at once as there are cores and memory for.
+    """Runs parts, as many at once as cores and memory allow.
 
     Parameters
     ----------
     plan : BatchPlan
-        Of the run.
+        The plan of the run.
     bar : tqdm
-        Gets the image sets that have been measured.
+        Progress bar, updated with the number of image sets measured.
 
     Attributes
     ----------
     waiting : list of (int, int)
-        First and last of image sets that no process measures yet.
+        Spans of image sets that no process measures yet: first and last number.
     complete, failed : list of Part
-        Those that have ended, whole or twice in vain.
+        Parts that have been completed, or have failed twice.
     """
 
     def __init__(self, plan: BatchPlan, bar: tqdm) -> None:
@@ -108,56 +108,60 @@ class Processes:
         self.waiting: list[tuple[int, int]] = []
         self.complete: list[Part] = []
         self.failed: list[Part] = []
-        self._again: list[Part] = []
+        self._failed_once: list[Part] = []
         self._running: list[Part] = []
-        # Once: what is free later depends on the processes themselves.
-        self._memory = psutil.virtual_memory().available * MEMORY_SHARE
-        # What one process needs: the most that any of them has held so far.
-        self._need = float(LEAST_MEMORY)
+        # Read only once, because later the processes themselves use memory.
+        self._free_bytes = psutil.virtual_memory().available * MEMORY_SHARE
+        # Bytes that one process needs: the most that any has used so far.
+        self._bytes_needed = float(LEAST_MEMORY)
         self._seconds = float(SECONDS)
-        # Image sets that are given to a process: twice what one has measured in time.
-        self._most: int | None = None
+        # Most image sets to give to a process: twice what one measured before its time
+        # was up.
+        self._most_image_sets: int | None = None
 
     def run(self, missing: Iterable[int]) -> None:
-        """Measure image sets, each part a second time if the first fails.
+        """Measure image sets; a part that fails is tried a second time.
 
         Parameters
         ----------
         missing : iterable of int
-            Their numbers.
+            Numbers of the image sets.
         """
         plan = self.plan
         self.waiting = divide_image_sets(
             plan.run, plan.processes, plan.images_per_batch, set(missing)
         )
         try:
-            while self.waiting or self._again or self._running:
-                while self._has_room() and (self.waiting or self._again):
+            while self.waiting or self._failed_once or self._running:
+                while self._has_room() and (self.waiting or self._failed_once):
                     self._start(self._choose_next())
                 time.sleep(PAUSE)
                 for part in list(self._running):
-                    self._look_at(part)
+                    self._check_part(part)
         finally:
             for part in self._running:
                 kill_tree(part.process)
 
     def _has_room(self) -> bool:
-        """Whether one more process fits. One always does, or nothing would be run."""
+        """Whether one more process fits. The first always does, or none would run."""
         running = len(self._running)
         if running == 0:
             return True
-        fits = (running + 1) * self._need <= self._memory
+        fits = (running + 1) * self._bytes_needed <= self._free_bytes
         return running < self.plan.processes and fits
 
     def _choose_next(self) -> Part:
-        if self._again:
-            return self._again.pop(0)
+        if self._failed_once:
+            return self._failed_once.pop(0)
         plan = self.plan
         if plan.images_per_batch is None:
-            # Anew each time, so that no process is without work while others have much.
+            # Divided anew each time, so that no process idles while others have much
+            # work.
             numbers = self._list_numbers(self.waiting)
             idle = max(1, plan.processes - len(self._running))
-            self.waiting = divide_image_sets(plan.run, idle, self._most, numbers)
+            self.waiting = divide_image_sets(
+                plan.run, idle, self._most_image_sets, numbers
+            )
         return make_part(plan, *self.waiting.pop(0))
 
     def _list_numbers(self, spans: Iterable[tuple[int, int]]) -> set[int]:
@@ -167,9 +171,9 @@ class Processes:
             numbers.update(range(first, last + 1))
         return planned & numbers
 
-    def _look_at(self, part: Part) -> None:
-        self._need = max(self._need, get_resident_bytes(part.process))
-        # Asked before the log is read: afterwards the log is complete.
+    def _check_part(self, part: Part) -> None:
+        self._bytes_needed = max(self._bytes_needed, get_resident_bytes(part.process))
+        # Checked before the log is read: if the process has ended, the log is complete.
         has_ended = part.has_ended()
         self.bar.update(part.count_new_image_sets(self.plan.run.last_module))
         if has_ended:
@@ -177,18 +181,18 @@ class Processes:
             self._finish(part)
 
     def _start(self, part: Part) -> None:
-        # Files of the failed try would look like those of this one.
+        # Files of a failed try would be mistaken for those of this one.
         if part.folder.exists():
             shutil.rmtree(part.folder)
         part.folder.mkdir()
-        part.forget_tries()
+        part.remove_files()
         part.tries += 1
-        # The network takes its share of the cores in each process.
+        # In each process the network uses its share of the cores.
         threads = max(1, count_cores() // self.plan.processes)
         environment = headless.build_environment(
             OMP_NUM_THREADS=str(threads), **{PART_VARIABLE: str(part.folder)}
         )
-        # What cannot be divided, or is divided as the user says, has all the time.
+        # No time limit if the run cannot be divided, or the user set the size of parts.
         is_timed = self.plan.images_per_batch is None and not self.plan.run.sequential
         with open(part.get_path("log"), "w") as log:
             part.process = psutil.Popen(
@@ -201,49 +205,49 @@ class Processes:
         self._running.append(part)
 
     def _finish(self, part: Part) -> None:
-        """Keep a part that is complete; what it has not come to waits again."""
+        """Keep a complete part, and queue the image sets that it did not reach."""
         always_continue = self.plan.options.always_continue
         if part.find_fault(self.plan.run, always_continue):
             self.bar.update(-part.finished)
-            (self._again if part.tries < MOST_TRIES else self.failed).append(part)
+            (self._failed_once if part.tries < MOST_TRIES else self.failed).append(part)
             return
         begun = part.report.begun
         self.bar.update(len(begun) - part.finished)
         self.complete.append(part)
-        # A long start pays only if a process then runs for long.
+        # The longer a process takes to start, the longer it has to run to pay off.
         self._seconds = max(self._seconds, STARTS * part.report.starting)
-        left = self._list_numbers([(part.first, part.last)]) - set(begun)
-        if left:
-            self._most = 2 * len(begun)
-            self.waiting.insert(0, (min(left), max(left)))
+        remaining = self._list_numbers([(part.first, part.last)]) - set(begun)
+        if remaining:
+            self._most_image_sets = 2 * len(begun)
+            self.waiting.insert(0, (min(remaining), max(remaining)))
 
 
 def stop_orphans(folder: str) -> None:
-    """Stop what a run that was killed has left running.
+    """Stop the processes that a killed run has left running.
 
     Parameters
     ----------
     folder : str
-        Of the parts.
+        The folder of the parts.
     """
     for process in psutil.process_iter():
         # Processes of other users do not show their variables.
         with suppress(psutil.Error):
-            own = process.environ().get(PART_VARIABLE, "")
-            if own.startswith(f"{folder}{os.sep}"):
+            part_folder = process.environ().get(PART_VARIABLE, "")
+            if part_folder.startswith(f"{folder}{os.sep}"):
                 kill_tree(process)
 
 
 def kill_tree(process: psutil.Process) -> None:
-    """End a process and those that it has started, and wait until it is gone.
+    """Kill a process and its children, and wait until it is gone.
 
     Parameters
     ----------
     process : psutil.Process
-        The parent.
+        The parent process.
     """
     with suppress(psutil.NoSuchProcess):
-        # Children first: those of a parent that is gone are not found any more.
+        # Children first: once the parent is gone, they can no longer be found.
         for member in (*process.children(recursive=True), process):
             with suppress(psutil.NoSuchProcess):
                 member.kill()

@@ -1,7 +1,7 @@
 """The settings of MeasureStratoFeatures that make up the recipe, and their upgrade.
 
 New modules start with what the network recommends; pipelines that were saved earlier
-keep what they had.
+keep their settings.
 """
 
 from __future__ import annotations
@@ -24,48 +24,48 @@ from cellprofiler_plugin.recipes import (
     find_words,
 )
 from cellprofiler_plugin.settings import CROP_SIZE, SHIPPED
-from cellprofiler_plugin.tap_settings import choose_words
+from cellprofiler_plugin.tap_settings import find_tap_words
 from stratonet.views import LARGEST_TILE, SMALLEST_TILE
 from stratonet.weights_file import read_card
 
 if TYPE_CHECKING:
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
-# Where the list of taps stands among the saved settings.
+# Index of the list of taps among the saved settings.
 TAP_LIST = 5
 # What 224 pixels cover at 20x, binned by two: the scale of most screens.
 TILE_WIDTH = 150.0
 
 
 def make_view_choice() -> Choice:
-    """Make the setting of how whole images are shown, as the network recommends."""
-    whole, across, tiles, in_micrometres, both = VIEWS
+    """Make the choice of how whole images are shown; default: as recommended."""
+    whole_image, two_across, tiles, in_micrometres, whole_and_tiles = VIEWS
     words = find_words(VIEWS, recommend_views(), read_card(SHIPPED))
     return Choice(
         "How images are shown to the network",
         [*VIEWS, CUSTOM],
         value=words if words in VIEWS else CUSTOM,
         doc=f"""\
-*(Used only when whole images are measured)* The network knows textures and shapes of
-some pixels: how large a cell is on its way decides what of it is seen.
+*(Used only when whole images are measured)* The network recognizes textures and shapes
+a few pixels wide, so what it sees of a cell depends on how large the cell is shown.
 
--  *{whole}:* resized to 224 x 224 pixels. Fast; single cells become small.
--  *{across}:* resized until two tiles of 224 x 224 pixels fit into the shorter side,
-   and cut into tiles; the features are averaged over them. Cells are twice as large as
-   in a whole image; a square image takes four times as long.
--  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. Sees most of single
-   cells; takes as much longer as there are tiles.
+-  *{whole_image}:* resized to 224 x 224 pixels. Fast; single cells become small.
+-  *{two_across}:* resized until two tiles of 224 x 224 pixels fit into the shorter
+   side, and cut into tiles; the features are averaged over them. Cells are twice as
+   large as in a whole image; a square image takes four times as long.
+-  *{tiles}:* cut into tiles of 224 x 224 pixels, without resizing. Shows single cells
+   in the most detail; the time grows with the number of tiles.
 -  *{in_micrometres}:* resized until a tile of 224 x 224 pixels has the width that you
    give, and cut into tiles. A cell has the same size at every magnification, so that
    the features of different objectives can be compared.
--  *{both}:* the whole image and tiles at the cells' scale; each gives features of its
-   own, twice as many columns.
--  *{CUSTOM}* lets you write it as recipes do.""",
+-  *{whole_and_tiles}:* the whole image and tiles at the cells' scale; each gives
+   features of its own, so there are twice as many columns.
+-  *{CUSTOM}* lets you write the view in the notation of recipes.""",
     )
 
 
 def recommend_views(crop: int | None = None) -> str:
-    """Write the views that the network recommends, as recipes do.
+    """Return the views that the network recommends, in the notation of recipes.
 
     Parameters
     ----------
@@ -82,25 +82,25 @@ def recommend_views(crop: int | None = None) -> str:
 
 
 def make_view_text() -> Text:
-    """Make the setting of views that no choice has words for."""
+    """Make the setting of views that are not among the choices."""
     return Text(
         "Custom view of images",
         recommend_views(),
         doc=f"""\
-*(Used only for {CUSTOM})* As recipes write it: *whole224*, *tiles224* (at the cells'
-scale), *tiles224-across3* (three tiles across), *tiles224-overlap50* (each tile shares
-half of its side with the next), *tiles224-75um* (75 micrometres wide), or a whole image
-and tiles, each with features of its own: *whole224+tiles224-across2*.""",
+*(Used only for {CUSTOM})* In the notation of recipes: *whole224*, *tiles224* (at the
+cells' scale), *tiles224-across3* (three tiles across), *tiles224-overlap50* (each tile
+overlaps the next by half its width), *tiles224-75um* (75 micrometres wide), or a whole
+image and tiles, each with features of its own: *whole224+tiles224-across2*.""",
     )
 
 
 def make_square_view_text() -> Text:
-    """Make the setting of views of squares that no choice has words for."""
+    """Make the setting of views of squares that are not among the choices."""
     return Text(
         "Custom view of squares",
         recommend_views(CROP_SIZE),
         doc=f"""\
-*(Used only for {CUSTOM})* As recipes write it: *tiles224* (the pixels as they are),
+*(Used only for {CUSTOM})* In the notation of recipes: *tiles224* (pixels as they are),
 *tiles224-smallest64* (only squares of less than 64 pixels are enlarged), *whole224*
 (resized), or both, each with features of its own: *whole224+tiles224*.""",
     )
@@ -115,7 +115,7 @@ def make_tile_width() -> Float:
         maxval=LARGEST_TILE,
         doc="""\
 *(Used only for tiles of a width in micrometres)* 150 micrometres are five to ten cells
-across. It is part of the id of the features; the size of a pixel is not.""",
+across. The width is part of the id of the features; the size of a pixel is not.""",
     )
 
 
@@ -126,14 +126,14 @@ def make_pixel_size() -> Text:
         "",
         metadata=True,
         doc="""\
-*(Used only for tiles of a width in micrometres)* That of the camera's pixel, divided by
-the magnification (and times the binning): 6.5 micrometres behind an objective of 20x
-are 0.325. Or metadata, *\\g<PixelSize>*, where plates differ.""",
+*(Used only for tiles of a width in micrometres)* The size of the camera's pixels,
+divided by the magnification (and multiplied by the binning): for 6.5 micrometres and a
+20x objective, 0.325. If plates differ, use metadata: *\\g<PixelSize>*.""",
     )
 
 
 def make_square_view_choice() -> Choice:
-    """Make the setting of how squares are shown, as the network recommends."""
+    """Make the choice of how squares are shown; default: as recommended."""
     own_scale, enlarged = SQUARE_VIEWS
     views = recommend_views(CROP_SIZE)
     words = find_words(SQUARE_VIEWS, views, read_card(SHIPPED))
@@ -147,13 +147,13 @@ def make_square_view_choice() -> Choice:
 -  *{own_scale}:* the pixels as they are; only squares of less than 96 pixels are
    enlarged. Several times as fast.
 -  *{enlarged}:* resized to 224 x 224 pixels.
--  *{CUSTOM}* lets you write it as recipes do.""",
+-  *{CUSTOM}* lets you write the view in the notation of recipes.""",
     )
 
 
 def make_statistics_choice() -> Choice:
-    """Make the setting of what is kept of the network's maps, as it recommends."""
-    mean, both = STATISTICS
+    """Make the choice of statistics of the network's maps; default: as recommended."""
+    mean, mean_and_sd = STATISTICS
     card = read_card(SHIPPED)
     _, statistics = card.choose_recipe().text.split("/")
     return Choice(
@@ -161,14 +161,14 @@ def make_statistics_choice() -> Choice:
         list(STATISTICS),
         value=find_words(STATISTICS, statistics, card),
         doc=f"""\
-Each output of the network is a map of the image. *{mean}* keeps how strong it is on
-average, *{both}* also how much it varies from place to place, which tells a few bright
-cells from many dim ones. That makes twice as many columns (*..._HighSD0012_DNA*).""",
+Each output of the network is a map of the image. *{mean}* keeps the average of the map,
+*{mean_and_sd}* also how much it varies across the image, which tells a few bright cells
+from many dim ones. That makes twice as many columns (*..._HighSD0012_DNA*).""",
     )
 
 
 def make_grey_range_choice() -> Choice:
-    """Make the setting of which grey values become black and white."""
+    """Make the choice of which grey values become black and white."""
     return Choice(
         "Grey range",
         [OF_EACH_IMAGE, FROM_EXTRACT, GIVEN_NUMBERS],
@@ -179,7 +179,7 @@ Which grey values the network sees as black and as white.
    each square. Exposure and bit depth do not matter.
 -  *{FROM_EXTRACT}:* the same for all images of a plate, so that a dim image stays dim.
    ``stratonet extract --grey-range plate`` measures the plate and writes the file.
--  *{GIVEN_NUMBERS}:* the same for all images, from you.""",
+-  *{GIVEN_NUMBERS}:* the same for all images, as you type them.""",
     )
 
 
@@ -190,9 +190,9 @@ def make_limits_path() -> Pathname:
         "",
         wildcard="Grey ranges (*.json)|*.json",
         doc="""\
-*(Used only for grey ranges from a file)* It names plates and channels: the plate is the
-image set's *Metadata_Plate*, and the channels have the names of your images. A file of
-one plate does for image sets without a plate.""",
+*(Used only for grey ranges from a file)* The file names plates and channels: the plate
+is the image set's *Metadata_Plate*, and the channels must have the names of your
+images. For image sets without a plate, use a file with one plate.""",
     )
 
 
@@ -202,21 +202,21 @@ def make_limits_text() -> Text:
         "Grey ranges",
         "",
         doc="""\
-*(Used only for given numbers)* Black and white of each image, for example
-*DNA: 100-4000, ER: 50-900*, in the units of the files: 0 to 255 or to 65535 for images
-of 8 or 16 bits. What lies outside is black or white, too. An image that a module has
-made from a loaded one is taken to be in the units of that one; one from elsewhere is in
-CellProfiler's own units, 0 to 1.""",
+*(Used only for given numbers)* The grey values that become black and white in each
+image, for example *DNA: 100-4000, ER: 50-900*, in the units of the files: 0 to 255 or
+0 to 65535 for images of 8 or 16 bits. Values outside the range become black or white,
+too. An image that a module has made from a loaded one is taken to be in the units of
+the loaded one; any other is in CellProfiler's own units, 0 to 1.""",
     )
 
 
 def write_views(module: MeasureStratoFeatures, object_name: str) -> str:
-    """Write how images, or squares around objects, are shown, as recipes do.
+    """Return the views of images, or of squares, in the notation of recipes.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are taken.
+        The module whose settings are used.
     object_name : str
         ``Image`` or the name of the objects.
 
@@ -227,7 +227,7 @@ def write_views(module: MeasureStratoFeatures, object_name: str) -> str:
     Raises
     ------
     OSError, ValueError
-        There is no such choice, or no such network.
+        The choice or the network does not exist.
     """
     table, choice, text = VIEWS, module.view, module.view_text
     if object_name != IMAGE:
@@ -238,14 +238,14 @@ def write_views(module: MeasureStratoFeatures, object_name: str) -> str:
 
 
 def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
-    """Turn the values of settings that were saved earlier into today's.
+    """Convert the values of settings that an earlier version saved.
 
     Parameters
     ----------
     values : list of str
-        In the order in which they were saved.
+        The values, in the order in which they were saved.
     revision : int
-        Of the module that saved them.
+        Revision of the module that saved them.
 
     Returns
     -------
@@ -255,19 +255,19 @@ def upgrade(values: list[str], revision: int) -> tuple[list[str], int]:
     # Revision 1 could not reduce features to components.
     if revision == 1:
         values, revision = [*values, "No", ""], 2
-    # Revision 2 knew one recipe.
+    # Revision 2 had one fixed recipe.
     if revision == 2:
-        whole, *_ = VIEWS
+        whole_image, *_ = VIEWS
         _, enlarged = SQUARE_VIEWS
         mean, _ = STATISTICS
-        values = [*values, whole, enlarged, mean, OF_EACH_IMAGE, "", ""]
+        values = [*values, whole_image, enlarged, mean, OF_EACH_IMAGE, "", ""]
         revision = 3
-    # Revision 3 knew no micrometres.
+    # Revision 3 had no views in micrometres.
     if revision == 3:
         values, revision = [*values, str(TILE_WIDTH), ""], 4
-    # Revision 4 had taps as a list alone, and no views but those in words.
+    # Revision 4 had only a list of taps, and no custom views.
     if revision == 4:
-        words = choose_words(values[TAP_LIST])
+        words = find_tap_words(values[TAP_LIST])
         values = [*values, words, recommend_views(), recommend_views(CROP_SIZE)]
         revision = 5
     return values, revision

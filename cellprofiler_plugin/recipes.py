@@ -11,8 +11,8 @@ from stratonet.limits import PlateLimits, check_limits, take_channels
 from stratonet.recipe import Limits, Recipe
 from stratonet.views import check_pixel_size
 
-# Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
-# Beside the choices of views and of taps: what the user writes out, or picks.
+# Saved pipelines contain these words: if they change, older pipelines need an upgrade.
+# The choice of views or taps that the user types, or picks from a list.
 CUSTOM = "Custom..."
 IN_MICROMETRES = "Tiles of a width in micrometres"
 VIEWS = {
@@ -46,7 +46,7 @@ def look_up(table: Mapping[str, Meaning], words: str) -> Meaning:
     Raises
     ------
     ValueError
-        They are none of the choices: pipelines are edited by hand, too.
+        They are not among the choices, as when a pipeline was edited by hand.
     """
     if words not in table:
         raise ValueError(f"Choose one of: {', '.join(table)}. Received: {words!r}")
@@ -54,7 +54,7 @@ def look_up(table: Mapping[str, Meaning], words: str) -> Meaning:
 
 
 def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
-    """Return the words for a part of a recipe; the part itself, if there are none.
+    """Return the words for a part of a recipe, or the part itself if there are none.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
     part : str
         The views or the statistics of a recipe.
     card : Card
-        Of the network.
+        The card of the network.
 
     Examples
     --------
@@ -73,9 +73,9 @@ def find_words(table: Mapping[str, str], part: str, card: Card) -> str:
     >>> find_words(VIEWS, "tiles224", read_card())
     "Tiles at the cells' scale"
     """
-    for words, known in table.items():
-        # There are no words for so many micrometres.
-        if known.format(side=card.input_size, micrometres=None) == part:
+    for words, template in table.items():
+        # No words stand for a certain number of micrometres.
+        if template.format(side=card.input_size, micrometres=None) == part:
             return words
     return part
 
@@ -87,7 +87,7 @@ def write_views(
     card: Card,
     micrometres: float | None = None,
 ) -> str:
-    """Write the views of a choice as recipes do.
+    """Return the views of a choice, in the notation of recipes.
 
     Parameters
     ----------
@@ -96,16 +96,16 @@ def write_views(
     words : str
         The choice.
     custom : str
-        What the user has written out, for ``CUSTOM``.
+        The views that the user has typed, for ``CUSTOM``.
     card : Card
-        Of the network.
+        The card of the network.
     micrometres : float, optional
         Width of a tile, for the views that are in micrometres.
 
     Raises
     ------
     ValueError
-        There is no such choice, or what is written out is more than views.
+        There is no such choice, or the user has typed more than views.
 
     Examples
     --------
@@ -127,12 +127,12 @@ def write_views(
 
 
 def needs_pixel_size(views: str) -> bool:
-    """Find out whether views that a user writes are in micrometres.
+    """Find out whether views typed by the user are in micrometres.
 
     Parameters
     ----------
     views : str
-        As recipes write them; they may still be unfinished.
+        The views in the notation of recipes, possibly unfinished.
 
     Examples
     --------
@@ -146,20 +146,20 @@ def needs_pixel_size(views: str) -> bool:
 
 
 def describe_better_recipe(card: Card, recipe: Recipe) -> str:
-    """Say, in the words of the settings, what the card recommends in place of a recipe.
+    """Say, in the words of the settings, which recipe the card recommends instead.
 
     Parameters
     ----------
     card : Card
-        Of the network.
+        The card of the network.
     recipe : Recipe
-        That is measured by.
+        The recipe that is set.
 
     Returns
     -------
     str
-        Empty where the recipe is the one that is recommended; the range of grey values
-        is the user's own choice.
+        Empty if the recipe is the recommended one. The range of grey values does not
+        count: it is the user's own choice.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def describe_better_recipe(card: Card, recipe: Recipe) -> str:
 
 
 def parse_pixel_size(text: str) -> float:
-    """Read the size of a pixel as users type it, or as metadata give it.
+    """Parse the size of a pixel as typed by users or contained in metadata.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def parse_pixel_size(text: str) -> float:
     Raises
     ------
     ValueError
-        It is no number, or cannot be in micrometres.
+        It is not a number, or not plausible in micrometres.
 
     Examples
     --------
@@ -210,7 +210,7 @@ def parse_pixel_size(text: str) -> float:
 
 
 def parse_limits(text: str, images: Sequence[str]) -> Limits:
-    """Read limits of grey values as users type them.
+    """Parse limits of grey values as typed by users.
 
     Parameters
     ----------
@@ -235,18 +235,18 @@ def parse_limits(text: str, images: Sequence[str]) -> Limits:
     """
     limits = {}
     for part in filter(str.strip, text.split(",")):
-        found = _PAIR.fullmatch(part)
-        if not found:
+        match = _PAIR.fullmatch(part)
+        if not match:
             raise ValueError(
                 "Grey ranges are written as DNA: 100-4000, ER: 50-900. Received:"
                 f" {part.strip()!r}"
             )
-        pair = float(found["low"]), float(found["high"])
-        limits[found["name"]] = check_limits(found["name"], pair)
+        pair = float(match["low"]), float(match["high"])
+        limits[match["name"]] = check_limits(match["name"], pair)
     unknown = [name for name in limits if name not in images]
     if unknown:
         raise ValueError(
-            f"There are grey ranges for {', '.join(unknown)}, which is not among the"
+            f"There are grey ranges for {', '.join(unknown)}, not among the selected"
             f" images: {', '.join(images)}"
         )
     return take_channels(limits, images)
@@ -258,9 +258,10 @@ def read_plate_limits(path: str, plate: str | None, images: Sequence[str]) -> Li
     Parameters
     ----------
     path : str
-        Of the file.
+        Path of the file.
     plate : str, optional
-        Of the image set. None where it has no plate; the file then has only one.
+        Plate of the image set. None if it has no plate; the file then must have only
+        one.
     images : sequence of str
         Names of the images that need limits.
 
@@ -287,12 +288,12 @@ def read_plate_limits(path: str, plate: str | None, images: Sequence[str]) -> Li
 
 
 def check_limits_file(path: str, images: Sequence[str]) -> None:
-    """Refuse a file of limits in which a plate lacks an image.
+    """Refuse a file of limits in which a plate has no limits for an image.
 
     Parameters
     ----------
     path : str
-        Of the file.
+        Path of the file.
     images : sequence of str
         Names of the images that need limits.
 
@@ -307,5 +308,5 @@ def check_limits_file(path: str, images: Sequence[str]) -> None:
 
 def _read_file(path: str) -> PlateLimits:
     if not path.strip():
-        raise ValueError("Choose the file of limits that stratonet extract has written")
+        raise ValueError("Choose the file of grey ranges that stratonet extract wrote")
     return PlateLimits.read(path)

@@ -11,12 +11,12 @@ from stratonet.tables.columns import IMAGE_NUMBER
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# In the key-value metadata of a Parquet file: which image sets there were to measure.
+# Key in the metadata of a Parquet file: digest of the image sets of the run.
 SCREEN = b"stratonet screen"
 
 
 def read_screen(path: Path) -> str | None:
-    """Read which image sets there were to measure in the run that wrote a file.
+    """Read which image sets the run that wrote a file was to measure.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def read_screen(path: Path) -> str | None:
     Returns
     -------
     str, optional
-        A digest; empty where the file does not say it, None where it is no such file.
+        A digest; empty if the file does not have one, None if it is not a Parquet file.
 
     Raises
     ------
     FileNotFoundError
-        There is none.
+        There is no such file.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -47,31 +47,31 @@ def read_screen(path: Path) -> str | None:
 
 def read_row_groups(
     paths: Sequence[Path],
-    move: Callable[[str], str] | None = None,
-    kept: Sequence[Collection[int] | None] | None = None,
+    replace_paths: Callable[[str], str] | None = None,
+    image_sets: Sequence[Collection[int] | None] | None = None,
 ) -> Iterator[pa.Table]:
-    """Read row groups of Parquet files, one at a time, with the columns of all of them.
+    """Read row groups of Parquet files, one at a time, with the columns of all files.
 
     Parameters
     ----------
     paths : sequence of pathlib.Path
-        At least one.
-    move : callable, optional
-        Changes the words in columns of text.
-    kept : sequence of collection of int, or None
+        At least one file.
+    replace_paths : callable, optional
+        Replaces paths in columns of text.
+    image_sets : sequence of collection of int, or None
         For each file, the numbers of the image sets whose rows are read; None for all.
 
     Yields
     ------
     pyarrow.Table
-        May be without rows.
+        Possibly without rows.
     """
     import pyarrow as pa
     import pyarrow.compute
     from pyarrow import parquet
 
     schema = _unify_schemas([parquet.read_schema(path) for path in paths])
-    for path, numbers in zip(paths, kept or [None] * len(paths)):
+    for path, numbers in zip(paths, image_sets or [None] * len(paths)):
         file = parquet.ParquetFile(path)
         for index in range(file.num_row_groups):
             group = file.read_row_group(index)
@@ -80,17 +80,17 @@ def read_row_groups(
                     sorted(numbers), group.schema.field(IMAGE_NUMBER).type
                 )
                 group = group.filter(pa.compute.is_in(group[IMAGE_NUMBER], values))
-            # Not group.column(name): in thousands of columns each look takes long.
+            # Not group.column(name), which is slow with thousands of columns.
             columns = dict(zip(group.column_names, group.columns))
-            cast = [
-                _cast_column(columns.get(field.name), field, len(group), move)
+            cast_columns = [
+                _cast_column(columns.get(field.name), field, len(group), replace_paths)
                 for field in schema
             ]
-            yield pa.table(cast, schema=schema)
+            yield pa.table(cast_columns, schema=schema)
 
 
 def _unify_schemas(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """One schema for all files.
+    """Make one schema for all files.
 
     Metadata that are numbers in one file and text in another become text, as they would
     in a single file.
@@ -103,8 +103,8 @@ def _unify_schemas(schemas: Sequence[pa.Schema]) -> pa.Schema:
             types.setdefault(field.name, set()).add(field.type)
     return pa.schema(
         [
-            (name, own.pop() if len(own) == 1 else pa.string())
-            for name, own in types.items()
+            (name, column_types.pop() if len(column_types) == 1 else pa.string())
+            for name, column_types in types.items()
         ]
     )
 
@@ -113,17 +113,17 @@ def _cast_column(
     column: pa.ChunkedArray | None,
     field: pa.Field,
     rows: int,
-    move: Callable[[str], str] | None,
+    replace_paths: Callable[[str], str] | None,
 ) -> pa.Array | pa.ChunkedArray:
     import pyarrow as pa
 
     if column is None:
         return pa.nulls(rows, field.type)
     is_text = field.type == pa.string()
-    if column.type == field.type and not (is_text and move):
+    if column.type == field.type and not (is_text and replace_paths):
         return column
-    # Not pyarrow's cast, which writes 0.5 and 1e+20 in other words than Python.
+    # Not pyarrow's cast, which writes 0.5 and 1e+20 differently from Python.
     words = [None if value is None else str(value) for value in column.to_pylist()]
-    if move:
-        words = [None if word is None else move(word) for word in words]
+    if replace_paths:
+        words = [None if word is None else replace_paths(word) for word in words]
     return pa.array(words, field.type)

@@ -1,11 +1,11 @@
-"""Measures a part of a run in this process, and reports what became of each image set.
+"""Measure a part of a run in this process, and report what became of each image set.
 
     python -m cellprofiler_plugin.run_part PLAN REPORT SECONDS FIRST LAST -c -r ...
 
-PLAN is the ``plan.json`` of the run. CellProfiler runs as with its own arguments alone,
-but only image sets FIRST to LAST; it measures nothing if its image sets are not those
-of the plan, and begins no further image set (or group, where groups stay together)
-after SECONDS; 0 means no limit.
+PLAN is the ``plan.json`` of the run. CellProfiler runs as it would with its own
+arguments alone, but measures only image sets FIRST to LAST. It measures nothing if its
+image sets are not those of the plan, and begins no further image set (or group, if
+groups stay together) after SECONDS; 0 means no limit.
 
 The file REPORT then holds, as JSON, the fields of `parts.Report`.
 """
@@ -46,25 +46,28 @@ if TYPE_CHECKING:
     # Group, number within the group, image set, and what prepares it.
     Item = tuple[int | None, int | None, int | None, Callable[..., bool]]
 
-# CellProfiler's measurement that makes an image set one of the run.
+# The measurement by which CellProfiler counts an image set as part of the run.
 IMAGE_NUMBER = "ImageNumber"
 
 
 class PartPipeline(OutputPipeline):
-    """A pipeline that measures the planned image sets and keeps account of them.
+    """A pipeline that measures the planned image sets and reports on them.
+
+    All attributes but the last are those of the class, because CellProfiler makes the
+    pipeline itself.
 
     Attributes
     ----------
     plan : RunPlan
-        Of the class, as CellProfiler makes the pipeline itself; so are the next four.
+        The plan of the run.
     output : str
         The user's default output folder.
     path : pathlib.Path
-        Of the report.
+        Path of the report.
     seconds : float
-        After which no image set is begun; 0 for no limit.
+        Seconds after which no image set is begun; 0 for no limit.
     span : (int, int)
-        First and last image set.
+        Numbers of the first and last image set.
     report : Report
     """
 
@@ -77,19 +80,19 @@ class PartPipeline(OutputPipeline):
         super().__init__()
         self.report = Report()
 
-    def run(self, *arguments: Any, **named: Any) -> Measurements:
+    def run(self, *arguments: Any, **keywords: Any) -> Measurements:
         """Measure the part, then write the report.
 
         Parameters
         ----------
-        *arguments, **named
-            As ``Pipeline.run`` takes them.
+        *arguments, **keywords
+            See ``Pipeline.run``.
         """
-        # Not by CellProfiler's own options: of a batch file it would then read these
-        # image sets alone, and count groups among them.
+        # Not with CellProfiler's own options, with which it would read only these image
+        # sets from a batch file, and count groups among them alone.
         first, last = self.span
-        named.update(image_set_start=first, image_set_end=last)
-        measurements = super().run(*arguments, **named)
+        keywords.update(image_set_start=first, image_set_end=last)
+        measurements = super().run(*arguments, **keywords)
         self._write_report()
         return measurements
 
@@ -101,17 +104,17 @@ class PartPipeline(OutputPipeline):
         initial_measurements: Measurements,
         workspace: Workspace,
     ) -> Iterator[Item]:
-        """List what CellProfiler is to measure, as long as there is time.
+        """Yield what CellProfiler is to measure, until time is up.
 
         Parameters
         ----------
         grouping, image_set_start, image_set_end, initial_measurements, workspace
-            As ``Pipeline.group`` takes them.
+            See ``Pipeline.group``.
 
         Yields
         ------
         tuple
-            As ``Pipeline.group`` does.
+            See ``Pipeline.group``.
         """
         items = list(
             super().group(
@@ -125,55 +128,61 @@ class PartPipeline(OutputPipeline):
         numbers = [int(number) for _, _, number, _ in items if number is not None]
         self._check_image_sets(workspace.measurements, numbers)
         self.report.starting = time.time() - psutil.Process().create_time()
-        began = time.monotonic()
-        stopped = False
+        start_time = time.monotonic()
+        is_stopped = False
         for item in items:
             group, _, number, _ = item
             if number is None:
-                # The end of a group, whether or not it was measured to its end.
-                if not stopped or self.plan.is_divisible:
+                # The end of a group, even if not all of it was measured.
+                if not is_stopped or self.plan.is_divisible:
                     yield item
                 continue
-            stopped = stopped or self._is_over(began, int(number))
-            if stopped:
-                # As CellProfiler takes out what is not in the range it is given.
+            is_stopped = is_stopped or self._is_time_up(start_time, int(number))
+            if is_stopped:
+                # CellProfiler itself does this for image sets outside its range.
                 workspace.measurements.remove_measurement(IMAGE, IMAGE_NUMBER, number)
                 continue
             self.report.begun.append(int(number))
             yield item
 
     def _check_image_sets(self, measurements: Measurements, numbers: list[int]) -> None:
-        """End the process if these are not the image sets of the plan."""
+        """End the process unless these are the image sets of the plan."""
         planned = {number: name for number, _, name, _ in self.plan.image_sets}
-        found = identify_image_sets(measurements, numbers)
-        wrong = [n for n, (name, _) in zip(numbers, found) if planned.get(n) != name]
-        if wrong:
+        identities = identify_image_sets(measurements, numbers)
+        wrong_numbers = [
+            n for n, (name, _) in zip(numbers, identities) if planned.get(n) != name
+        ]
+        if wrong_numbers:
             self.report.error = (
-                f"found other images than were planned for {len(wrong)} of"
-                f" {len(numbers)} image sets: {shorten_list(wrong)}. Nothing of them"
-                " was measured"
+                f"found other images than planned for {len(wrong_numbers)} of"
+                f" {len(numbers)} image sets: {shorten_list(wrong_numbers)}. None of"
+                " them was measured"
             )
             self._write_report()
             sys.exit(1)
-        self.report.states = [state for _, state in found]
+        self.report.states = [state for _, state in identities]
 
-    def _is_over(self, began: float, number: int) -> bool:
+    def _is_time_up(self, start_time: float, number: int) -> bool:
         """Whether time is up and a new process may begin with this image set."""
         begun = self.report.begun
-        if not self.seconds or not begun or time.monotonic() - began < self.seconds:
+        if (
+            not self.seconds
+            or not begun
+            or time.monotonic() - start_time < self.seconds
+        ):
             return False
-        groups = {own: group for own, group, *_ in self.plan.image_sets}
+        groups = {image_set: group for image_set, group, *_ in self.plan.image_sets}
         return self.plan.is_divisible or groups[number] != groups[begun[-1]]
 
     def run_module(self, module: Module, workspace: Workspace) -> None:
-        """Run a module on an image set, and note where it stops.
+        """Run a module on an image set, and record errors, warnings and skips.
 
         Parameters
         ----------
         module : cellprofiler_core.module.Module
-            One of the pipeline.
+            A module of the pipeline.
         workspace : cellprofiler_core.workspace.Workspace
-            Of the image set.
+            The workspace of the image set.
         """
         number = int(workspace.measurements.image_set_number)
         try:
@@ -188,12 +197,12 @@ class PartPipeline(OutputPipeline):
             self.report.skipped.append([number, name_module(module)])
 
     def post_run(self, *arguments: Any) -> str:
-        """Finish the run as CellProfiler does, but keep what all parts are needed for.
+        """Save the thresholds, for statistics over all parts, and finish the run.
 
         Parameters
         ----------
         *arguments
-            As ``Pipeline.post_run`` takes them.
+            See ``Pipeline.post_run``.
         """
         self.report.thresholds = keep_thresholds(arguments[0])
         return super().post_run(*arguments)
@@ -207,7 +216,7 @@ class PartPipeline(OutputPipeline):
 
 @contextmanager
 def _list_warnings(logger: logging.Logger) -> Iterator[list[str]]:
-    """List what a logger is told within."""
+    """Collect the warnings that a logger gets inside the ``with`` block."""
     words: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: words.append(record.getMessage())  # type: ignore
@@ -219,10 +228,10 @@ def _list_warnings(logger: logging.Logger) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    """Run CellProfiler's own command line with a pipeline that keeps account."""
+    """Run CellProfiler's own command line with a `PartPipeline`."""
     plan, report, seconds, first, last, *arguments = sys.argv[1:]
     PartPipeline.plan = RunPlan(**json.loads(Path(plan).read_text()))
-    # The plan lies in a folder in the output folder.
+    # The plan is in a folder inside the output folder.
     PartPipeline.output = str(Path(plan).parent.parent)
     PartPipeline.path, PartPipeline.seconds = Path(report), float(seconds)
     PartPipeline.span = int(first), int(last)

@@ -1,8 +1,8 @@
-"""Modules for which it matters what was measured before.
+"""Modules whose results depend on image sets measured before.
 
-They keep something of one image set for later ones, or compute from all. A pipeline
-with such a module cannot be divided at any image set: its groups stay whole, or all of
-it is run by one process.
+They keep something of one image set for later ones, or compute from all image sets. A
+pipeline with such a module cannot be divided at just any image set: either its groups
+stay together, or one process runs all of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cellprofiler_plugin.folders import is_foreign
 if TYPE_CHECKING:
     from cellprofiler_core.pipeline import Pipeline
 
-# What these do after a run is done anew when the parts are merged.
+# What these modules do after a run is done again when the parts are merged.
 MERGED = (
     "ExportToDatabase",
     "ExportToSpreadsheet",
@@ -33,47 +33,49 @@ def name_module(module: Module) -> str:
     Parameters
     ----------
     module : cellprofiler_core.module.Module
-        One of a pipeline.
+        A module of a pipeline.
     """
     return f"{module.module_name} (module {module.module_num})"
 
 
 def list_group_reasons(pipeline: Pipeline) -> list[str]:
-    """List why a group of image sets has to be measured by one process.
+    """List reasons why a group of image sets has to be measured by one process.
 
     Parameters
     ----------
     pipeline : cellprofiler_core.pipeline.Pipeline
-        With its settings.
+        The pipeline, with its settings.
 
     Returns
     -------
     list of str
-        A sentence for each module; empty where no module needs it.
+        A sentence for each module that requires it.
     """
     reasons = []
     for module in pipeline.modules():
         if module.is_aggregation_module():
             reasons.append(f"{name_module(module)} works on all image sets of a group.")
         elif _crops_as_first(module):
-            reasons.append(f"{name_module(module)} crops as in a group's first image.")
+            reasons.append(
+                f"{name_module(module)} crops all images as the first of their group."
+            )
     return reasons
 
 
 def list_run_reasons(pipeline: Pipeline, skips: bool) -> list[str]:
-    """List why all image sets have to be measured by one process.
+    """List reasons why all image sets have to be measured by one process.
 
     Parameters
     ----------
     pipeline : cellprofiler_core.pipeline.Pipeline
-        With its settings.
+        The pipeline, with its settings.
     skips : bool
         Whether image sets with an error are skipped.
 
     Returns
     -------
     list of str
-        A sentence for each module; empty where no module needs it.
+        A sentence for each module that requires it.
     """
     modules = list(pipeline.modules())
     skips = skips or any(module.module_name == "FlagImage" for module in modules)
@@ -87,9 +89,9 @@ def list_run_reasons(pipeline: Pipeline, skips: bool) -> list[str]:
 def _list_reasons(module: Module, skips: bool) -> Iterator[str]:
     if module.module_name == "DefineGrid" and _keeps_grid(module):
         yield "uses the grid of an earlier image set"
-    # Without a group's first image it takes what it has, that of the group before.
+    # If the first image of a group is skipped, it crops as in the previous group.
     elif _crops_as_first(module) and skips:
-        yield "crops as in the first image, which may be skipped"
+        yield "crops all images as the first one, which may be skipped"
     elif is_foreign(module) and _keeps_something(module):
         yield "may keep something of earlier image sets"
     if _works_after_run(module):
@@ -107,7 +109,7 @@ def _keeps_grid(module: Module) -> bool:
 
 
 def _keeps_something(module: Module) -> bool:
-    """Whether a module asks CellProfiler for what it has kept of other image sets."""
+    """Whether a module's code asks CellProfiler for data kept from other image sets."""
     if module.module_name == "MeasureStratoFeatures":
         return False
     return any("get_dictionary(" in text for text in _read_sources(module))

@@ -1,7 +1,7 @@
 """The settings of MeasureStratoFeatures: their choices, defaults and help.
 
-A function per setting, in the order in which CellProfiler shows them. Their order in a
-saved pipeline is that of ``MeasureStratoFeatures.settings``.
+One function makes each setting, in the order in which CellProfiler shows them. Their
+order in a saved pipeline is that of ``MeasureStratoFeatures.settings``.
 """
 
 from __future__ import annotations
@@ -41,39 +41,39 @@ if TYPE_CHECKING:
 
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
-# Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
-WHOLE, OBJECTS, BOTH = "Whole images", "Objects", "Both"
+# Saved pipelines contain these words: if they change, older pipelines need an upgrade.
+WHOLE_IMAGES, OBJECTS, IMAGES_AND_OBJECTS = "Whole images", "Objects", "Both"
 AUTOMATIC = "Automatic (recommended)"
 TABLES, PARQUET = "CellProfiler's tables", "A Parquet file"
 TABLES_AND_PARQUET = "Both"
 SHIPPED, FAST, FROM_FILE = "stratonet50", "stratonet50-int8", "From a file"
 
-# What CellProfiler's tables take in a second per image set, and an SQLite database in
-# one table.
+# As many columns as CellProfiler's tables take in about a second per image set, and one
+# table of an SQLite database at most.
 MOST_TABLE_COLUMNS = 2000
 # As in `stratonet extract`, so that both give the same numbers by default.
 CROP_SIZE = 96
-# What is outside of these is a typing error rather than a size.
+# Sizes outside this range are probably typing errors.
 SMALLEST_CROP, LARGEST_CROP = 8, 4096
 
-# Metadata in the name of a file, as CellProfiler writes and once wrote it.
+# Metadata in the name of a file, in CellProfiler's present and earlier notation.
 METADATA_TAG = re.compile(r"\\g<.+?>|\(\?<.+?>\)")
 
 Names = TypeVar("Names", bound="Sequence[Any]")
 
 
 def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[Any]:
-    """Call ``read``, and return nothing where a file that it needs is missing.
+    """Call ``read``, and return an empty list if a file that it needs is missing.
 
-    CellProfiler asks for choices and columns whenever it redraws, also while the path
-    of a weights file is being typed. What is wrong is said by the setting of the file.
+    CellProfiler asks for choices and columns whenever it redraws, even while the path
+    of a weights file is being typed. The setting of the file reports what is wrong.
 
     Parameters
     ----------
     read : callable
         Returns a list.
     *arguments : object
-        What ``read`` takes.
+        Arguments for ``read``.
 
     Returns
     -------
@@ -93,13 +93,13 @@ def read_or_empty(read: Callable[..., Names], *arguments: Any) -> Names | list[A
 
 
 class ImagePicker(ImageListSubscriber):
-    """The images to measure, which knows which are illumination functions.
+    """The setting of the images to measure, which knows the illumination functions.
 
     Attributes
     ----------
     functions : set of str
-        Of the pipeline for which choices were asked last: CellProfiler asks whenever it
-        draws or checks the setting.
+        The illumination functions of the pipeline for which choices were last listed:
+        CellProfiler lists them whenever it draws or checks the setting.
     """
 
     functions: AbstractSet[str] = frozenset()
@@ -110,7 +110,7 @@ class ImagePicker(ImageListSubscriber):
         Parameters
         ----------
         pipeline : cellprofiler_core.pipeline.Pipeline
-            It holds the setting.
+            The pipeline that holds the setting.
         """
         self.functions = list_functions(pipeline)
         return super().get_choices(pipeline)
@@ -121,7 +121,7 @@ class ImagePicker(ImageListSubscriber):
 
 
 class WrittenText(HTMLText):
-    """A text that is written anew whenever the window draws it.
+    """A text that is renewed whenever the window draws it.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ class WrittenText(HTMLText):
     write : callable
         Returns the text.
     size : (int, int)
-        Of its control.
+        Size of its control.
     **options : object
         See ``cellprofiler_core.setting.Setting``.
     """
@@ -138,14 +138,14 @@ class WrittenText(HTMLText):
     def __init__(
         self, text: str, write: Callable[[], str], size: tuple[int, int], **options: Any
     ) -> None:
-        # That of HTMLText would call itself from here.
+        # HTMLText.__init__ calls the parent of the object's class: here, itself.
         Setting.__init__(self, text, "", **options)
         self.write = write
         self.size = size
 
     @property
     def content(self) -> str:
-        """The text as HTML, in which the ``<Plate>`` of a prefix would be a mark-up."""
+        """The text, escaped: the ``<Plate>`` of a prefix would pass for a HTML tag."""
         return html.escape(self.write(), quote=False)
 
 
@@ -156,21 +156,21 @@ def make_image_list() -> ImagePicker:
         [],
         doc="""\
 Select the grayscale images to measure. Each gives features of its own. For color images
-use **ColorToGray** first. *Select All*, in the menu of the right mouse button, takes
-illumination functions, too: the module then names them in a warning, so that you can
-clear their ticks.""",
+use **ColorToGray** first. *Select All*, in the context menu, also selects illumination
+functions: the module then names them in a warning, so that you can clear their
+ticks.""",
     )
 
 
-def make_where_choice() -> Choice:
-    """Make the setting of what is measured: whole images, objects or both."""
+def make_region_choice() -> Choice:
+    """Make the choice of what is measured: whole images, objects or both."""
     return Choice(
         "Measure whole images or objects?",
-        [WHOLE, OBJECTS, BOTH],
+        [WHOLE_IMAGES, OBJECTS, IMAGES_AND_OBJECTS],
         doc=f"""\
--  *{WHOLE}:* one row per image set. No segmentation is needed.
--  *{OBJECTS}:* one row per object, from a square around it.
--  *{BOTH}:* both.""",
+-  *{WHOLE_IMAGES}:* one row per image set. No segmentation is needed.
+-  *{OBJECTS}:* one row per object, measured in a square around it.
+-  *{IMAGES_AND_OBJECTS}:* both.""",
     )
 
 
@@ -191,9 +191,10 @@ def make_crop_size() -> Integer:
         minval=SMALLEST_CROP,
         maxval=LARGEST_CROP,
         doc="""\
-*(Used only when objects are measured)* In pixels. It is the same for all objects, so
-that large objects look large to the network. Choose it a little wider than the largest
-object. For nuclei, make it as wide as the whole cell if the cell's surroundings matter.
+*(Used only when objects are measured)* In pixels. The width is the same for all
+objects, so that large objects look large to the network. Choose it a little wider than
+the largest object. For nuclei, make it as wide as the whole cell if the rest of the
+cell matters.
 """,
     )
 
@@ -229,28 +230,28 @@ def make_projection_path() -> Pathname:
         wildcard="Projections (*.npz)|*.npz",
         doc="""\
 *(Used only when features are reduced)* The file that ``stratonet project`` has fitted
-to a table of features, for example of a pilot run. It is valid for the network, the
-taps, the recipe and the images (by name) that it was fitted to, and so for whole images
-or for objects: use a module for each. Its id is written to the Parquet file and to the
-table of the experiment: only components of the same projection can be compared.""",
+to a table of features, for example of a pilot run. It is valid only for the network,
+taps, recipe and images (by name) that it was fitted to, and so either for whole images
+or for objects: add one module for each. Its id is written to the Parquet file and to
+the table of the experiment: only components of the same projection can be compared.""",
     )
 
 
 def make_output_choice() -> Choice:
-    """Make the setting of where the features are written."""
+    """Make the choice of where the features are written."""
     return Choice(
         "Write the features to",
         [AUTOMATIC, TABLES, PARQUET, TABLES_AND_PARQUET],
         doc=f"""\
 -  *{AUTOMATIC}:* CellProfiler's tables for up to {MOST_TABLE_COLUMNS:,} columns in all,
-   a Parquet file for more. *Columns* says which it is.
+   a Parquet file for more. *Columns* says which of them it will be.
 -  *{TABLES}:* measurements like all others: other modules can use them, and
-   **ExportToSpreadsheet** and **ExportToDatabase** write them. Good for *low* of one
-   channel, and for components.
+   **ExportToSpreadsheet** and **ExportToDatabase** write them. Suits *low* of one
+   channel, and components.
 -  *{PARQUET}:* one file for the images and one for each type of object. With 5,120
    columns it takes 0.2 s per image set, CellProfiler's tables more than 3 s. pandas, R
    and pycytominer read it. Each row has its ImageNumber, its ObjectNumber and the image
-   set's metadata. Needs the Python package *pyarrow*. Good for whole plates.
+   set's metadata. Needs the Python package *pyarrow*. Suits whole plates.
 -  *{TABLES_AND_PARQUET}:* both.""",
     )
 
@@ -264,10 +265,11 @@ def make_folder() -> Directory:
             DEFAULT_OUTPUT_SUBFOLDER_NAME,
             ABSOLUTE_FOLDER_NAME,
         ],
-        # All image sets go to one file: a folder per plate could not hold it.
+        # All image sets go to one file, which cannot be in a folder of each plate.
         allow_metadata=False,
         doc="""\
-*(Used only for Parquet)* Where the file is written at the end of the run.""",
+*(Used only for Parquet)* The folder to which the file is written at the end of the
+run.""",
     )
 
 
@@ -285,7 +287,7 @@ def make_prefix() -> Text:
 
 
 def make_network_choice() -> Choice:
-    """Make the setting of the network: one that ships, or one from a file."""
+    """Make the choice of the network: one that ships, or one from a file."""
     return Choice(
         "Network",
         [SHIPPED, FAST, FROM_FILE],
@@ -305,8 +307,8 @@ def make_weights_path() -> Pathname:
         "",
         wildcard="Weights (*.onnx)|*.onnx",
         doc="""\
-*(Used only for a network from a file)* The .onnx file of the network, with a card of
-StratoNet in it.""",
+*(Used only for a network from a file)* The .onnx file of the network, which must hold a
+StratoNet card.""",
     )
 
 
@@ -324,7 +326,7 @@ def make_column_count(describe: Callable[[], str]) -> WrittenText:
         (12, 5),
         doc="""\
 How many columns the run will write, and where; how long the network takes on one
-processor core; and whether it recommends another recipe than the one that is set.""",
+processor core; and whether it recommends a recipe other than the one you have set.""",
     )
 
 
@@ -334,9 +336,9 @@ def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings they are.
+        The module whose settings they are.
     """
-    visible = [module.images, module.where]
+    visible = [module.images, module.region_choice]
     if module.measures_images:
         visible.append(module.view)
         if module.view.value == IN_MICROMETRES:
@@ -361,7 +363,7 @@ def list_visible(module: MeasureStratoFeatures) -> list[Setting]:
     visible.append(module.reduce)
     if module.reduce.value:
         visible.append(module.projection)
-    visible += [module.width, module.output]
+    visible += [module.column_count, module.output]
     if module.writes_parquet:
         visible += [module.folder, module.prefix]
     visible.append(module.network)

@@ -1,4 +1,4 @@
-"""Which taps MeasureStratoFeatures measures: a choice in words, and the whole list."""
+"""Which taps MeasureStratoFeatures measures: a choice in words, and a list of all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cellprofiler_plugin.plugins.measurestratofeatures import MeasureStratoFeatures
 
 ALL = ("low", "medium", "high")
-# Saved pipelines hold these words: changed ones need an upgrade of older pipelines.
+# Saved pipelines contain these words: if they change, older pipelines need an upgrade.
 RECOMMENDED = "Low, medium and high (recommended)"
 TAPS = {
     RECOMMENDED: ALL,
@@ -27,14 +27,14 @@ TAPS = {
 
 
 class TapChoice(MultiChoice):
-    """The taps of the weights file that the module has at the time.
+    """The taps of the module's current weights file.
 
     Parameters
     ----------
     text : str
         The setting's name, as CellProfiler shows it.
     module : MeasureStratoFeatures
-        Its card is read each time the choices are asked for.
+        The module, whose card is read each time CellProfiler asks for the choices.
     value : list of str
         The taps selected at first.
     **options : object
@@ -52,13 +52,13 @@ class TapChoice(MultiChoice):
         super().__init__(text, [], value, **options)
 
     def get_choices(self) -> list[str]:
-        """List all taps by alias, or by layer where they have none.
+        """List all taps by alias, or by layer if they have none.
 
         Returns
         -------
         list of str
-            While the card cannot be read, the taps selected so far: CellProfiler would
-            otherwise drop the selection.
+            If the card cannot be read, the taps selected so far, because CellProfiler
+            would otherwise drop the selection.
         """
         taps = read_or_empty(lambda: self.module.get_card().taps)
         names = [tap.alias or tap.layer for tap in taps]
@@ -71,21 +71,21 @@ def make_tap_words() -> Choice:
     return Choice(
         "Which taps?",
         [*TAPS, CUSTOM],
-        # Which of them tells treatments apart differs between assays.
+        # Which tap tells treatments apart best differs between assays.
         value=RECOMMENDED,
         doc=f"""\
 A tap is a depth in the network from which features are taken.
 
 -  *{recommended}:* 2,560 features per image. Let the classifier choose.
--  *{bright}:* 10 more, for the brightness of the image in the units of its file, where
-   brightness matters.
--  *{low}* (512 features): granules, fibers, where in a cell a stain lies. The fastest
-   and the narrowest.
+-  *{bright}:* 10 more, for the brightness of the image in the units of its file. Choose
+   it if brightness matters.
+-  *{low}* (512 features): granules, fibers, the location of a stain in a cell. The
+   fastest, with the fewest columns.
 -  *{medium}* (1,024 features).
 -  *{high}* (1,024 features).
 -  *{CUSTOM}* shows the list of all taps, block by block.
 
-Twice as many features with *Mean and standard deviation*.""",
+*Mean and standard deviation* gives twice as many features.""",
     )
 
 
@@ -95,7 +95,7 @@ def make_tap_list(module: MeasureStratoFeatures) -> TapChoice:
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose network is asked.
+        The module whose network has the taps.
     """
     return TapChoice(
         "Select taps",
@@ -103,13 +103,13 @@ def make_tap_list(module: MeasureStratoFeatures) -> TapChoice:
         list(ALL),
         doc=f"""\
 *(Used only for {CUSTOM})* Every block of the network, from shallow to deep. Hold Ctrl
-(Command on a Mac) to select several: a click alone drops all others. *intensity* is no
-tap of the network, but the brightness of the image (10 numbers).""",
+(Command on a Mac) to select several: a click alone drops all others. *intensity* is not
+a tap of the network, but the brightness of the image (10 numbers).""",
     )
 
 
-def choose_words(selected: str) -> str:
-    """Choose the words for taps that a saved pipeline has selected in the list.
+def find_tap_words(selected: str) -> str:
+    """Find the words for taps that a saved pipeline has selected in the list.
 
     Parameters
     ----------
@@ -119,15 +119,15 @@ def choose_words(selected: str) -> str:
     Returns
     -------
     str
-        ``CUSTOM`` where no words mean the same.
+        The words; ``CUSTOM`` if no words mean the same.
 
     Examples
     --------
-    >>> choose_words("high,low,medium"), choose_words("low,high")
+    >>> find_tap_words("high,low,medium"), find_tap_words("low,high")
     ('Low, medium and high (recommended)', 'Custom...')
     """
     taps = sorted(selected.split(","))
-    for words, known in TAPS.items():
-        if sorted(known) == taps:
+    for words, tap_names in TAPS.items():
+        if sorted(tap_names) == taps:
             return words
     return CUSTOM

@@ -1,7 +1,7 @@
-"""What MeasureStratoFeatures refuses before a run, each with the setting to change.
+"""Refuse what MeasureStratoFeatures cannot run, and name the setting to change.
 
-CellProfiler shows a ``ValidationError`` as a red mark beside the setting, and stops
-with it where it runs without a window.
+CellProfiler shows a ``ValidationError`` as a red mark beside the setting; without a
+window it stops with the error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cellprofiler_plugin.measurements import (
 )
 from cellprofiler_plugin.output import list_tables
 from cellprofiler_plugin.pixels import NO_STACKS
-from cellprofiler_plugin.placing import check_place
+from cellprofiler_plugin.placing import check_target
 from cellprofiler_plugin.recipe_settings import write_views
 from cellprofiler_plugin.recipes import (
     CUSTOM,
@@ -50,17 +50,17 @@ SLOW_COLUMNS = 3000
 
 @contextmanager
 def blame_setting(setting: Setting) -> Iterator[None]:
-    """Turn what goes wrong inside into CellProfiler's error of a setting.
+    """Turn errors inside the ``with`` block into CellProfiler's error of a setting.
 
     Parameters
     ----------
     setting : cellprofiler_core.setting.Setting
-        What the user has to change.
+        The setting that the user has to change.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
-        For any ``OSError`` or ``ValueError``, in its words.
+        For any ``OSError`` or ``ValueError``, with the same message.
     """
     try:
         yield
@@ -69,19 +69,19 @@ def blame_setting(setting: Setting) -> Iterator[None]:
 
 
 def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
-    """Refuse settings that cannot be run, alone or beside the pipeline's other modules.
+    """Refuse settings that cannot be run, alone or with the pipeline's other modules.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are checked.
+        The module whose settings are checked.
     pipeline : cellprofiler_core.pipeline.Pipeline
-        It holds the module.
+        The pipeline that holds the module.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
-        With the setting to change.
+        It names the setting to change.
     """
     with blame_setting(
         module.weights if module.network.value == FROM_FILE else module.network
@@ -94,7 +94,7 @@ def check_settings(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
     with blame_setting(module.statistics):
         recipes = [module.get_recipe(name) for name in module.get_object_names()]
     with blame_setting(module.pixel_size):
-        # What metadata hold is not known before the run.
+        # The values of metadata are not known before the run.
         module.find_pixel_size()
     if module.reduce.value:
         _check_projection(module, recipes)
@@ -117,16 +117,16 @@ def check_choices(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are checked.
+        The module whose settings are checked.
     pipeline : cellprofiler_core.pipeline.Pipeline
-        It holds the module.
+        The pipeline that holds the module.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
         CellProfiler shows it as a warning, and runs the pipeline.
     """
-    # CellProfiler shows one warning at a time: the gravest first.
+    # CellProfiler shows one warning at a time: raise the most serious one first.
     module.images.get_choices(pipeline)
     functions = module.images.get_functions()
     if functions:
@@ -139,37 +139,37 @@ def check_choices(module: MeasureStratoFeatures, pipeline: Pipeline) -> None:
     if module.writes_tables and count > SLOW_COLUMNS:
         raise ValidationError(
             f"{count:,} columns in CellProfiler's tables take seconds per image set."
-            f' "{PARQUET}" is faster, and components are fewer.',
+            f' "{PARQUET}" is faster; components need fewer columns.',
             module.output,
         )
 
 
 def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
-    """Refuse what can only be seen once the image sets are known.
+    """Refuse problems that show only once the image sets are known.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are checked.
+        The module whose settings are checked.
     workspace : cellprofiler_core.workspace.Workspace
-        Of the run.
+        The workspace of the run.
 
     Raises
     ------
     RuntimeError
         The pipeline loads its images as 3D stacks.
     cellprofiler_core.setting.ValidationError
-        A setting cannot be run, or there is no grey range for a plate, or no size of
-        pixels for an image set.
+        A setting cannot be run, a plate has no grey range, or an image set has no size
+        of a pixel.
     """
     pipeline = workspace.pipeline
-    # CellProfiler stops too, but without a window it does not say why.
+    # CellProfiler would stop, too, but without a window it does not say why.
     if pipeline.volumetric():
         raise RuntimeError(
             f"{module.module_name} measures 2D images, but the pipeline loads its"
             f" images as 3D stacks. {NO_STACKS}"
         )
-    # Without a window nobody has validated the settings yet.
+    # Without a window, nothing has validated the settings yet.
     if not pipeline.in_batch_mode():
         for setting in module.visible_settings():
             setting.test_valid(pipeline)
@@ -187,30 +187,30 @@ def check_run(module: MeasureStratoFeatures, workspace: Workspace) -> None:
 
 
 def check_files(module: MeasureStratoFeatures, workspace: Workspace) -> None:
-    """Refuse Parquet files that cannot be written, or would replace another run's.
+    """Refuse Parquet files that cannot be written or would replace another run's.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings name the files.
+        The module whose settings name the files.
     workspace : cellprofiler_core.workspace.Workspace
-        Of the run.
+        The workspace of the run.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
-        With the file and the setting to change.
+        It names the file and the setting to change.
     """
     screen = read_screen(workspace.measurements)
     with blame_setting(module.prefix):
         for path in list_tables(module, workspace.measurements):
-            check_place(path, screen)
+            check_target(path, screen)
 
 
 def _check_limits(module: MeasureStratoFeatures) -> None:
     images = module.images.value
     if module.grey_range.value == FROM_EXTRACT:
-        # Which plates there are is not known before the run.
+        # The plates of the image sets are not known before the run.
         with blame_setting(module.limits_file):
             check_limits_file(module.limits_file.value, images)
     if module.grey_range.value == GIVEN_NUMBERS:
@@ -226,7 +226,7 @@ def _check_taps(module: MeasureStratoFeatures) -> None:
     try:
         module.get_taps()
     except ValueError as error:
-        # A network of one's own may call them otherwise.
+        # The user's own network may have other names for its taps.
         raise ValidationError(
             f"{error}. Choose {CUSTOM} to select among them.", module.tap_words
         ) from error
@@ -239,23 +239,24 @@ def _check_views(module: MeasureStratoFeatures) -> None:
             choice, text = module.square_view, module.square_view_text
         crop = None if name == IMAGE else module.crop_size.value
         with blame_setting(text if choice.value == CUSTOM else choice):
-            # Which statistics there are is another setting.
+            # The statistics, another setting, do not matter here.
             module.get_card().choose_recipe(f"{write_views(module, name)}/mean", crop)
 
 
 def _check_projection(module: MeasureStratoFeatures, recipes: list[Recipe]) -> None:
-    # Features of images and those of squares are never of one feature set.
+    # Features of images and features of squares never have the same feature set.
     if len(set(recipes)) > 1:
         raise ValidationError(
-            "A projection fits either whole images or objects. Use a module for each.",
-            module.where,
+            "A projection fits either whole images or objects. Use a module for each:"
+            " add a second MeasureStratoFeatures.",
+            module.region_choice,
         )
     with blame_setting(module.projection):
         module.load_projection()
 
 
 def _check_selections(module: MeasureStratoFeatures) -> None:
-    # The window does not let one be selected twice, but pipelines are edited by hand.
+    # The window does not let users select one twice, but some edit pipelines by hand.
     selections = [(module.images, module.images.value)]
     if module.tap_words.value == CUSTOM:
         selections.append((module.taps, module.taps.get_selections()))
@@ -266,7 +267,7 @@ def _check_selections(module: MeasureStratoFeatures) -> None:
             raise ValidationError(f'"{setting.text}": select at least one.', setting)
         if len(set(selected)) < len(selected):
             raise ValidationError(
-                f'"{setting.text}": the same one is selected twice.', setting
+                f'"{setting.text}": one of them is selected twice.', setting
             )
 
 
@@ -276,7 +277,7 @@ def _check_parquet(module: MeasureStratoFeatures) -> None:
     fixed = METADATA_TAG.sub("", prefix)
     if not prefix or os.path.basename(fixed) != fixed or "\\" in fixed:
         raise ValidationError(
-            "The prefix is the beginning of a file's name, without a folder."
+            "The prefix must be the beginning of a file name, without a folder."
             f" Received: {prefix!r}",
             module.prefix,
         )
@@ -294,27 +295,27 @@ def _check_parquet(module: MeasureStratoFeatures) -> None:
 def check_clash(
     module: MeasureStratoFeatures, pipeline: Pipeline, earlier: MeasureStratoFeatures
 ) -> None:
-    """Refuse to overwrite what an earlier module of this type has written.
+    """Refuse to overwrite the output of an earlier module of this type.
 
     Parameters
     ----------
     module : MeasureStratoFeatures
-        Whose settings are checked.
+        The module whose settings are checked.
     pipeline : cellprofiler_core.pipeline.Pipeline
-        It holds both modules.
+        The pipeline that holds both modules.
     earlier : MeasureStratoFeatures
-        It stands before the module in the pipeline.
+        A module that comes before it in the pipeline.
 
     Raises
     ------
     cellprofiler_core.setting.ValidationError
-        With the setting to change.
+        It names the setting to change.
     """
-    # The later module is blamed: it is the one that was added.
+    # Blame the later module, because it is the one that was added.
     title = f"{module.module_name} (module number {earlier.module_num})"
     columns = set(module.get_measurement_columns(pipeline))
     shared = columns & set(earlier.get_measurement_columns(pipeline))
-    # The ids of the experiment are the same in all of these modules, on purpose.
+    # All these modules share the ids of the experiment, on purpose.
     if any(object_name != EXPERIMENT for object_name, *_ in shared):
         raise ValidationError(
             f"{title} makes the same measurements. Select other images, objects or"
@@ -323,7 +324,7 @@ def check_clash(
         )
     both_to_parquet = module.writes_parquet and earlier.writes_parquet
     share_objects = set(module.get_object_names()) & set(earlier.get_object_names())
-    if both_to_parquet and share_objects and _same_file(module, earlier):
+    if both_to_parquet and share_objects and _write_same_file(module, earlier):
         raise ValidationError(
             f"{title} writes to the same Parquet file. Choose another prefix or"
             " folder.",
@@ -331,7 +332,9 @@ def check_clash(
         )
 
 
-def _same_file(first: MeasureStratoFeatures, second: MeasureStratoFeatures) -> bool:
+def _write_same_file(
+    first: MeasureStratoFeatures, second: MeasureStratoFeatures
+) -> bool:
     folders = {first.folder.value, second.folder.value}
     prefixes = {first.prefix.value, second.prefix.value}
     return len(folders) == len(prefixes) == 1

@@ -1,4 +1,4 @@
-"""The size of the figure's window: as large as its channels need to be read."""
+"""The size of the figure's window: large enough that each channel can be read."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ if TYPE_CHECKING:
 
     from cellprofiler_plugin.pictures import Pictures
 
-# In pixels: a plane, or the chart of a channel; the first column has the scale beside
-# it, and the window a title, menus and a line below.
-COLUMN, ROW = 225, 165
-BESIDE, ABOVE = 60, 150
+# In pixels: the size of a plane, or of the chart of a channel; the space for the scale
+# beside the first column; and that for the window's title, menus and bottom line.
+COLUMN_WIDTH, ROW_HEIGHT = 225, 165
+SCALE_WIDTH, FRAME_HEIGHT = 60, 150
 # Left, top, width and height.
-Place = tuple[int, int, int, int]
+Rectangle = tuple[int, int, int, int]
 
 
-def choose_place(columns: int, rows: int, now: Place, screen: Place) -> Place:
-    """Choose where a window is, and how large.
+def choose_rectangle(
+    columns: int, rows: int, window: Rectangle, screen: Rectangle
+) -> Rectangle:
+    """Choose the position and size of a window.
 
     Parameters
     ----------
     columns, rows : int
-        Of the figure.
-    now : (int, int, int, int)
+        Number of columns and rows of the figure.
+    window : (int, int, int, int)
         Left, top, width and height of the window. It does not become smaller.
     screen : (int, int, int, int)
-        What windows may cover. A larger window is moved to lie in it.
+        The area that windows may cover. The window is moved and cut down to fit in it.
 
     Returns
     -------
@@ -36,35 +38,35 @@ def choose_place(columns: int, rows: int, now: Place, screen: Place) -> Place:
 
     Examples
     --------
-    >>> choose_place(5, 4, (300, 200, 640, 560), (0, 0, 1920, 1040))
+    >>> choose_rectangle(5, 4, (300, 200, 640, 560), (0, 0, 1920, 1040))
     (300, 200, 1185, 810)
-    >>> choose_place(5, 4, (300, 200, 640, 560), (0, 0, 1280, 800))
+    >>> choose_rectangle(5, 4, (300, 200, 640, 560), (0, 0, 1280, 800))
     (95, 0, 1185, 800)
     """
-    width = min(max(now[2], BESIDE + COLUMN * columns), screen[2])
-    height = min(max(now[3], ABOVE + ROW * rows), screen[3])
-    left = max(screen[0], min(now[0], screen[0] + screen[2] - width))
-    top = max(screen[1], min(now[1], screen[1] + screen[3] - height))
+    width = min(max(window[2], SCALE_WIDTH + COLUMN_WIDTH * columns), screen[2])
+    height = min(max(window[3], FRAME_HEIGHT + ROW_HEIGHT * rows), screen[3])
+    left = max(screen[0], min(window[0], screen[0] + screen[2] - width))
+    top = max(screen[1], min(window[1], screen[1] + screen[3] - height))
     return left, top, width, height
 
 
-def enlarge_window(window: Figure, shown: Pictures) -> None:
-    """Enlarge the window until its channels can be read, once for what it shows.
+def enlarge_window(window: Figure, pictures: Pictures) -> None:
+    """Enlarge the window until its channels can be read, once for each layout.
 
     Parameters
     ----------
     window : cellprofiler.gui.figure.Figure
-        It keeps the size that the user gives it afterwards.
-    shown : dict
+        The window. If the user resizes it afterwards, it keeps that size.
+    pictures : dict
         From `pictures.make_pictures`.
     """
     import wx
 
-    columns = len(shown["planes"])
-    rows = 1 + (shown["features"] is not None) + 2 * len(shown["objects"])
+    columns = len(pictures["planes"])
+    rows = 1 + (pictures["features"] is not None) + 2 * len(pictures["objects"])
     if getattr(window, "strato_shape", None) == (columns, rows):
         return
     window.strato_shape = columns, rows
     display = wx.Display(max(0, wx.Display.GetFromWindow(window)))
-    now, screen = window.GetRect().Get(), display.GetClientArea().Get()
-    window.SetSize(*choose_place(columns, rows, now, screen))
+    current, screen = window.GetRect().Get(), display.GetClientArea().Get()
+    window.SetSize(*choose_rectangle(columns, rows, current, screen))

@@ -1,7 +1,8 @@
-"""Which files the modules of a pipeline write, and what stands against writing them.
+"""Which files the modules of a pipeline write, and why some cannot be written.
 
-A run in parts writes them to folders of its own and merges at the end. So what a single
-process would refuse, or do with files that are there already, is looked at before.
+A run in parts writes files to folders of its own and merges them at the end. So this
+checks, before the run, what a single process would refuse to write, and what it would
+do with files that exist already.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from cellprofiler_core.preferences import get_default_output_directory
 from cellprofiler_plugin.measurements import read_screen
 from cellprofiler_plugin.merge_sqlite import list_database_tables
 from cellprofiler_plugin.output import list_tables
-from cellprofiler_plugin.placing import check_place
+from cellprofiler_plugin.placing import check_target
 from cellprofiler_plugin.sequence import name_module
 
 if TYPE_CHECKING:
     from cellprofiler_core.module import Module
     from cellprofiler_core.workspace import Workspace
 
-    # From a module and the image sets to reasons.
+    # Takes the files of a run and a module; yields why a file cannot be written.
     Check = Callable[["WrittenFiles", Module], Iterator[str]]
 
 RELATIONSHIPS = "Object relationships"
@@ -33,17 +34,17 @@ FIRST, LAST, MOVIE = "First cycle", "Last cycle", "Movie/Stack"
 
 
 class WrittenFiles:
-    """The files of a run that is planned.
+    """The files that a planned run will write.
 
     Parameters
     ----------
     workspace : cellprofiler_core.workspace.Workspace
-        Of the prepared run.
+        The workspace of the prepared run.
     numbers : mapping of int to int
-        Image sets that are to be run, and the group of each.
+        The image sets to run, and the group of each.
     output : pathlib.Path
-        The user's default output folder. While a run is planned, CellProfiler itself
-        has another one.
+        The user's default output folder. While a run is being planned, CellProfiler's
+        own setting points to another one.
     """
 
     def __init__(
@@ -52,16 +53,16 @@ class WrittenFiles:
         self.workspace = workspace
         self.numbers = numbers
         self.output = output
-        # Who saves which image, and in which image set.
+        # For each saved image: the module that saves it, and in which image set.
         self.saved: dict[Path, tuple[str, int]] = {}
 
     def list_reasons(self) -> list[str]:
-        """Say what cannot be written, or not in parts.
+        """List why files cannot be written, or not by a run in parts.
 
         Returns
         -------
         list of str
-            With the module, the file and the setting to change.
+            Each names the module, the file and the setting to change.
         """
         return [
             reason
@@ -70,13 +71,13 @@ class WrittenFiles:
             for reason in CHECKS[module.module_name](self, module)
         ]
 
-    def find_place(self, path: str) -> Path:
-        """Find where a file will be in the end.
+    def resolve_path(self, path: str) -> Path:
+        """Return the path that a file will have at the end of the run.
 
         Parameters
         ----------
         path : str
-            As the module gives it now.
+            The path as the module gives it now.
         """
         try:
             return self.output / Path(path).relative_to(get_default_output_directory())
@@ -84,16 +85,16 @@ class WrittenFiles:
             return Path(path)
 
     def is_shared(self, path: Path) -> bool:
-        """Whether all processes write to the same folder, and not to that of a part.
+        """Whether all processes write this file, rather than each its part's own copy.
 
         Parameters
         ----------
         path : pathlib.Path
-            From `find_place`.
+            From `resolve_path`.
         """
         return self.output not in path.parents
 
-    def list_saving(self, module: Module) -> Sequence[int]:
+    def list_saving_image_sets(self, module: Module) -> Sequence[int]:
         """List the image sets in which SaveImages saves a file.
 
         Parameters
@@ -112,77 +113,77 @@ class WrittenFiles:
 def _check_saved_images(files: WrittenFiles, module: Module) -> Iterator[str]:
     title = name_module(module)
     advice = f'Make names differ, or set "{module.overwrite.text}" to Yes.'
-    for number in files.list_saving(module):
+    for number in files.list_saving_image_sets(module):
         path = _find_image(files, module, number)
         if path is None:
             continue
-        before = files.saved.setdefault(path, (title, number))
-        meets = before != (title, number) and before[1] != number
-        if not module.overwrite.value and before != (title, number):
+        previous = files.saved.setdefault(path, (title, number))
+        is_repeated = previous != (title, number) and previous[1] != number
+        if not module.overwrite.value and previous != (title, number):
             yield (
-                f"{title} would save image sets {before[1]} and {number} as"
+                f"{title} would save image sets {previous[1]} and {number} as"
                 f" {path.name}, and must not overwrite. {advice}"
             )
             return
         if not module.overwrite.value and path.is_file():
-            yield f"{title} must not overwrite {path}, which is there. {advice}"
+            yield f"{title} must not overwrite {path}, which exists. {advice}"
             return
-        if meets and files.is_shared(path):
-            yield _describe_meeting(title, before[1], number, path)
+        if is_repeated and files.is_shared(path):
+            yield _describe_conflict(title, previous[1], number, path)
             return
 
 
 def _find_image(files: WrittenFiles, module: Module, number: int) -> Path | None:
-    """The file of an image set; None where its name is only known in the run."""
+    """Return the file of an image set; None if its name is known only in the run."""
     files.workspace.measurements.image_set_number = number
     try:
         name = module.get_filename(
             files.workspace, make_dirs=False, check_overwrite=False
         )
-    # Metadata that a module makes are missing in many ways.
+    # Metadata made by a module do not exist yet, which raises errors of many types.
     except Exception:
         return None
-    return files.find_place(name)
+    return files.resolve_path(name)
 
 
-def _describe_meeting(title: str, first: int, second: int, path: Path) -> str:
+def _describe_conflict(title: str, first: int, second: int, path: Path) -> str:
     return (
-        f"{title} writes {path} in image sets {first} and {second}, where several"
-        " processes would meet. Write to the Default Output Folder, or make names"
-        " differ."
+        f"{title} writes {path} in image sets {first} and {second}, so that several"
+        " processes might write to it at once. Write to the Default Output Folder, or"
+        " make names differ."
     )
 
 
 def _check_cropped_objects(files: WrittenFiles, module: Module) -> Iterator[str]:
     measurements = files.workspace.measurements
-    seen: dict[Path, int] = {}
+    seen_paths: dict[Path, int] = {}
     for number in files.numbers:
         measurements.image_set_number = number
-        folder = files.find_place(module.directory.get_absolute_path(measurements))
+        folder = files.resolve_path(module.directory.get_absolute_path(measurements))
         name = module.objects_name.value
         if module.use_filename.value:
             feature = module.source_file_name_feature
             name = f"{measurements.get_measurement(IMAGE, feature, number)} {name}"
-        before = seen.setdefault(folder / name, number)
-        if before != number and files.is_shared(folder / name):
+        previous = seen_paths.setdefault(folder / name, number)
+        if previous != number and files.is_shared(folder / name):
             title = name_module(module)
-            yield _describe_meeting(title, before, number, folder / name)
+            yield _describe_conflict(title, previous, number, folder / name)
             return
 
 
 def _check_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
     if module.wants_overwrite_without_warning.value:
         return
-    there = {
-        str(place)
-        for place in map(files.find_place, _list_spreadsheets(files, module))
-        if place.is_file()
+    existing = {
+        str(path)
+        for path in map(files.resolve_path, _list_spreadsheets(files, module))
+        if path.is_file()
     }
-    if there:
+    if existing:
         setting = module.wants_overwrite_without_warning.text
         yield (
-            f"{name_module(module)} must not overwrite {', '.join(sorted(there))},"
-            f' which is there. Choose another folder, or set "{setting}" to Yes.'
+            f"{name_module(module)} must not overwrite {', '.join(sorted(existing))},"
+            f' which exists. Choose another folder, or set "{setting}" to Yes.'
         )
 
 
@@ -205,18 +206,18 @@ def _list_spreadsheets(files: WrittenFiles, module: Module) -> Iterator[str]:
 
 
 def _check_database(files: WrittenFiles, module: Module) -> Iterator[str]:
-    path = files.find_place(module.make_full_filename(module.sqlite_file.value))
+    path = files.resolve_path(module.make_full_filename(module.sqlite_file.value))
     choice = module.allow_overwrite
     if module.db_type.value != "SQLite" or choice.value == "Data and schema":
         return
     objects = files.workspace.pipeline.get_provider_dictionary("objectgroup", module)
     names = {module.get_table_name(name) for name in (IMAGE, "Object", *objects)}
-    there = sorted(names & _read_database_tables(path))
-    if there:
+    existing = sorted(names & _read_database_tables(path))
+    if existing:
         yield (
-            f'{name_module(module)} finds {there[0]} in {path}, and "{choice.text}" is'
-            f' "{choice.value}". A run in parts writes tables anew: choose another'
-            ' database, or "Data and schema".'
+            f"{name_module(module)} finds {existing[0]} in {path}, and"
+            f' "{choice.text}" is "{choice.value}". A run in parts always writes new'
+            ' tables: choose another database, or "Data and schema".'
         )
 
 
@@ -234,16 +235,19 @@ def _check_graphs(files: WrittenFiles, module: Module) -> Iterator[str]:
     pairs = {module.get_graph_file_paths(measurements, n) for n in files.numbers}
     if len(pairs) > 1:
         # CellProfiler writes the header into one of them only.
-        yield f"{title} writes graphs to several files. Give them one name each."
+        yield (
+            f"{title} writes graphs to several files. Give the vertex file and the edge"
+            " file one name each, without metadata."
+        )
         return
-    for path in map(files.find_place, pairs.pop()):
+    for path in map(files.resolve_path, pairs.pop()):
         if files.is_shared(path):
             yield (
-                f"{title} appends to {path}, where all processes would meet. Set"
-                f' "{module.directory.text}" to Default Output Folder.'
+                f"{title} appends to {path}, and all processes would write to it at"
+                f' once. Set "{module.directory.text}" to Default Output Folder.'
             )
         elif path.exists():
-            yield f"{title} does not overwrite {path}, which is there. Move it away."
+            yield f"{title} does not overwrite {path}, which exists. Move it away."
 
 
 def _check_parquet(files: WrittenFiles, module: Module) -> Iterator[str]:
@@ -252,7 +256,7 @@ def _check_parquet(files: WrittenFiles, module: Module) -> Iterator[str]:
     measurements = files.workspace.measurements
     for path in list_tables(module, measurements):
         try:
-            check_place(files.find_place(path), read_screen(measurements))
+            check_target(files.resolve_path(path), read_screen(measurements))
         except (OSError, ValueError) as error:
             yield f"{name_module(module)}: {error}"
 

@@ -212,7 +212,7 @@ def test_ctrl_c_at_the_start_is_no_traceback(command, seconds, tmp_path):
             "No report was written; the same command starts from the beginning.",
         ),
         ("extract", "Wells that were measured before are kept; the same command"),
-        ("run-cellprofiler", "Parts that were finished are kept"),
+        ("run-cellprofiler", "Finished parts are kept"),
         ("card", "No card was written."),
         ("project", "No projection was written."),
         ("demo", "The demo was not finished."),

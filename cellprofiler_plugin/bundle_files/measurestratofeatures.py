@@ -1,6 +1,6 @@
 """MeasureStratoFeatures for a CellProfiler into which no packages can be installed.
 
-The packages that it needs lie beside this file, in a folder per kind of processor.
+The packages that it needs are beside this file, in a folder for each processor type.
 """
 
 import platform
@@ -21,11 +21,11 @@ if sys.version_info[:2] != (3, 9):
         "These packages are for CellProfiler 4.2.6 to 4.2.8, which have Python 3.9;"
         f" this one has Python {platform.python_version()}."
     )
-# At the end, so that what CellProfiler itself brings stays what it uses.
+# At the end of the path, so that CellProfiler's own packages take precedence.
 if str(PACKAGES) not in sys.path:
     sys.path.append(str(PACKAGES))
 
-# CellProfiler takes the class whose name is that of the file.
+# CellProfiler loads the class that has the name of the file.
 from cellprofiler_plugin.plugins.measurestratofeatures import (  # noqa: E402
     MeasureStratoFeatures,
 )

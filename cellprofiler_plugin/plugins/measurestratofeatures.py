@@ -1,7 +1,7 @@
 """The module MeasureStratoFeatures, as CellProfiler loads it.
 
-CellProfiler takes the class whose name, in small letters, is that of its file. Its
-helpers are elsewhere, because CellProfiler takes every file here for a module.
+CellProfiler loads the class whose name, in lower case, is that of its file. Its helpers
+are elsewhere, because CellProfiler takes every file here for a module.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cellprofiler_plugin import (
     validation,
 )
 from cellprofiler_plugin.declared_columns import DeclaredColumns
-from cellprofiler_plugin.figure import draw_pictures, mark_functions, write_below
+from cellprofiler_plugin.figure import draw_pictures, mark_functions, write_footer
 from cellprofiler_plugin.forecast import describe_next_step, describe_run
 from cellprofiler_plugin.help import MODULE
 from cellprofiler_plugin.pictures import list_strips, make_pictures
@@ -64,7 +64,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
     def create_settings(self) -> None:
         """Make all settings, with their defaults."""
         self.images = settings.make_image_list()
-        self.where = settings.make_where_choice()
+        self.region_choice = settings.make_region_choice()
         self.view = recipe_settings.make_view_choice()
         self.view_text = recipe_settings.make_view_text()
         self.tile_width = recipe_settings.make_tile_width()
@@ -82,7 +82,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         self.limits = recipe_settings.make_limits_text()
         self.reduce = settings.make_reduce()
         self.projection = settings.make_projection_path()
-        self.width = settings.make_column_count(lambda: describe_run(self))
+        self.column_count = settings.make_column_count(lambda: describe_run(self))
         self.output = settings.make_output_choice()
         self.folder = settings.make_folder()
         self.prefix = settings.make_prefix()
@@ -90,13 +90,13 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         self.weights = settings.make_weights_path()
 
     def settings(self) -> list[Setting]:
-        """List the settings in the order in which pipelines hold them.
+        """List the settings in the order in which pipelines store them.
 
-        New ones go to the end, with a new ``variable_revision_number``.
+        New settings go to the end, with a new ``variable_revision_number``.
         """
         return [
             self.images,
-            self.where,
+            self.region_choice,
             self.objects,
             self.crop_size,
             self.hide_neighbors,
@@ -122,22 +122,22 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         ]
 
     def visible_settings(self) -> list[Setting]:
-        """List what the window shows, for the choices made so far."""
+        """List the settings that the window shows for the choices made so far."""
         return settings.list_visible(self)
 
     def upgrade_settings(
         self, setting_values: list[str], variable_revision_number: int, module_name: str
     ) -> tuple[list[str], int]:
-        """Turn the settings of a pipeline that was saved earlier into today's.
+        """Convert the settings of a pipeline that an earlier version saved.
 
         Parameters
         ----------
         setting_values : list of str
-            In the order in which they were saved.
+            The values, in the order in which they were saved.
         variable_revision_number : int
-            Of the module that saved them.
+            Revision of the module that saved them.
         module_name : str
-            Of the module that saved them.
+            Name of the module that saved them.
 
         Returns
         -------
@@ -151,11 +151,11 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         validation.check_settings(self, pipeline)
 
     def validate_module_warnings(self, pipeline: Pipeline) -> None:
-        """Warn of what is old or takes long, see `validation.check_choices`."""
+        """Warn of old or slow choices, see `validation.check_choices`."""
         validation.check_choices(self, pipeline)
 
     def volumetric(self) -> bool:
-        """Tell CellProfiler that stacks are not measured."""
+        """Tell CellProfiler that the module does not measure stacks."""
         return False
 
     # What the settings mean
@@ -163,12 +163,18 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
     @property
     def measures_images(self) -> bool:
         """Whether whole images get a row."""
-        return self.where.value in (settings.WHOLE, settings.BOTH)
+        return self.region_choice.value in (
+            settings.WHOLE_IMAGES,
+            settings.IMAGES_AND_OBJECTS,
+        )
 
     @property
     def measures_objects(self) -> bool:
         """Whether objects get a row each."""
-        return self.where.value in (settings.OBJECTS, settings.BOTH)
+        return self.region_choice.value in (
+            settings.OBJECTS,
+            settings.IMAGES_AND_OBJECTS,
+        )
 
     @property
     def writes_tables(self) -> bool:
@@ -185,7 +191,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         return self.output.value in (settings.PARQUET, settings.TABLES_AND_PARQUET)
 
     def get_weights(self) -> str:
-        """Name or path of the network's weights."""
+        """Return the name or path of the network's weights."""
         if self.network.value == settings.FROM_FILE:
             return self.weights.value
         return self.network.value
@@ -195,22 +201,22 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         return read_card(self.get_weights())
 
     def get_tap_names(self) -> tuple[str, ...]:
-        """The chosen taps, by the names that the network's card has for them."""
+        """Return the chosen taps, by their names in the network's card."""
         if self.tap_words.value == recipes.CUSTOM:
             return tuple(self.taps.get_selections())
         return recipes.look_up(tap_settings.TAPS, self.tap_words.value)
 
     def get_taps(self) -> tuple[Tap, ...]:
-        """The chosen taps, in the order of the network."""
+        """Return the chosen taps, in the order of the network."""
         return self.get_card().choose_taps(self.get_tap_names())
 
     def get_recipe(self, object_name: str) -> Recipe:
-        """How whole images (``Image``), or squares around objects, become features.
+        """Return the recipe of whole images (``Image``) or of squares around objects.
 
         Raises
         ------
         OSError, ValueError
-            What is set cannot be measured by.
+            The settings do not make a valid recipe.
         """
         crop = None if object_name == IMAGE else self.crop_size.value
         views = recipe_settings.write_views(self, object_name)
@@ -224,7 +230,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
 
     @property
     def in_micrometres(self) -> bool:
-        """Whether images are shown in tiles of so many micrometres."""
+        """Whether images are shown in tiles of a width in micrometres."""
         if self.view.value == recipes.CUSTOM:
             in_micrometres = recipes.needs_pixel_size(self.view_text.value)
         else:
@@ -232,24 +238,24 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         return self.measures_images and in_micrometres
 
     def find_pixel_size(self) -> float | None:
-        """The size of a pixel; None where nothing needs it, or metadata hold it.
+        """Return the size of a pixel; None if it is not needed or in the metadata.
 
         Raises
         ------
         ValueError
-            It is missing, or cannot be.
+            The size is missing or implausible.
         """
         if not self.in_micrometres or METADATA_TAG.search(self.pixel_size.value):
             return None
         return recipes.parse_pixel_size(self.pixel_size.value)
 
     def choose_limits(self, plate: str | None) -> Limits:
-        """Limits of grey values by image; none where each is scaled by itself.
+        """Return limits of grey values by image; none if each is scaled by itself.
 
         Raises
         ------
         OSError, ValueError
-            There are none for the plate or an image; the message says where.
+            There are none for the plate or an image, which the message names.
         """
         images = self.images.value
         if self.grey_range.value == recipes.FROM_EXTRACT:
@@ -259,7 +265,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         return {}
 
     def list_blocks(self, object_name: str) -> tuple[FeatureBlock, ...]:
-        """What the features of an image, or of an object, consist of."""
+        """List the blocks that make up the features of an image or object."""
         return self.get_recipe(object_name).list_blocks(self.get_taps())
 
     def get_object_names(self) -> list[str]:
@@ -272,9 +278,9 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         return names
 
     def list_parquet_files(self) -> list[str]:
-        """Names of the Parquet files that each run writes, whatever its image sets.
+        """List the names of Parquet files that do not depend on the image sets.
 
-        None where the names hold metadata: these depend on the image sets.
+        If the prefix contains metadata, there are none.
         """
         prefix = self.prefix.value
         if METADATA_TAG.search(prefix):
@@ -282,18 +288,18 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
         return [f"{prefix}_{name}.parquet" for name in self.get_object_names()]
 
     def load_network(self, object_name: str) -> StratoNet:
-        """Open the network; once per process for the same settings."""
+        """Open the network, only once per process for the same settings."""
         recipe, taps = self.get_recipe(object_name), self.get_tap_names()
-        # Not kept in the module, of which CellProfiler makes copies.
+        # Not stored in the module, because CellProfiler makes copies of it.
         return StratoNet.load(self.get_weights(), taps, recipe=recipe, crop=recipe.crop)
 
     def load_projection(self) -> Projection:
-        """Load the projection, if it fits all that is measured.
+        """Load the projection, and check that it fits the features to be measured.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            What is missing, or does not fit.
+            The file is missing, or the projection does not fit.
         """
         projection = Projection.load(self.projection.value)
         for name in self.get_object_names():
@@ -305,7 +311,7 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
     # The run
 
     def prepare_run(self, workspace: Workspace) -> bool:
-        """Check the settings once more, and store the ids of network and projection.
+        """Check the settings again, and store the ids of network and projection.
 
         Raises
         ------
@@ -356,31 +362,35 @@ class MeasureStratoFeatures(DeclaredColumns, Module):
             output.record_features(self, workspace, regions, features)
             measured.append((net, regions, features))
         if self.show_window:
-            # The window is drawn in another process, from what is kept here.
-            shown = workspace.display_data
-            started = recorded.get_experiment_measurement("Run_Timestamp")
-            # What image sets need to share for the figure to compare them.
+            # The window is drawn in another process, from what is stored here.
+            display_data = workspace.display_data
+            timestamp = recorded.get_experiment_measurement("Run_Timestamp")
+            # What image sets must have in common for the figure to compare them.
             ids = [net.feature_set_id for net, *_ in measured]
-            shown.run = [started, ids, images, list(self.get_tap_names())]
-            shown.number = recorded.image_set_number
-            shown.functions = illumination.find_functions(workspace, images)
-            shown.pictures = make_pictures(planes, size, measured, limits, pixel_size)
+            display_data.run = [timestamp, ids, images, list(self.get_tap_names())]
+            display_data.number = recorded.image_set_number
+            display_data.functions = illumination.find_functions(workspace, images)
+            display_data.pictures = make_pictures(
+                planes, size, measured, limits, pixel_size
+            )
 
     def display(self, workspace: Workspace, figure: Figure) -> None:
-        """Draw what `run` has kept for the window, in the window's process."""
-        shown = workspace.display_data
+        """Draw what `run` has stored for the window, in the window's process."""
+        display_data = workspace.display_data
         strips = list_strips(self.get_recipe(IMAGE), self.get_taps())
         if not get_headless():
-            enlarge_window(figure, shown.pictures)
-        draw_pictures(figure, shown.pictures, strips, shown.run, shown.number)
-        mark_functions(figure, self.images.value, shown.functions)
-        write_below(figure, describe_next_step(self))
+            enlarge_window(figure, display_data.pictures)
+        draw_pictures(
+            figure, display_data.pictures, strips, display_data.run, display_data.number
+        )
+        mark_functions(figure, self.images.value, display_data.functions)
+        write_footer(figure, describe_next_step(self))
 
     def post_run(self, workspace: Workspace) -> None:
         """Gather the image sets of the run into Parquet files."""
         if self.writes_parquet and not workspace.pipeline.test_mode:
             for error in output.gather_files(self, workspace):
                 if not get_headless():
-                    # The window shows it, and CellProfiler goes on.
+                    # The window shows the error, and CellProfiler goes on.
                     event = PostRunException(error, self, error.__traceback__)
                     workspace.pipeline.notify_listeners(event)

@@ -19,7 +19,7 @@ from cellprofiler_plugin import bundle
 
 FETCHED = ("filelock", "onnxruntime", "google", "pyarrow")
 # What a downloaded CellProfiler lacks: all that comes from us or for us.
-LACKING = {*FETCHED, *bundle.OURS, "stratonet_sklearn", "flatbuffers"}
+LACKING = {*FETCHED, *bundle.OWN_PACKAGES, "stratonet_sklearn", "flatbuffers"}
 
 
 def write_bundle(system, folder):
@@ -61,7 +61,7 @@ def test_a_cellprofiler_without_packages_measures_the_same(tmp_path):
         "MeasureStratoFeatures",
         images="DNA",
         taps="low",
-        where="Both",
+        region_choice="Both",
         objects="Nuclei",
     )
     words_of_recipe(measure, "whole224/mean", output="Both")
@@ -143,7 +143,7 @@ def test_what_is_there_stays(tmp_path, capsys):
     path.write_text("mine")
     arguments = ["plugin", "--for", "windows", "--output"]
     assert stratonet_cli.main([*arguments, str(path)]) == 1
-    assert "there is such a file" in capsys.readouterr().err
+    assert "the file exists already" in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert stratonet_cli.main([*arguments, str(tmp_path / "no" / "plugin.zip")]) == 1
     assert "no such folder" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def steps(limit, between):
         "MeasureStratoFeatures",
         images="DNA",
         taps="low",
-        where="Both",
+        region_choice="Both",
         objects="Nuclei",
         crop_size=SIZE,
     )

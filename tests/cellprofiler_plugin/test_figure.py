@@ -155,7 +155,7 @@ def test_image_sets_are_dots_and_the_last_is_marked(names, net):
 
 def test_image_sets_of_another_run_are_forgotten_and_the_oldest_too(net, monkeypatch):
     frame, planes = Window(), planes_of(["DNA"])
-    monkeypatch.setattr(figure, "REMEMBERED", 2)
+    monkeypatch.setattr(figure, "MOST_IMAGE_SETS", 2)
     for run, number in (("a", 1), ("b", 7), ("b", 8), ("b", 9)):
         shown = pictures_of(net, planes, whole(features_of(1, ["DNA"], net)))
         figure.draw_pictures(frame, shown, strips_of(net), run, number)
@@ -283,7 +283,7 @@ def test_functions_are_marked_and_the_next_step_stands_below(net):
         shown = pictures_of(net, planes, whole(features))
         figure.draw_pictures(frame, shown, strips_of(net), "run", number)
     figure.mark_functions(frame, NAMES, ["ER", "Mito"])
-    figure.write_below(frame, "After the run: stratonet evaluate file --output report")
+    figure.write_footer(frame, "After the run: stratonet evaluate file --output report")
     titles = [frame.subplot(column, 0).get_title() for column in range(len(NAMES))]
     marked = [name for name, title in zip(NAMES, titles) if "illumination" in title]
     assert marked == ["ER", "Mito"] and titles[1].startswith("ER\n")

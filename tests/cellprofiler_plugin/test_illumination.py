@@ -41,7 +41,7 @@ def warn(step, pipeline):
         step.validate_module_warnings(pipeline)
     assert caught.value.setting is step.images
     # It stands among the settings, too.
-    assert caught.value.message in step.width.content
+    assert caught.value.message in step.column_count.content
     names, _, advice = caught.value.message.partition(": ")
     assert 'clear the ticks in "Select images to measure"' in advice
     return set(names.split(", "))
@@ -133,7 +133,7 @@ def test_files_tell_it_at_the_run(tmp_path):
     step = module("MeasureStratoFeatures", images="DNA, Flat", taps="low")
     out = run(tmp_path, [row], step, expected=["StratoFeatures_Image.parquet"])
     log = (out / "cellprofiler.log").read_text()
-    assert "Flat: an illumination function, and no image of cells" in log
+    assert "Flat: an illumination function, not an image of cells" in log
     assert "DNA: an illumination" not in log
     path = out / "StratoFeatures_Image.parquet"
     assert f"Next: stratonet evaluate {path} --output report" in log

@@ -147,9 +147,13 @@ def test_objects_of_every_kind(tmp_path, field):
     out = run(
         tmp_path,
         rows,
-        measure("DNA", where="Both", hide_neighbors=False, **settings),
+        measure("DNA", region_choice="Both", hide_neighbors=False, **settings),
         measure(
-            "GFP", where="Objects", hide_neighbors=True, prefix="Hidden", **settings
+            "GFP",
+            region_choice="Objects",
+            hide_neighbors=True,
+            prefix="Hidden",
+            **settings,
         ),
         module("ExportToSpreadsheet"),
         expected=kinds
@@ -282,7 +286,9 @@ def test_images_that_cannot_be_measured_lose_their_own_features(tmp_path, field)
     out = run(
         tmp_path,
         [good, *(row for row, _ in bad)],
-        measure("DNA, Actin", taps="low", output=BOTH, where="Both", objects="Cells"),
+        measure(
+            "DNA, Actin", taps="low", output=BOTH, region_choice="Both", objects="Cells"
+        ),
         module("ExportToSpreadsheet", wants_prefix=False),
         expected=["StratoFeatures_Image.parquet", "Image.csv"],
     )
@@ -345,7 +351,7 @@ def workspace_of(pipeline, **images):
 def test_overlapping_objects_keep_what_they_share(field):
     step = measure(
         "DNA",
-        where="Objects",
+        region_choice="Objects",
         objects="Cells",
         crop_size="32",
         taps="low",
@@ -385,7 +391,9 @@ def test_overlapping_objects_keep_what_they_share(field):
 
 @pytest.mark.slow
 def test_the_figure_is_drawn_from_what_the_run_has_kept(field):
-    step = measure("DNA", where="Both", objects="Cells", crop_size="32", taps="low")
+    step = measure(
+        "DNA", region_choice="Both", objects="Cells", crop_size="32", taps="low"
+    )
     step.show_window = True
     plane = field / np.float32(65535)
     workspace = workspace_of(pipeline_of(step), DNA=Image(plane))
@@ -469,7 +477,7 @@ def loading(*made):
         ({"images": ""}, "Select images to measure.*select at least one"),
         ({"images": "DNA, DNA"}, "Select images to measure.*twice"),
         ({"taps": ""}, "Select taps.*at least one"),
-        ({"where": "Objects"}, "Select objects to measure.*at least one"),
+        ({"region_choice": "Objects"}, "Select objects to measure.*at least one"),
         ({"output": PARQUET, "prefix": "a/b"}, "without a folder"),
         (
             {"network": "From a file", "weights": "nowhere.onnx"},
@@ -533,10 +541,11 @@ def test_two_modules_do_not_write_over_each_other(settings, told):
 
 
 def test_columns_are_counted_before_the_run():
-    step = measure("DNA, GFP", where="Both", objects="Nuclei", taps="low,high")
+    step = measure("DNA, GFP", region_choice="Both", objects="Nuclei", taps="low,high")
     assert "3,072 features for each of: Image, Nuclei." in describe_run(step)
-    assert step.width in step.visible_settings() and step.width.content == describe_run(
-        step
+    assert (
+        step.column_count in step.visible_settings()
+        and step.column_count.content == describe_run(step)
     )
 
 
@@ -558,7 +567,7 @@ def test_the_fast_network_is_chosen_by_its_name():
 @pytest.mark.slow
 def test_pickers_lead_to_the_declared_columns():
     step = measure(
-        "DNA, GFP", where="Both", objects="Nuclei", taps="low,conv2_block3_out"
+        "DNA, GFP", region_choice="Both", objects="Nuclei", taps="low,conv2_block3_out"
     )
     pipeline = loading(step)
     picked = [
@@ -634,7 +643,9 @@ def test_a_pipeline_from_before_there_were_recipes():
 
 
 # What the projection of these tests fits.
-REDUCED = dict(images="DNA", taps="low", where="Objects", objects="Nuclei", reduce=True)
+REDUCED = dict(
+    images="DNA", taps="low", region_choice="Objects", objects="Nuclei", reduce=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -678,7 +689,7 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
     )
     step = measure(
         ", ".join(CHANNELS),
-        where="Objects",
+        region_choice="Objects",
         objects="Nuclei",
         taps="low",
         output=BOTH,
@@ -730,7 +741,10 @@ def test_components_fit_into_a_database(projection, tmp_path, field):
             {"taps": "low,high"},
             r"taps Low \(512\). Received: Low \(512\), High \(1024\)",
         ),
-        ({"where": "Whole images"}, "fitted to features of .*-crop96, and the network"),
+        (
+            {"region_choice": "Whole images"},
+            "fitted to features of .*-crop96, and the network",
+        ),
         ({"crop_size": 64}, "the network makes .*-crop64"),
         ({"projection": "none.npz"}, "No projection file 'none.npz'"),
         ({"projection": __file__}, "is not a projection"),
@@ -767,10 +781,10 @@ def test_a_projection_of_another_network_is_refused(projection, tmp_path):
 
 
 def test_images_and_objects_are_not_reduced_by_one_projection(projection):
-    step = measure(**{**REDUCED, "where": "Both"}, projection=projection)
+    step = measure(**{**REDUCED, "region_choice": "Both"}, projection=projection)
     with pytest.raises(ValidationError, match="Use a module for each") as caught:
         step.validate_module(loading(step))
-    assert caught.value.setting is step.where
+    assert caught.value.setting is step.region_choice
 
 
 def test_a_batch_file_has_the_paths_of_the_cluster():

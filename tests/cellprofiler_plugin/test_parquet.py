@@ -158,7 +158,7 @@ def test_a_file_of_other_image_sets_is_not_replaced(tmp_path):
             path.write_bytes(wrong)
         before = path.read_bytes()
         keep(tmp_path / "run", 1)
-        with pytest.raises(ValueError, match=f"{path} is there already, with the"):
+        with pytest.raises(ValueError, match=f"{path} exists already, with the"):
             gather(tmp_path / "run", "Image", path, **SCREEN)
         assert path.read_bytes() == before
         assert (tmp_path / "run" / "Image" / "00000001.npz").exists()

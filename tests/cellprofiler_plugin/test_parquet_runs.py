@@ -65,7 +65,7 @@ def screen(tmp_path):
 
 def test_jobs_of_two_plates_with_damaged_images(screen, tmp_path):
     folder, rows = screen
-    step = measure(prefix=r"\g<Plate>_S[1]", where="Both", objects="Cells")
+    step = measure(prefix=r"\g<Plate>_S[1]", region_choice="Both", objects="Cells")
     sizes = module("MeasureObjectSizeShape")
     sizes.objects_list.value = "Cells"
     write(folder, rows, step, sizes)
@@ -109,7 +109,7 @@ def test_files_of_earlier_runs(screen, tmp_path):
     # Other image sets in the same place are refused before the first of them.
     before = path.read_bytes()
     write(folder, rows[:2], measure())
-    with pytest.raises(RuntimeError, match="is there already, with the image sets of"):
+    with pytest.raises(RuntimeError, match="exists already, with the image sets of"):
         run(folder, output)
     assert path.read_bytes() == before
     assert "Image # 1" not in (output / headless.LOG).read_text()

@@ -122,7 +122,7 @@ def measured(planes, limits_file, tmp_path_factory):
     steps = [
         measure(
             recipe,
-            where="Both",
+            region_choice="Both",
             objects="Cells",
             output="A Parquet file",
             prefix=f"Way{number}",
@@ -306,7 +306,7 @@ def loading(step):
         ("DNA: 100-4000, ER 50-900", "DNA: 100-4000, ER: 50-900. Received: 'ER 50-900"),
         ("DNA: 1.2.3-4, ER: 1-2", "Received: 'DNA: 1.2.3-4'"),
         ("DNA: 100-4000, ER: 900-50", "the smaller first. Received for ER"),
-        ("DNA: 1-2, ER: 1-2, AGP: 1-2", "for AGP, which is not among"),
+        ("DNA: 1-2, ER: 1-2, AGP: 1-2", "for AGP, not among"),
     ],
 )
 def test_grey_ranges_that_cannot_be_read_are_refused(limits, told):
@@ -353,7 +353,7 @@ def test_a_file_of_grey_ranges_that_does_not_fit_is_refused(content, told, tmp_p
     ],
 )
 def test_sizes_of_pixels_that_cannot_be_are_refused(size, told):
-    step = measure("tiles224-150um/mean", pixel_size=size, where="Whole images")
+    step = measure("tiles224-150um/mean", pixel_size=size, region_choice="Whole images")
     shown = set(map(id, step.visible_settings()))
     assert {id(step.tile_width), id(step.pixel_size)} <= shown
     if told is None:
@@ -366,7 +366,7 @@ def test_sizes_of_pixels_that_cannot_be_are_refused(size, told):
             step.validate_module(loading(step))
         assert caught.value.setting is step.pixel_size
     # Squares are in pixels, and nothing else asks for the size.
-    step.where.value, step.objects.value = "Objects", "Nuclei"
+    step.region_choice.value, step.objects.value = "Objects", "Nuclei"
     step.validate_module(loading(step))
 
 
@@ -400,7 +400,7 @@ def test_new_modules_start_with_what_the_network_recommends():
     step = module(
         "MeasureStratoFeatures",
         images="DNA",
-        where="Both",
+        region_choice="Both",
         objects="Nuclei",
         output="A Parquet file",
     )
@@ -412,7 +412,7 @@ def test_new_modules_start_with_what_the_network_recommends():
 
 
 def test_another_recipe_than_the_recommended_is_said(monkeypatch):
-    step = measure("whole224/mean", where="Both", objects="Nuclei", taps="low")
+    step = measure("whole224/mean", region_choice="Both", objects="Nuclei", taps="low")
     card = replace(
         step.get_card(),
         recipes={"cells": "tiles224/mean+sd", "objects": "whole224/mean"},
@@ -441,7 +441,10 @@ def test_a_recommended_recipe_without_words_is_named(monkeypatch):
 
 def test_columns_and_seconds_are_said_before_the_run():
     step = measure(
-        "whole224+tiles224/mean+sd", where="Both", objects="Nuclei", crop_size=112
+        "whole224+tiles224/mean+sd",
+        region_choice="Both",
+        objects="Nuclei",
+        crop_size=112,
     )
     said = describe_run(step)
     assert "4,116 features for each of: Image; 2,068 features for each of: Nuclei" in (
@@ -451,11 +454,11 @@ def test_columns_and_seconds_are_said_before_the_run():
     image, objects = 2 * 26 * SECONDS_PER_TILE, 2 * 100 / 4 * SECONDS_PER_TILE
     assert f"{image:.2g} s of one core for an image set of 1,000 x 1,000 pixels" in said
     assert f"{objects:.2g} s of one core for 100 Nuclei" in said
-    assert step.width.content == said
+    assert step.column_count.content == said
 
 
 def test_other_columns_of_images_than_of_objects_are_declared():
-    step = measure("whole224+tiles224/mean", where="Both", objects="Nuclei")
+    step = measure("whole224+tiles224/mean", region_choice="Both", objects="Nuclei")
     pipeline = loading(step)
     declared = step.get_measurement_columns(pipeline)
     for kind, label in (("Image", "TilesLow0511"), ("Nuclei", "Low0511")):
@@ -468,11 +471,11 @@ def test_other_columns_of_images_than_of_objects_are_declared():
 
 
 def test_settings_of_another_choice_are_hidden():
-    step = measure("whole224/mean", where="Whole images")
+    step = measure("whole224/mean", region_choice="Whole images")
     assert step.view in step.visible_settings()
     hidden = [step.square_view, step.limits, step.limits_file]
     assert not set(map(id, hidden)) & set(map(id, step.visible_settings()))
-    step.where.value, step.grey_range.value = "Objects", recipes.FROM_EXTRACT
+    step.region_choice.value, step.grey_range.value = "Objects", recipes.FROM_EXTRACT
     shown = set(map(id, step.visible_settings()))
     assert {id(step.square_view), id(step.limits_file)} <= shown
     assert id(step.view) not in shown and id(step.limits) not in shown

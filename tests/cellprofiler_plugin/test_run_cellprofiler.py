@@ -105,7 +105,7 @@ def screen(tmp_path_factory):
             images="DNA",
             taps="conv2_block1_out",
             output="Both",
-            where="Both",
+            region_choice="Both",
             objects="Nuclei",
         ),
         "save": save,
@@ -379,7 +379,7 @@ def test_parts_of_another_projection_do_not_count(screen, tmp_path):
         deepcopy(modules["stratonet"]),
         "whole224/mean",
         taps="low",
-        where="Whole images",
+        region_choice="Whole images",
         reduce=True,
         projection=str(tmp_path / "pilot.npz"),
     )

@@ -55,7 +55,7 @@ ACROSS = {"each_or_all": "All: Across cycles"}
     ("name", "settings", "group", "run"),
     [
         ("Crop", {}, "", ""),
-        ("Crop", FIRST, "crops as in a group's first image", ""),
+        ("Crop", FIRST, "crops all images as the first of their group", ""),
         ("DefineGrid", {}, "", ""),
         ("DefineGrid", {"each_or_once": "Once"}, "", "grid of an earlier image set"),
         ("DefineGrid", ANY_GRID, "", "grid of an earlier image set"),
@@ -272,21 +272,22 @@ def test_flags_errors_and_statistics_are_as_of_one_process(
     one, two = (pd.read_parquet(tmp_path / output / name) for output in ("one", "two"))
     pd.testing.assert_frame_equal(one, two)
     assert two["Metadata_Error"].notna().tolist() == [False, True]
-    assert "1 image sets (2) have images not measured. Image ER of image set 2" in said
-    assert "FlagImage (module 3) left out 1 image sets (3)" in said
+    damaged = "1 image sets (2) have images that could not be measured. Image ER of"
+    assert f"{damaged} image set 2" in said
+    assert "FlagImage (module 3) skipped 1 image sets (3)" in said
     assert "1 image sets (4) had errors. 4: LoadData (module 1)" in said
-    assert "Nothing was measured in whole parts: 3 to 3, 4 to 4" in said
+    assert "In some parts nothing was measured: 3 to 3, 4 to 4" in said
     arguments = ["--quiet", "-n", "2", "--always-continue"]
     arguments += ["-p", str(folder / "run.cppipe"), "-o", str(tmp_path / "two")]
     arguments += ["--data-file", str(folder / "load_data.csv")]
     with quick_starts():
         assert stratonet_cli.main(["run-cellprofiler", *arguments]) == 3
     told = capsys.readouterr().out
-    assert "this run is finished" in told and "FlagImage (module 3) left out" in told
+    assert "this run is finished" in told and "FlagImage (module 3) skipped" in told
     assert not list(Path(tmp_path / "two").glob("_parts-*"))
     # Without the option, image sets with errors are not finished.
     strict = replace(plan, options=replace(options, always_continue=False))
-    assert finished.find(strict) is None
+    assert finished.find_lacking(strict) is None
 
 
 def make_run(numbers, **more):
@@ -314,7 +315,7 @@ def list_parts(plan, *measured):
         given.append((part.first, part.last))
         last = min(part.last, part.first + most - 1)
         if last < part.last:
-            runner._most = 2 * most
+            runner._most_image_sets = 2 * most
             runner.waiting.insert(0, (last + 1, part.last))
     return given
 

@@ -139,7 +139,7 @@ def test_a_pipeline_from_before_there_were_words():
 
 
 def test_views_beyond_the_words():
-    step = measure(where="Both", objects="Nuclei")
+    step = measure(region_choice="Both", objects="Nuclei")
     assert not shows(step, step.view_text) and not shows(step, step.square_view_text)
     # As recommended, until the user writes another.
     before = [step.get_recipe(name) for name in ("Image", "Nuclei")]
@@ -175,7 +175,9 @@ def test_views_beyond_the_words():
     ],
 )
 def test_views_that_cannot_be_are_refused(setting, text, told):
-    step = measure(where="Both", objects="Nuclei", view=CUSTOM, square_view=CUSTOM)
+    step = measure(
+        region_choice="Both", objects="Nuclei", view=CUSTOM, square_view=CUSTOM
+    )
     getattr(step, setting).value = text
     with pytest.raises(ValidationError, match=told) as caught:
         step.validate_module(loading(step))
@@ -186,7 +188,7 @@ def test_views_that_cannot_be_are_refused(setting, text, told):
 
 @pytest.mark.parametrize("name", ["view", "square_view", "tap_words"])
 def test_words_that_no_choice_has_are_refused_where_they_stand(name):
-    step = measure(where="Both", objects="Nuclei", **{name: "Upside down"})
+    step = measure(region_choice="Both", objects="Nuclei", **{name: "Upside down"})
     with pytest.raises(ValidationError, match="Choose one of.*'Upside down'") as caught:
         step.validate_module(loading(step))
     assert caught.value.setting is getattr(step, name)
@@ -212,7 +214,11 @@ def _refuse_taps(card, taps=None):
     ("settings", "columns", "place"),
     [
         ({"tap_words": LOW}, 1024, "Written to CellProfiler's tables."),
-        ({"tap_words": LOW, "where": "Both", "objects": "Nuclei"}, 2048, "Parquet"),
+        (
+            {"tap_words": LOW, "region_choice": "Both", "objects": "Nuclei"},
+            2048,
+            "Parquet",
+        ),
         ({"images": "DNA, GFP", "tap_words": LOW, "statistics": "Mean"}, 1024, ""),
         ({}, 5120, "Written to StratoFeatures_Image.parquet."),
         ({"images": ""}, 0, "Nothing"),
@@ -243,12 +249,12 @@ def test_many_columns_go_to_a_parquet_file(settings, columns, place):
 def test_the_window_shows_names_of_files_with_metadata():
     step = measure(prefix=r"\g<Plate>_Deep", output="Both")
     step.visible_settings()
-    assert r"Written to \g&lt;Plate&gt;_Deep_Image.parquet" in step.width.content
-    assert "and CellProfiler's tables." in step.width.content
+    assert r"Written to \g&lt;Plate&gt;_Deep_Image.parquet" in step.column_count.content
+    assert "and CellProfiler's tables." in step.column_count.content
 
 
 def test_the_next_step_names_the_file():
-    step = measure(where="Both", objects="Nuclei", prefix="Run7")
+    step = measure(region_choice="Both", objects="Nuclei", prefix="Run7")
     told = "After the run: stratonet evaluate Run7_Image.parquet --output report"
     assert describe_next_step(step) == told
     step.output.value = "CellProfiler's tables"

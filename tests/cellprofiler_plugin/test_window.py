@@ -2,7 +2,7 @@
 
 import pytest
 
-from cellprofiler_plugin.window import choose_place
+from cellprofiler_plugin.window import choose_rectangle
 
 FIRST = (120, 90, 640, 560)
 
@@ -21,7 +21,7 @@ FIRST = (120, 90, 640, 560)
     ],
 )
 def test_a_window_is_enlarged_on_its_screen(columns, rows, now, screen):
-    left, top, width, height = choose_place(columns, rows, now, screen)
+    left, top, width, height = choose_rectangle(columns, rows, now, screen)
     assert width <= screen[2] and height <= screen[3]
     assert screen[0] <= left and left + width <= screen[0] + screen[2]
     assert screen[1] <= top and top + height <= screen[1] + screen[3]
@@ -32,6 +32,6 @@ def test_a_window_is_enlarged_on_its_screen(columns, rows, now, screen):
 
 
 def test_a_window_with_room_stays_where_it_is():
-    assert choose_place(1, 1, FIRST, (0, 0, 1920, 1040)) == FIRST
-    left, top, *_ = choose_place(3, 2, FIRST, (0, 0, 1920, 1040))
+    assert choose_rectangle(1, 1, FIRST, (0, 0, 1920, 1040)) == FIRST
+    left, top, *_ = choose_rectangle(3, 2, FIRST, (0, 0, 1920, 1040))
     assert (left, top) == FIRST[:2]

@@ -91,7 +91,7 @@ NAMED = {"file_name_method": "Single name"}
         ),
         # What a module measures in the run is not known.
         ({**NAMED, "single_file_name": r"\g<QCFlag>"}, None),
-        ({"overwrite": True, "folder": "/tmp/shared"}, "several processes would meet"),
+        ({"overwrite": True, "folder": "/tmp/shared"}, "several processes might"),
     ],
 )
 def test_images_of_one_name(settings, told, prepare):
@@ -160,7 +160,7 @@ def test_graphs_that_modules_append_to(prepare, tmp_path):
     assert re.search("writes graphs to several files", look(step))
     step.edge_file_name.value = "edges.csv"
     step.directory.value = f"Elsewhere...|{tmp_path}"
-    assert re.search("appends to .*, where all processes would", look(step))
+    assert re.search("appends to .*, and all processes would", look(step))
 
 
 def test_cropped_objects_that_meet(prepare, tmp_path):
@@ -169,7 +169,7 @@ def test_cropped_objects_that_meet(prepare, tmp_path):
     step.use_filename.value = False
     assert not look(step)
     step.directory.value = f"Elsewhere...|{tmp_path}"
-    assert re.search(r"image sets 1 and 2, where several", look(step))
+    assert re.search(r"image sets 1 and 2, so that several", look(step))
 
 
 def test_parquet_files_of_another_run(prepare):
@@ -183,4 +183,4 @@ def test_parquet_files_of_another_run(prepare):
     path = output / "StratoFeatures_Image.parquet"
     table = pa.table({"ImageNumber": [1]}).replace_schema_metadata({SCREEN: b"other"})
     parquet.write_table(table, path)
-    assert re.search(f"{path} is there already", look(step))
+    assert re.search(f"{path} exists already", look(step))

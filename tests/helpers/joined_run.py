@@ -38,7 +38,7 @@ def run_cellprofiler(folder):
         "MeasureStratoFeatures",
         images="DNA",
         taps="low",
-        where="Both",
+        region_choice="Both",
         objects="Nuclei",
         crop_size=SIZE,
         output="A Parquet file",
