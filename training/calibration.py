@@ -104,11 +104,11 @@ def _list_images(folder: Path) -> list[Path]:
     return images
 
 
-def _choose_readable(folder: Path, paths: Sequence[Path], most: int) -> list[Path]:
+def _choose_readable(folder: Path, paths: Sequence[Path], limit: int) -> list[Path]:
     chosen: list[Path] = []
     reasons: list[str] = []
     for path in paths:
-        if len(chosen) == most:
+        if len(chosen) == limit:
             break
         try:
             read_plane(path)

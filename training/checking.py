@@ -93,15 +93,15 @@ def find_undecodable(source: ImageFiles) -> dict[str, str]:
 
     # In parallel, in the order of the files, skipping those that fail.
     decoded = source.draw().map(decode_element, tf.data.AUTOTUNE).ignore_errors()
-    bad = np.ones(len(source), bool)
+    is_bad = np.ones(len(source), bool)
     with tqdm(total=len(source), desc="checking", unit=" images") as bar:
         for numbers in decoded.batch(64).as_numpy_iterator():
-            bad[numbers] = False
+            is_bad[numbers] = False
             bar.update(len(numbers))
-        bar.update(np.count_nonzero(bad))
+        bar.update(np.count_nonzero(is_bad))
     corrupt = {}
     # ignore_errors drops the reasons, so the few bad files are decoded again.
-    for number in np.flatnonzero(bad):
+    for number in np.flatnonzero(is_bad):
         try:
             decode_element(source.names[number], number)
         except tf.errors.OpError as error:

@@ -136,14 +136,14 @@ def equalize_channels(
     onnx.ModelProto
         The same network, except for rounding.
     """
-    equal = onnx.ModelProto()
-    equal.CopyFrom(model)
-    graph = Graph(equal)
+    equalized = onnx.ModelProto()
+    equalized.CopyFrom(model)
+    graph = Graph(equalized)
     peaks = _measure_peaks(graph, planes)
     for group, factors in _choose_factors(graph, peaks).items():
         _scale_group(graph, group, factors)
-    _drop_unused(equal.graph)
-    return equal
+    _drop_unused(equalized.graph)
+    return equalized
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
@@ -173,15 +173,15 @@ def run_with_maps(
         Tensor name to its values, for each plane.
     """
     names = list(names)
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    output_names = {value.name for value in opened.graph.output}
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    output_names = {value.name for value in extended.graph.output}
     for name in names:
         if name not in output_names:
             value = onnx.helper.make_empty_tensor_value_info(name)
-            opened.graph.output.append(value)
+            extended.graph.output.append(value)
     session = onnxruntime.InferenceSession(
-        opened.SerializeToString(), providers=["CPUExecutionProvider"]
+        extended.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     (model_input,) = session.get_inputs()
     for plane in planes:

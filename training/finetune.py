@@ -121,7 +121,7 @@ def finetune(
     folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         remove_unfinished(folder)
-        _keep_request(_describe_request(assays, tuning), folder)
+        _store_request(_describe_request(assays, tuning), folder)
         if not _is_weights_file(folder / UNTUNED):
             start.export(folder / UNTUNED, name)
         tasks, groups = _prepare_tasks(assays, tuning, folder)
@@ -189,7 +189,7 @@ def _describe_request(assays: Sequence[Assay], tuning: Tuning) -> dict[str, obje
     return {"tables": tables, **asdict(tuning), "weights": weights}
 
 
-def _keep_request(request: Mapping[str, object], folder: Path) -> None:
+def _store_request(request: Mapping[str, object], folder: Path) -> None:
     """Store the request; refuse a folder that holds another run."""
     # Compared as JSON, which has no tuples.
     text = json.dumps(request, indent=1)

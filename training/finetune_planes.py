@@ -196,9 +196,9 @@ def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
 
 
 def _report_failures(assay: Assay, failures: list[str], classes_read: set[str]) -> None:
-    lost = sorted(set(_list_classes(assay)) - classes_read)
-    if lost:
-        classes = "" if not classes_read else f" of the class {lost[0]}"
+    lost_classes = sorted(set(_list_classes(assay)) - classes_read)
+    if lost_classes:
+        classes = "" if not classes_read else f" of the class {lost_classes[0]}"
         raise ValueError(
             f"{assay.source.location}: no image{classes} could be read, or none has an"
             f" object. {'; '.join(failures[:1])}"

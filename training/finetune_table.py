@@ -168,8 +168,8 @@ def _convert_plain(
     if lacking:
         raise ValueError(
             f"{source.location} lacks {', '.join(lacking)} (plate, well). Received the"
-            f" columns {shorten_list(list(table))}. Add them: what is learnt is tested"
-            " on plates or wells that were not learnt from."
+            f" columns {shorten_list(list(table))}. Add them: the test needs plates"
+            " or wells that were not used for training."
         )
     folder = source.base or os.path.dirname(source.path)
     locator = FileLocator(folder, source.replace)

@@ -94,15 +94,15 @@ def _leave_out(listing: Listing, split: str, corrupt: Collection[str]) -> ImageF
     files, labels = listing.names[split], listing.labels[split]
     left_out = np.array([os.fsencode(name) for name in corrupt], "S")
     # Compared as bytes, since not all file names are UTF-8.
-    good = ~np.isin(files, left_out)
-    lost = sorted(set(labels) - set(labels[good]))
-    if lost:
-        first = lost[0]
+    is_readable = ~np.isin(files, left_out)
+    lost_classes = sorted(set(labels) - set(labels[is_readable]))
+    if lost_classes:
+        first = lost_classes[0]
         raise ValueError(
             f"{listing.root / split}: no image of the class {listing.classes[first]}"
             f" can be read: all {np.count_nonzero(labels == first):,} are corrupt."
         )
-    return ImageFiles(listing.root, files[good], labels[good])
+    return ImageFiles(listing.root, files[is_readable], labels[is_readable])
 
 
 def _open_shards(data: Path, splits: Sequence[str]) -> Images:

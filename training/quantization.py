@@ -213,20 +213,20 @@ def quantize_model(
         Network with pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX
         Runtime and others turn into operations on integers.
     """
-    equal = equalize_channels(model, planes)
-    graph = Graph(equal)
+    equalized = equalize_channels(model, planes)
+    graph = Graph(equalized)
     # ReLU is fused with the operation before it: two roundings become one.
     types = ["Conv", "Relu", "Add"]
-    if any(map(graph.is_gating, equal.graph.node)):
+    if any(map(graph.is_gating, equalized.graph.node)):
         types.append("Mul")
     with tempfile.TemporaryDirectory() as folder:
         path, int8_path = Path(folder) / "equal.onnx", Path(folder) / "int8.onnx"
-        onnx.save(equal, path)
-        with _keep_quiet():
+        onnx.save(equalized, path)
+        with _silence_onnxruntime():
             quantization.quantize_static(
                 path,
                 int8_path,
-                _Planes(equal.graph.input[0].name, planes),
+                _Planes(equalized.graph.input[0].name, planes),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=types,
                 per_channel=True,
@@ -274,7 +274,7 @@ class _Planes(quantization.CalibrationDataReader):
 
 
 @contextlib.contextmanager
-def _keep_quiet() -> Iterator[None]:
+def _silence_onnxruntime() -> Iterator[None]:
     """Suppress what ONNX Runtime prints for each plane, and its advice."""
     logger = logging.getLogger()
     level = logger.level

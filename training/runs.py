@@ -254,7 +254,7 @@ def describe_checkpoint(run: Path) -> str:
         return "No epoch was finished."
     best = max(history, key=lambda row: row["val_top1"])
     return (
-        f"{run / BEST} is kept: validation top-1 {best['val_top1']:.4f} after epoch"
+        f"{run / BEST} remains: validation top-1 {best['val_top1']:.4f} after epoch"
         f" {best['epoch']}. Epochs finished: {len(history)}; the same"
         " command resumes after them."
     )

@@ -5,7 +5,7 @@ configuration names fields of `Config` and the range or choices of each::
 
     [search]
     learning_rate = {low = 1e-4, high = 1e-1, log = true}  # its logarithm is drawn
-    classifier_depth = {low = 1, high = 3}  # whole numbers, as the field is
+    classifier_depth = {low = 1, high = 3}  # integers, like the field
     batch = {choices = [64, 128, 256]}
     optimizer = {choices = ["adam", "sgd"]}
 

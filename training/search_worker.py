@@ -187,10 +187,10 @@ def _list_gpus() -> list[str]:
         return [name for name in visible.split(",") if name not in ("", "-1")]
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True)
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return []
-    return listed.stdout.split()
+    return output.stdout.split()
 
 
 def _train_trial(

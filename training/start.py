@@ -33,7 +33,7 @@ CACHE = Path(__file__).parent.parent / "build"
 # A run's checkpoint of the epoch whose validation top-1 was highest.
 BEST = "best.npz"
 # What to do if a file of a run is damaged.
-ADVICE = "Copy the run again, or begin anew in another output folder."
+ADVICE = "Copy the run again, or start again in another output folder."
 # Prefixes of the names of the classifier's layers.
 CLASSIFIER = ("classifier", "predictions")
 
@@ -133,16 +133,16 @@ def freeze_layers(model: keras.Model, config: Config) -> None:
             )
         frozen = set(names[: names.index(config.freeze) + 1])
     for layer in model.layers:
-        wanted = layer.name not in frozen and _matches_pattern(
+        is_wanted = layer.name not in frozen and _matches_pattern(
             layer.name, config.train_only
         )
-        layer.trainable = wanted or _is_of_classifier(layer)
-    trained = [
+        layer.trainable = is_wanted or _is_of_classifier(layer)
+    trained_layers = [
         layer
         for layer in model.layers
         if layer.trainable_variables and not _is_of_classifier(layer)
     ]
-    if config.train_only and not trained:
+    if config.train_only and not trained_layers:
         raise ValueError(
             "train_only names no layer that can be trained. Received:"
             f" {config.train_only!r}"

@@ -74,16 +74,16 @@ def _count_plateaus(losses: Sequence[float], patience: int) -> int:
     if not patience:
         return 0
     best = math.inf
-    waited = plateaus = 0
+    epochs_waited = plateaus = 0
     for loss in losses:
         if loss < best:
-            best, waited = loss, 0
+            best, epochs_waited = loss, 0
         else:
-            waited += 1
+            epochs_waited += 1
         # Counting restarts after each plateau.
-        if waited == patience:
+        if epochs_waited == patience:
             plateaus += 1
-            waited = 0
+            epochs_waited = 0
     return plateaus
 
 

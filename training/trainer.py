@@ -256,7 +256,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
             bar.set_description(f"epoch {epoch + 1}/{run.config.epochs}")
             row = _run_epoch(run, epoch, bar)
             run.history.append(row)
-            _keep_epoch(run, board)
+            _store_epoch(run, board)
             run.say(_describe_epoch(row, is_best(run.history)))
             # Called after everything is stored, because it may end the training.
             if on_epoch:
@@ -276,7 +276,7 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
     losses = [row["val_loss"] for row in run.history]
     rate = compute_learning_rate(run.config, epoch, losses)
     run.steps.optimizer.learning_rate = rate
-    began = checked = time.perf_counter()
+    start_time = last_check = time.perf_counter()
 
     def draw_epoch(shard: tuple[int, int], per_replica: int) -> tf.data.Dataset:
         return run.draw_training(epoch, shard, per_replica)
@@ -285,14 +285,14 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
     for batch in run.steps.distribute(draw_epoch):
         run.steps.train(*batch)
         bar.update(run.config.batch)
-        if run.one_process and time.perf_counter() - checked > CHECK_SECONDS:
-            checked = time.perf_counter()
+        if run.one_process and time.perf_counter() - last_check > CHECK_SECONDS:
+            last_check = time.perf_counter()
             scores = run.steps.read_scores()
             _check_loss(scores, epoch, rate, run.output)
             bar.set_postfix(loss=f"{scores.loss:.3f}", top1=f"{scores.top1:.3f}")
     # This waits for the last step, so that the time includes it.
     training = run.steps.collect_scores()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start_time
     _check_loss(training, epoch, rate, run.output)
     validation = run.steps.validate(run.draw_validation)
     _check_loss(validation, epoch, rate, run.output)
@@ -318,7 +318,7 @@ def _check_loss(scores: Scores, epoch: int, rate: float, output: Path) -> None:
         )
 
 
-def _keep_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
+def _store_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
     # If weights are distributed over machines, all must read them, but only one writes.
     model = copy_variables(run.steps.model)
     optimizer = copy_optimizer(run.steps.optimizer)

@@ -26,7 +26,7 @@ from training.finetune import (  # noqa: E402
     Tuning,
     _describe_classes,
     _describe_request,
-    _keep_request,
+    _store_request,
     finetune,
 )
 from training.finetune_card import (  # noqa: E402
@@ -233,7 +233,7 @@ def test_damaged_files_of_a_run_are_named(weights, stripes, tmp_path):
         (tmp_path / name).write_bytes(original)
     (tmp_path / "request.json").write_text('{"tables": ')
     with pytest.raises(ValueError, match="request.json is damaged.*Copy the run"):
-        _keep_request({}, tmp_path)
+        _store_request({}, tmp_path)
 
 
 def test_a_run_knows_its_table_and_images(tmp_path):
