@@ -1,18 +1,19 @@
-"""A pipeline in one CellProfiler process and in several: the same tables, and the time.
+"""Run a pipeline in one CellProfiler process and in two: compare tables and times.
 
     python benchmarks/batches.py DATA/bbbc022 [OUTPUT]
 
-The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports.
-One process is ``cellprofiler -c -r``, two are ``stratonet run-cellprofiler -n 2``.
-Every table is compared cell for cell, without times and time stamps.
+The pipeline is the one published with BBBC022, with MeasureStratoFeatures in place of
+its exports. One process is ``cellprofiler -c -r``, two are ``stratonet
+run-cellprofiler -n 2``. Every table is compared cell by cell, except for times and time
+stamps.
 
     python benchmarks/batches.py starts [OUTPUT] [IMAGE_SETS]
 
-What starting CellProfiler costs in a run of parts of two minutes, by the pipeline of
-``stratonet demo``, ``load_data.cppipe``, on two processes: seconds from the start of
-each process to its first image set, beside the seconds of the processor that all of
-them took. Two generated images of 520 x 696 pixels stand in each image set (default:
-500).
+Measures what starting CellProfiler costs in a run divided into parts of two minutes,
+with the pipeline of ``stratonet demo``, ``load_data.cppipe``, on two processes: seconds
+from the start of each process to its first image set, compared with the processor
+seconds of all processes. Each of the IMAGE_SETS (default: 500) holds two generated
+images of 520 x 696 pixels.
 """
 
 import csv
@@ -37,12 +38,14 @@ TIMES = re.compile("ExecutionTime|Timestamp")
 
 
 def read_cells(path):
-    """The cells of a CSV table; times are columns, or rows of the experiment."""
+    """Read the cells of a CSV table without times, which are columns or rows."""
     with open(path, newline="") as file:
         header, *rows = csv.reader(file)
-    keep = [column for column, name in enumerate(header) if not TIMES.search(name)]
+    kept_columns = [
+        column for column, name in enumerate(header) if not TIMES.search(name)
+    ]
     rows = [header, *(row for row in rows if not TIMES.search(row[0]))]
-    return [[row[column] for column in keep] for row in rows]
+    return [[row[column] for column in kept_columns] for row in rows]
 
 
 def are_equal(first, second):
@@ -68,7 +71,7 @@ def time_two_processes(pipeline, images, output):
 
 
 def write_generated_plate(folder, count):
-    """A table for LoadData; all image sets have the same two images."""
+    """Write a table for LoadData, whose image sets all have the same two images."""
     rng = np.random.default_rng(0)
     files = {}
     for channel in ("DNA", "GFP"):
@@ -110,18 +113,22 @@ def main(data, output):
     published = data / "BBBC022_Analysis_Final.cppipe"
     titles = write_pipeline(published, list_channels(rows), pipeline)
     images = link_bbbc022_plate(data, output)
-    one, two = output / "one", output / "two"
-    alone = time_one_process(pipeline, images, one)
-    together = time_two_processes(pipeline, images, two)
+    one_process, two_processes = output / "one", output / "two"
+    alone_seconds = time_one_process(pipeline, images, one_process)
+    together_seconds = time_two_processes(pipeline, images, two_processes)
     print(
-        f"{len(rows)} image sets: one process {alone:.0f} s, two {together:.0f} s"
-        f" ({alone / together:.2f})"
+        f"{len(rows)} image sets: one process {alone_seconds:.0f} s, two"
+        f" {together_seconds:.0f} s ({alone_seconds / together_seconds:.2f})"
     )
-    tables = [path for path in one.iterdir() if path.suffix in (".csv", ".parquet")]
+    tables = [
+        path for path in one_process.iterdir() if path.suffix in (".csv", ".parquet")
+    ]
     for path in sorted(tables):
-        verdict = "the same" if are_equal(path, two / path.name) else "DIFFERENT"
+        verdict = (
+            "the same" if are_equal(path, two_processes / path.name) else "DIFFERENT"
+        )
         print(f"{path.name}: {verdict}")
-    for name, values in read_seconds(one, titles).items():
+    for name, values in read_seconds(one_process, titles).items():
         unit = "per site" if name == "Nuclei" else "s of the processor per site"
         print(f"{name}: {values.mean():.2f} {unit}")
 

@@ -1,12 +1,12 @@
-"""BBBC013 as a screen, beside the number it was made for: nucleus against ring.
+"""Evaluate BBBC013 as a screen, and compare with its own readout: nucleus to ring.
 
     .venv/bin/python benchmarks/bbbc013_screen.py RESULTS --output FILE
 
-RESULTS is what `make results` has written. The plate's assay is the translocation of a
-protein into the nucleus. Its own number is the mean intensity of GFP in nuclei divided
-by that in rings around them (CellProfiler, `bbbc013.cppipe`). Z' and EC50 of both are
-of the same wells, and curves are fitted in the same way. FILE is
-`benchmarks/bbbc013_screen.csv`.
+RESULTS is the folder that `make results` has written. The plate's assay is the
+translocation of a protein into the nucleus. Its own readout is the mean intensity of
+GFP in nuclei divided by that in rings around them (CellProfiler, `bbbc013.cppipe`). Z'
+and EC50 of features and readout are from the same wells, and curves are fitted in the
+same way. FILE is `benchmarks/bbbc013_screen.csv`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COMPOUNDS = ("wortmannin", "LY294002")
 
 
 def measure_ratio(folder: Path) -> pd.Series:
-    """Measure the mean intensity of nuclei against that of rings, by well."""
+    """Compute the ratio of the mean intensity of nuclei to that of rings, by well."""
     columns = ["ImageNumber", INTENSITY]
     means = {
         name: pd.read_csv(folder / f"{name}.csv", usecols=columns)
@@ -64,14 +64,14 @@ def read_plate(path: Path) -> Screen:
 def describe(
     name: str, controls: dict[str, float], doses: pd.DataFrame, active: str
 ) -> dict[str, object]:
-    described: dict[str, object] = {"response": name}
+    row: dict[str, object] = {"response": name}
     for number in ("z_prime", "low", "high", "robust_z_prime", "ssmd"):
-        described[number] = controls[number]
+        row[number] = controls[number]
     curves = doses.set_index("compound")
     for compound in COMPOUNDS:
         for number in ("ec50", "low", "high"):
-            described[f"{compound} {number}"] = curves.loc[compound, number]
-    return {**described, "active": active}
+            row[f"{compound} {number}"] = curves.loc[compound, number]
+    return {**row, "active": active}
 
 
 def main() -> None:
@@ -101,9 +101,9 @@ def main() -> None:
     rows.append(describe("nucleus/ring", controls, doses, ""))
     frame = pd.DataFrame(rows)
     print(frame.set_index("response").T.to_string(float_format="{:.3g}".format))
-    of_ratio = frame.iloc[-1]
+    ratio_row = frame.iloc[-1]
     for compound in COMPOUNDS:
-        factor = frame[f"{compound} ec50"] / of_ratio[f"{compound} ec50"]
+        factor = frame[f"{compound} ec50"] / ratio_row[f"{compound} ec50"]
         print(f"{compound}, relative to the ratio:", *np.round(factor.astype(float), 2))
     if options.output:
         frame.to_csv(options.output, index=False, float_format="%.4g")

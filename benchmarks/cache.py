@@ -1,9 +1,9 @@
-"""What a cache of features saves: passes over the images, and seconds.
+"""Measure what a cache of features saves: passes over the images, and seconds.
 
     .venv/bin/python benchmarks/cache.py DATA/bbbc022
 
-Counted are the planes that the network is given. The folds and the search are those of
-a user who looks for the best tap and classifier on a plate.
+It counts the planes that the network gets. Folds and search are those of a user who
+looks for the best tap and classifier on a plate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RECIPE = "whole224/mean"
 
 
 class CountingSession(onnxruntime.InferenceSession):
-    """The network itself; counts the planes that it is given."""
+    """The network itself, which also counts the planes that it gets."""
 
     planes = 0
 
@@ -44,7 +44,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, metavar="DATA/bbbc022")
     images, _ = read_plate(parser.parse_args().folder)
-    # No classes are to be told apart: only the work is looked at.
+    # Arbitrary classes: only the amount of work matters.
     labels = np.arange(len(images)) % 2
     onnxruntime.InferenceSession = CountingSession
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def count_passes(images: Any, labels: np.ndarray, cache: Path | None) -> None:
 
 
 def time_first_and_later(images: Any, folder: Path) -> None:
-    """Print the time of a plane by the default recipe: without, first, and known."""
+    """Print the time per plane by the default recipe: no cache, first, second time."""
     for name, cache in {"no cache": None, "first": folder, "known": folder}.items():
         fitted = StratoFeatureTransformer(cache=cache).fit(images)
         began = time.perf_counter()

@@ -1,11 +1,11 @@
-"""What Ray costs on one machine, beside the local engine.
+"""Measure what Ray costs on one machine, compared with the local engine.
 
     .venv/bin/python benchmarks/engines.py DATA/bbbc022
 
-A short and a long run by each engine, in turns: the difference between the two is what
-the image sets take, and the rest is the start (Ray itself, processes that import the
-libraries and open the network, the first images). The recipe is ``whole224/mean``, the
-least work for the network, where what is done beside it weighs most.
+Each engine takes turns at a short and a long run: the difference between the two is the
+time of the image sets, and the remaining time is the start (Ray itself, processes that
+import the libraries and open the network, the first images). The recipe is
+``whole224/mean``, the least work for the network, so that all other work weighs most.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from stratonet.extraction import LocalEngine, RayEngine, extract
 from stratonet.extraction.engine import Engine
 
 RECIPE = "whole224/mean"
-# Wells of twelve sites: the twelve image sets of BBBC022, again and again.
+# Wells of twelve sites: the twelve image sets of BBBC022, repeated.
 SHORT, LONG = 4, 20
 ROUNDS = 2
 
@@ -55,7 +55,7 @@ def write_table(folder: Path, n_wells: int, scratch: Path) -> Path:
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     wells = []
     for number in range(n_wells):
-        # Under another name: an image set that is there twice is refused.
+        # Under another name, since repeated image sets are refused.
         copy = scratch / f"copy{n_wells}-{number}"
         copy.symlink_to(folder.resolve())
         well = pd.DataFrame({"Metadata_Site": range(len(labels))})
@@ -74,15 +74,17 @@ def write_table(folder: Path, n_wells: int, scratch: Path) -> Path:
 def time_engine(
     engine: Engine, tables: dict[int, Path], output: Path
 ) -> tuple[float, float]:
-    """Seconds of the short and of the long run."""
-    of_runs = []
+    """Return the seconds of the short and of the long run."""
+    seconds = []
     for n_wells, table in tables.items():
         began = time.perf_counter()
-        to = output / str(n_wells)
-        done = extract(table, to, recipe=RECIPE, engine=engine, progress=False)
-        of_runs.append(time.perf_counter() - began)
-        assert done.complete_plates and not done.incomplete
-    return of_runs[0], of_runs[1]
+        destination = output / str(n_wells)
+        summary = extract(
+            table, destination, recipe=RECIPE, engine=engine, progress=False
+        )
+        seconds.append(time.perf_counter() - began)
+        assert summary.complete_plates and not summary.incomplete
+    return seconds[0], seconds[1]
 
 
 def print_seconds(seconds: dict[str, list[tuple[float, float]]]) -> None:
@@ -96,7 +98,10 @@ def print_seconds(seconds: dict[str, list[tuple[float, float]]]) -> None:
             f"{name}: starts in {statistics.median(starts):.1f} s, then takes"
             f" {statistics.median(beyond[name]):.1f} s for {LONG - SHORT} wells"
         )
-    ratios = [of_ray / here for of_ray, here in zip(beyond["ray"], beyond["local"])]
+    ratios = [
+        ray_seconds / local
+        for ray_seconds, local in zip(beyond["ray"], beyond["local"])
+    ]
     print(
         f"Beyond its start Ray takes {statistics.median(ratios):.3f} of the time of the"
         f" local engine ({min(ratios):.3f} to {max(ratios):.3f}, {ROUNDS} rounds,"

@@ -16,14 +16,14 @@ from PIL import Image
 
 from stratonet_sklearn.datasets import simulate_plate
 
-# Without seed and treatment of its own: the plate that `stratonet demo` draws.
+# With default seed and treatment: the plate that `stratonet demo` draws.
 WELLS = ("A01", "A03", "B02", "B03")
 CHANNELS = ("DNA", "GFP")
 SIDE = 96
 
 
 def write_example_images(folder):
-    """Write them into a folder, which is made if missing."""
+    """Write the images into a folder, which is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as plate:
         simulate_plate(plate, rows=2, columns=3, sites=1)

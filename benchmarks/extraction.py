@@ -1,14 +1,14 @@
-"""How much of the network's speed `stratonet extract` reaches, files on a local disk.
+"""Measure `stratonet extract` on a local disk, as a share of the network's own speed.
 
     .venv/bin/python benchmarks/extraction.py DATA/bbbc022 [--wells 96]
     [--weights stratonet50-int8]
 
-Image sets per second from table and files to feature tables, as a ratio to the network
-alone on the same number of planes that are prepared in memory, alternating within one
+Image sets per second from table and files to feature tables are compared with the
+network alone on the same number of planes prepared in memory, alternating within one
 run: for Cell Painting images of 520 x 696 pixels (BBBC022, copied), and for generated
 16-bit images of 1,024 x 1,024 pixels. A plate is a quarter of one of JUMP's: 96 wells
-of 9 sites, which take a quarter of an hour and 9 GB of disk. Of fewer wells, beginning
-and end weigh more.
+of 9 sites, which take a quarter of an hour and 9 GB of disk. With fewer wells, the
+beginning and the end weigh more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stratonet import StratoNet
 from stratonet.extraction import extract
 from stratonet.files.images import read_plane
 
-# The least work for the network: what is done beside it weighs most.
+# The least work for the network, so that all other work weighs most.
 RECIPE = "whole224/mean"
 ROUNDS, SITES = 2, 9
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def compare_speeds(name: str, screen: Path, table: pd.DataFrame, weights: str) -> None:
-    """Print how fast a plate is measured, beside the network alone."""
+    """Print how fast a plate is measured, compared with the network alone."""
     network = StratoNet.load(weights, recipe=RECIPE)
     ratios = []
     for number in range(ROUNDS):
@@ -80,7 +80,7 @@ def compare_speeds(name: str, screen: Path, table: pd.DataFrame, weights: str) -
 
 
 def time_network(network: StratoNet, table: pd.DataFrame) -> float:
-    """Seconds of the network for all planes of the table, prepared in memory."""
+    """Return the network's seconds for all planes of the table, prepared in memory."""
     row = table.iloc[0]
     prefix = "FileName_"
     channels = [name[len(prefix) :] for name in table if name.startswith(prefix)]
@@ -97,11 +97,11 @@ def time_network(network: StratoNet, table: pd.DataFrame) -> float:
 
 
 def copy_images(screen: Path, folder: Path, wells: int) -> pd.DataFrame:
-    """Copy the images of BBBC022 as often as makes a plate; its LoadData table."""
+    """Copy the images of BBBC022 until they fill a plate; return its LoadData table."""
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     sites_per_well = len(labels) // labels.well.nunique()
     tables = []
-    # Together as many image sets as of the generated plate.
+    # Together as many image sets as the generated plate has.
     for number in range(wells * SITES // len(labels)):
         target = screen / str(number)
         target.mkdir(parents=True)
@@ -120,7 +120,7 @@ def copy_images(screen: Path, folder: Path, wells: int) -> pd.DataFrame:
 
 
 def generate_images(screen: Path, wells: int) -> pd.DataFrame:
-    """Write a plate of random images; its LoadData table."""
+    """Write a plate of random images; return its LoadData table."""
     rng = np.random.default_rng(0)
     screen.mkdir()
     rows = []

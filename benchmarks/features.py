@@ -1,24 +1,24 @@
-"""Feature tables of four real data sets, which docs/results.md compares.
+"""Make the feature tables of four real data sets that docs/results.md compares.
 
     python benchmarks/features.py DATA OUTPUT
 
 DATA holds bbbc013, mitocheck, hep2 and bbbc022 (see screens.py). OUTPUT gets a folder
 for each, with one table per set of features, as ``stratonet evaluate`` takes them:
-- stratonet: by ``stratonet extract``, as it measures when nothing is asked for
-  (BBBC022: by MeasureStratoFeatures, in the same run as CellProfiler's features);
+- stratonet: by ``stratonet extract`` with its defaults (BBBC022: by
+  MeasureStratoFeatures, in the same run as CellProfiler's features);
 - whole224: the same by the recipe of version 1, each plane at 224 x 224 pixels;
 - untrained: as stratonet, from the same network with random weights;
 - resnet50: the published ImageNet ResNet-50 at its last pooling, 2,048 features per
   channel, by ``stratonet extract``;
-- cellprofiler: by bbbc013.cppipe and mitocheck.cppipe beside this file, and by the
+- cellprofiler: by bbbc013.cppipe and mitocheck.cppipe in this folder, and by the
   pipeline published with BBBC022;
 - intensity.parquet: mean, standard deviation and percentiles of each plane, as it is in
   its file;
 - noise.parquet: random numbers, as many as StratoNet has features.
 
-BBBC022's images are corrected by its illumination functions, as the pipeline does, for
-all but intensity.parquet. Of HEp-2's cells there are crops, which CellProfiler does not
-segment. Tables that exist are not made again. About an hour on 2 cores.
+BBBC022's images are corrected by its illumination functions, as its pipeline does, for
+all tables except intensity.parquet. HEp-2 has crops of cells, which CellProfiler does
+not segment. Existing tables are not made again. Takes about an hour on 2 cores.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from stratonet.network import StratoNet
 
 HERE = Path(__file__).parent
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-# Groups of CellProfiler's measurements that say something of a nucleus; positions do
+# Groups of CellProfiler's measurements that say something about a nucleus; positions do
 # not.
 MEASUREMENTS = (
     "AreaShape",
@@ -74,8 +74,8 @@ Step = Callable[[Path], None]
 
 
 def write_resnet50(path: Path) -> None:
-    """Write the published ResNet-50, whole, with our card's preprocessing."""
-    # Not installed, but in the checkout; and TensorFlow only where it is needed.
+    """Write the whole published ResNet-50, with the preprocessing of our card."""
+    # Not installed, but in the checkout; TensorFlow is imported only if needed.
     sys.path.append(str(HERE.parent))
     from training import architecture, blocks, transfer
     from training.export import export_model
@@ -104,7 +104,7 @@ def write_resnet50(path: Path) -> None:
 
 
 def write_untrained(path: Path) -> None:
-    """Write our network with random weights: what the architecture alone can do."""
+    """Write StratoNet with random weights, to show what the architecture alone does."""
     sys.path.append(str(HERE.parent))
     from training.export import export_run
 
@@ -131,7 +131,7 @@ def write_intensity(rows: pd.DataFrame, path: Path) -> None:
 
 
 def write_noise(rows: pd.DataFrame, path: Path) -> None:
-    """Write random numbers: what a report says of these is chance."""
+    """Write random numbers: whatever a report says about them is chance."""
     width = len(StratoNet.load().feature_names(list_channels(rows)))
     values = np.random.default_rng(0).normal(size=(len(rows), width))
     table = pd.DataFrame(values.astype(np.float32)).add_prefix("noise_")
@@ -139,7 +139,7 @@ def write_noise(rows: pd.DataFrame, path: Path) -> None:
 
 
 def write_table(rows: pd.DataFrame, features: pd.DataFrame, path: Path) -> None:
-    """Write features beside the metadata of their image sets."""
+    """Write features together with the metadata of their image sets."""
     metadata = rows[[column for column in rows if column.startswith("Metadata_")]]
     pd.concat([metadata, features], axis=1).to_parquet(path)
 
@@ -165,7 +165,7 @@ def run_extract(
 def run_cellprofiler(pipeline: Path, images: Path, output: Path) -> None:
     """Run CellProfiler on all cores.
 
-    ``images``: LoadData's table, or the folder for pipelines that begin with Images.
+    ``images`` is LoadData's table, or the folder for pipelines that begin with Images.
     """
     if images.suffix == ".csv":
         options = CellProfilerOptions(data_file=images)
@@ -182,19 +182,19 @@ def write_pipeline(
 ) -> list[str]:
     """Write a pipeline with MeasureStratoFeatures in place of its exports.
 
-    Images and nuclei are measured by the recipe of a new module, by that of version 1
-    and, if asked for, by the fast network. ExportToSpreadsheet comes last, for the
-    measurements of all others.
+    Images and nuclei are measured by the default recipe, by that of version 1 and, if
+    ``fast``, by the fast network. ExportToSpreadsheet comes last and exports the
+    measurements of all other modules.
 
     Returns
     -------
     list of str
-        What each MeasureStratoFeatures measures, and by which recipe.
+        What each MeasureStratoFeatures module measures, and by which recipe.
     """
     from cellprofiler_core import preferences
 
     preferences.set_headless()
-    logging.disable(logging.WARNING)  # that each module is loaded twice
+    logging.disable(logging.WARNING)  # it warns that each module is loaded twice
     from cellprofiler_core.pipeline import Pipeline
     from cellprofiler_core.utilities.core.modules import (
         fill_modules,
@@ -213,11 +213,11 @@ def write_pipeline(
     modules = []
     titles = []
     variants = ("", "Version1", "Fast")[: 2 + fast]
-    for where, variant in product(("Whole images", "Objects"), variants):
+    for target, variant in product(("Whole images", "Objects"), variants):
         stratonet = instantiate_module("MeasureStratoFeatures")
         stratonet.images.value = ", ".join(channels)
         stratonet.output.value = "A Parquet file"
-        stratonet.region_choice.value = where
+        stratonet.region_choice.value = target
         stratonet.objects.value = "Nuclei"
         if variant:
             stratonet.prefix.value = variant
@@ -242,7 +242,7 @@ def write_pipeline(
 
 
 def run_bbbc022(data: Path, rows: pd.DataFrame, output: Path) -> None:
-    """Run the published pipeline with our module; keep the time of both."""
+    """Run the published pipeline with MeasureStratoFeatures; record both times."""
     pipeline = output.with_name("with_stratonet.cppipe")
     published = data / "BBBC022_Analysis_Final.cppipe"
     titles = write_pipeline(published, list_channels(rows), pipeline, fast=True)
@@ -254,21 +254,25 @@ def run_bbbc022(data: Path, rows: pd.DataFrame, output: Path) -> None:
 
 
 def read_seconds(output: Path, titles: Sequence[str]) -> pd.DataFrame:
-    """Read seconds of the processor for each site, by what they were spent on.
+    """Read the processor seconds of each site, by what they were spent on.
 
-    ``titles`` are those of the MeasureStratoFeatures modules, in their order.
+    ``titles`` are those of the MeasureStratoFeatures modules, in order.
     """
     images = pd.read_csv(output / "Image.csv")
     times = images.filter(regex="^ExecutionTime_")
     # Names are such as ExecutionTime_07MeasureTexture.
-    ours = sorted(column for column in times if column.endswith("StratoFeatures"))
-    measures = times.filter(regex=r"_\d\dMeasure").drop(columns=ours)
-    rest = times.drop(columns=[*ours, *measures])
-    table = times[ours].set_axis([f"StratoNet: {title}" for title in titles], axis=1)
+    stratonet_columns = sorted(
+        column for column in times if column.endswith("StratoFeatures")
+    )
+    measures = times.filter(regex=r"_\d\dMeasure").drop(columns=stratonet_columns)
+    others = times.drop(columns=[*stratonet_columns, *measures])
+    table = times[stratonet_columns].set_axis(
+        [f"StratoNet: {title}" for title in titles], axis=1
+    )
     return table.assign(
         **{
             "CellProfiler: measurements": measures.sum(axis=1),
-            "CellProfiler: reading, segmentation": rest.sum(axis=1),
+            "CellProfiler: reading, segmentation": others.sum(axis=1),
             "Nuclei": images.Count_Nuclei,
         }
     )
@@ -277,7 +281,7 @@ def read_seconds(output: Path, titles: Sequence[str]) -> pd.DataFrame:
 def write_central_nuclei(folder: Path, rows: pd.DataFrame, path: Path) -> None:
     """Write the measurements of the nucleus nearest to the centre of each image.
 
-    NaN where CellProfiler found none.
+    Values are NaN where CellProfiler found no nucleus.
     """
     nuclei = pd.read_csv(folder / "Nuclei.csv")
     distances = np.hypot(
@@ -288,13 +292,13 @@ def write_central_nuclei(folder: Path, rows: pd.DataFrame, path: Path) -> None:
     nuclei = choose_measurements(nuclei.loc[nearest]).add_prefix("Nuclei_")
     images = choose_measurements(pd.read_csv(folder / "Image.csv")).add_prefix("Image_")
     features = images.join(nuclei).sort_index().reset_index(drop=True)
-    # Where a nucleus is in its image says nothing of its phenotype.
+    # The position of a nucleus in its image says nothing about its phenotype.
     positions = features.filter(regex="_Center_|_BoundingBox").columns
     write_table(rows, features.drop(columns=positions).astype(np.float32), path)
 
 
 def choose_measurements(table: pd.DataFrame) -> pd.DataFrame:
-    """Choose what CellProfiler measured, by image number."""
+    """Choose CellProfiler's measurements, by image number."""
     table = table.set_index("ImageNumber")
     return table[[column for column in table if column.startswith(MEASUREMENTS)]]
 
@@ -302,7 +306,7 @@ def choose_measurements(table: pd.DataFrame) -> pd.DataFrame:
 def list_steps(
     name: str, data: Path, rows: pd.DataFrame, folder: Path
 ) -> dict[str, Step]:
-    """List the tables of a data set, and what makes each."""
+    """List the tables of a data set, each with the function that makes it."""
     networks = folder.parent
     illumination = "divide" if name == "bbbc022" else ""
     measure = partial(run_extract, folder / "images.csv", illumination=illumination)
@@ -319,7 +323,7 @@ def list_steps(
     steps["stratonet"] = measure
     steps["whole224"] = partial(measure, recipe=OLD_RECIPE)
     steps["untrained"] = partial(measure, weights=networks / "untrained.onnx")
-    # Of HEp-2's cells there are crops only, cut out by others.
+    # HEp-2 only has crops of cells, cut out by its authors.
     if name == "hep2":
         return steps
     pipeline = HERE / f"{name}.cppipe"
@@ -349,7 +353,7 @@ def main() -> None:
         rows = read_screen(data)
         write_load_data(rows, folder / "images.csv")
         for step, make in list_steps(name, data, rows, folder).items():
-            # What extract has begun, it finishes by itself.
+            # Extraction resumes an unfinished table by itself.
             if (folder / step).exists() and step not in EXTRACTED:
                 continue
             began = time.monotonic()

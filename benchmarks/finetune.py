@@ -1,19 +1,19 @@
-"""What fine-tuning gains on three real data sets.
+"""Measure what fine-tuning gains on three real data sets.
 
     python benchmarks/finetune.py DATA OUTPUT [--set mitocheck] [--seeds 2]
 
-DATA holds mitocheck, hep2 and bbbc013. For each set and seed, ``python -m training
-finetune`` is run by its own functions; what is tested is never trained on:
-- mitocheck: 3,277 nuclei, 16 phenotypes. Half of the 67 plates are trained on (and
-  stopped by), the other half is tested;
-- hep2: 9,062 cells, six patterns. Neighbouring IDs come from one specimen: of each
-  pattern's IDs, cut into 13 ranges in their order, the first 8 are trained on, the
-  ninth is left out as a gap (about a specimen), the last 4 are tested;
-- hep2first: the same the other way round, the first 4 ranges are tested;
+DATA holds mitocheck, hep2 and bbbc013. For each set and seed, the functions of
+``python -m training finetune`` are run; tested examples are never trained on:
+- mitocheck: 3,277 nuclei, 16 phenotypes. Half of the 67 plates are used for training
+  (and for deciding when to stop), the other half for testing;
+- hep2: 9,062 cells, six patterns. Neighbouring IDs come from one specimen: the IDs of
+  each pattern are cut into 13 consecutive ranges, the first 8 are for training, the
+  ninth is left out as a gap (about a specimen), and the last 4 are for testing;
+- hep2first: the same in reverse, the first 4 ranges are tested;
 - bbbc013: whole images of two channels, three treatments, rows of the plate held out.
 
-OUTPUT gets a run per set and seed; runs that are finished are not run again. All are
-gathered in benchmarks/finetune.csv. A run takes 10 to 15 minutes of one core.
+OUTPUT gets a run per set and seed; finished runs are not repeated. All are gathered in
+benchmarks/finetune.csv. A run takes 10 to 15 minutes of one core.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import pandas as pd
 from screens import read_bbbc013, read_mitocheck
 
 HERE = Path(__file__).parent
-# Not installed, but in the checkout.
+# The package is not installed, but in the checkout.
 sys.path.insert(0, str(HERE.parent))
 
 from stratonet.extraction.sources.imagesets import ImageSource  # noqa: E402
@@ -38,7 +38,7 @@ from stratonet_sklearn.evaluation.splits import split  # noqa: E402
 from training.finetune import REPORT, Schedule, Tuning, finetune  # noqa: E402
 from training.finetune_table import read_assay  # noqa: E402
 
-# Ranges of the IDs of a pattern: trained on, left out, tested.
+# Number of ID ranges of a pattern, and the range that is left out.
 RANGES, GAP = 13, 8
 
 
@@ -49,19 +49,19 @@ def prepare_mitocheck(data: Path, folder: Path) -> Tuning:
     return Tuning(tested=tuple(sorted(set(rows["Metadata_Plate"][folds == 1]))))
 
 
-def prepare_hep2(data: Path, folder: Path, turned: bool = False) -> Tuning:
+def prepare_hep2(data: Path, folder: Path, reverse: bool = False) -> Tuning:
     if not (folder / "cells").exists():
         with zipfile.ZipFile(data / "cells.zip") as archive:
             archive.extractall(folder / "cells")
     labels = pd.read_csv(data / "labels.csv", dtype=str)
-    order = labels.groupby("pattern").cumcount(ascending=not turned)
+    order = labels.groupby("pattern").cumcount(ascending=not reverse)
     count = labels.groupby("pattern")["id"].transform("count")
     ranges = order * RANGES // count
     rows = pd.DataFrame(
         {
             "file": "cells/" + labels["file"],
             "plate": ranges.map("range{:02d}".format),
-            # Stands for a specimen: what is drawn for the interval.
+            # Stands for a specimen, the unit that is resampled for the interval.
             "well": labels["pattern"] + ranges.map("{:02d}".format),
             "label": labels["pattern"],
         }
@@ -87,13 +87,13 @@ def rename_label(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 SETS: dict[str, Callable[[Path, Path], Tuning]] = {
     "mitocheck": prepare_mitocheck,
     "hep2": prepare_hep2,
-    "hep2first": partial(prepare_hep2, turned=True),
+    "hep2first": partial(prepare_hep2, reverse=True),
     "bbbc013": prepare_bbbc013,
 }
 
 
 def run_set(name: str, data: Path, output: Path, seed: int) -> None:
-    """Run one set with one seed, unless it has been run."""
+    """Run one set with one seed, unless this has been done."""
     folder = output / name
     folder.mkdir(parents=True, exist_ok=True)
     tuning = SETS[name](data / name.removesuffix("first"), folder)
@@ -105,7 +105,7 @@ def run_set(name: str, data: Path, output: Path, seed: int) -> None:
 
 
 def gather_reports(output: Path) -> pd.DataFrame:
-    """Gather the runs that are finished: one row per set and seed."""
+    """Gather the finished runs: one row per set and seed."""
     reports = []
     for name in SETS:
         for weights in sorted((output / name).glob(f"{name}?.onnx")):

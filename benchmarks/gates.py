@@ -1,4 +1,4 @@
-"""Are new weights as good as the base? Weights files compared on three real data sets.
+"""Compare new weights files with a base on three real data sets.
 
     python benchmarks/gates.py DATA BASE CANDIDATE... [--output benchmarks/gates.csv]
     [--cache FOLDER]
@@ -10,14 +10,14 @@ taps low, medium and high, by name or path; all images reach them as grey planes
   train, top-1 on val;
 - probe_low, probe_medium, probe_high: the same on each tap alone;
 - mitocheck_choice, mitocheck_heldout: 16 phenotypes, RBF SVM, 5 folds by plate,
-  balanced accuracy on each half of the plates. Candidates may be chosen by the first;
-  the second is for reporting the one that was chosen;
-- bbbc013_controls, bbbc013_dose: as in scaling.py, see there;
+  balanced accuracy on each half of the plates. The first may be used to choose a
+  candidate, the second to report on the chosen one;
+- bbbc013_controls, bbbc013_dose: see scaling.py;
 - bbbc013_z: Z'-factor of the controls' scores by the same SVMs (Zhang et al. 1999).
 
 A row of the output is a measure of a weights file: its value, the difference to the
-base, and the 95 % interval of that difference over paired bootstrap draws of what is
-predicted (val images, plates, wells). The classifiers are not trained anew for a draw.
+base, and the 95 % interval of that difference over paired bootstrap draws of the
+predicted units (val images, plates, wells). Classifiers are not retrained for a draw.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Planes:
-    """The planes of a data set: how one is read, where they are, and their labels."""
+    """The planes of a data set: how to read one, their paths, and their labels."""
 
     read: Callable[[Path], np.ndarray]
     paths: Sequence[Path]
@@ -69,7 +69,7 @@ class Planes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Predictions for samples that were held out, and what judges them.
+    """Predictions for held-out samples, and the function that scores them.
 
     Samples of one group are drawn together in a bootstrap.
     """
@@ -135,7 +135,7 @@ def read_data(data: Path) -> dict[str, Planes]:
 def embed_planes(
     net: StratoNet, name: str, planes: Planes, cache: Path | None
 ) -> np.ndarray:
-    """Features of all planes of a data set, (n, width); from the cache if there."""
+    """Measure all planes of a data set, (n, width), or read them from the cache."""
     if cache is None:
         return net.features(map(planes.read, planes.paths))
     file = cache / f"{net.feature_set_id}-{name}.npy"
@@ -167,14 +167,14 @@ def judge_imagenet(
 
 
 def is_in_first_half(labels: pd.DataFrame) -> np.ndarray:
-    """Whether each nucleus is on a plate of the first half.
+    """Tell which nuclei are on plates of the first half.
 
     Each phenotype is split as evenly as its plates allow.
     """
     counts = pd.crosstab(labels.plate, labels.phenotype)
     shares = counts / counts.sum()
-    # Plates with much of a phenotype go first, each to where it brings the halves
-    # nearer.
+    # Plates rich in a phenotype go first, each to the half that makes both halves more
+    # similar.
     order = shares.max(axis=1).sort_values(ascending=False, kind="stable").index
     lead = np.zeros(shares.shape[1])
     sides = {}
@@ -205,7 +205,7 @@ def judge_mitocheck(
 def judge_bbbc013(
     features: np.ndarray, labels: pd.DataFrame
 ) -> Iterator[tuple[str, Outcome]]:
-    # The planes of one channel are behind those of the other.
+    # The planes of one channel follow those of the other.
     features = np.hstack(np.split(features, len(features) // len(labels)))
     svm = SVC(kernel="linear", class_weight="balanced")
     scores, _ = separate_controls(svm, features, labels)
@@ -258,14 +258,14 @@ def judge_weights(
 
 
 def compute_difference(candidate: Outcome, base: Outcome) -> tuple[float, float, float]:
-    """Candidate - base, and the ends of its interval."""
+    """Return the difference candidate - base, and the ends of its interval."""
     members = [np.flatnonzero(base.groups == group) for group in np.unique(base.groups)]
     rng = np.random.default_rng(0)
     draws = []
     for _ in range(DRAWS):
         groups = rng.integers(len(members), size=len(members))
         rows = np.concatenate([members[group] for group in groups])
-        # Paired: both on the same draw.
+        # Paired: both are scored on the same draw.
         draws.append(candidate.compute_draw(rows) - base.compute_draw(rows))
     # A draw without a positive control has no Z'-factor.
     low, high = np.nanpercentile(draws, (2.5, 97.5))
@@ -309,7 +309,7 @@ def parse_arguments() -> argparse.Namespace:
         "--cache",
         type=Path,
         help=(
-            "keeps features by feature set id; empty it when images or the library"
+            "stores features by feature set id; empty it when images or the library"
             " change"
         ),
     )
@@ -320,7 +320,7 @@ def main() -> None:
     options = parse_arguments()
     if options.cache:
         options.cache.mkdir(parents=True, exist_ok=True)
-    # All are opened first: a wrong name fails before an hour of work.
+    # All are opened first, so that a wrong name fails before an hour of work.
     weights = [options.base, *options.candidates]
     nets = [StratoNet.load(name, TAPS, recipe="whole224/mean") for name in weights]
     names = [Path(name).name.removesuffix(".onnx") for name in weights]
@@ -331,7 +331,7 @@ def main() -> None:
         outcomes = judge_weights(net, data, options.cache)
         tables.append(make_rows(name, net, outcomes, base))
         base = base or outcomes
-        # Written anew after each: what is interrupted has the first ones.
+        # Rewritten after each, so that an interrupted run has the first results.
         table = pd.concat(tables)
         table.to_csv(
             options.output, index=False, float_format="%.4f", lineterminator="\n"
@@ -342,8 +342,7 @@ def main() -> None:
     ]
     print(pd.concat(columns, axis=1).to_string())
     print(
-        "Value, difference to the base [95 % interval]; * where the interval"
-        " excludes 0."
+        "Value, difference to the base [95 % interval]; * if the interval excludes 0."
     )
 
 

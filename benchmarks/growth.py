@@ -1,10 +1,10 @@
-"""How cost grows with images, channels, tiles, objects and cores: a figure.
+"""Plot how cost grows with images, channels, tiles, objects and cores.
 
     .venv/bin/python benchmarks/growth.py DATA/bbbc022 [--output docs/growth.png]
 
-Seconds from files to tables, by the clock and of the processor, on BBBC022's images of
-520 x 696 pixels. Each panel changes one number and keeps the others. A run is made
-twice, in turns with all others, and the quicker counts.
+It measures seconds from files to tables, by the clock and of the processor, on
+BBBC022's images of 520 x 696 pixels. Each panel changes one number and keeps the
+others. Each run is made twice, taking turns with all others, and the faster counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stratonet.parallel import count_cores
 
 ROUNDS = 2
 SIZE = 96  # of the square around an object
-# What grows in a panel, and how many of it there are more at each step.
+# The unit that grows in a panel, and how many of it each step on the x axis adds.
 GROWS = {
     "images of one channel": ("image", 1),
     "channels of 24 image sets": ("plane", 24),
@@ -42,7 +42,7 @@ GROWS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A run: what is measured, and where it stands in the figure."""
+    """A run: what is measured, and its position in the figure."""
 
     panel: str
     x: int
@@ -106,14 +106,14 @@ def count_tiles(folder: Path) -> dict[str, int]:
 
 
 def time_case(case: Case, folder: Path, scratch: Path) -> tuple[float, float]:
-    """Seconds by the clock, and of the processor."""
+    """Return the seconds by the clock, and of the processor."""
     scratch.mkdir()
     table = write_table(case, folder, scratch)
     objects = WholeImages()
     if case.objects:
         objects = ObjectsFromCenters(write_centers(case, scratch), SIZE)
     recipe = case.recipe
-    # Opened before: how long that takes does not grow.
+    # Opened before timing, since this takes a constant time.
     StratoNet.load(recipe=recipe, crop=objects.size).features(np.eye(96))
     before = os.environ.get("OMP_NUM_THREADS")
     if case.cores:
@@ -129,7 +129,7 @@ def time_case(case: Case, folder: Path, scratch: Path) -> tuple[float, float]:
 
 
 def write_table(case: Case, folder: Path, scratch: Path) -> Path:
-    """Write a LoadData table; wells of three sites, under as many names as needed."""
+    """Write a LoadData table with wells of three sites, whose images repeat."""
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     channels = [name for name in labels if name.startswith("file_")][: case.channels]
     rows = []
@@ -150,7 +150,7 @@ def write_table(case: Case, folder: Path, scratch: Path) -> Path:
 
 
 def write_centers(case: Case, scratch: Path) -> Path:
-    """Write a table of centres, drawn at random."""
+    """Write a table of random centres."""
     rng = np.random.default_rng(0)
     tables = []
     for site in range(case.sites):
@@ -183,10 +183,10 @@ def draw_panel(axes: Axes, panel: str, rows: pd.DataFrame) -> None:
         style = {"color": get_color(number), "marker": get_marker(number)}
         axes.plot(rows.x, rows[column], label=label, markersize=5, **style)
     if panel in GROWS:
-        what, count = GROWS[panel]
+        unit, count = GROWS[panel]
         slope = np.polyfit(rows.x, rows.processor, 1)[0] / count
         axes.set_title(
-            f"{1000 * slope:.0f} ms of the processor\nfor each {what}", fontsize=9
+            f"{1000 * slope:.0f} ms of the processor\nfor each {unit}", fontsize=9
         )
     axes.set_xlabel(panel, fontsize=8)
     axes.set_ylim(0, 1.1 * rows[list(names)].to_numpy().max())

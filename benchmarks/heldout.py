@@ -1,6 +1,6 @@
-"""Feature tables of four data sets, with what is left out together of each.
+"""Read feature tables of four data sets, with the groups that are left out together.
 
-`profiles.py` says what they are.
+`profiles.py` describes the data sets.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from stratonet_sklearn.evaluation import split
 
 TAPS = ["low", "medium", "high"]
 SMALLEST_PLATE = 4  # rows, below which nothing is scaled by plate
-CELLS = 2  # every second of HEp-2's
+CELLS = 2  # every second cell of HEp-2
 
 
 @dataclass(frozen=True)
 class Screen:
-    """A feature table, and what is left out together.
+    """A feature table, with the groups that are left out together.
 
     Attributes
     ----------
     rows : pandas.DataFrame (n rows)
-        Metadata; ``Metadata_Class`` is "" where nothing is classified.
+        Metadata; ``Metadata_Class`` is "" for rows that are not classified.
     features : pandas.DataFrame (n rows, n features)
     control : numpy.ndarray (n rows,), bool, or None
     groups, folds : numpy.ndarray (n rows,)
-        What is drawn together, and what is left out together.
+        Group that each row is resampled with, and fold that it is left out with.
     """
 
     rows: pd.DataFrame
@@ -54,7 +54,7 @@ class Screen:
 def make_split_rows(
     rows: pd.DataFrame, labels: pd.Series, groups: pd.Series, folds: np.ndarray
 ) -> pd.DataFrame:
-    """Bring the metadata of a data set to the columns that all have."""
+    """Give the metadata of a data set the columns that all data sets have."""
     return rows.assign(
         Metadata_Class=labels.to_numpy(),
         Metadata_Group=groups.to_numpy(),
@@ -65,7 +65,7 @@ def make_split_rows(
 def list_bbbc013(data: Path) -> tuple[pd.DataFrame, list[Planes]]:
     rows = read_bbbc013(data)
     lines = rows.Metadata_Row
-    # A and E, B and F, ...: wortmannin is in the upper four, LY294002 in the lower.
+    # A and E, B and F, ...: the upper four rows have wortmannin, the lower LY294002.
     folds = lines.factorize()[0] % 4
     rows = make_split_rows(rows, rows.Metadata_Class, lines, folds)
     planes = [
@@ -120,7 +120,7 @@ LISTS: dict[str, Callable[[Path], tuple[pd.DataFrame, list[Planes]]]] = {
 def measure_deep(
     name: str, channels: Sequence[Planes], cache: Path | None
 ) -> pd.DataFrame:
-    # What profiles are made of was compared with one recipe throughout.
+    # Ways to make profiles were compared with the same recipe throughout.
     net = StratoNet.load("stratonet50", TAPS, recipe="whole224/mean")
     values = [
         embed_planes(net, f"{name}-{number}", planes, cache)
@@ -130,13 +130,15 @@ def measure_deep(
 
 
 def measure_intensity(channels: Sequence[Planes]) -> pd.DataFrame:
-    """Mean, standard deviation and percentiles of each plane, as in features.py."""
+    """Measure mean, standard deviation and percentiles of planes, as in features.py."""
 
     values = []
     for planes in channels:
         with ThreadPoolExecutor() as pool:
-            of_channel = list(pool.map(measure_grey, map(planes.read, planes.paths)))
-        values.append(np.array(of_channel))
+            channel_values = list(
+                pool.map(measure_grey, map(planes.read, planes.paths))
+            )
+        values.append(np.array(channel_values))
     return pd.DataFrame(np.hstack(values)).add_prefix("intensity_")
 
 
@@ -145,7 +147,7 @@ def measure_grey(plane: np.ndarray) -> list[float]:
 
 
 def read_cellprofiler(source: Path, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """Read CellProfiler's table in the order of rows; None where it is not there."""
+    """Read CellProfiler's table in the order of rows; None if it does not exist."""
     if not source.exists():
         return None
     table = read_feature_table(source, "CellProfiler")
@@ -156,19 +158,19 @@ def read_cellprofiler(source: Path, rows: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def make_screen(rows: pd.DataFrame, features: pd.DataFrame) -> Screen:
-    """Leave out rows that were not measured, or whose plate is too small to scale."""
+    """Make a screen without rows that lack values or whose plate is too small."""
     sizes = rows.groupby(PLATE)[PLATE].transform("size")
-    kept = (features.notna().all(axis=1) & (sizes >= SMALLEST_PLATE)).to_numpy()
-    rows = rows[kept].reset_index(drop=True)
+    is_usable = (features.notna().all(axis=1) & (sizes >= SMALLEST_PLATE)).to_numpy()
+    rows = rows[is_usable].reset_index(drop=True)
     control = None
     if "Metadata_Role" in rows:
         control = (rows.Metadata_Role == "negcon").to_numpy()
     else:
-        # Nuclei and cells: each stands for a well, so that nothing is aggregated.
+        # Each nucleus or cell stands for a well, so that nothing is aggregated.
         rows[WELL] = np.arange(len(rows)).astype(str)
     return Screen(
         rows,
-        features[kept].reset_index(drop=True),
+        features[is_usable].reset_index(drop=True),
         control,
         rows.Metadata_Group.to_numpy(str),
         rows.Metadata_Fold.to_numpy(),
@@ -178,7 +180,7 @@ def make_screen(rows: pd.DataFrame, features: pd.DataFrame) -> Screen:
 def list_tables(
     name: str, data: Path, measured_by_features: Path | None, cache: Path | None
 ) -> Iterator[tuple[str, Screen]]:
-    """Give the feature tables of a data set by their names."""
+    """Yield the feature tables of a data set with their names."""
     rows, channels = LISTS[name](data / name)
     yield "StratoNet", make_screen(rows, measure_deep(name, channels, cache))
     yield "Intensity", make_screen(rows, measure_intensity(channels))

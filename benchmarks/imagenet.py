@@ -1,10 +1,10 @@
-"""The published ResNet-50 as transferred, on photographs of ImageNet.
+"""Test the transferred published ResNet-50 on photographs of ImageNet.
 
     python benchmarks/imagenet.py DATA/imagenet20
 
-Counts the 1,000 validation images of 20 classes whose class is the network's first of
-1,000 (top-1), or among its first five (top-5). Needs `npm`, or the archive of the
-weights in ``build/``.
+Counts those of 1,000 validation images of 20 classes whose class the network ranks
+first of 1,000 (top-1), or among the first five (top-5). Needs `npm`, or the archive of
+the weights in ``build/``.
 """
 
 import csv
@@ -19,7 +19,7 @@ BATCH = 50
 
 
 def read_validation(folder):
-    """Paths, and the numbers of ImageNet's classes (n,)."""
+    """Return the paths, and their class numbers in ImageNet (n,)."""
     with open(folder / "classes.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     classes = {row["wnid"]: int(row["imagenet_index"]) for row in rows}
@@ -28,18 +28,18 @@ def read_validation(folder):
 
 
 def make_input(paths):
-    """Images as they are: RGB to BGR, less the means of ImageNet."""
+    """Read images at their own size, turn RGB to BGR, and subtract ImageNet's means."""
     images = [np.asarray(Image.open(path).convert("RGB"), "f4") for path in paths]
     return np.stack(images)[..., ::-1] - np.float32([103.939, 116.779, 123.68])
 
 
 def rank_classes(model, paths, classes):
-    """How many classes have a higher score than the true one, by image, (n,)."""
+    """Count the classes with a higher score than the true one, for each image, (n,)."""
     ranks = []
     for start in range(0, len(paths), BATCH):
         scores = model.predict_on_batch(make_input(paths[start : start + BATCH]))
-        own = scores[np.arange(len(scores)), classes[start : start + BATCH]]
-        ranks.append((scores > own[:, None]).sum(axis=1))
+        true_scores = scores[np.arange(len(scores)), classes[start : start + BATCH]]
+        ranks.append((scores > true_scores[:, None]).sum(axis=1))
     return np.concatenate(ranks)
 
 

@@ -1,11 +1,12 @@
-"""What the whole of JUMP takes: hours, transfer and prices, from a rate measured here.
+"""Estimate hours, transfer and prices for all of JUMP, from a rate measured here.
 
     .venv/bin/python benchmarks/jump.py [NETWORK ...]
 
-Each network, by its name or weights file, measures planes of JUMP's size and depth from
-files to tables, on all cores of this machine. The rest is arithmetic, and is printed as
-the tables of ``docs/extraction.md``. ``--provider CUDAExecutionProvider`` measures on a
-GPU, where there is one; the hours are then those of its machine's cores.
+Each network, given by its name or weights file, measures planes of JUMP's size and
+depth from files to tables, on all cores of this machine. Everything else is arithmetic,
+and is printed as the tables of ``docs/extraction.md``. ``--provider
+CUDAExecutionProvider`` measures on a GPU, if there is one; the hours are then those of
+its machine's cores.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from stratonet.parallel import count_cores
 RECIPES = ("tiles224-across2/mean+sd", "whole224/mean")
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
 WELLS, SITES, SIDE = 8, 3, 1024
-# Plates of JUMP's plate.csv (datasets of jump-cellpainting); a plate has 384 wells of 9
-# sites, as those of source_8.
+# Plates in JUMP's plate.csv (datasets of jump-cellpainting); a plate has 384 wells of 9
+# sites, like those of source_8.
 PLATES = {"one plate": 1, "source_8": 216, "all of JUMP": 2525}
 IMAGE_SETS = 384 * 9
 # JUMP's images are 116 TB.
@@ -38,13 +39,13 @@ TB_OF_PLATE = 116 / PLATES["all of JUMP"]
 PRICE_OF_MACHINE, CORES_OF_MACHINE = 0.714, 16  # c7i.4xlarge, $ per hour; vCPUs
 GBIT_OF_MACHINE = 6.25  # per second, its baseline
 PRICE_OF_STORAGE, PRICE_OF_PUTS = 23, 0.005  # S3: $ per TB and month; $ per 1,000
-# What reading from the real S3 costs a core was not measured.
+# A safety factor, since the cost of reading from the real S3 was not measured.
 RESERVE = 2
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What a network measures by a recipe, from files to tables."""
+    """The speed of a network with a recipe, from files to tables."""
 
     network: str
     recipe: str
@@ -94,16 +95,16 @@ def measure_rate(
     # The first planes of a process take longer.
     net.features(np.eye(SIDE))
     began = time.perf_counter()
-    done = extract(
+    summary = extract(
         table, output, weights=network, recipe=recipe, provider=provider, progress=False
     )
     seconds = time.perf_counter() - began
-    assert done.images == WELLS * SITES * len(CHANNELS) and not done.incomplete
-    return Rate(network, recipe, done.images / seconds / count_cores(), net.width)
+    assert summary.images == WELLS * SITES * len(CHANNELS) and not summary.incomplete
+    return Rate(network, recipe, summary.images / seconds / count_cores(), net.width)
 
 
 def print_table(rates: list[Rate]) -> None:
-    """Print the table, as the page has it."""
+    """Print the table as on the page."""
     plates = list(PLATES.values())
     print_row("", PLATES)
     print_row("---", ["---"] * len(plates))
@@ -120,7 +121,7 @@ def print_table(rates: list[Rate]) -> None:
 
 
 def print_rate(rate: Rate, plates: list[int]) -> None:
-    """Print what a network takes by a recipe."""
+    """Print the hours and prices of a network with a recipe."""
     name = f"{rate.network}, `{rate.recipe}`"
     hours = [count_images(count) / rate.planes / 3600 for count in plates]
     cells = [f"{value:,.1f}" for value in hours]

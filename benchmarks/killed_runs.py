@@ -1,15 +1,15 @@
-"""A run in parts, killed at random moments and run again: the same tables.
+"""Kill a run in parts at random moments, run it again, and compare the tables.
 
     python benchmarks/killed_runs.py DATA/bbbc022 OUTPUT SITES KILLS LONGEST SEED
 
 The pipeline published with BBBC022, with MeasureStratoFeatures in place of its exports,
-on its first SITES sites (default: 4). It is run by ``cellprofiler -c -r``, unless that
-is done already, then by ``stratonet run-cellprofiler -n 2``, which is killed (SIGKILL)
-after 5 to LONGEST seconds (60) and started again; parts are of one site, so that some
-are kept. A run that ends before it is killed is compared, and another begun, until
-KILLS (10) were killed; the last is left to its end. Every table is compared with that
-of one process, cell for cell, without times and time stamps. All but the first may be
-left out, from the last on.
+is run on its first SITES sites (default: 4): by ``cellprofiler -c -r``, unless that has
+been done already, then by ``stratonet run-cellprofiler -n 2``, which is killed
+(SIGKILL) after 5 to LONGEST seconds (60) and started again. Parts have one site, so
+that some are complete. A run that ends before it is killed is compared, and another one
+started, until KILLS (10) runs were killed; the last run is not killed. Every table is
+compared with that of one process, cell by cell, except for times and time stamps. All
+arguments but the first are optional, from the last on.
 """
 
 import random
@@ -25,13 +25,17 @@ from cellprofiler_plugin import headless
 SHORTEST = 5
 
 
-def compare(one, two):
-    tables = [path for path in one.iterdir() if path.suffix in (".csv", ".parquet")]
+def compare(expected, received):
+    tables = [
+        path for path in expected.iterdir() if path.suffix in (".csv", ".parquet")
+    ]
     for path in sorted(tables):
-        same = (two / path.name).exists() and are_equal(path, two / path.name)
-        print(f"{two.name}/{path.name}: {'the same' if same else 'DIFFERENT'}")
-    left = sorted(path.name for path in two.glob("_parts-*"))
-    print(f"{two.name}: left behind: {', '.join(left) or 'nothing'}", flush=True)
+        same = (received / path.name).exists() and are_equal(path, received / path.name)
+        print(f"{received.name}/{path.name}: {'the same' if same else 'DIFFERENT'}")
+    leftovers = sorted(path.name for path in received.glob("_parts-*"))
+    print(
+        f"{received.name}: left behind: {', '.join(leftovers) or 'nothing'}", flush=True
+    )
 
 
 def start(arguments, output):
@@ -42,33 +46,33 @@ def start(arguments, output):
 
 def main(data, output, sites=4, kills=10, longest=60, seed=0):
     output.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     pipeline = output / "with_stratonet.cppipe"
     channels = list_channels(read_bbbc022(data))
     write_pipeline(data / "BBBC022_Analysis_Final.cppipe", channels, pipeline)
     images = link_bbbc022_plate(data, output)
     arguments = [f"--image-directory={images}", f"--last-image-set={sites}"]
-    one = output / "one"
-    if not (one / "Image.csv").exists():
-        headless.run_pipeline(pipeline, one, ["Image.csv"], *arguments)
+    undisturbed = output / "one"
+    if not (undisturbed / "Image.csv").exists():
+        headless.run_pipeline(pipeline, undisturbed, ["Image.csv"], *arguments)
     killed = finished = 0
     while killed < kills:
-        two = output / f"killed{seed}-{finished}"
-        run = start(["-p", pipeline, *arguments], two)
-        seconds = chance.uniform(SHORTEST, longest)
+        killed_output = output / f"killed{seed}-{finished}"
+        run = start(["-p", pipeline, *arguments], killed_output)
+        seconds = rng.uniform(SHORTEST, longest)
         try:
             run.wait(seconds)
-            compare(one, two)
+            compare(undisturbed, killed_output)
             finished += 1
         except subprocess.TimeoutExpired:
             run.kill()
             run.wait()
             killed += 1
-            done = len(list(two.glob("_parts-*/*.done")))
+            done = len(list(killed_output.glob("_parts-*/*.done")))
             print(f"killed after {seconds:.0f} s, {done} parts kept", flush=True)
-    two = output / f"killed{seed}-{finished}"
-    start(["-p", pipeline, *arguments], two).wait()
-    compare(one, two)
+    killed_output = output / f"killed{seed}-{finished}"
+    start(["-p", pipeline, *arguments], killed_output).wait()
+    compare(undisturbed, killed_output)
 
 
 if __name__ == "__main__":

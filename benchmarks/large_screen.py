@@ -1,11 +1,11 @@
-"""How long a screen of many plates takes, and how much memory: controls, hits, doses.
+"""Measure time and memory for a screen of many plates: controls, hits, doses.
 
     .venv/bin/python benchmarks/large_screen.py --plates 40
 
 Metadata are those of JUMP: plates of 384 wells with 64 negative controls (DMSO), two
-wells of each of eight positive ones, and compounds at eight doses, each dose in one
-well of four replicate plates. Features are drawn. ``--classify`` and ``--umap`` time
-what else the report computes, apart.
+wells of each of eight positive controls, and compounds at eight doses, each dose in one
+well of four replicate plates. Features are drawn at random. ``--classify`` and
+``--umap`` also time these other parts of the report, separately.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ POSITIVE = (
     "085227",
 )
 N_DOSES, N_REPLICATES = 8, 4
-# Of what wells have in common.
+# Size of the variation that wells have in common.
 COMMON = 0.25
-# The share of compounds with an effect, and how large it is at the highest dose.
+# Share of compounds with an effect, its size at the highest dose, and its features.
 ACTIVE, EFFECT, N_CHANGED = 0.2, 1.5, 400
 
 
 def make_metadata(n_plates: int, seed: int = 0) -> pd.DataFrame:
-    """Make JUMP's metadata of plates, four of each layout."""
+    """Make the metadata of plates as in JUMP, four plates of each layout."""
     rng = np.random.default_rng(seed)
     wells = [format_well(number % 16, number // 16) for number in range(384)]
     frames = []
@@ -66,22 +66,22 @@ def make_metadata(n_plates: int, seed: int = 0) -> pd.DataFrame:
 
 
 def _fill_plate(first: int, n_wells: int) -> tuple[list[str], list[str]]:
-    """The compound and the dose of each well of a layout."""
+    """Return the compound and the dose of each well of a layout."""
     compounds = ["JCP2022_033924"] * N_NEGATIVE
     compounds += [f"JCP2022_{number}" for number in POSITIVE for _ in range(2)]
     doses = [""] * N_NEGATIVE + ["5"] * (2 * len(POSITIVE))
-    n_left = n_wells - len(compounds)
-    for number in range(n_left // N_DOSES):
+    n_remaining = n_wells - len(compounds)
+    for number in range(n_remaining // N_DOSES):
         compounds += [f"JCP2022_{100000 + first * 100 + number}"] * N_DOSES
         doses += [f"{10 / 3**step:.3g}" for step in range(N_DOSES)]
     return compounds, doses
 
 
 def draw_features(metadata: pd.DataFrame, n_features: int, seed: int = 0) -> np.ndarray:
-    """Draw features: compounds shift some of them, the more the higher the dose."""
+    """Draw features: compounds shift some of them, more at higher doses."""
     rng = np.random.default_rng(seed)
     values = rng.standard_normal((len(metadata), n_features), np.float32)
-    # Wells differ together, and plates do.
+    # Features vary together between wells; plates differ as a whole, see below.
     common = rng.standard_normal((8, n_features), np.float32) * COMMON
     values += rng.standard_normal((len(metadata), 8), np.float32) @ common
     compounds = metadata["Metadata_JCP2022"]
@@ -141,9 +141,9 @@ def main() -> None:
         )
     for part in ("controls", "hits", "doses", "warnings", "headline", "likeness"):
         with time_step(part):
-            found = getattr(screen, part)
+            result = getattr(screen, part)
         if part in ("headline", "warnings"):
-            print(found)
+            print(result)
     if options.umap:
         _time_umap(features)
     if options.classify:

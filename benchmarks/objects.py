@@ -1,16 +1,16 @@
-"""Objects per second in MeasureStratoFeatures, beside the network alone.
+"""Measure objects per second in MeasureStratoFeatures, and of the network alone.
 
     python benchmarks/objects.py DATA/bbbc013
 
 All of the module's work is timed, on CellProfiler's own objects: centres, crops, masks,
-scaling, network, and what it writes for the image set, to the Parquet file or to
-CellProfiler's tables, all features or 50 components. After each run stands the network
-alone, on crops cut before that it has to scale (the share to look at), and on crops
-scaled before. Two fields: one of BBBC013 with the nuclei that IdentifyPrimaryObjects
-finds, and a generated one of 5,000 discs. Then writing alone, which does not depend on
-the network, for 5,000 objects in two channels, until the Parquet file is there. On a
-machine that does other things too, processor seconds of all threads tell more than the
-clock.
+scaling, network, and writing the image set to the Parquet file or to CellProfiler's
+tables, all features or 50 components. Each run is followed by the network alone, on
+crops cut beforehand that it has to scale (the share that matters), and on crops scaled
+beforehand. There are two fields: one of BBBC013 with the nuclei that
+IdentifyPrimaryObjects finds, and a generated one of 5,000 discs. Then writing is timed
+alone, since it does not depend on the network: 5,000 objects in two channels, until the
+Parquet file is complete. On a machine that is busy otherwise, processor seconds of all
+threads say more than the clock.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from cellprofiler_core import preferences
 
-# Before the rest of CellProfiler is imported, or it looks for a window.
+# Before other parts of CellProfiler are imported, which would look for a window.
 # ruff: noqa: E402
 preferences.set_headless()
 logging.disable(logging.WARNING)
@@ -46,7 +46,7 @@ from stratonet.tables.columns import FEATURE_SET
 from stratonet_sklearn import fit_projection
 
 SIZE = 96
-# Crops that the network alone gets, spread over the field.
+# Most crops that the network alone gets, spread over the field.
 MOST_CROPS = 300
 
 
@@ -63,7 +63,7 @@ def make_workspace(plane):
 
 
 def find_nuclei(path):
-    """A field of BBBC013 with its nuclei."""
+    """Make a workspace with a field of BBBC013 and its nuclei."""
     workspace = make_workspace(read_plane(path) / np.float32(255))
     find = instantiate_module("IdentifyPrimaryObjects")
     find.x_name.value = "DNA"
@@ -75,7 +75,7 @@ def find_nuclei(path):
 
 
 def draw_discs(count=5000, step=30, radius=12):
-    """A field of bright discs in rows."""
+    """Make a workspace with a field of bright discs in rows."""
     side = int(np.ceil(np.sqrt(count)))
     y, x = np.mgrid[: side * step, : side * step]
     labels = (y // step * side + x // step + 1).astype(np.int32)
@@ -93,7 +93,7 @@ def draw_discs(count=5000, step=30, radius=12):
 
 
 def make_module(**options):
-    """MeasureStratoFeatures for the objects, with these settings."""
+    """Make a MeasureStratoFeatures for the objects, with these settings."""
     module = instantiate_module("MeasureStratoFeatures")
     module.images.value = "DNA"
     module.region_choice.value = settings.OBJECTS
@@ -107,7 +107,7 @@ def make_module(**options):
 
 
 def fit_components(net, features, channels, path):
-    """Settings for fifty components, fitted to these features of each channel."""
+    """Return settings for 50 components, fitted to these features of each channel."""
     names = net.feature_names(channels)
     table = pd.DataFrame(np.hstack([features] * len(channels)), columns=names)
     table.insert(0, FEATURE_SET, net.feature_set_id)
@@ -116,7 +116,7 @@ def fit_components(net, features, channels, path):
 
 
 def measure_seconds(call):
-    """Seconds by the clock, and of the processors."""
+    """Return the seconds by the clock, and of the processors."""
     began = time.perf_counter(), time.process_time()
     call()
     return np.subtract((time.perf_counter(), time.process_time()), began)
@@ -159,8 +159,8 @@ def cut_crops(workspace):
     return [crop_square(plane, center, SIZE) for center in centers]
 
 
-def time_module(name, workspace, net, ways, turns):
-    """Time the module with each way of settings, and after it the network alone."""
+def time_module(name, workspace, net, options_by_title, turns):
+    """Time the module with each set of options, followed by the network alone."""
     ready = cut_crops(workspace)
     count = len(ready)
     ready = ready[:: max(1, count // MOST_CROPS)]
@@ -169,39 +169,41 @@ def time_module(name, workspace, net, ways, turns):
         "network alone, crops ready": lambda: list(net.stream(ready)),
         "network alone, crops scaled": lambda: list(net.stream(scaled)),
     }
-    seconds = {way: [] for way in ways}
-    for _, way in product(range(turns), ways):
-        module = make_module(**ways[way])
-        own = measure_seconds(partial(module.run, workspace)) / count
-        bases = [measure_seconds(call) / len(ready) for call in alone.values()]
-        seconds[way].append([*bases, own])
+    seconds = {title: [] for title in options_by_title}
+    for _, title in product(range(turns), options_by_title):
+        module = make_module(**options_by_title[title])
+        module_seconds = measure_seconds(partial(module.run, workspace)) / count
+        network_seconds = [
+            measure_seconds(call) / len(ready) for call in alone.values()
+        ]
+        seconds[title].append([*network_seconds, module_seconds])
     print(f"{name}: {count:,} objects of {SIZE} x {SIZE} pixels")
     print_module_times(list(alone), seconds)
 
 
 def print_module_times(bases, seconds):
-    """A line for each base, the network alone; then one for each way, with shares."""
+    """Print a line per base (the network alone), then one per title, with shares."""
     print(f"  {'':<30}{'objects':>9}{'CPU ms':>9}{'share of ready':>17}", end="")
     print(f"{'of scaled':>17}\n  {'':<30}{'/s':>9}{'/object':>9}", end="")
     print(f"{'clock':>10}{'CPU':>7}{'clock':>10}{'CPU':>7}")
-    of_all = np.concatenate(list(seconds.values()))
-    for base, values in zip(bases, np.moveaxis(of_all, 1, 0)):
+    all_seconds = np.concatenate(list(seconds.values()))
+    for base, values in zip(bases, np.moveaxis(all_seconds, 1, 0)):
         clock, processors = np.median(values, axis=0)
         print(f"  {base:<30}{1 / clock:9.1f}{processors * 1000:9.1f}")
-    for way, values in seconds.items():
-        *of_bases, own = np.moveaxis(values, 1, 0)
-        clock, processors = np.median(own, axis=0)
-        line = f"  {way:<30}{1 / clock:9.1f}{processors * 1000:9.1f}"
-        for base in of_bases:
-            by_clock, by_processors = np.median(base / own, axis=0)
+    for title, values in seconds.items():
+        *network_seconds, module_seconds = np.moveaxis(values, 1, 0)
+        clock, processors = np.median(module_seconds, axis=0)
+        line = f"  {title:<30}{1 / clock:9.1f}{processors * 1000:9.1f}"
+        for base in network_seconds:
+            by_clock, by_processors = np.median(base / module_seconds, axis=0)
             line += f"{by_clock:10.2f}{by_processors:7.2f}"
         print(line, flush=True)
 
 
 def time_writing(net, scratch, count=5000, turns=3):
-    """Time what is written for 5,000 objects in two channels.
+    """Time writing 5,000 objects in two channels.
 
-    Beside it stands the network's time for them, from 100 of them.
+    It is compared with the network's time for them, estimated from 100 planes.
     """
     channels = ["DNA", "GFP"]
     rng = np.random.default_rng(0)
@@ -209,28 +211,28 @@ def time_writing(net, scratch, count=5000, turns=3):
     features = rng.random((count, 2 * net.width), np.float32)
     pilot = net.features(planes)
     components = fit_components(net, pilot, channels, scratch / "two.npz")
-    ways = {
+    options_by_title = {
         "Parquet": {"output": settings.PARQUET},
         "tables": {},
         "50 components, tables": components,
     }
     crops = count * len(channels)
-    network, seconds = [], {way: [] for way in ways}
+    network, seconds = [], {title: [] for title in options_by_title}
     for _ in range(turns):
-        of_planes = measure_seconds(partial(net.features, planes))
-        network.append(of_planes * crops / len(planes))
-        for way, options in ways.items():
+        plane_seconds = measure_seconds(partial(net.features, planes))
+        network.append(plane_seconds * crops / len(planes))
+        for title, options in options_by_title.items():
             module = make_module(images="DNA, GFP", **options)
             workspace = make_workspace(planes[0])
             write = partial(write_features, module, workspace, features)
-            seconds[way].append(measure_seconds(write))
-    _, of_network = np.median(network, axis=0)
+            seconds[title].append(measure_seconds(write))
+    _, network_cpu = np.median(network, axis=0)
     print(f"Writing {count:,} objects with {features.shape[1]:,} features")
-    for way, values in seconds.items():
+    for title, values in seconds.items():
         clock, processors = np.median(values, axis=0)
         print(
-            f"  {way:<30}{clock:8.2f} s by the clock, {processors:8.2f} CPU s,"
-            f" {processors / of_network:.4f} of the network's"
+            f"  {title:<30}{clock:8.2f} s by the clock, {processors:8.2f} CPU s,"
+            f" {processors / network_cpu:.4f} of the network's"
         )
 
 

@@ -1,6 +1,6 @@
-"""Tables of a page, written from CSV files.
+"""Write tables into a page.
 
-A page marks the place of a table by its name, and keeps all else:
+A page marks the position of a table by its name; everything else stays unchanged:
 
     <!-- table: scores bbbc013 -->
     | ... |
@@ -21,23 +21,23 @@ _TABLE = re.compile(
 
 
 def write_tables(page: Path, tables: Mapping[str, Callable[[], str]]) -> None:
-    """Write tables to the places that a page marks.
+    """Write tables to the positions that a page marks.
 
     Parameters
     ----------
     page : Path
         A Markdown file.
     tables : mapping of str to callable
-        By the name in the page: what gives the lines of the table.
+        Name in the page to a function that returns the lines of the table.
 
     Raises
     ------
     ValueError
-        The page marks a table that is not there.
+        The page marks a table that does not exist.
     """
 
-    def fill(found: re.Match[str]) -> str:
-        name = found["name"]
+    def fill(match: re.Match[str]) -> str:
+        name = match["name"]
         if name not in tables:
             raise ValueError(f"{page} asks for a table {name!r}; there is none.")
         lines = tables[name]()

@@ -1,11 +1,11 @@
-"""How much memory a run of many image sets takes: planning them, and measuring some.
+"""Measure the memory of a run that plans many image sets and measures some of them.
 
     .venv/bin/python benchmarks/planning.py DATA/bbbc022
 
 A table names 100,224 image sets of five channels, in 29 plates of 384 wells with 9
-sites, whose files are BBBC022's. All of them are planned, and of every 2,000th well
-those are measured: the most memory of the process stands beside that of a run which
-plans no more than it measures. Each run is a process of its own.
+sites, whose files are BBBC022's. All of them are planned, and those of every 2,000th
+well are measured: the peak memory of the process is compared with that of a run which
+plans only what it measures. Each run is a process of its own.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def make_table(scratch: Path, folder: Path) -> pd.DataFrame:
-    """The table, with a link of its own to the images for each image set."""
+    """Make the table, in which each image set has its own link to the images."""
     labels = pd.read_csv(folder / "labels.csv", dtype=str)
     (scratch / "images").mkdir()
     rows = []
@@ -73,13 +73,13 @@ def make_table(scratch: Path, folder: Path) -> pd.DataFrame:
 
 
 def run(table: str, shard: str) -> None:
-    """Plan a table and measure a part of it; print the most memory of this process."""
+    """Plan a table and measure a part of it; print the peak memory of this process."""
     from stratonet.extraction import extract
     from stratonet.extraction.engine import Shard
 
     began = time.perf_counter()
     number, count = map(int, shard.split("/"))
-    # Not the line that it prints for each plate.
+    # Suppress the line that it prints for each plate.
     quiet = contextlib.redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as output, quiet:
         summary = extract(

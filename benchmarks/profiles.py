@@ -1,31 +1,31 @@
-"""How should profiles be made? Recipes compared on what was left out of four data sets.
+"""Compare recipes for profiles on rows left out of four data sets.
 
     python benchmarks/profiles.py DATA [--features FOLDER] [--cache FOLDER]
     [--set NAME] [--output benchmarks/profiles.csv]
 
-DATA holds bbbc013, mitocheck, hep2 and randtag. FOLDER is what features.py wrote: where
+DATA holds bbbc013, mitocheck, hep2 and randtag. FOLDER is the output of features.py: if
 it holds CellProfiler's tables, they are compared too. Harmony needs harmonypy, which
-users install themselves; without it its recipes are left out. With --set one data set
-is measured anew, and the others stay in the output as they are.
+users install themselves; without it the recipes with Harmony are left out. With --set
+one data set is measured again, and the others stay in the output unchanged.
 
 - bbbc013: untreated wells and two drugs. Two rows of the plate are left out in turn, so
-  that each drug is in one of them; their negative controls are not among those that
-  profiles are made with.
-- mitocheck: 16 phenotypes of single nuclei, each a row, 5 folds by plate, scaled on all
-  rows of its plate. Plates are the batches of Harmony.
-- hep2: 6 patterns, every second cell, scaled on all. Neighbouring IDs are of one
-  specimen, so that the IDs of a pattern are divided into 6 ranges with a gap between
-  them, each left out in turn. A range stands for the specimens in it.
+  that each drug is in one of them; their negative controls are not used to make
+  profiles.
+- mitocheck: 16 phenotypes of single nuclei, one per row, 5 folds by plate, scaled on
+  all rows of the plate. Plates are the batches of Harmony.
+- hep2: 6 patterns, every second cell, scaled on all cells. Neighbouring IDs are of one
+  specimen, so the IDs of a pattern are divided into 6 ranges with a gap between them,
+  each left out in turn. A range stands for the specimens in it.
 - randtag: nuclear or cytoplasmic, 8 proteins, each left out in turn as if it were a
-  compound, scaled on all. JPEG images: a check only, not for results.
+  compound, scaled on all rows. JPEG images: only a check, not for results.
 
 Measures:
-- svm: the linear SVM of `evaluate`, classes weighted alike, balanced accuracy;
-- nearest: the class of the nearest row (cosine) among those that were not left out,
-  balanced accuracy;
+- svm: the linear SVM of `evaluate`, classes weighted equally, balanced accuracy;
+- nearest: the class of the nearest row (cosine) among those not left out, balanced
+  accuracy;
 - replicates (bbbc013): mean average precision with which the wells of a treatment find
-  each other among the negative controls that were left out, all standardized on the
-  plate once more, as the report does.
+  each other among the left-out negative controls, all standardized on the plate once
+  more, as in the report.
 
 A row of the output is a measure of a recipe: its value and the difference to the
 default, each with a 95 % interval over draws of groups (rows of the plate, plates,
@@ -54,7 +54,7 @@ from stratonet_sklearn.evaluation import ProfileRecipe, make_profiles
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 from stratonet_sklearn.evaluation.scores import DRAWS, Estimate, Evaluation
 
-# The rows that are left out, (n rows,) bool, and the profiles of all, (n rows, width).
+# The rows left out, (n rows,) bool, and the profiles of all rows, (n rows, width).
 Fold = tuple[np.ndarray, np.ndarray]
 # Predicts the classes of rows from others: values and labels, then values.
 Judge = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -81,11 +81,11 @@ def profile_rows(
     control = screen.control
     if control is not None:
         control = control & ~left_out
-    places = screen.rows[[PLATE, WELL]]
-    profiles = make_profiles(places, screen.features, control, recipe)
-    # In the order of the rows, each of which is a well.
-    found = places.merge(profiles.frame, on=[PLATE, WELL])
-    return found[profiles.features].to_numpy()
+    wells = screen.rows[[PLATE, WELL]]
+    profiles = make_profiles(wells, screen.features, control, recipe)
+    # Brought into the order of the rows, each of which is a well.
+    ordered = wells.merge(profiles.frame, on=[PLATE, WELL])
+    return ordered[profiles.features].to_numpy()
 
 
 def make_folds(screen: Screen, recipe: ProfileRecipe) -> list[Fold]:
@@ -93,7 +93,7 @@ def make_folds(screen: Screen, recipe: ProfileRecipe) -> list[Fold]:
     profiles = None
     for fold in np.unique(screen.folds):
         left_out = screen.folds == fold
-        # Without controls, no label has a part in them: they are always the same.
+        # Without controls, profiles use no labels, and are the same for all folds.
         if profiles is None or screen.control is not None:
             profiles = profile_rows(screen, recipe, left_out)
         folds.append((left_out, profiles))
@@ -136,18 +136,18 @@ def predict_classes(
 
 
 def find_replicates(screen: Screen, folds: Sequence[Fold]) -> pd.Series:
-    """Average precision of each treatment among controls that were left out."""
+    """Compute the average precision of each treatment among left-out controls."""
     rows = screen.rows
     treatments = rows.Metadata_Compound + " " + rows.Metadata_Dose.astype(str)
-    # Controls are nobody's replicates.
+    # Controls have no replicates.
     treatments = treatments.where(~screen.control, "control " + rows[WELL])
-    known = pd.DataFrame({"treatment": treatments, "control": screen.control})
-    of_folds = []
+    metadata = pd.DataFrame({"treatment": treatments, "control": screen.control})
+    fold_means = []
     for left_out, profiles in folds:
         scaled = StandardScaler().fit_transform(profiles)
         judged = left_out | ~screen.control
-        found = average_precision(
-            known[judged].reset_index(drop=True),
+        precisions = average_precision(
+            metadata[judged].reset_index(drop=True),
             scaled[judged],
             ["treatment"],
             [],
@@ -155,9 +155,9 @@ def find_replicates(screen: Screen, folds: Sequence[Fold]) -> pd.Series:
             ["control"],
             progress_bar=False,
         )
-        treated = found[~found.control]
-        of_folds.append(treated.groupby("treatment").average_precision.mean())
-    return pd.concat(of_folds, axis=1).mean(axis=1)
+        treated = precisions[~precisions.control]
+        fold_means.append(treated.groupby("treatment").average_precision.mean())
+    return pd.concat(fold_means, axis=1).mean(axis=1)
 
 
 def estimate_mean(values: pd.Series) -> Estimate:
@@ -197,7 +197,7 @@ def judge_classes(
     """Score recipes on the same rows, with the same draws of groups."""
     labels = rows.Metadata_Class.to_numpy(str)
     numbers = np.flatnonzero(labels != "")
-    # The default last: differences are those of the others to it.
+    # The default comes last: differences are those of the others to it.
     in_order = sorted(predicted, key=lambda recipe: recipe == default)
     evaluation = Evaluation(
         classes=sorted(set(labels) - {""}),
@@ -221,7 +221,7 @@ def judge_classes(
     differences = differences.set_index(["first", "classifier"])
     table = []
     for recipe, measure in scores.index:
-        # Its own difference to itself is 0.
+        # The default's difference to itself is 0.
         difference = {"value": 0.0, "low": 0.0, "high": 0.0}
         if recipe != default:
             difference = differences.loc[(recipe, measure)].to_dict()
@@ -268,9 +268,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--set", choices=LISTS, dest="name")
-    parser.add_argument("--features", type=Path, help="what features.py wrote")
+    parser.add_argument("--features", type=Path, help="output folder of features.py")
     parser.add_argument(
-        "--cache", type=Path, help="keeps StratoNet's features by feature set id"
+        "--cache",
+        type=Path,
+        help="folder that stores StratoNet's features by feature set id",
     )
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "profiles.csv"
@@ -294,7 +296,7 @@ def main() -> None:
             table.insert(0, "data", name)
             table.insert(1, "features", features)
             tables.append(table)
-            # Written anew after each: what is interrupted has the first ones.
+            # Rewritten after each, so that an interrupted run has the first results.
             pd.concat(tables).to_csv(
                 options.output, index=False, float_format="%.4f", lineterminator="\n"
             )

@@ -1,4 +1,4 @@
-"""Are the features of 8-bit integers as good as those of the file they were made of?
+"""Compare the features of 8-bit integers with those of the original weights.
 
     python benchmarks/quantized.py DATA [--set NAME...] [--fast WEIGHTS]
     [--cache FOLDER] [--output benchmarks/quantized.csv]
@@ -7,15 +7,15 @@ DATA holds bbbc013, mitocheck, hep2, randtag and bbbc022; `heldout.py` says what
 out of the first four. Both files measure all images of a set by the recipe that ships.
 A row of the output is a measure of a set:
 
-- median, low: of the correlations of each feature of each channel over the images that
-  `stratonet50-int8` was not calibrated on, the median and the 5th percentile;
+- median, low: the median and the 5th percentile of the correlations of each feature of
+  each channel, over the images that `stratonet50-int8` was not calibrated on;
 - SVM, RF: balanced accuracy of the 8-bit features by the linear SVM and the random
   forest of `evaluate`, its 95 % interval, and its difference to float32 with a paired
-  one (both over draws of groups);
+  interval (both over draws of groups);
 - sites (bbbc022): mean average precision with which the sites of a well find each other
   among other wells.
 
-Sets that are asked for by name replace their rows in the output, others stay.
+Data sets chosen by --set replace their rows in the output, others stay.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from recipes import (
 )
 
 FLOAT = "stratonet50"
-# What the shipped file was calibrated on: columns of BBBC013, wells of BBBC022.
+# The shipped file was calibrated on columns of BBBC013 and wells of BBBC022.
 CALIBRATED_COLUMNS, CALIBRATED_WELLS = ("01", "05", "09"), ("A01", "A02", "A03")
 
 
 def is_new(name: str, rows: pd.DataFrame) -> np.ndarray:
-    """Whether the file was not calibrated on each image set."""
+    """Tell which image sets the file was not calibrated on."""
     if name == "bbbc013":
         return ~rows.Metadata_Well.str[1:].isin(CALIBRATED_COLUMNS).to_numpy()
     if name == "bbbc022":
@@ -67,7 +67,7 @@ def measure_set(
 
 
 def correlate_features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Correlate each column that varies with its other measurement."""
+    """Correlate the two measurements of each column that varies."""
     first, second = first.astype(float), second.astype(float)
     varies = first.std(axis=0) > 1e-6 * np.abs(first).mean(axis=0)
     first, second = (
@@ -80,8 +80,10 @@ def correlate_features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def compare_set(
     name: str, rows: pd.DataFrame, values: dict[str, np.ndarray], fast: str
 ) -> pd.DataFrame:
-    new = is_new(name, rows)
-    correlations = correlate_features(values[FLOAT][new], values[fast][new])
+    is_held_out = is_new(name, rows)
+    correlations = correlate_features(
+        values[FLOAT][is_held_out], values[fast][is_held_out]
+    )
     measured = {
         "median": np.median(correlations),
         "low": np.percentile(correlations, 5),
@@ -93,11 +95,11 @@ def compare_set(
         row["difference"] = sites[fast] - sites[FLOAT]
         table = pd.concat([table, pd.DataFrame([row])])
     else:
-        held = [
+        masks = [
             (rows.Metadata_Fold == fold).to_numpy() for fold in set(rows.Metadata_Fold)
         ]
         predicted = {
-            title: predict_classes(rows, [(one, features) for one in held], JUDGES)
+            title: predict_classes(rows, [(mask, features) for mask in masks], JUDGES)
             for title, features in values.items()
         }
         judged = judge_classes(rows, predicted, FLOAT)
@@ -109,9 +111,9 @@ def compare_set(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--set", nargs="+", dest="sets", help="only these")
+    parser.add_argument("--set", nargs="+", dest="sets", help="only these data sets")
     parser.add_argument("--fast", default="stratonet50-int8", help="name or path")
-    parser.add_argument("--cache", type=Path, help="keeps features")
+    parser.add_argument("--cache", type=Path, help="folder that stores features")
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "quantized.csv"
     )
@@ -126,8 +128,8 @@ def main() -> None:
         table = compare_set(name, rows, values, options.fast)
         print(table.to_string(index=False), flush=True)
         if options.output.exists():
-            known = pd.read_csv(options.output)
-            table = pd.concat([known[known.data != name], table])
+            existing = pd.read_csv(options.output)
+            table = pd.concat([existing[existing.data != name], table])
         table.to_csv(
             options.output, index=False, float_format="%.4f", lineterminator="\n"
         )

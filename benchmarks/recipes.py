@@ -1,27 +1,27 @@
-"""Which recipe should be the default? Recipes compared on what was left out.
+"""Compare recipes on held-out rows, to choose the default.
 
     python benchmarks/recipes.py DATA [--untrained FILE.onnx] [--cache FOLDER]
     [--unseen RECIPE...] [--times] [--output benchmarks/recipes.csv]
 
 DATA holds bbbc013, mitocheck, hep2, randtag and bbbc022; `heldout.py` says what is left
-out of the first four. Half of MitoCheck's plates and a third of HEp-2's ranges are kept
-unseen: they are tested, by classifiers that learn from the others, for the recipes
-after --unseen alone, once the choice is made. FILE is a network with random weights, as
-a floor: ``python -m training export training/configs/stratonet50.toml --output FILE``.
+out of the first four. Half of MitoCheck's plates and a third of HEp-2's ranges stay
+unseen until the choice is made: they are tested only for the recipes after --unseen, by
+classifiers that learn from the others. FILE is a network with random weights, as a
+floor: ``python -m training export training/configs/stratonet50.toml --output FILE``.
 
 Measures, with 95 % intervals over draws of groups (rows of the plate, plates, ranges of
 IDs, proteins); differences to the recipe of version 1 are paired:
 
 - SVM, RF: balanced accuracy by the linear SVM and the random forest of `evaluate`;
 - replicates (bbbc013): mean average precision of the wells of a treatment among
-  negative controls, as the report has it;
+  negative controls, as in the report;
 - dose, Z (bbbc013): rank correlation of the doses with the scores of classifiers of the
-  controls, and the Z'-factor of the controls, both on rows of the plate left out;
+  controls, and the Z'-factor of the controls, both on left-out rows of the plate;
 - sites (bbbc022): mean average precision with which the sites of a well find each other
   among other wells;
-- planes: planes per second, on this machine, reading not included; --times measures
-  them anew, on a machine that does nothing else, and leaves all others in the output;
-- columns: how many features of a plane there are.
+- planes: planes per second on this machine, without reading; --times measures only
+  these again, on an otherwise idle machine, and leaves all other measures unchanged;
+- columns: number of features of a plane.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from stratonet_sklearn.evaluation import make_profiles, score_retrieval
 from stratonet_sklearn.evaluation.classification import CLASSIFIERS
 
 TODAY = "whole224/mean"
-# Of fields of many cells.
+# Recipes for fields of many cells.
 FIELDS = (
     TODAY,
     "whole224/mean+sd",
@@ -74,7 +74,7 @@ FIELDS = (
     "whole224+tiles224-across2/mean",
     "whole224+tiles224-across2/mean+sd",
 )
-# Of single cells, whose planes are small: tiles are the whole plane.
+# Recipes for single cells, whose small planes fit into one tile.
 CELLS = (
     TODAY,
     "whole224/mean+sd",
@@ -94,14 +94,14 @@ TAPS = {
 }
 ALL_TAPS = list(TAPS[", with conv2"])
 UNTRAINED_RECIPE = "tiles224/mean+sd"
-# Other filters for resizing, on the recipe of version 1 and on crops that are enlarged.
+# Other filters for resizing, tried on the recipe of version 1 and on enlarged crops.
 FILTERS = ("BOX", "HAMMING", "BICUBIC", "LANCZOS")
 N_TIMED = 32  # planes
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A feature table of a data set, by what made it."""
+    """A feature table of a data set, with the title of what made it."""
 
     title: str
     values: np.ndarray
@@ -127,7 +127,7 @@ def measure_view(
     view: str,
     cache: Path | None,
 ) -> list[np.ndarray]:
-    """Measure all that a view gives, of each channel: all taps, mean and sd."""
+    """Measure everything a view gives for each channel: all taps, mean and sd."""
     net = StratoNet.load(weights, ALL_TAPS, recipe=f"{view}/mean+sd")
     return [
         embed_planes(net, f"{name}-{number}", planes, cache)
@@ -136,7 +136,7 @@ def measure_view(
 
 
 def time_recipes(name: str, channels: Sequence[Planes]) -> pd.DataFrame:
-    """Measure planes per second of each recipe, of planes that are in memory."""
+    """Measure planes per second of each recipe, with planes in memory."""
     first = channels[0]
     planes = [first.read(path) for path in first.paths[:N_TIMED]]
     rows = []
@@ -154,12 +154,12 @@ def choose_columns(recipe: Recipe, taps: Sequence[str]) -> np.ndarray:
     """Choose the columns of a view for the statistics of a recipe, and for taps."""
     net = StratoNet.load(taps=ALL_TAPS, recipe=TODAY)
     chosen = StratoNet.load(taps=list(taps), recipe=TODAY).taps
-    kept = [
+    is_chosen = [
         np.full(tap.width, tap in chosen and statistic in recipe.pooling)
         for tap in net.taps
         for statistic in ("mean", "sd")
     ]
-    return np.concatenate(kept)
+    return np.concatenate(is_chosen)
 
 
 def combine_views(
@@ -170,7 +170,11 @@ def combine_views(
     columns = choose_columns(recipe, taps)
     views = [shown[view.text] for view in recipe.views]
     return np.hstack(
-        [of_view[:, columns] for channel in zip(*views) for of_view in channel]
+        [
+            view_features[:, columns]
+            for channel in zip(*views)
+            for view_features in channel
+        ]
     )
 
 
@@ -203,7 +207,7 @@ def measure_candidates(
 def list_other_weights(
     name: str, untrained: Path | None
 ) -> Iterator[tuple[str, Path, str]]:
-    """Give other files by title, and the recipe that each is tried with."""
+    """Yield other weights files: title, path, and the recipe to try them with."""
     if untrained:
         yield f"untrained, {UNTRAINED_RECIPE}", untrained, UNTRAINED_RECIPE
     text = UNTRAINED_RECIPE if name in SINGLE_CELLS else TODAY
@@ -234,11 +238,11 @@ def find_replicates(rows: pd.DataFrame, values: np.ndarray) -> float:
 
 
 def judge_controls(data: Path, candidates: Sequence[Candidate]) -> pd.DataFrame:
-    """Order of doses and Z'-factor, with paired intervals over wells."""
+    """Compute order of doses and Z'-factor, with paired intervals over wells."""
     _, wells = read_plate(data)
     outcomes = {}
     for candidate in candidates:
-        # The planes of one channel are behind those of the other.
+        # The planes of one channel follow those of the other.
         stacked = np.vstack(np.hsplit(candidate.values, 2))
         judged = dict(judge_bbbc013(stacked, wells))
         outcomes[candidate.title] = {
@@ -246,8 +250,8 @@ def judge_controls(data: Path, candidates: Sequence[Candidate]) -> pd.DataFrame:
             "Z": judged["bbbc013_z"],
         }
     rows = []
-    for title, of_measures in outcomes.items():
-        for measure, outcome in of_measures.items():
+    for title, measures in outcomes.items():
+        for measure, outcome in measures.items():
             difference = compute_difference(outcome, outcomes[TODAY][measure])
             rows.append((title, measure, outcome.compute_value(), *difference))
     differences = ["difference", "difference_low", "difference_high"]
@@ -257,7 +261,7 @@ def judge_controls(data: Path, candidates: Sequence[Candidate]) -> pd.DataFrame:
 
 def find_sites(rows: pd.DataFrame, values: np.ndarray) -> float:
     scaled = StandardScaler().fit_transform(values)
-    found = average_precision(
+    precisions = average_precision(
         rows[["Metadata_Well"]],
         scaled,
         ["Metadata_Well"],
@@ -266,11 +270,11 @@ def find_sites(rows: pd.DataFrame, values: np.ndarray) -> float:
         ["Metadata_Well"],
         progress_bar=False,
     )
-    return float(found.average_precision.mean())
+    return float(precisions.average_precision.mean())
 
 
 def is_unseen(name: str, rows: pd.DataFrame) -> np.ndarray:
-    """Whether each row is kept until the recipe is chosen."""
+    """Tell which rows stay unseen until the recipe is chosen."""
     if name == "hep2":
         return rows.Metadata_Fold.isin(UNSEEN_RANGES).to_numpy()
     if name == "mitocheck":
@@ -282,16 +286,16 @@ def is_unseen(name: str, rows: pd.DataFrame) -> np.ndarray:
 def compare_candidates(
     name: str, rows: pd.DataFrame, candidates: Iterable[Candidate], unseen: bool
 ) -> pd.DataFrame:
-    """Judge candidates on what they may be chosen by, or on what was kept unseen."""
-    kept = is_unseen(name, rows)
+    """Judge candidates on the rows for choosing them, or on the unseen rows."""
+    unseen_rows = is_unseen(name, rows)
     classes = rows.get("Metadata_Class")
     if unseen:
-        left_out = [kept]
+        left_out = [unseen_rows]
     elif classes is not None:
-        rows = rows.assign(Metadata_Class=classes.mask(kept, ""))
+        rows = rows.assign(Metadata_Class=classes.mask(unseen_rows, ""))
         left_out = [
             (rows.Metadata_Fold == fold).to_numpy()
-            for fold in np.unique(rows.Metadata_Fold[~kept])
+            for fold in np.unique(rows.Metadata_Fold[~unseen_rows])
         ]
     predicted = {}
     others = []
@@ -301,7 +305,7 @@ def compare_candidates(
         if name == "bbbc022":
             measured["sites"] = find_sites(rows, candidate.values)
         else:
-            folds = [(held, candidate.values) for held in left_out]
+            folds = [(mask, candidate.values) for mask in left_out]
             predicted[title] = predict_classes(rows, folds, JUDGES)
         if name == "bbbc013":
             measured["replicates"] = find_replicates(rows, candidate.values)
@@ -312,7 +316,7 @@ def compare_candidates(
     if predicted:
         judged = rows
         if unseen:
-            judged = rows.assign(Metadata_Class=classes.where(kept, ""))
+            judged = rows.assign(Metadata_Class=classes.where(unseen_rows, ""))
         table = pd.concat([judge_classes(judged, predicted, TODAY), table])
     table.insert(0, "data", f"{name}, unseen" if unseen else name)
     return table
@@ -327,13 +331,13 @@ def write_tables(tables: Sequence[pd.DataFrame], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--untrained", type=Path, help="a network of random weights")
-    parser.add_argument("--cache", type=Path, help="keeps features")
+    parser.add_argument("--untrained", type=Path, help="a network with random weights")
+    parser.add_argument("--cache", type=Path, help="folder that stores features")
     parser.add_argument(
-        "--unseen", nargs="+", default=(), help="recipes, once they are chosen"
+        "--unseen", nargs="+", default=(), help="chosen recipes to test on unseen rows"
     )
     parser.add_argument(
-        "--times", action="store_true", help="measure planes per second alone"
+        "--times", action="store_true", help="measure only planes per second"
     )
     parser.add_argument(
         "--output", type=Path, default=Path(__file__).parent / "recipes.csv"
@@ -365,11 +369,11 @@ def main() -> None:
             bool(options.unseen),
         )
         if name == "bbbc013":
-            # Few enough to be held at once.
+            # Few enough to fit into memory at once.
             candidates = list(candidates)
             tables.append(judge_controls(options.data / name, candidates))
         tables.append(compare_candidates(name, rows, candidates, bool(options.unseen)))
-        # Written anew after each: what is interrupted has the first ones.
+        # Rewritten after each, so that an interrupted run has the first results.
         write_tables(tables, options.output)
     write_tables(tables, options.output)
 

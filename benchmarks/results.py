@@ -1,12 +1,12 @@
-"""How good are the features? The tables, four reports, and the numbers of the docs.
+"""Make feature tables and four reports, and update the numbers in the docs.
 
     python benchmarks/results.py DATA OUTPUT      (make results DATA=...)
 
 DATA holds bbbc013, mitocheck, hep2 and bbbc022. OUTPUT gets features/ (see features.py;
-an hour on 2 cores, once) and reports/<data>/report.html. The numbers that
-docs/results.md speaks of are copied to docs/results/<data>/, and its tables are written
-anew from them, and from recipes.csv and finetune.csv, which recipes.py and finetune.py
-make.
+once, an hour on 2 cores) and reports/<data>/report.html. The numbers that
+docs/results.md discusses are copied to docs/results/<data>/, and its tables are
+rewritten from them, and from recipes.csv and finetune.csv, which recipes.py and
+finetune.py make.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from page_tables import format_estimate, format_table, write_tables
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 DOCS = ROOT / "docs" / "results"
-# What the reports call each set of features, and its table in the folder of a data set.
+# Name of each set of features in the reports, and its table in a data set's folder.
 FEATURE_TABLES = {
     "StratoNet": "stratonet",
     "Version 1": "whole224",
@@ -37,7 +37,7 @@ FEATURE_TABLES = {
     "Untrained": "untrained",
     "Random": "noise.parquet",
 }
-# Those that are elsewhere: see features.py.
+# Tables with other names: see features.py.
 EXCEPTIONS = {
     ("mitocheck", "CellProfiler"): "cellprofiler.parquet",
     ("bbbc022", "StratoNet"): "stratonet.parquet",
@@ -54,7 +54,7 @@ REPORTS = {
     "bbbc022": "--compound compound",
 }
 CLASSIFIERS = ("SVM", "RF", "MLP")
-# Of recipes.csv.
+# Rows of recipes.csv that serve as a floor.
 FLOORS = ("untrained", "intensity")
 # The data sets and measures of recipes.csv that the page shows.
 FIELD_MEASURES = {
@@ -71,8 +71,8 @@ CELL_MEASURES = {
     ("hep2", "RF"): "random forest",
     ("mitocheck", "planes"): "planes/s",
 }
-# Tables of numbers that the docs keep, where a report has them.
-KEPT = (
+# Tables of a report that are copied to the docs, if they exist.
+COPIED_TABLES = (
     "scores",
     "differences",
     "confusion",
@@ -106,41 +106,41 @@ def make_report(name: str, flags: str, output: Path) -> None:
     subprocess.run(command, cwd=output, check=True, env=environment)
 
 
-def keep_numbers(name: str, output: Path) -> None:
+def copy_numbers(name: str, output: Path) -> None:
     folder = DOCS / name
     folder.mkdir(parents=True, exist_ok=True)
-    for table in KEPT:
+    for table in COPIED_TABLES:
         numbers = output / "reports" / name / "numbers" / f"{table}.csv"
         if numbers.exists():
             shutil.copy(numbers, folder)
 
 
 def tabulate_scores(name: str) -> str:
-    """Balanced accuracy of each set of features by each classifier."""
+    """Tabulate the balanced accuracy of each set of features by each classifier."""
     scores = pd.read_csv(DOCS / name / "scores.csv")
     scores = scores[(scores.metric == "accuracy") & (scores.test == "balanced")]
-    found = scores.set_index(["features", "classifier"])
+    by_features = scores.set_index(["features", "classifier"])
     rows = []
     for features in scores.features.unique():
-        cells = [format_estimate(found.loc[features, key]) for key in CLASSIFIERS]
+        cells = [format_estimate(by_features.loc[features, key]) for key in CLASSIFIERS]
         rows.append([features, *cells])
     return format_table(["Features", "SVM", "Random forest", "Perceptron"], rows)
 
 
 def tabulate_differences(name: str) -> str:
-    """Differences of StratoNet to the other sets of features."""
+    """Tabulate the differences of StratoNet to the other sets of features."""
     table = pd.read_csv(DOCS / name / "differences.csv")
     table = table[table["first"] == "StratoNet"]
-    found = table.set_index(["second", "classifier"])
+    by_features = table.set_index(["second", "classifier"])
     rows = []
     for features in table.second.unique():
-        cells = [format_estimate(found.loc[features, key]) for key in CLASSIFIERS]
+        cells = [format_estimate(by_features.loc[features, key]) for key in CLASSIFIERS]
         rows.append([f"StratoNet - {features}", *cells])
     return format_table(["Difference", "SVM", "Random forest", "Perceptron"], rows)
 
 
 def tabulate_recipes(measures: Mapping[tuple[str, str], str]) -> str:
-    """What each recipe gives, and how many planes a second."""
+    """Tabulate the measures of each recipe, with planes per second."""
     table = pd.read_csv(BENCHMARKS / "recipes.csv")
     columns = {}
     for data, measure in measures:
@@ -149,22 +149,24 @@ def tabulate_recipes(measures: Mapping[tuple[str, str], str]) -> str:
     *_, timed = columns.values()
     rows = []
     for recipe in next(iter(columns.values())).index:
-        # Other taps and filters stand in the file alone.
+        # Other taps and filters are only in the file.
         if recipe not in timed.index and not recipe.startswith(FLOORS):
             continue
         cells = []
         for (_, measure), column in columns.items():
             digits = 1 if measure == "planes" else 3
-            known = recipe in column.index
+            is_measured = recipe in column.index
             cells.append(
-                format_estimate(column.loc[recipe], digits=digits) if known else ""
+                format_estimate(column.loc[recipe], digits=digits)
+                if is_measured
+                else ""
             )
         rows.append([recipe, *cells])
     return format_table(["Recipe", *measures.values()], rows)
 
 
 def tabulate_unseen() -> str:
-    """The chosen recipe and that of version 1 on what was kept unseen."""
+    """Tabulate the chosen recipe and that of version 1 on unseen rows."""
     table = pd.read_csv(BENCHMARKS / "unseen.csv")
     table = table[table.measure.isin(["SVM", "RF"])]
     rows = [
@@ -184,7 +186,7 @@ def tabulate_unseen() -> str:
 
 
 def tabulate_tuned() -> str:
-    """What fine-tuning gains, by data set and seed."""
+    """Tabulate what fine-tuning gains, by data set and seed."""
     table = pd.read_csv(BENCHMARKS / "finetune.csv")
     rows = []
     for _, row in table.iterrows():
@@ -196,7 +198,7 @@ def tabulate_tuned() -> str:
 
 
 def tabulate_seconds() -> str:
-    """Seconds of the processor for a site, mean of all."""
+    """Tabulate processor seconds per site, averaged over all sites."""
     seconds = pd.read_csv(DOCS / "bbbc022" / "seconds.csv").mean()
     rows = [[name, f"{value:.2f}"] for name, value in seconds.items()]
     return format_table(["What", "Seconds per site"], rows)
@@ -225,7 +227,7 @@ def main() -> None:
     make_features(data, output / "features")
     for name, flags in REPORTS.items():
         make_report(name, flags, output)
-        keep_numbers(name, output)
+        copy_numbers(name, output)
     shutil.copy(output / "features" / "bbbc022" / "seconds.csv", DOCS / "bbbc022")
     write_page()
 

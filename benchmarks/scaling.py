@@ -1,18 +1,17 @@
-"""Which rule should bring grey values to [0, 1]? Candidates on three real data sets.
+"""Compare rules that scale grey values to [0, 1], on three real data sets.
 
     python benchmarks/scaling.py DATA [--output benchmarks/scaling.csv]
 
 DATA holds bbbc013, bbbc022 and mitocheck. Columns: the rule; when it is applied; the
-filter of the resize; then
+filter for resizing; then
 - bbbc013: controls, linear SVM, rows of the plate left out in turn, balanced accuracy;
 - bbbc013_dose: Spearman correlation of that SVM's score with the dose index, wells
   treated with wortmannin or LY294002, each scored by an SVM that has not seen its row;
 - bbbc022_sites: of the 12 sites in each of the 5 channels, the share whose nearest
   neighbour (cosine) in that channel is the other site of its well (by chance 0.09);
-- bbbc022_dim: how far a plane's features move, |a - b| / |a|, when it fills only 5 % of
-  its range (rounded to integers again), mean; the best is 0;
-- bbbc022_hot: the same when three of its pixels are stuck at full scale, as worn
-  cameras have them;
+- bbbc022_dim: mean change of a plane's features, |a - b| / |a|, when the plane fills
+  only 5 % of its range (rounded to integers again); the best is 0;
+- bbbc022_hot: the same when three pixels are stuck at full scale, as in worn cameras;
 - mitocheck: 16 phenotypes, RBF SVM (C=10, balanced), 5 folds by plate, balanced
   accuracy.
 
@@ -47,7 +46,7 @@ FULL_SCALE = 65535
 
 @dataclass(frozen=True)
 class Rule:
-    """How grey values come to [0, 1]."""
+    """A rule by which grey values are scaled to [0, 1]."""
 
     name: str
     percentiles: tuple[float, float] | None  # None: by the range of the pixel type
@@ -76,7 +75,7 @@ RULES = [
     LIKELY,
     Rule("percentiles 0.5, 99.5", (0.5, 99.5)),
     Rule("percentiles 1, 99", (1, 99)),
-    # The likely one in variants.
+    # Variants of the likely rule.
     Rule(LIKELY.name, LIKELY.percentiles, when="before"),
     Rule(LIKELY.name, LIKELY.percentiles, resize="BOX"),
     Rule(LIKELY.name, LIKELY.percentiles, resize="BICUBIC"),
@@ -111,7 +110,7 @@ def make_grey(plane: np.ndarray, rule: Rule) -> np.ndarray:
 def embed_planes(
     net: StratoNet, planes: Sequence[np.ndarray], rule: Rule
 ) -> np.ndarray:
-    """Features under a rule: the library's steps, with the rule for the card's."""
+    """Compute features with the library's steps, but the rule instead of the card's."""
 
     def embed_plane(plane: np.ndarray) -> np.ndarray:
         inputs = preprocessing.to_planes(make_grey(plane, rule), net.card)
@@ -152,10 +151,10 @@ def measure_bbbc022(net: StratoNet, plate: Plate, rule: Rule) -> dict[str, float
 
     def measure_move(spoil: Callable[[np.ndarray], np.ndarray]) -> float:
         moves = []
-        for planes, whole in zip(plate.channels, features):
+        for planes, original in zip(plate.channels, features):
             spoilt = embed_planes(net, [spoil(plane) for plane in planes], rule)
-            distances = np.linalg.norm(spoilt - whole, axis=1)
-            moves.append(distances / np.linalg.norm(whole, axis=1))
+            distances = np.linalg.norm(spoilt - original, axis=1)
+            moves.append(distances / np.linalg.norm(original, axis=1))
         return float(np.mean(moves))
 
     return {

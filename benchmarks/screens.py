@@ -1,8 +1,8 @@
-"""The data sets of the benchmarks, as tables of images.
+"""Read the data sets of the benchmarks as tables of images.
 
 A folder DATA holds bbbc013, mitocheck, hep2 and bbbc022, each with its images and a
-table labels.csv. Every reader here gives a table with one row per image set and the
-columns of CellProfiler's LoadData: Metadata_*, and FileName_<channel> and
+table labels.csv. Every function `read_...` returns a table with one row per image set
+and the columns of CellProfiler's LoadData: Metadata_*, and FileName_<channel> and
 PathName_<channel>.
 """
 
@@ -18,16 +18,16 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-# From these doses on (micromolar; wortmannin: nanomolar) the drugs move the protein.
+# Lowest doses (wortmannin: nanomolar; LY294002: micromolar) that move the protein.
 WORTMANNIN_WORKS, LY294002_WORKS = 31, 10
-# BBBC022's pipeline takes the plate's name from that of the folder.
+# BBBC022's pipeline takes the plate's name from the folder.
 BBBC022_PLATE = "20585"
 RANGES = 6  # of HEp-2's IDs in each pattern
 GAP = 0.45  # of a range, left out at its end: about a specimen
 
 
 def read_bbbc013(data: Path) -> pd.DataFrame:
-    """Read one plate, 96 wells; classes are the untreated and the doses that work."""
+    """Read one plate, 96 wells; classes are untreated wells and effective doses."""
     labels = pd.read_csv(data / "labels.csv")
     wortmannin = labels.treatment == "wortmannin"
     ly294002 = labels.treatment == "LY294002"
@@ -65,7 +65,7 @@ def read_mitocheck(data: Path) -> pd.DataFrame:
 
 
 def read_bbbc022(data: Path) -> pd.DataFrame:
-    """Read 6 wells of 2 sites, each with a compound of its own."""
+    """Read 6 wells of 2 sites, each well with its own compound."""
     labels = pd.read_csv(data / "labels.csv", dtype=str)
     rows = pd.DataFrame(
         {
@@ -79,7 +79,7 @@ def read_bbbc022(data: Path) -> pd.DataFrame:
     for column in labels:
         if column.startswith("file_"):
             files[column.removeprefix("file_")] = labels[column]
-    # The illumination functions are images of channels of their own.
+    # The illumination functions are listed as images of further channels.
     for channel in list(files):
         files[f"Illum{channel}"] = labels.plate + f"_Illum{channel}.mat"
     return add_images(rows, data, files)
@@ -96,25 +96,25 @@ def read_hep2(data: Path, cells: Path) -> pd.DataFrame:
             archive.extractall(unfinished)
         unfinished.rename(cells)
     labels = list_cells(data)
-    of_pattern = labels.pattern + " " + labels.range.astype(str)
+    ranges = labels.pattern + " " + labels.range.astype(str)
     rows = pd.DataFrame(
         {
             "Metadata_Plate": "hep2",
-            "Metadata_Well": of_pattern,
+            "Metadata_Well": ranges,
             "Metadata_Site": labels.id.astype(str),
             "Metadata_Pattern": labels.pattern,
-            "Metadata_Range": of_pattern,
+            "Metadata_Range": ranges,
         }
     )
     return add_images(rows.reset_index(drop=True), cells, {"FITC": labels.file})
 
 
 def list_cells(data: Path) -> pd.DataFrame:
-    """List HEp-2's cells, with the range of IDs within its pattern of each.
+    """List HEp-2's cells, each with its range of IDs within its pattern.
 
     Neighbouring IDs are of one specimen. The IDs of a pattern are divided into ranges
     with a gap between them, and the cells in gaps are left out. So are copies: 41 cells
-    of a specimen are there twice, in two ranges.
+    of a specimen appear twice, in two ranges.
     """
     labels = pd.read_csv(data / "labels.csv")
     labels["range"] = divide_ids(labels.id, labels.pattern)
@@ -134,11 +134,11 @@ def divide_ids(ids: pd.Series, patterns: pd.Series) -> pd.Series:
     first = ids.groupby(patterns).transform("min")
     last = ids.groupby(patterns).transform("max")
     width = (last - first + 1) / RANGES
-    place = ids - first
-    numbers = (place // width).astype(int)
-    # The end of each range but the last is left out.
-    left = (numbers + 1) * width - place
-    return numbers.where((left > GAP * width) | (numbers == RANGES - 1), -1)
+    offsets = ids - first
+    numbers = (offsets // width).astype(int)
+    # The end of each range except the last is left out.
+    remaining = (numbers + 1) * width - offsets
+    return numbers.where((remaining > GAP * width) | (numbers == RANGES - 1), -1)
 
 
 SCREENS = {
@@ -151,7 +151,7 @@ SCREENS = {
 def add_images(
     rows: pd.DataFrame, folder: Path, files: Mapping[str, pd.Series]
 ) -> pd.DataFrame:
-    """Add LoadData's columns for files of each channel, in place."""
+    """Add LoadData's columns for the files of each channel, in place."""
     for channel, names in files.items():
         paths = [folder / name for name in names]
         rows[f"FileName_{channel}"] = [path.name for path in paths]
@@ -170,7 +170,7 @@ def list_channels(rows: pd.DataFrame) -> list[str]:
 
 
 def write_load_data(rows: pd.DataFrame, path: Path) -> None:
-    """Write the table as CellProfiler's LoadData and `stratonet extract` take it."""
+    """Write the table in the form that LoadData and `stratonet extract` take."""
     rows.rename(columns=_add_prefix).to_csv(path, index=False)
 
 
@@ -179,7 +179,7 @@ def _add_prefix(column: str) -> str:
 
 
 def link_bbbc022_plate(data: Path, output: Path) -> Path:
-    """Make a folder of links to BBBC022's images that has the name of the plate."""
+    """Make a folder of links to BBBC022's images, named after the plate."""
     folder = output / BBBC022_PLATE
     folder.mkdir(exist_ok=True)
     for path in [*data.glob("*.tif"), *data.glob("*.mat")]:

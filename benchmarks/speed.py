@@ -1,23 +1,23 @@
-"""How fast the network is: planes per second, and how many times the first.
+"""Measure the speed of the network: planes per second, and relative to the first.
 
     python benchmarks/speed.py [--files FOLDER]
 
-Engines: the network alone, planes of 224 x 224 that are prepared in memory, three taps
-with mean and standard deviation, on all cores that the process may use. Peers run the
-same network: OpenVINO its file, TensorFlow its Keras definition, each as it is fastest
-(OpenVINO a stream per core, TensorFlow in batches). OpenVINO comes with
-requirements/speed.txt; what is not installed is left out. bfloat16 is shown where the
-processor has it, and is no peer: its numbers are others. --files keeps the network with
-trained gates (random numbers in their place), which takes TensorFlow a minute to make,
-and its 8-bit integers, where they have been made by
-``python -m training quantize FOLDER/gated.onnx``.
+Engines: the network alone, planes of 224 x 224 prepared in memory, three taps with mean
+and standard deviation, on all cores that the process may use. Peers run the same
+network, each in its fastest way: OpenVINO runs the weights file, with a stream per
+core; TensorFlow runs the Keras definition, in batches. OpenVINO comes with
+requirements/speed.txt; engines that are not installed are left out. bfloat16 is shown
+if the processor has it, but is not a peer, because its features differ. --files stores
+the network with trained gates (here random numbers), which takes TensorFlow a minute to
+make; its 8-bit integers are measured too if they have been made by ``python -m training
+quantize FOLDER/gated.onnx``.
 
 Recipes: `StratoNet.features`, with its preprocessing.
 
-All take turns in one run, so that other load on the machine meets all alike; ratios are
-medians over turns. The last line is what one core takes for a tile, whatever the number
-of cores: ``SECONDS_PER_TILE`` of ``cellprofiler_plugin/forecast.py``, by which the
-module in CellProfiler says how long a run will take.
+All take turns in one run, so that other load on the machine affects all equally; ratios
+are medians over turns. The last line is the time of one core for a tile, whatever the
+number of cores: ``SECONDS_PER_TILE`` of ``cellprofiler_plugin/forecast.py``, from which
+the module in CellProfiler predicts how long a run will take.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from stratonet.weights_file import find_weights, read_card
 
 PLANES, TURNS = 40, 7
 SIDE = 224
-BATCH = 8  # of TensorFlow: 1 and 32 are slower
+BATCH = 8  # for TensorFlow: 1 and 32 are slower
 SHIPPED, FAST = "stratonet50", "stratonet50-int8"
 GATED = "gated.onnx"
 TILES = "low, medium and high of 224x224 planes"
-# Names of instructions that matter here.
+# Names of instructions to print.
 SHOWN = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx_vnni", "amx_int8")
 BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
@@ -103,7 +103,7 @@ def make_openvino(precision: str) -> Engine:
 
 def make_tensorflow() -> Engine:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Not installed, but in the checkout.
+    # The package is not installed, but in the checkout.
     sys.path.append(str(Path(__file__).parents[1]))
     import tensorflow as tf
 
@@ -124,7 +124,7 @@ def make_tensorflow() -> Engine:
 
 
 def write_gated(path: Path) -> None:
-    """Write our network with random numbers for trained gates."""
+    """Write StratoNet with random numbers in place of trained gates."""
     sys.path.append(str(Path(__file__).parents[1]))
     import keras
 
@@ -141,7 +141,7 @@ def write_gated(path: Path) -> None:
 
 
 def list_engines(files: Path) -> dict[str, Engine]:
-    """Make all engines that can be made here; ours first."""
+    """Make all engines that are available on this machine; StratoNet's first."""
     engines = {SHIPPED: make_ours(SHIPPED), FAST: make_ours(FAST)}
     if not (files / GATED).exists():
         with contextlib.suppress(ImportError):
@@ -167,7 +167,7 @@ def list_engines(files: Path) -> dict[str, Engine]:
 
 
 def time_turns(candidates: Mapping[str, Engine]) -> dict[str, list[float]]:
-    """Run candidates in turns; seconds of each turn."""
+    """Run candidates in turns; return the seconds of each turn."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for turn in range(TURNS + 1):
         for name, run in candidates.items():
@@ -181,7 +181,7 @@ def time_turns(candidates: Mapping[str, Engine]) -> dict[str, list[float]]:
 def print_turns(seconds: Mapping[str, list[float]]) -> None:
     first = next(iter(seconds.values()))
     for name, values in seconds.items():
-        # Of the same turn, not of the medians: the load changes between turns.
+        # Ratio within each turn, not of the medians: the load changes between turns.
         ratio = statistics.median(other / own for own, other in zip(values, first))
         speed = PLANES / statistics.median(values)
         print(f"| {name} | {speed:.1f} | {ratio:.2f} |")
@@ -197,20 +197,20 @@ def list_recipes() -> dict[str, Engine]:
     rng = np.random.default_rng(0)
     small, large = make_planes(SIDE, rng), make_planes(1024, rng)
     crops = make_planes(96, rng)
-    three = StratoNet.load(recipe="whole224/mean")
+    all_taps = StratoNet.load(recipe="whole224/mean")
     low = StratoNet.load(taps="low", recipe="whole224/mean")
-    both = StratoNet.load(recipe="tiles224/mean+sd")
+    with_deviations = StratoNet.load(recipe="tiles224/mean+sd")
     return {
-        TILES: lambda: three.features(small),
+        TILES: lambda: all_taps.features(small),
         "low alone": lambda: low.features(small),
-        "low, medium and high of 1024x1024 planes": lambda: three.features(large),
-        "with standard deviations": lambda: both.features(small),
-        "with standard deviations, 96x96": lambda: both.features(crops),
+        "low, medium and high of 1024x1024 planes": lambda: all_taps.features(large),
+        "with standard deviations": lambda: with_deviations.features(small),
+        "with standard deviations, 96x96": lambda: with_deviations.features(crops),
     }
 
 
 def measure_core() -> float:
-    """Seconds of one core for a tile: the least, other load only adds to it."""
+    """Return one core's seconds per tile: the minimum, since other load adds to it."""
     run = make_ours(SHIPPED)
     used = []
     for _ in range(TURNS):
@@ -221,7 +221,7 @@ def measure_core() -> float:
 
 
 def make_inputs(weights: str | Path) -> np.ndarray:
-    """The same planes for all, as the network takes them."""
+    """Make the same planes for all engines, as the network takes them."""
     card = read_card(weights)
     greys = np.random.default_rng(0).random((PLANES, SIDE, SIDE), np.float32)
     return np.concatenate([to_planes(grey, card) for grey in greys])
@@ -229,10 +229,12 @@ def make_inputs(weights: str | Path) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=Path, help="keeps what takes long to make")
+    parser.add_argument(
+        "--files", type=Path, help="folder that stores files that take long to make"
+    )
     options = parser.parse_args()
-    there = read_instructions()
-    names = ", ".join(name for name in SHOWN if name in there)
+    instructions = read_instructions()
+    names = ", ".join(name for name in SHOWN if name in instructions)
     print(f"{read_processor_name()} ({names}), {count_cores()} cores")
     with tempfile.TemporaryDirectory() as temporary:
         files = options.files or Path(temporary)

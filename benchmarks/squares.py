@@ -1,9 +1,9 @@
-"""What a square around an object costs: from its pixels to features, and the network.
+"""Measure the time for a square around an object, in total and for the network alone.
 
     .venv/bin/python benchmarks/squares.py [--weights stratonet50-int8]
 
-Milliseconds of a core for each of 120 squares of 96 x 96 pixels, while all cores do the
-same, three times in turns. To see what a change does, run it once more with
+Prints milliseconds of a core for each of 120 squares of 96 x 96 pixels, while all cores
+do the same, three times in turns. To see the effect of a change, run it again with
 ``PYTHONPATH`` set to a checkout without the change.
 """
 
@@ -30,12 +30,12 @@ def main() -> None:
     squares = [rng.gamma(2, 300, (SIDE, SIDE)).astype(np.uint16) for _ in range(COUNT)]
     prepared = [net.prepare(square) for square in squares]
     for _ in range(TURNS):
-        whole, network = measure(net, squares), measure(net, prepared)
-        print(f"{whole:.2f} ms per square; the network alone {network:.2f} ms")
+        complete, network = measure(net, squares), measure(net, prepared)
+        print(f"{complete:.2f} ms per square; the network alone {network:.2f} ms")
 
 
 def measure(net: StratoNet, planes: Sequence[Any]) -> float:
-    """Milliseconds of a core per plane."""
+    """Return the milliseconds of a core per plane."""
     began = time.process_time()
     for _ in net.stream(planes):
         pass

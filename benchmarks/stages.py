@@ -1,16 +1,16 @@
-"""What each stage from a file to features costs, beside the network.
+"""Measure the time of each stage from a file to features, relative to the network.
 
     .venv/bin/python benchmarks/stages.py DATA/bbbc022
     .venv/bin/python benchmarks/stages.py DATA/bbbc022 --weights stratonet50-int8
 
-Milliseconds of a core per plane, while all cores do the same, and percent of the time
-of the network: for images of Cell Painting (BBBC022, 520 x 696 pixels, 16 bit,
+Prints milliseconds of a core per plane, while all cores do the same, and percent of the
+time of the network: for Cell Painting images (BBBC022, 520 x 696 pixels, 16 bit,
 deflated) and generated ones of 1,024 x 1,024 and 2,160 x 2,160 pixels, by recipes for
-whole images; and per object, for squares of 96 x 96 pixels around 50 objects of each of
-five channels. Files are in the memory of the system. Stages are timed one after the
-other; benchmarks/extraction.py times all of them together.
+whole images; and per object, for squares of 96 x 96 pixels around 50 objects in each of
+five channels. Files are in the system's memory. Stages are timed one after the other;
+benchmarks/extraction.py times all of them together.
 
-To see what a change does, run it once more with ``PYTHONPATH`` set to a checkout
+To see the effect of a change, run it again with ``PYTHONPATH`` set to a checkout
 without the change.
 """
 
@@ -49,10 +49,10 @@ WHOLE = ("whole224/mean", "tiles224-across2/mean+sd")
 OF_OBJECTS, SIDE, N_OBJECTS = "tiles224/mean+sd", 96, 50
 SIZES = (1024, 2160)
 CHANNELS = ("DNA", "ER", "RNA", "AGP", "Mito")
-# A well of a plate of JUMP; together half a plate of 96 wells.
+# Sites per well as in JUMP; the wells of half a 96-well plate.
 SITES, WELLS = 9, 48
 TURNS, SECONDS = 3, 0.2
-# Beside the others, where it is asked for: not part of the sum.
+# Only applied if requested, so not part of the sum.
 ILLUMINATION = "illumination, if asked for"
 
 
@@ -98,7 +98,7 @@ def generate_images(folder: Path, size: int) -> list[Path]:
 
 
 def time_planes(job: Job, paths: list[Path]) -> dict[str, float]:
-    """Milliseconds of each stage for a plane that is measured whole."""
+    """Return the milliseconds of each stage for a plane that is measured whole."""
     net, storage = job.network, job.storage
     contents = [storage.read(str(path)) for path in paths]
     planes = [decode_plane(content, "a.tif") for content in contents]
@@ -125,7 +125,7 @@ def time_planes(job: Job, paths: list[Path]) -> dict[str, float]:
 
 
 def time_crops(job: Job, paths: list[Path]) -> dict[str, float]:
-    """Milliseconds of each stage for an object of an image set."""
+    """Return the milliseconds of each stage for an object of an image set."""
     net, storage = job.network, job.storage
     contents = [storage.read(str(path)) for path in paths]
     planes = [decode_plane(content, "a.tif") for content in contents]
@@ -152,7 +152,7 @@ def time_crops(job: Job, paths: list[Path]) -> dict[str, float]:
 
 
 def time_network(net: StratoNet, prepared: list[Any]) -> dict[str, float]:
-    """Milliseconds of the network for a plane; cutting and averaging tiles is in it."""
+    """Return the network's milliseconds per plane, with cutting and averaging tiles."""
     turns = []
     for turn in range(TURNS + 1):
         began = time.process_time()
@@ -164,7 +164,7 @@ def time_network(net: StratoNet, prepared: list[Any]) -> dict[str, float]:
 
 
 def time_writing(job: Job, n_objects: int, folder: Path) -> float:
-    """Milliseconds per plane, or per object and channel, of writing half a plate."""
+    """Return milliseconds per plane, or object and channel, to write half a plate."""
     n_wells = WELLS if job.objects.size is None else 6
     rows = [
         {"Metadata_Plate": "P", "Metadata_Well": f"W{well}", "Metadata_Site": site}
@@ -188,7 +188,7 @@ def time_writing(job: Job, n_objects: int, folder: Path) -> float:
 
 
 def measure(call: Callable[[Any], object], arguments: Any) -> float:
-    """Milliseconds of a core per call, the median of some turns, on all cores."""
+    """Return milliseconds of a core per call: the median of turns on all cores."""
     arguments = list(arguments)
     call(arguments[0])
 

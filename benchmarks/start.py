@@ -1,10 +1,10 @@
-"""How long a fresh process takes until its first feature.
+"""Measure how long a fresh process takes until its first feature.
 
     .venv/bin/python benchmarks/start.py
 
-Each time is the median of fresh processes, whose files are in the memory of the
-system: ``import stratonet``; then the parts of the way to the features of one plane of
-520 x 696 pixels, by the default recipe; and all of it together.
+Each time is the median over fresh processes, whose files are in the system's memory:
+``import stratonet``; then the steps to the features of one plane of 520 x 696 pixels,
+by the default recipe; and all steps together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 PROCESSES = 7
-# What a process times: each line by itself, in this order.
+# Code that a process times, line by line, in this order.
 STEPS = {
     "import stratonet": "import stratonet",
     "import ONNX Runtime": "import onnxruntime",
@@ -39,7 +39,7 @@ print(json.dumps(seconds))
 def main() -> None:
     program = PROGRAM.format(lines=list(STEPS.values()))
     command = [sys.executable, "-c", program]
-    # The first brings the files into memory.
+    # The first run, which is dropped, brings the files into memory.
     runs = [json.loads(subprocess.check_output(command)) for _ in range(PROCESSES + 1)][
         1:
     ]

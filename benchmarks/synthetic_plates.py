@@ -1,8 +1,8 @@
-"""Synthetic plates, whose effects are known: which hits are false, and which are found.
+"""Count false and missed hits on synthetic plates, whose effects are known.
 
     .venv/bin/python benchmarks/synthetic_plates.py --output benchmarks/hits.csv
 
-Each seed is a plate of 384 wells with 48 negative and 16 positive controls, and 80
+Each seed gives a plate of 384 wells with 48 negative and 16 positive controls, and 80
 compounds in four wells each: 60 without an effect, one toxic, the others with effects
 of known size. Wells at the edge differ from the others. Wells are placed at random, or
 those of each compound lie in one column.
@@ -24,7 +24,7 @@ from stratonet_sklearn.evaluation.screen import Screen, read_screen
 
 N_ROWS, N_COLUMNS = 16, 24
 N_FEATURES = 200
-# Features of an effect, and of the edge.
+# Number of features that an effect changes, and that the edge changes.
 N_CHANGED, N_EDGE = 40, 60
 N_NEGATIVE, N_POSITIVE, N_REPLICATES = 48, 16, 4
 # Shifts of features, in standard deviations between wells, and how many compounds have
@@ -34,7 +34,7 @@ TOXIC_EFFECT, TOXIC_COUNT = 3.0, 0.2
 POSITIVE_EFFECT = 3.0
 N_CELLS = 200
 COMPOUND = "Metadata_Compound"
-# Layout, shift of the edge, and whether compounds have effects.
+# Layout, shift of wells at the edge, and whether compounds have effects.
 CASES = (
     ("random", 0.0, True),
     ("random", 1.0, True),
@@ -54,9 +54,9 @@ class Plate:
         ``Metadata_Plate``, ``Metadata_Well``, ``Metadata_Compound``, ``Metadata_Role``.
     features : pandas.DataFrame (384, n features)
     counts : numpy.ndarray (384,)
-        Objects of each well.
+        Number of objects in each well.
     effects : dict of str to float
-        The shift that each compound makes; 0 for those without an effect.
+        The shift that each compound causes; 0 for those without an effect.
     """
 
     metadata: pd.DataFrame
@@ -73,14 +73,14 @@ def make_plate(
     Parameters
     ----------
     seed : int
-        The same gives the same plate.
+        The same seed gives the same plate.
     layout : {"random", "columns"}
-        Where wells are: anywhere, or each compound in one column, and controls in the
+        Wells are placed at random, or each compound in one column and controls in the
         two columns at either side.
     edge : float
         Shift of wells at the edge, in standard deviations.
     active : bool
-        Whether any compound has an effect: if not, each hit is false.
+        Whether any compound has an effect: if not, every hit is false.
     """
     rng = np.random.default_rng(seed)
     effects = {"toxic": TOXIC_EFFECT}
@@ -90,7 +90,7 @@ def make_plate(
     if not active:
         effects = dict.fromkeys(effects, 0.0)
     compounds = list(rng.permutation(list(effects)))
-    metadata = _place(compounds, layout, rng)
+    metadata = _place_wells(compounds, layout, rng)
     values = _draw_noise(len(metadata), rng)
     directions = {name: _draw_direction(N_CHANGED, rng) for name in compounds}
     names = metadata[COMPOUND].to_numpy()
@@ -105,7 +105,9 @@ def make_plate(
     return Plate(metadata, features, rng.poisson(expected), effects)
 
 
-def _place(compounds: list[str], layout: str, rng: np.random.Generator) -> pd.DataFrame:
+def _place_wells(
+    compounds: list[str], layout: str, rng: np.random.Generator
+) -> pd.DataFrame:
     wells = [
         format_well(row, column)
         for column in _order_columns(layout)
@@ -128,7 +130,7 @@ def _place(compounds: list[str], layout: str, rng: np.random.Generator) -> pd.Da
 
 
 def _order_columns(layout: str) -> list[int]:
-    """Columns in the order in which they are filled: controls first."""
+    """Return the columns in the order in which they are filled: controls first."""
     if layout == "random":
         return list(range(N_COLUMNS))
     sides = [0, 1, N_COLUMNS - 2, N_COLUMNS - 1]
@@ -136,7 +138,7 @@ def _order_columns(layout: str) -> list[int]:
 
 
 def _draw_noise(n_wells: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw wells whose features correlate, as those of images do."""
+    """Draw wells whose features are correlated, as those of images are."""
     common = rng.normal(size=(n_wells, 10)) @ rng.normal(size=(10, N_FEATURES))
     values = common / np.sqrt(10) + rng.normal(size=(n_wells, N_FEATURES))
     return values / np.sqrt(2)
@@ -169,13 +171,14 @@ def read_plate(plate: Plate, seed: int = 0) -> Screen:
 
 
 def judge_hits(plate: Plate, hits: pd.DataFrame) -> dict[str, float]:
-    """Hold the hits of a plate against what is known of it.
+    """Compare the hits of a plate with its known effects.
 
     Returns
     -------
     dict of str to float
-        ``false``, the share of false ones among the hits (0 where there are none);
-        ``power <shift>``, the share of the compounds with an effect that are hits.
+        ``hits``, their number; ``false``, the share of false ones among the hits (0 if
+        there are none); ``power <shift>``, the share of compounds with this effect that
+        are hits.
     """
     treated = hits[hits["role"] == "treatment"]
     effects = treated["compound"].map(plate.effects)
@@ -196,7 +199,7 @@ def judge_seed(seed: int, layout: str, edge: float, active: bool) -> dict[str, o
     hits = list_hits(wells)
     toxic = hits.loc[hits["compound"] == "toxic", "relative_count"]
     warnings = warn_of_positions(hits, wells)
-    said = any("cannot be separated" in text for text in warnings)
+    is_warned = any("cannot be separated" in text for text in warnings)
     return {
         "layout": layout,
         "edge": edge,
@@ -204,7 +207,7 @@ def judge_seed(seed: int, layout: str, edge: float, active: bool) -> dict[str, o
         "seed": seed,
         **judge_hits(plate, hits),
         "toxic count": float(toxic.iloc[0]),
-        "position is said": said,
+        "position is said": is_warned,
     }
 
 

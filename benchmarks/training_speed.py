@@ -1,10 +1,10 @@
-"""How fast is training? Networks against ResNet-50 side by side, and the input alone.
+"""Measure the speed of training, of networks relative to ResNet-50, and of the input.
 
     python -m benchmarks.training_speed DATA/imagenet20
 
-Steps of the networks take turns, so that other load on the machine meets all alike. The
-input is measured from folders and from shards. The ratios are what training/README.md
-estimates from.
+Steps of the networks take turns, so that other load on the machine affects all equally.
+The input alone is measured from folders and from shards. The estimates of
+training/README.md are based on these ratios.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# TensorFlow reads it when it is imported.
+# TensorFlow reads this on import.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np  # noqa: E402
@@ -28,7 +28,7 @@ from training.input import measure_input_speed, open_images  # noqa: E402
 from training.records import write_records  # noqa: E402
 from training.steps import Steps  # noqa: E402
 
-# The first is what the others are compared with.
+# The others are compared with the first.
 NAMES = ("resnet50", "stratonet18", "stratonet50", "stratonet101")
 BATCH, ROUNDS, CLASSES, INPUT_SECONDS = 16, 4, 1000, 20
 
@@ -43,14 +43,14 @@ def ignore_line(text: str) -> None:
 
 
 def measure_steps() -> dict[str, float]:
-    """Median seconds of a step, by network."""
+    """Measure the median seconds of a step, by network."""
     rng = np.random.default_rng(0)
     pixels = rng.normal(0, 60, (BATCH, 224, 224, 3))
     images = tf.constant(pixels, tf.float32)
     labels = tf.one_hot(rng.integers(0, CLASSES, BATCH), CLASSES)
     strategy = tf.distribute.get_strategy()
     networks = {name: Steps(read_config(name), CLASSES, strategy) for name in NAMES}
-    # The first step of each is traced and compiled.
+    # In the first step, each network is traced and compiled.
     for steps in networks.values():
         steps.train(images, labels)
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
@@ -64,7 +64,7 @@ def measure_steps() -> dict[str, float]:
 
 
 def measure_input(data: Path) -> dict[str, float]:
-    """Images per second of the input alone, from folders and from shards."""
+    """Measure images per second of the input alone, from folders and from shards."""
     config = read_config("stratonet50")
     with tempfile.TemporaryDirectory() as folder:
         write_records(data, folder, 224, report=ignore_line)

@@ -1,10 +1,10 @@
-"""A screen of two plates from S3 to S3: killed and resumed, then on a Ray cluster.
+"""Run a screen of two plates from S3 to S3: killed and resumed, then on a Ray cluster.
 
     .venv/bin/python benchmarks/two_plates.py > docs/two_plates.txt
 
-The cluster loses a node. What is printed is what a user sees: each command, and what it
-says (of Ray's own message about the lost node the first line). S3 is moto's server, a
-real one over HTTP.
+The cluster loses a node. It prints what a user sees: each command and its output (only
+the first line of Ray's own message about the lost node). S3 is simulated by moto's
+server, over real HTTP.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from stratonet_sklearn.datasets import read_plate, simulate_plate
 
 BUCKET = "screen"
 TABLE = "s3://screen/load_data.parquet"
-# Wells that are measured when the process, or the node, is killed.
+# Wells measured before the process, or the node, is killed.
 WELLS_BEFORE_DEATH = 10
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         files = s3fs.S3FileSystem(use_listings_cache=False)
         fill_bucket(files)
-        run_extract("s3://screen/features", kill_when=lambda: is_begun(files))
+        run_extract("s3://screen/features", kill_when=lambda: has_enough_wells(files))
         run_extract("s3://screen/features")
         run_on_cluster(files)
         look_at_features()
@@ -92,7 +92,7 @@ def make_bucket(files: s3fs.S3FileSystem) -> None:
 
 
 def upload_plate(files: s3fs.S3FileSystem, seed: int, plate: str) -> pd.DataFrame:
-    """Simulate a plate and upload its images; its LoadData table."""
+    """Simulate a plate and upload its images; return its LoadData table."""
     folder_url = f"s3://{BUCKET}/images/{plate}/"
     with tempfile.TemporaryDirectory() as folder:
         simulate_plate(folder, seed=seed)
@@ -116,7 +116,7 @@ def upload_plate(files: s3fs.S3FileSystem, seed: int, plate: str) -> pd.DataFram
 def run_extract(
     output: str, *options: str, kill_when: Callable[[], bool] | None = None
 ) -> None:
-    """Run the command, kill it once a condition holds, and print what it says."""
+    """Run the command, kill it once a condition holds, and print its output."""
     arguments = ["extract", TABLE, "--output", output, *options]
     print(f"\n$ stratonet {' '.join(arguments)}", flush=True)
     process = subprocess.Popen(
@@ -130,21 +130,21 @@ def run_extract(
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     out, err = process.communicate()
-    # Of a progress bar the last state.
+    # Only the last state of a progress bar.
     bar = err.replace("\r", "\n").strip().splitlines()[-1:]
     end = "Killed" if kill_when else f"(exit status {process.returncode})"
     print("\n".join([*bar, *shorten_ray_message(out), end]))
 
 
 def shorten_ray_message(out: str) -> list[str]:
-    """The lines of an output, of Ray's own message only the first."""
+    """Return the lines of an output, with only the first of Ray's own message."""
     lines = [re.sub(r"\x1b\[\d+m", "", line) for line in out.splitlines()]
-    of_ray = [line for line in lines if re.match(r"\(raylet\)| +\[|\t|$", line)]
-    return [*of_ray[:1], *(line for line in lines if line not in of_ray)]
+    ray_lines = [line for line in lines if re.match(r"\(raylet\)| +\[|\t|$", line)]
+    return [*ray_lines[:1], *(line for line in lines if line not in ray_lines)]
 
 
-def is_begun(files: s3fs.S3FileSystem, folder: str = "features") -> bool:
-    """Whether so many wells are measured that a death is of interest."""
+def has_enough_wells(files: s3fs.S3FileSystem, folder: str = "features") -> bool:
+    """Tell whether enough wells are measured for a kill to matter."""
     names = files.find(f"{BUCKET}/{folder}/_units")
     wells = [name for name in names if name.endswith(".parquet")]
     return len(wells) >= WELLS_BEFORE_DEATH
@@ -162,7 +162,7 @@ def run_on_cluster(files: s3fs.S3FileSystem) -> None:
     )
 
     def remove_node() -> None:
-        while not is_begun(files, "features-ray"):
+        while not has_enough_wells(files, "features-ray"):
             time.sleep(0.1)
         cluster.remove_node(nodes[0], allow_graceful=False)
 

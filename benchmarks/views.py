@@ -1,9 +1,9 @@
-"""What the network sees: a field and a cell, as several recipes show them.
+"""Draw what the network sees: a field and a cell, as several recipes show them.
 
     python benchmarks/views.py [IMAGE --center ROW,COLUMN] [--output docs/views.png]
 
-Without IMAGE, one is simulated. Every plane is drawn at the same scale: a pixel of the
-picture is a pixel of the network. Orange lines are borders of tiles.
+Without IMAGE, an image is simulated. Every plane is drawn at the same scale: a pixel of
+the figure is a pixel of the network's input. Orange lines are borders of tiles.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def simulate_field() -> np.ndarray:
 
 
 def find_bright_cell(plane: np.ndarray) -> tuple[int, int]:
-    """Find the brightest place that is no nearer to a border than a crop reaches."""
+    """Find the brightest position at least a crop's side from all borders."""
     inner = plane[CROP:-CROP, CROP:-CROP].astype(float)
     # The mean of 16 x 16 pixels: a nucleus, not a hot pixel.
     sums = inner.cumsum(0).cumsum(1)
@@ -61,7 +61,7 @@ def describe(view: str, grey: np.ndarray) -> str:
 def draw_row(
     figure: Figure, top: int, plane: np.ndarray, views: tuple[str, ...]
 ) -> None:
-    """Draw a plane as several views show it, from a distance below the figure's top."""
+    """Draw a plane as several views show it, ``top`` pixels below the figure's top."""
     width, height = figure.get_size_inches() * DPI
     left = GAP
     for view in views:
@@ -73,7 +73,7 @@ def draw_row(
         axes.set_title(describe(view, grey), fontsize=9, loc="left")
         axes.axis("off")
         draw_tiles(axes, view, grey)
-        # A title needs some room, however small its plane is.
+        # A title needs some room, even if its plane is small.
         left += max(columns, 150) + GAP
 
 
@@ -81,9 +81,9 @@ def draw_tiles(axes: Axes, view: str, grey: np.ndarray) -> None:
     (parsed,) = Recipe.parse(f"{view}/mean").views
     if not isinstance(parsed, Tiles) or max(grey.shape) <= parsed.side:
         return
-    # Tiles that know where they are.
-    places = np.indices(grey.shape)
-    for rows, columns in zip(parsed.cut(places[0]), parsed.cut(places[1])):
+    # Tiles of the pixel positions, which give the corner of each tile.
+    positions = np.indices(grey.shape)
+    for rows, columns in zip(parsed.cut(positions[0]), parsed.cut(positions[1])):
         corner = columns.min() - 0.5, rows.min() - 0.5
         border = Rectangle(corner, *rows.shape, fill=False, color=get_color(1))
         axes.add_patch(border)

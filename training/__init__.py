@@ -1,6 +1,6 @@
-"""From ImageNet to a weights file.
+"""Train networks, from ImageNet to a weights file.
 
-The definition of the architecture, the transfer of published weights, training and
-export. Run from a checkout: ``python -m training``. TensorFlow is imported here and
-nowhere else.
+Holds the definition of the architecture, the transfer of published weights, training
+and export. Run it from a checkout with ``python -m training``. No other package
+imports TensorFlow.
 """

@@ -1,7 +1,8 @@
-"""``python -m training``.
+"""The command line ``python -m training``.
 
-From images to a weights file that CellProfiler and scikit-learn load. What a command
-needs is imported when it runs: ``--help`` does not wait for TensorFlow.
+It goes from images to a weights file that CellProfiler and scikit-learn load. Each
+command imports what it needs when it runs, so that ``--help`` does not wait for
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# Beside this file: they are part of the checkout, as training is.
+# Configurations are part of the checkout, as this package is.
 CONFIGS = Path(__file__).parent / "configs"
 DATA = (
     "folder with train/<wnid>/*.JPEG and val/ (by folder, or flat with its ground-truth"
     " file), or of TFRecord shards"
 )
-# As of every command: what was typed cannot be, and the user ended it.
+# Exit codes, as in every command: the arguments are refused; the user interrupted it.
 REFUSED, INTERRUPTED = 2, 130
 RESUMES = "If interrupted, run the same command again; it resumes."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command of the arguments; end the process with a message on errors.
+    """Run the command given by the arguments; exit with a message on errors.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default: those of the process.
+        Default: the command line of this process.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
-    # TensorFlow reads it when it is imported: warnings and errors, but no information.
+    # TensorFlow reads this on import: print warnings and errors, but no information.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         options.run(options)
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
         sys.exit(REFUSED)
     except (OSError, ValueError, RuntimeError) as error:
-        # TensorFlow's own are faults of the program, which a traceback helps to find.
+        # TensorFlow's own errors are bugs here, which a traceback helps to find.
         if type(error).__module__.startswith("tensorflow"):
             raise
         sys.exit(f"{parser.prog} {options.command}: {error}")
@@ -64,14 +65,14 @@ def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description=(
-            "Train a network on ImageNet and make a weights file of it, which both"
-            " MeasureStratoFeatures and StratoFeatureTransformer load. In this order:"
-            " records (faster input), train, evaluate, export. Or let a network that"
-            " is trained learn an assay of your own: finetune."
+            "Train a network on ImageNet and turn it into a weights file that both"
+            " MeasureStratoFeatures and StratoFeatureTransformer load. Run the"
+            " commands in this order: records (faster input), train, evaluate, export."
+            " Or let a trained network learn an assay of your own: finetune."
         ),
         epilog=(
-            f"Configurations that are ready: {', '.join(_list_configs())} (in"
-            " training/configs; a name is enough). training/README.md explains each"
+            f"Ready-made configurations: {', '.join(_list_configs())} (in"
+            " training/configs; give just the name). training/README.md explains each"
             " step."
         ),
     )
@@ -90,7 +91,7 @@ def _make_parser() -> argparse.ArgumentParser:
 def _add_records(commands: Commands) -> None:
     command = commands.add_parser(
         "records",
-        help="write images as TFRecord shards, which are read faster",
+        help="write images as TFRecord shards, which can be read faster",
         description=f"Resize all images once and write them as shards. {RESUMES}",
     )
     command.add_argument("data", type=Path, help=DATA)
@@ -115,10 +116,10 @@ def _add_train(commands: Commands) -> None:
         "train",
         help="train a network",
         description=(
-            "Train the network of a configuration file. The best checkpoint, a log,"
-            " TensorBoard's files and a picture of the learning curve are kept in a"
-            f" folder. {RESUMES} It does so after the last finished epoch, and ends"
-            " with the same numbers."
+            "Train the network that a configuration file describes. The best"
+            " checkpoint, a log, TensorBoard's files and a plot of the learning curve"
+            f" are written to a folder. {RESUMES} It continues after the last finished"
+            " epoch, and ends with the same numbers."
         ),
     )
     _add_run_arguments(command)
@@ -131,7 +132,9 @@ def _add_train(commands: Commands) -> None:
             " machines in TF_CONFIG"
         ),
     )
-    command.add_argument("--seed", type=int, help="instead of the configuration's")
+    command.add_argument(
+        "--seed", type=int, help="seed to use instead of the configuration's"
+    )
     command.set_defaults(run=_run_train)
 
 
@@ -139,7 +142,7 @@ def _run_train(options: argparse.Namespace) -> None:
     import dataclasses
 
     config = _read_config(options.config)
-    # Not by truth: 0 is a seed.
+    # Compared with None, because 0 is a valid seed.
     if options.seed is not None:
         config = dataclasses.replace(config, seed=options.seed)
 
@@ -153,8 +156,8 @@ def _add_search(commands: Commands) -> None:
         "search",
         help="search for hyperparameters",
         description=(
-            "Try configurations in the ranges of the configuration's [search] table,"
-            f" one process per GPU. {RESUMES}"
+            "Try configurations within the ranges of the configuration's [search]"
+            f" table, one process per GPU. {RESUMES}"
         ),
     )
     _add_run_arguments(command)
@@ -162,7 +165,7 @@ def _add_search(commands: Commands) -> None:
         "--trials",
         type=parse_count,
         default=20,
-        help="number of trials, those of earlier calls included (default: 20)",
+        help="number of trials, including those of earlier calls (default: 20)",
     )
     command.add_argument(
         "--workers", type=parse_count, help="processes (default: one per GPU)"
@@ -183,15 +186,16 @@ def _add_evaluate(commands: Commands) -> None:
         "evaluate",
         help="top-1 and top-5 of a run, or of a weights file",
         description=(
-            "Of a run: its best checkpoint on the validation images. Of a weights file,"
-            " which has no classifier: a linear probe on its taps, fitted on some of"
-            " the training images, on grey images as a microscope makes them."
+            "For a run: evaluate its best checkpoint on the validation images. For a"
+            " weights file, which has no classifier: fit a linear probe on its taps to"
+            " some of the training images, turned to grey as a microscope would give"
+            " them."
         ),
     )
     command.add_argument(
         "source",
         help=(
-            "folder of a run, or a weights file (.onnx), or the name of one that ships"
+            "folder of a run, a weights file (.onnx), or the name of weights that ship"
         ),
     )
     command.add_argument("--data", type=Path, required=True, help=DATA)
@@ -209,7 +213,7 @@ def _run_evaluate(options: argparse.Namespace) -> None:
 
     from training.evaluate import evaluate_run, evaluate_weights
 
-    # A run is a folder; a weights file is a file or a name that ships.
+    # A run is a folder; weights are a file or the name of weights that ship.
     if Path(options.source).is_dir():
         scores = dataclasses.asdict(evaluate_run(options.source, options.data))
     else:
@@ -240,7 +244,7 @@ def _add_export(commands: Commands) -> None:
     command.add_argument(
         "--input-size",
         type=parse_count,
-        help="of the network, in pixels (default: the crops it was trained on)",
+        help="input size of the network, in pixels (default: its training crops)",
     )
     command.add_argument(
         "--licence",
@@ -263,7 +267,7 @@ def _run_export(options: argparse.Namespace) -> None:
         options.licence,
         options.input_size,
     )
-    # As file managers have it: 10^6 bytes.
+    # A megabyte as file managers count it: 10^6 bytes.
     megabytes = options.output.stat().st_size / 1e6
     print(f"Wrote {options.output} ({megabytes:.1f} MB): {card.architecture}.")
     for tap in card.taps:
@@ -276,10 +280,10 @@ def _run_export(options: argparse.Namespace) -> None:
 def _add_taps(commands: Commands) -> None:
     command = commands.add_parser(
         "taps",
-        help="where to tap: how far controls lie apart at every block",
+        help="find where to tap: how well every block separates the controls",
         description=(
-            "For every tap of a weights file: how far the positive and negative"
-            " controls of a plate lie apart."
+            "Measure, for every tap of a weights file, how well it separates the"
+            " positive from the negative controls of a plate."
         ),
     )
     command.add_argument(
@@ -312,7 +316,7 @@ def _add_run_arguments(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--data", type=Path, required=True, help=DATA)
     command.add_argument(
-        "--output", type=Path, required=True, help="folder to keep everything in"
+        "--output", type=Path, required=True, help="folder for everything written"
     )
 
 
@@ -323,7 +327,7 @@ def _read_config(name: str) -> Config:
 
 
 def _find_config(name: str) -> Path:
-    # A name that ships wins over a file of that name.
+    # The name of a configuration that ships wins over a file of the same name.
     for path in (CONFIGS / f"{name}.toml", Path(name)):
         if path.is_file():
             return path

@@ -1,10 +1,10 @@
 """The StratoNet family in Keras 3.
 
 ResNet, with or without efficient channel attention, and pooled taps. This is the only
-definition of the architecture; `wrap_application` puts taps into networks of Keras's
-own. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5; He et al. (2015)
-for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA). Layer names are
-those of ``keras.applications.resnet``.
+definition of the architecture; `wrap_application` adds taps to networks that Keras
+provides. Sources: van Elswijk (2024), section 4.2, figure 6 and table 5; He et al.
+(2015) for ResNet v1; Wang et al. (2020) for efficient channel attention (ECA). Layer
+names are those of ``keras.applications.resnet``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keras import layers, ops
 from training.attention import EfficientChannelAttention
 from training.blocks import get_default_taps, list_blocks
 
-# That of keras.applications.resnet, which the published weights were trained with.
+# As in keras.applications.resnet, with which the published weights were trained.
 BN_EPSILON = 1.001e-5
 
 
@@ -39,27 +39,27 @@ def build_network(
     depth : {18, 34, 50, 101, 152}
         Basic blocks for 18 and 34, bottleneck blocks from 50 on.
     attention : {"eca", None}
-        ``"eca"`` puts an ECA module on each block's branch before the addition; None
+        ``"eca"`` adds an ECA module to each block's branch before the addition; None
         gives a plain ResNet.
     taps : sequence of str, optional
         Layer names (see `list_blocks`) whose outputs are pooled; the network ends at
         the last of them. Default: the values of `get_default_taps`, or, with
         ``classes``, none: the whole network.
     classes : int, optional
-        None: the outputs are the taps, ``{layer name: (n, width)}``. A number: a
-        softmax classifier, (n, classes), on the taps side by side or on the pooled end
-        of the whole network.
+        None: the outputs are the taps, ``{layer name: (n, width)}``. A number: the
+        output is that of a softmax classifier, (n, classes), on the concatenated taps
+        or on the pooled end of the whole network.
     input_size : int or None
         Height and width of the input, in pixels. None: any.
     gates : str or initializer
-        How the ECA kernels start. ``"zeros"`` makes every gate 0.5.
+        How the ECA kernels are initialised. ``"zeros"`` makes every gate 0.5.
     classifier_depth : int
-        Dense layers of the classifier; those before the last are as wide as their
-        input, with ReLU.
+        Number of dense layers of the classifier; those before the last are as wide as
+        their input, with ReLU.
     for_inference : bool
-        The network is not trained any more: gates of bottleneck blocks take their means
-        before the last convolution, where there are a quarter of the channels. The
-        numbers are the same but for rounding.
+        The network will not be trained any more: gates of bottleneck blocks take their
+        means before the last convolution, where there are a quarter of the channels.
+        The results are the same except for rounding.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def build_network(
     Raises
     ------
     ValueError
-        An unknown depth, attention or tap.
+        The depth, the attention or a tap is unknown.
     """
     blocks = list_blocks(depth)
     if attention not in ("eca", None):
@@ -96,8 +96,8 @@ def _cut_after_taps(blocks: list[str], taps: Sequence[str]) -> list[str]:
             f"taps must name blocks of this network: {', '.join(blocks)}. Received:"
             f" {taps!r}"
         )
-    # Nothing behind the last tap would be used: without its end, StratoNet-50 trains at
-    # 1.09 times the speed of ResNet-50.
+    # Nothing after the last tap would be used: without it, StratoNet-50 trains at 1.09
+    # times the speed of ResNet-50.
     last = max(blocks.index(tap) for tap in taps)
     return blocks[: last + 1]
 
@@ -110,7 +110,7 @@ def _name_network(depth: int, attention: str | None, taps: Sequence[str] | None)
 
 @dataclass(frozen=True)
 class _Builder:
-    """Adds layers to a network of one depth, attention and start of the gates."""
+    """Adds layers to a network of one depth, attention and gate initialisation."""
 
     depth: int
     attention: str | None
@@ -119,7 +119,7 @@ class _Builder:
 
     def add_stem(self, image: keras.KerasTensor) -> keras.KerasTensor:
         x = self._add_convolution(image, 64, 7, 2, "conv1")
-        # Zeros, not "same" pooling, as in the network that was published.
+        # Padded with zeros, without "same" pooling, as in the published network.
         x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
         return layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
 
@@ -131,11 +131,11 @@ class _Builder:
         name = f"{stage_name}_{block_name}"
         filters = 64 * 2 ** (stage - 2)
         # v1: the stride is on the first convolution of a stage, and conv2 has none
-        # because the pooling before it halved the image already.
+        # because the pooling before it has already halved the image.
         stride = 2 if first and stage > 2 else 1
         y, means = self._add_branch(x, filters, stride, name)
         # A shortcut is projected where its shape would not fit: bottleneck blocks are
-        # four times as wide as what enters conv2.
+        # four times as wide as the input of conv2.
         if first and (stage > 2 or self.depth >= 50):
             x = self._add_convolution(
                 x, y.shape[-1], 1, stride, f"{name}_0", relu=False
@@ -148,7 +148,7 @@ class _Builder:
     def _add_branch(
         self, x: keras.KerasTensor, filters: int, stride: int, name: str
     ) -> tuple[keras.KerasTensor, keras.KerasTensor | None]:
-        """Add a block's branch; its means are None where its gates take them."""
+        """Add a block's branch; the means are None where the gate computes them."""
         if self.depth < 50:
             y = self._add_convolution(x, filters, 3, stride, f"{name}_1")
             y = self._add_convolution(y, filters, 3, 1, f"{name}_2", relu=False)
@@ -158,8 +158,8 @@ class _Builder:
         last = self._make_convolution(4 * filters, 1, 1, f"{name}_3")
         means = None
         if self.attention and self.for_inference:
-            # A convolution of 1 x 1 and batch normalisation are linear: what they make
-            # of the mean is the mean of what they make.
+            # A 1 x 1 convolution and batch normalisation are linear: applied to the
+            # mean, they give the mean of their output.
             means = last(ops.mean(y, axis=(1, 2), keepdims=True))
         return last(y), means
 
@@ -189,7 +189,7 @@ class _Builder:
             size,
             stride,
             padding="valid" if pad else "same",
-            # Batch normalisation takes off any bias.
+            # Batch normalisation would cancel any bias.
             use_bias=False,
             name=f"{name}_conv",
         )
@@ -205,30 +205,30 @@ def wrap_application(
     weights: str | None = None,
     classifier_depth: int = 1,
 ) -> keras.Model:
-    """Put taps into a network of ``keras.applications``.
+    """Add taps to a network of ``keras.applications``.
 
     Parameters
     ----------
     application : str
-        ``"EfficientNetB0"``, or any other there. Its input is what its own
-        documentation says.
+        ``"EfficientNetB0"``, or any other network of ``keras.applications``, whose
+        documentation says what input it expects.
     taps : sequence of str, or None
-        Names of its layers with outputs (n, height, width, channels); None taps
-        nothing: the whole network.
+        Names of layers with outputs (n, height, width, channels). None: the whole
+        network, without taps.
     classes, input_size, classifier_depth
-        As those of `build_network`.
+        As in `build_network`.
     weights : {None, "imagenet"}
-        Random, or those that Keras downloads.
+        Random weights, or those that Keras downloads.
 
     Returns
     -------
     keras.Model
-        As `build_network` gives it.
+        As `build_network` returns it.
 
     Raises
     ------
     ValueError
-        No such application or layer, or a layer that has no height and width.
+        There is no such application or layer, or a layer has no height and width.
     """
     make_network = getattr(keras.applications, application, None)
     if not callable(make_network):
@@ -250,16 +250,16 @@ def wrap_application(
 def tap_network(
     network: keras.Model, taps: Collection[str], deviations: bool = False
 ) -> keras.Model:
-    """Give the network pooled outputs of some of its layers.
+    """Return a network whose outputs are some of its layers, pooled.
 
     Parameters
     ----------
     network : keras.Model
-        With layers of these names; what its own outputs are does not matter.
+        A network that has these layers; its own outputs are not used.
     taps : collection of str
         Layer names, in any order.
     deviations : bool
-        Give the standard deviation of each map, too, as ``<layer name>_sd``.
+        Also output the standard deviation of each map, as ``<layer name>_sd``.
 
     Returns
     -------
@@ -272,10 +272,10 @@ def tap_network(
         There is no such layer, or it has no height and width.
     """
     maps = [layer.name for layer in network.layers if len(layer.output.shape) == 4]
-    wrong = [name for name in taps if name not in maps]
-    if wrong:
+    unknown = [name for name in taps if name not in maps]
+    if unknown:
         raise ValueError(
-            f"{network.name} has no layer {', '.join(wrong)} with height and width to"
+            f"{network.name} has no layer {', '.join(unknown)} with height and width to"
             f" tap. It has: {', '.join(maps)}"
         )
     outputs = {}
@@ -291,19 +291,19 @@ def tap_network(
 
 
 def name_deviation(layer: str) -> str:
-    """Name the output with the standard deviations of a layer's maps."""
+    """Return the name of the output that holds the deviations of a layer's maps."""
     return f"{layer}_sd"
 
 
 def compute_reductions(network: keras.Model, taps: Iterable[str]) -> dict[str, int]:
-    """Compute the input pixels per pixel of each tap's map, by layer name."""
+    """Compute the number of input pixels per map pixel of each tap, by layer name."""
     taps = list(taps)
-    # Large, so that rounding at the borders does not count.
+    # Large, so that rounding at the borders does not matter.
     side = network.input_shape[1] or 1024
     maps = keras.Model(network.input, [network.get_layer(tap).output for tap in taps])
     shapes = maps.compute_output_shape((1, side, side, 3))
     return {
-        # Rounded: the halves of odd sides are rounded up at every stage.
+        # Rounded, because odd sides are halved and rounded up at every stage.
         tap: round(side / shape[1])
         for tap, shape in zip(taps, shapes)
     }
@@ -315,7 +315,7 @@ def _finish_network(
     classes: int | None,
     classifier_depth: int,
 ) -> keras.Model:
-    """Put taps, a classifier, or both at the end of a network."""
+    """Add taps, a classifier, or both to the end of a network."""
     if taps is None:
         pool = layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")
         x = pool(network.output)
@@ -327,7 +327,7 @@ def _finish_network(
     for number in range(1, classifier_depth):
         dense = layers.Dense(x.shape[-1], activation="relu", name=f"classifier{number}")
         x = dense(x)
-    # The loss is not finite in half precision.
+    # In half precision the loss would not be finite.
     predictions = layers.Dense(
         classes, activation="softmax", name="predictions", dtype="float32"
     )
@@ -335,7 +335,7 @@ def _finish_network(
 
 
 def _join_taps(pooled: list[keras.KerasTensor]) -> keras.KerasTensor:
-    # Keras would keep a layer that does nothing.
+    # With one input, Keras would keep a concatenation that does nothing.
     if len(pooled) == 1:
         return pooled[0]
     return layers.Concatenate(name="taps", dtype="float32")(pooled)

@@ -27,15 +27,15 @@ def compute_eca_kernel_size(channels: int) -> int:
 class EfficientChannelAttention(layers.Layer):
     """Multiply each channel by a gate, computed from its own and its neighbours' means.
 
-    Input and output: (n, height, width, channels). Gates are in (0, 1). The means,
-    (n, 1, 1, channels), may be given by who knows them already.
+    Input and output: (n, height, width, channels). Gates are in (0, 1). A caller that
+    already has the means, (n, 1, 1, channels), may pass them.
 
     Parameters
     ----------
     kernel_initializer : str or keras.initializers.Initializer
-        How the kernel starts; ``"zeros"`` makes every gate 0.5.
+        How the kernel is initialised; ``"zeros"`` makes every gate 0.5.
     **kwargs
-        Of every Keras layer.
+        Passed on to the Keras layer.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class EfficientChannelAttention(layers.Layer):
     def build(
         self, x_shape: Sequence[int], means_shape: Sequence[int] | None = None
     ) -> None:
-        """Make the kernel for the input's number of channels."""
+        """Create the kernel for the input's number of channels."""
         self.kernel = self.add_weight(
             name="kernel",
             shape=(1, compute_eca_kernel_size(x_shape[-1]), 1, 1),
@@ -71,6 +71,6 @@ class EfficientChannelAttention(layers.Layer):
         return x * ops.transpose(ops.sigmoid(mixed), (0, 1, 3, 2))
 
     def get_config(self) -> dict[str, object]:
-        """Give what Keras needs to make the layer again."""
+        """Return what Keras needs to create the layer again."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), "kernel_initializer": initializer}

@@ -1,8 +1,8 @@
-"""The residual blocks of the StratoNet family, by name; nothing here needs Keras."""
+"""The names of the residual blocks of the StratoNet family; no Keras needed."""
 
 from __future__ import annotations
 
-# Blocks of the stages conv2 to conv5.
+# Number of blocks in the stages conv2 to conv5, by depth.
 BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -18,7 +18,7 @@ def list_blocks(depth: int) -> list[str]:
     Parameters
     ----------
     depth : {18, 34, 50, 101, 152}
-        Of the network.
+        Depth of the network.
 
     Returns
     -------
@@ -45,10 +45,10 @@ def list_blocks(depth: int) -> list[str]:
 
 
 def get_default_taps(depth: int) -> dict[str, str]:
-    """Give the low, medium and high taps as ``{alias: layer name}``.
+    """Return the low, medium and high taps as ``{alias: layer name}``.
 
-    For depth 50 those of the thesis (section 6.2): conv3 block 4, conv4 block 4, conv4
-    block 6. Other depths take the blocks at the same positions: the last of conv3, two
+    Depth 50 uses those of the thesis (section 6.2): conv3 block 4, conv4 block 4, conv4
+    block 6. Other depths use the blocks at the same positions: the last of conv3, two
     thirds into conv4, the last of conv4.
 
     Examples

@@ -1,4 +1,4 @@
-"""TensorBoard's files of a run."""
+"""The TensorBoard files of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = "tensorboard"
 
 
 def open_board(run: Path) -> tf.summary.SummaryWriter:
-    """Begin a file in the folder of a run.
+    """Start a TensorBoard file in the folder of a run.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def open_board(run: Path) -> tf.summary.SummaryWriter:
 
 
 def write_row(board: tf.summary.SummaryWriter, run: Path, row: Row) -> None:
-    """Write the row of an epoch.
+    """Write the scores of one epoch.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def write_row(board: tf.summary.SummaryWriter, run: Path, row: Row) -> None:
     run : pathlib.Path
         Folder of the run, for messages.
     row : Row
-        Of the log.
+        The epoch's row of the log.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def write_row(board: tf.summary.SummaryWriter, run: Path, row: Row) -> None:
 
 @contextlib.contextmanager
 def _name_folder(run: Path) -> Iterator[None]:
-    """Say of a full disk what TensorFlow says as if memory were short."""
+    """Report a full disk as such; TensorFlow reports it as a lack of memory."""
     try:
         yield
     except tf.errors.OpError as error:

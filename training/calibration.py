@@ -1,4 +1,4 @@
-"""Images that a network is calibrated on, as they will be shown to it."""
+"""Draw the images on which a network is calibrated, as the network will see them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stratonet.preprocessing import prepare_plane, to_planes
 from stratonet.views import LARGEST_CROP
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
-# With more, the ranges hardly move (docs/performance.md).
+# With more images, the ranges hardly change (docs/performance.md).
 MOST_IMAGES = 100
 # Side in pixels of the squares that stand for objects.
 SQUARE = 96
@@ -26,16 +26,17 @@ SQUARE = 96
 
 @dataclass(frozen=True)
 class Example:
-    """An image, and the recipe that it is shown by.
+    """An image, and the recipe by which the network sees it.
 
     Attributes
     ----------
     path : pathlib.Path
-        Of one grey plane.
+        File with one grey plane.
     recipe : Recipe
-        One that the card recommends.
+        One of the recipes that the card recommends.
     corner : (float, float)
-        Where the square of an object lies, as shares of the room that there is.
+        Position of the square that stands for an object, from 0 (top, left) to 1
+        (bottom, right).
     """
 
     path: Path
@@ -43,7 +44,7 @@ class Example:
     corner: tuple[float, float]
 
     def read(self) -> np.ndarray:
-        """Read the plane, or the square of it that stands for an object."""
+        """Read the plane, or the square in it that stands for an object."""
         plane = read_plane(self.path)
         if self.recipe.crop is None or max(plane.shape) <= LARGEST_CROP:
             return plane
@@ -57,7 +58,7 @@ class Example:
 def draw_examples(
     folders: Sequence[str | os.PathLike[str]], card: Card, seed: int = 0
 ) -> list[Example]:
-    """Draw images that can be read, each to be shown by the card's recipes.
+    """Draw readable images, each to be shown by the card's recipes.
 
     Parameters
     ----------
@@ -66,19 +67,19 @@ def draw_examples(
     card : Card
         Recommends recipes for whole images and for objects.
     seed : int
-        Of the drawing.
+        Seed of the random draw.
 
     Returns
     -------
     list of Example
-        Two for each image: as a whole image, and as an object.
+        Two per image: one as a whole image, one as an object.
 
     Raises
     ------
     FileNotFoundError
         A folder has no image.
     ValueError
-        None of a folder's can be read; the message says why.
+        No image of a folder can be read; the message says why.
     """
     recipes = [card.choose_recipe(), card.choose_recipe(crop=SQUARE)]
     random = np.random.default_rng(seed)
@@ -103,11 +104,11 @@ def _list_images(folder: Path) -> list[Path]:
     return images
 
 
-def _choose_readable(folder: Path, paths: Sequence[Path], most: int) -> list[Path]:
+def _choose_readable(folder: Path, paths: Sequence[Path], limit: int) -> list[Path]:
     chosen: list[Path] = []
     reasons: list[str] = []
     for path in paths:
-        if len(chosen) == most:
+        if len(chosen) == limit:
             break
         try:
             read_plane(path)
@@ -115,26 +116,26 @@ def _choose_readable(folder: Path, paths: Sequence[Path], most: int) -> list[Pat
         except FILE_ERRORS as error:
             reasons.append(str(error))
     if reasons:
-        tqdm.write(f"{folder}: {len(reasons)} images are left out. {reasons[0]}")
+        tqdm.write(f"{folder}: left out {len(reasons)} images. {reasons[0]}")
     if not chosen:
         raise ValueError(f"{folder}: no image can be read. {reasons[0]}")
     return chosen
 
 
 def show_examples(examples: Sequence[Example], card: Card) -> Iterator[np.ndarray]:
-    """Give what the network takes of examples: one tile of each.
+    """Yield examples as the network takes them: one tile of each.
 
     Parameters
     ----------
     examples : sequence of Example
-        What is read.
+        Examples to read.
     card : Card
-        Of the network.
+        Card of the network.
 
     Yields
     ------
     numpy.ndarray (1, ...), float32
-        As the network takes it.
+        One tile, as the network takes it.
     """
     random = np.random.default_rng(len(examples))
     for example in tqdm(examples, desc="reading", unit=" planes"):

@@ -1,7 +1,8 @@
-"""Channels first, as ONNX Runtime computes: Keras's own order is taken out of a graph.
+"""Put channels first in a graph, as ONNX Runtime does, in place of Keras's order.
 
-tf2onnx turns the order at every operation that it does not know to be indifferent to
-it. Each turn costs time, and keeps ONNX Runtime from its own, faster order.
+tf2onnx transposes the axes at every operation that it does not know to be independent
+of their order. Each transposition takes time, and keeps ONNX Runtime from using its
+own, faster order.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from stratonet import Card
 
 
 def put_channels_first(graph: onnx.GraphProto, card: Card) -> None:
-    """Take turns of axes out of a graph, and name the sides that are free.
+    """Remove transpositions from a graph, and name the axes of variable length.
 
     Parameters
     ----------
     graph : onnx.GraphProto
-        From tf2onnx, with channels last. It is changed.
+        From tf2onnx, with channels last. It is changed in place.
     card : Card
-        Says what it takes.
+        Describes the input.
     """
-    _turn_input(graph)
-    _turn_gates(graph)
+    _remove_input_transpose(graph)
+    _remove_gate_transposes(graph)
     sides = [card.input_size] * 2
     axes = graph.input[0].type.tensor_type.shape.dim
     lengths = [
@@ -40,38 +41,40 @@ def put_channels_first(graph: onnx.GraphProto, card: Card) -> None:
             axis.dim_value = length
 
 
-def _turn_input(graph: onnx.GraphProto) -> None:
-    """Take away the turn behind the input."""
+def _remove_input_transpose(graph: onnx.GraphProto) -> None:
+    """Remove the transposition that follows the input."""
     (planes,) = graph.input
-    (turn,) = (node for node in graph.node if planes.name in node.input)
-    _replace_input(graph, turn.output[0], planes.name)
-    graph.node.remove(turn)
+    (transpose,) = (node for node in graph.node if planes.name in node.input)
+    _replace_input(graph, transpose.output[0], planes.name)
+    graph.node.remove(transpose)
 
 
-def _turn_gates(graph: onnx.GraphProto) -> None:
-    """Multiply by gates (n, channels, 1, 1), and take away the turns around that."""
+def _remove_gate_transposes(graph: onnx.GraphProto) -> None:
+    """Multiply by gates (n, channels, 1, 1); drop the transpositions around that."""
     makers = {name: node for node in graph.node for name in node.output}
     for node in list(graph.node):
-        made_by = {
+        makers_by_type = {
             makers[name].op_type: makers[name] for name in node.input if name in makers
         }
-        if node.op_type == "Conv" and "Reshape" in made_by:
-            _drop_means_shape(graph, made_by["Reshape"], makers)
-        if node.op_type != "Mul" or set(made_by) != {"Transpose", "Reshape"}:
+        if node.op_type == "Conv" and "Reshape" in makers_by_type:
+            _drop_means_shape(graph, makers_by_type["Reshape"], makers)
+        if node.op_type != "Mul" or set(makers_by_type) != {"Transpose", "Reshape"}:
             continue
-        turn, gates = made_by["Transpose"], made_by["Reshape"]
-        (back,) = (other for other in graph.node if node.output[0] in other.input)
+        transpose, gates = makers_by_type["Transpose"], makers_by_type["Reshape"]
+        (transpose_back,) = (
+            other for other in graph.node if node.output[0] in other.input
+        )
         gates.input[1] = _add_shape(graph, gates.input[1])
-        node.input[:] = [turn.input[0], gates.output[0]]
-        node.output[0] = back.output[0]
-        graph.node.remove(turn)
-        graph.node.remove(back)
+        node.input[:] = [transpose.input[0], gates.output[0]]
+        node.output[0] = transpose_back.output[0]
+        graph.node.remove(transpose)
+        graph.node.remove(transpose_back)
 
 
 def _drop_means_shape(
     graph: onnx.GraphProto, node: onnx.NodeProto, makers: dict[str, onnx.NodeProto]
 ) -> None:
-    """Take away a change of shape behind means that have it already."""
+    """Remove a reshape that follows means which already have that shape."""
     maker = makers.get(node.input[0])
     shapes = [value for value in graph.initializer if value.name == node.input[1]]
     is_same = [list(numpy_helper.to_array(shape)[2:]) == [1, 1] for shape in shapes]
@@ -86,7 +89,7 @@ def _replace_input(graph: onnx.GraphProto, old: str, new: str) -> None:
 
 
 def _add_shape(graph: onnx.GraphProto, old: str) -> str:
-    """Make the shape (n, channels, 1, 1) of that of channels that come last."""
+    """Add the shape (n, channels, 1, 1) for a shape with channels last."""
     values = {value.name: value for value in graph.initializer}
     channels = int(numpy_helper.to_array(values[old]).max())
     name = f"gates_of_{channels}"

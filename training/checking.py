@@ -1,4 +1,4 @@
-"""Which image files are corrupt: all are read and decoded once, before training."""
+"""Find corrupt image files: read and decode all of them once, before training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from stratonet.files.atomic import write_atomically
-from training.kept import DamagedFile, read_json
 from training.pixels import decode_image
 from training.sources import ImageFiles, Shards, Source
+from training.stored_files import DamagedFile, read_json
 
 
 def find_corrupt_files(
@@ -28,30 +28,30 @@ def find_corrupt_files(
     Parameters
     ----------
     folder : pathlib.Path
-        To which the names are relative.
+        Folder to which the names are relative.
     names : numpy.ndarray of bytes
         File names.
     sizes : numpy.ndarray of int
         Their lengths in bytes.
     checked : pathlib.Path, optional
-        JSON file that keeps the result. It holds as long as names and sizes are the
-        same.
+        JSON file that stores the result. The result stays valid as long as names and
+        sizes are the same.
 
     Returns
     -------
     dict of str to str
-        Name to the reason, in TensorFlow's words.
+        File name to the reason, in TensorFlow's words.
     """
     digest = _digest_names(names, sizes) if checked else ""
     if checked:
-        kept = _read_checked(checked)
-        if kept.get("digest") == digest:
-            return kept["corrupt"]
+        earlier = _read_checked(checked)
+        if earlier.get("digest") == digest:
+            return earlier["corrupt"]
     corrupt = find_undecodable(ImageFiles(folder, names, np.arange(len(names))))
     if checked:
-        kept = {"images": len(names), "digest": digest, "corrupt": corrupt}
+        result = {"images": len(names), "digest": digest, "corrupt": corrupt}
         with write_atomically(checked) as unfinished:
-            unfinished.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+            unfinished.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return corrupt
 
 
@@ -59,12 +59,12 @@ def _read_checked(path: Path) -> dict[str, Any]:
     try:
         return read_json(path, ("digest", "corrupt"), "")
     except (FileNotFoundError, DamagedFile):
-        # All files are read again, and it is written anew.
+        # All files are then read again, and this one is rewritten.
         return {}
 
 
 def _digest_names(names: np.ndarray, sizes: np.ndarray) -> str:
-    # Sizes, not times or contents: copies keep them, and a million are quickly read.
+    # Sizes, not times or contents: copies have the same, and they are read quickly.
     digest = hashlib.sha256()
     for name, size in zip(names, sizes):
         digest.update(b"%s %d\n" % (name, size))
@@ -72,12 +72,12 @@ def _digest_names(names: np.ndarray, sizes: np.ndarray) -> str:
 
 
 def find_undecodable(source: ImageFiles) -> dict[str, str]:
-    """Read and decode all files.
+    """Find the files of a source that cannot be decoded.
 
     Parameters
     ----------
     source : ImageFiles
-        The files.
+        Files to read.
 
     Returns
     -------
@@ -88,20 +88,20 @@ def find_undecodable(source: ImageFiles) -> dict[str, str]:
 
     def decode_element(name: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
         contents, number = source.read((name, number))
-        # tf.data would not do a decoding whose result nobody uses.
+        # tf.data would skip a decoding whose result is not used.
         return tf.where(tf.size(decode_image(contents)) > 0, number, -1)
 
-    # In parallel, in the order of the files, and past those that fail.
+    # In parallel, in the order of the files, skipping those that fail.
     decoded = source.draw().map(decode_element, tf.data.AUTOTUNE).ignore_errors()
-    bad = np.ones(len(source), bool)
+    is_bad = np.ones(len(source), bool)
     with tqdm(total=len(source), desc="checking", unit=" images") as bar:
         for numbers in decoded.batch(64).as_numpy_iterator():
-            bad[numbers] = False
+            is_bad[numbers] = False
             bar.update(len(numbers))
-        bar.update(np.count_nonzero(bad))
+        bar.update(np.count_nonzero(is_bad))
     corrupt = {}
-    # ignore_errors drops the reasons: the few bad files are decoded again.
-    for number in np.flatnonzero(bad):
+    # ignore_errors drops the reasons, so the few bad files are decoded again.
+    for number in np.flatnonzero(is_bad):
         try:
             decode_element(source.names[number], number)
         except tf.errors.OpError as error:
@@ -116,16 +116,16 @@ def find_damage(source: Source) -> str:
     Parameters
     ----------
     source : Source
-        All of it is read.
+        Source to read completely.
 
     Returns
     -------
     str
-        A sentence that names the file; empty where all can be read.
+        A sentence that names the file; empty if all can be read.
     """
     if isinstance(source, Shards):
-        found = ((path, _read_shard(source, path)) for path in source.paths)
-        path, reason = next((pair for pair in found if pair[1]), (None, ""))
+        results = ((path, _read_shard(source, path)) for path in source.paths)
+        path, reason = next((pair for pair in results if pair[1]), (None, ""))
     else:
         corrupt = find_undecodable(source)
         name, reason = next(iter(corrupt.items()), ("", ""))
@@ -134,7 +134,7 @@ def find_damage(source: Source) -> str:
 
 
 def _read_shard(source: Shards, path: Path) -> str:
-    """Read a shard; the reason why that cannot be done, or nothing."""
+    """Read a shard; return the reason why that fails, or an empty text."""
     try:
         for element in dataclasses.replace(source, paths=[path]).draw():
             decode_image(source.read(element)[0])
@@ -144,5 +144,5 @@ def _read_shard(source: Shards, path: Path) -> str:
 
 
 def _shorten_message(message: str) -> str:
-    """Take out the names of TensorFlow's own operations."""
+    """Remove the names of TensorFlow's own operations from a message."""
     return re.sub(r"{{.*?}}|\[Op:.*?\]( name:\s*\w*)?", "", message).strip()

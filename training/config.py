@@ -1,4 +1,4 @@
-"""The one file that describes a training run."""
+"""Read and check the configuration file that describes a training run."""
 
 from __future__ import annotations
 
@@ -29,76 +29,77 @@ from training.config_checks import (
 
 @dataclass(frozen=True)
 class Config:
-    """What a run is made of.
+    """The configuration of a run.
 
-    Every field can stand in the configuration file, which may hold nothing else.
+    These fields, and no others, may appear in the configuration file.
 
     Attributes
     ----------
     recipe : str
-        In words: which published recipe this follows, and where it departs from it.
+        In words: which published recipe the run follows, and where it differs from it.
     architecture : str
         ``"resnet"`` (with attention ``"eca"``: StratoNet or ECANet), or the name of a
         Keras application (``"EfficientNetB0"``).
     depth : int
-        18, 34, 50, 101 or 152. Not for Keras applications.
+        18, 34, 50, 101 or 152. Not used for Keras applications.
     attention : {"eca", "none"}
         Efficient channel attention, or a plain ResNet.
     taps : dict of str to str
         Alias to layer name. Empty: the thesis's three taps, see
-        `architecture.default_taps`.
+        `blocks.get_default_taps`.
     classifier_on : {"taps", "end"}
-        The classifier stands on the taps side by side, and the network ends with the
-        last of them (the thesis); or on the pooled end of the whole network (ResNet,
+        The classifier takes the concatenated taps, and the network ends with the last
+        of them (the thesis); or it takes the pooled end of the whole network (ResNet,
         ECANet).
     classifier_depth : int
-        Dense layers of the classifier. Those before the last are as wide as their
-        input, with ReLU.
+        Number of dense layers of the classifier. Those before the last are as wide as
+        their input, with ReLU.
     image_size : int
-        Pixels. Images are resized to 256/224 of it, then cropped.
+        In pixels. Images are resized to 256/224 of this, then cropped to it.
     grey : bool
         Train on grey images scaled as microscopy planes are, by the 0.1 and 99.9
         percentiles.
     multiply, subtract : float, 3 floats
-        From pixels in [0, 1] to the network's input. They go into the card.
+        Turn pixels in [0, 1] into the network's input. They go into the card.
     bgr : bool
-        Planes in the order blue, green, red.
+        Order the planes blue, green, red.
     batch : int
-        Images per step, all devices together.
+        Images per step, over all devices together.
     epochs : int
         Passes over the training images.
     optimizer : {"adam", "sgd"}
-        Keras's own.
+        Keras's optimiser.
     momentum : float
-        Of SGD; Nesterov's is not used.
+        Momentum of SGD, without Nesterov.
     learning_rate : float
-        After the warm-up.
+        Learning rate after the warm-up.
     schedule : {"constant", "cosine", "step"}
-        By epoch. ``"step"`` multiplies by ``step_factor`` every ``step_epochs`` epochs.
+        How the learning rate changes by epoch. ``"step"`` multiplies it by
+        ``step_factor`` every ``step_epochs`` epochs.
     warmup_epochs : int
-        Epochs in which the learning rate rises to its start.
+        Epochs during which the learning rate rises to ``learning_rate``.
     step_epochs, step_factor : int, float
-        Of the schedule ``"step"``.
+        For the schedule ``"step"``.
     plateau_epochs, plateau_factor : int, float
-        The learning rate is multiplied by the factor when the validation loss has not
-        fallen for so many epochs. 0 epochs: never.
+        The learning rate is multiplied by the factor when the validation loss has
+        not fallen for this many epochs. 0 epochs: never.
     weight_decay : float
-        Decoupled (each step takes off learning rate x weight decay x weight), of
-        convolutions and dense kernels.
+        Decoupled weight decay (each step subtracts learning rate x weight decay x
+        weight) of the kernels of convolutions and dense layers.
     label_smoothing : float
-        Share of the label that goes to all classes alike.
+        Share of each label that is spread evenly over all classes.
     seed : int
-        Of the start weights, the order of images and their augmentation.
+        Seed of the start weights, the order of images and their augmentation.
     precision : {"float32", "mixed_float16", "mixed_bfloat16"}
-        Keras's dtype policy. Weights are kept as float32.
+        Keras's dtype policy. Weights are stored as float32.
     start : str
         Weights to start from: a weights file (``.onnx``) of this architecture, the
         folder of a run, ``"published"`` (ImageNet ResNet-50), ``"imagenet"`` (a Keras
         application's own), or empty for random.
     freeze : str
-        Layer up to which, itself included, nothing is trained.
+        Layers up to and including this one are not trained.
     train_only : tuple of str
-        Patterns (``"*_eca"``) of the layers that are trained, beside the classifier.
+        Name patterns (``"*_eca"``) of the layers to train besides the classifier.
         Empty: all.
     search : dict
         For ``python -m training search``: field to its range, see `search`.
@@ -149,12 +150,12 @@ class Config:
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
             value = convert_value(getattr(self, each.name), str(each.type))
-            # The class is frozen, but for this.
+            # Frozen dataclasses can be changed in this way only.
             object.__setattr__(self, each.name, value)
             check_value(each.name, value, str(each.type))
         if len(self.subtract) != 3:
             raise ValueError(
-                "subtract holds one number for each of the three planes. Received:"
+                "subtract must hold one number for each of the three planes. Received:"
                 f" {self.subtract!r}"
             )
         fields = [each.name for each in dataclasses.fields(self)]
@@ -168,19 +169,19 @@ class Config:
         try:
             check_range(getattr(self, name), values)
             for end in ends:
-                # What a field refuses cannot be searched for either.
+                # A value that a field refuses cannot be searched for either.
                 dataclasses.replace(self, search={}, **{name: end})
         except ValueError as error:
             raise describe_range(name, values, str(error)) from None
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Config:
-        """Read a TOML file, or the JSON that a run kept.
+        """Read a TOML file, or the JSON file that a run has written.
 
         Parameters
         ----------
         path : str or path
-            JSON where it ends in ``.json``.
+            Read as JSON if it ends in ``.json``.
 
         Returns
         -------
@@ -191,14 +192,14 @@ class Config:
         FileNotFoundError
             There is no such file.
         ValueError
-            Not TOML, an unknown field, or a value that is not as it should be; the
+            The file is not TOML, a field is unknown, or a value is not valid; the
             message names the file.
         """
         path = Path(path)
         try:
-            # Editors of Windows begin a file with a mark that TOML does not know.
+            # Windows editors put a byte order mark first, which TOML does not allow.
             text = path.read_text(encoding="utf-8-sig")
-            # Runs keep JSON: Python's own libraries read TOML, but write none.
+            # Runs write JSON: Python's standard library cannot write TOML.
             is_json = path.suffix.lower() == ".json"
             return cls.from_values(
                 _parse_json(text) if is_json else tomllib.loads(text)
@@ -208,7 +209,7 @@ class Config:
 
     @classmethod
     def from_values(cls, values: Mapping[str, object]) -> Config:
-        """Make a configuration of field names and values.
+        """Make a configuration from field names and values.
 
         Raises
         ------
@@ -216,16 +217,14 @@ class Config:
             A field is unknown, or ``recipe`` is missing.
         """
         if not isinstance(values, Mapping):
-            raise ValueError(
-                f"fields and their values are needed. Received: {values!r}"
-            )
-        # A misspelt field would otherwise be a default, found out after days.
-        known = {each.name for each in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
+            raise ValueError(f"expected fields and their values. Received: {values!r}")
+        # A misspelt field would otherwise take its default, noticed after days.
+        fields = {each.name for each in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - fields)
         if unknown:
             raise ValueError(
                 f"there is no field {', '.join(unknown)}. Fields:"
-                f" {', '.join(sorted(known))}.{suggest_name(unknown[0], known)}"
+                f" {', '.join(sorted(fields))}.{suggest_name(unknown[0], fields)}"
             )
         if "recipe" not in values:
             raise ValueError(
@@ -234,14 +233,14 @@ class Config:
         return cls(**values)  # type: ignore[arg-type] # checked in __post_init__
 
     def refuse_other(self, earlier: Config, folder: Path, content: str) -> None:
-        """Refuse to go on in a folder that belongs to another configuration.
+        """Refuse to continue in a folder that belongs to another configuration.
 
         Parameters
         ----------
         earlier : Config
-            That of the folder.
+            The configuration of the folder.
         folder : path
-            For the message.
+            The folder, for the message.
         content : str
             What the folder holds, for the message: ``"a run"``, ``"a search"``.
 
@@ -263,17 +262,17 @@ class Config:
             )
 
     def to_json(self) -> str:
-        """Write all fields as JSON, which `read` takes."""
+        """Return all fields as JSON, which `read` accepts."""
         return json.dumps(dataclasses.asdict(self), indent=1)
 
 
 def _parse_json(text: str) -> Any:
-    # Of a field that is there twice, Python's reader takes the last without a word.
+    # Python's reader silently takes the last value of a field that appears twice.
     def refuse_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
         names = [name for name, _ in pairs]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{', '.join(twice)} is there twice.")
+            raise ValueError(f"{', '.join(twice)} appears twice.")
         return dict(pairs)
 
     return json.loads(text, object_pairs_hook=refuse_twice)

@@ -1,4 +1,4 @@
-"""What the fields of a configuration may be."""
+"""Check the values of a configuration's fields."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ABOVE_ZERO = (
 NOT_NEGATIVE = ("warmup_epochs", "plateau_epochs", "weight_decay", "seed")
 BELOW_ONE = ("momentum", "label_smoothing")
 FACTORS = ("step_factor", "plateau_factor")
-# Random number generators take no larger seed.
+# Random number generators accept seeds below this only.
 SEEDS = 2**32
-# Annotations are strings here; these are the types that TOML and JSON give.
+# Annotations are read as strings; these are the types that TOML and JSON yield.
 TYPES = {
     "str": str,
     "int": int,
@@ -40,14 +40,14 @@ RANGE = {"low", "high", "log"}
 
 
 def convert_value(value: object, annotation: str) -> object:
-    """Take a list for a tuple and a whole number for a float: TOML has neither.
+    """Convert a list to a tuple and a whole number to a float, where a field needs it.
 
     Parameters
     ----------
     value : object
-        As TOML or JSON gives it.
+        Value read from TOML or JSON.
     annotation : str
-        Of the field: ``"float"``, ``"tuple[str, ...]"``.
+        Type annotation of the field: ``"float"``, ``"tuple[str, ...]"``.
 
     Returns
     -------
@@ -67,58 +67,60 @@ def convert_value(value: object, annotation: str) -> object:
 
 
 def _convert_number(value: object, expected: type | None) -> object:
-    # Not isinstance: True is an int.
+    # Not isinstance, because True is an int.
     return float(value) if expected is float and type(value) is int else value
 
 
 def _parse_annotation(annotation: str) -> tuple[type, type | None]:
-    """Give the type of a field, and that of what it holds."""
+    """Return the type of a field, and the type of its items."""
     name, _, inner = annotation.rstrip("]").partition("[")
     types = [TYPES.get(word.strip()) for word in inner.split(",")]
-    # Keys are texts in TOML; of a tuple, all are of the first type.
+    # Keys are strings in TOML; all items of a tuple have the type of the first.
     return TYPES[name], types[1 if name == "dict" else 0]
 
 
 def check_value(name: str, value: object, annotation: str) -> None:
-    """Check type and range of a value, and of what it holds.
+    """Check type and range of a value, and of its items.
 
     Parameters
     ----------
     name : str
-        Of the field, for messages.
+        Name of the field, for messages.
     value : object
         From `convert_value`.
     annotation : str
-        Of the field.
+        Type annotation of the field.
 
     Raises
     ------
     ValueError
-        It is not as it should be.
+        The value is not valid.
 
     Examples
     --------
     >>> check_value("train_only", ("*_eca", 3), "tuple[str, ...]")
     Traceback (most recent call last):
         ...
-    ValueError: train_only holds values of type str. Received: 3
+    ValueError: train_only must hold values of type str. Received: 3
     """
     expected, content = _parse_annotation(annotation)
-    # Not isinstance: True would pass for a number.
+    # Not isinstance, because True would pass for a number.
     if type(value) is not expected:
-        raise ValueError(f"{name} is of type {expected.__name__}. Received: {value!r}")
+        raise ValueError(
+            f"{name} must be of type {expected.__name__}. Received: {value!r}"
+        )
     _check_finite(name, value)
     if isinstance(value, tuple):
         for each in value:
             if type(each) is not content:
                 raise ValueError(
-                    f"{name} holds values of type {content and content.__name__}."
+                    f"{name} must hold values of type {content and content.__name__}."
                     f" Received: {each!r}"
                 )
             _check_finite(name, each)
     if name in CHOICES and value not in CHOICES[name]:
         choices = ", ".join(CHOICES[name])
-        raise ValueError(f"{name} is one of {choices}. Received: {value!r}")
+        raise ValueError(f"{name} must be one of {choices}. Received: {value!r}")
     if isinstance(value, (int, float)):
         _check_number(name, value)
 
@@ -147,27 +149,27 @@ def check_taps(
     fields: Collection[str],
     blocks: Collection[str] | None,
 ) -> None:
-    """Check the taps of a configuration.
+    """Check the taps that a configuration names.
 
     Parameters
     ----------
     taps : dict
         Alias to layer name.
     fields : collection of str
-        Names that no alias may have: in TOML, a field that is written below the line
-        ``[taps]`` is a part of that table.
+        Names that no alias may have: in TOML, a field written below the line ``[taps]``
+        belongs to that table.
     blocks : collection of str or None
-        The layers that there are; None where only the network knows them.
+        The layers of the network; None where only the network itself knows them.
 
     Raises
     ------
     ValueError
-        A tap is no layer, or a layer is named twice.
+        A tap is not a layer, or a layer is named twice.
     """
     for alias, layer in taps.items():
         if alias in fields or not isinstance(layer, str):
             raise ValueError(
-                f"taps holds names of layers. Received: {alias} = {layer!r}. Write"
+                f"taps must hold names of layers. Received: {alias} = {layer!r}. Write"
                 f" other fields above the line [taps]: what follows it belongs to it."
             )
         if blocks is not None and layer not in blocks:
@@ -182,16 +184,16 @@ def check_taps(
 
 
 def list_ends(name: str, values: object, fields: Sequence[str]) -> list[Any]:
-    """List the values of a line of ``[search]``: its choices, or both of its ends.
+    """List the values of a line of ``[search]``: its choices, or its two ends.
 
     Parameters
     ----------
     name : str
-        What is searched for.
+        Field to search for.
     values : object
-        What it may be.
+        Its range or choices.
     fields : sequence of str
-        What can be searched for.
+        Fields that can be searched for.
 
     Returns
     -------
@@ -200,7 +202,7 @@ def list_ends(name: str, values: object, fields: Sequence[str]) -> list[Any]:
     Raises
     ------
     ValueError
-        There is no such field, or the values are not as `training.search` has it.
+        There is no such field, or the values are not as `training.search` needs them.
     """
     if name not in fields or name == "search":
         others = ", ".join(sorted(set(fields) - {"search"}))
@@ -226,53 +228,53 @@ def list_ends(name: str, values: object, fields: Sequence[str]) -> list[Any]:
 
 
 def check_range(default: object, values: object) -> None:
-    """Check that the values of a line of ``[search]`` fit together.
+    """Check that the values of a line of ``[search]`` are consistent.
 
     Parameters
     ----------
     default : object
         A value of the field.
     values : dict
-        One that `list_ends` has not refused.
+        Values that `list_ends` has accepted.
 
     Raises
     ------
     ValueError
-        A choice is there twice, or no number can be drawn.
+        A choice appears twice, or no number can be drawn.
     """
     assert isinstance(values, dict)
     if isinstance(default, (dict, tuple)):
-        raise ValueError("only numbers, texts, true and false can be searched for")
+        raise ValueError("only numbers, strings, true and false can be searched for")
     if "choices" in values:
         choices = values["choices"]
         if any(choices.count(choice) > 1 for choice in choices):
-            raise ValueError("a choice is there twice")
+            raise ValueError("a choice appears twice")
         return
     low, high, log = values["low"], values["high"], values.get("log", False)
     numbers = (int, float)
     if not {type(default), type(low), type(high)}.issubset(numbers):
-        raise ValueError("low and high are numbers, for a field that is one")
+        raise ValueError("low and high must be numbers, and the field a number")
     if not isinstance(log, bool):
-        raise ValueError("log is true or false")
+        raise ValueError("log must be true or false")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("low and high must be finite")
     if low > high:
         raise ValueError("low is above high")
     if log and low <= 0:
-        raise ValueError("a logarithm needs low > 0")
+        raise ValueError("log = true needs low > 0")
 
 
 def describe_range(name: str, values: object, reason: str) -> ValueError:
-    """Make the error of a line of ``[search]``.
+    """Return the error for a line of ``[search]``.
 
     Parameters
     ----------
     name : str
-        What is searched for.
+        Field to search for.
     values : object
         What was received for it.
     reason : str
-        What is wrong with that.
+        What is wrong with it.
 
     Returns
     -------
@@ -280,6 +282,6 @@ def describe_range(name: str, values: object, reason: str) -> ValueError:
     """
     return ValueError(
         f"[search]: {name} must be {{low = NUMBER, high = NUMBER}}, with log = true"
-        " where its logarithm is to be drawn, or {choices = [VALUE, VALUE]}. Received:"
+        " to draw its logarithm, or {choices = [VALUE, VALUE]}. Received:"
         f" {values!r} ({reason.rstrip('.')})"
     )

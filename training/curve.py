@@ -1,4 +1,4 @@
-"""The picture of a run: loss and accuracy by epoch."""
+"""Plot the loss and accuracy of a run by epoch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def draw_curve(history: Sequence[Row], path: Path, title: str) -> None:
     history : sequence of Row
         A row per epoch.
     path : pathlib.Path
-        To write.
+        The file to write.
     title : str
-        Above both panels.
+        Title above both panels.
     """
-    # A Figure of its own: pyplot would keep it, and wants a display.
+    # A bare Figure: pyplot would keep it in memory, and needs a display.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _draw_panel(left, history, "Loss", {"loss": ("-", "")})
+    loss_axes, accuracy_axes = figure.subplots(1, 2)
+    _draw_panel(loss_axes, history, "Loss", {"loss": ("-", "")})
     accuracies = {"top1": ("-", ", top-1"), "top5": ("--", ", top-5")}
-    _draw_panel(right, history, "Accuracy", accuracies)
-    right.set_ylim(0, 1.02)
+    _draw_panel(accuracy_axes, history, "Accuracy", accuracies)
+    accuracy_axes.set_ylim(0, 1.02)
     figure.suptitle(title)
     figure.savefig(path, format="png", dpi=120)
 

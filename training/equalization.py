@@ -1,9 +1,9 @@
-"""Channels brought to like ranges, so that one step of 8 bits suits all of them.
+"""Bring channels to similar ranges, so that one step of 8 bits suits all of them.
 
 In 8 bits all channels of a tensor share one step. A channel that is a hundred times
 weaker than the strongest would have two or three values. A positive factor on a channel
-passes through ReLU, pooling and addition, and the convolutions before and behind can
-take it over: the network stays the same, and its channels become alike (Nagel et al.
+passes through ReLU, pooling and addition, so the convolutions before and after can
+absorb it: the network stays the same, and its channels become similar (Nagel et al.
 2019, Data-free quantization through weight equalization, arXiv:1906.04721).
 """
 
@@ -16,21 +16,21 @@ import onnx
 import onnxruntime
 from onnx import numpy_helper
 
-# A factor passes through these: what goes in and what comes out belong together.
+# A factor passes through these operations: input and output share their channels.
 LINKS = ("Relu", "Pad", "Add", "Sub", "GlobalAveragePool", "Squeeze", "Sqrt")
-# Beyond, hardly anything is gained, and weights lose digits.
+# Larger factors gain hardly anything, and weights lose digits.
 LARGEST_FACTOR = 16.0
-# Of the middle channel: a channel that was never seen to be active has some range.
+# As a share of the median channel: gives channels that were never active some range.
 SMALLEST_PEAK = 1e-3
 
 
 class Graph:
-    """A network, and which of its tensors share their channels.
+    """A network, with groups of tensors that share their channels.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        It is changed by `scale_group`.
+        The network. `_scale_group` changes it.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -56,7 +56,7 @@ class Graph:
         return tensor
 
     def list_maps(self) -> list[str]:
-        """List the tensors that are kept in 8 bits: those that convolutions read."""
+        """List the tensors that are stored in 8 bits: those that convolutions read."""
         names = []
         for node in self.model.graph.node:
             if node.op_type in ("Conv", "Add", "MaxPool") or self.is_gating(node):
@@ -64,16 +64,16 @@ class Graph:
         return names
 
     def is_gating(self, node: onnx.NodeProto) -> bool:
-        """Whether a node multiplies a map by gates."""
+        """Tell whether a node multiplies a map by gates."""
         return node.op_type == "Mul" and any(map(self._is_gate, node.input))
 
     def reads_map(self, node: onnx.NodeProto) -> bool:
-        """Whether a convolution reads a map, not the means of one (as gates do)."""
+        """Tell whether a convolution reads a map, not its means (as gates do)."""
         maker = self.makers.get(node.input[0])
         return maker is None or maker.op_type not in ("GlobalAveragePool", "Reshape")
 
     def is_scalable(self, group: str) -> bool:
-        """Whether all that makes or reads a group can take over a factor."""
+        """Tell whether all nodes that write or read a group can absorb a factor."""
         if self.find_group(self.model.graph.input[0].name) == group:
             return False
         for node in self.model.graph.node:
@@ -98,14 +98,14 @@ class Graph:
         return []
 
     def _is_gate(self, tensor: str) -> bool:
-        """Whether a tensor holds gates: what a sigmoid makes, in any shape."""
+        """Tell whether a tensor holds gates: the output of a sigmoid, in any shape."""
         maker = self.makers.get(tensor)
         while maker is not None and maker.op_type in ("Reshape", "Transpose"):
             maker = self.makers.get(maker.input[0])
         return maker is not None and maker.op_type == "Sigmoid"
 
     def _is_shaping(self, node: onnx.NodeProto) -> bool:
-        """Whether a node brings means to the shape that is subtracted from a map."""
+        """Tell whether a node reshapes means for their subtraction from a map."""
         readers = self.readers.get(node.output[0], [])
         return node.op_type == "Reshape" and {"Sub"} == {
             reader.op_type for reader in readers
@@ -121,29 +121,29 @@ class Graph:
 def equalize_channels(
     model: onnx.ModelProto, planes: Iterable[np.ndarray]
 ) -> onnx.ModelProto:
-    """Bring the channels of a network's maps to like ranges.
+    """Bring the channels of a network's maps to similar ranges.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Convolutions with weights and biases; groups of maps that meet other operations
-        than those of a residual network stay as they are. It is not changed.
+        Network of convolutions with weights and biases; groups of maps that meet
+        operations foreign to residual networks stay as they are. It is not changed.
     planes : iterable of numpy.ndarray (1, ...), float32
-        What the network is run with.
+        Input on which the network is run.
 
     Returns
     -------
     onnx.ModelProto
-        The same network but for rounding.
+        The same network, except for rounding.
     """
-    equal = onnx.ModelProto()
-    equal.CopyFrom(model)
-    graph = Graph(equal)
+    equalized = onnx.ModelProto()
+    equalized.CopyFrom(model)
+    graph = Graph(equalized)
     peaks = _measure_peaks(graph, planes)
     for group, factors in _choose_factors(graph, peaks).items():
         _scale_group(graph, group, factors)
-    _drop_unused(equal.graph)
-    return equal
+    _drop_unused(equalized.graph)
+    return equalized
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:
@@ -156,36 +156,36 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
 def run_with_maps(
     model: onnx.ModelProto, names: Iterable[str], planes: Iterable[np.ndarray]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Run a network, and give what stands in some of its tensors.
+    """Run a network, and yield the values of some of its tensors.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Of one input.
+        Network with one input.
     names : iterable of str
-        Tensors.
+        Names of the tensors.
     planes : iterable of numpy.ndarray
-        What it takes, one after the other.
+        The inputs, one after the other.
 
     Yields
     ------
     dict of str to numpy.ndarray
-        For each plane.
+        Tensor name to its values, for each plane.
     """
     names = list(names)
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    known = {value.name for value in opened.graph.output}
+    extended = onnx.ModelProto()
+    extended.CopyFrom(model)
+    output_names = {value.name for value in extended.graph.output}
     for name in names:
-        if name not in known:
+        if name not in output_names:
             value = onnx.helper.make_empty_tensor_value_info(name)
-            opened.graph.output.append(value)
+            extended.graph.output.append(value)
     session = onnxruntime.InferenceSession(
-        opened.SerializeToString(), providers=["CPUExecutionProvider"]
+        extended.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    (taken,) = session.get_inputs()
+    (model_input,) = session.get_inputs()
     for plane in planes:
-        yield dict(zip(names, session.run(names, {taken.name: plane})))
+        yield dict(zip(names, session.run(names, {model_input.name: plane})))
 
 
 def _measure_peaks(graph: Graph, planes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
@@ -197,23 +197,23 @@ def _measure_peaks(graph: Graph, planes: Iterable[np.ndarray]) -> dict[str, np.n
                 continue
             largest = np.abs(values).max(axis=(0, 2, 3))
             group = graph.find_group(name)
-            known = peaks.get(group, largest)
-            if known.shape == largest.shape:
-                peaks[group] = np.maximum(known, largest)
+            earlier = peaks.get(group, largest)
+            if earlier.shape == largest.shape:
+                peaks[group] = np.maximum(earlier, largest)
     return peaks
 
 
 def _choose_factors(
     graph: Graph, peaks: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Choose by what each channel of a group is divided."""
+    """Choose the factor by which each channel of a group is divided."""
     factors = {}
     for group, peak in peaks.items():
         if not peak.any() or not graph.is_scalable(group):
             continue
         peak = np.maximum(peak, SMALLEST_PEAK * np.median(peak[peak > 0]))
-        # Half of the difference each for what is divided and for the weights that
-        # multiply it again: both have 8 bits.
+        # The maps that are divided and the weights that multiply them back each take
+        # half of the difference, since both have 8 bits.
         factor = np.sqrt(peak / _measure_weights(graph, group, len(peak)))
         factor /= np.exp(np.log(factor).mean())
         factors[group] = factor.clip(1 / LARGEST_FACTOR, LARGEST_FACTOR)
@@ -221,7 +221,7 @@ def _choose_factors(
 
 
 def _measure_weights(graph: Graph, group: str, width: int) -> np.ndarray:
-    """Measure how large the weights behind each channel are beside others, up to 1."""
+    """Measure the weights that read each channel, relative to the largest (1)."""
     largest = np.full(width, 1e-6)
     for node in graph.convolutions:
         if graph.find_group(node.input[0]) != group or not graph.reads_map(node):
@@ -234,7 +234,7 @@ def _measure_weights(graph: Graph, group: str, width: int) -> np.ndarray:
 
 
 def _scale_group(graph: Graph, group: str, factors: np.ndarray) -> None:
-    """Divide the maps of a group, and multiply where they are read."""
+    """Divide the maps of a group, and multiply again where they are read."""
     divide, multiply = 1 / factors, factors
     for node in graph.convolutions:
         if graph.find_group(node.output[0]) == group:
@@ -244,14 +244,14 @@ def _scale_group(graph: Graph, group: str, factors: np.ndarray) -> None:
         if graph.find_group(node.input[0]) == group:
             _scale_weights(graph, node, 1, multiply[None, :, None, None])
     for node in list(graph.model.graph.node):
-        # Not the weights before it: a step of 8 bits would move before the pooling,
-        # where there is four times as much to round, and in a slow layout.
+        # Not the weights before the pooling: a step of 8 bits would move in front of
+        # it, where there is four times as much to round, and in a slow layout.
         if node.op_type == "MaxPool" and graph.find_group(node.output[0]) == group:
-            _multiply_behind(graph, node, divide[:, None, None])
+            _multiply_after(graph, node, divide[:, None, None])
     for value in graph.model.graph.output:
         maker = graph.makers[value.name]
         if graph.find_group(value.name) == group:
-            _multiply_behind(graph, maker, multiply)
+            _multiply_after(graph, maker, multiply)
 
 
 def _scale_weights(
@@ -259,7 +259,7 @@ def _scale_weights(
 ) -> None:
     old = graph.weights[node.input[position]]
     scaled = numpy_helper.to_array(old) * factors
-    # Its own: others may read the old ones.
+    # A new tensor, because other nodes may read the old one.
     name = f"{node.name or node.output[0]}/equal/{position}"
     new = numpy_helper.from_array(scaled.astype(np.float32), name)
     if name in graph.weights:
@@ -270,8 +270,8 @@ def _scale_weights(
     node.input[position] = name
 
 
-def _multiply_behind(graph: Graph, node: onnx.NodeProto, factors: np.ndarray) -> None:
-    """Put a product behind a node, whose readers read the product."""
+def _multiply_after(graph: Graph, node: onnx.NodeProto, factors: np.ndarray) -> None:
+    """Insert a product after a node, and let the node's readers read the product."""
     output = node.output[0]
     before, name = f"{output}/unequal", f"{output}/factors"
     nodes = graph.model.graph.node

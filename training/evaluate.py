@@ -1,4 +1,4 @@
-"""What a run or a weights file is worth on validation images."""
+"""Evaluate a run or a weights file on validation images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def evaluate_run(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> S
     Parameters
     ----------
     run : str or path
-        Its folder.
+        Folder of the run.
     data : str or path
         Images, as `input.open_images` takes them.
 
@@ -46,15 +46,15 @@ def evaluate_run(run: str | os.PathLike[str], data: str | os.PathLike[str]) -> S
         The classes of ``data`` are not those of the run.
     """
     config, result = read_run(run)
-    # Training images, which take long to check, are not needed.
+    # The training images take long to check, and are not needed.
     images = open_images(data, splits=("val",))
     print(images.describe_classes())
     if list(images.classes) != result["classes"]:
         raise ValueError(
-            f"{run} was trained on {len(result['classes'])} classes, and {data} holds"
-            " others."
+            f"{run} was trained on {len(result['classes'])} classes, but {data} holds"
+            " other classes. Give the images that it was trained on."
         )
-    # On one device: of a run that took several, the scores are the same.
+    # On one device: the scores are the same for a run that used several.
     steps = Steps(config, len(images.classes), tf.distribute.get_strategy())
     load_variables(steps.model, Path(run) / BEST)
 
@@ -75,7 +75,7 @@ def evaluate_weights(
 
     The training images, at most ``per_class`` of each class, and all validation images
     become features as planes of a microscope do (grey, scaled by percentiles). Probes
-    are fitted on the first and tested on the second.
+    are fitted on the training images and tested on the validation images.
 
     Parameters
     ----------
@@ -84,17 +84,17 @@ def evaluate_weights(
     data : str or path
         Folders of images, as `input.open_images` takes them; not shards.
     per_class : int
-        Training images of the probe, of each class.
+        Number of training images per class.
     seed : int
-        Of which these are.
+        Seed of the draw of these images.
 
     Returns
     -------
     dict
-        ``top1`` and ``top5``, of all taps together and, as ``top1_<tap>``, of each
-        alone.
+        ``top1`` and ``top5`` of all taps together and, as ``top1_<tap>``, top-1 of each
+        tap alone.
     """
-    # Photographs are shown whole, as to the network in its training.
+    # The network sees photographs whole, as it did in training.
     side = read_card(weights).input_size
     net = StratoNet.load(weights, recipe=f"whole{side}/mean")
     if per_class < 1:
@@ -123,19 +123,19 @@ def _choose_per_class(labels: np.ndarray, per_class: int, seed: int) -> np.ndarr
         rng.permutation(np.flatnonzero(labels == label))[:per_class]
         for label in np.unique(labels)
     ]
-    # In the order of the files: those of one folder are read one after another.
+    # In the order of the files, so that each folder is read in one go.
     return np.sort(np.concatenate(chosen))
 
 
 def _embed(net: StratoNet, files: list[str], split: str) -> np.ndarray:
-    # As a microscope gives planes; the card's scaling follows in the library.
+    # Grey planes, as a microscope gives them; the library applies the card's scaling.
     rows = net.stream(files, read=read_grey, name=str)
     with_bar = tqdm(rows, desc=split, total=len(files), unit=" images")
     return np.stack(list(with_bar))
 
 
 def _list_columns(net: StratoNet) -> Iterator[tuple[str, slice]]:
-    """Give all taps together, then each alone: suffixes and columns."""
+    """Yield suffix and columns of all taps together, then of each alone."""
     yield "", slice(None)
     begin = 0
     for tap in net.taps:
@@ -156,7 +156,7 @@ def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
     numpy.ndarray (height, width), float32
         Its luminance, in 0..255.
     """
-    # The reader that found it whole, and by which networks are trained.
+    # The same reader that checked the file, and that training uses.
     contents = tf.io.read_file(os.fspath(path))
     return compute_luminance(decode_image(contents)).numpy()
 
@@ -171,14 +171,15 @@ def compute_accuracies(
     probe : sklearn.pipeline.Pipeline
         From `separation.fit_probe`.
     features : numpy.ndarray (n, width)
-        Of images that it has not seen.
+        Features of images that it has not seen.
     labels : numpy.ndarray (n,)
-        Their classes.
+        Classes of these images.
 
     Returns
     -------
     top1, top5 : float
-        Shares of images whose class is the most probable, or among the five most.
+        Shares of images whose class is the most probable, or among the five most
+        probable.
     """
     # Classes that the probe has not seen count as misses.
     order = np.argsort(-probe.predict_proba(features), axis=1)

@@ -1,4 +1,4 @@
-"""From a run or a Keras network to a weights file: ``.onnx`` with the card inside."""
+"""Export a run or a Keras network as a weights file: ``.onnx`` with its card."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ THESIS = (
     "van Elswijk, M. (2024). StratoNet, a deep learning approach to high content"
     " screening feature extraction. Master's thesis, Leiden University."
 )
-# Of networks that nothing is trained on: the classifier is left behind anyway.
+# For networks that are not trained: their classifier is dropped anyway.
 IMAGENET_CLASSES = 1000
 
 
 def export_model(model: keras.Model, card: Card, path: str | os.PathLike[str]) -> None:
-    """Write a network and its card as a weights file, whole or not at all.
+    """Write a network and its card as a weights file, completely or not at all.
 
     Parameters
     ----------
@@ -55,16 +55,16 @@ def export_model(model: keras.Model, card: Card, path: str | os.PathLike[str]) -
     Raises
     ------
     ValueError
-        The card does not describe the model: other taps, widths or input size.
+        The card does not describe the model: taps, widths or input size differ.
     OSError
         The disk is full, or the folder cannot be written to; the message names the
         file.
     """
     _check_card(model, card)
     path = Path(path)
-    # Keras exports what has been called.
+    # Keras exports only models that have been called.
     model(np.zeros((1, card.input_size, card.input_size, 3), "float32"))
-    # Beside the file: a rename across disks would be a copy, which can be cut short.
+    # In the same folder: a rename across disks would be a copy, which can be cut short.
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             raw = os.path.join(folder, "raw.onnx")
@@ -93,11 +93,11 @@ def _check_card(model: keras.Model, card: Card) -> None:
 
 
 def _finish_file(path: str, card: Card) -> None:
-    """Put the channels first, as ONNX Runtime computes, and the card in."""
+    """Put channels first, as ONNX Runtime does, and add the card."""
     graph = onnx.load(path)
     graph.producer_name = "stratonet"
-    # Constants that tf2onnx has folded away may be left behind as inputs, such as those
-    # of EfficientNet's normalisation.
+    # Constants that tf2onnx has folded away may remain as inputs, such as those of
+    # EfficientNet's normalisation.
     used = {name for node in graph.graph.node for name in node.input}
     unused = [value for value in graph.graph.input if value.name not in used]
     for value in unused:
@@ -105,7 +105,7 @@ def _finish_file(path: str, card: Card) -> None:
     if card.layout == "NCHW":
         put_channels_first(graph.graph, card)
     onnx.helper.set_model_props(graph, {"card": card.to_json()})
-    # A file that ONNX Runtime refuses should not replace one that it takes.
+    # A file that ONNX Runtime refuses must not replace one that it accepts.
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
 
@@ -118,26 +118,26 @@ def export_run(
     licence: str | None = None,
     input_size: int | None = None,
 ) -> Card:
-    """Write the weights file of a run's best checkpoint, with its card.
+    """Write a run's best checkpoint as a weights file, with its card.
 
-    Or that of a configuration's start weights.
+    Or write the start weights of a configuration.
 
     Parameters
     ----------
     source : str or path
-        The folder of a run, or a configuration file: then nothing is trained, and the
-        network is what it starts from.
+        The folder of a run, or a configuration file, whose start weights are exported
+        without training.
     output : str or path
-        The ``.onnx`` file.
+        The ``.onnx`` file to write.
     name : str, optional
         Default: the stem of ``output``.
     version : str
-        Of the weights.
+        Version of the weights.
     licence : str, optional
         Default: that of the weights that the run started from.
     input_size : int, optional
-        Of the exported network, in pixels. Default: the size of the crops it was
-        trained on.
+        Input size of the exported network, in pixels. Default: the size of the crops
+        it was trained on.
 
     Returns
     -------
@@ -166,13 +166,13 @@ class Trained:
     Attributes
     ----------
     config : Config
-        With the input size of the export.
+        Configuration with the input size of the export.
     model : keras.Model
-        With a classifier.
+        Network with a classifier.
     origin : Origin
-        Of the start weights.
+        Origin of the start weights.
     result : dict or None
-        Of the run; None where nothing was trained.
+        Result of the run; None where nothing was trained.
     """
 
     config: Config
@@ -182,18 +182,18 @@ class Trained:
 
 
 def tap_trained(trained: Trained) -> keras.Model:
-    """Make the network that is exported: with its taps, and without a classifier.
+    """Make the network to export: with its taps, and without a classifier.
 
     Parameters
     ----------
     trained : Trained
-        Of an architecture of our own, the network is built anew for planes of any size;
-        others share its layers.
+        If it is of this project's own architecture, the network is rebuilt for planes
+        of any size; otherwise the result shares its layers.
 
     Returns
     -------
     keras.Model
-        As `export_model` takes it.
+        As `export_model` expects it.
     """
     layers = _choose_layers(trained.config)
     model = trained.model
@@ -205,16 +205,16 @@ def tap_trained(trained: Trained) -> keras.Model:
 def make_card(
     trained: Trained, model: keras.Model, name: str, version: str, licence: str
 ) -> Card:
-    """Make the card of a network that was trained here.
+    """Make the card of a trained network.
 
     Parameters
     ----------
     trained : Trained
-        What it was trained by.
+        The network, and how it was trained.
     model : keras.Model
         From `tap_trained`.
     name, version, licence : str
-        Of the weights.
+        Name, version and licence of the weights.
 
     Returns
     -------
@@ -251,7 +251,7 @@ def make_card(
         metrics=_choose_metrics(trained.result),
         licence=licence,
         citation=THESIS,
-        # Networks of Keras may begin with steps of their own before any convolution.
+        # Networks of Keras may begin with other operations before any convolution.
         layout="NCHW" if any_size else "NHWC",
         any_size=any_size,
         recipes=_recommend_recipes(config.image_size) if any_size else {},
@@ -259,7 +259,7 @@ def make_card(
 
 
 def _recommend_recipes(side: int) -> dict[str, str]:
-    """Name recipes for a network of any size; benchmarks/recipes.py chose them."""
+    """Return recipes for a network of any size, as chosen by benchmarks/recipes.py."""
     return {
         "fields": f"tiles{side}-across2/mean+sd",
         "objects": f"tiles{side}/mean+sd",
@@ -271,7 +271,7 @@ def _read_start(path: Path, input_size: int | None) -> Trained:
     config = _set_size(Config.read(path), input_size)
     keras.utils.set_random_seed(config.seed)
     model = build_classifier(config, IMAGENET_CLASSES)
-    # Without images, batch normalisation stays folded: nobody trains this network.
+    # Without images, batch normalisation stays folded: this network is not trained.
     origin = load_start_weights(model, config, lambda: ())
     return Trained(config, model, origin, None)
 
@@ -279,7 +279,7 @@ def _read_start(path: Path, input_size: int | None) -> Trained:
 def _read_best(run: Path, input_size: int | None) -> Trained:
     config, result = read_run(run)
     config = _set_size(config, input_size)
-    # Its weights replace those it started from, which need not be fetched again.
+    # The checkpoint replaces the start weights, which need not be fetched again.
     blank = dataclasses.replace(config, start="")
     model = build_classifier(blank, len(result["classes"]))
     load_variables(model, run / BEST)
@@ -294,8 +294,8 @@ def _set_size(config: Config, size: int | None) -> Config:
 def _choose_layers(config: Config) -> set[str]:
     layers = set(choose_taps(config).values())
     if config.architecture == "resnet":
-        # Every block on the way is a tap too, without an alias: that costs nothing
-        # where it is not asked for.
+        # Every block on the way is a tap too, without an alias: taps that are not
+        # requested cost nothing.
         blocks = list_blocks(config.depth)
         last = max(blocks.index(layer) for layer in layers)
         layers.update(blocks[: last + 1])

@@ -1,8 +1,9 @@
-"""Fine-tuning: a network that learns a laboratory's own assay.
+"""Fine-tune a network, so that it learns a laboratory's own assay.
 
-`finetune_table` reads what is labelled, `finetune_planes` its images, `finetune_split`
-holds plates or wells out, `finetune_loop` trains what `finetune_network` builds on the
-views of `finetune_views`, and `finetune_report` measures what was gained.
+`finetune_table` reads the table of labels, `finetune_planes` reads the images,
+`finetune_split` holds out plates or wells, `finetune_network` builds the network,
+`finetune_loop` trains it on the views of `finetune_views`, and `finetune_report`
+measures what was gained.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from training.finetune_report import (
 )
 from training.finetune_split import STOP, TEST, TRAIN, assign_roles, choose_groups
 from training.finetune_table import Assay
-from training.kept import read_json
 from training.start import ADVICE
+from training.stored_files import read_json
 
 REQUEST, REPORT = "request.json", "report.csv"
 UNTUNED, TUNED = "untuned.onnx", "tuned.onnx"
@@ -44,20 +45,21 @@ WORDS = {TRAIN: "train on", STOP: "stop by", TEST: "test on"}
 
 @dataclass(frozen=True)
 class Tuning:
-    """What is tuned, and how.
+    """The settings of a fine-tuning.
 
     Attributes
     ----------
     weights : str
-        The weights file that is started from, by name or path.
+        The weights file to start from, by name or path.
     input_size : int
         Side of the planes that the network takes, in pixels: about that of the crops.
     group : {"plate", "well"}, optional
-        What is held out. Default: see `finetune_split.choose_groups`.
+        Whether plates or wells are held out. Default: see
+        `finetune_split.choose_groups`.
     tested : tuple of str
         Plates, or wells as ``"plate well"``, to test on. Default: a fifth of them.
     schedule : Schedule
-        How long is trained.
+        How long to train.
 
     Examples
     --------
@@ -86,16 +88,16 @@ def finetune(
     Parameters
     ----------
     assays : sequence of Assay
-        From `finetune_table.read_assay`; each gets heads of its own.
+        From `finetune_table.read_assay`; each gets its own heads.
     output : str or path
-        The ``.onnx`` weights file. If nothing is gained it is the untuned network. A
-        folder beside it, ``.run`` in place of ``.onnx``, keeps everything else.
+        The ``.onnx`` weights file. If nothing is gained, it holds the untuned network.
+        A folder next to it, with ``.run`` in place of ``.onnx``, holds everything else.
     tuning : Tuning, optional
         Default: ``Tuning()``.
     name : str, optional
-        Of the weights. Default: that of the file.
+        Name of the weights. Default: that of the file.
     licence : str, optional
-        Of the weights. Default: that of the weights that are started from.
+        Licence of the weights. Default: that of the weights to start from.
 
     Returns
     -------
@@ -105,7 +107,8 @@ def finetune(
     Raises
     ------
     FileNotFoundError, ValueError
-        No such weights, too few plates or wells, or the folder holds another run.
+        There are no such weights, or too few plates or wells, or the folder holds
+        another run.
     stratonet.files.atomic.FolderInUse
         Another process works in the folder.
     """
@@ -118,7 +121,7 @@ def finetune(
     folder.mkdir(parents=True, exist_ok=True)
     with lock_folder(folder):
         remove_unfinished(folder)
-        _keep_request(_describe_request(assays, tuning), folder)
+        _store_request(_describe_request(assays, tuning), folder)
         if not _is_weights_file(folder / UNTUNED):
             start.export(folder / UNTUNED, name)
         tasks, groups = _prepare_tasks(assays, tuning, folder)
@@ -136,7 +139,7 @@ def finetune(
 
 
 def _is_weights_file(path: Path) -> bool:
-    # One that was not copied whole has no card, and can be written anew.
+    # An incomplete copy has no card, and can be rewritten.
     try:
         read_card(path)
     except (FileNotFoundError, ValueError):
@@ -148,19 +151,19 @@ def _check_names(
     assays: Sequence[Assay], output: Path, tuning: Tuning, name: str
 ) -> None:
     if output.suffix != ".onnx":
-        raise ValueError(f"output is a file that ends in .onnx. Received: {output}")
-    # Of the file that is started from nothing would be left.
+        raise ValueError(f"output must end in .onnx. Received: {output}")
+    # The output would overwrite the weights to start from.
     if output.resolve() == find_weights(tuning.weights).path.resolve():
         raise ValueError(
-            f"output is the weights file that is started from. Received: {output}"
+            f"output must not be the weights file to start from. Received: {output}"
         )
     names = [assay.name for assay in assays]
     if len(set(names)) < len(names):
         raise ValueError(f"Tables need different names. Received: {', '.join(names)}")
-    # Features of two networks of one name would be told apart by a digest only.
+    # Only a digest would tell apart the features of two networks of the same name.
     if name == read_card(tuning.weights).name:
         raise ValueError(
-            f"name: {name} is the network that is started from. Choose another."
+            f"name: {name} is the network to start from. Choose another name."
         )
 
 
@@ -170,8 +173,7 @@ def _describe_request(assays: Sequence[Assay], tuning: Tuning) -> dict[str, obje
         digest = hashlib.sha256()
         for unit in assay.units:
             digest.update(f"{unit.plate} {unit.name}".encode())
-            # A copy elsewhere has the same lengths, and an image that was changed
-            # hardly ever.
+            # A copy elsewhere has the same lengths; a changed image hardly ever has.
             digest.update(f"{list_lengths(unit.rows)}".encode())
         if assay.object_labels is not None:
             digest.update(assay.object_labels.to_csv().encode())
@@ -182,20 +184,20 @@ def _describe_request(assays: Sequence[Assay], tuning: Tuning) -> dict[str, obje
             *objects,
             digest.hexdigest(),
         ]
-    # A file that was replaced is another one.
+    # By its id, so that a file that was replaced is noticed.
     weights = read_feature_set_id(tuning.weights)
     return {"tables": tables, **asdict(tuning), "weights": weights}
 
 
-def _keep_request(request: Mapping[str, object], folder: Path) -> None:
-    """Refuse to go on in a folder of another run."""
-    # As it will be read: JSON has no tuples.
+def _store_request(request: Mapping[str, object], folder: Path) -> None:
+    """Store the request; refuse a folder that holds another run."""
+    # Compared as JSON, which has no tuples.
     text = json.dumps(request, indent=1)
     path = folder / REQUEST
     if path.exists():
-        held = read_json(path, (), ADVICE)
-        now = json.loads(text)
-        differing = [key for key in now if held.get(key) != now[key]]
+        earlier = read_json(path, (), ADVICE)
+        current = json.loads(text)
+        differing = [key for key in current if earlier.get(key) != current[key]]
         if differing:
             raise ValueError(
                 f"{folder} holds a run with other {', '.join(differing)}. Choose"
@@ -208,29 +210,29 @@ def _keep_request(request: Mapping[str, object], folder: Path) -> None:
 def _prepare_tasks(
     assays: Sequence[Assay], tuning: Tuning, folder: Path
 ) -> tuple[list[Task], list[str]]:
-    """The examples of all assays with their roles, and what is held out of each."""
+    """Return the examples of all assays with their roles, and each one's group."""
     seed = tuning.schedule.seed
     tasks: list[Task] = []
-    chosen = []
+    chosen_groups = []
     first_head = 0
     for assay in assays:
         card = read_card(folder / UNTUNED)
         examples = prepare_planes(assay, folder / assay.name, card, seed)
         group, groups = choose_groups(examples.rows, tuning.group)
         labels = examples.rows["label"]
-        of_assay = _choose_tested(tuning.tested, groups)
-        roles = assign_roles(labels, groups, of_assay, seed)
+        tested = _choose_tested(tuning.tested, groups)
+        roles = assign_roles(labels, groups, tested, seed)
         tasks.append(Task(examples, roles.to_numpy(str), first_head))
-        chosen.append(group)
+        chosen_groups.append(group)
         first_head += len(examples.channels)
         tqdm.write(_describe_roles(assay.name, group, labels, groups, roles))
-    return tasks, chosen
+    return tasks, chosen_groups
 
 
 def _choose_tested(tested: Collection[str], groups: pd.Series) -> list[str]:
-    """Those of an assay; of a single assay all, so that misspelt ones are refused."""
-    known = [name for name in tested if name in set(groups)]
-    return known or list(tested)
+    """Return the tested groups of an assay; all if it has none, to refuse typos."""
+    own_groups = [name for name in tested if name in set(groups)]
+    return own_groups or list(tested)
 
 
 def _describe_roles(
@@ -256,7 +258,7 @@ def _describe_classes(labels: pd.Series, roles: pd.Series) -> str:
 def _write_output(
     outcome: Outcome, folder: Path, output: Path, licence: str | None
 ) -> str:
-    """Write the weights file, and say what it is."""
+    """Write the weights file, and return a sentence that describes it."""
     gained = is_gain(outcome.comparisons)
     source = folder / (TUNED if gained else UNTUNED)
     describe = describe_tuned if gained else describe_untuned
@@ -268,6 +270,6 @@ def _write_output(
         return f"{output} is the tuned network, {read_feature_set_id(output)}."
     return (
         f"Nothing was gained beyond chance: {output} is {outcome.start.source.name}"
-        f" unchanged, for planes of {card.input_size} pixels. The tuned network is kept"
-        f" as {folder / TUNED}."
+        f" unchanged, for planes of {card.input_size} pixels. The tuned network is in"
+        f" {folder / TUNED}."
     )

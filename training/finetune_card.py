@@ -1,4 +1,4 @@
-"""What the card of a weights file says about fine-tuning."""
+"""Describe a fine-tuning on the card of a weights file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from training.finetune_split import STOP, TRAIN
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a card tells of.
+    """Everything about a fine-tuning that the card describes.
 
     Attributes
     ----------
     start : Start
-        What was fine-tuned.
+        The network that was fine-tuned.
     tasks : sequence of Task
         One per assay.
     schedule : Schedule
-        As it was asked for.
+        The requested schedule.
     history : History
-        Of the training.
+        Course of the training.
     comparisons : sequence of Comparison
         What was gained, by assay.
     """
@@ -46,14 +46,14 @@ def describe_tuned(card: Card, outcome: Outcome) -> Card:
     Parameters
     ----------
     card : Card
-        As it was exported.
+        Card as exported.
     outcome : Outcome
-        Of the training.
+        Outcome of the training.
 
     Returns
     -------
     Card
-        With the wells that were trained on or stopped by.
+        Card with the wells that were used for training or for early stopping.
     """
     versions = f"tensorflow {tf.__version__}, keras {keras.__version__}"
     schedule = outcome.schedule
@@ -80,14 +80,14 @@ def describe_untuned(card: Card, outcome: Outcome) -> Card:
     Parameters
     ----------
     card : Card
-        As it was exported.
+        Card as exported.
     outcome : Outcome
-        Of the training.
+        Outcome of the training.
 
     Returns
     -------
     Card
-        Without wells: this network has learnt from none.
+        Card without wells, since this network has learnt from none.
     """
     return replace(
         card,
@@ -119,10 +119,10 @@ def _list_metrics(comparisons: Sequence[Comparison]) -> dict[str, float]:
 
 
 def _list_trained_wells(tasks: Sequence[Task]) -> dict[str, tuple[str, ...]]:
-    """The wells that were trained on or stopped by, by plate."""
+    """List the wells used for training or for early stopping, by plate."""
     wells: dict[str, set[str]] = {}
     for task in tasks:
         rows = task.examples.rows.iloc[task.select(TRAIN, STOP)]
-        for plate, of_plate in rows.groupby("plate")["well"]:
-            wells.setdefault(plate, set()).update(of_plate)
+        for plate, names in rows.groupby("plate")["well"]:
+            wells.setdefault(plate, set()).update(names)
     return {plate: tuple(sorted(wells[plate])) for plate in sorted(wells)}

@@ -1,4 +1,4 @@
-"""The command ``python -m training finetune``: its flags, and what they ask for."""
+"""The command ``python -m training finetune`` and its flags."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 def add_finetune(commands: Commands) -> None:
-    """Add the command to the others."""
+    """Add the command ``finetune``."""
     command = commands.add_parser(
         "finetune",
         help="let a network learn an assay of your own",
         description=(
-            "Fine-tune a network on labelled images or objects. Plates (or wells) are"
-            " held out to stop the training and to measure what was gained over the"
-            " network as it was, given the same labels. If nothing was, the output is"
-            " that network, unchanged. If interrupted, run the same command again; it"
-            " resumes."
+            "Fine-tune a network on labelled images or objects. Some plates (or wells)"
+            " are held out, to decide when to stop training and to measure what was"
+            " gained over the original network given the same labels. If nothing was"
+            " gained, the output is the original network, unchanged. If interrupted,"
+            " run the same command again; it resumes."
         ),
     )
     command.add_argument(
@@ -52,7 +52,7 @@ def add_finetune(commands: Commands) -> None:
         action="append",
         dest="label_columns",
         metavar="COLUMN",
-        help="column of the classes; once for all tables, or once for each, in order",
+        help="column of the classes; once for all tables, or once per table, in order",
     )
     command.add_argument(
         "--from",
@@ -69,7 +69,7 @@ def add_finetune(commands: Commands) -> None:
     )
     command.add_argument(
         "--licence",
-        help="licence in the card (default: that of the weights it started from)",
+        help="licence in the card (default: that of the weights to start from)",
     )
     _add_images(command.add_argument_group("images (as stratonet extract takes them)"))
     _add_training(command.add_argument_group("training"))
@@ -112,8 +112,8 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--group",
         choices=["plate", "well"],
         help=(
-            "what is held out as a whole (default: plates, or wells where classes are"
-            " on fewer than three plates)"
+            "hold out whole plates or whole wells (default: plates, or wells where"
+            " classes are on fewer than three plates)"
         ),
     )
     group.add_argument(
@@ -123,8 +123,8 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         default=(),
         metavar="A,B,...",
         help=(
-            "plates to test on, or wells such as 'P1 A01' (default: a fifth of them,"
-            " drawn)"
+            "plates to test on, or wells such as 'P1 A01' (default: a random fifth of"
+            " them)"
         ),
     )
     group.add_argument(
@@ -141,18 +141,21 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--steps",
         type=parse_count,
         default=660,
-        help="most steps of 32 views (default: %(default)s, 8 minutes of one core)",
+        help=(
+            "largest number of steps, of 32 views each (default: %(default)s,"
+            " 8 minutes of one core)"
+        ),
     )
     group.add_argument(
         "--seed",
         type=int,
         default=0,
-        help="of what is held out and of the training (default: %(default)s)",
+        help="seed of the hold-out and of the training (default: %(default)s)",
     )
 
 
 def _run_finetune(options: argparse.Namespace) -> None:
-    # First, before anything that takes long: TensorFlow is imported by the next.
+    # Read the tables first: the imports that follow load TensorFlow, which takes long.
     assays = _read_assays(options)
 
     from training.finetune import Tuning, finetune
@@ -177,7 +180,7 @@ def _read_assays(options: argparse.Namespace) -> list[Assay]:
         labels = labels * len(options.tables)
     if len(labels) != len(options.tables):
         raise ValueError(
-            f"--label is given once, or once for each of {len(options.tables)} tables."
+            f"Give --label once, or once for each of the {len(options.tables)} tables."
             f" Received: {', '.join(labels)}"
         )
     assays = []

@@ -1,4 +1,4 @@
-"""The loop of fine-tuning: steps, checkpoints, and when to stop."""
+"""Run the training loop of fine-tuning: steps, checkpoints, and early stopping."""
 
 from __future__ import annotations
 
@@ -24,29 +24,30 @@ from training.finetune_network import Start, Tuner
 from training.finetune_planes import LabelledPlanes
 from training.finetune_split import STOP, TRAIN
 from training.finetune_views import Views
-from training.kept import read_arrays
 from training.start import ADVICE
+from training.stored_files import read_arrays
 
 STATE, BEST, LOG = "state.npz", "best.npz", "log.csv"
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long is trained.
+    """How long to train.
 
     Attributes
     ----------
     steps : int
-        At most so many. Learning rates fall along half a cosine to 0 at the last.
+        Largest number of steps. Learning rates fall along half a cosine to 0 at the
+        last of them.
     every : int
-        Steps between two looks at the plates or wells that decide when to stop; the
-        state is kept then.
+        Steps between two checks on the plates or wells that decide when to stop; the
+        state is stored at each check.
     patience : int
-        Training ends after so many looks without a gain.
+        Training ends after this many checks without a gain.
     batch : int
         Views per step.
     seed : int
-        Of the heads, the views and their order.
+        Seed of the heads, the views and their order.
     """
 
     steps: int = 660
@@ -58,16 +59,16 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Task:
-    """The examples of one assay, and what each is for.
+    """The examples of one assay, and the role of each.
 
     Attributes
     ----------
     examples : LabelledPlanes
-        All of them.
+        All examples of the assay.
     roles : numpy.ndarray (n,), str
         From `finetune_split.assign_roles`.
     first_head : int
-        Number of the head of the first channel; the others follow.
+        Number of the head of the first channel; those of the other channels follow.
     """
 
     examples: LabelledPlanes
@@ -79,10 +80,10 @@ class Task:
         """The classes that are learnt, sorted."""
         return sorted(set(self.examples.rows["label"][self.roles != ""]))
 
-    # Asked for with every view that is drawn.
+    # Cached, because it is needed for every view that is drawn.
     @cached_property
     def targets(self) -> np.ndarray:
-        """The number of each example's class, (n,); -1 of those left out."""
+        """The class number of each example, (n,); -1 for those left out."""
         numbers = {name: number for number, name in enumerate(self.classes)}
         labels = self.examples.rows["label"]
         return np.array([numbers.get(label, -1) for label in labels])
@@ -94,7 +95,7 @@ class Task:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Views of a step; all arrays are (n, ...)."""
+    """The views of one step; all arrays are (n, ...)."""
 
     greys: np.ndarray
     heads: np.ndarray
@@ -103,29 +104,30 @@ class _Batch:
 
 @dataclass
 class History:
-    """What has happened so far.
+    """The course of the training so far.
 
     Attributes
     ----------
     looks : list of dict
-        ``step``, ``loss`` (mean since the last look) and ``accuracy`` of the heads on
-        the plates or wells that stop: balanced, mean of the assays.
+        One per check: ``step``, ``loss`` (mean since the last check) and ``accuracy``
+        (balanced, mean over the assays) of the heads on the plates or wells that decide
+        when to stop.
     """
 
     looks: list[dict[str, float]] = field(default_factory=list)
 
     @property
     def step(self) -> int:
-        """Steps that were taken."""
+        """The number of steps taken."""
         return int(self.looks[-1]["step"]) if self.looks else 0
 
     @property
     def best(self) -> dict[str, float]:
-        """The best look; ties go to the earlier one, which was trained less."""
+        """The best check; ties go to the earlier one, which was trained less."""
         return max(self.looks, key=lambda look: look["accuracy"])
 
     def is_over(self, schedule: Schedule) -> bool:
-        """Whether there is nothing more to gain."""
+        """Tell whether training has ended."""
         if self.step >= schedule.steps:
             return True
         if not self.looks:
@@ -137,21 +139,21 @@ class History:
 def tune(
     start: Start, tasks: Sequence[Task], schedule: Schedule, folder: Path
 ) -> History:
-    """Train the network of a start, in place, until nothing more is gained.
+    """Train the start network, in place, until nothing more is gained.
 
-    If interrupted, the same call goes on after the last look, and ends with the same
+    If interrupted, the same call resumes after the last check, and ends with the same
     numbers.
 
     Parameters
     ----------
     start : Start
-        Ends with the weights of the best look.
+        The network to train. It ends with the weights of the best check.
     tasks : sequence of Task
         One per assay.
     schedule : Schedule
-        How long.
+        How long to train.
     folder : pathlib.Path
-        Keeps the state.
+        Folder in which the state is stored.
 
     Returns
     -------
@@ -162,7 +164,7 @@ def tune(
     RuntimeError
         The loss is no longer a number.
     """
-    # The heads' start depends on it.
+    # The initial weights of the heads depend on it.
     keras.utils.set_random_seed(schedule.seed)
     # Slower on GPUs, but an interrupted run ends with the same numbers.
     tf.config.experimental.enable_op_determinism()
@@ -179,11 +181,11 @@ def tune(
         while not history.is_over(schedule):
             loss = _take_steps(tuner, tasks, schedule, start.card, history.step, bar)
             last = min(history.step + schedule.every, schedule.steps)
-            accuracy = _look(tuner, tasks)
+            accuracy = _measure_accuracy(tuner, tasks)
             history.looks.append({"step": last, "loss": loss, "accuracy": accuracy})
             tqdm.write(
-                f"step {last}: loss {loss:.3f}, balanced accuracy where training"
-                f" is stopped {accuracy:.3f}"
+                f"step {last}: loss {loss:.3f}, balanced accuracy on the examples"
+                f" for early stopping {accuracy:.3f}"
             )
             _write_state(tuner, history, folder)
     tuner.load_state(_read_arrays(folder / BEST))
@@ -191,7 +193,7 @@ def tune(
 
 
 def _count_classes(tasks: Sequence[Task]) -> list[int]:
-    """Number of classes of each head."""
+    """Count the classes of each head."""
     return [len(task.classes) for task in tasks for _ in task.examples.channels]
 
 
@@ -203,7 +205,7 @@ def _take_steps(
     first: int,
     bar: tqdm,
 ) -> float:
-    """Take the steps up to the next look; the mean loss."""
+    """Take the steps up to the next check; return their mean loss."""
     steps = range(first, min(first + schedule.every, schedule.steps))
     losses = []
     for step, batch in zip(steps, _draw_batches(tasks, schedule, card, steps)):
@@ -211,8 +213,8 @@ def _take_steps(
         losses.append(tuner.train(batch.greys, batch.heads, batch.classes, factor))
         if not math.isfinite(losses[-1]):
             raise RuntimeError(
-                f"The loss became {losses[-1]} in step {step + 1}. Are the images of"
-                " these classes what they should be?"
+                f"The loss became {losses[-1]} in step {step + 1}. Check the images of"
+                " these classes."
             )
         bar.update(schedule.batch)
     return float(np.mean(losses))
@@ -221,7 +223,7 @@ def _take_steps(
 def _draw_batches(
     tasks: Sequence[Task], schedule: Schedule, card: Card, steps: range
 ) -> Iterator[_Batch]:
-    """Draw the batches of steps, ahead on all cores."""
+    """Draw the batches of steps in advance, on all cores."""
     pools = [_list_by_class(task) for task in tasks]
 
     def draw(step: int) -> _Batch:
@@ -234,11 +236,11 @@ def _draw_batches(
 
 
 def _list_by_class(task: Task) -> list[np.ndarray]:
-    """The numbers of the training examples of each class."""
+    """List the numbers of the training examples of each class."""
     numbers = task.select(TRAIN)
     targets = task.targets[numbers]
-    of_classes = [numbers[targets == target] for target in range(len(task.classes))]
-    return [members for members in of_classes if len(members)]
+    by_class = [numbers[targets == target] for target in range(len(task.classes))]
+    return [members for members in by_class if len(members)]
 
 
 def _draw_batch(
@@ -251,7 +253,7 @@ def _draw_batch(
     views = Views()
     greys, heads, classes = [], [], []
     for _ in range(size):
-        # Assays, classes and channels alike, however many examples they have.
+        # Assays, classes and channels are equally likely, whatever their size.
         number = rng.integers(len(tasks))
         members = pools[number][rng.integers(len(pools[number]))]
         example = rng.choice(members)
@@ -264,21 +266,24 @@ def _draw_batch(
     return _Batch(np.stack(greys), np.array(heads), np.array(classes))
 
 
-def _look(tuner: Tuner, tasks: Sequence[Task]) -> float:
-    """Measure the heads on what stops: balanced accuracy, mean of the assays."""
+def _measure_accuracy(tuner: Tuner, tasks: Sequence[Task]) -> float:
+    """Return the balanced accuracy on the examples that decide when to stop.
+
+    It is that of the heads, averaged over the assays.
+    """
     accuracies = []
     for task in tasks:
         numbers = task.select(STOP)
         predicted = _predict(tuner, task, numbers).argmax(axis=1)
         true = task.targets[numbers]
-        # Classes that nothing stops by do not count.
+        # Classes without such examples do not count.
         recall = recall_score(true, predicted, labels=np.unique(true), average="macro")
         accuracies.append(recall)
     return float(np.mean(accuracies))
 
 
 def _predict(tuner: Tuner, task: Task, numbers: np.ndarray) -> np.ndarray:
-    """Add up what the heads of all channels say: (n, n classes)."""
+    """Add up the predictions of the heads of all channels: (n, n classes)."""
     scores = np.zeros((len(numbers), len(task.classes)), np.float32)
     batch = 64
     for channel in range(len(task.examples.channels)):
@@ -296,7 +301,7 @@ def _write_state(tuner: Tuner, history: History, folder: Path) -> None:
         write_arrays_atomically(folder / BEST, state)
     with write_atomically(folder / LOG) as unfinished:
         pd.DataFrame(history.looks).to_csv(unfinished, index=False)
-    # The state last, with its looks: they cannot be of different steps.
+    # State and checks are one file, written last: they always belong together.
     looks = np.asarray(json.dumps(history.looks))
     write_arrays_atomically(folder / STATE, {"looks": looks, **state})
 

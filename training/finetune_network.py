@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: a weights file in Keras, with a head per assay."""
+"""Build the network to fine-tune: a weights file in Keras, with a head per assay."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from training.export import Trained, export_model, make_card, tap_trained
 from training.start import build_classifier, choose_taps, describe_card
 from training.start_file import load_weights_file
 
-# Learning rates by the beginning of layers' names. All other layers stay as they are:
-# conv1 and conv2 see edges, which are the same in every assay, and gates and batch
-# normalisation have too few images to learn from.
+# Learning rates by the prefix of the layers' names. All other layers stay as they are:
+# conv1 and conv2 detect edges, which are the same in every assay, and gates and batch
+# normalisation would have too few images to learn from.
 RATES = {"conv3": 3e-5, "conv4": 1e-4, "conv5": 1e-4}
 HEAD_RATE = 1e-3
 HEADS = "heads"
-# Classes of other heads are taken out of the softmax.
+# Added to the logits of other heads' classes, to exclude them from the softmax.
 EXCLUDED = -1e9
 
 
 @dataclass(frozen=True)
 class Start:
-    """What is fine-tuned.
+    """The network to fine-tune.
 
     Attributes
     ----------
     source : Card
-        Of the weights file.
+        Card of the weights file.
     card : Card
-        Of the network, for planes of the side that was asked for.
+        Card of the network, for planes of the requested size.
     trained : Trained
         The network in Keras, as `training.export` takes it.
     """
@@ -55,28 +55,28 @@ class Start:
         return list(choose_taps(self.trained.config).values())
 
     def export(self, path: Path, name: str) -> None:
-        """Write the network as it is now as a weights file.
+        """Write the network in its current state as a weights file.
 
         Parameters
         ----------
         path : pathlib.Path
-            The ``.onnx`` file.
+            The ``.onnx`` file to write.
         name : str
-            Of the weights.
+            Name of the weights.
         """
         card = replace(self.card, name=name)
         export_model(tap_trained(self.trained), card, path)
 
 
 def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
-    """Read a weights file into Keras.
+    """Load a weights file into Keras.
 
     Parameters
     ----------
     weights : str or path
-        As `stratonet.StratoNet.load` takes them; of a StratoNet or ResNet.
+        As `stratonet.StratoNet.load` takes them; those of a StratoNet or ResNet.
     input_size : int
-        Side of the planes that it is to take, in pixels.
+        Side of the planes that the network will take, in pixels.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
     Raises
     ------
     FileNotFoundError, ValueError
-        No such weights, or another architecture.
+        There are no such weights, or they are of another architecture.
     """
     source = read_card(weights)
     shipped = WEIGHTS / f"{weights}.onnx"
@@ -93,8 +93,8 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
     match = re.match(r"(?:StratoNet|ECANet|ResNet)-(\d+)", source.architecture)
     if not match:
         raise ValueError(
-            f"Networks that can be fine-tuned are StratoNet and ResNet. {weights} is"
-            f" {source.architecture!r}."
+            f"Only StratoNet and ResNet can be fine-tuned. Received: {weights}, which"
+            f" is {source.architecture!r}."
         )
     depth = int(match[1])
     blocks = list_blocks(depth)
@@ -106,7 +106,7 @@ def load_start(weights: str | os.PathLike[str], input_size: int) -> Start:
         taps={aliases[block]: block for block in blocks if block in aliases},
         image_size=input_size,
     )
-    # Its classifier is not used: heads follow.
+    # The classifier is not used: heads replace it.
     model = build_classifier(config, 1)
     # Batch normalisation stays folded into the convolutions.
     load_weights_file(model, path)
@@ -118,7 +118,7 @@ def _make_own_card(source: Card, trained: Trained) -> Card:
     model = tap_trained(trained)
     card = make_card(trained, model, source.name, "1.0.0", source.licence)
     side = card.input_size
-    # Planes are shown to the network as they always were, and at the side at which it
+    # The network sees planes prepared as for the original, at the size at which it
     # learns.
     return replace(
         card,
@@ -130,15 +130,15 @@ def _make_own_card(source: Card, trained: Trained) -> Card:
 
 
 class Tuner:
-    """A network with heads, and its optimisers; one batch at a time.
+    """A network with heads, and its optimisers; takes one batch at a time.
 
-    A head is a linear classifier on the means of the taps: one for each channel of each
-    assay, since what a nuclear stain says about a class another stain does not.
+    A head is a linear classifier on the means of the taps. There is one for each
+    channel of each assay, since different stains say different things about a class.
 
     Parameters
     ----------
     start : Start
-        Its network is trained in place.
+        Holds the network, which is trained in place.
     classes : sequence of int
         Number of classes of each head.
 
@@ -161,7 +161,7 @@ class Tuner:
         self._optimizers = dict(self._make_optimizers())
 
     def _make_optimizers(self) -> Iterator[tuple[str, keras.Optimizer]]:
-        """One for each learning rate: Keras's know one rate each."""
+        """Make an optimiser for each learning rate: one of Keras has a single rate."""
         for name, rate in {**RATES, HEADS: HEAD_RATE}.items():
             variables = self._list_variables(name)
             if variables:
@@ -186,14 +186,14 @@ class Tuner:
         greys : numpy.ndarray (n, side, side), float32
             Views, in [0, 1].
         heads, classes : numpy.ndarray (n,), int
-            Head of each view, and its class among those of the head.
+            Head of each view, and class number of the view within the head.
         factor : float
-            On all learning rates.
+            Factor by which all learning rates are multiplied.
 
         Returns
         -------
         float
-            Cross-entropy, mean over views.
+            Cross-entropy, averaged over the views.
         """
         rates = {**RATES, HEADS: HEAD_RATE}
         for name, optimizer in self._optimizers.items():
@@ -213,8 +213,10 @@ class Tuner:
         # The tape watches TensorFlow's variables, not Keras's around them.
         values = [[variable.value for variable in group] for group in groups]
         gradients = tape.gradient(loss, values)
-        for optimizer, own, group in zip(self._optimizers.values(), gradients, groups):
-            optimizer.apply(own, group)
+        for optimizer, own_gradients, group in zip(
+            self._optimizers.values(), gradients, groups
+        ):
+            optimizer.apply(own_gradients, group)
         return loss
 
     def predict(self, greys: np.ndarray, head: int) -> np.ndarray:
@@ -232,8 +234,8 @@ class Tuner:
         numpy.ndarray (n, n classes), float32
         """
         heads = np.full(len(greys), head, np.int32)
-        own = np.flatnonzero(self._masks[head].numpy() == 0)
-        return self._predict(greys, heads).numpy()[:, own]
+        columns = np.flatnonzero(self._masks[head].numpy() == 0)
+        return self._predict(greys, heads).numpy()[:, columns]
 
     @tf.function(reduce_retracing=True)
     def _predict(self, greys: tf.Tensor, heads: tf.Tensor) -> tf.Tensor:
@@ -246,19 +248,19 @@ class Tuner:
         return self.model(planes, training=False) + tf.gather(self._masks, heads)
 
     def copy_state(self) -> dict[str, np.ndarray]:
-        """Copy network and optimisers, as `load_state` takes them."""
+        """Copy the state of network and optimisers, as `load_state` takes it."""
         return {
             name: keras.ops.convert_to_numpy(variable)
             for name, variable in self._name_variables()
         }
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Put network and optimisers back to a state."""
+        """Restore the state of network and optimisers."""
         for name, variable in self._name_variables():
             variable.assign(state[name])
 
     def _name_variables(self) -> Iterator[tuple[str, keras.Variable]]:
-        # By number: Keras numbers the names of some layers anew in each process.
+        # By number, because Keras renumbers the names of some layers in each process.
         parts = {"network": self.model, **self._optimizers}
         for part, owner in parts.items():
             for number, variable in enumerate(owner.variables):
@@ -270,7 +272,7 @@ def _has_rate(layer: str) -> bool:
 
 
 def _make_masks(classes: Sequence[int]) -> np.ndarray:
-    """For each head, what is added to the logits of all: (n heads, sum of classes)."""
+    """Make the mask that each head adds to all logits: (n heads, sum of classes)."""
     owners = np.repeat(np.arange(len(classes)), classes)
     is_own = owners == np.arange(len(classes))[:, None]
     return np.where(is_own, 0, EXCLUDED).astype(np.float32)

@@ -1,7 +1,7 @@
-"""The planes of labelled images, as the network sees them, kept in a folder.
+"""Read labelled images and store their planes, as the network sees them, in a folder.
 
-Images are read once. Planes are kept as float16, which is finer than what cameras give,
-and read from the disk as they are needed: there may be more than fit into memory.
+Images are read once. Planes are stored as float16, which is finer than the grey levels
+of cameras, and read from disk when needed: there may be more than fit into memory.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from stratonet.tables.columns import PLATE, WELL
 from training.finetune_table import Assay
 
 PLANES, ROWS = "planes.f16", "examples.csv"
-# Of the objects of one image, which all have its class, so many are drawn: other images
-# teach more than more cells of the same.
+# Objects drawn at most from an image whose objects all have its class: other images
+# teach the network more than further cells of the same image.
 MOST_OBJECTS = 100
-# Columns of these kinds name files.
-KINDS = (URL, LABELS)
+# Columns with these prefixes name files.
+FILE_PREFIXES = (URL, LABELS)
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledPlanes:
-    """The examples of an assay: whole images, or objects.
+    """The examples of an assay: whole images or objects.
 
     Attributes
     ----------
     name : str
-        Of the assay.
+        Name of the assay.
     channels : tuple of str
-        Of its images.
+        Channels of its images.
     rows : pandas.DataFrame (n,)
         ``label``, ``plate`` and ``well`` of each example, as text.
     planes : numpy.ndarray (n, n channels, side, side), float16
-        In [0, 1]; on the disk.
+        In [0, 1]; read from disk when needed.
     """
 
     name: str
@@ -67,18 +67,18 @@ class LabelledPlanes:
 def prepare_planes(
     assay: Assay, folder: Path, card: Card, seed: int = 0
 ) -> LabelledPlanes:
-    """Read the images of an assay, unless they have been read into the folder before.
+    """Read the images of an assay, unless the folder already holds their planes.
 
     Parameters
     ----------
     assay : Assay
-        What to read.
+        Assay to read.
     folder : pathlib.Path
-        Where planes are kept; made if missing.
+        Folder for the planes; made if missing.
     card : Card
         Says how planes are resized and scaled.
     seed : int
-        Of the objects that are drawn from images with many.
+        Seed of the draw of objects from images with many.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def prepare_planes(
     ValueError
         No image of a class could be read; the message says why.
     """
-    if not _is_whole(assay, folder, card):
+    if not _is_complete(assay, folder, card):
         folder.mkdir(parents=True, exist_ok=True)
         _write_planes(assay, folder, card, seed)
     rows = _read_rows(folder)
@@ -98,9 +98,9 @@ def prepare_planes(
     return LabelledPlanes(assay.name, assay.channels, rows, planes)
 
 
-def _is_whole(assay: Assay, folder: Path, card: Card) -> bool:
-    """Whether the planes are there; if not, the images are read again."""
-    # The rows are written last: what they count is there, unless it was copied badly.
+def _is_complete(assay: Assay, folder: Path, card: Card) -> bool:
+    """Tell whether all planes are present; if not, the images are read again."""
+    # The rows are written last: their planes are there, unless a copy is incomplete.
     try:
         shape = _compute_shape(assay, card, len(_read_rows(folder)))
         size = (folder / PLANES).stat().st_size
@@ -118,7 +118,7 @@ def _compute_shape(assay: Assay, card: Card, count: int) -> tuple[int, int, int,
 
 
 def list_lengths(rows: pd.DataFrame) -> list[int]:
-    """List the lengths of the files that image sets name, in bytes; -1 of those on S3.
+    """List the lengths in bytes of the files that image sets name; -1 for those on S3.
 
     Parameters
     ----------
@@ -129,7 +129,9 @@ def list_lengths(rows: pd.DataFrame) -> list[int]:
     -------
     list of int
     """
-    columns = [name for name in rows if (parse_image_column(name) or ("",))[0] in KINDS]
+    columns = [
+        name for name in rows if (parse_image_column(name) or ("",))[0] in FILE_PREFIXES
+    ]
     lengths = []
     for path in rows[columns].to_numpy().ravel():
         try:
@@ -140,26 +142,26 @@ def list_lengths(rows: pd.DataFrame) -> list[int]:
 
 
 class _ImageSet(NamedTuple):
-    """An image set to read."""
+    """An image set to be read."""
 
     number: int
     row: dict[str, Any]
     centers: pd.DataFrame | None
 
 
-class _Read(NamedTuple):
-    """The examples of an image set, or why there are none."""
+class _Result(NamedTuple):
+    """The examples of an image set, or the reason why there are none."""
 
     labels: list[str]
     planes: list[np.ndarray]  # (n channels, side, side), float16, of each example
     failure: str
-    outside: int = 0  # objects whose centre lies outside of the image
+    outside: int = 0  # objects whose centre lies outside the image
 
 
 def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
     image_sets = list(_list_image_sets(assay))
 
-    def read(image_set: _ImageSet) -> _Read:
+    def read(image_set: _ImageSet) -> _Result:
         return _read_image_set(assay, image_set, card, seed)
 
     cores = count_cores()
@@ -173,11 +175,11 @@ def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
     outside = 0
     with write_atomically(folder / PLANES) as unfinished, unfinished.open("wb") as file:
         for image_set, result in zip(image_sets, bar):
-            place = {
+            position = {
                 "plate": str(image_set.row[PLATE]),
                 "well": str(image_set.row[WELL]),
             }
-            rows += [{"label": label, **place} for label in result.labels]
+            rows += [{"label": label, **position} for label in result.labels]
             for planes in result.planes:
                 file.write(planes.tobytes())
             outside += result.outside
@@ -186,25 +188,25 @@ def _write_planes(assay: Assay, folder: Path, card: Card, seed: int) -> None:
     _report_failures(assay, failures, {row["label"] for row in rows})
     if outside:
         tqdm.write(
-            f"{assay.name}: {outside:,} objects are left out, whose centre lies outside"
-            " of the image."
+            f"{assay.name}: left out {outside:,} objects whose centre lies outside the"
+            " image."
         )
     with write_atomically(folder / ROWS) as unfinished:
         pd.DataFrame(rows).to_csv(unfinished, index=False)
 
 
-def _report_failures(assay: Assay, failures: list[str], read: set[str]) -> None:
-    lost = sorted(set(_list_classes(assay)) - read)
-    if lost:
-        classes = "" if not read else f" of the class {lost[0]}"
+def _report_failures(assay: Assay, failures: list[str], classes_read: set[str]) -> None:
+    lost_classes = sorted(set(_list_classes(assay)) - classes_read)
+    if lost_classes:
+        classes = "" if not classes_read else f" of the class {lost_classes[0]}"
         raise ValueError(
             f"{assay.source.location}: no image{classes} could be read, or none has an"
             f" object. {'; '.join(failures[:1])}"
         )
     if failures:
         tqdm.write(
-            f"{assay.name}: {len(failures):,} image sets could not be read and are left"
-            f" out. The first: {failures[0]}"
+            f"{assay.name}: left out {len(failures):,} image sets that could not be"
+            f" read. The first: {failures[0]}"
         )
 
 
@@ -225,7 +227,9 @@ def _list_image_sets(assay: Assay) -> Iterator[_ImageSet]:
             number += 1
 
 
-def _read_image_set(assay: Assay, image_set: _ImageSet, card: Card, seed: int) -> _Read:
+def _read_image_set(
+    assay: Assay, image_set: _ImageSet, card: Card, seed: int
+) -> _Result:
     """Read the images of an image set, and cut its objects out."""
     storage = assay.source.storage
     try:
@@ -235,11 +239,11 @@ def _read_image_set(assay: Assay, image_set: _ImageSet, card: Card, seed: int) -
         objects = _read_objects(assay, image_set)
         if objects is None:
             label = image_set.row[assay.label]
-            return _Read([label], [_show_planes(planes, card)], "")
+            return _Result([label], [_show_planes(planes, card)], "")
         rng = np.random.default_rng((seed, image_set.number))
         return _cut_objects(assay, image_set, planes, objects, card, rng)
     except FILE_ERRORS as error:
-        return _Read([], [], str(error))
+        return _Result([], [], str(error))
 
 
 def _read_objects(assay: Assay, image_set: _ImageSet) -> SegmentedObjects | None:
@@ -256,33 +260,33 @@ def _cut_objects(
     objects: SegmentedObjects,
     card: Card,
     rng: np.random.Generator,
-) -> _Read:
+) -> _Result:
     size = assay.objects.size
     assert size is not None
-    read = _Read([], [], "")
+    result = _Result([], [], "")
     outside = 0
     for index in _draw_objects(assay, len(objects.numbers), rng):
         try:
             crops = [objects.crop_plane(plane, index, size) for plane in planes]
         except ValueError:
-            # A centre outside of the image: there is nothing to learn from.
+            # The centre is outside the image: there is nothing to learn from.
             outside += 1
             continue
         label = image_set.row[assay.label]
         if assay.object_labels is not None:
             label = assay.object_labels[objects.numbers[index]]
-        read.labels.append(label)
-        read.planes.append(_show_planes(crops, card))
-    return read._replace(outside=outside)
+        result.labels.append(label)
+        result.planes.append(_show_planes(crops, card))
+    return result._replace(outside=outside)
 
 
 def _draw_objects(assay: Assay, count: int, rng: np.random.Generator) -> np.ndarray:
-    # Objects with classes of their own were chosen by somebody: all are taken.
+    # Objects with classes of their own were chosen on purpose: all are taken.
     if assay.object_labels is not None or count <= MOST_OBJECTS:
         return np.arange(count)
     return np.sort(rng.permutation(count)[:MOST_OBJECTS])
 
 
 def _show_planes(planes: list[np.ndarray], card: Card) -> np.ndarray:
-    """Planes of all channels as the network sees them."""
+    """Return the planes of all channels as the network sees them."""
     return np.stack([to_grey(plane, card) for plane in planes]).astype(np.float16)

@@ -1,4 +1,4 @@
-"""What fine-tuning has gained, measured on plates or wells that it has not seen."""
+"""Measure what fine-tuning has gained, on plates or wells that it has not seen."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from training.finetune_loop import Task
 from training.finetune_planes import LabelledPlanes
 from training.finetune_split import STOP, TEST, TRAIN
 
-# Of the report of `stratonet evaluate`, the classifier that its answer speaks of.
+# The classifier that the summary of `stratonet evaluate` is based on.
 CLASSIFIER = "SVM"
 UNTUNED, TUNED = "untuned", "tuned"
-# Fewer plates cannot be drawn anew: then their wells are.
+# With fewer plates, wells are resampled instead of plates.
 FEWEST_TO_DRAW = 10
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Untuned and tuned features of one assay, with the same labels to classify by.
+    """Comparison of untuned and tuned features of one assay, with the same labels.
 
     Attributes
     ----------
     assay : str
-        Its name.
+        Name of the assay.
     classes, trained, stopped, tested : int
-        Number of classes, and of examples that were trained on, that decided when to
-        stop, and that are tested.
+        Number of classes, and of examples used for training, for deciding when to
+        stop, and for testing.
     groups : str
-        What was held out: ``"plate"`` or ``"well"``.
+        Whether plates or wells were held out: ``"plate"`` or ``"well"``.
     untuned, tuned : float
         Balanced accuracy of a linear support vector machine on the tested examples.
     gain, low, high : float
-        Tuned minus untuned, and its 95 % interval over paired draws of what was held
-        out.
+        Tuned minus untuned, and its 95 % interval over paired draws of the plates or
+        wells held out.
     """
 
     assay: str
@@ -65,19 +65,19 @@ def compare(
 ) -> Comparison:
     """Measure what was gained on the tested examples of an assay.
 
-    The classifier is that of `stratonet_sklearn.evaluation`, fitted to all examples
-    that are not tested: the untuned features get the same labels.
+    The classifier of `stratonet_sklearn.evaluation` is fitted to all examples that are
+    not tested, so that untuned and tuned features get the same labels.
 
     Parameters
     ----------
     task : Task
-        Of the assay.
+        Task of the assay.
     groups : {"plate", "well"}
-        What was held out.
+        Whether plates or wells were held out.
     untuned, tuned : pathlib.Path
         Weights files.
     seed : int
-        Of the classifier's balanced training set and of the draws.
+        Seed of the classifier's balanced training set and of the draws.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def compare(
     learnt, tested = task.select(TRAIN, STOP), task.select(TEST)
     labels = rows["label"].to_numpy(str)
     predicted = {}
-    # Tuned first: differences are those of the first to the second.
+    # Tuned first: differences are the first minus the second.
     for name, weights in ((TUNED, tuned), (UNTUNED, untuned)):
         features = _measure(task.examples, weights, name)
         model = build_model(labels[learnt], CLASSIFIERS[CLASSIFIER], seed)
@@ -96,7 +96,7 @@ def compare(
     evaluation = Evaluation(
         classes=task.classes,
         labels=labels[tested],
-        groups=_name_drawn(rows.iloc[tested]),
+        groups=_name_resampled(rows.iloc[tested]),
         rows=tested,
         folds=np.zeros(len(tested), int),
         predicted=predicted,
@@ -115,7 +115,7 @@ def compare(
 
 
 def _measure(examples: LabelledPlanes, weights: Path, name: str) -> np.ndarray:
-    """Features of all channels side by side, (n, n channels * width), float32."""
+    """Measure all channels, concatenated: (n, n channels * width), float32."""
     network = StratoNet.load(weights)
     n_channels = len(examples.channels)
     total = len(examples.rows) * n_channels
@@ -133,8 +133,8 @@ def _list_planes(examples: LabelledPlanes) -> Iterator[PreparedPlane]:
             yield PreparedPlane((plane,))
 
 
-def _name_drawn(rows: pd.DataFrame) -> np.ndarray:
-    """The plates, or the wells where plates are few, that are drawn together."""
+def _name_resampled(rows: pd.DataFrame) -> np.ndarray:
+    """Name the unit that each example is resampled by: plates, or wells if few."""
     if rows["plate"].nunique() >= FEWEST_TO_DRAW:
         return rows["plate"].to_numpy(str)
     return (rows["plate"] + " " + rows["well"]).to_numpy(str)
@@ -165,7 +165,8 @@ def is_gain(comparisons: Sequence[Comparison]) -> bool:
     Returns
     -------
     bool
-        Better on one assay at least, and worse on none, beyond the intervals.
+        Whether it is better on at least one assay and worse on none, judged by the
+        intervals.
 
     Examples
     --------
@@ -185,7 +186,7 @@ def write_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
 
 
 def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
-    """Make the table that is printed: one row per assay.
+    """Return the table to print, with one row per assay.
 
     Parameters
     ----------
@@ -199,8 +200,8 @@ def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
 
     Examples
     --------
-    >>> one = Comparison("mitosis", 2, 90, 20, 40, "plate", 0.5, 0.75, 0.25, 0.1, 0.4)
-    >>> describe_comparisons([one]).splitlines()[-1].split()[-5:]
+    >>> gain = Comparison("mitosis", 2, 90, 20, 40, "plate", 0.5, 0.75, 0.25, 0.1, 0.4)
+    >>> describe_comparisons([gain]).splitlines()[-1].split()[-5:]
     ['0.500', '0.750', '+0.250', '[+0.100,', '+0.400]']
     """
     rows = [
@@ -218,6 +219,6 @@ def describe_comparisons(comparisons: Sequence[Comparison]) -> str:
         for each in comparisons
     ]
     title = (
-        "Balanced accuracy on what was held out (linear SVM, the same labels for both)"
+        "Balanced accuracy on held-out examples (linear SVM, the same labels for both)"
     )
     return f"{title}\n{pd.DataFrame(rows).to_string(index=False)}"

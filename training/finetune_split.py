@@ -1,4 +1,4 @@
-"""Which plates or wells are learnt from, and which are held out."""
+"""Choose which plates or wells are learnt from, and which are held out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pandas as pd
 from stratonet.messages import shorten_list
 from stratonet_sklearn.evaluation.splits import split
 
-# What an example is for. Those of the last are in no other's plates or wells: what
-# decides when to stop must not be what the result is measured on.
+# The roles of examples: training, deciding when to stop, testing. Examples of different
+# roles never share a plate or well: the result must not be measured on examples that
+# decided when to stop.
 TRAIN, STOP, TEST = "train", "stop", "test"
-# Of this many parts, two are tested and one decides when to stop.
+# Examples are split into this many parts: two are tested, one decides when to stop.
 PARTS = 10
 TESTED, STOPPING = 0.2, 0.1
-# In fewer plates, a class cannot be learnt, stopped by and tested: then wells.
+# A class on fewer plates cannot have all three roles: then wells are held out.
 FEWEST_PLATES = 3
 GROUPS = ("plate", "well")
 
@@ -25,27 +26,27 @@ GROUPS = ("plate", "well")
 def choose_groups(
     rows: pd.DataFrame, group: str | None = None
 ) -> tuple[str, pd.Series]:
-    """Choose what is held out as a whole: plates, or wells.
+    """Choose whether whole plates or whole wells are held out.
 
     Parameters
     ----------
     rows : pandas.DataFrame (n,)
         ``label``, ``plate`` and ``well`` of each example.
     group : {"plate", "well"}, optional
-        Default: plates, if most examples are of classes that are on three plates or
-        more, else wells.
+        Default: plates if most examples belong to classes on three or more plates, else
+        wells.
 
     Returns
     -------
     group : str
-        What was chosen.
+        The choice.
     groups : pandas.Series (n,)
-        The group of each example. A well's name has that of its plate in front.
+        The group of each example. A well's name is preceded by that of its plate.
 
     Raises
     ------
     ValueError
-        An unknown group.
+        The group is unknown.
 
     Examples
     --------
@@ -54,7 +55,9 @@ def choose_groups(
     ['P1 A01', 'P1 A02']
     """
     if group not in (None, *GROUPS):
-        raise ValueError(f"group is one of {', '.join(GROUPS)}. Received: {group!r}")
+        raise ValueError(
+            f"group must be one of {', '.join(GROUPS)}. Received: {group!r}"
+        )
     wells = rows["plate"] + " " + rows["well"]
     if group is None:
         n_plates = rows.groupby("label")["plate"].transform("nunique")
@@ -68,16 +71,16 @@ def assign_roles(
     tested: Collection[str] = (),
     seed: int = 0,
 ) -> pd.Series:
-    """Say of each example whether it is trained on, stops the training, or is tested.
+    """Assign a role to each example: training, deciding when to stop, or testing.
 
     Parameters
     ----------
     labels, groups : pandas.Series (n,)
         Class and group of each example.
     tested : collection of str
-        The groups to test on. Default: a fifth of them, drawn.
+        The groups to test on. Default: a random fifth of them.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def assign_roles(
     Raises
     ------
     ValueError
-        Fewer than two classes are in enough groups, or there is no such group.
+        Fewer than two classes are in enough groups, or a tested group does not exist.
 
     Examples
     --------
@@ -101,13 +104,13 @@ def assign_roles(
     unknown = sorted(set(tested) - set(groups))
     if unknown:
         raise ValueError(
-            f"tested names plates or wells of the table. Received: {unknown}. There"
+            f"tested must name plates or wells of the table. Received: {unknown}. There"
             f" are {shorten_list(sorted(set(groups)))}"
         )
     roles = pd.Series("", labels.index)
     is_tested = groups.isin(tested)
     n_groups = groups[~is_tested].groupby(labels[~is_tested]).nunique()
-    # One of them is trained on, one stops, one is tested.
+    # One group for each role.
     needed = 2 if tested else 3
     learnt = n_groups.index[n_groups >= needed]
     if len(learnt) < 2:
@@ -128,7 +131,7 @@ def assign_roles(
 def _choose_roles_of_parts(
     labels: pd.Series, parts: np.ndarray, tested: float, seed: int
 ) -> np.ndarray:
-    """Choose a role for each part, so that as many classes as can be are in all."""
+    """Choose a role for each part, so that as many classes as possible have all."""
     has_class = pd.crosstab(parts, labels.to_numpy()).to_numpy() > 0
     numbers = np.random.default_rng(seed).permutation(len(has_class))
     n_test = max(1, round(tested * len(numbers))) if tested else 0
@@ -136,10 +139,10 @@ def _choose_roles_of_parts(
     best = (-1, -1, -1)
     chosen = np.full(len(numbers), TRAIN, object)
     # 10 parts taken three at a time, in order: 720 ways, few enough to try all.
-    for taken in permutations(numbers, n_test + n_stop):
+    for drawn_parts in permutations(numbers, n_test + n_stop):
         roles = np.full(len(numbers), TRAIN, object)
-        roles[list(taken[:n_test])] = TEST
-        roles[list(taken[n_test:])] = STOP
+        roles[list(drawn_parts[:n_test])] = TEST
+        roles[list(drawn_parts[n_test:])] = STOP
         n_train, n_tested, n_stopping = (
             has_class[roles == role].any(axis=0).sum() for role in (TRAIN, TEST, STOP)
         )

@@ -1,4 +1,4 @@
-"""Tables of labelled images: what a network is fine-tuned on."""
+"""Read tables of labelled images, on which a network is fine-tuned."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from stratonet.naming import (
 from stratonet.tables.columns import CENTER, OBJECT_NUMBER, PLATE, WELL
 from stratonet_sklearn.evaluation.columns import find_column, get_column
 
-# Columns of plain tables that name files: `file`, or `file_DNA` of a channel.
+# Columns of plain tables that name files: `file`, or `file_DNA` for a channel.
 _PLAIN = re.compile(r"(?:file|image|path)(?:_(?P<channel>\w+))?", re.IGNORECASE)
-# The channel of a table with one column of files.
+# Name of the channel if a table has one column of files.
 ONLY_CHANNEL = "Image"
 
 
@@ -47,19 +47,19 @@ class Assay:
     Attributes
     ----------
     name : str
-        That of the table's file, without its ending.
+        Name of the table's file, without its suffix.
     source : ImageSource
-        Where the table is.
+        The table.
     channels : tuple of str
     units : list of Unit
         The image sets by well; their rows have the column ``label``.
     label : str
         The column of classes, ``Metadata_...``.
     objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters
-        What of an image is an example.
+        Whether whole images or objects are the examples.
     object_labels : pandas.Series or None
-        Class by object number, where each object has a row of the table; else all
-        objects of an image have the class of the image.
+        Class by object number, if the table has a row per object; otherwise all objects
+        of an image have the class of the image.
     """
 
     name: str
@@ -84,17 +84,18 @@ def read_assay(
     ----------
     source : ImageSource
         A table as `stratonet.extraction.extract` takes it, with a column of classes;
-        or a plain one, with a row per image and the columns ``file`` (or
+        or a plain table, with a row per image and the columns ``file`` (or
         ``file_<channel>`` for each channel), plate and well. A plain table that also
         has ``Location_Center_X`` and ``Location_Center_Y`` has a row per object.
     label : str
-        The column of classes, with or without ``Metadata_``, in any case. Rows where
-        it is empty are left out.
+        The column of classes, with or without ``Metadata_``; case does not matter. Rows
+        without a class are left out.
     channels : mapping of str to str, optional
-        Channels to take: new names to those of the table, or to columns of a plain
-        table. Default: all.
+        Channels to take: maps new names to channels of the table, or to columns of a
+        plain table. Default: all.
     objects : WholeImages, ObjectsFromLabels or ObjectsFromCenters, optional
-        What is an example. Default: whole images, or the objects of a plain table.
+        What to take as an example. Default: whole images, or the objects of a plain
+        table with a row per object.
     size : int
         Side of the square around each object of a plain table, in pixels.
 
@@ -123,28 +124,28 @@ def read_assay(
     name = Path(source.path).name.partition(".")[0]
     if _is_load_data(table):
         frame = read_source(source, channels).frame
-        # Columns without Metadata_ are lost on the way; rows stay in their order.
+        # read_source drops columns without Metadata_, but keeps the order of rows.
         if f"{METADATA}{label}" not in frame and label in table:
             frame.insert(0, f"{METADATA}{label}", table[label])
     else:
         frame = _convert_plain(table, source, channels)
     column = find_column(frame, label)
-    frame = _keep_labelled(frame, column, source)
-    taken = tuple(list_channels(frame))
+    frame = _select_labelled(frame, column, source)
+    channel_names = tuple(list_channels(frame))
     if set(CENTER).issubset(frame):
         if not isinstance(objects, WholeImages):
             raise ValueError(
-                f"{source.location} has a row per object ({', '.join(CENTER)}):"
+                f"{source.location} has a row per object ({', '.join(CENTER)}), but"
                 " `labels` and `centres` are for tables with a row per image."
             )
-        return _make_assay_of_objects(name, source, taken, frame, column, size)
+        return _make_assay_of_objects(name, source, channel_names, frame, column, size)
     if isinstance(objects, ObjectsFromLabels):
         _check_label_image(frame, objects.label, source)
     centers = None
     if isinstance(objects, ObjectsFromCenters):
         centers = read_centers(objects.table, source.storage)
     units = split_units(frame, centers)
-    return Assay(name, source, taken, units, column, objects)
+    return Assay(name, source, channel_names, units, column, objects)
 
 
 def _is_load_data(table: pd.DataFrame) -> bool:
@@ -155,7 +156,7 @@ def _is_load_data(table: pd.DataFrame) -> bool:
 def _convert_plain(
     table: pd.DataFrame, source: ImageSource, channels: Mapping[str, str] | None
 ) -> pd.DataFrame:
-    """Bring a plain table to normal form, with the centres of objects if it has any."""
+    """Convert a plain table to normal form, with the centres of objects if present."""
     files = _find_files(table, source, channels)
     columns = {}
     for name in table:
@@ -167,8 +168,8 @@ def _convert_plain(
     if lacking:
         raise ValueError(
             f"{source.location} lacks {', '.join(lacking)} (plate, well). Received the"
-            f" columns {shorten_list(list(table))}. Add them: what is learnt is tested"
-            " on plates or wells that were not learnt from."
+            f" columns {shorten_list(list(table))}. Add them: the test needs plates"
+            " or wells that were not used for training."
         )
     folder = source.base or os.path.dirname(source.path)
     locator = FileLocator(folder, source.replace)
@@ -186,30 +187,30 @@ def _convert_plain(
 def _find_files(
     table: pd.DataFrame, source: ImageSource, channels: Mapping[str, str] | None
 ) -> dict[str, str]:
-    """The column of each channel's files."""
-    found: dict[str, str] = {}
+    """Return the column of each channel's files."""
+    file_columns: dict[str, str] = {}
     for column in table:
         match = _PLAIN.fullmatch(column)
         if match:
-            found.setdefault(match["channel"] or ONLY_CHANNEL, column)
+            file_columns.setdefault(match["channel"] or ONLY_CHANNEL, column)
     if channels is not None:
-        known = {**{column: column for column in table}, **found}
-        unknown = [old for old in channels.values() if old not in known]
+        choices = {**{column: column for column in table}, **file_columns}
+        unknown = [old for old in channels.values() if old not in choices]
         if unknown:
             raise ValueError(
                 f"{source.location} has no column or channel {', '.join(unknown)}."
                 f" Received the columns {shorten_list(list(table))}"
             )
-        found = {new: known[old] for new, old in channels.items()}
-    if not found:
+        file_columns = {new: choices[old] for new, old in channels.items()}
+    if not file_columns:
         raise ValueError(
             f"{source.location} names no images. Received the columns"
             f" {shorten_list(list(table))}. Name the column of files `file`, or"
-            " `file_DNA` of a channel DNA, or choose columns by `channels`."
+            " `file_DNA` for a channel DNA, or choose columns by `channels`."
         )
-    for channel in found:
+    for channel in file_columns:
         check_channel(channel)
-    return found
+    return file_columns
 
 
 def _name_metadata(column: str) -> str:
@@ -219,7 +220,7 @@ def _name_metadata(column: str) -> str:
     return column if column.startswith(METADATA) else f"{METADATA}{column}"
 
 
-def _keep_labelled(
+def _select_labelled(
     frame: pd.DataFrame, column: str, source: ImageSource
 ) -> pd.DataFrame:
     labels = get_column(frame, column)
@@ -230,10 +231,11 @@ def _keep_labelled(
 
 
 def _check_label_image(frame: pd.DataFrame, label: str, source: ImageSource) -> None:
-    known = list_image_channels(frame, LABELS)
-    if label not in known:
+    label_images = list_image_channels(frame, LABELS)
+    if label not in label_images:
         raise ValueError(
-            f"{source.location} has the label images {', '.join(known) or '(none)'}."
+            f"{source.location} has the label images"
+            f" {', '.join(label_images) or '(none)'}."
             f" Received: {label}"
         )
 
@@ -246,11 +248,11 @@ def _make_assay_of_objects(
     column: str,
     size: int,
 ) -> Assay:
-    """The assay of a table with a row per object."""
+    """Make the assay of a table with a row per object."""
     urls = [image_column(URL, channel) for channel in channels]
-    # An image is read once for all of its objects.
+    # Each image is read once for all of its objects.
     image_sets = frame.drop_duplicates([PLATE, WELL, *urls]).drop(columns=list(CENTER))
-    # Rows of the table are the numbers of its objects.
+    # Objects are numbered by the rows of the table.
     centers = frame[list(CENTER)].copy()
     centers.insert(0, OBJECT_NUMBER, frame.index)
     by_image = centers.groupby([frame[key] for key in (PLATE, WELL, *urls)])

@@ -1,4 +1,4 @@
-"""Random views of planes: what stays the same cell when it is looked at differently."""
+"""Draw random views of planes: the same cell, moved, turned and imaged differently."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from stratonet.preprocessing import to_grey
 
 @dataclass(frozen=True)
 class Views:
-    """How far views differ from the plane. A cell has no upright position.
+    """How much views differ from the plane. Turns are arbitrary: cells have no top.
 
     Attributes
     ----------
     zoom : float
-        Factors are e to the power of -zoom to zoom.
+        Zoom factors are e to the power of -zoom to zoom.
     shift : float
-        Share of the side, in both directions.
+        Largest shift in either direction, as a share of the side.
     blur : float
         Largest standard deviation, in pixels; half of the views are blurred.
     gamma : float
         Exponents are e to the power of -gamma to gamma.
     contrast : float
-        Factors on the distance to medium grey are e to the power of -contrast to
+        Distances to medium grey are multiplied by e to the power of -contrast to
         contrast.
     noise : float
-        Largest standard deviation; grey values are 0 to 1.
+        Largest standard deviation of noise; grey values are 0 to 1.
     """
 
     zoom: float = 0.3
@@ -49,9 +49,9 @@ class Views:
         plane : numpy.ndarray (side, side), float
             In [0, 1].
         card : Card
-            Views are scaled as it says, as every plane that is measured.
+            Says how views are scaled, like all planes that are measured.
         rng : numpy.random.Generator
-            What it is drawn by.
+            Random generator for the draw.
 
         Returns
         -------
@@ -77,7 +77,7 @@ class Views:
         matrix /= _draw_factor(self.zoom, rng)
         centre = (np.array(plane.shape) - 1) / 2
         shift = rng.uniform(-self.shift, self.shift, 2) * plane.shape
-        # The pixel of the plane from which a pixel of the view comes.
+        # The transform maps pixels of the view to pixels of the plane.
         offset = centre + shift - matrix @ centre
         return ndimage.affine_transform(plane, matrix, offset, order=1, mode="mirror")
 

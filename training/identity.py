@@ -1,4 +1,4 @@
-"""Which images a folder holds, found out without reading them."""
+"""Identify the images of a folder without reading them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SPLITS = ("train", "val")
 
 
 def identify_images(data: str | os.PathLike[str]) -> str:
-    """Make the digest by which `input.open_images` knows the images of a folder.
+    """Return the digest by which `input.open_images` identifies a folder's images.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def identify_images(data: str | os.PathLike[str]) -> str:
     Raises
     ------
     FileNotFoundError, ValueError
-        As `input.open_images`, but for what is found out by reading.
+        As `input.open_images`, except for errors that only reading reveals.
     """
     folder = Path(data)
     if is_shard_folder(folder):

@@ -1,8 +1,8 @@
 """The images of a folder, as tf.data.
 
-An epoch is a function of the configuration's seed and the epoch's number, and of
-nothing else: neither of the number of machines, nor of threads (tf.data keeps the order
-of what it does in parallel), nor of what was drawn before.
+An epoch depends on the configuration's seed and the epoch's number only: not on the
+number of machines, nor on threads (tf.data keeps the order of parallel work), nor on
+earlier draws.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.pixels import (
 )
 from training.sources import Shards, Source
 
-# What reading ends with; a device that is out of memory ends otherwise.
+# Errors that reading raises; a device that is out of memory raises another.
 READER_ERRORS = (
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
@@ -35,7 +35,7 @@ READER_ERRORS = (
     tf.errors.PermissionDeniedError,
     tf.errors.UnknownError,
 )
-# More classes than these are not told one by one.
+# Larger numbers of classes are not listed one by one.
 MOST_CLASSES = 30
 
 
@@ -46,13 +46,13 @@ class Images:
     Attributes
     ----------
     classes : tuple of str
-        WordNet ids, sorted: the position of one is the class number.
+        WordNet ids, sorted: the position of an id is the class number.
     corrupt : dict of str to str
-        Path, relative to the folder, to the reason why it was left out.
+        Path, relative to the folder, to the reason why the file was left out.
     sources : dict of str to Source
-        By split.
+        Sources by split.
     identity : str
-        Other images have another one, and a copy in another folder has the same.
+        Differs for other images, and is the same for a copy in another folder.
     """
 
     classes: tuple[str, ...]
@@ -65,13 +65,13 @@ class Images:
         return len(self._get_source(split))
 
     def describe_classes(self) -> str:
-        """Say how many images each class has in each split."""
+        """Return a sentence with the number of images per class in each split."""
         counts = {
             split: source.count_by_class(len(self.classes))
             for split, source in self.sources.items()
         }
         rows = list(zip(self.classes, *counts.values()))
-        # The least first, those of no images in some split before all others.
+        # Rarest classes first, and before them those that lack images in a split.
         rows.sort(key=lambda row: (min(row[1:]), sum(row[1:])))
         named = [f"{name} {' + '.join(map(str, numbers))}" for name, *numbers in rows]
         return (
@@ -81,7 +81,7 @@ class Images:
 
     @contextlib.contextmanager
     def name_unreadable(self) -> Iterator[None]:
-        """Name the file, where TensorFlow ends with an error because of one.
+        """Name the file if TensorFlow raises an error because of one.
 
         Raises
         ------
@@ -95,18 +95,18 @@ class Images:
                 damage = find_damage(source)
                 if damage:
                     raise OSError(
-                        f"{damage} It was whole before: put it back, and run the same"
-                        " command again."
+                        f"{damage} It could be read before: restore it, and run the"
+                        " same command again."
                     ) from None
             raise
 
     def count_batches(self, split: str, batch: int) -> int:
         """Count the batches of all machines together.
 
-        Only whole ones in training; in validation the last is padded.
+        Training uses complete batches only; in validation the last batch is padded.
         """
         images = self.count_images(split)
-        # The images that a whole batch leaves over are other ones in every epoch.
+        # Which images do not fill a batch, and are left out, changes every epoch.
         return images // batch if split == "train" else -(-images // batch)
 
     def list_files(self, split: str) -> tuple[list[str], np.ndarray]:
@@ -140,22 +140,22 @@ class Images:
         shard: tuple[int, int] = (0, 1),
         per_replica: int | None = None,
     ) -> tf.data.Dataset:
-        """Draw one epoch, shuffled and augmented (random flip and crop).
+        """Draw the images of one epoch, shuffled and augmented (random flip and crop).
 
         Parameters
         ----------
         config : Config
             Its seed, image size and scaling are used.
         epoch : int
-            From 0.
+            Number of the epoch, from 0.
         batch : int
-            Images per step of all machines and devices together.
+            Images per step, over all machines and devices together.
         shard : tuple of int
             This machine's number and the number of machines (i, n): it takes images i,
             i + n, ... of each batch.
         per_replica : int, optional
-            Images of a batch that is yielded. Default: this machine's share of
-            ``batch``.
+            Number of images in each batch that is yielded. Default: this machine's
+            share of ``batch``.
 
         Returns
         -------
@@ -166,8 +166,8 @@ class Images:
         Raises
         ------
         ValueError
-            Fewer images than one batch, a batch that cannot be shared out, or shards
-            for another image size.
+            There are fewer images than one batch, the batch cannot be divided evenly,
+            or the shards are for another image size.
         """
         if not self.count_batches("train", batch):
             raise ValueError(
@@ -179,8 +179,8 @@ class Images:
         share = _compute_share(batch, shard, per_replica)
         machine, machines = shard
         used = self.count_batches("train", batch) * batch
-        # Numbered before they are shared out: an image has the same number, and so the
-        # same augmentation, on any number of machines.
+        # Numbered before they are divided among machines: an image has the same number,
+        # and so the same augmentation, on any number of machines.
         elements = self._get_source("train").draw(key).take(used).enumerate()
         rows = elements.shard(machines, machine).map(augment, tf.data.AUTOTUNE)
         return _make_batches(rows, share)
@@ -195,9 +195,9 @@ class Images:
             index: tf.Tensor, element: tf.Tensor
         ) -> tuple[tf.Tensor, tf.Tensor]:
             image, label = read(element)
-            whole_key = tf.constant(key, tf.int64)
-            own = tf.random.experimental.stateless_fold_in(whole_key, index)
-            seeds = tf.random.experimental.stateless_split(own, 2)
+            epoch_seed = tf.constant(key, tf.int64)
+            seed = tf.random.experimental.stateless_fold_in(epoch_seed, index)
+            seeds = tf.random.experimental.stateless_split(seed, 2)
             image = tf.image.stateless_random_flip_left_right(image, seeds[0])
             image = tf.image.stateless_random_crop(image, shape, seeds[1])
             return make_network_input(image, config), label
@@ -217,21 +217,21 @@ class Images:
         Parameters
         ----------
         config, batch, shard, per_replica
-            As those of `draw_training`.
+            As in `draw_training`.
         split : {"val", "train"}
-            Of which images.
+            Split to draw from.
 
         Returns
         -------
         tf.data.Dataset
-            Pixels and one-hot classes as those of `draw_training`, and weights
+            Pixels and one-hot classes as in `draw_training`, and weights
             (per_replica,), float32: 1, or 0 for the blank images that fill the last
             batch, whose class is all zeros.
 
         Raises
         ------
         ValueError
-            As those of `draw_training`.
+            As in `draw_training`.
         """
         read = self._make_reader(split, config)
         size = config.image_size
@@ -249,19 +249,19 @@ class Images:
         elements = self._get_source(split).draw().enumerate()
         rows = elements.shard(machines, machine).map(crop_centre, tf.data.AUTOTUNE)
         blank = tuple(tf.zeros(spec.shape) for spec in rows.element_spec)
-        # All machines must have as many batches, or one would wait for the others.
-        # Rounded up, for training images too: here each counts once.
+        # All machines need equally many batches, or one would wait for the others.
+        # Rounded up for training images too: here each image counts once.
         batches = -(-self.count_images(split) // batch)
         wanted = batches * batch // machines
-        own = len(range(machine, self.count_images(split), machines))
-        # Their weight is 0: metrics are over real images only.
-        blanks = tf.data.Dataset.from_tensors(blank).repeat(wanted - own)
+        available = len(range(machine, self.count_images(split), machines))
+        # Their weight is 0, so that metrics are over real images only.
+        blanks = tf.data.Dataset.from_tensors(blank).repeat(wanted - available)
         return _make_batches(rows.concatenate(blanks), share)
 
     def _get_source(self, split: str) -> Source:
         if split not in self.sources:
             raise ValueError(
-                f"split must be one of those opened: {', '.join(self.sources)}."
+                f"split must be one of the opened splits: {', '.join(self.sources)}."
                 f" Received: {split!r}"
             )
         return self.sources[split]
@@ -269,14 +269,14 @@ class Images:
     def _make_reader(
         self, split: str, config: Config
     ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        # Shards are resized for one size; folders serve all.
+        # Shards hold images of one size; folders serve all sizes.
         source = self._get_source(split)
         side = compute_resized_side(config.image_size)
         if source.image_size not in (None, config.image_size):
             raise ValueError(
                 f"The shards in {source.folder} are for image_size"
-                f" {source.image_size}, the configuration has {config.image_size}."
-                " Write others with python -m training records --image-size."
+                f" {source.image_size}, but the configuration has {config.image_size}."
+                " Write new shards with python -m training records --image-size."
             )
 
         def read_element(element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -294,20 +294,20 @@ class Images:
 def _compute_share(batch: int, shard: tuple[int, int], per_replica: int | None) -> int:
     """Compute the batch size of one machine's dataset."""
     _, machines = shard
-    # Otherwise, some machines would have fewer images than others of a batch.
+    # Otherwise some machines would have fewer images of a batch than others.
     if batch % machines:
         raise ValueError(
             f"batch must be a multiple of the {machines} machines. Received: {batch}"
         )
-    own = batch // machines
-    if per_replica and own % per_replica:
+    share = batch // machines
+    if per_replica and share % per_replica:
         raise ValueError(
-            f"per_replica must divide the {own} images of a machine per step. Received:"
-            f" {per_replica}"
+            f"per_replica must divide the {share} images of a machine per step."
+            f" Received: {per_replica}"
         )
-    return per_replica or own
+    return per_replica or share
 
 
 def _make_batches(rows: tf.data.Dataset, size: int) -> tf.data.Dataset:
-    # All batches have one static shape, so that a step is compiled once.
+    # All batches have the same static shape, so that a step is compiled once.
     return rows.batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)

@@ -1,4 +1,4 @@
-"""Opening the images of a folder: ImageNet in the layout people have it, or shards."""
+"""Open the images of a folder: ImageNet in one of its usual layouts, or shards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.layouts import LAYOUTS, Listing, list_files
 from training.shards import find_shards, identify_shards, is_shard_folder, read_index
 from training.sources import ImageFiles, Shards
 
-# So many folders with something that is not read are named.
+# At most so many folders with files that are not read are named.
 MOST_LINES = 20
 
 
@@ -28,23 +28,23 @@ def open_images(
 ) -> Images:
     """Open the images of a folder.
 
-    Every file is read and decoded once; those that fail are left out. Of shards nothing
-    but their lengths is looked at: their images were checked when they were written.
+    Every file is read and decoded once; those that fail are left out. For shards only
+    their lengths are checked: their images were checked when they were written.
 
     Parameters
     ----------
     data : str or path
-        Folder of ImageNet (ILSVRC) or another set in its layout:
+        Folder of ImageNet (ILSVRC) or another data set in its layout:
         ``train/<wnid>/*.JPEG``, and ``val`` likewise or flat with a ground-truth file;
         Kaggle's archive; or shards of `records.write_records`.
     splits : sequence of {"train", "val"}
-        Which to open.
+        Splits to open.
     checked : str or path, optional
-        JSON file in which the result of reading all files is kept: they are read again
-        only when files were added, removed or changed in size.
+        JSON file that stores the result of reading all files: they are read again
+        only after files were added, removed or changed in size.
     report : callable
-        Gets a line of text for each corrupt file, one with their number, and one for
-        each folder with something that is not read.
+        Called with a line of text for each corrupt file, one with their number, and one
+        for each folder that holds files that are not read.
 
     Returns
     -------
@@ -53,10 +53,10 @@ def open_images(
     Raises
     ------
     FileNotFoundError, ValueError
-        A folder or file is missing, empty, or not as a known layout has it; there are
-        fewer than two classes, or nothing of one could be read; a validation image is
-        of a class that is not trained; the writing of shards did not finish. The
-        message names it.
+        A folder or file is missing, empty, or not in a known layout; there are fewer
+        than two classes, or no image of a class could be read; a validation image
+        belongs to a class that is not trained; the shards were not written to the end.
+        The message names the folder or file.
     """
     data = Path(data)
     if not data.is_dir():
@@ -73,12 +73,12 @@ def _open_files(
     report: Callable[[str], object],
 ) -> Images:
     listing = list_files(data, splits)
-    for line in listing.passed_over[:MOST_LINES]:
+    for line in listing.skip_notes[:MOST_LINES]:
         report(line)
-    if len(listing.passed_over) > MOST_LINES:
-        more = len(listing.passed_over) - MOST_LINES
-        report(f"Not everything is read in {more:,} more folders either.")
-    # Of all splits at once: one bar, and one result to keep.
+    if len(listing.skip_notes) > MOST_LINES:
+        more = len(listing.skip_notes) - MOST_LINES
+        report(f"{more:,} more folders also hold files that are not read.")
+    # All splits at once: one progress bar, and one result to store.
     names = np.concatenate(list(listing.names.values()))
     sizes = np.concatenate(list(listing.sizes.values()))
     corrupt = find_corrupt_files(listing.root, names, sizes, checked)
@@ -93,16 +93,16 @@ def _open_files(
 def _leave_out(listing: Listing, split: str, corrupt: Collection[str]) -> ImageFiles:
     files, labels = listing.names[split], listing.labels[split]
     left_out = np.array([os.fsencode(name) for name in corrupt], "S")
-    # Bytes against bytes: not all file names are UTF-8.
-    good = ~np.isin(files, left_out)
-    lost = sorted(set(labels) - set(labels[good]))
-    if lost:
-        first = lost[0]
+    # Compared as bytes, since not all file names are UTF-8.
+    is_readable = ~np.isin(files, left_out)
+    lost_classes = sorted(set(labels) - set(labels[is_readable]))
+    if lost_classes:
+        first = lost_classes[0]
         raise ValueError(
-            f"{listing.root / split}: of the class {listing.classes[first]} no image"
+            f"{listing.root / split}: no image of the class {listing.classes[first]}"
             f" can be read: all {np.count_nonzero(labels == first):,} are corrupt."
         )
-    return ImageFiles(listing.root, files[good], labels[good])
+    return ImageFiles(listing.root, files[is_readable], labels[is_readable])
 
 
 def _open_shards(data: Path, splits: Sequence[str]) -> Images:
@@ -118,14 +118,14 @@ def _open_shards(data: Path, splits: Sequence[str]) -> Images:
 
 
 def measure_input_speed(dataset: tf.data.Dataset, seconds: float = 5.0) -> float:
-    """Measure how fast a dataset of `Images` gives images, with nobody using them.
+    """Measure how fast a dataset of `Images` yields images that are not used.
 
     Parameters
     ----------
     dataset : tf.data.Dataset
-        Of `Images`.
+        A dataset of `Images`.
     seconds : float
-        How long to measure, unless the dataset ends before.
+        How long to measure, unless the dataset ends sooner.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def measure_input_speed(dataset: tf.data.Dataset, seconds: float = 5.0) -> float
         There is no second batch.
     """
     batches = iter(dataset)
-    # Before the first batch, buffers are filled and files found.
+    # Up to the first batch, buffers are filled and files are found.
     next(batches, None)
     begin = time.perf_counter()
     images = 0
@@ -148,6 +148,7 @@ def measure_input_speed(dataset: tf.data.Dataset, seconds: float = 5.0) -> float
             break
     if not images:
         raise ValueError(
-            "The speed of the input shows from the second batch on, and there is none."
+            "The input has only one batch, and its speed is measured from the second"
+            " batch on."
         )
     return images / (time.perf_counter() - begin)

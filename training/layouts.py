@@ -1,6 +1,6 @@
-"""Where the images of ImageNet lie, and of which classes they are.
+"""List the images of ImageNet and their classes, in the usual layouts.
 
-In the layouts that people have; nothing but file names and ground truth is read here.
+Only file names and ground truth are read here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stratonet.messages import shorten_list
 from training.truth import KAGGLE_TRUTH, PLAIN_TRUTH, read_ground_truth
 
 SUFFIXES = (".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp")
-# What desktops leave in folders that somebody has looked at, and what says classes.
+# Files that desktops leave in folders they have shown, and files that list classes.
 NO_IMAGES = ("thumbs.db", "desktop.ini", PLAIN_TRUTH, KAGGLE_TRUTH.lower())
 LAYOUTS = (
     "Known layouts: train/<wnid>/*.JPEG with val/<wnid>/*.JPEG; the same with"
@@ -36,19 +36,19 @@ class Listing:
     Attributes
     ----------
     root : pathlib.Path
-        The folder that holds the splits: the one that was given, or one below it.
+        The folder that holds the splits: the given folder, or one below it.
     classes : list of str
-        WordNet ids, sorted: the folders of ``train``. Without that, the classes of the
-        validation images.
+        WordNet ids, sorted: the folders of ``train``, or without ``train`` the classes
+        of the validation images.
     names : dict of str to numpy.ndarray of bytes
         Split to file names relative to ``root``.
     labels : dict of str to numpy.ndarray of int64
         Split to class numbers, in the order of ``names``.
     sizes : dict of str to numpy.ndarray of int64
-        Split to lengths of the files in bytes, in the order of ``names``; -1 where
-        there is no such file, but a link to one.
-    passed_over : list of str
-        A line about each folder that holds what is not read.
+        Split to lengths of the files in bytes, in the order of ``names``; -1 for a link
+        whose target does not exist.
+    skip_notes : list of str
+        A line about each folder that holds files that are not read.
     """
 
     root: Path
@@ -56,13 +56,13 @@ class Listing:
     names: dict[str, np.ndarray]
     labels: dict[str, np.ndarray]
     sizes: dict[str, np.ndarray]
-    passed_over: list[str]
+    skip_notes: list[str]
 
     def identify(self) -> str:
-        """Make a digest of names, classes and lengths; a copy elsewhere has the same.
+        """Return a digest of names, classes and lengths; a copy elsewhere has the same.
 
-        Lengths, not times or contents: copies keep them, and a million are quickly
-        read.
+        It uses lengths, not times or contents: copies have the same, and those of a
+        million files are read quickly.
         """
         digest = hashlib.sha256("\n".join(self.classes).encode(errors="replace"))
         for split in sorted(self.names):
@@ -73,7 +73,7 @@ class Listing:
 
 
 class _Content(NamedTuple):
-    """What is in a folder; hidden things are left out."""
+    """The content of a folder, without hidden files and folders."""
 
     folders: list[str]
     images: list[str]
@@ -88,7 +88,7 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
     data : pathlib.Path
         A folder in one of the known layouts.
     splits : sequence of {"train", "val"}
-        Which to list.
+        Splits to list.
 
     Returns
     -------
@@ -99,21 +99,21 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
     FileNotFoundError, ValueError
         See `input.open_images`.
     """
-    # Kaggle's archive is unpacked to this, with its ground truth beside ILSVRC.
+    # Kaggle's archive unpacks to this folder, with its ground truth next to ILSVRC.
     kaggle = data / "ILSVRC" / "Data" / "CLS-LOC"
     root = kaggle if kaggle.is_dir() else data
     train = root / "train"
     classes = _list_content(train).folders if train.is_dir() else []
-    passed_over: list[str] = []
+    skip_notes: list[str] = []
     listed = {
-        split: _list_split(data, root, split, classes, passed_over) for split in splits
+        split: _list_split(data, root, split, classes, skip_notes) for split in splits
     }
-    # Where only validation images were opened, there is no train.
+    # If only validation images are opened, there may be no train folder.
     classes = classes or _collect_classes(listed)
     if len(classes) < 2:
         raise ValueError(
-            f"{data} has only one class, {classes[0]}: at least two classes are needed,"
-            f" each a folder. {_describe_folder(root / splits[0] / classes[0])}"
+            f"{data} has only one class, {classes[0]}. At least two are needed, each in"
+            f" a folder. {_describe_folder(root / splits[0] / classes[0])}"
         )
     numbers = {wnid: number for number, wnid in enumerate(classes)}
     names, labels, sizes = {}, {}, {}
@@ -127,7 +127,7 @@ def list_files(data: Path, splits: Sequence[str]) -> Listing:
         names[split] = np.array([os.fsencode(name) for name in files])
         labels[split] = np.array([numbers[wnid] for wnid in wnids], np.int64)
         sizes[split] = _measure_sizes(root, names[split])
-    return Listing(root, classes, names, labels, sizes, passed_over)
+    return Listing(root, classes, names, labels, sizes, skip_notes)
 
 
 def _measure_sizes(root: Path, names: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ def _collect_classes(listed: Mapping[str, tuple[list[str], list[str]]]) -> list[
 
 def _list_content(folder: Path) -> _Content:
     content = _Content([], [], [])
-    # Tools leave .cache and the like.
+    # Tools leave hidden folders such as .cache.
     entries = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     for entry in sorted(entries, key=lambda entry: entry.name):
         if entry.is_dir():
@@ -166,27 +166,27 @@ def _list_split(
     root: Path,
     split: str,
     classes: list[str],
-    passed_over: list[str],
+    skip_notes: list[str],
 ) -> tuple[list[str], list[str]]:
     """List names relative to ``root``, and the wnid of each."""
     folder = root / split
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder. {_describe_folder(root)}")
-    # Two kinds of layouts: a folder for each class, or all images in one.
+    # Layouts have a folder for each class, or all images in one folder.
     content = _list_content(folder)
     if content.folders and content.images:
         raise ValueError(
-            f"{folder} has both folders of classes and images beside them."
+            f"{folder} has both folders of classes and images next to them."
             f" {_describe_folder(folder)}"
         )
-    passed_over += _describe_others(folder, [], content.others)
-    # Training images are in folders in every layout; only validation images are flat.
+    skip_notes += _describe_others(folder, [], content.others)
+    # Every layout has folders of training images; only validation images may be flat.
     if content.images and split != "train":
         truth = read_ground_truth(data, folder, content.images, classes)
         if truth is None:
             raise FileNotFoundError(
                 f"{folder} has no folders of classes, and {data} holds no file that"
-                f" says the classes. {LAYOUTS}"
+                f" lists the classes. {LAYOUTS}"
             )
         return [f"{split}/{name}" for name in content.images], truth
     if not content.folders:
@@ -194,11 +194,11 @@ def _list_split(
             f"{folder} has no folders of classes with images."
             f" {_describe_folder(folder)}"
         )
-    return _list_class_folders(folder, split, content.folders, passed_over)
+    return _list_class_folders(folder, split, content.folders, skip_notes)
 
 
 def _list_class_folders(
-    folder: Path, split: str, wnids: Sequence[str], passed_over: list[str]
+    folder: Path, split: str, wnids: Sequence[str], skip_notes: list[str]
 ) -> tuple[list[str], list[str]]:
     files: list[str] = []
     classes: list[str] = []
@@ -209,7 +209,7 @@ def _list_class_folders(
                 f"{folder / wnid} has no images ({', '.join(SUFFIXES)})."
                 f" {_describe_folder(folder / wnid)}"
             )
-        passed_over += _describe_others(folder / wnid, folders, others)
+        skip_notes += _describe_others(folder / wnid, folders, others)
         files += [f"{split}/{wnid}/{name}" for name in images]
         classes += [wnid] * len(images)
     return files, classes
@@ -218,7 +218,7 @@ def _list_class_folders(
 def _describe_others(
     folder: Path, folders: Sequence[str], others: Sequence[str]
 ) -> Iterator[str]:
-    """Say what in a folder is not read, in one line; nothing where all is."""
+    """Yield a line that says what in a folder is not read, if anything."""
     parts = []
     if folders:
         parts.append(f"{len(folders)} folders ({shorten_list(folders, 3)})")
@@ -226,14 +226,14 @@ def _describe_others(
     for name in others:
         by_suffix[Path(name).suffix].append(name)
     for suffix, names in by_suffix.items():
-        kind = suffix or "without suffix"
-        parts.append(f"{len(names)} files {kind} ({shorten_list(names, 2)})")
+        description = suffix or "without suffix"
+        parts.append(f"{len(names)} files {description} ({shorten_list(names, 2)})")
     if parts:
         yield f"Not read in {folder}: {'; '.join(parts)}."
 
 
 def _describe_folder(folder: Path) -> str:
-    """Say what is in a folder that is not as expected, and what would be."""
+    """Describe the content of an unexpected folder, and the known layouts."""
     names = sorted(entry.name for entry in os.scandir(folder))
     # Five are enough to recognise a folder; some hold a million.
     content = ", ".join(names[:5]) or "nothing"

@@ -1,4 +1,4 @@
-"""From the contents of an image file to the network's input, in TensorFlow ops."""
+"""Turn the contents of an image file into the network's input, in TensorFlow ops."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from training.config import Config
 
 # Images are resized to 256 pixels for a network that takes 224 (thesis, section 4.1.1).
 MARGIN = 256 / 224
-# Grey images are scaled between these percentiles from below and from above.
+# Grey images are scaled between this percentile and its counterpart from above.
 PERCENT = 0.1
 # Luminance of red, green and blue (ITU-R 601), as Pillow and OpenCV have it.
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def compute_resized_side(image_size: int) -> int:
-    """Give the side to which images are resized before they are cropped, in pixels.
+    """Return the side to which images are resized before cropping, in pixels.
 
     Parameters
     ----------
     image_size : int
-        Side of the crops.
+        Side of the crops, in pixels.
 
     Returns
     -------
@@ -38,8 +38,8 @@ def compute_resized_side(image_size: int) -> int:
 def decode_image(contents: tf.Tensor) -> tf.Tensor:
     """Decode the contents of an image file as RGB.
 
-    The one reader of images: what it refuses is left out by name, wherever images are
-    read.
+    All images are read by this function: files that it refuses are named and left out
+    everywhere.
 
     Parameters
     ----------
@@ -49,33 +49,33 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     Returns
     -------
     tf.Tensor (height, width, 3), float32
-        In 0..255. PNG of 16 bits keeps its depth, in steps of 1/257.
+        In 0..255. 16-bit PNG keeps its depth, in steps of 1/257.
     """
     image = tf.cond(
         has_sixteen_bits(contents),
         lambda: tf.cast(decode_sixteen_bits(contents), tf.float32) / 257,
         lambda: tf.cast(_decode_eight_bits(contents), tf.float32),
     )
-    # decode_image leaves the number of dimensions open, because of GIFs.
+    # decode_image leaves the number of dimensions undefined, because of GIFs.
     image.set_shape((None, None, 3))
     return image
 
 
 def has_sixteen_bits(contents: tf.Tensor) -> tf.Tensor:
-    """Tell whether the contents of a file are a PNG image of 16 bits per channel."""
-    # The signature, then the header: length, name, width, height and depth.
+    """Tell whether the contents of a file are a PNG image with 16 bits per channel."""
+    # The signature, followed by the header: length, name, width, height and depth.
     is_png = tf.strings.substr(contents, 0, 4) == b"\x89PNG"
     return tf.logical_and(is_png, _read_byte(contents, 24) == b"\x10")
 
 
 def _read_byte(contents: tf.Tensor, position: int) -> tf.Tensor:
-    # substr refuses to begin behind the end.
+    # substr refuses to begin after the end.
     begin = tf.minimum(position, tf.strings.length(contents))
     return tf.strings.substr(contents, begin, 1)
 
 
 def decode_sixteen_bits(contents: tf.Tensor) -> tf.Tensor:
-    """Decode the contents of a PNG image of 16 bits as RGB, uint16."""
+    """Decode the contents of a 16-bit PNG image as RGB, uint16."""
     return tf.io.decode_png(contents, channels=3, dtype=tf.uint16)
 
 
@@ -84,13 +84,13 @@ def _decode_eight_bits(contents: tf.Tensor) -> tf.Tensor:
 
 
 def resize_image(image: tf.Tensor, side: int) -> tf.Tensor:
-    """Resize an image to float32 (side, side, 3), whatever its shape was."""
-    # Without antialias, details smaller than a pixel would become noise.
+    """Resize an image of any shape to float32 (side, side, 3)."""
+    # Without antialiasing, details smaller than a pixel would become noise.
     return tf.image.resize(image, (side, side), antialias=True)
 
 
 def make_network_input(image: tf.Tensor, config: Config) -> tf.Tensor:
-    """Make what the network takes of RGB pixels.
+    """Turn RGB pixels into the network's input.
 
     Parameters
     ----------
@@ -114,27 +114,27 @@ def make_network_input(image: tf.Tensor, config: Config) -> tf.Tensor:
 
 
 def compute_luminance(image: tf.Tensor) -> tf.Tensor:
-    """Make one plane (height, width) of red, green and blue (height, width, 3)."""
+    """Compute one plane (height, width) from RGB pixels (height, width, 3)."""
     return tf.tensordot(image, tf.constant(LUMINANCE), 1)
 
 
 def scale_grey(plane: tf.Tensor) -> tf.Tensor:
-    """Scale a plane as `stratonet.preprocessing.to_grey` scales one of its size.
+    """Scale a plane as `stratonet.preprocessing.to_grey` scales one of this size.
 
     Parameters
     ----------
     plane : tf.Tensor (height, width), float32
-        Of a static shape.
+        Plane with a static shape.
 
     Returns
     -------
     tf.Tensor (height, width), float32
-        In [0, 1]; all 0 where the plane is constant.
+        In [0, 1]; all 0 if the plane is constant.
     """
     pixels = tf.reshape(plane, [-1])
     low = -_compute_upper_percentile(-pixels)
     high = _compute_upper_percentile(pixels)
-    # The library's own rule: a plane that varies by rounding only is black.
+    # The library's own rule: a plane that only varies by rounding is black.
     largest = tf.maximum(tf.abs(low), tf.abs(high))
     constant = high - low <= SMALLEST_SPAN * largest
     scaled = tf.clip_by_value((plane - low) / (high - low), 0, 1)
@@ -142,8 +142,8 @@ def scale_grey(plane: tf.Tensor) -> tf.Tensor:
 
 
 def _compute_upper_percentile(pixels: tf.Tensor) -> tf.Tensor:
-    # The few largest values are enough for it: sorting all pixels would take longer
-    # than the rest of the input.
+    # The few largest values are enough: sorting all pixels would take longer than all
+    # other steps of the input.
     position = PERCENT / 100 * (pixels.shape.num_elements() - 1)
     below = int(position)
     largest = tf.math.top_k(pixels, below + 2).values

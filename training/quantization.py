@@ -1,8 +1,8 @@
-"""A weights file in 8-bit integers: several times as fast, for nearly the same numbers.
+"""Convert a weights file to 8-bit integers: much faster, with nearly the same features.
 
-Weights and maps become integers of 8 bits; what a step of each map stands for is chosen
-on images (static quantization of ONNX Runtime, per channel of the weights). The first
-convolution, of three channels, stays as it is: it costs little, and what it sees are
+Weights and maps become 8-bit integers; the step size of each map is chosen on images
+(static quantization of ONNX Runtime, per channel of the weights). The first
+convolution, of three channels, stays as it is: it takes little time, and its input is
 the grey values themselves.
 """
 
@@ -28,27 +28,28 @@ from stratonet.weights_file import find_weights, read_card
 from training.calibration import Example, draw_examples, show_examples
 from training.equalization import Graph, equalize_channels
 
-# Of so many images one is not calibrated on, but compared.
+# One in so many images is used for comparison, not for calibration.
 HELD_OUT = 4
-# Fewer images tell nothing of how features go together.
+# Correlations over fewer images would say nothing.
 FEWEST_COMPARED = 12
-# Of the values of a map, those beyond are cut off: one that is far brighter than all
-# others would cost the others their digits.
+# Values of a map beyond this percentile are clipped: one that is far brighter than all
+# others would cost the others precision.
 PERCENTILE = 99.999
-# By the names of Linux (/proc/cpuinfo): what multiplies 8-bit integers in one step.
+# Processor features that multiply 8-bit integers in one step, as named by Linux in
+# /proc/cpuinfo.
 FAST_ON = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the features of 8 bits go together with those of the file itself.
+    """How features in 8 bits correlate with those of the original weights file.
 
     Attributes
     ----------
     recipe : str
-        By which both were measured.
+        The recipe by which both were measured.
     correlations : numpy.ndarray (n features,)
-        Over the images that were not calibrated on; without features that are constant.
+        Over the images not used for calibration; without constant features.
     """
 
     recipe: str
@@ -56,12 +57,12 @@ class Comparison:
 
     @property
     def median(self) -> float:
-        """Of the correlations."""
+        """The median of the correlations."""
         return float(np.median(self.correlations))
 
     @property
     def low(self) -> float:
-        """Their 5th percentile."""
+        """The 5th percentile of the correlations."""
         return float(np.percentile(self.correlations, 5))
 
 
@@ -73,55 +74,57 @@ def quantize_weights(
     sources: str | None = None,
     seed: int = 0,
 ) -> tuple[Card, list[Comparison]]:
-    """Write a weights file of 8-bit integers, whole or not at all.
+    """Write a weights file of 8-bit integers, completely or not at all.
 
     Parameters
     ----------
     weights : str or path
         Name or path of the weights to start from, with gates or without.
     folders : sequence of str or path
-        Images of one grey plane, such as will be measured; folders in them count, too.
-        Of each folder as many are drawn.
+        Images of one grey plane, similar to those that will be measured; subfolders are
+        included. The same number is drawn from each folder.
     output : str or path
         The ``.onnx`` file to write.
     name : str, optional
-        Of the network. Default: that of the weights, with ``-int8``.
+        Name of the network. Default: that of the weights, with ``-int8``.
     sources : str, optional
-        What the card says of the images: where they are from, and their licences.
+        What the card says about the images: where they are from, and their licences.
         Default: the names of the folders.
     seed : int
-        Of the images that are drawn.
+        Seed of the draw of images.
 
     Returns
     -------
     card : Card
-        Of the new file.
+        Card of the new file.
     comparisons : list of Comparison
         One per recipe that the card recommends, on every fourth image, which was not
-        calibrated on. Empty where there are fewer than 48 images: all are calibrated
-        on.
+        used for calibration. Empty if there are fewer than 48 images: then all are used
+        for calibration.
 
     Raises
     ------
     FileNotFoundError
-        No such weights, or no image.
+        There are no such weights, or no images.
     ValueError
         The weights have 8 bits already, or no image can be read.
     """
     file = find_weights(weights)
     card = read_card(weights)
     if card.fast_on:
-        raise ValueError(f"{weights} has 8-bit integers already: give what it is from.")
+        raise ValueError(
+            f"{weights} has 8-bit integers already: give the weights it was made from."
+        )
     examples = draw_examples(folders, card, seed)
     calibrated, compared = _hold_out(examples)
     model, card = join_planes(onnx.load(file.path), card)
     model = quantize_model(model, list(show_examples(calibrated, card)))
-    where = sources or ", ".join(Path(folder).name for folder in folders)
+    image_sources = sources or ", ".join(Path(folder).name for folder in folders)
     card = replace(
         card,
         name=name or f"{card.name}-int8",
         architecture=f"{card.architecture}; in 8-bit integers but for the first layer",
-        trained_on=f"{card.trained_on} Calibrated for 8 bits on: {where}.",
+        trained_on=f"{card.trained_on} Calibrated for 8 bits on: {image_sources}.",
         fast_on=FAST_ON,
     )
     output = Path(output)
@@ -137,56 +140,57 @@ def quantize_weights(
 
 
 def _hold_out(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """Divide images into those to calibrate on and those to compare."""
+    """Divide examples into those for calibration and those for comparison."""
     if len(examples) < 2 * HELD_OUT * FEWEST_COMPARED:
         return list(examples), []
-    used: list[Example] = []
-    held: list[Example] = []
+    calibrated: list[Example] = []
+    compared: list[Example] = []
     for number, example in enumerate(examples):
-        # An image's two examples stay together.
-        is_held = number // 2 % HELD_OUT == 0
-        (held if is_held else used).append(example)
-    return used, held
+        # The two examples of an image stay together.
+        is_compared = number // 2 % HELD_OUT == 0
+        (compared if is_compared else calibrated).append(example)
+    return calibrated, compared
 
 
 def join_planes(model: onnx.ModelProto, card: Card) -> tuple[onnx.ModelProto, Card]:
-    """Make the first convolution take grey and ones, in place of planes made of grey.
+    """Make the first convolution take grey and ones, instead of planes made from grey.
 
-    All planes are ``grey * multiply - subtract``, and a convolution is linear: their
-    weights become those of two planes, for two thirds of the work where there are
-    three. Ones, not an offset: beyond the border they are 0, as the planes are.
+    All planes are ``grey * multiply - subtract``, and a convolution is linear: its
+    weights are joined into those for two planes, which takes two thirds of the work if
+    there were three. A plane of ones, not an offset, because padding makes both ones
+    and planes 0 beyond the border.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        With the channels first. It is not changed.
+        Network with channels first. It is not changed.
     card : Card
         Says how planes are made.
 
     Returns
     -------
     model : onnx.ModelProto
-        The same as before where there are no more than two planes, or where the first
-        operation is no convolution.
+        Unchanged if there are no more than two planes, or if the first operation is not
+        a convolution.
     card : Card
-        Of that network.
+        Card of that network.
     """
     joined = onnx.ModelProto()
     joined.CopyFrom(model)
     graph = Graph(joined)
-    (taken,) = joined.graph.input
-    readers = graph.readers[taken.name]
+    (model_input,) = joined.graph.input
+    readers = graph.readers[model_input.name]
     is_simple = [node.op_type for node in readers] == ["Conv"]
     if card.planes.count <= 2 or card.layout != "NCHW" or not is_simple:
         return joined, card
     kernel = graph.weights[readers[0].input[1]]
     weights = numpy_helper.to_array(kernel).astype(float)
     multiply = np.broadcast_to(card.planes.multiply, card.planes.count)
-    of_grey = np.einsum("oihw,i->ohw", weights, multiply)
-    of_ones = -np.einsum("oihw,i->ohw", weights, card.planes.subtract)
-    both = np.stack([of_grey, of_ones], axis=1).astype(np.float32)
-    kernel.CopyFrom(numpy_helper.from_array(both, kernel.name))
-    taken.type.tensor_type.shape.dim[1].dim_value = 2
+    grey_weights = np.einsum("oihw,i->ohw", weights, multiply)
+    ones_weights = -np.einsum("oihw,i->ohw", weights, card.planes.subtract)
+    joined_weights = np.stack([grey_weights, ones_weights], axis=1).astype(np.float32)
+    kernel.CopyFrom(numpy_helper.from_array(joined_weights, kernel.name))
+    model_input.type.tensor_type.shape.dim[1].dim_value = 2
     planes = Planes(multiply=(1.0, 0.0), subtract=(0.0, -1.0))
     return joined, replace(card, planes=planes)
 
@@ -194,68 +198,68 @@ def join_planes(model: onnx.ModelProto, card: Card) -> tuple[onnx.ModelProto, Ca
 def quantize_model(
     model: onnx.ModelProto, planes: Sequence[np.ndarray]
 ) -> onnx.ModelProto:
-    """Make a network of 8-bit integers.
+    """Quantize a network to 8-bit integers.
 
     Parameters
     ----------
     model : onnx.ModelProto
-        Of float32. It is not changed.
+        Network in float32. It is not changed.
     planes : sequence of numpy.ndarray (1, ...), float32
-        What it is calibrated on.
+        Input for the calibration.
 
     Returns
     -------
     onnx.ModelProto
-        With pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX Runtime and
-        others turn into operations on integers.
+        Network with pairs of QuantizeLinear and DequantizeLinear (QDQ), which ONNX
+        Runtime and others turn into operations on integers.
     """
-    equal = equalize_channels(model, planes)
-    graph = Graph(equal)
-    # ReLU belongs to what is before it: two steps of rounding become one.
+    equalized = equalize_channels(model, planes)
+    graph = Graph(equalized)
+    # ReLU is fused with the operation before it: two roundings become one.
     types = ["Conv", "Relu", "Add"]
-    if any(map(graph.is_gating, equal.graph.node)):
+    if any(map(graph.is_gating, equalized.graph.node)):
         types.append("Mul")
     with tempfile.TemporaryDirectory() as folder:
-        path, made = Path(folder) / "equal.onnx", Path(folder) / "int8.onnx"
-        onnx.save(equal, path)
-        with _keep_quiet():
+        path, int8_path = Path(folder) / "equal.onnx", Path(folder) / "int8.onnx"
+        onnx.save(equalized, path)
+        with _silence_onnxruntime():
             quantization.quantize_static(
                 path,
-                made,
-                _Planes(equal.graph.input[0].name, planes),
+                int8_path,
+                _Planes(equalized.graph.input[0].name, planes),
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=types,
                 per_channel=True,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=_list_kept(graph),
+                nodes_to_exclude=_list_float_nodes(graph),
                 calibrate_method=quantization.CalibrationMethod.Percentile,
                 extra_options={
                     "CalibPercentile": PERCENTILE,
-                    # One plane at a time: all of their maps would not fit in memory.
+                    # One plane at a time: the maps of all would not fit into memory.
                     "CalibStridedMinMax": 1,
                 },
             )
-        return onnx.load(made)
+        return onnx.load(int8_path)
 
 
-def _list_kept(graph: Graph) -> list[str]:
+def _list_float_nodes(graph: Graph) -> list[str]:
     """List the nodes that stay in float32."""
     first = graph.convolutions[0].name
-    kept = [node.name for node in graph.convolutions if not graph.reads_map(node)]
+    gates = [node.name for node in graph.convolutions if not graph.reads_map(node)]
     products = [
         node.name
         for node in graph.model.graph.node
         if node.op_type == "Mul" and not graph.is_gating(node)
     ]
-    return [first, *kept, *products]
+    return [first, *gates, *products]
 
 
 class _Planes(quantization.CalibrationDataReader):
-    """Gives planes to ONNX Runtime."""
+    """Reads calibration planes for ONNX Runtime."""
 
-    def __init__(self, taken: str, planes: Sequence[np.ndarray]) -> None:
-        self._taken, self._planes = taken, planes
+    def __init__(self, input_name: str, planes: Sequence[np.ndarray]) -> None:
+        self._input_name, self._planes = input_name, planes
         self.set_range(0, len(planes))
 
     def __len__(self) -> int:
@@ -266,12 +270,12 @@ class _Planes(quantization.CalibrationDataReader):
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         plane = next(self._range, None)
-        return None if plane is None else {self._taken: plane}
+        return None if plane is None else {self._input_name: plane}
 
 
 @contextlib.contextmanager
-def _keep_quiet() -> Iterator[None]:
-    """Leave out what ONNX Runtime prints for each plane, and its advice."""
+def _silence_onnxruntime() -> Iterator[None]:
+    """Suppress what ONNX Runtime prints for each plane, and its advice."""
     logger = logging.getLogger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -300,9 +304,9 @@ def compare_weights(
     Parameters
     ----------
     first, second : str or path
-        Of networks with the same taps.
+        Weights of networks with the same taps.
     examples : sequence of Example
-        What is measured.
+        Examples to measure.
 
     Returns
     -------
@@ -334,7 +338,7 @@ def correlate_features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        One per feature that is not constant over the first.
+        One correlation per feature that is not constant in ``first``.
 
     Examples
     --------
@@ -349,7 +353,7 @@ def correlate_features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     )
     products = (first * second).sum(axis=0)
     lengths = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
-    # What became constant in 8 bits goes together with nothing.
+    # Features that became constant in 8 bits get a correlation of 0.
     return products / np.maximum(lengths, np.finfo(float).tiny)
 
 

@@ -1,4 +1,4 @@
-"""The command ``python -m training quantize``: its flags, and what it prints."""
+"""The command ``python -m training quantize``: its flags, and its output."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 def add_quantize(commands: Commands) -> None:
-    """Add the command to the others."""
+    """Add the command ``quantize``."""
     command = commands.add_parser(
         "quantize",
-        help="make a weights file of 8-bit integers, which is several times as fast",
+        help="convert a weights file to 8-bit integers, which are much faster",
         description=(
-            "Make a network of 8-bit integers of a weights file, for processors that"
-            " multiply them in one step (AVX-512 VNNI, AVX-VNNI, AMX, Arm's dot"
-            " products). It is calibrated on images, and features of every fourth image"
-            " are compared with those of the file itself. They are features of another"
-            " network: both kinds are never mixed."
+            "Convert a weights file to 8-bit integers, for processors that multiply"
+            " them in one step (AVX-512 VNNI, AVX-VNNI, AMX, Arm's dot products). The"
+            " new network is calibrated on images, and its features of every fourth"
+            " image are compared with those of the original. They have a feature set"
+            " id of their own, and are never mixed with those of the original."
         ),
     )
     command.add_argument(
-        "weights", help="name or path of the weights to start from, tuned ones too"
+        "weights", help="name or path of the weights to convert, fine-tuned or not"
     )
     command.add_argument(
         "--on",
@@ -34,22 +34,26 @@ def add_quantize(commands: Commands) -> None:
         required=True,
         metavar="FOLDER",
         help=(
-            "images of one grey plane, such as will be measured; of several folders as"
-            " many images each"
+            "images of one grey plane, similar to those that will be measured; the same"
+            " number is drawn from each folder"
         ),
     )
     command.add_argument(
         "--output",
         type=Path,
-        help="the .onnx file to write (default: here, named after WEIGHTS, -int8.onnx)",
+        help=(
+            "the .onnx file to write (default: WEIGHTS-int8.onnx in the current folder)"
+        ),
     )
-    command.add_argument("--name", help="name in the card (default: with -int8)")
+    command.add_argument(
+        "--name", help="name in the card (default: that of WEIGHTS, with -int8)"
+    )
     command.add_argument(
         "--sources",
         metavar="TEXT",
         help=(
-            "what the card says of the images: where they are from, and their licences"
-            " (default: the names of the folders)"
+            "what the card says about the images: where they are from, and their"
+            " licences (default: the names of the folders)"
         ),
     )
     command.set_defaults(run=_run_quantize)
@@ -66,8 +70,8 @@ def _run_quantize(options: argparse.Namespace) -> None:
     print(f"Wrote {output} ({megabytes:.1f} MB): {card.name}-{card.version}.")
     for each in comparisons:
         print(
-            f"  {each.recipe}: features correlate with those of {options.weights} at"
-            f" {each.median:.3f} in the median, {each.low:.3f} at the 5th percentile."
+            f"  {each.recipe}: correlation of features with those of {options.weights}:"
+            f" median {each.median:.3f}, 5th percentile {each.low:.3f}."
         )
     if not comparisons:
-        print("  Too few images to compare its features with those of the original.")
+        print("  Too few images to compare the features with those of the original.")

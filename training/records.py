@@ -1,7 +1,4 @@
-"""ImageNet as TFRecord shards.
-
-Fewer and larger files, with the images already resized.
-"""
+"""Write ImageNet as TFRecord shards: fewer and larger files, with resized images."""
 
 from __future__ import annotations
 
@@ -21,7 +18,6 @@ from tqdm import tqdm
 from stratonet.files.atomic import remove_unfinished, write_atomically
 from training.images import Images
 from training.input import open_images
-from training.kept import read_json, refuse_output_in_data
 from training.pixels import (
     compute_resized_side,
     decode_image,
@@ -37,22 +33,23 @@ from training.shards import (
     name_shards,
     read_index,
 )
+from training.stored_files import read_json, refuse_output_in_data
 
 
 @dataclass(frozen=True)
 class _Shard:
-    """A file to write.
+    """A shard to write.
 
     Attributes
     ----------
     path : pathlib.Path
-        Where.
+        Path of the shard.
     files : list of str
-        Paths of the images in it.
+        Paths of its images.
     labels : numpy.ndarray of int
         Their class numbers.
     names : list of str
-        Their paths below the folder of images.
+        Their paths relative to the folder of images.
     """
 
     path: Path
@@ -73,7 +70,7 @@ def write_records(
 
     If interrupted, call it again with the same arguments; it resumes. A shard holds
     tf.train.Examples: ``image`` (bytes), ``label`` (int64, class number), ``name``
-    (bytes, the file's path below ``data``). The last file to appear is ``images.json``:
+    (bytes, the file's path relative to ``data``). ``images.json`` is written last:
     classes, corrupt files, number of images, lengths of the shards.
 
     Parameters
@@ -83,24 +80,25 @@ def write_records(
     output : str or path
         Folder for the shards, made if missing.
     image_size : int, optional
-        Of the networks to train: images are resized to 256/224 of it, as training would
-        do, and stored as JPEG of quality 95 with full colour, or as PNG where they have
-        16 bits. Default: the files go in as they are, and serve all sizes.
+        Input size of the networks to train: images are resized to 256/224 of it, as
+        training would do, and stored as JPEG of quality 95 with full colour resolution,
+        or as PNG if they have 16 bits. Default: files are stored unchanged, and serve
+        all sizes.
     per_shard : int
-        Images per shard, about.
+        Approximate number of images per shard.
     seed : int
-        Of the order of the training images over the shards. Validation images keep
-        their order.
+        Seed of the distribution of training images over the shards. Validation images
+        keep their order.
     report : callable
-        Gets lines of text: corrupt images, and what was written.
+        Called with lines of text: corrupt images, and what was written.
 
     Raises
     ------
     OSError
         The disk is full, or ``output`` cannot be written. The message names the file.
     ValueError
-        ``output`` holds shards of other images or settings, or ``data`` is not as it
-        should be.
+        ``output`` holds shards of other images or settings, or ``data`` cannot be
+        opened by `input.open_images`.
     """
     data, output = Path(data), Path(output)
     for name, value in (("image_size", image_size), ("per_shard", per_shard)):
@@ -108,7 +106,7 @@ def write_records(
             raise ValueError(f"{name} must be at least 1. Received: {value}")
     refuse_output_in_data(data, output)
     output.mkdir(parents=True, exist_ok=True)
-    # Its own name: images.json is the index, which says that all is written.
+    # Not images.json: that is the index, which shows that all shards are written.
     images = open_images(data, checked=output / "checked.json", report=report)
     shards = {
         split: _plan_shards(images, data, output, split, per_shard, seed)
@@ -142,8 +140,8 @@ def _plan_shards(
     files, labels = images.list_files(split)
     order = np.arange(len(files))
     if split == "train":
-        # Folders hold one class each; a shard has to hold many, for training shuffles
-        # within few shards at a time.
+        # Folders hold one class each. A shard must hold many classes, because training
+        # shuffles within a few shards at a time.
         order = np.random.default_rng(seed).permutation(len(files))
     count = -(-len(files) // per_shard)
     paths = name_shards(output, split, count)
@@ -157,7 +155,7 @@ def _plan_shards(
 
 def _describe_split(shards: Sequence[_Shard], classes: int) -> dict[str, object]:
     names = [name for shard in shards for name in shard.names]
-    # Of the names: contents were read already, and are many gigabytes.
+    # Only of the names: the contents, many gigabytes, would have to be read again.
     digest = hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
     labels = np.concatenate([shard.labels for shard in shards])
     return {
@@ -169,8 +167,8 @@ def _describe_split(shards: Sequence[_Shard], classes: int) -> dict[str, object]
 
 
 def _begin(output: Path, index: Mapping[str, object]) -> None:
-    """Refuse a folder of other shards, and say in it what will be written."""
-    wanted = json.loads(json.dumps(index))  # as it is read: lists for tuples
+    """Refuse a folder of other shards, and note in it what will be written."""
+    wanted = json.loads(json.dumps(index))  # with lists instead of tuples, as read
     for path in (output / INDEX, output / UNFINISHED):
         if path.exists() and _read_plan(path) != wanted:
             raise ValueError(
@@ -179,13 +177,13 @@ def _begin(output: Path, index: Mapping[str, object]) -> None:
             )
     remove_unfinished(output)  # shards are large
     if (output / INDEX).exists():
-        _remove_others(output)
+        _remove_damaged(output)
     else:
         _write_index(output / UNFINISHED, wanted)
 
 
-def _remove_others(output: Path) -> None:
-    """Remove shards that are not as long as they were written: they come anew."""
+def _remove_damaged(output: Path) -> None:
+    """Remove shards whose length has changed, so that they are written again."""
     index = read_index(output)
     for split, entry in index["splits"].items():
         for path, size in zip(
@@ -196,7 +194,7 @@ def _remove_others(output: Path) -> None:
 
 
 def _read_plan(path: Path) -> dict[str, Any]:
-    """Read what is to be written; how long the shards became is no part of it."""
+    """Read which shards are to be written, without the lengths they were given."""
     index = read_json(path, FIELDS, f"Remove it, then: {ADVICE}")
     for entry in index["splits"].values():
         entry.pop("bytes", None)
@@ -211,31 +209,32 @@ def _write_index(path: Path, index: Mapping[str, object]) -> None:
 def _finish(
     output: Path, index: Mapping[str, Any], shards: Mapping[str, Sequence[_Shard]]
 ) -> None:
-    """Write the index, by which shards are known that were cut short later."""
-    whole = json.loads(json.dumps(index))
+    """Write the index, with lengths by which shards cut short later are noticed."""
+    complete = json.loads(json.dumps(index))
     for split, plan in shards.items():
         sizes = [shard.path.stat().st_size for shard in plan]
-        whole["splits"][split]["bytes"] = sizes
-    _write_index(output / INDEX, whole)
+        complete["splits"][split]["bytes"] = sizes
+    _write_index(output / INDEX, complete)
     (output / UNFINISHED).unlink(missing_ok=True)
 
 
 def _write_missing(shards: Sequence[_Shard], image_size: int | None) -> None:
-    shards = [shard for shard in shards if not _is_whole(shard)]
+    shards = [shard for shard in shards if not _is_complete(shard)]
     if not shards:
         return
     examples = _make_examples(shards, image_size)
     total = sum(len(shard.files) for shard in shards)
     with tqdm(total=total, desc="writing", unit=" images") as bar:
         for shard in shards:
-            # All are made before the file is begun: an image that fails leaves none.
-            ready = list(itertools.islice(examples, len(shard.files)))
-            _write_shard(shard.path, ready)
-            bar.update(len(ready))
+            # All examples are made before the file is opened, so that an image that
+            # fails leaves no file behind.
+            shard_examples = list(itertools.islice(examples, len(shard.files)))
+            _write_shard(shard.path, shard_examples)
+            bar.update(len(shard_examples))
 
 
-def _is_whole(shard: _Shard) -> bool:
-    # They are written whole, but may have been copied or kept otherwise.
+def _is_complete(shard: _Shard) -> bool:
+    # Shards are written completely, but may have been damaged later.
     return shard.path.exists() and count_records(shard.path) == len(shard.files)
 
 
@@ -250,7 +249,7 @@ def _write_shard(path: Path, examples: Sequence[bytes]) -> None:
 
 
 def _make_examples(shards: Sequence[_Shard], image_size: int | None) -> Iterator[bytes]:
-    """Read the images of all shards, several at a time, and give them in order."""
+    """Read the images of all shards, several at a time, and yield them in order."""
 
     def read_contents(path: tf.Tensor) -> tf.Tensor:
         contents = tf.io.read_file(path)
@@ -274,12 +273,12 @@ def _make_examples(shards: Sequence[_Shard], image_size: int | None) -> Iterator
 
 def _encode_eight_bits(image: tf.Tensor) -> tf.Tensor:
     pixels = tf.saturate_cast(tf.round(image), tf.uint8)
-    # JPEG's usual half resolution of colour would blur what the networks see.
+    # The half resolution of colour that JPEG usually has would blur the images.
     return tf.io.encode_jpeg(pixels, quality=95, chroma_downsampling=False)
 
 
 def _encode_sixteen_bits(image: tf.Tensor) -> tf.Tensor:
-    # A camera of 12 bits fills a sixteenth of the range: in 8 bits, some 16 greys.
+    # A 12-bit camera fills a sixteenth of the range: 8 bits would leave 16 greys.
     return tf.io.encode_png(tf.saturate_cast(tf.round(image * 257), tf.uint16))
 
 

@@ -1,18 +1,19 @@
-"""The search for hyperparameters of the thesis (section 5.2), with Optuna.
+"""Search for hyperparameters as in the thesis (section 5.2), with Optuna.
 
-With its TPE sampler and its median pruner. The table ``[search]`` of a configuration
-names fields of `Config` and what each may be::
+It uses Optuna's TPE sampler and median pruner. The table ``[search]`` of a
+configuration names fields of `Config` and the range or choices of each::
 
     [search]
     learning_rate = {low = 1e-4, high = 1e-1, log = true}  # its logarithm is drawn
-    classifier_depth = {low = 1, high = 3}  # whole numbers, as the field is
+    classifier_depth = {low = 1, high = 3}  # integers, like the field
     batch = {choices = [64, 128, 256]}
     optimizer = {choices = ["adam", "sgd"]}
 
-In the folder of a search, written anew after each trial: ``trials.csv``, best first;
-``search.png``; ``best.json``, the configuration of the best trial, which ``python -m
-training train`` takes. Besides, ``trial-0000/`` and so on, each the folder of a run
-(see `runs`) with what it printed in ``output.txt``; and ``study.db``, Optuna's own.
+The folder of a search holds files that are rewritten after each trial: ``trials.csv``,
+best first; ``search.png``; ``best.json``, the configuration of the best trial, which
+``python -m training train`` takes. It also holds ``trial-0000/`` and so on, each the
+folder of a run (see `runs`) with its printed output in ``output.txt``; and
+``study.db``, Optuna's database.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ from typing import TYPE_CHECKING
 from stratonet.files.atomic import lock_folder, write_atomically
 from training.config import Config
 from training.identity import identify_images
-from training.kept import refuse_output_in_data
 from training.search_table import make_table, write_table
 from training.search_worker import Message, Worker, list_environments
+from training.stored_files import refuse_output_in_data
 
 if TYPE_CHECKING:
     import optuna
@@ -48,65 +49,65 @@ def search(
     trials: int,
     workers: int | None = None,
 ) -> pd.DataFrame:
-    """Train ``trials`` trials in all, several at a time.
+    """Train ``trials`` trials in total, several at a time.
 
-    If interrupted, call it again with the same arguments; it resumes. Each trial is a
-    process of its own. Only this process asks Optuna. It draws the parameters of a
-    trial from ``config.seed``, the trial's number and the trials before, so that with
-    one worker the same search gives the same trials, also when it was killed in
-    between: what was running then is resumed in its folder. A trial whose validation
-    top-1 is below the median of the earlier ones is pruned.
+    If interrupted, call it again with the same arguments; it resumes. Each trial runs
+    in a process of its own, but only this process talks to Optuna. It draws the
+    parameters of a trial from ``config.seed``, the trial's number and the earlier
+    trials. With one worker, the same search therefore gives the same trials, even if it
+    was killed in between: trials that were running then are resumed in their folders. A
+    trial whose validation top-1 is below the median of the earlier ones is pruned.
 
     Parameters
     ----------
     config : Config
-        With ``search``; its other fields are those of every trial.
+        Configuration with ``search``; its other fields apply to every trial.
     data : str or path
         Images, as `trainer.train` takes them.
     output : str or path
         Folder of the search, made if missing.
     trials : int
-        Complete, pruned and failed ones together.
+        Number of complete, pruned and failed trials together.
     workers : int, optional
-        Processes at a time, see `search_worker.list_environments`.
+        Number of processes at a time, see `search_worker.list_environments`.
 
     Returns
     -------
     pandas.DataFrame
-        What is in ``trials.csv``: number, state, value (best validation top-1; of a
-        pruned trial the last), a column for each parameter, epochs_done, seconds,
+        The content of ``trials.csv``: number, state, value (best validation top-1; for
+        a pruned trial the last), a column for each parameter, epochs_done, seconds,
         folder, and the reason why a trial failed.
 
     Raises
     ------
     ValueError
-        The table ``[search]`` is not as above, or ``output`` lies within the images, or
-        holds a search of another configuration or of other images.
+        The table ``[search]`` is not as described above, or ``output`` lies within the
+        folder of images, or holds a search of another configuration or other images.
     stratonet.files.atomic.FolderInUse
         Another search runs in ``output``.
     RuntimeError
-        Training cannot go on whatever the parameters (the disk is full, the images
-        cannot be read); all workers died; or no trial was completed. Where the loss
-        became NaN, the parameters do not fit the data or the memory, or the process
-        died, the trial fails and the search goes on.
+        Training cannot continue whatever the parameters (the disk is full, the images
+        cannot be read); all workers died; or no trial was completed. If the loss
+        becomes NaN, the parameters do not fit the data or the memory, or the process
+        dies, only the trial fails and the search continues.
     """
     ranges = make_ranges(config)
     if trials < 1:
         raise ValueError(f"trials must be at least 1. Received: {trials}")
     refuse_output_in_data(data, output)
     identity = identify_images(data)
-    staff = [Worker(environment) for environment in list_environments(workers)]
+    worker_pool = [Worker(environment) for environment in list_environments(workers)]
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     with lock_folder(output), _explain_storage_errors(output):
         study = open_study(config, output)
         _refuse_other_images(study, identity, output)
-        running = _Search(study, config, ranges, Path(data), output, staff)
+        progress = _Search(study, config, ranges, Path(data), output, worker_pool)
         try:
-            running.run(trials)
+            progress.run(trials)
         finally:
-            # Also of a search that failed or was interrupted.
-            table = running.write_results()
+            # Also after a search that failed or was interrupted.
+            table = progress.write_results()
             print(_format_table(table))
     if "complete" not in set(table["state"]):
         raise RuntimeError(
@@ -124,7 +125,7 @@ def _explain_storage_errors(output: Path) -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, DBAPIError) as error:
-        # Optuna's error wraps SQLAlchemy's, which wraps SQLite's: the last one says it.
+        # Optuna's error wraps SQLAlchemy's, which wraps SQLite's, which has the reason.
         cause = error.__cause__
         reason = (cause and cause.__cause__) or cause
         raise RuntimeError(
@@ -133,7 +134,7 @@ def _explain_storage_errors(output: Path) -> Iterator[None]:
 
 
 def make_ranges(config: Config) -> dict[str, BaseDistribution]:
-    """Make what each searched field may be, as Optuna has it.
+    """Return the range of each searched field, as Optuna represents it.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def make_ranges(config: Config) -> dict[str, BaseDistribution]:
     """
     if not config.search:
         raise ValueError(
-            "[search] must name fields and what each may be. Received: nothing"
+            "[search] must name fields and their ranges. Received: nothing"
         )
     return {
         name: _make_range(getattr(config, name), values)
@@ -159,18 +160,18 @@ def _make_range(default: object, values: Mapping) -> BaseDistribution:
 
     if "choices" in values:
         return CategoricalDistribution(values["choices"])
-    # Not isinstance: True is an int.
-    whole = type(default) is int
-    return (IntDistribution if whole else FloatDistribution)(**values)
+    # Not isinstance, because True is an int.
+    is_integer = type(default) is int
+    return (IntDistribution if is_integer else FloatDistribution)(**values)
 
 
 def open_study(config: Config, output: Path) -> optuna.Study:
-    """Open Optuna's study in a folder, or begin it.
+    """Open Optuna's study in a folder, or create it.
 
     Raises
     ------
     ValueError
-        It is of another configuration, or lost, though its trials are there.
+        It belongs to another configuration, or is lost although its trials exist.
     """
     import optuna
 
@@ -180,18 +181,18 @@ def open_study(config: Config, output: Path) -> optuna.Study:
         study_name="search",
         direction="maximize",
         load_if_exists=True,
-        # While the learning rate rises, epochs say little of the end.
+        # While the learning rate rises, epochs say little about the final result.
         pruner=optuna.pruners.MedianPruner(
             n_warmup_steps=max(config.warmup_epochs, config.epochs // 5)
         ),
     )
     if not study.trials and any(output.glob("trial-*/config.json")):
         raise ValueError(
-            f"{output / 'study.db'} knows none of the trials that are in the folder: it"
-            " was not written or copied whole. Copy the search again, or choose another"
+            f"{output / 'study.db'} lists none of the trials in the folder: it was not"
+            " completely written or copied. Copy the search again, or choose another"
             " output folder."
         )
-    # Optuna keeps distributions, but not what is the same in all trials.
+    # Optuna stores distributions, but not the fields shared by all trials.
     if "config" not in study.user_attrs:
         study.set_user_attr("config", dataclasses.asdict(config))
     earlier = Config.from_values(study.user_attrs["config"])
@@ -201,12 +202,12 @@ def open_study(config: Config, output: Path) -> optuna.Study:
 
 def _refuse_other_images(study: optuna.Study, identity: str, output: Path) -> None:
     """Refuse to compare trials on some images with trials on others."""
-    known = study.user_attrs.get("images", identity)
-    if known != identity:
+    earlier = study.user_attrs.get("images", identity)
+    if earlier != identity:
         raise ValueError(
-            f"{output} holds a search on other images: their names, lengths or classes"
-            " differ from those now. Give it the same images (a copy will do), or"
-            " choose another output folder."
+            f"{output} holds a search on other images: names, lengths or classes differ"
+            " from those of the given images. Give it the same images (a copy will do),"
+            " or choose another output folder."
         )
     study.set_user_attr("images", identity)
 
@@ -217,12 +218,12 @@ def open_trial(
     ranges: Mapping[str, BaseDistribution],
     number: int,
 ) -> optuna.Trial:
-    """Draw trial ``number``, or take up one that ran when the search was killed."""
+    """Draw trial ``number``, or resume it if it ran when the search was killed."""
     import optuna
 
-    # Of seed and number, not of what was drawn before: that differs after a kill.
+    # From seed and number, not from earlier draws, which differ after a kill.
     seed = random.Random(f"{config.seed} {number}").getrandbits(32)
-    # constant_liar: trials side by side do not all try the same.
+    # constant_liar keeps simultaneous trials from trying the same parameters.
     study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     earlier = study.trials
     if number < len(earlier):
@@ -230,8 +231,8 @@ def open_trial(
     else:
         trial = study.ask()
     for name, distribution in ranges.items():
-        trial._suggest(name, distribution)  # what it has already, it keeps
-    # Named by its number, so that it is found again.
+        trial._suggest(name, distribution)  # existing values stay
+    # Named by its number, so that a resumed trial finds it again.
     trial.set_user_attr("folder", f"trial-{number:04}")
     return trial
 
@@ -247,15 +248,15 @@ class _Search:
     Attributes
     ----------
     study : optuna.Study
-        Knows all trials, also those of earlier calls.
+        Holds all trials, including those of earlier calls.
     config : Config
-        With ``search``.
+        Configuration with ``search``.
     ranges : dict of str to BaseDistribution
         From `make_ranges`.
     data, output : pathlib.Path
         Images, and the folder of the search.
     workers : list of Worker
-        All without a trial at first.
+        Workers, at first without trials.
     """
 
     study: optuna.Study
@@ -266,7 +267,7 @@ class _Search:
     workers: list[Worker]
 
     def run(self, trials: int) -> None:
-        """Train what is missing of ``trials`` trials."""
+        """Train the trials that are missing from a total of ``trials``."""
         from tqdm import tqdm
 
         finished = {
@@ -274,7 +275,7 @@ class _Search:
             for number, trial in enumerate(self.study.trials)
             if trial.state.is_finished()
         }
-        # Those that ran when the search was killed go first: they have lower numbers.
+        # Trials that ran when the search was killed have lower numbers, so go first.
         waiting = [number for number in range(trials) if number not in finished]
         bar = tqdm(total=trials, initial=trials - len(waiting), unit=" trials")
         try:
@@ -286,8 +287,8 @@ class _Search:
                     worker.stop()
         if waiting:
             raise RuntimeError(
-                f"All workers died; {len(waiting)} trials were not begun. Run the same"
-                " command again; it resumes."
+                f"All workers died; {len(waiting)} trials were not started. Run the"
+                " same command again; it resumes."
             )
 
     def _train_all(self, waiting: list[int], bar: tqdm) -> None:
@@ -300,9 +301,9 @@ class _Search:
             }
             if not busy:
                 return
-            # Whichever worker is first; none is asked in turn.
+            # Handle whichever workers have sent a message.
             for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index] # one of those it got
+                worker = busy[connection]  # type: ignore[index] # one of those passed in
                 self._handle(worker, worker.receive(), bar)
 
     def _begin(self, worker: Worker, number: int) -> None:
@@ -345,7 +346,7 @@ class _Search:
         self.study.tell(trial, message.value, TrialState[message.event.upper()])
 
     def write_results(self) -> pd.DataFrame:
-        """Write what is known of the trials; their table, best first."""
+        """Write the results of the trials so far; return their table, best first."""
         table = make_table(self.study, self.config.search)
         write_table(table, self.config.search, self.output)
         if "complete" in set(table["state"]):

@@ -1,4 +1,4 @@
-"""The table of a search's trials, best first, and their picture."""
+"""Write the table of a search's trials, best first, and plot them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def make_table(study: optuna.Study, parameters: Mapping[str, object]) -> pd.Data
     Parameters
     ----------
     study : optuna.Study
-        The trials.
+        Study with the trials.
     parameters : dict
-        Names of what is searched for, which become columns.
+        Names of the searched fields, which become columns.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def make_table(study: optuna.Study, parameters: Mapping[str, object]) -> pd.Data
     table["state"] = table["state"].astype(str).str.lower()
     table["epochs_done"] = table["epochs_done"].fillna(0).astype(int)
     table["value"] = table["value"].astype(float)
-    # Stable: trials of the same value stay in order.
+    # Stable, so that trials with the same value stay in order.
     return table.sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -52,20 +52,20 @@ def _remove_prefix(column: str) -> str:
 def write_table(
     table: pd.DataFrame, parameters: Mapping[str, Mapping], output: Path
 ) -> None:
-    """Write ``trials.csv`` and, as soon as a trial is complete, ``search.png``.
+    """Write ``trials.csv`` and, once a trial is complete, ``search.png``.
 
     Parameters
     ----------
     table : pandas.DataFrame
         From `make_table`.
     parameters : dict
-        Parameter to its range, as a configuration has it.
+        Parameter to its range, as in a configuration.
     output : pathlib.Path
         Folder of the search.
     """
     with write_atomically(output / "trials.csv") as unfinished:
         table.to_csv(unfinished, index=False)
-    # Values of pruned trials alone would suggest a best one.
+    # A plot of pruned trials only would suggest that one of them is best.
     if "complete" in set(table["state"]):
         with write_atomically(output / "search.png") as unfinished:
             _draw_trials(table, parameters, unfinished)
@@ -74,7 +74,7 @@ def write_table(
 def _draw_trials(
     table: pd.DataFrame, parameters: Mapping[str, Mapping], path: Path
 ) -> None:
-    """Draw the trials in order, and their value against each parameter."""
+    """Draw the values of the trials in order, and against each parameter."""
     from matplotlib.figure import Figure
 
     # The panel of the trials is twice as wide as those of the parameters.
@@ -85,7 +85,7 @@ def _draw_trials(
     _draw_panel(first, table, "number", {})
     for axes, (name, values) in zip(others, parameters.items()):
         _draw_panel(axes, table, name, values)
-    # The table is sorted by value; the line goes along the trials.
+    # The table is sorted by value, but the line follows the order of trials.
     complete = table[table["state"] == "complete"].sort_values("number")
     first.step(
         complete["number"],
@@ -107,11 +107,11 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, name: str, values: Mapping) -> 
     choices = values.get("choices")
     styles = (("complete", FILLED, FILLED), ("pruned", "none", EMPTY))
     for state, fill, edge in styles:
-        shown = table[table["state"] == state]
-        # Choices have no order but that of the configuration.
-        x = shown[name].map(choices.index) if choices else shown[name]
+        rows = table[table["state"] == state]
+        # Choices are drawn in the order of the configuration.
+        x = rows[name].map(choices.index) if choices else rows[name]
         axes.scatter(
-            x, shown["value"], 24, fill, edgecolors=edge, alpha=0.7, label=state
+            x, rows["value"], 24, fill, edgecolors=edge, alpha=0.7, label=state
         )
     if choices:
         axes.set_xticks(range(len(choices)), choices)

@@ -1,7 +1,7 @@
-"""Trials of a search, each trained in a process of its own.
+"""Train the trials of a search, each in a process of its own.
 
-A process sees one GPU and finds it, and Keras, fresh; what it printed is in
-``output.txt`` of the trial's folder.
+A process sees one GPU, and starts with a fresh GPU and Keras; its printed output goes
+to ``output.txt`` in the trial's folder.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 
 
 class Pruned(Exception):
-    """Ends the training of a trial that the search prunes."""
+    """Raised to end the training of a trial that the search prunes."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What the process of a trial sends.
+    """A message from the process of a trial.
 
     Attributes
     ----------
     event : {"epoch", "complete", "pruned", "fail", "end"}
-        ``"epoch"``: one was finished, and the process waits to hear whether to prune.
-        ``"end"``: the search must end, whatever the parameters.
+        ``"epoch"``: an epoch was finished, and the process waits to hear whether to
+        prune. ``"end"``: the search must end, whatever the parameters.
     row : Row or None
-        Of the log, after an epoch.
+        Row of the log, after an epoch.
     value : float or None
         Best validation top-1 of a complete trial.
     reason : str
-        Why it was pruned or failed, or the search must end.
+        Why the trial was pruned or failed, or why the search must end.
     """
 
     event: str
@@ -63,16 +63,16 @@ class Worker:
     Parameters
     ----------
     environment : dict of str to str
-        Variables of its processes, from `list_environments`.
+        Environment variables of its processes, from `list_environments`.
 
     Attributes
     ----------
     trial : optuna.Trial or None
-        That it trains now.
+        The trial that it is training.
     connection : multiprocessing.connection.Connection
-        To the process of the trial.
+        Connection to the process of the trial.
     died : bool
-        Whether a process ended without a word: its GPU may be broken.
+        Whether a process ended without a message: its GPU may be broken.
     """
 
     def __init__(self, environment: dict[str, str]) -> None:
@@ -88,30 +88,30 @@ class Worker:
         Parameters
         ----------
         trial : optuna.Trial
-            A new one, or one that was interrupted.
+            A new trial, or one that was interrupted.
         config : Config
-            With its parameters.
+            Configuration with the trial's parameters.
         data : pathlib.Path
             Images, as `trainer.train` takes them.
         folder : pathlib.Path
-            Of its run.
+            Folder of its run.
         """
-        # Forked, TensorFlow's threads would be gone and its locks held.
+        # A forked process would lack TensorFlow's threads, and its locks would be held.
         context = multiprocessing.get_context("spawn")
-        self.connection, end = context.Pipe()
+        self.connection, child_connection = context.Pipe()
         self.process = context.Process(
             target=_train_trial,
-            args=(end, self.environment, config, data, folder),
+            args=(child_connection, self.environment, config, data, folder),
             daemon=True,
         )
         self.process.start()
-        # The last copy here: when the process dies, the pipe tells.
-        end.close()
+        # Close this process's copy, so that `receive` notices when the process dies.
+        child_connection.close()
         self.trial = trial
         self.began = time.monotonic() - trial.user_attrs.get("seconds", 0)
 
     def receive(self) -> Message:
-        """Receive what the process sends, or learn that it died."""
+        """Receive a message from the process, or report that it died."""
         assert self.trial is not None
         try:
             message = self.connection.recv()
@@ -127,28 +127,28 @@ class Worker:
 
     def answer(self, prune: bool) -> None:
         """Tell the process whether to prune its trial."""
-        with contextlib.suppress(OSError):  # it died since, which is received next
+        with contextlib.suppress(OSError):  # it has died, which `receive` will report
             self.connection.send(prune)
 
     def end(self) -> None:
-        """Wait for the end of the process."""
+        """Wait until the process has ended."""
         self.process.join()
         self.trial = None
 
     def stop(self) -> None:
-        """End the process at once; its run can be resumed."""
+        """End the process immediately; its run can be resumed."""
         self.process.terminate()
         self.end()
 
 
 def list_environments(workers: int | None) -> list[dict[str, str]]:
-    """List the variables of each worker: which GPU it sees, or how many cores it takes.
+    """List the environment of each worker: the GPU it sees, or how many cores it uses.
 
     Parameters
     ----------
     workers : int, optional
-        Default: one for each GPU, or one. More share the GPUs, or without any the
-        cores.
+        Default: one for each GPU, or one. More workers share the GPUs, or the cores if
+        there are no GPUs.
 
     Returns
     -------
@@ -165,11 +165,11 @@ def list_environments(workers: int | None) -> list[dict[str, str]]:
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: {workers}")
     if not gpus:
-        # TensorFlow would take all cores in each process.
+        # Otherwise TensorFlow would use all cores in each process.
         threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
         environment = {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
         return [environment] * workers
-    # By default, TensorFlow takes all memory of a GPU.
+    # By default, TensorFlow takes all the memory of a GPU.
     shared = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"} if workers > len(gpus) else {}
     return [
         {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)], **shared}
@@ -180,17 +180,17 @@ def list_environments(workers: int | None) -> list[dict[str, str]]:
 def _list_gpus() -> list[str]:
     """List the GPUs as CUDA_VISIBLE_DEVICES names them.
 
-    TensorFlow is not asked: it would take memory of theirs.
+    TensorFlow is not asked, because it would take memory of the GPUs.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name not in ("", "-1")]
     command = ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True)
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return []
-    return listed.stdout.split()
+    return output.stdout.split()
 
 
 def _train_trial(
@@ -200,19 +200,19 @@ def _train_trial(
     data: Path,
     folder: Path,
 ) -> None:
-    """Train a trial and send how it goes; the function of its process."""
-    # Before TensorFlow is imported, which reads them.
+    """Train a trial and send its messages; this runs in the trial's process."""
+    # Set before TensorFlow is imported, which reads them.
     os.environ.update(environment, TQDM_MININTERVAL="30")
-    # An interrupt from the keyboard reaches all processes; the search ends this one.
+    # A keyboard interrupt reaches all processes, but the search ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Where it exists, the run in it is resumed.
+    # If the folder exists, the run in it is resumed.
     folder.mkdir(exist_ok=True)
-    _print_into(folder / "output.txt")
+    _redirect_output(folder / "output.txt")
     _copy_checked(folder)
     from tqdm import tqdm
 
-    # Its own is a semaphore that stays behind when this process is killed.
+    # tqdm's default lock is a semaphore that remains when this process is killed.
     tqdm.set_lock(threading.RLock())
     connection.send(_run_trial(connection, config, data, folder))
 
@@ -239,7 +239,7 @@ def _run_trial(
         return Message("fail", reason="out of memory, see output.txt")
     except (TrainingStopped, FolderInUse, ValueError) as error:
         traceback.print_exc()
-        # A full disk or images that cannot be read: no parameters would help.
+        # The disk is full or images cannot be read: other parameters would not help.
         if isinstance(error.__cause__, OSError):
             return Message("end", reason=str(error))
         first_line, _, _ = str(error).partition("\n")
@@ -247,15 +247,15 @@ def _run_trial(
 
 
 def _end_with_parent() -> None:
-    """End this process when the search is killed: nobody would use its trial."""
+    """End this process when the search is killed: its result would not be used."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _print_into(path: Path) -> None:
-    # TensorFlow prints from C++: the file descriptors themselves are redirected.
+def _redirect_output(path: Path) -> None:
+    # TensorFlow prints from C++, so the file descriptors themselves are redirected.
     with open(path, "a") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -263,7 +263,7 @@ def _print_into(path: Path) -> None:
 
 
 def _copy_checked(folder: Path) -> None:
-    """Take over which images are corrupt: reading them all once is enough."""
+    """Copy the list of corrupt images from another trial, to read them only once."""
     checked = next(folder.parent.glob("trial-*/images.json"), None)
     if checked is None or (folder / checked.name).exists():
         return

@@ -1,7 +1,7 @@
-"""A folder of shards: what it is known by, and whether it is whole.
+"""Recognise folders of shards, and check that they are complete.
 
-Nothing here needs TensorFlow. A TFRecord file is a chain of records, each with its
-length (8 bytes) and the sum of that (4) in front, and a sum of the content (4) behind.
+This module does not need TensorFlow. A TFRecord file is a chain of records: length (8
+bytes), checksum of the length (4), content, checksum of the content (4).
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from training.kept import DamagedFile, read_json
+from training.stored_files import DamagedFile, read_json
 
-# The index of shards appears when all of them are written, under its final name.
+# The index gets its final name once all shards are written.
 INDEX, UNFINISHED = "images.json", "images.unfinished.json"
 FIELDS = ("image_size", "classes", "corrupt", "splits")
-OF_SPLIT = ("images", "shards", "by_class", "bytes")
+SPLIT_FIELDS = ("images", "shards", "by_class", "bytes")
 ADVICE = (
-    "Run python -m training records with the same folders again, which writes what is"
-    " not whole anew, or copy the shards again."
+    "Run python -m training records with the same folders again, which rewrites"
+    " incomplete shards, or copy the shards again."
 )
 
 
 def name_shards(folder: Path, split: str, count: int) -> list[Path]:
-    """Give the paths of all ``count`` shards of a split."""
+    """Return the paths of all ``count`` shards of a split."""
     names = (f"{split}-{number:05}-of-{count:05}" for number in range(count))
     return [folder / f"{name}.tfrecord" for name in names]
 
@@ -34,11 +34,11 @@ def name_shards(folder: Path, split: str, count: int) -> list[Path]:
 def is_shard_folder(folder: Path) -> bool:
     """Tell whether a folder holds shards, or some of them.
 
-    By what is in it: many data sets have an ``images.json`` of their own.
+    Judged by the content of ``images.json``: many data sets have a file of that name.
     """
     if any(_is_index(folder / name) for name in (INDEX, UNFINISHED)):
         return True
-    # Shards alone are a folder whose index was lost, which is not one of images either.
+    # Shards without an index, but also without folders of images: the index was lost.
     has_images = any((folder / split).is_dir() for split in ("train", "val"))
     return not has_images and any(folder.glob("*.tfrecord"))
 
@@ -52,54 +52,54 @@ def _is_index(path: Path) -> bool:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """Read what a folder of shards holds.
+    """Read the index of a folder of shards.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of the shards.
+        Folder of the shards.
 
     Returns
     -------
     dict
         ``image_size``, ``seed``, ``classes``, ``corrupt`` and, for each of ``splits``,
-        number of ``images`` and ``shards``, a digest of the ``files``, how many images
-        each class has (``by_class``), and the lengths of the shards (``bytes``).
+        number of ``images`` and ``shards``, a digest of the ``files``, the number of
+        images per class (``by_class``), and the lengths of the shards (``bytes``).
 
     Raises
     ------
     ValueError
-        It is not there, or damaged.
+        The index is missing or damaged.
     """
     if not (folder / INDEX).exists():
         raise ValueError(
-            f"{folder}: the shards are incomplete, since there is no {INDEX}. Run"
+            f"{folder}: the shards are incomplete, because {INDEX} is missing. Run"
             " python -m training records with the same folders again; it resumes."
         )
-    # Written last: where it is, all shards were.
+    # Written last: if it exists, all shards were written.
     index = read_json(folder / INDEX, FIELDS, ADVICE)
     for split, entry in index["splits"].items():
-        lacking = [name for name in OF_SPLIT if name not in entry]
+        lacking = [name for name in SPLIT_FIELDS if name not in entry]
         if lacking:
             raise DamagedFile(
-                f"{folder / INDEX} does not say {', '.join(lacking)} of {split}: it is"
-                " of an earlier version. Run python -m training records into another"
-                " folder."
+                f"{folder / INDEX} lacks {', '.join(lacking)} for {split}: it is from"
+                " an earlier version. Run python -m training records with another"
+                " output folder."
             )
     return index
 
 
 def find_shards(folder: Path, index: Mapping[str, Any], split: str) -> list[Path]:
-    """Find the shards of a split, and check that each is as long as it was written.
+    """Find the shards of a split, and check that each still has its original length.
 
     Parameters
     ----------
     folder : pathlib.Path
-        Of the shards.
+        Folder of the shards.
     index : dict
         From `read_index`.
     split : {"train", "val"}
-        Which.
+        Name of the split.
 
     Returns
     -------
@@ -108,30 +108,30 @@ def find_shards(folder: Path, index: Mapping[str, Any], split: str) -> list[Path
     Raises
     ------
     FileNotFoundError
-        One is missing.
+        A shard is missing.
     ValueError
-        One is shorter or longer.
+        A shard is shorter or longer.
     """
     entry = index["splits"][split]
     paths = name_shards(folder, split, entry["shards"])
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise FileNotFoundError(
-            f"{folder} lacks {len(missing)} of {len(paths)} shards, the first"
+            f"{folder} lacks {len(missing)} of {len(paths)} shards, the first of them"
             f" {missing[0]}. {ADVICE}"
         )
     for path, expected in zip(paths, entry["bytes"]):
         size = path.stat().st_size
         if size != expected:
             raise DamagedFile(
-                f"{path} is damaged, not written or copied whole: it has {size:,} of"
-                f" {expected:,} bytes. {ADVICE}"
+                f"{path} is damaged, or was not completely written or copied: it has"
+                f" {size:,} of {expected:,} bytes. {ADVICE}"
             )
     return paths
 
 
 def count_records(path: Path) -> int:
-    """Count the records of a shard, of which nothing but the lengths is read.
+    """Count the records of a shard, reading only their lengths.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def count_records(path: Path) -> int:
     Returns
     -------
     int
-        -1 where the file ends within a record.
+        -1 if the file ends within a record.
     """
     size = path.stat().st_size
     count = end = 0
@@ -158,5 +158,5 @@ def count_records(path: Path) -> int:
 
 
 def identify_shards(index: Mapping[str, Any]) -> str:
-    """Make a digest of what shards hold; a copy elsewhere has the same."""
+    """Return a digest of the content of shards; a copy elsewhere has the same."""
     return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Where the pixels of an image come from: image files in folders, or shards.
+"""Sources of images for tf.data: image files in folders, or shards.
 
-Both give tf.data datasets of elements, and read an element's contents and class.
+Both provide tf.data datasets of elements, and read an element's contents and class.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-# Of the shards, so many images are shuffled at a time; two such blocks are in memory.
+# Number of images from shards shuffled at a time; two such blocks are in memory.
 BLOCK = 4096
 
 
@@ -23,13 +23,13 @@ class ImageFiles:
     Attributes
     ----------
     folder : pathlib.Path
-        To which the names are relative.
+        Folder to which the names are relative.
     names : numpy.ndarray of bytes, (n,)
-        As the file system has them: not all are UTF-8.
+        Names as in the file system, not all of them UTF-8.
     labels : numpy.ndarray of int, (n,)
         Class numbers.
     image_size : None
-        As they came: they are resized when they are read.
+        The images have their original size, and are resized when they are read.
     """
 
     folder: Path
@@ -45,17 +45,17 @@ class ImageFiles:
         return np.bincount(self.labels, minlength=classes).tolist()
 
     def draw(self, key: tuple[int, int] | None = None) -> tf.data.Dataset:
-        """Give names and class numbers: in order, or shuffled by ``key``."""
+        """Return names and class numbers: in order, or shuffled by ``key``."""
         order = np.arange(len(self))
         if key is not None:
-            # All names at once, by NumPy: Dataset.shuffle has a buffer, and depends on
-            # the global seed.
+            # All names at once, by NumPy: Dataset.shuffle only fills a buffer, and
+            # depends on the global seed.
             order = np.random.default_rng(key).permutation(len(self))
         pair = (self.names[order], self.labels[order])
         return tf.data.Dataset.from_tensor_slices(pair)
 
     def read(self, element: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Read the contents of the file of an element; its class comes along."""
+        """Read the contents of an element's file, and return them with its class."""
         name, label = element
         path = tf.strings.join([os.fsencode(self.folder), "/", name])
         return tf.io.read_file(path), label
@@ -68,13 +68,14 @@ class Shards:
     Attributes
     ----------
     paths : list of pathlib.Path
-        In their order.
+        Paths of the shards, in order.
     images : int
-        In all of them together.
+        Number of images in all shards together.
     image_size : int or None
-        For which the images were resized; None where they went in as they were.
+        Input size for which the images were resized; None if they were stored
+        unchanged.
     by_class : list of int
-        Images of each class.
+        Number of images of each class.
     """
 
     paths: list[Path]
@@ -95,30 +96,30 @@ class Shards:
         return self.by_class
 
     def draw(self, key: tuple[int, int] | None = None) -> tf.data.Dataset:
-        """Give serialised examples: in order, or shuffled by ``key``."""
+        """Return serialised examples: in order, or shuffled by ``key``."""
         paths = [str(path) for path in self.paths]
         if key is None:
             return tf.data.TFRecordDataset(paths)
         shuffled_paths = np.random.default_rng(key).permutation(paths)
         records = tf.data.Dataset.from_tensor_slices(shuffled_paths).interleave(
             tf.data.TFRecordDataset,
-            # Neighbours in a batch are from 16 shards, not from one.
+            # Neighbours in a batch come from 16 shards, not from one.
             cycle_length=16,
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-        # Dataset.shuffle would depend on TensorFlow's global seed too.
+        # Dataset.shuffle would also depend on TensorFlow's global seed.
         def shuffle_block(number: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-            whole_key = tf.constant(key, tf.int64)
-            seed = tf.random.experimental.stateless_fold_in(whole_key, number)
+            epoch_seed = tf.constant(key, tf.int64)
+            seed = tf.random.experimental.stateless_fold_in(epoch_seed, number)
             return tf.random.experimental.stateless_shuffle(block, seed)
 
-        # A block is shuffled as a whole: one shard's images meet those of others.
+        # A block is shuffled as a whole, which mixes the images of different shards.
         blocks = records.batch(BLOCK).enumerate()
         return blocks.map(shuffle_block).prefetch(1).unbatch()
 
     def read(self, element: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take the contents of the image file and the class out of an example."""
+        """Return the contents of the image file and the class from an example."""
         fields = {
             "image": tf.io.FixedLenFeature((), tf.string),
             "label": tf.io.FixedLenFeature((), tf.int64),

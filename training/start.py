@@ -1,4 +1,4 @@
-"""A run's network, the weights it starts from, and which of its layers are trained."""
+"""Build a run's network, load its start weights, and choose the layers to train."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from training.architecture import (
 )
 from training.blocks import get_default_taps
 from training.config import Config
-from training.kept import read_arrays
 from training.start_file import load_weights_file, unfold_norms
 from training.start_scaling import (
     PUBLISHED,
@@ -27,26 +26,27 @@ from training.start_scaling import (
     find_application_scaling,
     refuse_other_scaling,
 )
+from training.stored_files import read_arrays
 from training.transfer import fetch_archive, read_published, transfer_weights
 
 CACHE = Path(__file__).parent.parent / "build"
 # A run's checkpoint of the epoch whose validation top-1 was highest.
 BEST = "best.npz"
-# What to do where a file of a run is damaged.
-ADVICE = "Copy the run again, or begin anew in another output folder."
-# What the names of the classifier's layers begin with.
+# What to do if a file of a run is damaged.
+ADVICE = "Copy the run again, or start again in another output folder."
+# Prefixes of the names of the classifier's layers.
 CLASSIFIER = ("classifier", "predictions")
 
 
 class Origin(NamedTuple):
-    """Where start weights are from.
+    """Origin of start weights.
 
     Attributes
     ----------
     description : str
-        In words, for the card.
+        Description for the card.
     licence : str
-        Empty where there is none.
+        Empty if there is none.
     """
 
     description: str
@@ -56,19 +56,19 @@ class Origin(NamedTuple):
 def choose_taps(config: Config) -> dict[str, str]:
     """Choose the taps of a run, ``{alias: layer name}``.
 
-    Those of the configuration, or else of its architecture.
+    They are those of the configuration, or else those of its architecture.
 
     Raises
     ------
     ValueError
-        A Keras application has no taps of its own.
+        The configuration of a Keras application names no taps.
     """
     if config.taps:
         return config.taps
     if config.architecture == "resnet":
         return get_default_taps(config.depth)
     raise ValueError(
-        f"taps: name layers of {config.architecture} to tap, as alias = layer."
+        f"taps: name the layers of {config.architecture} to tap, as alias = layer."
     )
 
 
@@ -78,15 +78,15 @@ def build_classifier(config: Config, classes: int) -> keras.Model:
     Parameters
     ----------
     config : Config
-        Of the run.
+        Configuration of the run.
     classes : int
         Number of classes.
 
     Returns
     -------
     keras.Model
-        Output (n, classes). Its weights are random, or Keras's own for ``start =
-        "imagenet"``.
+        Network with output (n, classes). Its weights are random, or those that Keras
+        provides for ``start = "imagenet"``.
     """
     taps = None
     if config.classifier_on == "taps":
@@ -112,10 +112,10 @@ def build_classifier(config: Config, classes: int) -> keras.Model:
 
 
 def freeze_layers(model: keras.Model, config: Config) -> None:
-    """Take layers out of training, in place.
+    """Exclude layers from training, in place.
 
-    Those up to ``config.freeze``, and those that ``config.train_only`` does not name.
-    Batch normalisation that is not trained keeps its statistics.
+    These are the layers up to ``config.freeze``, and those that ``config.train_only``
+    does not name. Batch normalisation that is not trained keeps its statistics.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def freeze_layers(model: keras.Model, config: Config) -> None:
         ``freeze`` or ``train_only`` names no layer.
     """
     names = [layer.name for layer in model.layers]
-    # In the order of the network: what lies before a layer is below it.
+    # Layers are in the order of the network, from the input up.
     frozen: set[str] = set()
     if config.freeze:
         if config.freeze not in names:
@@ -133,14 +133,16 @@ def freeze_layers(model: keras.Model, config: Config) -> None:
             )
         frozen = set(names[: names.index(config.freeze) + 1])
     for layer in model.layers:
-        wanted = layer.name not in frozen and _is_named(layer.name, config.train_only)
-        layer.trainable = wanted or _is_of_classifier(layer)
-    trained = [
+        is_wanted = layer.name not in frozen and _matches_pattern(
+            layer.name, config.train_only
+        )
+        layer.trainable = is_wanted or _is_of_classifier(layer)
+    trained_layers = [
         layer
         for layer in model.layers
         if layer.trainable_variables and not _is_of_classifier(layer)
     ]
-    if config.train_only and not trained:
+    if config.train_only and not trained_layers:
         raise ValueError(
             "train_only names no layer that can be trained. Received:"
             f" {config.train_only!r}"
@@ -151,8 +153,8 @@ def _is_of_classifier(layer: keras.Layer) -> bool:
     return layer.name.startswith(CLASSIFIER)
 
 
-def _is_named(name: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether a name is as one of the patterns has it; without any, all are."""
+def _matches_pattern(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a name matches a pattern; without patterns, every name does."""
     if not patterns:
         return True
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
@@ -163,20 +165,20 @@ def load_start_weights(
     config: Config,
     draw_images: Callable[[], Iterable[np.ndarray]],
 ) -> Origin:
-    """Put the weights that ``config.start`` names into ``model``, in place.
+    """Load the weights that ``config.start`` names into ``model``, in place.
 
-    The classifier's only where it is the same.
+    Weights of the classifier are loaded only if it has the same shape.
 
     Parameters
     ----------
     model : keras.Model
         From `build_classifier`.
     config : Config
-        Of the run.
+        Configuration of the run.
     draw_images : callable
-        Without arguments; an iterable of preprocessed images (n, height, width, 3).
-        Called only for weights files: batch normalisation is folded into them, and gets
-        its statistics back from these images.
+        Takes no arguments and returns an iterable of preprocessed images (n, height,
+        width, 3). It is called only for weights files, into which batch normalisation
+        is folded: it gets its statistics back from these images.
 
     Returns
     -------
@@ -185,8 +187,8 @@ def load_start_weights(
     Raises
     ------
     FileNotFoundError, ValueError
-        No such weights, or they are of another architecture, or learnt from pixels
-        that were scaled otherwise.
+        There are no such weights, or they are of another architecture, or learnt from
+        pixels that were scaled differently.
     """
     if not config.start:
         return Origin("random weights", "")
@@ -195,8 +197,8 @@ def load_start_weights(
     if config.start == "published":
         return _load_published(model, config)
     path = Path(config.start)
-    # A folder with a checkpoint is a run; all else is for the weights file's reader,
-    # which says what is wrong.
+    # A folder with a checkpoint is a run; anything else is left to the reader of
+    # weights files, which says what is wrong.
     if (path / BEST).is_file():
         earlier = Config.read(path / "config.json")
         scaling = InputScaling(earlier.multiply, earlier.subtract, earlier.bgr)
@@ -212,16 +214,16 @@ def load_start_weights(
 
 
 def describe_card(card: Card) -> Origin:
-    """Say where the weights of a weights file are from."""
+    """Return the origin of the weights of a weights file."""
     return Origin(f"{card.name} {card.version}: {card.trained_on}", card.licence)
 
 
 def _describe_application(config: Config) -> Origin:
-    # The weights are there already: build_classifier asked Keras for them.
+    # The weights are already loaded: build_classifier asked Keras for them.
     if config.architecture == "resnet":
         raise ValueError(
-            'start = "imagenet" is for Keras applications; for depth 50 there is'
-            ' "published".'
+            'start = "imagenet" is for Keras applications. For architecture "resnet"'
+            ' with depth 50, use "published".'
         )
     scaling = find_application_scaling(config.architecture)
     if scaling:
@@ -248,10 +250,10 @@ def _load_published(model: keras.Model, config: Config) -> Origin:
 
 
 def copy_variables(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copy all variables of a model as arrays, in its order.
+    """Copy all variables of a model as arrays, in order.
 
-    The names begin with their number; the rest is for reading: Keras numbers some
-    layers anew each time.
+    Variables are identified by the number at the beginning of their name. The remaining
+    name is for people, because Keras renumbers some layers each time.
     """
     return {
         f"{number:04} {variable.path}": keras.ops.convert_to_numpy(variable)
@@ -262,22 +264,23 @@ def copy_variables(model: keras.Model) -> dict[str, np.ndarray]:
 def load_variables(
     model: keras.Model, path: str | os.PathLike[str], classifier: bool = True
 ) -> None:
-    """Put what `copy_variables` gave, kept as ``.npz``, into a model.
+    """Load variables from `copy_variables`, stored as ``.npz``, into a model.
 
     Parameters
     ----------
     model : keras.Model
-        Of the same layers.
+        Model with the same layers.
     path : str or path
         The ``.npz`` file.
     classifier : bool
-        Whether the classifier must have the same shapes; otherwise it stays as it is
-        where it has others.
+        Whether the classifier must have the same shapes; otherwise variables of other
+        shapes stay as they are.
 
     Raises
     ------
     ValueError
-        It is of another network; the message names the first variable that differs.
+        The file is of another network; the message names the first variable that
+        differs.
     """
     put_variables(model, read_arrays(Path(path), ADVICE), path, classifier)
 
@@ -288,14 +291,14 @@ def put_variables(
     path: str | os.PathLike[str],
     classifier: bool = True,
 ) -> None:
-    """Put what `copy_variables` gave into a model.
+    """Put variables from `copy_variables` into a model.
 
     Parameters
     ----------
     model, path, classifier
-        As those of `load_variables`.
+        As in `load_variables`.
     arrays : dict of str to numpy.ndarray
-        What is in the file.
+        Content of the file.
 
     Raises
     ------
@@ -304,13 +307,13 @@ def put_variables(
     """
     values = {name.partition(" ")[0]: value for name, value in arrays.items()}
     for number, variable in enumerate(model.variables):
-        # By number: Keras numbers the names of some layers anew in each process.
+        # By number, because Keras renumbers the names of some layers in each process.
         value = values.get(f"{number:04}")
         if value is not None and value.shape == tuple(variable.shape):
             variable.assign(value)
         elif classifier or not variable.path.startswith(CLASSIFIER):
             received = "nothing" if value is None else value.shape
             raise ValueError(
-                f"{path}: {variable.path} has the shape {tuple(variable.shape)}."
+                f"{path}: {variable.path} must have the shape {tuple(variable.shape)}."
                 f" Received: {received}"
             )

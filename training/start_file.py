@@ -1,4 +1,4 @@
-"""From a weights file back to a network that can be trained."""
+"""Load a weights file back into a network that can be trained."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from training.architecture import BN_EPSILON
 
 
 class _FileWeights(NamedTuple):
-    """What a weights file holds, by layer name.
+    """The weights in a file, by layer name.
 
     Attributes
     ----------
     kernels, biases : dict of str to numpy.ndarray
-        Of convolutions, with batch normalisation folded in.
+        Those of convolutions, with batch normalisation folded in.
     gates : dict of str to numpy.ndarray
         Kernels of channel attention.
     """
@@ -31,30 +31,30 @@ class _FileWeights(NamedTuple):
 
 
 def load_weights_file(model: keras.Model, path: Path) -> None:
-    """Put the weights of a file into a model, in place.
+    """Load the weights of a file into a model, in place.
 
     Parameters
     ----------
     model : keras.Model
-        Of the same architecture; its taps may be fewer.
+        Model of the same architecture; it may have fewer taps.
     path : pathlib.Path
         The ``.onnx`` file.
 
     Raises
     ------
     ValueError
-        It is of another architecture, or holds integers.
+        The file is of another architecture, or holds integers.
     """
     if read_card(path).fast_on:
         raise ValueError(
-            f"{path} holds integers of 8 bits, which cannot be trained. Start from the"
-            " weights that it was made of, and quantize the result."
+            f"{path} holds 8-bit integers, which cannot be trained. Start from the"
+            " weights it was made from, and quantize the result."
         )
     weights = _read_weights_file(path)
     # By name, so that the file may have more taps than the network.
     names = [layer.name for layer in model.layers]
     gates = [name for name in names if name.endswith("_eca")]
-    # The last convolution of a block is before its gate: the third, or the second.
+    # The gate follows the last convolution of a block: the third, or the second.
     gated = set()
     for gate in gates:
         third = gate.replace("_eca", "_3_bn")
@@ -68,9 +68,9 @@ def load_weights_file(model: keras.Model, path: Path) -> None:
                 layer.set_weights(values)
         except (KeyError, ValueError):
             raise ValueError(
-                f"{path} does not hold {layer.name} as this network has it. A weights"
-                " file starts networks of its own architecture (resnet), up to its"
-                " last tap; for others give the folder of a run."
+                f"{path} does not hold {layer.name} in the shape of this network. A"
+                " weights file can start networks of its own architecture (resnet), up"
+                " to its last tap; for others give the folder of a run."
             ) from None
 
 
@@ -84,14 +84,14 @@ def _read_weights_file(path: Path) -> _FileWeights:
     for node in graph.node:
         if node.op_type != "Conv":
             continue
-        # Keras's names are in those of the graph: on the kernel where batch
-        # normalisation was folded in, and on the node where it was not.
+        # The graph's names contain Keras's: the kernel's name where batch normalisation
+        # was folded in, and the node's name where it was not.
         kernel = re.search(r"(\w+_conv)(_\d+)?/convolution", node.input[1])
         gate = re.search(r"(\w+_eca)(_\d+)?/convolution", node.name)
         folded = kernel and len(node.input) == 3
         if not gate and not folded:
             continue
-        # ONNX has (out, in, height, width), Keras (height, width, in, out).
+        # ONNX orders (out, in, height, width), Keras (height, width, in, out).
         array = to_array(values[node.input[1]]).transpose(2, 3, 1, 0)
         if gate:
             weights.gates[gate[1]] = array
@@ -104,42 +104,42 @@ def _read_weights_file(path: Path) -> _FileWeights:
 def _choose_values(
     layer: str, weights: _FileWeights, gated: Collection[str]
 ) -> list[np.ndarray]:
-    """Choose what a layer starts from; ``gated`` are those behind which a gate is."""
+    """Choose the start values of a layer; ``gated`` are layers followed by a gate."""
     if layer.endswith("_conv"):
         return [weights.kernels[layer]]
     if layer.endswith("_eca"):
         return [weights.gates[layer]] if weights.gates else []
     if layer.endswith("_bn"):
         bias = weights.biases[layer.replace("_bn", "_conv")]
-        ones = np.ones_like(bias)
-        # Only adds the bias: gain 1, mean 0, and variance with epsilon 1.
-        values = [ones, bias, 0 * ones, ones - np.float32(BN_EPSILON)]
+        unit = np.ones_like(bias)
+        # It only adds the bias: gain 1, mean 0, and variance plus epsilon 1.
+        values = [unit, bias, 0 * unit, unit - np.float32(BN_EPSILON)]
         if layer in gated and not weights.gates:
-            # Gates that the file left out, being idle, halve what passes them.
-            values[:2] = [2 * ones, 2 * bias]
+            # Idle gates, which the file leaves out, halve their input.
+            values[:2] = [2 * unit, 2 * bias]
         return values
     return []
 
 
 def unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
-    """Give batch normalisation that was folded away its statistics back.
+    """Restore the statistics of batch normalisation that was folded away.
 
-    What the model computes stays the same. Without images it stays folded, which only
-    training would notice.
+    The model's output stays the same. Without images, batch normalisation stays folded,
+    which makes a difference in training only.
 
     Parameters
     ----------
     model : keras.Model
-        After `load_weights_file`.
+        Model after `load_weights_file`.
     images : iterable of numpy.ndarray (n, height, width, 3)
-        Preprocessed.
+        Preprocessed images.
     """
     norms = [
         layer
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    # One pass for all layers: what they compute does not change meanwhile.
+    # One pass for all layers: their output does not change meanwhile.
     inputs = keras.Model(model.input, [layer.input for layer in norms])
     sums = [np.zeros(layer.gamma.shape) for layer in norms]
     squares = [np.zeros(layer.gamma.shape) for layer in norms]
@@ -154,10 +154,10 @@ def unfold_norms(model: keras.Model, images: Iterable[np.ndarray]) -> None:
         return
     for layer, total, square in zip(norms, sums, squares):
         mean = total / count
-        # In float64: the difference of two large numbers.
+        # In float64, because it is the difference of two large numbers.
         variance = square / count - mean**2
         _, bias, _, _ = layer.get_weights()
-        # What the layer divides by, so that its output stays the same.
+        # The gain cancels the layer's division, so that its output stays the same.
         gain = np.sqrt(variance + layer.epsilon)
         values = (gain, bias + mean, mean, variance)
         layer.set_weights([value.astype(np.float32) for value in values])

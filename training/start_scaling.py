@@ -1,6 +1,7 @@
-"""How the pixels were scaled that start weights have learnt from.
+"""Check that pixels are scaled as those from which the start weights have learnt.
 
-Other numbers would be trained away at best, and stand on the card of what is exported.
+Training would have to undo another scaling, and the card of the exported network would
+state it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from training.config import Config
 
 
 class InputScaling(NamedTuple):
-    """From pixels in [0, 1] to the input of a network, as `Config` has it.
+    """The scaling of pixels in [0, 1] to the input of a network, as in `Config`.
 
     Attributes
     ----------
     multiply : float, or tuple of float
         One factor for all planes; weights files may have one for each.
     subtract : tuple of 3 floats
-        In the order of the network's planes.
+        One per plane, in the order of the network's planes.
     bgr : bool or None
-        Whether blue comes first; None where nobody knows.
+        Whether blue comes first; None if unknown.
     """
 
     multiply: float | tuple[float, ...]
@@ -46,7 +47,7 @@ def find_application_scaling(application: str) -> InputScaling | None:
     Returns
     -------
     InputScaling or None
-        None where each plane has a factor of its own, which a configuration has not.
+        None if each plane has its own factor, which a configuration cannot express.
     """
     module = sys.modules[getattr(keras.applications, application).__module__]
     black, red, white = np.eye(3)[0] * 0, np.eye(3)[0] * 255, np.full(3, 255.0)
@@ -56,23 +57,23 @@ def find_application_scaling(application: str) -> InputScaling | None:
     if not np.allclose(factors, factors[0], rtol=1e-5):
         return None
     subtract = tuple(round(-float(value), 4) + 0.0 for value in black)
-    # Red has moved its own plane, and no other.
+    # Red changes its own plane, and no other.
     return InputScaling(
         round(float(factors[0]), 4), subtract, bool(np.argmax(red - black) == 2)
     )
 
 
 def refuse_other_scaling(config: Config, scaling: InputScaling, source: str) -> None:
-    """Refuse a configuration that scales pixels otherwise than its start weights.
+    """Refuse a configuration whose scaling differs from that of its start weights.
 
     Parameters
     ----------
     config : Config
-        Of the run.
+        Configuration of the run.
     scaling : InputScaling
-        Of the weights.
+        Scaling of the weights.
     source : str
-        Where they are from, for the message.
+        Origin of the weights, for the message.
 
     Raises
     ------

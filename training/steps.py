@@ -1,4 +1,4 @@
-"""One step of training or validation: a network, its optimiser and its metrics."""
+"""Take single steps of training or validation: network, optimiser and metrics."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DECAYED = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense
 
 @dataclass(frozen=True)
 class Scores:
-    """What a network is worth on some images.
+    """Scores of a network on some images.
 
     Attributes
     ----------
     loss : float
-        Cross-entropy, mean over images.
+        Cross-entropy, averaged over the images.
     top1, top5 : float
-        Shares of images whose class is the first, or among the first five.
+        Shares of images whose class is ranked first, or among the first five.
     """
 
     loss: float
@@ -40,11 +40,11 @@ def compute_learning_rate(config: Config, epoch: int, losses: Sequence[float]) -
     Parameters
     ----------
     config : Config
-        With its schedule, warm-up and plateaus.
+        Says schedule, warm-up and plateaus.
     epoch : int
-        From 0.
+        Number of the epoch, from 0.
     losses : sequence of float
-        Validation losses of the epochs before.
+        Validation losses of the earlier epochs.
 
     Returns
     -------
@@ -74,26 +74,26 @@ def _count_plateaus(losses: Sequence[float], patience: int) -> int:
     if not patience:
         return 0
     best = math.inf
-    waited = plateaus = 0
+    epochs_waited = plateaus = 0
     for loss in losses:
         if loss < best:
-            best, waited = loss, 0
+            best, epochs_waited = loss, 0
         else:
-            waited += 1
-        # Counted anew after each: the loss has to stand still as long again.
-        if waited == patience:
+            epochs_waited += 1
+        # Counting restarts after each plateau.
+        if epochs_waited == patience:
             plateaus += 1
-            waited = 0
+            epochs_waited = 0
     return plateaus
 
 
 def choose_strategy(devices: str) -> tf.distribute.Strategy:
-    """Choose how TensorFlow spreads a step over devices.
+    """Choose how TensorFlow distributes a step over devices.
 
     Parameters
     ----------
     devices : {"one", "all", "machines"}
-        One, all of this machine, or those of several machines.
+        One device, all devices of this machine, or those of several machines.
 
     Returns
     -------
@@ -102,30 +102,30 @@ def choose_strategy(devices: str) -> tf.distribute.Strategy:
     Raises
     ------
     ValueError
-        An unknown word, or ``"machines"`` without the variable TF_CONFIG.
+        The word is unknown, or it is ``"machines"`` without the variable TF_CONFIG.
     """
     if devices == "one":
         return tf.distribute.get_strategy()
     if devices == "all":
         gpus = tf.config.list_logical_devices("GPU")
-        # Two logical CPUs are how this is tested without GPUs.
+        # Without GPUs, tests use two logical CPUs.
         logical = gpus or tf.config.list_logical_devices("CPU")
         return tf.distribute.MirroredStrategy([device.name for device in logical])
     if devices != "machines":
         raise ValueError(
-            f"devices is one of {', '.join(DEVICES)}. Received: {devices!r}"
+            f"devices must be one of {', '.join(DEVICES)}. Received: {devices!r}"
         )
     if "TF_CONFIG" not in os.environ:
         raise ValueError(
-            "Several machines need the variable TF_CONFIG on each, for example"
+            "Set the variable TF_CONFIG on each of the machines, for example to"
             ' {"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task":'
-            ' {"type": "worker", "index": 0}}, with its own index on each.'
+            ' {"type": "worker", "index": 0}}, with a different index on each.'
         )
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 class Steps:
-    """A network with its optimiser and metrics, on all replicas; one batch at a time.
+    """A network on all replicas, with its optimiser and metrics; one batch at a time.
 
     Batch normalisation is over the images of all replicas, so that the number of
     devices does not change what is learned.
@@ -133,7 +133,7 @@ class Steps:
     Parameters
     ----------
     config : Config
-        Of the run.
+        Configuration of the run.
     classes : int
         Number of classes.
     strategy : tf.distribute.Strategy
@@ -142,15 +142,15 @@ class Steps:
     Attributes
     ----------
     model : keras.Model
-        Output (n, classes).
+        Network with output (n, classes).
     optimizer : keras.Optimizer
-        Its ``learning_rate`` may be set between steps.
+        Optimiser; its ``learning_rate`` may be set between steps.
     loss : keras.Loss
-        Summed over the images of a replica.
+        Loss, summed over the images of a replica.
     metrics : list of keras.Metric
         Loss, top-1 and top-5 since the last call of `collect_scores`.
     batch : int
-        Images of all replicas together.
+        Number of images of all replicas together.
 
     Raises
     ------
@@ -170,8 +170,8 @@ class Steps:
                 f"batch must be a multiple of the {replicas} devices. Received:"
                 f" {config.batch}"
             )
-        # Layers take the policy when they are made. It is global: it must not outlive
-        # this network.
+        # Layers take the policy when they are created. It is global, and must not
+        # affect later networks.
         keras.config.set_dtype_policy(config.precision)
         try:
             with strategy.scope():
@@ -180,7 +180,7 @@ class Steps:
                 if replicas > 1:
                     _synchronize_norms(self.model)
                 self.optimizer = _make_optimizer(config, self.model)
-                # The mean over a replica would weigh replicas, not images.
+                # A mean over each replica would weight replicas, not images, equally.
                 self.loss = keras.losses.CategoricalCrossentropy(
                     label_smoothing=config.label_smoothing, reduction="sum"
                 )
@@ -191,13 +191,13 @@ class Steps:
     def distribute(
         self, draw_dataset: Callable[..., tf.data.Dataset]
     ) -> tf.distribute.DistributedDataset:
-        """Share a dataset out to the replicas.
+        """Distribute a dataset over the replicas.
 
         Parameters
         ----------
         draw_dataset : callable
-            Takes ``shard`` and ``per_replica`` as `input.Images` has them, and gives
-            the dataset of one machine.
+            Takes ``shard`` and ``per_replica`` as `images.Images.draw_training` does,
+            and returns the dataset of one machine.
 
         Returns
         -------
@@ -219,7 +219,7 @@ class Steps:
         Parameters
         ----------
         images : tf.Tensor (n, height, width, 3), float32
-            As the network takes them.
+            Images as the network takes them.
         labels : tf.Tensor (n, classes), float32
             One-hot.
         """
@@ -228,7 +228,7 @@ class Steps:
             with tf.GradientTape() as tape:
                 predicted = self.model(images, training=True)
                 loss = self.loss(labels, predicted) / self.batch
-                # 1 but for half precision.
+                # The scale is 1, except in half precision.
                 scaled = self.optimizer.scale_loss(loss)
             variables = self.model.trainable_variables
             # The tape watches TensorFlow's variables, not Keras's around them.
@@ -241,12 +241,12 @@ class Steps:
 
     @tf.function
     def test(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> None:
-        """Add a batch to the metrics, and change nothing else.
+        """Add a batch to the metrics, without training.
 
         Parameters
         ----------
         images, labels
-            As those of `train`.
+            As in `train`.
         weights : tf.Tensor (n,), float32
             0 for the blank images that fill the last batch, else 1.
         """
@@ -266,7 +266,7 @@ class Steps:
         return Scores(loss, top1, top5)
 
     def collect_scores(self) -> Scores:
-        """Read loss, top-1 and top-5, and begin to count anew."""
+        """Read loss, top-1 and top-5, and reset them."""
         scores = self.read_scores()
         for metric in self.metrics:
             metric.reset_state()
@@ -291,7 +291,7 @@ def _make_metrics(config: Config, classes: int) -> list[keras.Metric]:
             label_smoothing=config.label_smoothing, name="loss"
         ),
         keras.metrics.CategoricalAccuracy(name="top1"),
-        # Of three classes, all are among the first three.
+        # With fewer than five classes, top-5 is over all of them.
         keras.metrics.TopKCategoricalAccuracy(min(5, classes), name="top5"),
     ]
 
@@ -314,7 +314,7 @@ def _make_optimizer(config: Config, model: keras.Model) -> keras.Optimizer:
 
 
 def _list_not_decayed(model: keras.Model) -> list[keras.Variable]:
-    """List gates, biases and batch normalisation, which are not decayed."""
+    """List the variables of gates, biases and batch normalisation, without decay."""
     # Goyal et al. (2017) leave batch normalisation out; gates are few and small.
     kernels = [layer.kernel for layer in model.layers if isinstance(layer, DECAYED)]
     decayed = {variable.path for variable in kernels}

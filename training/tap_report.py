@@ -1,4 +1,4 @@
-"""What a table of taps says, in words and as a picture."""
+"""Describe a table of taps in words and as a plot."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from training.tap_statistics import TOGETHER
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours of Okabe and Ito, for any eyes.
+# Colours of Okabe and Ito, which colour-blind readers can tell apart.
 GREY, BLUE, RED = "#6b6b6b", "#0072B2", "#D55E00"
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One of the measures.
+    """A panel of the plot, which shows one measure.
 
     Attributes
     ----------
     measure : str
-        Its column.
+        Column of the measure.
     label : str
-        Of the axis.
+        Label of the axis.
     landmark : float
-        A value to look at, as a dotted line.
+        A reference value, drawn as a dotted line.
     """
 
     measure: str
@@ -59,17 +59,17 @@ PANELS = (
 
 
 def describe_table(table: pd.DataFrame) -> str:
-    """Describe the table of `tap_statistics.compare_features` for reading.
+    """Describe the table of `tap_statistics.compare_features` in words.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        With the column ``alias`` besides.
+        The table, with the column ``alias`` added.
 
     Returns
     -------
     str
-        Several lines: the numbers with their intervals, and what they say.
+        Several lines: the numbers with their intervals, and what they mean.
     """
     shown = pd.DataFrame(
         {
@@ -85,11 +85,11 @@ def describe_table(table: pd.DataFrame) -> str:
     lines += _describe_best(table, "z_prime", "Z'")
     lines += _describe_best(table, "distance", "Distance")
     perfect = _count_perfect(table)
-    # A best one of many at 1.00 would be found by chance.
+    # Which of many blocks at 1.00 ranks first would be chance.
     if perfect > 1:
         lines.append(
             f"Balanced accuracy is 1.00 in {perfect} of {len(table)} rows: it cannot"
-            " rank these."
+            " rank them."
         )
     return "\n".join(lines)
 
@@ -110,7 +110,8 @@ def _describe_best(table: pd.DataFrame, measure: str, name: str) -> Iterator[str
     best = single[measure].idxmax()
     first = single[f"{measure}_first"][best]
     sentence = (
-        f"{name}: {best} is the best single tap, and first in {first:.0%} of resamples."
+        f"{name}: {best} is the best single tap, and ranks first in {first:.0%} of"
+        " resamples."
     )
     named = single[single.alias.notna()]
     if len(named):
@@ -126,7 +127,7 @@ def _describe_best(table: pd.DataFrame, measure: str, name: str) -> Iterator[str
 
 
 def _judge(row: pd.Series, column: str) -> str:
-    # By the interval alone: the best tap was chosen on the same wells.
+    # Judged by the interval alone, since the best tap was chosen on the same wells.
     if row[f"{column}_lower"] > 0:
         return "better"
     if row[f"{column}_upper"] < 0:
@@ -139,22 +140,22 @@ def _count_perfect(table: pd.DataFrame) -> int:
 
 
 def draw_table(table: pd.DataFrame, title: str, path: Path) -> None:
-    """Draw the three measures over the taps, in the order of the network, as a PNG.
+    """Draw the three measures by tap, in the order of the network, as a PNG.
 
     Parameters
     ----------
     table : pandas.DataFrame
         As `describe_table` takes it.
     title : str
-        Above the panels.
+        Title above the panels.
     path : pathlib.Path
-        The picture.
+        The file to write.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FixedLocator
 
     single = table.index != TOGETHER
-    # All taps together stand a little apart, behind the last.
+    # All taps together are drawn a little apart, after the last tap.
     x = np.arange(len(table)) + np.where(single, 0, 0.3)
     figure = Figure(figsize=(11.6, 9.6), layout="constrained")
     panels = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=[3, 2, 3])
@@ -164,15 +165,15 @@ def draw_table(table: pd.DataFrame, title: str, path: Path) -> None:
     accuracy.yaxis.set_major_locator(FixedLocator(np.linspace(0, 1, 5)))
     perfect = _count_perfect(table)
     if perfect > 1:
-        note = f"{perfect} of {len(table)} at 1.00: accuracy cannot rank these"
+        note = f"{perfect} of {len(table)} at 1.00: accuracy cannot rank them"
         accuracy.text(x[0], 0.54, note)
-    # Deeper networks have more blocks than names fit side by side.
+    # The names of the many blocks of deeper networks do not fit side by side.
     last.set_xticks(x, _shorten_taps(table), rotation=90 if len(table) > 16 else 0)
     last.set_xlabel(
         "block, in the order of the network (bars: 95 % intervals over wells; dashed:"
         " named taps together)"
     )
-    # Labels of two and three lines would not be one below the other.
+    # Labels of two and three lines would otherwise not be aligned.
     figure.align_ylabels(panels)
     figure.suptitle(title)
     figure.savefig(path, dpi=110, format="png")
@@ -181,8 +182,8 @@ def draw_table(table: pd.DataFrame, title: str, path: Path) -> None:
 def _draw_measure(
     axes: Axes, table: pd.DataFrame, x: np.ndarray, panel: _Panel
 ) -> None:
-    # Below -1 a Z'-factor only says that the controls are not apart, and it can be as
-    # low as it likes.
+    # Below -1 a Z'-factor only says that the controls are not separated, and it has no
+    # lower limit.
     value, lower, upper = (
         table[f"{panel.measure}{end}"].clip(lower=-1)
         for end in ("", "_lower", "_upper")
@@ -208,7 +209,7 @@ def _draw_measure(
             weight="bold",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
-    # A line for comparison; none where there is nothing to put together.
+    # A line for comparison; NaN draws none if there are no taps together.
     together = value.get(TOGETHER, np.nan)
     axes.axhline(together, color=RED, linewidth=1, linestyle="--", zorder=0)
     axes.margins(x=0.03, y=0.2)
@@ -217,13 +218,13 @@ def _draw_measure(
 
 
 def _shorten_taps(table: pd.DataFrame) -> list[str]:
-    """Shorten conv3_block4_out to conv3.4; all taps together are named one by one."""
+    """Shorten conv3_block4_out to conv3.4; list the aliases of all taps together."""
     names = [
         tap.removesuffix("_out").replace("_block", ".")
         for tap in table.index
         if tap != TOGETHER
     ]
     if TOGETHER in table.index:
-        # One below the other: side by side they would meet the neighbour's.
+        # One below the other: side by side they would overlap the neighbouring label.
         names.append("\n+ ".join(table.alias.dropna()))
     return names

@@ -1,4 +1,4 @@
-"""How far features hold two groups of wells apart, with intervals over wells."""
+"""Measure how well features separate two groups of wells, with intervals over wells."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stratonet_sklearn.evaluation.separation import average_pairs, compute_z_pri
 
 RESAMPLES = 2000
 PERMUTATIONS = 9999
-# The features of all named taps side by side, which are not ranked among single taps.
+# The concatenated features of all named taps, which are not ranked among single taps.
 TOGETHER = "together"
-# Columns of the table begin with these, in this order.
+# Prefixes of the columns of the table, in order.
 MEASURES = ("features", "z_prime", "balanced_accuracy", "distance")
 
 # Positions of the wells to train on and to test on.
@@ -42,14 +42,14 @@ class Accuracy(NamedTuple):
 
 @dataclass(frozen=True)
 class _Draws:
-    """Random draws of wells, the same for all sets of features.
+    """Random draws of wells, shared by all sets of features.
 
     Attributes
     ----------
     negatives, positives : numpy.ndarray (resamples, n), int
-        How often each well is drawn for its own role.
+        How often each well is drawn within its own role.
     permuted : numpy.ndarray (permutations, n), bool
-        Which wells are positive where roles are dealt out anew.
+        Which wells are positive when roles are permuted.
     """
 
     negatives: np.ndarray
@@ -74,33 +74,33 @@ def compare_features(
     folds : list of (train, test)
         Positions of wells.
     seed : int
-        Of resamples and permutations.
+        Seed of resamples and permutations.
 
     Returns
     -------
     pandas.DataFrame
         Index ``tap``, and the columns
 
-        - ``features``: their number;
+        - ``features``: number of features;
         - ``z_prime``: Z'-factor of the scores of `score_held_out`;
         - ``distance``, ``distance_p``: `compute_inhomogeneity` of the standardised
           features, and the share of permutations of the wells' roles that reach it;
-        - of both: ``_lower`` and ``_upper``, the 95 % bootstrap interval over wells,
-          the axes staying as they were fitted; ``_rank`` among the single taps;
+        - for both: ``_lower`` and ``_upper``, the 95 % bootstrap interval over wells,
+          without fitting the axes again; ``_rank`` among the single taps;
           ``_first``, the share of resamples in which the tap ranks first;
           ``_minus_best`` and ``_minus_together``, the difference to the best single tap
           and to ``together``, with its paired interval. The best is chosen on these
           same wells, which flatters it a little;
-        - ``balanced_accuracy``: share of held-out wells on the right side of 0.5, mean
-          of the roles; its interval is Jeffreys', because a bootstrap of 1.00 has no
-          width.
+        - ``balanced_accuracy``: share of held-out wells on the correct side of 0.5,
+          averaged over the roles; its interval is Jeffreys', because a bootstrap of
+          1.00 has no width.
     """
     draws = _draw_wells(positive, seed)
     rows = {}
     z_primes, distances = {}, {}
     for name, values in features.items():
         scores = score_held_out(values, positive, folds)
-        # Standardised: otherwise the widest features would decide alone.
+        # Standardised, because otherwise the features of largest range would dominate.
         pairs = squareform(pdist(StandardScaler().fit_transform(values)))
         rows[name] = _measure(values, scores, pairs, positive, draws, seed)
         z_primes[name] = compute_z_prime(scores, draws.negatives, draws.positives)
@@ -120,7 +120,7 @@ def _draw_wells(positive: np.ndarray, seed: int) -> _Draws:
         rng.multinomial(role.sum(), role / role.sum(), RESAMPLES)
         for role in (~positive, positive)
     )
-    # As many wells of each role as there are.
+    # The number of wells of each role stays the same.
     permuted = np.array([rng.permutation(positive) for _ in range(PERMUTATIONS)])
     return _Draws(negatives, positives, permuted)
 
@@ -135,10 +135,11 @@ def _measure(
 ) -> dict[str, float]:
     distance = compute_inhomogeneity(pairs, ~positive, positive)
     permuted = compute_inhomogeneity(pairs, ~draws.permuted, draws.permuted)
-    # Equal but for rounding reaches it. The wells as they are count as a permutation.
+    # Values equal except for rounding count as reaching the distance, and the original
+    # roles as one permutation.
     reached = np.sum(~(permuted < distance - 1e-9))
-    right = (scores > 0.5) == positive
-    accuracy = compute_balanced_accuracy(right, positive, seed)
+    is_correct = (scores > 0.5) == positive
+    accuracy = compute_balanced_accuracy(is_correct, positive, seed)
     return {
         "features": values.shape[1],
         "z_prime": compute_z_prime(scores, ~positive, positive),
@@ -155,7 +156,7 @@ def _add_comparisons(
 ) -> None:
     """Add intervals, ranks and differences of a measure to a table, in place."""
     draws = pd.DataFrame(resampled).T
-    # A resample that drew the same well each time has no spread.
+    # A resample that drew the same well every time has no spread.
     draws = draws.dropna(axis=1, how="all")
     single = table.index != TOGETHER
     table[f"{measure}_lower"], table[f"{measure}_upper"] = _compute_interval(draws)
@@ -168,7 +169,7 @@ def _add_comparisons(
     for name, other in others.items():
         column = f"{measure}_minus_{name}"
         table[column] = table[measure] - table[measure][other]
-        # Paired: both taps on the same resample.
+        # Paired: both taps are measured on the same resample.
         lower, upper = _compute_interval(draws - draws.loc[other])
         table[f"{column}_lower"], table[f"{column}_upper"] = lower, upper
 
@@ -185,32 +186,32 @@ def score_held_out(
     Parameters
     ----------
     features : numpy.ndarray (n, width)
-        Of wells.
+        Features of wells.
     positive : numpy.ndarray (n,), bool
-        Which are positive controls.
+        Which wells are positive controls.
     folds : list of (train, test)
         Positions of wells.
 
     Returns
     -------
     numpy.ndarray (n,)
-        0 is the mean of the negative controls that the SVM has seen, 1 that of the
-        positive ones: each fold has its own axis, and so they have one scale. NaN for
-        features that do not vary.
+        0 is the mean of the negative controls in the SVM's training set, 1 that of the
+        positive ones: each fold has its own axis, and this gives all of them the same
+        scale. NaN for features that do not vary.
     """
     scores = np.empty(len(features))
     for train, test in folds:
-        # Linear, since there are thousands of features and few wells; balanced, since
-        # plates often have twice as many negative controls (BBBC013 does).
+        # Linear, because there are thousands of features and few wells; balanced,
+        # because plates often have twice as many negative controls (BBBC013 does).
         svm = SVC(kernel="linear", class_weight="balanced")
         model = make_pipeline(StandardScaler(), svm)
         model.fit(features[train], positive[train])
-        seen = model.decision_function(features[train])
-        low = seen[~positive[train]].mean()
-        high = seen[positive[train]].mean()
+        train_scores = model.decision_function(features[train])
+        low = train_scores[~positive[train]].mean()
+        high = train_scores[positive[train]].mean()
         with np.errstate(invalid="ignore"):  # features that do not vary have no axis
-            left_out = model.decision_function(features[test])
-            scores[test] = (left_out - low) / (high - low)
+            test_scores = model.decision_function(features[test])
+            scores[test] = (test_scores - low) / (high - low)
     return scores
 
 
@@ -221,13 +222,13 @@ def compute_inhomogeneity(
 
     ``(2 E|X-Y| - E|X-X'| - E|Y-Y'|) / (2 E|X-Y|)`` (Szekely and Rizzo 2013), without
     bias: the mean is 0 for equal distributions whatever the number of wells, so single
-    values can be below. 1 where the spread within is nothing against the distance
-    between.
+    values can be negative. It is 1 if the spread within groups is negligible compared
+    with the distance between them.
 
     Parameters
     ----------
     distances : numpy.ndarray (n, n)
-        Between wells.
+        Distances between wells.
     negative, positive : numpy.ndarray (n,) or (resamples, n), bool or int
         How often each well counts in its group.
 
@@ -252,20 +253,20 @@ def compute_inhomogeneity(
 
 
 def compute_balanced_accuracy(
-    right: np.ndarray, positive: np.ndarray, seed: int
+    is_correct: np.ndarray, positive: np.ndarray, seed: int
 ) -> Accuracy:
-    """Compute a balanced accuracy with Jeffreys' interval of each role.
+    """Compute a balanced accuracy with Jeffreys' interval for each role.
 
-    Brown et al. (2001).
+    See Brown et al. (2001).
 
     Parameters
     ----------
-    right : numpy.ndarray (n,), bool
-        Which wells are on the right side.
+    is_correct : numpy.ndarray (n,), bool
+        Which wells are on the correct side.
     positive : numpy.ndarray (n,), bool
-        Which are positive controls.
+        Which wells are positive controls.
     seed : int
-        Of the draws of the interval.
+        Seed of the draws for the interval.
 
     Returns
     -------
@@ -275,9 +276,9 @@ def compute_balanced_accuracy(
     value = 0.0
     draws = np.zeros(RESAMPLES)
     for role in (positive, ~positive):
-        hits, misses = right[role].sum(), (~right)[role].sum()
+        hits, misses = is_correct[role].sum(), (~is_correct)[role].sum()
         value += hits / role.sum() / 2
         draws += rng.beta(hits + 0.5, misses + 0.5, RESAMPLES) / 2
     lower, upper = np.percentile(draws, [2.5, 97.5])
-    # Jeffreys' interval of 1.00 ends below it.
+    # Jeffreys' interval of 1.00 ends below 1.00.
     return Accuracy(value, min(lower, value), max(upper, value))

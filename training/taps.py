@@ -1,6 +1,7 @@
-"""How far apart each block of a network holds the controls of a plate.
+"""Measure how well each block of a network separates the controls of a plate.
 
-The question of the thesis's appendix D, which chose the taps of StratoNet.
+This is the question of the thesis's appendix D, by which the taps of StratoNet were
+chosen.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stratonet_sklearn.evaluation.separation import NEGATIVE, POSITIVE, leave_ro
 from training.tap_report import describe_table, draw_table
 from training.tap_statistics import TOGETHER, Fold, compare_features
 
-# Wells of a role. With two, leaving one out would leave no spread.
+# Fewest wells of a role. With two, leaving one out would leave no spread.
 FEWEST = 3
 
 
@@ -34,10 +35,10 @@ def compare_taps(
     seed: int = 0,
     recipe: str | None = None,
 ) -> pd.DataFrame:
-    """Measure how far apart each tap of a network holds the controls of a plate.
+    """Measure how well each tap of a network separates the controls of a plate.
 
-    Thesis, appendix D. Prints the table and what it says, and writes ``taps.csv`` and
-    ``taps.png``.
+    As in appendix D of the thesis. Prints the table and its interpretation, and writes
+    ``taps.csv`` and ``taps.png``.
 
     Parameters
     ----------
@@ -47,9 +48,9 @@ def compare_taps(
     weights : str or path
         As `StratoNet.load` takes them. Every tap of the card is measured.
     output : str or path
-        Made if missing.
+        Folder for the results; made if missing.
     seed : int
-        Of folds (where they are drawn), resampling and permutation.
+        Seed of folds (where they are drawn), resampling and permutation.
     recipe : str, optional
         As `StratoNet.load` takes it.
 
@@ -57,21 +58,21 @@ def compare_taps(
     -------
     pandas.DataFrame
         The table of `tap_statistics.compare_features`, with the taps in the order of
-        the network, then ``together``: the taps with an alias, where there is more than
-        one. A well's features are those of all its channels, the mean over its sites.
+        the network, then ``together``: all taps with an alias, if there is more than
+        one. A well's features are those of all its channels, averaged over its sites.
 
     Raises
     ------
     FileNotFoundError
-        No such plate, image or weights.
+        There is no such plate, image or weights file.
     ValueError
-        There are fewer than 3 wells of a role, or all their images are alike.
+        There are fewer than 3 wells of a role, or all images have the same features.
     OSError
         A file cannot be written; the message names it.
     """
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    # Not only those with an alias: the question is which should have one.
+    # All taps, not only those with an alias: the question is which should have one.
     layers = [tap.layer for tap in read_card(weights).taps]
     net = StratoNet.load(weights, layers, recipe=recipe)
     wells, features = read_controls(plate, net)
@@ -88,7 +89,7 @@ def compare_taps(
     print(f"{name}: {controls}, {scheme}. Features: {net.feature_set_id}\n")
     print(describe_table(table))
     title = (
-        f"{name}: how far apart does each block of {net.feature_set_id} hold the"
+        f"{name}: how well does each block of {net.feature_set_id} separate the"
         f" controls?\n{controls}, {scheme}"
     )
     _write_table(table, title, output)
@@ -97,7 +98,7 @@ def compare_taps(
 
 def _write_table(table: pd.DataFrame, title: str, output: Path) -> None:
     with write_atomically(output / "taps.csv") as unfinished:
-        # Resamples tell no more digits apart.
+        # The number of resamples allows no more digits.
         table.round(4).to_csv(unfinished)
     with write_atomically(output / "taps.png") as unfinished:
         draw_table(table, title, unfinished)
@@ -113,19 +114,19 @@ def read_controls(
     plate : str or path
         As `compare_taps` takes it.
     net : StratoNet
-        With the taps to measure.
+        Network with the taps to measure.
 
     Returns
     -------
     wells : pandas.DataFrame, n rows
-        Columns ``well``, ``role`` and, where the labels have it, ``plate``.
+        Columns ``well``, ``role`` and, if the labels have it, ``plate``.
     features : dict of str to numpy.ndarray (n, channels x width)
         By layer, and ``together``.
 
     Raises
     ------
     ValueError
-        There are fewer than 3 wells of a role, or all their images are alike.
+        There are fewer than 3 wells of a role, or all images have the same features.
     """
     images, labels = read_plate(plate)
     labels = labels.assign(role=labels.get("role"))
@@ -140,21 +141,23 @@ def read_controls(
             f" {NEGATIVE} and of {POSITIVE}. Received: {counts}"
         )
     paths = images[controls].to_numpy()
-    # Streamed: all planes of a plate at once may not fit into memory.
+    # Streamed, because all planes of a plate may not fit into memory.
     rows = list(net.stream(paths.ravel(), read=read_plane, name=str))
     planes = np.stack(rows).reshape(*paths.shape, net.width)
-    # Wells, not sites, are independent: sites of a well share its treatment.
+    # Averaged by well, because sites of a well are not independent.
     by_well = np.stack([planes[chosen].mean(axis=0) for chosen in sites.values()])
     if not np.ptp(by_well, axis=0).any():
-        raise ValueError(f"{plate}: the images of all control wells are alike.")
+        raise ValueError(
+            f"{plate}: the images of all control wells have the same features."
+        )
     return wells, _split_taps(by_well, net)
 
 
 def _split_taps(by_well: np.ndarray, net: StratoNet) -> dict[str, np.ndarray]:
-    """Split features (wells, channels, width) by tap; add the named ones together."""
+    """Split features (wells, channels, width) by tap, and join those of named taps."""
     features = {}
     for tap in net.taps:
-        # Of several views and statistics, columns of a tap lie apart.
+        # With several views and statistics, the columns of a tap are not contiguous.
         outputs = tap.outputs.values()
         chosen = [np.full(block.width, block.output in outputs) for block in net.blocks]
         columns = by_well[:, :, np.concatenate(chosen)]
@@ -168,26 +171,26 @@ def _split_taps(by_well: np.ndarray, net: StratoNet) -> dict[str, np.ndarray]:
 def split_wells(
     wells: pd.DataFrame, positive: np.ndarray, seed: int
 ) -> tuple[Sequence[Fold], str]:
-    """Split wells into folds: rows of the plate where that can be done.
+    """Split wells into folds, by rows of the plate if possible.
 
-    It can where there are three, each with both controls; otherwise folds are drawn,
-    stratified by role.
+    This is possible with at least three rows, each with both controls; otherwise folds
+    are drawn, stratified by role.
 
     Parameters
     ----------
     wells : pandas.DataFrame, n rows
-        With the column ``well``.
+        Wells, with the column ``well``.
     positive : numpy.ndarray (n,), bool
-        Which are positive controls.
+        Which wells are positive controls.
     seed : int
-        Of folds that are drawn.
+        Seed of folds that are drawn.
 
     Returns
     -------
     folds : list of (train, test)
         Positions of wells.
     scheme : str
-        In words.
+        The scheme in words.
     """
     names = wells.well.astype(str)
     rows, _ = split_well_names(names)

@@ -1,6 +1,6 @@
-"""Training as the thesis has it (sections 4.1.1 and 5.2, appendix B).
+"""Train as in the thesis (sections 4.1.1 and 5.2, appendix B).
 
-A run is a folder in which training can always resume; `runs` says what is in it.
+A run is a folder in which training can always resume; `runs` describes its content.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from training.config import Config
 from training.curve import draw_curve
 from training.images import Images
 from training.input import measure_input_speed, open_images
-from training.kept import refuse_output_in_data
 from training.runs import (
     CONFIG,
     Progress,
@@ -43,17 +42,19 @@ from training.runs import (
 )
 from training.start import copy_variables, load_start_weights
 from training.steps import Scores, Steps, choose_strategy, compute_learning_rate
+from training.stored_files import refuse_output_in_data
 
-# Seconds between two looks at the loss while an epoch runs: each waits for the device.
-LOOK = 2
-# The input alone is measured for so many seconds, or epochs of a small set.
+# Seconds between two checks of the loss during an epoch: each waits for the device.
+CHECK_SECONDS = 2
+# The input alone is measured for at most so many seconds, or epochs of a small set.
 INPUT_SECONDS, INPUT_EPOCHS = 2, 20
-# Images whose statistics batch normalisation gets back, in batches of at most 16.
+# Images from which batch normalisation gets its statistics back, in batches of at most
+# 16.
 START_BATCHES, START_BATCH = 4, 16
 
 
 class TrainingStopped(RuntimeError):
-    """Training cannot go on; the message says why, and what is kept."""
+    """Training cannot continue; the message says why, and which checkpoint remains."""
 
 
 def train(
@@ -65,43 +66,43 @@ def train(
 ) -> dict:
     """Train until ``config.epochs``.
 
-    If interrupted, call it again with the same folder; it resumes after the last epoch
-    that was finished, and ends with the same numbers.
+    If interrupted, call it again with the same folder; it resumes after the last
+    finished epoch, and ends with the same numbers.
 
     Parameters
     ----------
     config : Config
-        Of the run.
+        Configuration of the run.
     data : str or path
         Images, as `input.open_images` takes them.
     output : str or path
-        Folder of the run, made if missing. With several machines, one that all of them
-        see.
+        Folder of the run, made if missing. With several machines, a folder that all of
+        them can access.
     devices : {"one", "all", "machines"}
         See `steps.choose_strategy`.
     on_epoch : callable, optional
-        Gets the row of the log after each epoch.
+        Called with the row of the log after each epoch.
 
     Returns
     -------
     dict
-        What is in ``result.json``.
+        The content of ``result.json``.
 
     Raises
     ------
     ValueError
         The folder holds a run of another configuration, other classes or images, or
-        lies within the images; the configuration does not fit the data.
+        lies within the folder of images; or the configuration does not fit the data.
     TrainingStopped
         The loss became NaN, or the disk is full.
     stratonet.files.atomic.FolderInUse
         Another process trains in the folder.
     """
     refuse_output_in_data(data, output)
-    # That of several machines wants to be first to use TensorFlow.
+    # The strategy for several machines must be created before TensorFlow is used.
     strategy = choose_strategy(devices)
     chief = devices != "machines" or strategy.cluster_resolver.task_id == 0
-    # Before anything is drawn: start weights depend on it.
+    # Set before anything is drawn, since start weights depend on it.
     keras.utils.set_random_seed(config.seed)
     # Slower on GPUs, but an interrupted run ends with the same numbers.
     tf.config.experimental.enable_op_determinism()
@@ -116,8 +117,8 @@ def train(
         except FileNotFoundError:
             raise
         except OSError as error:
-            kept = describe_checkpoint(output)
-            raise TrainingStopped(f"{error}\n{kept}") from error
+            checkpoint = describe_checkpoint(output)
+            raise TrainingStopped(f"{error}\n{checkpoint}") from error
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,15 @@ class _Run:
     config, data, output
         As `train` takes them.
     chief : bool
-        Whether this process writes and prints; of several machines, one does.
+        Whether this process writes and prints; only one of several machines does.
     images : Images
-        To train and to validate.
+        Images for training and validation.
     steps : Steps
         The network, after the epochs of ``progress``.
     progress : Progress
-        Its history grows.
+        Progress of the run; its history grows.
     input_speed : float
-        Images per second that the input alone gives.
+        Images per second that the input alone yields.
     """
 
     config: Config
@@ -159,8 +160,8 @@ class _Run:
 
     @property
     def one_process(self) -> bool:
-        # To read the scores, several machines add theirs: all have to do it at the same
-        # step, and their clocks differ.
+        # Reading the scores adds up those of several machines. All must do so at the
+        # same step, but their clocks differ.
         strategy = self.steps.strategy
         return not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
@@ -206,14 +207,14 @@ def _open_run(
     )
     steps = Steps(config, len(images.classes), strategy)
     if chief:
-        remove_unfinished(output)  # a checkpoint that a killed process left is large
+        remove_unfinished(output)  # checkpoints left by killed processes are large
         write_config(output, config)
     progress = read_progress(output, steps.model, steps.optimizer, images)
     with images.name_unreadable():
-        # Start weights are loaded once; later they are in the state.
+        # Start weights are loaded once; afterwards they are in the state.
         if not progress.history:
             progress = _start(config, images, steps)
-        # Before training: during it, input and network share the cores.
+        # Measured before training, during which input and network share the cores.
         per_replica = config.batch // strategy.num_replicas_in_sync
         epoch = images.draw_training(config, 0, config.batch, per_replica=per_replica)
         repeated = epoch.repeat(INPUT_EPOCHS)
@@ -221,7 +222,7 @@ def _open_run(
     run = _Run(config, data, output, chief, images, steps, progress, input_speed)
     run.say(_describe_run(run))
     if run.history:
-        run.say(f"Going on after epoch {len(run.history)}.")
+        run.say(f"Resuming after epoch {len(run.history)}.")
     return run
 
 
@@ -243,7 +244,7 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
         total=run.config.epochs * run.images_per_epoch,
         initial=len(run.history) * run.images_per_epoch,
         unit=" images",
-        # Over some fifty batches: single ones vary.
+        # Averaged over some fifty batches, because single batches vary.
         smoothing=0.02,
         disable=not run.chief,
     )
@@ -255,9 +256,9 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
             bar.set_description(f"epoch {epoch + 1}/{run.config.epochs}")
             row = _run_epoch(run, epoch, bar)
             run.history.append(row)
-            _keep_epoch(run, board)
+            _store_epoch(run, board)
             run.say(_describe_epoch(row, is_best(run.history)))
-            # After everything is kept: it may end the training.
+            # Called after everything is stored, because it may end the training.
             if on_epoch:
                 on_epoch(row)
     result = _make_result(run)
@@ -271,11 +272,11 @@ def _finish_run(run: _Run, on_epoch: Callable[[Row], object] | None) -> dict:
 
 
 def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
-    """Train and validate once; the row of the log."""
+    """Train and validate for one epoch; return the row of the log."""
     losses = [row["val_loss"] for row in run.history]
     rate = compute_learning_rate(run.config, epoch, losses)
     run.steps.optimizer.learning_rate = rate
-    began = looked = time.perf_counter()
+    start_time = last_check = time.perf_counter()
 
     def draw_epoch(shard: tuple[int, int], per_replica: int) -> tf.data.Dataset:
         return run.draw_training(epoch, shard, per_replica)
@@ -284,14 +285,14 @@ def _run_epoch(run: _Run, epoch: int, bar: tqdm) -> Row:
     for batch in run.steps.distribute(draw_epoch):
         run.steps.train(*batch)
         bar.update(run.config.batch)
-        if run.one_process and time.perf_counter() - looked > LOOK:
-            looked = time.perf_counter()
+        if run.one_process and time.perf_counter() - last_check > CHECK_SECONDS:
+            last_check = time.perf_counter()
             scores = run.steps.read_scores()
             _check_loss(scores, epoch, rate, run.output)
             bar.set_postfix(loss=f"{scores.loss:.3f}", top1=f"{scores.top1:.3f}")
-    # This waits for the last step, so that the time is whole.
+    # This waits for the last step, so that the time includes it.
     training = run.steps.collect_scores()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start_time
     _check_loss(training, epoch, rate, run.output)
     validation = run.steps.validate(run.draw_validation)
     _check_loss(validation, epoch, rate, run.output)
@@ -312,14 +313,13 @@ def _check_loss(scores: Scores, epoch: int, rate: float, output: Path) -> None:
     if not math.isfinite(scores.loss):
         raise TrainingStopped(
             f"The loss became {scores.loss} in epoch {epoch + 1}, at a learning rate of"
-            f" {rate:g}. Lower learning_rate or raise warmup_epochs, and begin in a new"
-            f" folder.\n{describe_checkpoint(output)}"
+            f" {rate:g}. Lower learning_rate or raise warmup_epochs, and start again in"
+            f" a new folder.\n{describe_checkpoint(output)}"
         )
 
 
-def _keep_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
-    # Where weights are spread over machines, all of them take part in reading; one
-    # writes.
+def _store_epoch(run: _Run, board: tf.summary.SummaryWriter | None) -> None:
+    # If weights are distributed over machines, all must read them, but only one writes.
     model = copy_variables(run.steps.model)
     optimizer = copy_optimizer(run.steps.optimizer)
     if board is None:
@@ -389,8 +389,8 @@ def _describe_epoch(row: Row, best: bool) -> str:
 
 def _describe_result(run: _Run, result: dict) -> str:
     speed = run.history[-1]["images_per_second"]
-    # Measured apart, the input has all cores to itself: what is hardly faster than the
-    # whole holds it up.
+    # Measured alone, the input has all cores to itself: if it is hardly faster than
+    # training, it is the bottleneck.
     slower = "input" if run.input_speed < 1.2 * speed else "network"
     return (
         f"Best validation top-1 {result['val_top1']:.4f} (top-5"

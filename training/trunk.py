@@ -1,4 +1,4 @@
-"""The network as it is released: for planes of any size, and without idle gates."""
+"""Build the network for release: for planes of any size, and without idle gates."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from training.attention import EfficientChannelAttention
 
 
 def build_trunk(model: keras.Model, depth: int, taps: Collection[str]) -> keras.Model:
-    """Build the trunk of a trained network anew, for planes of any size.
+    """Rebuild the trunk of a trained network, for planes of any size.
 
-    Gates that are all at their identity start only halve what passes them. They are
-    left out, and the batch normalisation before them is halved instead, which is exact
-    and spares their work.
+    Gates that are all at their identity start only halve their input. They are left
+    out, and the batch normalisation before them is halved instead, which is exact and
+    faster.
 
     Parameters
     ----------
     model : keras.Model
         From `architecture.build_network`, with or without a classifier.
     depth : {18, 34, 50, 101, 152}
-        Of the network.
+        Depth of the network.
     taps : collection of str
         Layer names; the trunk ends at the last of them.
 

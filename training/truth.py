@@ -1,7 +1,7 @@
-"""Which class each image of a flat folder is of, from the files that say so.
+"""Read the class of each image of a flat folder from a ground-truth file.
 
-Names are matched exactly first, those of images and those of classes. Where a file can
-be read in two ways it is refused: a wrong class is found out by nobody.
+Names of images and classes are matched exactly first. A file that can be read in two
+ways is refused, because nobody would notice a wrong class.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ def read_ground_truth(
     Parameters
     ----------
     data : pathlib.Path
-        Where the file that says them is, or up to two levels below.
+        Folder with the ground-truth file, directly in it or up to two levels below.
     folder : pathlib.Path
-        Of the images.
+        Folder of the images.
     names : sequence of str
-        Of the images.
+        Names of the images.
     classes : sequence of str
         Names of the classes that are trained, sorted.
 
     Returns
     -------
     list of str or None
-        A class for each of ``names``; None where there is no such file.
+        A class for each of ``names``; None if there is no such file.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        The file is not as expected, does not name an image, or can be read in two ways.
+        The file is not as expected, lacks an image, or can be read in two ways.
     """
     kaggle = _find_file(data, KAGGLE_TRUTH)
     plain = _find_file(data, PLAIN_TRUTH)
@@ -58,28 +58,28 @@ def read_ground_truth(
 
 
 def _find_file(data: Path, name: str) -> Path | None:
-    """Find a file in a folder or up to two levels below: archives unpack to these."""
-    # The nearest first.
+    """Find a file in a folder or up to two levels below, where archives unpack to."""
+    # Nearest levels first.
     for pattern in (name, f"*/{name}", f"*/*/{name}"):
         paths = sorted(data.glob(pattern))
         if len({path.read_bytes() for path in paths}) > 1:
             raise ValueError(
-                f"{data} holds different files {name}: {paths[0]} and {paths[1]}. Leave"
-                " the one that is meant."
+                f"{data} holds different files {name}: {paths[0]} and {paths[1]}."
+                " Remove all but the correct one."
             )
         if paths:
             return paths[0]
     return None
 
 
-# A line of a file: the name of an image, and what is said of it.
+# Lines of a file: the name of an image, and its class.
 Lines = list[tuple[str, str]]
 
 
 def _read_kaggle_truth(path: Path) -> Lines:
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            # After the class come the corners of a box.
+            # The class is followed by the corners of a box.
             return [
                 (row["ImageId"], row["PredictionString"].split()[0])
                 for row in csv.DictReader(file)
@@ -98,7 +98,7 @@ def _read_kaggle_truth(path: Path) -> Lines:
 def _read_plain_truth(path: Path) -> Lines:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        # Names of images may hold spaces; those of folders of classes seldom do.
+        # Image names may contain spaces; names of class folders seldom do.
         pairs = [line.rsplit(None, 1) for line in text.splitlines() if line.strip()]
         return [(name.strip(), answer) for name, answer in pairs]
     except ValueError as error:
@@ -106,7 +106,7 @@ def _read_plain_truth(path: Path) -> Lines:
 
 
 def _name_classes(path: Path, lines: Lines, classes: Sequence[str]) -> Lines:
-    """Turn numbers of classes into their names, where the answers are no names."""
+    """Turn class numbers into class names, where the answers are numbers."""
     answers = {answer for _, answer in lines}
     named = answers & set(classes)
     numbers = {answer for answer in answers - named if answer.isdecimal()}
@@ -114,18 +114,18 @@ def _name_classes(path: Path, lines: Lines, classes: Sequence[str]) -> Lines:
         return lines
     if named or any(name.isdecimal() for name in classes):
         raise ValueError(
-            f"{path} can be read in two ways: {min(numbers)} is the name of no folder"
-            f" of a class, though {min(named or set(classes))} is one. Write the name"
-            " of the folder behind each image."
+            f"{path} can be read in two ways: {min(numbers)} is not the name of a"
+            f" class folder, but {min(named or set(classes))} is one. Write the name of"
+            " the folder after each image."
         )
     # Caffe's lists count the classes from 0, in the order of their names.
     values = {int(number) for number in numbers}
     if 0 not in values or max(values) >= len(classes):
         raise ValueError(
-            f"{path} has numbers of classes from {min(values)} to {max(values)}. There"
+            f"{path} has class numbers from {min(values)} to {max(values)}, but there"
             f" are {len(classes)} classes, counted from 0 in the order of their names;"
-            " where 0 is missing, they may have been counted from 1. Write the name of"
-            " the folder behind each image."
+            " if 0 is missing, they may have been counted from 1. Write the name of"
+            " the folder after each image."
         )
     return [
         (name, classes[int(answer)] if answer in numbers else answer)
@@ -136,9 +136,9 @@ def _name_classes(path: Path, lines: Lines, classes: Sequence[str]) -> Lines:
 def _read_devkit_truth(path: Path, meta: Path | None, data: Path) -> list[str]:
     if meta is None:
         raise FileNotFoundError(
-            f"{path} has numbers of the devkit's own order of classes, which is not"
-            " that of the wnids. The devkit's meta.mat says which class has which"
-            f" number: put it in {data} too."
+            f"{path} numbers the classes in the devkit's own order, which is not that"
+            " of the wnids. The devkit's meta.mat says which class has which number:"
+            f" put it in {data} too."
         )
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -161,17 +161,17 @@ def _read_devkit_truth(path: Path, meta: Path | None, data: Path) -> list[str]:
 def _check_order(
     path: Path, answers: Sequence[str], folder: Path, names: Sequence[str]
 ) -> None:
-    # The devkit's lines have no names: they are in the order of the images.
+    # The devkit's lines have no names, but are in the order of the images.
     if len(answers) != len(names):
         raise ValueError(
-            f"{path} has {len(answers)} lines, and {folder} has {len(names)} images."
+            f"{path} has {len(answers)} lines, but {folder} has {len(names)} images."
         )
     lengths = {len(Path(name).stem) for name in names}
     if len(lengths) > 1:
         raise ValueError(
-            f"{path} names no images: its lines are in their order, and those in"
-            f" {folder} can be ordered in two ways, since their names differ in length."
-            f" Give the classes in {PLAIN_TRUTH}, as NAME CLASS."
+            f"{path} has no image names: its lines are in the order of the images, but"
+            f" those in {folder} can be ordered in two ways, because their names differ"
+            f" in length. Give the classes in {PLAIN_TRUTH}, as NAME CLASS."
         )
 
 
@@ -180,7 +180,7 @@ def _describe_bad_truth(path: Path, error: Exception) -> ValueError:
 
 
 def _look_up(path: Path, lines: Lines, folder: Path, names: Sequence[str]) -> list[str]:
-    """Find what is said of each image: by its name, or by its name without suffix."""
+    """Look up the class of each image, by its name with or without suffix."""
     exact, stems = _index_lines(lines)
     shared = defaultdict(list)
     for name in names:
@@ -188,22 +188,22 @@ def _look_up(path: Path, lines: Lines, folder: Path, names: Sequence[str]) -> li
     answers: list[str] = []
     missing: list[str] = []
     for name in names:
-        found = exact.get(name)
-        if not found:
+        matches = exact.get(name)
+        if not matches:
             # Kaggle's table has no suffix; a dot may belong to the name, too.
             stem = Path(name).stem
-            found = exact.get(stem) or stems.get(stem) or set()
-            if found and len(shared[stem]) > 1:
+            matches = exact.get(stem) or stems.get(stem) or set()
+            if matches and len(shared[stem]) > 1:
                 raise ValueError(
                     f"{path}: {stem} may be {' or '.join(shared[stem])} in {folder}."
-                    " Write their names with the suffix."
+                    " Write the names with their suffixes."
                 )
-        if len(found) > 1:
+        if len(matches) > 1:
             raise ValueError(
-                f"{path} has several classes for {name}: {', '.join(sorted(found))}."
+                f"{path} has several classes for {name}: {', '.join(sorted(matches))}."
             )
-        missing += [] if found else [name]
-        answers += found
+        missing += [] if matches else [name]
+        answers += matches
     if missing:
         raise ValueError(
             f"{path} does not name {len(missing)} of {len(names)} images in {folder},"
@@ -213,11 +213,11 @@ def _look_up(path: Path, lines: Lines, folder: Path, names: Sequence[str]) -> li
 
 
 def _index_lines(lines: Lines) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
-    """Give the answers by the name in a line, and by that name without its suffix."""
+    """Index the classes by the name in a line, and by that name without suffix."""
     exact: dict[str, set[str]] = defaultdict(set)
     stems: dict[str, set[str]] = defaultdict(set)
     for line, answer in lines:
-        # Some lists have the folder before the name.
+        # Some lists have a folder before the name.
         name = line.replace("\\", "/").rpartition("/")[2]
         exact[name].add(answer)
         stems[Path(name).stem].add(answer)

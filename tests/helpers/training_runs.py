@@ -34,13 +34,13 @@ def make_images(folder, classes=3, train=10, val=5, size=48):
     rng = np.random.default_rng(0)
     for split, count in (("train", train), ("val", val)):
         for number in range(classes):
-            place = folder / split / f"n{number:08d}"
-            place.mkdir(parents=True)
+            class_folder = folder / split / f"n{number:08d}"
+            class_folder.mkdir(parents=True)
             for index in range(count):
                 pixels = rng.integers(0, 120, (size, size, 3))
                 pixels[..., number % 3] += 80
                 Image.fromarray(pixels.astype(np.uint8)).save(
-                    place / f"{split}_{index}.JPEG", quality=95
+                    class_folder / f"{split}_{index}.JPEG", quality=95
                 )
     return folder
 

@@ -62,14 +62,14 @@ def test_blocks_of_every_depth(depth):
     assert count_by_stage(list_blocks(depth)) == TABLE[depth]
 
 
-# Those of 101 and 152 are more of the same, and take seconds.
+# Depths 101 and 152 only add more blocks, and take seconds.
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_layers_of_blocks(depth):
     model = build_classifier(depth)
     for suffix in ("_add", "_eca", "_out"):
         pattern = rf"conv\d_block\d+{suffix}"
-        found = [name for name in names(model) if re.fullmatch(pattern, name)]
-        assert count_by_stage(found) == TABLE[depth]
+        matching_names = [name for name in names(model) if re.fullmatch(pattern, name)]
+        assert count_by_stage(matching_names) == TABLE[depth]
     assert [name for name in names(model) if name.endswith("_out")] == list_blocks(
         depth
     )
@@ -213,13 +213,17 @@ def test_eca_by_hand(rng):
     maps = rng.normal(size=(2, 5, 6, 64)).astype(np.float32)
     layer = EfficientChannelAttention()
     layer.build(maps.shape)
-    before, here, after = kernel = rng.normal(size=3).astype(np.float32)
+    before, centre, after = kernel = rng.normal(size=3).astype(np.float32)
     layer.set_weights([kernel.reshape(layer.kernel.shape)])
     pooled = np.pad(maps.mean(axis=(1, 2)), ((0, 0), (1, 1)))
     gate = 1 / (
         1
         + np.exp(
-            -(before * pooled[:, :-2] + here * pooled[:, 1:-1] + after * pooled[:, 2:])
+            -(
+                before * pooled[:, :-2]
+                + centre * pooled[:, 1:-1]
+                + after * pooled[:, 2:]
+            )
         )
     )
     np.testing.assert_allclose(
@@ -265,7 +269,7 @@ def test_refused(arguments, message):
 
 
 def test_any_backend():
-    """The definition uses Keras's own operations only."""
+    """The definition uses only Keras's operations."""
     imports = set()
     for module in (architecture, attention, blocks):
         imports.update(

@@ -31,8 +31,8 @@ def small():
 
 
 def keras_features(model, planes, card):
-    """What the Keras network makes of ``planes``, {layer: (n, width)}."""
-    # Keras has the channels last.
+    """Compute the features of ``planes`` in Keras, {layer: (n, width)}."""
+    # Keras puts channels last.
     last = replace(card, layout="NHWC")
     inputs = [to_planes(to_grey(plane, card), last) for plane in planes]
     return model(np.concatenate(inputs))
@@ -64,7 +64,7 @@ def test_shipped_file_equals_the_keras_network_at_every_tap(published, data):
     "depth, gates", [(18, "zeros"), (18, "glorot_uniform"), (50, "he_normal")]
 )
 def test_trunk_takes_any_size_and_keeps_deviations(depth, gates, tmp_path, rng):
-    """Idle gates are folded away, others stay; both give what the model gives."""
+    """Idle gates are folded away, others stay; features equal those of the model."""
     layers = ["conv2_block1_out", "conv3_block1_out"]
     widths = (64, 128) if depth < 50 else (256, 512)
     model = build_network(depth, "eca", layers, classes=3, input_size=64, gates=gates)

@@ -26,7 +26,7 @@ from training.finetune import (  # noqa: E402
     Tuning,
     _describe_classes,
     _describe_request,
-    _keep_request,
+    _store_request,
     finetune,
 )
 from training.finetune_card import (  # noqa: E402
@@ -45,7 +45,7 @@ pytestmark = pytest.mark.slow
 
 SIDE = 24
 QUICK = Schedule(steps=4, every=2, batch=8)
-# What nobody can tell apart, and what can be.
+# Stripe widths of classes that cannot, and that can, be told apart.
 SAME, DIFFERENT = {"a": 5, "b": 5}, {"a": 3, "b": 8}
 
 
@@ -136,11 +136,11 @@ def test_it_learns_and_keeps_the_best(weights, stripes, tmp_path):
     assert history.looks[-1]["loss"] < history.looks[0]["loss"]
     with (tmp_path / "log.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 3
-    # The network is that of the best look, not that of the last.
+    # The network is that of the best check, not of the last.
     with np.load(tmp_path / "best.npz") as best:
         layer = start.trained.model.get_layer("conv3_block1_2_conv")
-        kept = [best[name] for name in best.files if name.startswith("network/")]
-        assert any(np.array_equal(layer.kernel.numpy(), value) for value in kept)
+        arrays = [best[name] for name in best.files if name.startswith("network/")]
+        assert any(np.array_equal(layer.kernel.numpy(), value) for value in arrays)
 
 
 @pytest.mark.parametrize(
@@ -195,19 +195,22 @@ def test_nothing_gained_leaves_the_network_as_it_was(
 ):
     table = write_assay(tmp_path, SAME, channels=("_DNA", "_ER"))
     other = write_assay(tmp_path / "other", SAME, name="others")
-    assays = [read_assay(ImageSource(one), "kind") for one in (table, other)]
+    assays = [read_assay(ImageSource(path), "kind") for path in (table, other)]
     output = tmp_path / "mine.onnx"
     tuning = Tuning(str(weights), SIDE, schedule=QUICK)
     comparisons = finetune(assays, output, tuning)
     assert [each.assay for each in comparisons] == ["stripes", "others"]
-    said = capsys.readouterr().out
-    assert "Nothing was gained beyond chance" in said and "is small unchanged" in said
+    printed = capsys.readouterr().out
+    assert (
+        "Nothing was gained beyond chance" in printed
+        and "is small unchanged" in printed
+    )
     check_network(output)
     np.testing.assert_allclose(measure(output), measure(untuned), rtol=1e-5, atol=1e-5)
     tuned = measure(tmp_path / "mine.run/tuned.onnx")
     assert not np.allclose(tuned, measure(output), rtol=1e-5, atol=1e-5)
     assert len((tmp_path / "mine.run" / REPORT).read_text().splitlines()) == 3
-    # What can be made again is not asked for.
+    # Damaged files that can be made again are no obstacle.
     for name in ("untuned.onnx", "tuned.onnx"):
         (tmp_path / "mine.run" / name).write_bytes(b"")
     finetune(assays, output, tuning)
@@ -222,15 +225,15 @@ def test_damaged_files_of_a_run_are_named(weights, stripes, tmp_path):
     start = load_start(weights, SIDE)
     tune(start, [stripes], QUICK, tmp_path)
     for name in ("best.npz", "state.npz"):
-        whole = (tmp_path / name).read_bytes()
-        for content in (whole[:5000], b"", b"text"):
+        original = (tmp_path / name).read_bytes()
+        for content in (original[:5000], b"", b"text"):
             (tmp_path / name).write_bytes(content)
             with pytest.raises(ValueError, match=rf"{name} is damaged.*Copy the run"):
                 tune(start, [stripes], QUICK, tmp_path)
-        (tmp_path / name).write_bytes(whole)
+        (tmp_path / name).write_bytes(original)
     (tmp_path / "request.json").write_text('{"tables": ')
     with pytest.raises(ValueError, match="request.json is damaged.*Copy the run"):
-        _keep_request({}, tmp_path)
+        _store_request({}, tmp_path)
 
 
 def test_a_run_knows_its_table_and_images(tmp_path):
@@ -240,9 +243,9 @@ def test_a_run_knows_its_table_and_images(tmp_path):
         assay = read_assay(ImageSource(folder / "stripes.csv"), "kind")
         return _describe_request([assay], Tuning())["tables"]
 
-    seen = [describe()]
+    earlier = [describe()]
     shutil.copytree(tmp_path, tmp_path / "copy")
-    assert describe(tmp_path / "copy") == seen[0]
+    assert describe(tmp_path / "copy") == earlier[0]
     image = next((tmp_path / "images").iterdir())
     lines = table.read_text().splitlines()
     changes = (
@@ -252,8 +255,8 @@ def test_a_run_knows_its_table_and_images(tmp_path):
     )
     for change in changes:
         change()
-        assert describe() not in seen
-        seen.append(describe())
+        assert describe() not in earlier
+        earlier.append(describe())
 
 
 def test_how_many_examples_each_class_has_is_said():
@@ -267,15 +270,15 @@ def test_how_many_examples_each_class_has_is_said():
 def test_the_weights_that_are_started_from_are_not_replaced(weights, tmp_path):
     path = tmp_path / "started.onnx"
     shutil.copy(weights, path)
-    with pytest.raises(ValueError, match="is the weights file that is started from"):
+    with pytest.raises(ValueError, match="must not be the weights file to start from"):
         finetune([], path, Tuning(str(path), SIDE))
 
 
 @pytest.mark.parametrize(
     "output, name, message",
     [
-        ("mine.pt", None, "ends in .onnx"),
-        ("mine.onnx", "small", "is the network that is started from"),
+        ("mine.pt", None, "must end in .onnx"),
+        ("mine.onnx", "small", "is the network to start from"),
     ],
 )
 def test_what_is_refused(weights, stripes, tmp_path, output, name, message):
@@ -290,7 +293,7 @@ def test_other_architectures_are_refused(tmp_path, weights):
 
     path = tmp_path / "vit.onnx"
     write_card(weights, replace(CARD, architecture="a vision transformer"), path)
-    with pytest.raises(ValueError, match="are StratoNet and ResNet.*transformer"):
+    with pytest.raises(ValueError, match="Only StratoNet and ResNet.*transformer"):
         load_start(path, SIDE)
 
 
@@ -298,28 +301,31 @@ def test_killed_it_resumes_and_ends_with_the_same_features(
     weights, untuned, tmp_path, capsys
 ):
     table = write_assay(tmp_path, DIFFERENT, plates=6, each=3)
-    whole, parts = tmp_path / "whole", tmp_path / "parts.run"
-    whole.mkdir()
+    undisturbed, resumed = tmp_path / "whole", tmp_path / "parts.run"
+    undisturbed.mkdir()
     start = load_start(weights, SIDE)
     task = make_task(table, tmp_path / "kept", untuned)
-    tune(start, [task], Schedule(steps=90), whole)
-    start.export(whole / "tuned.onnx", "parts")
+    tune(start, [task], Schedule(steps=90), undisturbed)
+    start.export(undisturbed / "tuned.onnx", "parts")
 
     command = ["finetune", table, "--label", "kind", "--from", weights]
     command += ["--input-size", SIDE, "--steps", 90]
     command += ["--output", tmp_path / "parts.onnx"]
-    kill_after_epoch(training(*command, wait=False), parts)
+    kill_after_epoch(training(*command, wait=False), resumed)
     assert not (tmp_path / "parts.onnx").exists()
     capsys.readouterr()
     main(list(map(str, command)))
-    said = capsys.readouterr().out
-    assert "plates: 4 to train on, 1 to stop by, 1 to test on" in said
-    assert "step 90:" in said and "step 60:" not in said
-    assert (parts / "log.csv").read_text() == (whole / "log.csv").read_text()
-    with np.load(parts / "state.npz") as one, np.load(whole / "state.npz") as other:
-        for name in other.files:
-            np.testing.assert_array_equal(one[name], other[name])
-    received, expected = (measure(run / "tuned.onnx") for run in (parts, whole))
+    printed = capsys.readouterr().out
+    assert "plates: 4 to train on, 1 to stop by, 1 to test on" in printed
+    assert "step 90:" in printed and "step 60:" not in printed
+    assert (resumed / "log.csv").read_text() == (undisturbed / "log.csv").read_text()
+    with (
+        np.load(resumed / "state.npz") as state,
+        np.load(undisturbed / "state.npz") as expected_state,
+    ):
+        for name in expected_state.files:
+            np.testing.assert_array_equal(state[name], expected_state[name])
+    received, expected = (measure(run / "tuned.onnx") for run in (resumed, undisturbed))
     np.testing.assert_array_equal(received, expected)
-    request = json.loads((parts / "request.json").read_text())
+    request = json.loads((resumed / "request.json").read_text())
     assert request["input_size"] == SIDE and list(request["tables"]) == ["stripes"]

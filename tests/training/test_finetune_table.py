@@ -33,8 +33,8 @@ def write_table(folder, rows, name="labels.csv"):
     return ImageSource(folder / name)
 
 
-def shown(plane):
-    """A plane as the network is shown it, as it is kept."""
+def prepare(plane):
+    """Return a plane as the network sees it, in the precision in which it is stored."""
     return to_grey(plane, CARD).astype(np.float16)
 
 
@@ -52,16 +52,16 @@ def test_plain_table_of_two_channels(tmp_path):
     ]
     assay = read_assay(write_table(tmp_path, rows), "drug")
     assert assay.channels == ("DNA", "ER") and assay.label == "Metadata_Drug"
-    kept = prepare_planes(assay, tmp_path / "kept", CARD)
-    assert kept.rows.to_dict("list") == {
+    examples = prepare_planes(assay, tmp_path / "kept", CARD)
+    assert examples.rows.to_dict("list") == {
         "label": ["taxol", "none"],
         "plate": ["1", "1"],
         "well": ["A01", "A02"],
     }
-    assert kept.planes.shape == (2, 2, 224, 224)
+    assert examples.planes.shape == (2, 2, 224, 224)
     for number, plane in enumerate(planes):
-        received = kept.planes[number // 2, number % 2]
-        np.testing.assert_array_equal(received, shown(plane))
+        received = examples.planes[number // 2, number % 2]
+        np.testing.assert_array_equal(received, prepare(plane))
 
 
 def test_planes_are_read_once(tmp_path):
@@ -97,14 +97,14 @@ def test_a_row_per_object_is_a_square_around_it(tmp_path, capsys):
     ]
     assay = read_assay(write_table(tmp_path, rows), "phase", size=16)
     assert len(assay.units) == 1 and len(assay.units[0].rows) == 2
-    kept = prepare_planes(assay, tmp_path / "kept", CARD)
-    # By image; what has no class or lies outside is left out.
-    assert "labels: 1 objects are left out, whose centre" in capsys.readouterr().out
-    assert kept.rows["label"].tolist() == ["mitosis", "interphase", "interphase"]
+    examples = prepare_planes(assay, tmp_path / "kept", CARD)
+    # By image; objects without class or outside the image are left out.
+    assert "labels: left out 1 objects whose centre" in capsys.readouterr().out
+    assert examples.rows["label"].tolist() == ["mitosis", "interphase", "interphase"]
     expected = [planes[0][12:28, 22:38], planes[0][32:48, 42:58]]
     expected.append(planes[1][25:41, 32:48])
-    for received, crop in zip(kept.planes[:, 0], expected):
-        np.testing.assert_array_equal(received, shown(crop))
+    for received, crop in zip(examples.planes[:, 0], expected):
+        np.testing.assert_array_equal(received, prepare(crop))
 
 
 def test_a_class_of_which_nothing_can_be_read_is_refused(tmp_path):
@@ -131,15 +131,15 @@ def test_planes_that_are_not_whole_are_read_again(tmp_path, spoiled, content):
         for phase in "ab"
     ]
     assay = read_assay(write_table(tmp_path, rows), "phase")
-    whole = prepare_planes(assay, tmp_path / "kept", CARD)
-    expected = np.array(whole.planes)
+    examples = prepare_planes(assay, tmp_path / "kept", CARD)
+    expected = np.array(examples.planes)
     path = tmp_path / "kept" / spoiled
     if content is None:
         path.unlink()
     else:
         os.truncate(path, content)
     again = prepare_planes(assay, tmp_path / "kept", CARD)
-    pd.testing.assert_frame_equal(again.rows, whole.rows)
+    pd.testing.assert_frame_equal(again.rows, examples.rows)
     np.testing.assert_array_equal(again.planes, expected)
 
 
@@ -156,7 +156,7 @@ def test_lengths_of_files(tmp_path):
 
 
 def write_load_data(folder):
-    """Two wells of one image, whose 120 objects are single pixels."""
+    """Write two wells of one image each, whose 120 objects are single pixels."""
     labels = np.zeros((60, 80), np.uint16)
     rows, columns = np.mgrid[5:55:5, 4:76:6]
     labels[rows.ravel(), columns.ravel()] = np.arange(rows.size) + 1
@@ -180,14 +180,14 @@ def test_objects_of_label_images_have_the_class_of_their_image(tmp_path):
     source, count = write_load_data(tmp_path)
     assert count > MOST_OBJECTS
     assay = read_assay(source, "treatment", objects=ObjectsFromLabels("Nuclei", 16))
-    kept = prepare_planes(assay, tmp_path / "kept", CARD)
-    counts = kept.rows.groupby(["label", "well"]).size().to_dict()
+    examples = prepare_planes(assay, tmp_path / "kept", CARD)
+    counts = examples.rows.groupby(["label", "well"]).size().to_dict()
     assert counts == {
         ("drugA01", "A01"): MOST_OBJECTS,
         ("drugA02", "A02"): MOST_OBJECTS,
     }
     again = prepare_planes(assay, tmp_path / "again", CARD)
-    np.testing.assert_array_equal(kept.planes, again.planes)
+    np.testing.assert_array_equal(examples.planes, again.planes)
     with pytest.raises(ValueError, match="label images Nuclei. Received: Cells"):
         read_assay(source, "treatment", objects=ObjectsFromLabels("Cells"))
 
@@ -205,8 +205,8 @@ def test_objects_of_a_table_of_centres(tmp_path):
     centers.to_csv(tmp_path / "centres.csv", index=False)
     objects = ObjectsFromCenters(str(tmp_path / "centres.csv"), 16)
     assay = read_assay(source, "treatment", objects=objects)
-    kept = prepare_planes(assay, tmp_path / "kept", CARD)
-    assert kept.rows["label"].tolist() == ["drugA01", "drugA02", "drugA02"]
+    examples = prepare_planes(assay, tmp_path / "kept", CARD)
+    assert examples.rows["label"].tolist() == ["drugA01", "drugA02", "drugA02"]
 
 
 def test_images_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys):
@@ -214,9 +214,9 @@ def test_images_that_cannot_be_read_are_left_out_and_counted(tmp_path, capsys):
     row = {"plate": "1", "well": "A01", "file": "0.tif", "drug": "taxol"}
     source = write_table(tmp_path, [row, {**row, "file": "lost.tif"}])
     assay = read_assay(source, "drug")
-    kept = prepare_planes(assay, tmp_path / "kept", CARD)
-    assert len(kept.rows) == 1
-    assert "1 image sets could not be read" in capsys.readouterr().out
+    examples = prepare_planes(assay, tmp_path / "kept", CARD)
+    assert len(examples.rows) == 1
+    assert "left out 1 image sets that could not be read" in capsys.readouterr().out
     (tmp_path / "0.tif").unlink()
     with pytest.raises(ValueError, match="no image could be read.*lost.tif|0.tif"):
         prepare_planes(assay, tmp_path / "other", CARD)

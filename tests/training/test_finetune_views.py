@@ -42,7 +42,7 @@ def test_turning_and_flipping_keep_the_middle_of_a_round_plane():
 
 
 def test_a_view_is_half_the_time_a_mirror_image():
-    # Of three corners, only a mirror image has the third on the other side.
+    # Only in a mirror image does the third of three corners change sides.
     plane = np.zeros((32, 32))
     plane[6:10, 6:10] = 1
     plane[6:10, 22:26] = 0.6

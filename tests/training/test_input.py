@@ -30,7 +30,7 @@ CONFIG = Config(
 
 
 def smooth(rng, width, height):
-    """A picture that survives JPEG: noise made large."""
+    """Make an image that survives JPEG: enlarged noise."""
     return Image.fromarray(rng.integers(0, 256, (5, 5, 3), np.uint8)).resize(
         (width, height), Image.Resampling.BICUBIC
     )
@@ -55,23 +55,20 @@ def tree(tmp_path, rng):
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    """The images of such a tree, to be left as it is."""
+    """The images of such a tree, which tests must not change."""
     return open_images(
         write_tree(tmp_path_factory.mktemp("imagenet"), np.random.default_rng(0))
     )
 
 
 def flatten(tree, rng):
-    """Move the validation images into one folder, as they come.
-
-    The wnid of each, by name.
-    """
+    """Move the validation images into one folder; return the wnid of each, by name."""
     truth = {}
     paths = sorted((tree / "val").glob("*/*"))
-    for number, place in enumerate(rng.permutation(len(paths)), 1):
+    for number, position in enumerate(rng.permutation(len(paths)), 1):
         name = f"ILSVRC2012_val_{number:08}.JPEG"
-        truth[name] = paths[place].parent.name
-        paths[place].rename(tree / "val" / name)
+        truth[name] = paths[position].parent.name
+        paths[position].rename(tree / "val" / name)
     for folder in (tree / "val").glob("n*"):
         folder.rmdir()
     return truth
@@ -99,9 +96,9 @@ def write_wnids(tree, truth):
 
 
 def write_devkit(tree, truth):
-    """The devkit's numbers are not those of the sorted wnids.
+    """Write the devkit's truth, whose numbers are not those of the sorted wnids.
 
-    After the leaves come synsets that are not.
+    The leaves are followed by synsets that are not leaves.
     """
     numbers = {WNIDS[1]: 1, WNIDS[2]: 2, WNIDS[0]: 3, "n00001740": 4}
     folder = tree / "ILSVRC2012_devkit_t12" / "data"
@@ -124,7 +121,7 @@ def together(dataset):
 
 
 def interleaved(shares):
-    """The batches of all machines as one machine has them, one after another."""
+    """Join the batches of all machines into those that a single machine has."""
     steps = [[np.stack(parts, 1) for parts in zip(*step)] for step in zip(*shares)]
     return [
         np.concatenate([part.reshape(-1, *part.shape[2:]) for part in parts])
@@ -196,7 +193,7 @@ def test_validation_images_alone(tree, tmp_path):
     images = open_images(tmp_path, splits=("val",))
     assert images.classes == tuple(WNIDS)
     with pytest.raises(
-        ValueError, match="split must be one of those opened: val. Received: 'train'"
+        ValueError, match="one of the opened splits: val. Received: 'train'"
     ):
         images.count_images("train")
 
@@ -237,7 +234,7 @@ def empty_class(tree, rng):
     (tree / "train" / "n09999999" / "n09999999.tar").touch()
 
 
-def both_kinds(tree, rng):
+def mixed_layout(tree, rng):
     next(tree.glob("val/*/*")).rename(tree / "val" / "a.JPEG")
 
 
@@ -245,8 +242,8 @@ def both_kinds(tree, rng):
     ("spoil", "error", "message"),
     [
         (without_meta, FileNotFoundError, "not that of the wnids.*meta.mat says which"),
-        (one_line_less, ValueError, "has 11 lines, and .*val has 12 images"),
-        (number_too_high, ValueError, "val.txt has numbers of classes from 3 to 3"),
+        (one_line_less, ValueError, "has 11 lines, but .*val has 12 images"),
+        (number_too_high, ValueError, "val.txt has class numbers from 3 to 3"),
         (
             one_image_unknown,
             ValueError,
@@ -265,7 +262,7 @@ def both_kinds(tree, rng):
         (
             lambda tree, rng: flatten(tree, rng),
             FileNotFoundError,
-            "no file that says the classes. Known layouts",
+            "no file that lists the classes. Known layouts",
         ),
         (
             empty_class,
@@ -273,9 +270,9 @@ def both_kinds(tree, rng):
             "n09999999 has no images .*Found in .*: n09999999.tar. Known layouts",
         ),
         (
-            both_kinds,
+            mixed_layout,
             ValueError,
-            "val has both folders of classes and images beside them",
+            "val has both folders of classes and images next to them",
         ),
         (
             lambda tree, rng: (tree / "val").rename(tree / "validation"),
@@ -289,7 +286,7 @@ def both_kinds(tree, rng):
         ),
     ],
 )
-def test_what_is_wrong_is_said(tree, rng, spoil, error, message):
+def test_errors_say_what_is_wrong(tree, rng, spoil, error, message):
     spoil(tree, rng)
     with pytest.raises(error, match=message):
         open_images(tree)
@@ -312,15 +309,15 @@ def test_corrupt_files_are_named_and_left_out(tree, rng):
     smooth(rng, 40, 40).save(folder / "png.JPEG", format="PNG")  # and one of these
     smooth(rng, 40, 40).convert("L").save(folder / "grey.JPEG")
     smooth(rng, 40, 40).save(folder / "progressive.JPEG", progressive=True)
-    said = []
-    images = open_images(tree, report=said.append)
+    lines = []
+    images = open_images(tree, report=lines.append)
     assert set(images.corrupt) == {f"train/{WNIDS[1]}/{name}.JPEG" for name in bad}
     assert "is empty" in images.corrupt[f"train/{WNIDS[1]}/empty.JPEG"]
     assert "{{" not in "".join(images.corrupt.values())
-    assert sorted(said[:-1]) == sorted(
-        f"Left out: {tree / name}: {why}" for name, why in images.corrupt.items()
+    assert sorted(lines[:-1]) == sorted(
+        f"Left out: {tree / name}: {reason}" for name, reason in images.corrupt.items()
     )
-    assert said[-1] == "4 of 38 images are corrupt and left out."
+    assert lines[-1] == "4 of 38 images are corrupt and left out."
     assert images.count_images("train") == 22
     assert not any(
         os.path.basename(file).split(".")[0] in bad
@@ -344,20 +341,22 @@ def test_cmyk_keeps_its_colours(tmp_path, rng):
 def test_all_corrupt(tree):
     for path in tree.glob("val/*/*"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=f"{WNIDS[0]} no image can be read: all 4"):
+    with pytest.raises(
+        ValueError, match=f"no image of the class {WNIDS[0]} can be read: all 4"
+    ):
         open_images(tree, report=lambda line: None)
 
 
 def test_a_class_of_which_nothing_can_be_read(tree):
     for path in (tree / "train" / WNIDS[1]).iterdir():
         path.write_bytes(b"<html>")
-    said = []
-    with pytest.raises(ValueError, match=f"train: of the class {WNIDS[1]} no image"):
-        open_images(tree, report=said.append)
-    assert len(said) == 7
+    lines = []
+    with pytest.raises(ValueError, match=f"train: no image of the class {WNIDS[1]}"):
+        open_images(tree, report=lines.append)
+    assert len(lines) == 7
 
 
-def test_how_many_images_each_class_has_is_said(tree):
+def test_images_of_each_class_are_counted(tree):
     for path in list((tree / "val" / WNIDS[2]).iterdir()):
         path.unlink()
     (tree / "val" / WNIDS[2]).rmdir()
@@ -374,7 +373,7 @@ def sixteen_bits(rng, low, high, size=40):
 
 @pytest.mark.parametrize("mode", ["grey", "colour", "alpha"])
 def test_sixteen_bits_keep_their_depth(tmp_path, rng, mode):
-    """A camera of 12 bits whose images are dim: in 8 bits all would be black."""
+    """Images of a 12-bit camera are dim: in 8 bits all would be black."""
     write_tree(tmp_path, rng, 1, 1, "png")
     path = next(tmp_path.glob("val/*/*"))
     pixels = sixteen_bits(rng, 20, 220)
@@ -391,7 +390,7 @@ def test_sixteen_bits_keep_their_depth(tmp_path, rng, mode):
 
 
 def test_one_reader_for_all(tmp_path, rng):
-    """What evaluates weights files reads what training reads, and nothing else."""
+    """Evaluation of weights files reads the same images as training."""
     write_tree(tmp_path, rng, 2, 1, "png")
     paths = sorted(tmp_path.glob("train/*/*"))
     # More text than Pillow takes, as in rendered images.
@@ -419,16 +418,16 @@ def test_a_file_that_was_whole_before_is_named(tree, change):
         path.write_bytes(path.read_bytes()[:300])
     else:
         path.unlink()
-    message = rf"{path} cannot be read: .*put it back"
+    message = rf"{path} cannot be read: .*restore it"
     with pytest.raises(OSError, match=message), images.name_unreadable():
         together(images.draw_training(CONFIG, 0, 6))
-    # Whatever else goes wrong keeps its own error.
+    # Other errors are passed on unchanged.
     for error in (ValueError("x"), tf.errors.ResourceExhaustedError(None, None, "x")):
         with pytest.raises(type(error)), images.name_unreadable():
             raise error
 
 
-def test_a_damaged_result_of_checking_is_done_without(tree, tmp_path):
+def test_a_damaged_result_of_checking_is_ignored(tree, tmp_path):
     checked = tmp_path / "checked.json"
     open_images(tree, checked=checked)
     expected = checked.read_text()
@@ -460,8 +459,8 @@ def test_an_epoch_is_the_same_whenever_it_is_drawn(opened):
     first = together(opened.draw_training(CONFIG, 3, 6))
     tf.random.set_seed(1)
     again = together(opened.draw_training(CONFIG, 3, 6))
-    for one, other in zip(first, again):
-        np.testing.assert_array_equal(one, other)
+    for part, other in zip(first, again):
+        np.testing.assert_array_equal(part, other)
     assert (
         np.abs(first[0] - together(opened.draw_training(CONFIG, 4, 6))[0]).max() > 0.1
     )
@@ -487,24 +486,24 @@ def test_each_image_is_drawn_once_and_the_rest_of_a_batch_not(tree):
 
 @pytest.mark.parametrize("machines", [2, 3])
 def test_machines_share_each_batch(opened, machines):
-    whole = batches(opened.draw_training(CONFIG, 0, 6))
+    expected = batches(opened.draw_training(CONFIG, 0, 6))
     parts = [
-        batches(opened.draw_training(CONFIG, 0, 6, (place, machines)))
-        for place in range(machines)
+        batches(opened.draw_training(CONFIG, 0, 6, (machine, machines)))
+        for machine in range(machines)
     ]
-    assert len(whole) == 3
-    for place, part in enumerate(parts):
+    assert len(expected) == 3
+    for machine, part in enumerate(parts):
         assert len(part) == 3
-        for mine, all_of_them in zip(part, whole):
-            for one, other in zip(mine, all_of_them):
-                np.testing.assert_array_equal(one, other[place::machines])
+        for share, batch in zip(part, expected):
+            for received, complete in zip(share, batch):
+                np.testing.assert_array_equal(received, complete[machine::machines])
 
 
 def test_replicas_get_smaller_batches(opened):
-    found = batches(opened.draw_training(CONFIG, 0, 12, (1, 2), per_replica=3))
-    assert [len(pixels) for pixels, _ in found] == [3, 3]
+    received = batches(opened.draw_training(CONFIG, 0, 12, (1, 2), per_replica=3))
+    assert [len(pixels) for pixels, _ in received] == [3, 3]
     np.testing.assert_array_equal(
-        np.concatenate([pixels for pixels, _ in found]),
+        np.concatenate([pixels for pixels, _ in received]),
         together(opened.draw_training(CONFIG, 0, 12))[0][1::2],
     )
 
@@ -515,8 +514,8 @@ def test_validation_is_padded_with_blanks_of_no_weight(tree, machines):
         path.unlink()
     images = open_images(tree)
     shares = [
-        batches(images.draw_validation(CONFIG, 4, (place, machines)))
-        for place in range(machines)
+        batches(images.draw_validation(CONFIG, 4, (machine, machines)))
+        for machine in range(machines)
     ]
     assert all(len(share) == 3 for share in shares)
     pixels, labels, weights = interleaved(shares)
@@ -540,32 +539,34 @@ def test_training_images_as_validation_images(opened):
 def test_training_images_are_crops_of_the_resized_image(tmp_path, rng):
     write_tree(tmp_path, rng, 1, 1, "png")
     images = open_images(tmp_path)
-    whole = {
+    resized_images = {
         number: resized(path)
         for number, path in enumerate(sorted(tmp_path.glob("train/*/*")))
     }
-    seen, alike = set(), 0
+    all_crops, alike = set(), 0
     for epoch in range(12):
         drawn = []
         for pixels, label in zip(*together(images.draw_training(CONFIG, epoch, 3))):
-            found = [
+            matches = [
                 (flip, top, left)
                 for flip in (1, -1)
                 for top in range(5)
                 for left in range(5)
                 if np.abs(
-                    whole[label.argmax()][top : top + 28, ::flip][:, left : left + 28]
+                    resized_images[label.argmax()][top : top + 28, ::flip][
+                        :, left : left + 28
+                    ]
                     - pixels
                 ).max()
                 < 1.5 / 255
             ]
-            assert len(found) == 1
-            drawn.extend(found)
-        seen.update(drawn)
+            assert len(matches) == 1
+            drawn.extend(matches)
+        all_crops.update(drawn)
         alike += len(set(drawn)) == 1
     assert alike < 3
     for axis, values in enumerate([{1, -1}, set(range(5)), set(range(5))]):
-        assert {place[axis] for place in seen} == values
+        assert {crop[axis] for crop in all_crops} == values
 
 
 def test_validation_images_are_the_middle_of_the_resized_image(tmp_path, rng):
@@ -580,11 +581,11 @@ def test_pixels_are_as_the_network_takes_them(opened):
     config = dataclasses.replace(
         CONFIG, multiply=255.0, subtract=(103.939, 116.779, 123.68), bgr=True
     )
-    found, _, _ = together(opened.draw_validation(config, 12))
+    received, _, _ = together(opened.draw_validation(config, 12))
     np.testing.assert_allclose(
-        found, plain[..., ::-1] * 255 - np.float32(config.subtract), atol=1e-4
+        received, plain[..., ::-1] * 255 - np.float32(config.subtract), atol=1e-4
     )
-    assert (found.dtype, labels.dtype, labels.shape) == (
+    assert (received.dtype, labels.dtype, labels.shape) == (
         np.float32,
         np.float32,
         (12, 3),
@@ -619,10 +620,10 @@ def test_grey_images(net, tmp_path, rng):
     pixels, *_ = together(images.draw_validation(grey, 3))
     colour, *_ = together(images.draw_validation(CONFIG, 3))
     card = dataclasses.replace(net.card, input_size=28)
-    for found, image in zip(pixels, colour):
+    for received, image in zip(pixels, colour):
         expected = to_grey(image @ np.float32([0.299, 0.587, 0.114]), card)
         np.testing.assert_allclose(
-            found, expected[..., None] * 2 - np.float32([0, 1, 2]), atol=2e-5
+            received, expected[..., None] * 2 - np.float32([0, 1, 2]), atol=2e-5
         )
 
 
@@ -653,11 +654,11 @@ def op_determinism():
 
 
 def readers_at_once(pipes, read):
-    """How many of the pipes ``read`` waits for at the same time.
+    """Return how many of the pipes ``read`` waits for at the same time.
 
-    Nothing is written to them: each is opened, closed.
+    Nothing is written to them: each is opened and closed.
     """
-    # A daemon: where this fails, nobody ever writes to what it waits for.
+    # A daemon: if this fails, it waits forever, because nobody writes to the pipes.
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     most, until = 0, time.monotonic() + 20

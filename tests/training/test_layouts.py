@@ -1,19 +1,19 @@
-"""What is read of a folder of images, and as which class; nothing here decodes."""
+"""Which files of a folder are read, and as which class; no image is decoded."""
 
 import os
 
 import numpy as np
 import pytest
 
-from training.kept import refuse_output_in_data
 from training.layouts import list_files
 from training.shards import is_shard_folder
+from training.stored_files import refuse_output_in_data
 
 SPLITS = ("train", "val")
 
 
 def write_tree(root, classes=("a", "b", "c"), flat=None, truth=None):
-    """Class folders of two empty files; validation likewise, or flat with its truth."""
+    """Write folders of classes with two files each; validation likewise, or flat."""
     for split in SPLITS:
         for name in classes if flat is None or split == "train" else ():
             (root / split / name).mkdir(parents=True)
@@ -36,16 +36,16 @@ def list_answers(root):
 @pytest.mark.parametrize(
     ("classes", "truth", "expected"),
     [
-        # Names of folders come first, though they are numbers.
+        # Names of folders are matched first, even if they are numbers.
         (("0", "1", "10", "2"), "x.jpg 10\ny.jpg 2", {"x.jpg": "10", "y.jpg": "2"}),
         (("1", "2", "3"), "x.jpg 1\ny.jpg 2", {"x.jpg": "1", "y.jpg": "2"}),
         (("01", "02"), "x.jpg 02\ny.jpg 01", {"x.jpg": "02", "y.jpg": "01"}),
-        # Caffe's lists count the names.
+        # Caffe's lists number the names.
         (("a", "b", "c"), "x.jpg 0\ny.jpg 2", {"x.jpg": "a", "y.jpg": "c"}),
-        # Windows's mark at the beginning, empty lines, folders and tabs.
+        # The byte order mark of Windows, empty lines, folders and tabs.
         (("a", "b"), "\ufeffx.jpg\tb\n\nval\\y.jpg a\n", {"x.jpg": "b", "y.jpg": "a"}),
         (("a", "b"), "x b\n./val/y a", {"x.jpg": "b", "y.jpg": "a"}),
-        # Twice the same is no matter.
+        # Repeated lines do no harm.
         (("a", "b"), "x.jpg b\nx.jpg b\ny a", {"x.jpg": "b", "y.jpg": "a"}),
     ],
 )
@@ -57,23 +57,21 @@ def test_a_list_says_the_classes(tmp_path, classes, truth, expected):
 @pytest.mark.parametrize(
     ("classes", "truth", "message"),
     [
-        (("1", "2", "3"), "x.jpg 0\ny.jpg 2", "two ways: 0 is the name of no folder"),
-        (("01", "02"), "x.jpg 1\ny.jpg 2", "two ways: 1 is the name of no folder"),
-        (("10", "20"), "x.jpg 0\ny.jpg 1", "two ways: 0 is the name of no folder"),
-        (("a", "b", "7"), "x.jpg a\ny.jpg 1", "two ways: 1 is the name of no folder"),
+        (("1", "2", "3"), "x.jpg 0\ny.jpg 2", "two ways: 0 is not the name of a class"),
+        (("01", "02"), "x.jpg 1\ny.jpg 2", "two ways: 1 is not the name of a class"),
+        (("10", "20"), "x.jpg 0\ny.jpg 1", "two ways: 0 is not the name of a class"),
+        (("a", "b", "7"), "x.jpg a\ny.jpg 1", "two ways: 1 is not the name of a class"),
         # From 0 or from 1?
         (("a", "b", "c"), "x.jpg 1\ny.jpg 2", "from 1 to 2.*counted from 1"),
         (("a", "b", "c"), "x.jpg 1\ny.jpg 3", "from 1 to 3.*counted from 1"),
-        (("a", "b"), "x.jpg 0\ny.jpg 2", "from 0 to 2. There are 2 classes"),
+        (("a", "b"), "x.jpg 0\ny.jpg 2", "from 0 to 2, but there are 2 classes"),
         (("a", "b"), "x.jpg a\nx.jpg b\ny.jpg a", "several classes for x.jpg: a, b"),
         (("a", "b"), "x.jpg a", "does not name 1 of 2 images in .*, the first y.jpg"),
         (("a", "b"), "x.jpg", "val.txt is not as expected"),
         (("a", "b"), "x.jpg A\ny.jpg b", "classes that are not in train: A"),
     ],
 )
-def test_a_list_that_can_be_read_otherwise_is_refused(
-    tmp_path, classes, truth, message
-):
+def test_an_ambiguous_list_is_refused(tmp_path, classes, truth, message):
     write_tree(tmp_path, classes, ["x.jpg", "y.jpg"], truth)
     with pytest.raises(ValueError, match=message):
         list_files(tmp_path, SPLITS)
@@ -127,7 +125,7 @@ def test_damaged_table_of_kaggle(tmp_path):
         list_files(tmp_path, SPLITS)
 
 
-def test_what_is_not_read_is_told(tmp_path):
+def test_files_that_are_not_read_are_named(tmp_path):
     write_tree(tmp_path)
     folder = tmp_path / "train" / "b"
     for name in ("s.tif", "t.tif", "u.TIFF", "notes", ".DS_Store", "Thumbs.db"):
@@ -137,7 +135,7 @@ def test_what_is_not_read_is_told(tmp_path):
     (folder / "batch2").mkdir()
     (tmp_path / "val" / "readme.md").touch()
     listing = list_files(tmp_path, SPLITS)
-    assert sorted(listing.passed_over) == [
+    assert sorted(listing.skip_notes) == [
         f"Not read in {folder}: 1 folders (batch2); 1 files without suffix (notes);"
         " 2 files .tif (s.tif, t.tif); 1 files .TIFF (u.TIFF).",
         f"Not read in {tmp_path / 'val'}: 1 files .md (readme.md).",
@@ -146,17 +144,17 @@ def test_what_is_not_read_is_told(tmp_path):
     assert read == {b"0.jpg", b"1.jpg", b"w.webp", b"x.BMP", b"y.gif", b"z.jfif"}
 
 
-def test_a_flat_folder_tells_too(tmp_path):
+def test_files_that_are_not_read_are_named_in_flat_folders(tmp_path):
     write_tree(tmp_path, flat=["x.jpg", "y.tif"])
-    # Inside the folder it is a list, not a file that is passed over.
+    # Inside the folder, val.txt is a list, not a file that is not read.
     (tmp_path / "val" / "val.txt").write_text("x.jpg a")
-    (line,) = list_files(tmp_path, SPLITS).passed_over
+    (line,) = list_files(tmp_path, SPLITS).skip_notes
     assert line == f"Not read in {tmp_path / 'val'}: 1 files .tif (y.tif)."
 
 
-def test_one_class_is_none(tmp_path):
+def test_one_class_is_refused(tmp_path):
     write_tree(tmp_path, classes=("everything",))
-    with pytest.raises(ValueError, match="only one class, everything: at least two"):
+    with pytest.raises(ValueError, match="only one class, everything. At least two"):
         list_files(tmp_path, SPLITS)
     with pytest.raises(ValueError, match="only one class, everything"):
         list_files(tmp_path, ("val",))
@@ -170,7 +168,7 @@ def test_images_are_known_by_names_lengths_and_classes(tmp_path):
         return [list_files(root, SPLITS).identify() for root in (first, copy)]
 
     assert len(set(identify())) == 1
-    seen = set(identify())
+    earlier = set(identify())
     changes = (
         lambda: (copy / "val.txt").write_text("x.jpg b"),
         lambda: (copy / "train/a/0.jpg").write_bytes(b"longer"),
@@ -181,9 +179,9 @@ def test_images_are_known_by_names_lengths_and_classes(tmp_path):
     for change in changes:
         change()
         before, after = identify()
-        assert after not in seen
-        seen.add(after)
-    assert before in seen
+        assert after not in earlier
+        earlier.add(after)
+    assert before in earlier
 
 
 def test_shards_are_known_by_what_is_in_the_folder(tmp_path):
@@ -206,7 +204,7 @@ def test_output_within_the_images(tmp_path):
     data.mkdir()
     (tmp_path / "link").symlink_to(data)
     for output in ("data", "data/run", "data/../data/a/b", "link", "link/run"):
-        with pytest.raises(ValueError, match="outside of the images in .*data. Receiv"):
+        with pytest.raises(ValueError, match="outside the images in .*data. Receiv"):
             refuse_output_in_data(data, tmp_path / output)
     for output in ("run", "data2", "data/../run", "."):
         refuse_output_in_data(data, tmp_path / output)

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 
 def build(folder, gates):
-    """Two blocks of the network, with channels that are far from alike."""
+    """Build two blocks of the network, with channels of very different ranges."""
     keras.utils.set_random_seed(1)
     model = build_network(
         50, gates, LAYERS, input_size=None, gates="he_normal", for_inference=True
@@ -64,7 +64,7 @@ def weights(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Dots of several sizes and brightness, and files that are no planes."""
+    """Dots of several sizes and brightness, and files that are not planes."""
     folder = tmp_path_factory.mktemp("images")
     (folder / "plate").mkdir()
     rng = np.random.default_rng(3)
@@ -99,7 +99,7 @@ def make_inputs(count=6):
 
 
 def measure_spread(model, planes):
-    """How far the largest values of the channels of a map lie apart, over all maps."""
+    """Return how much the peaks of a map's channels differ, averaged over all maps."""
     spreads = []
     names = [name for name in Graph(model).list_maps() if "Add" not in name]
     for maps in run_with_maps(model, names, planes):
@@ -121,12 +121,12 @@ def test_equal_channels_are_the_same_network(weights):
             np.testing.assert_allclose(
                 after[name], before[name], rtol=1e-3, atol=1e-5 * scale, err_msg=name
             )
-    # Gates have maps of their own, which stay as they are.
+    # Gates have their own maps, which stay as they are.
     assert measure_spread(equal, planes) < 0.95 * measure_spread(model, planes)
 
 
 def test_grey_and_ones_stand_for_all_planes(weights):
-    """At the borders too, where beyond the plane everything is 0."""
+    """Also at the borders, beyond which everything is 0."""
     model, card = onnx.load(weights), read_card(weights)
     joined, other = join_planes(model, card)
     assert (card.planes.count, other.planes.count) == (3, 2)
@@ -136,7 +136,7 @@ def test_grey_and_ones_stand_for_all_planes(weights):
     (second,) = run_with_maps(joined, names, [to_planes(grey, other)])
     for name in names:
         np.testing.assert_allclose(second[name], first[name], rtol=1e-4, atol=1e-6)
-    # Twice is once.
+    # Joining twice changes nothing.
     again, same = join_planes(joined, other)
     assert same == other and again == joined
 
@@ -149,7 +149,7 @@ def test_eight_bits_give_nearly_the_same_features(weights, quantized, images):
             for path in (weights, quantized)
         ]
         correlations = correlate_features(*features)
-        # Random weights: the network that ships does better.
+        # These weights are random: the network that ships does better.
         assert np.median(correlations) > 0.95
         assert np.percentile(correlations, 5) > 0.6
         assert not np.array_equal(*features)
@@ -160,7 +160,7 @@ def test_convolutions_are_integers_but_the_first(quantized):
     makers = {node.output[0]: node for node in graph.node}
     weights = [node.input[1] for node in graph.node if node.op_type == "Conv"]
     quantized = [name in makers for name in weights]
-    # Those of gates are small, and stay as they are.
+    # Convolutions of gates are small, and stay as they are.
     assert quantized[0] is False and sum(quantized) == 7
 
 
@@ -181,7 +181,7 @@ def test_the_card_says_what_it_was_made_of(weights, quantized):
 
 def test_nothing_is_trained_from_integers(quantized):
     model = build_network(50, "eca", LAYERS, input_size=64)
-    with pytest.raises(ValueError, match="quantized.onnx holds integers of 8 bits"):
+    with pytest.raises(ValueError, match="quantized.onnx holds 8-bit integers"):
         load_weights_file(model, quantized)
 
 
@@ -199,9 +199,9 @@ def test_what_cannot_be_quantized_is_refused(
         "no image can be read": (weights, colours),
         "one of: stratonet50": ("nothing", images),
     }
-    for told, (start, folder) in cases.items():
+    for message, (start, folder) in cases.items():
         output = tmp_path / "out.onnx"
-        with pytest.raises(SystemExit, match=told):
+        with pytest.raises(SystemExit, match=message):
             main(["quantize", str(start), "--on", str(folder), "--output", str(output)])
         assert not output.exists()
 

@@ -24,7 +24,7 @@ from training.input import open_images  # noqa: E402
 from training.records import write_records  # noqa: E402
 from training.shards import count_records  # noqa: E402
 
-# TensorFlow itself takes seconds to be imported.
+# The import of TensorFlow alone takes seconds.
 pytestmark = pytest.mark.slow
 WNIDS = ["n01440764", "n02086240", "n03888257"]
 CONFIG = Config(
@@ -34,10 +34,7 @@ CONFIG = Config(
 
 @pytest.fixture
 def tree(tmp_path, rng):
-    """15 training and 6 validation images.
-
-    Each has a mean of its own, by which it is known.
-    """
+    """15 training and 6 validation images, each recognisable by its own mean."""
     means = itertools.count(20, 10)
     for split, wnid in itertools.product(("train", "val"), WNIDS):
         folder = tmp_path / "imagenet" / split / wnid
@@ -66,14 +63,14 @@ def together(dataset):
 
 
 def examples(path):
-    found = []
+    rows = []
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         fields = tf.train.Example.FromString(record).features.feature
-        found.append(
+        rows.append(
             (fields["image"].bytes_list.value[0], fields["label"].int64_list.value[0])
         )
-        found[-1] += (fields["name"].bytes_list.value[0].decode(),)
-    return found
+        rows[-1] += (fields["name"].bytes_list.value[0].decode(),)
+    return rows
 
 
 def contents(folder):
@@ -94,14 +91,14 @@ def test_shards_hold_the_images_of_the_folders(tree, output):
     }
     order = []
     for split in ("train", "val"):
-        found = [
+        rows = [
             row for path in sorted(output.glob(f"{split}-*")) for row in examples(path)
         ]
-        order.append([name for _, _, name in found])
+        order.append([name for _, _, name in rows])
         assert sorted(order[-1]) == sorted(
             str(path.relative_to(tree)) for path in tree.glob(f"{split}/*/*")
         )
-        for image, label, name in found:
+        for image, label, name in rows:
             assert WNIDS[label] == name.split("/")[1]
             assert image[:3] == b"\xff\xd8\xff"
             assert tf.io.decode_jpeg(image).shape == (32, 32, 3)
@@ -113,22 +110,19 @@ def test_pixels_are_nearly_those_of_the_folders(tree, output):
     write_records(tree, output, 28, per_shard=4, report=silent)
     folders, shards = open_images(tree), open_images(output)
     assert shards.classes == folders.classes
-    for one, other in zip(
+    for expected, received in zip(
         together(folders.draw_validation(CONFIG, 4)),
         together(shards.draw_validation(CONFIG, 4)),
     ):
-        assert one.shape == other.shape
-        assert 0 <= np.abs(one - other).mean() * 255 < 2
+        assert expected.shape == received.shape
+        assert 0 <= np.abs(expected - received).mean() * 255 < 2
     for split in ("train", "val"):
         assert shards.count_images(split) == folders.count_images(split)
         assert shards.count_batches(split, 4) == folders.count_batches(split, 4)
 
 
 def test_colour_keeps_its_full_resolution(tree, output):
-    """Red and blue columns of one pixel.
-
-    With half the chroma they would be one purple.
-    """
+    """Red and blue columns of one pixel: half chroma resolution would mix them."""
     for path in tree.glob("val/*/*"):
         columns = np.zeros((32, 32, 3), np.uint8)
         columns[:, ::2, 0] = columns[:, 1::2, 2] = 255
@@ -146,11 +140,11 @@ def test_without_a_size_the_files_go_in_as_they_are(tree, output):
     folders, shards = open_images(tree), open_images(output)
     for size in (28, 56):
         config = dataclasses.replace(CONFIG, image_size=size)
-        for one, other in zip(
+        for expected, received in zip(
             together(folders.draw_validation(config, 4)),
             together(shards.draw_validation(config, 4)),
         ):
-            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(expected, received)
 
 
 def means(pixels):
@@ -159,19 +153,19 @@ def means(pixels):
 
 @pytest.mark.parametrize(("per_shard", "block"), [(4, 1), (15, 6)])
 def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
-    """Shuffled are shards alone, or blocks of the one shard."""
+    """Shards alone are shuffled, or blocks of a single shard."""
     monkeypatch.setattr(sources, "BLOCK", block)
     write_records(tree, output, 28, per_shard=per_shard, report=silent)
     images = open_images(output)
-    whole = together(images.draw_training(CONFIG, 0, 15))
-    order = means(whole[0])
+    epoch_batch = together(images.draw_training(CONFIG, 0, 15))
+    order = means(epoch_batch[0])
     assert sorted(order) == list(range(15))
-    assert [label // 5 for label in order] == whole[1].argmax(1).tolist()
+    assert [label // 5 for label in order] == epoch_batch[1].argmax(1).tolist()
     tf.random.set_seed(1)
-    for one, other in zip(
-        whole, together(open_images(output).draw_training(CONFIG, 0, 15))
+    for expected, received in zip(
+        epoch_batch, together(open_images(output).draw_training(CONFIG, 0, 15))
     ):
-        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(expected, received)
     orders = [
         means(together(images.draw_training(CONFIG, epoch, 15))[0]) for epoch in (1, 2)
     ]
@@ -189,12 +183,12 @@ def test_an_epoch_of_shards(tree, output, monkeypatch, per_shard, block):
             for start in (0, 6)
         )
         assert first != second
-    for place in range(3):
-        for one, other in zip(
-            whole,
-            together(images.draw_training(CONFIG, 0, 15, (place, 3), per_replica=5)),
+    for machine in range(3):
+        for expected, received in zip(
+            epoch_batch,
+            together(images.draw_training(CONFIG, 0, 15, (machine, 3), per_replica=5)),
         ):
-            np.testing.assert_array_equal(one[place::3], other)
+            np.testing.assert_array_equal(expected[machine::3], received)
     assert together(images.draw_training(CONFIG, 0, 6))[0].shape == (12, 28, 28, 3)
 
 
@@ -208,7 +202,7 @@ def test_shards_of_another_size(tree, output):
     ):
         with pytest.raises(
             ValueError,
-            match="are for image_size 28, the configuration has 56. Write others",
+            match="for image_size 28, but the configuration has 56. Write new",
         ):
             draw()
     with pytest.raises(ValueError, match="holds shards. This needs the folders"):
@@ -219,10 +213,10 @@ def test_corrupt_images_are_named_and_left_out(tree, output):
     path = next(tree.glob("train/*/*"))
     path.write_bytes(path.read_bytes()[:300])
     others = [wnid for wnid in WNIDS if wnid != path.parent.name]
-    said = []
-    write_records(tree, output, 28, report=said.append)
-    assert said[0].startswith(f"Left out: {path}: ")
-    assert said[1:] == [
+    lines = []
+    write_records(tree, output, 28, report=lines.append)
+    assert lines[0].startswith(f"Left out: {path}: ")
+    assert lines[1:] == [
         "1 of 21 images are corrupt and left out.",
         f"{output}: training images 14 in 1 shards, validation images 6 in 1.",
         f"Images of each class (train + val): {path.parent.name} 4 + 2,"
@@ -259,19 +253,19 @@ def test_a_write_that_stopped_resumes(tree, output, tmp_path, monkeypatch):
     ]
     with pytest.raises(
         ValueError,
-        match="are incomplete, since there is no images.json. Run .* again; it resumes",
+        match="incomplete, because images.json is missing. Run .* again; it resumes",
     ):
         open_images(output)
-    kept = [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))]
+    inodes = [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))]
     monkeypatch.undo()
     with subprocess.Popen(["true"]) as killed:
         killed.wait()
-    left = output / f".stratonet-{platform.node()}-{killed.pid}-{uuid4().hex}"
-    left.write_bytes(b"half a shard")
+    leftover = output / f".stratonet-{platform.node()}-{killed.pid}-{uuid4().hex}"
+    leftover.write_bytes(b"half a shard")
     write_records(tree, output, 28, per_shard=4, report=silent)
     assert [path.stat().st_ino for path in sorted(output.glob("*.tfrecord"))][
         :2
-    ] == kept
+    ] == inodes
     assert contents(output) == contents(tmp_path / "at once")
 
 
@@ -281,7 +275,7 @@ def test_a_lost_shard_is_named_and_written_again(tree, output):
     (output / "val-00001-of-00002.tfrecord").unlink()
     with pytest.raises(
         FileNotFoundError,
-        match="lacks 1 of 2 shards, the first val-00001-of-00002.tfrecord",
+        match="lacks 1 of 2 shards, the first of them val-00001-of-00002.tfrecord",
     ):
         open_images(output)
     write_records(tree, output, 28, per_shard=4, report=silent)
@@ -289,7 +283,7 @@ def test_a_lost_shard_is_named_and_written_again(tree, output):
 
 
 def cut_between(path):
-    """After the first record, as a copy that ended at a block of the disk may be."""
+    """Cut after the first record, as in a copy that ended at a block of the disk."""
     (length,) = struct.unpack("<Q", path.read_bytes()[:8])
     os.truncate(path, 16 + length)
 
@@ -303,7 +297,7 @@ def empty(path):
 
 
 def swap(path):
-    """Another shard of this folder, copied under its name."""
+    """Replace a shard by another one of the folder."""
     shutil.copy(path.with_name("train-00000-of-00004.tfrecord"), path)
 
 
@@ -315,7 +309,7 @@ def test_a_damaged_shard_is_named_and_written_again(tree, output, spoil):
     spoil(path)
     with pytest.raises(ValueError, match=f"{path} is damaged.* of .* bytes. Run"):
         open_images(output)
-    # Validation alone needs it no more than it needs the images.
+    # Validation alone does not need the training shard.
     assert open_images(output, splits=("val",)).count_images("val") == 6
     write_records(tree, output, 28, per_shard=4, report=silent)
     assert contents(output) == before
@@ -360,12 +354,12 @@ def test_a_damaged_index_is_named(tree, output, content):
         write_records(tree, output, 28, per_shard=4, report=silent)
 
 
-def test_an_index_of_an_earlier_version_is_said(tree, output):
+def test_an_index_of_an_earlier_version_is_refused(tree, output):
     write_records(tree, output, 28, per_shard=4, report=silent)
     index = json.loads((output / "images.json").read_text())
     del index["splits"]["val"]["bytes"]
     (output / "images.json").write_text(json.dumps(index))
-    message = "images.json does not say bytes of val: .* earlier version. Run"
+    message = "images.json lacks bytes for val: .* earlier version. Run"
     with pytest.raises(ValueError, match=message):
         open_images(output)
 
@@ -377,11 +371,11 @@ def test_sixteen_bits_stay_in_shards(tree, output, rng):
         Image.fromarray(pixels).save(path, format="PNG")
     write_records(tree, output, 28, report=silent)
     folders, shards = open_images(tree), open_images(output)
-    one, other = (
+    expected, received = (
         together(images.draw_validation(CONFIG, 6))[0] for images in (folders, shards)
     )
-    np.testing.assert_allclose(one * 65535, other * 65535, atol=0.6)
-    assert len(np.unique(other.mean((1, 2, 3)))) == 6
+    np.testing.assert_allclose(expected * 65535, received * 65535, atol=0.6)
+    assert len(np.unique(received.mean((1, 2, 3)))) == 6
 
 
 def test_counts_below_one_are_refused(tree, output):
@@ -410,9 +404,9 @@ def test_other_images_or_settings_are_not_mixed(tree, output):
     with pytest.raises(ValueError, match="other images or settings"):
         write_records(tree, output, 28, per_shard=4, report=silent)
     assert {
-        name: found
-        for name, found in contents(output).items()
+        name: content
+        for name, content in contents(output).items()
         if name != "checked.json"
-    } == {name: found for name, found in before.items() if name != "checked.json"}
-    with pytest.raises(ValueError, match="outside of the images"):
+    } == {name: content for name, content in before.items() if name != "checked.json"}
+    with pytest.raises(ValueError, match="outside the images"):
         write_records(tree, tree, 28)

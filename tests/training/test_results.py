@@ -31,10 +31,10 @@ from training.export import export_run  # noqa: E402
 from training.start import build_classifier, load_variables  # noqa: E402
 from training.trainer import train  # noqa: E402
 
-# What all its tests share takes long.
+# The fixtures that all tests share take long.
 pytestmark = pytest.mark.slow
 
-# A classifier on two taps side by side.
+# A classifier on two concatenated taps.
 TAPS = {"low": "conv2_block2_out", "high": "conv3_block1_out"}
 SIDE_BY_SIDE = {**SMALL, "taps": TAPS, "classifier_depth": 2}
 
@@ -58,10 +58,10 @@ def weights(run, tmp_path_factory):
 def test_evaluation_of_a_run_is_that_of_its_best_epoch(run):
     folder, images = run
     result = json.loads((folder / "result.json").read_text())
-    found = evaluate_run(folder, images)
-    assert found.top1 == pytest.approx(result["val_top1"])
-    assert found.loss == pytest.approx(result["val_loss"], rel=1e-4)
-    assert found.top5 == 1
+    scores = evaluate_run(folder, images)
+    assert scores.top1 == pytest.approx(result["val_top1"])
+    assert scores.loss == pytest.approx(result["val_loss"], rel=1e-4)
+    assert scores.top5 == 1
 
 
 def test_evaluation_needs_a_run_and_its_classes(run, tmp_path):
@@ -79,7 +79,7 @@ def test_exported_run_is_its_best_checkpoint(run, weights, rng):
     plane = rng.integers(0, 255, (40, 50)).astype(np.uint8)
     net = StratoNet.load(path, recipe="whole32/mean")
     expected = tap_network(model, config.taps.values())(
-        # Keras has the channels last.
+        # Keras puts channels last.
         to_planes(to_grey(plane, card), replace(card, layout="NHWC"))
     )
     received = np.split(net.features(plane), [64], axis=1)
@@ -248,9 +248,9 @@ def test_probe_on_what_can_be_told_apart(rng):
 
 
 def test_evaluation_of_a_weights_file(weights, tmp_path):
-    """Colours become grey: the classes are told apart by brightness alone, or not."""
+    """Colours become grey, so that at most brightness tells the classes apart."""
     images = make_images(tmp_path / "images", classes=2, train=8, val=6)
-    found = evaluate_weights(weights[0], images, per_class=5)
-    assert set(found) == {"top1", "top5", "top1_low", "top1_high"}
-    assert all(0 <= value <= 1 for value in found.values())
-    assert evaluate_weights(weights[0], images, per_class=5) == found
+    scores = evaluate_weights(weights[0], images, per_class=5)
+    assert set(scores) == {"top1", "top5", "top1_low", "top1_high"}
+    assert all(0 <= value <= 1 for value in scores.values())
+    assert evaluate_weights(weights[0], images, per_class=5) == scores

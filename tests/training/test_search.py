@@ -28,7 +28,7 @@ from training.identity import identify_images  # noqa: E402
 from training.search import search  # noqa: E402
 from training.search_worker import list_environments  # noqa: E402
 
-# What all its tests share takes long.
+# The fixtures that all tests share take long.
 pytestmark = pytest.mark.slow
 
 RANGES = {
@@ -45,18 +45,17 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(images, tmp_path_factory):
-    """A search that was killed while it trained two trials side by side.
+    """A search that was killed while it trained two trials, then resumed up to three.
 
-    It then went on to three. Its folder, its table, and the folders of trials that had
-    kept an epoch.
+    Its folder, its table, and the folders of trials that had finished an epoch.
     """
-    place = tmp_path_factory.mktemp("searches")
-    folder = place / "search"
-    config = write_config(place / "small.json", **dataclasses.asdict(CONFIG))
+    root = tmp_path_factory.mktemp("searches")
+    folder = root / "search"
+    config = write_config(root / "small.json", **dataclasses.asdict(CONFIG))
     command = ["search", config, "--data", images, "--output", folder]
     command += ["--trials", 2, "--workers", 2]
     kill_after_epoch(training(*command, wait=False), folder)
-    begun = [path.parent for path in folder.glob("trial-*/state.npz")]
+    started = [path.parent for path in folder.glob("trial-*/state.npz")]
     trials = searching.open_study(CONFIG, folder).trials
     assert [trial.state.name for trial in trials] == ["RUNNING"] * 2
     with quick_starts():
@@ -64,11 +63,11 @@ def killed(images, tmp_path_factory):
     assert table.set_index("number")["batch"][[0, 1]].tolist() == [
         trial.params["batch"] for trial in trials
     ]
-    return folder, table, begun
+    return folder, table, started
 
 
 def test_killed_search_goes_on_in_its_folders(killed):
-    folder, table, begun = killed
+    folder, table, started = killed
     assert sorted(path.name for path in folder.glob("trial-*")) == [
         "trial-0000",
         "trial-0001",
@@ -76,8 +75,8 @@ def test_killed_search_goes_on_in_its_folders(killed):
     ]
     assert sorted(table["number"]) == [0, 1, 2] and set(table["state"]) == {"complete"}
     assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {4}
-    for trial in begun:
-        assert "Going on after epoch" in (trial / "output.txt").read_text()
+    for trial in started:
+        assert "Resuming after epoch" in (trial / "output.txt").read_text()
 
 
 def test_search_keeps_everything(killed):
@@ -101,9 +100,9 @@ def test_search_keeps_everything(killed):
     assert (folder / "search.png").stat().st_size > 5000
     for row in table.itertuples():
         run = folder / row.folder
-        kept = Config.read(run / "config.json")
+        config = Config.read(run / "config.json")
         assert run.name == f"trial-{row.number:04}"
-        assert (kept.learning_rate, kept.batch, kept.search) == (
+        assert (config.learning_rate, config.batch, config.search) == (
             row.learning_rate,
             row.batch,
             {},
@@ -174,7 +173,9 @@ def test_process_that_dies_is_said_and_none_complete_is_an_error(
     images, tmp_path, capfd
 ):
     tmp_path.joinpath("trial-0000").write_text("not a folder")
-    with pytest.raises(RuntimeError, match="All workers died; 1 trials were not begun"):
+    with pytest.raises(
+        RuntimeError, match="All workers died; 1 trials were not started"
+    ):
         search(CONFIG, images, tmp_path, trials=2)
     assert "the process died with exit code 1" in capfd.readouterr().out
     with pytest.raises(RuntimeError, match="No trial was completed"):
@@ -199,7 +200,7 @@ def test_other_search_in_the_folder_is_refused(images, tmp_path):
 
 
 def test_a_search_knows_its_images_and_its_trials(images, tmp_path):
-    """Refused before any trial is begun: trials on other images are no comparison."""
+    """Other images are refused before any trial starts: results would not compare."""
     folder = tmp_path / "search"
     folder.mkdir()
     study = searching.open_study(CONFIG, folder)
@@ -207,17 +208,17 @@ def test_a_search_knows_its_images_and_its_trials(images, tmp_path):
     others = make_images(tmp_path / "others", train=9)
     with pytest.raises(ValueError, match="holds a search on other images"):
         search(CONFIG, others, folder, trials=1)
-    with pytest.raises(ValueError, match="outside of the images"):
+    with pytest.raises(ValueError, match="outside the images"):
         search(CONFIG, images, images / "search", trials=1)
     assert not list(folder.glob("trial-*")) and not (images / "search").exists()
-    # A study that was lost would begin anew, in the folders of other trials.
+    # A new study in place of a lost one would use the folders of other trials.
     (folder / "trial-0000").mkdir()
     (folder / "trial-0000" / "config.json").write_text("{}")
     for content in (None, b""):
         (folder / "study.db").unlink()
         if content is not None:
             (folder / "study.db").write_bytes(content)
-        with pytest.raises(ValueError, match="study.db knows none of the trials"):
+        with pytest.raises(ValueError, match="study.db lists none of the trials"):
             search(CONFIG, images, folder, trials=1)
 
 
@@ -231,11 +232,17 @@ def test_a_search_knows_its_images_and_its_trials(images, tmp_path):
         ),
         ({"batch": [4, 8]}, r"batch must be \{low = NUMBER.* Received: \[4, 8\]"),
         ({"batch": {"low": 8, "high": 4}}, "Received: {'low': 8, 'high': 4}"),
-        ({"batch": {"low": 4, "high": 8.5}}, "batch is of type int. Received: 8.5"),
+        (
+            {"batch": {"low": 4, "high": 8.5}},
+            "batch must be of type int. Received: 8.5",
+        ),
         ({"batch": {"low": 4}}, "missing"),
         ({"batch": {"choices": []}}, "one or more"),
         ({"batch": {"choices": [4, 0]}}, "batch must be above 0. Received: 0"),
-        ({"optimizer": {"choices": ["adam", "lion"]}}, "optimizer is one of adam, sgd"),
+        (
+            {"optimizer": {"choices": ["adam", "lion"]}},
+            "optimizer must be one of adam, sgd",
+        ),
         ({"learning_rate": {"low": 0, "high": 1, "log": True}}, "low > 0"),
         ({"learning_rate": {"low": 1, "high": float("inf")}}, "finite"),
     ],

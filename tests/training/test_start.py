@@ -47,7 +47,7 @@ def images(rng):
     return [rng.normal(0, 1, (8, 64, 64, 3)).astype(np.float32) for _ in range(2)]
 
 
-# As the card of the weights file has it.
+# As in the card of the weights file.
 SCALING = {"multiply": 2.0, "subtract": [0.5, 1.0, 1.5]}
 
 
@@ -73,10 +73,7 @@ def test_weights_file_starts_a_network_that_computes_the_same(
 
 @pytest.mark.slow
 def test_batch_normalisation_has_its_statistics_again(weights_file, images):
-    """In training, batches are normalised by their own statistics.
-
-    That must not change much what is computed.
-    """
+    """Normalising batches by their own statistics changes the output only a little."""
     chosen = config(start=str(weights_file))
     model = build_classifier(chosen, 3)
     load_start_weights(model, chosen, lambda: images)
@@ -117,7 +114,7 @@ def test_other_architectures_are_refused(weights_file, images, changes, message)
         ("EfficientNetB0", (255.0, (0, 0, 0), False)),
         ("ResNet50", (255.0, (103.939, 116.779, 123.68), True)),
         ("ResNet50V2", (2.0, (1, 1, 1), False)),
-        # A factor for each plane, which a configuration cannot have.
+        # A factor for each plane, which a configuration cannot express.
         ("DenseNet121", None),
     ],
 )
@@ -175,10 +172,7 @@ def test_published_weights_start_a_classifier_of_its_own(
 def test_weights_file_is_trained_on_and_its_run_with_other_classes(
     weights_file, tmp_path
 ):
-    """As the command does it.
-
-    The statistics come from the images that the run trains on.
-    """
+    """As with the command; the statistics come from the run's training images."""
     three, four = (
         make_images(tmp_path / str(classes), classes, train=4, val=2)
         for classes in (3, 4)
@@ -255,5 +249,5 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
 
 
 def test_keras_applications_need_taps():
-    with pytest.raises(ValueError, match="name layers of EfficientNetB0 to tap"):
+    with pytest.raises(ValueError, match="name the layers of EfficientNetB0 to tap"):
         choose_taps(Config("", architecture="EfficientNetB0"))

@@ -25,7 +25,12 @@ pytestmark = pytest.mark.slow
 CHANNELS = ("GFP", "DNA")
 POSITIVE = np.arange(24) % 3 == 0
 WELLS = pd.DataFrame(
-    {"well": [f"{'ABCDEFGH'[place // 3]}{place % 3 + 1:02d}" for place in range(24)]}
+    {
+        "well": [
+            f"{'ABCDEFGH'[position // 3]}{position % 3 + 1:02d}"
+            for position in range(24)
+        ]
+    }
 )
 
 
@@ -45,13 +50,13 @@ def test_resampling_does_not_shrink_the_spread(rng):
 
 
 def test_distance_is_0_for_one_distribution_and_1_for_far_ones(rng):
-    found = [
+    values = [
         compute_inhomogeneity(distances(rng.normal(size=(24, 20))), ~POSITIVE, POSITIVE)
         for _ in range(200)
     ]
     assert (
-        abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(200)
-        and np.max(np.abs(found)) < 0.1
+        abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(200)
+        and np.max(np.abs(values)) < 0.1
     )
     far = rng.normal(size=(24, 20)) + 1e3 * POSITIVE[:, None]
     assert 0.99 < compute_inhomogeneity(distances(far), ~POSITIVE, POSITIVE) < 1
@@ -179,7 +184,7 @@ def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
     pd.testing.assert_frame_equal(written, table, atol=1e-4, check_dtype=False)
     assert Image.open(tmp_path / "new" / "folder" / "taps.png").width == 1276
     printed = capsys.readouterr().out
-    told = (
+    sentences = (
         (
             f"{plate.name}: 4 negative and 4 positive control wells, 3 rows held out in"
             " turn"
@@ -189,7 +194,7 @@ def test_a_plate_gives_a_table_and_a_picture(plate, tmp_path, capsys):
         "together - ",
         f"Ranks of 13: low {table.z_prime_rank['conv3_block4_out']:.0f}",
     )
-    assert all(words in printed for words in told), printed
+    assert all(words in printed for words in sentences), printed
     again = compare_taps(plate, "stratonet50", tmp_path / "again")
     pd.testing.assert_frame_equal(again, table)
 
@@ -201,9 +206,9 @@ def test_sites_are_averaged_to_wells(plate, net):
     first = wells.well[0]
     by_hand = net.features(
         [
-            module.read_plane(plate / f"{first}_s{site}_{of}.tif")
+            module.read_plane(plate / f"{first}_s{site}_{channel}.tif")
             for site in (1, 2)
-            for of in CHANNELS
+            for channel in CHANNELS
         ]
     )
     by_hand = by_hand.reshape(2, 2, -1).mean(axis=0)
@@ -222,8 +227,8 @@ def test_sites_are_averaged_to_wells(plate, net):
 
 
 def test_weights_with_one_tap(plate, tmp_path, monkeypatch, capsys):
-    one = StratoNet.load("stratonet50", "conv2_block1_out")
-    monkeypatch.setattr(module.StratoNet, "load", lambda weights, layers, recipe: one)
+    net = StratoNet.load("stratonet50", "conv2_block1_out")
+    monkeypatch.setattr(module.StratoNet, "load", lambda weights, layers, recipe: net)
     table = compare_taps(plate, "stratonet50", tmp_path)
     assert list(table.index) == ["conv2_block1_out"] and table.alias.isna().all()
     assert (
@@ -246,7 +251,7 @@ def labels(plate):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "change, told",
+    "change, message",
     [
         (
             lambda labels: labels.drop(columns="role"),
@@ -264,13 +269,13 @@ def labels(plate):
             lambda labels: labels.assign(
                 file_GFP=labels.file_GFP[0], file_DNA=labels.file_DNA[0]
             ),
-            "wells are alike",
+            "wells have the same features",
         ),
     ],
 )
-def test_a_plate_without_enough_controls_is_refused(change, told, labels, tmp_path):
+def test_a_plate_without_enough_controls_is_refused(change, message, labels, tmp_path):
     change(labels).to_csv(tmp_path / "labels.csv", index=False)
-    with pytest.raises(ValueError, match=re.escape(told)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         compare_taps(tmp_path, "stratonet50", tmp_path)
 
 

