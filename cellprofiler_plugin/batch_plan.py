@@ -37,7 +37,7 @@ class RunPlan:
     groups : list of dict of str to str
         Keys and values of each group, as for ``--group``. One empty dictionary if the
         pipeline does not group its image sets.
-    whole : list of str
+    group_reasons : list of str
         Why one process has to measure all image sets of a group; empty if it need not.
     sequential : list of str
         Why one process has to measure all image sets; empty if it need not.
@@ -57,7 +57,7 @@ class RunPlan:
 
     image_sets: list[list[Any]]
     groups: list[dict[str, str]]
-    whole: list[str]
+    group_reasons: list[str]
     sequential: list[str]
     refusals: list[str]
     writes: list[str]
@@ -71,7 +71,7 @@ class RunPlan:
         """Whether image sets of the same group may be measured by two processes."""
         # Without grouping, all image sets are one group.
         has_one_group = len({group for _, group, *_ in self.image_sets}) == 1
-        return has_one_group and not self.whole and not self.sequential
+        return has_one_group and not self.group_reasons and not self.sequential
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Batches:
             return f"All image sets are run by one process: {' '.join(run.sequential)}"
         if run.is_divisible or n_groups >= processes:
             return ""
-        reasons = " ".join(run.whole) or "Image sets of a group stay together."
+        reasons = " ".join(run.group_reasons) or "Image sets of a group stay together."
         if n_groups > 1:
             return f"At most {n_groups} processes run, one for each group: {reasons}"
         return (

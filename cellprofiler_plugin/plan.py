@@ -200,7 +200,7 @@ class PlanningPipeline(OutputPipeline):
         return RunPlan(
             image_sets=image_sets,
             groups=self._list_groups(workspace),
-            whole=list_group_reasons(self),
+            group_reasons=list_group_reasons(self),
             sequential=list_run_reasons(self, bool(get_always_continue())),
             refusals=[*self.list_refusals(), *written.list_reasons()],
             writes=self._list_written_files(),

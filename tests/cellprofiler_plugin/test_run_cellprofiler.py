@@ -424,15 +424,17 @@ def test_parts_of_other_grey_ranges_do_not_count(screen, tmp_path):
         batches(folder, tmp_path, pipeline="ranged.cppipe")
 
 
-def plan(groups, whole=()):
+def plan(groups, group_reasons=()):
     image_sets = [
         [number, group, "", ""] for number, group in enumerate(groups, start=1)
     ]
-    return RunPlan(image_sets, [{}], list(whole), [], [], [], False, 1, False, "digest")
+    return RunPlan(
+        image_sets, [{}], list(group_reasons), [], [], [], False, 1, False, "digest"
+    )
 
 
 @pytest.mark.parametrize(
-    ("groups", "whole", "processes", "most", "parts"),
+    ("groups", "group_reasons", "processes", "most", "parts"),
     [
         ([1] * 10, [], 2, 96, [(1, 5), (6, 10)]),
         ([1] * 10, [], 2, 3, [(1, 3), (4, 6), (7, 9), (10, 10)]),
@@ -442,8 +444,8 @@ def plan(groups, whole=()):
         ([1, 1, 2, 2, 3, 3], [], 3, 1, [(1, 2), (3, 4), (5, 6)]),
     ],
 )
-def test_parts(groups, whole, processes, most, parts):
-    assert divide_image_sets(plan(groups, whole), processes, most) == parts
+def test_parts(groups, group_reasons, processes, most, parts):
+    assert divide_image_sets(plan(groups, group_reasons), processes, most) == parts
 
 
 def test_groups_that_are_not_together_are_refused():

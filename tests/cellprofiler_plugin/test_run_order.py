@@ -292,7 +292,7 @@ def test_flags_errors_and_statistics_are_as_of_one_process(
 
 def make_run(numbers, **more):
     image_sets = [[number, group, "", ""] for number, group in enumerate(numbers, 1)]
-    empty = {"whole": [], "sequential": [], "refusals": [], "writes": []}
+    empty = {"group_reasons": [], "sequential": [], "refusals": [], "writes": []}
     facts = {"writes_tables": False, "last_module": 1, "searches_images": False}
     return RunPlan(
         image_sets=image_sets,
@@ -337,10 +337,18 @@ def test_what_a_process_has_not_come_to_goes_to_the_next(tmp_path):
     [
         ([1] * 9, {}, ""),
         ([1] * 9, {"sequential": ["Crop keeps."]}, "run by one process: Crop keeps."),
-        ([1] * 9, {"whole": ["Tile needs."]}, "are one group, .* Tile needs. Where"),
-        ([1] * 4 + [2] * 5, {"whole": ["Tile needs."]}, "At most 2 .* Tile needs."),
+        (
+            [1] * 9,
+            {"group_reasons": ["Tile needs."]},
+            "are one group, .* Tile needs. Where",
+        ),
+        (
+            [1] * 4 + [2] * 5,
+            {"group_reasons": ["Tile needs."]},
+            "At most 2 .* Tile needs.",
+        ),
         ([1] * 4 + [2] * 5, {}, "At most 2 .* stay together"),
-        ([1, 2, 3], {"whole": ["Tile needs."]}, ""),
+        ([1, 2, 3], {"group_reasons": ["Tile needs."]}, ""),
     ],
 )
 def test_what_cannot_be_divided_is_said(groups, facts, told, tmp_path):
