@@ -28,13 +28,13 @@ def test_ranges_of_ids_are_apart(heldout):
     ids = pd.Series(np.arange(1, 2001))
     patterns = pd.Series(np.where(ids <= 1200, "golgi", "nucleolar"))
     ranges = screens.divide_ids(ids, patterns)
-    for _, of_pattern in ranges.groupby(patterns):
-        kept = of_pattern[of_pattern >= 0]
-        assert list(kept.unique()) == [0, 1, 2, 3, 4, 5]
-        width = len(of_pattern) / 6
+    for _, in_pattern in ranges.groupby(patterns):
+        ranged_cells = in_pattern[in_pattern >= 0]
+        assert list(ranged_cells.unique()) == [0, 1, 2, 3, 4, 5]
+        width = len(in_pattern) / 6
         for number in range(5):
-            last = ids[kept.index[kept == number]].max()
-            first = ids[kept.index[kept == number + 1]].min()
+            last = ids[ranged_cells.index[ranged_cells == number]].max()
+            first = ids[ranged_cells.index[ranged_cells == number + 1]].min()
             assert first - last > 0.45 * width
 
 

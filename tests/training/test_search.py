@@ -169,7 +169,7 @@ def test_same_seed_draws_the_same_trials_also_when_it_was_killed(tmp_path):
     assert len({drawn["learning_rate"] for drawn in expected}) == 14
 
 
-def test_process_that_dies_is_said_and_none_complete_is_an_error(
+def test_a_dead_process_is_reported_and_no_complete_trial_is_an_error(
     images, tmp_path, capfd
 ):
     tmp_path.joinpath("trial-0000").write_text("not a folder")
