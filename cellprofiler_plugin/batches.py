@@ -36,7 +36,7 @@ from cellprofiler_plugin.processes import (
     stop_orphans,
 )
 from stratonet.files.atomic import FolderInUse, lock_folder
-from stratonet.messages import shorten_list
+from stratonet.messages import count_things, shorten_list
 
 # Image sets per command for a scheduler, unless the user sets another number.
 IMAGES_PER_JOB = 96
@@ -298,8 +298,7 @@ class Batches:
             # Several modules may report the same.
             reasons = list(dict.fromkeys(reason for _, reason in damaged))
             yield (
-                f"{count} have images that could not be measured."
-                f" {shorten_list(reasons, 5)}"
+                f"Images of {count} could not be measured. {shorten_list(reasons, 5)}"
             )
         empty = [
             f"{part.report.begun[0]} to {part.report.begun[-1]}"
@@ -357,4 +356,5 @@ class Batches:
 
 def _describe_numbers(numbers: Iterable[int]) -> str:
     unique_numbers = sorted(set(numbers))
-    return f"{len(unique_numbers)} image sets ({shorten_list(unique_numbers)})"
+    count = count_things(len(unique_numbers), "image set")
+    return f"{count} ({shorten_list(unique_numbers)})"

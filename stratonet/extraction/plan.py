@@ -25,10 +25,11 @@ from stratonet.extraction.preflight import (
 )
 from stratonet.extraction.sources.imagesets import ImageSets, ImageSource
 from stratonet.extraction.sources.read import read_source
-from stratonet.extraction.summary import Summary, count_things
+from stratonet.extraction.summary import Summary
 from stratonet.extraction.units import Unit, leave_out_placed_objects, split_units
 from stratonet.files.urls import drop_query, redact_url
 from stratonet.limits import PlateLimits
+from stratonet.messages import count_things
 from stratonet.naming import URL, image_column, metadata_columns
 from stratonet.recipe import OF_PLATE, Limits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from stratonet.messages import shorten_list
+from stratonet.messages import count_things, shorten_list
 
 # At most this many names of files, and reasons, are shown.
 N_SHOWN = 5
@@ -111,26 +111,3 @@ class Summary:
             f"{timedelta(seconds=round(self.seconds))},"
             f" {image_sets_rate:.2f} image sets/s, {images_rate:.1f} images/s"
         )
-
-
-def count_things(count: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Parameters
-    ----------
-    count : int
-        How many.
-    noun : str
-        In the singular.
-
-    Returns
-    -------
-    str
-
-    Examples
-    --------
-    >>> count_things(1, "well"), count_things(1200, "well")
-    ('1 well', '1,200 wells')
-    """
-    ending = "" if count == 1 else "s"
-    return f"{count:,} {noun}{ending}"

@@ -33,6 +33,7 @@ from stratonet_sklearn.report.section import (
     Paragraph,
     Plot,
     Table,
+    format_numbers,
 )
 
 TITLE = "Did the assay work?"
@@ -105,9 +106,9 @@ def tabulate_plates(controls: Controls) -> Table:
             "Z' (95% interval)": [
                 _word_z_prime(row) for row in shown.to_dict("records")
             ],
-            "Robust Z'": _format(shown["robust_z_prime"]),
-            "SSMD": _format(shown["ssmd"], ".1f"),
-            "Shift of the plate": _format(shown["shift"]),
+            "Robust Z'": format_numbers(shown["robust_z_prime"], ".2f"),
+            "SSMD": format_numbers(shown["ssmd"], ".1f"),
+            "Shift of the plate": format_numbers(shown["shift"], ".2f"),
             "Note": shown["note"],
         }
     )
@@ -130,10 +131,6 @@ def _word_z_prime(row: dict[str, Any]) -> str:
     if np.isfinite(row["low"]):
         text += f" ({row['low']:.2f} to {row['high']:.2f})"
     return text
-
-
-def _format(values: pd.Series, form: str = ".2f") -> list[str]:
-    return ["" if np.isnan(value) else format(value, form) for value in values]
 
 
 def _show_maps(screen: Screen) -> Plot:
@@ -282,8 +279,8 @@ def _show_drift(controls: Controls) -> list[Block]:
             "Wells, groups": [
                 f"{row.n_wells}, {row.n_groups}" for row in drift.itertuples()
             ],
-            "Range of medians": _format(drift["range"]),
-            "p, corrected": _format(drift["corrected_p"], ".2g"),
+            "Range of medians": format_numbers(drift["range"], ".2f"),
+            "p, corrected": format_numbers(drift["corrected_p"], ".2g"),
         }
     )
     blocks.append(

@@ -22,6 +22,7 @@ from stratonet_sklearn.report.section import (
     Paragraph,
     Plot,
     Table,
+    format_numbers,
 )
 
 TITLE = "At which dose?"
@@ -113,8 +114,8 @@ def tabulate_doses(doses: pd.DataFrame) -> pd.DataFrame:
             "EC50 (95% interval)": [
                 _word_ec50(row) for row in doses.to_dict("records")
             ],
-            "Slope": _format(doses["slope"], ".1f"),
-            "R²": _format(doses["r_squared"], ".2f"),
+            "Slope": format_numbers(doses["slope"], ".1f"),
+            "R²": format_numbers(doses["r_squared"], ".2f"),
             "No EC50, because": doses["note"],
         }
     )
@@ -126,10 +127,6 @@ def _word_ec50(row: dict[str, Any]) -> str:
         return ""
     middle, low, high = (format_number(row[name]) for name in ("ec50", "low", "high"))
     return f"{middle} ({low} to {high}) {row['unit']}".strip()
-
-
-def _format(values: pd.Series, form: str) -> list[str]:
-    return ["" if pd.isna(value) else format(float(value), form) for value in values]
 
 
 def _show_curves(screen: Screen, drawn: pd.DataFrame, n_compounds: int) -> Plot:

@@ -21,6 +21,7 @@ from stratonet_sklearn.report.section import (
     Paragraph,
     Plot,
     Table,
+    format_numbers,
 )
 from stratonet_sklearn.report.thumbnails import (
     MOST_ROWS,
@@ -166,10 +167,10 @@ def tabulate_hits(hits: pd.DataFrame) -> pd.DataFrame:
             "Active": np.where(shown["active"], "yes", ""),
             "Wells": [_word_wells(row) for row in shown.to_dict("records")],
             "mAP (by chance)": [_word_map(row) for row in shown.to_dict("records")],
-            "p, corrected": _format(shown["corrected_p"], ".2g"),
-            "Distance": _format(shown["distance"], ".2f"),
-            "Axis": _format(shown["axis"], ".2f"),
-            "Objects": _format(shown["relative_count"], ".0%"),
+            "p, corrected": format_numbers(shown["corrected_p"], ".2g"),
+            "Distance": format_numbers(shown["distance"], ".2f"),
+            "Axis": format_numbers(shown["axis"], ".2f"),
+            "Objects": format_numbers(shown["relative_count"], ".0%"),
             "Position": shown["position"],
         }
     )
@@ -188,10 +189,6 @@ def _word_wells(row: dict[str, Any]) -> str:
 def _word_map(row: dict[str, Any]) -> str:
     value = row["mean_average_precision"]
     return "" if np.isnan(value) else f"{value:.2f} ({row['by_chance']:.2f})"
-
-
-def _format(values: pd.Series, form: str) -> list[str]:
-    return ["" if np.isnan(value) else format(value, form) for value in values]
 
 
 def _show_scatter(screen: Screen) -> Plot:

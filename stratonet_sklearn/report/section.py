@@ -74,6 +74,30 @@ class Table:
     pictured: pd.DataFrame | None = None
 
 
+def format_numbers(numbers: pd.Series, form: str) -> list[str]:
+    """Format numbers for a `Table`; missing ones are empty.
+
+    Parameters
+    ----------
+    numbers : pandas.Series
+        Numbers, some of them perhaps NaN.
+    form : str
+        As for `format`, for example ``".2f"``.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> format_numbers(pd.Series([0.655, float("nan")]), ".1f")
+    ['0.7', '']
+    """
+    return [
+        "" if pd.isna(number) else format(float(number), form) for number in numbers
+    ]
+
+
 @dataclass(frozen=True)
 class Plot:
     """A figure, written to ``figures/<name>.png``.

@@ -272,10 +272,10 @@ def test_flags_errors_and_statistics_are_as_of_one_process(
     one, two = (pd.read_parquet(tmp_path / output / name) for output in ("one", "two"))
     pd.testing.assert_frame_equal(one, two)
     assert two["Metadata_Error"].notna().tolist() == [False, True]
-    damaged = "1 image sets (2) have images that could not be measured. Image ER of"
+    damaged = "Images of 1 image set (2) could not be measured. Image ER of"
     assert f"{damaged} image set 2" in said
-    assert "FlagImage (module 3) skipped 1 image sets (3)" in said
-    assert "1 image sets (4) had errors. 4: LoadData (module 1)" in said
+    assert "FlagImage (module 3) skipped 1 image set (3)" in said
+    assert "1 image set (4) had errors. 4: LoadData (module 1)" in said
     assert "In some parts nothing was measured: 3 to 3, 4 to 4" in said
     arguments = ["--quiet", "-n", "2", "--always-continue"]
     arguments += ["-p", str(folder / "run.cppipe"), "-o", str(tmp_path / "two")]

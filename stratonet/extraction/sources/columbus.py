@@ -10,7 +10,12 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.imagesets import (
+    ImageSets,
+    ImageSource,
+    NotMine,
+    make_sort_key,
+)
 from stratonet.files.images import TIFF
 from stratonet.files.spelling import find_file, find_folder
 from stratonet.files.urls import get_extension, is_url, redact_url
@@ -169,7 +174,9 @@ def _build_frame(
     rows: Mapping[tuple[str, ...], Mapping[str, object]], channels: Sequence[str]
 ) -> pd.DataFrame:
     """Build the table in normal form, sorted by row, column and field."""
-    sorted_rows = [rows[key] for key in sorted(rows, key=_make_sort_key)]
+    sorted_rows = [
+        rows[key] for key in sorted(rows, key=lambda key: make_sort_key(*key))
+    ]
     names = [name for name in sorted_rows[0] if name.startswith(METADATA)]
     frame = pd.DataFrame(
         [[row[name] for name in names] for row in sorted_rows], columns=names
@@ -180,7 +187,3 @@ def _build_frame(
         frame[url] = pd.Series([row.get(url) for row in sorted_rows], dtype=object)
         frame[number] = [row.get(number, 0) for row in sorted_rows]
     return frame
-
-
-def _make_sort_key(key: Sequence[str]) -> list[tuple[int, str]]:
-    return [(int(text) if text.isdecimal() else 0, text) for text in key]

@@ -15,7 +15,12 @@ from stratonet.extraction.sources.filenames import (
     READY_PATTERNS,
     is_beside_images,
 )
-from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.imagesets import (
+    ImageSets,
+    ImageSource,
+    NotMine,
+    make_sort_key,
+)
 from stratonet.extraction.sources.microscopes import (
     choose_scene_files,
     read_scene_files,
@@ -269,9 +274,11 @@ def _build_frame(folder: str, parsed_names: Mapping[str, _ParsedName]) -> pd.Dat
     """Build the table in normal form, sorted by the metadata of image sets."""
     image_sets = _group_channels(folder, parsed_names)
     channels = {parsed.channel for parsed in parsed_names.values()}
-    sorted_channels = sorted(channels, key=_split_numbers)
+    sorted_channels = sorted(channels, key=make_sort_key)
     rows = []
-    for metadata in sorted(image_sets, key=_make_sort_key):
+    for metadata in sorted(
+        image_sets, key=lambda metadata: make_sort_key(*dict(metadata).values())
+    ):
         row = {f"{METADATA}{name}": text for name, text in metadata}
         for channel in sorted_channels:
             row[image_column(URL, channel)] = image_sets[metadata].get(channel)
@@ -315,15 +322,3 @@ def _check_wells(
                 f"{redact_url(folder)}: plate {plate} has one well under two names,"
                 f" {name} and {well}. Name each well the same way in all files."
             )
-
-
-def _make_sort_key(metadata: _Metadata) -> list[list[str | int]]:
-    return [_split_numbers(text) for _, text in metadata]
-
-
-def _split_numbers(text: str | None) -> list[str | int]:
-    """Make a sort key that puts A2 before A10."""
-    # Letters and numbers alternate, letters first, so that only letters are compared
-    # with letters, and numbers with numbers.
-    pieces = re.split(r"(\d+)", text or "")
-    return [int(piece) if piece.isdecimal() else piece for piece in pieces]

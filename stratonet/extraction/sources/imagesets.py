@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -201,6 +202,29 @@ def get_pixel_size(row: Mapping[str, Any]) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+def make_sort_key(*texts: str | None) -> list[list[str | int]]:
+    """Make a sort key that puts A2 before A10.
+
+    Parameters
+    ----------
+    *texts : str, optional
+        What is sorted by: first by the first text, then by the second, ...
+
+    Returns
+    -------
+    list of list of str or int
+
+    Examples
+    --------
+    >>> sorted(["A10", "A2"], key=make_sort_key)
+    ['A2', 'A10']
+    """
+    # Letters and numbers alternate, letters first, so that only letters are compared
+    # with letters, and numbers with numbers.
+    pieces = [re.split(r"(\d+)", text or "") for text in texts]
+    return [[int(x) if x.isdecimal() else x for x in split] for split in pieces]
 
 
 def list_channels(frame: pd.DataFrame) -> list[str]:

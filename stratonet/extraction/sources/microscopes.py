@@ -12,7 +12,12 @@ from typing import Any
 import pandas as pd
 
 from stratonet.extraction.sources.filenames import READY_PATTERNS
-from stratonet.extraction.sources.imagesets import ImageSets, ImageSource, NotMine
+from stratonet.extraction.sources.imagesets import (
+    ImageSets,
+    ImageSource,
+    NotMine,
+    make_sort_key,
+)
 from stratonet.extraction.sources.scenewells import (
     PlacedScene,
     compile_scene_pattern,
@@ -206,7 +211,8 @@ def make_image_sets(
     plate = _strip_extension(posixpath.basename(drop_query(name)))
     placed_scenes = place_scenes(scenes, folder, plate, source.pattern)
     placed_scenes = sorted(
-        placed_scenes, key=lambda placed_scene: _make_sort_key(placed_scene.metadata)
+        placed_scenes,
+        key=lambda placed_scene: make_sort_key(*dict(placed_scene.metadata).values()),
     )
     _check_sites_differ(placed_scenes, name)
     return ImageSets(_build_frame(placed_scenes))
@@ -297,12 +303,3 @@ def _strip_extension(name: str) -> str:
         if name.lower().endswith(extension):
             return name[: -len(extension)]
     return name
-
-
-def _make_sort_key(metadata: Sequence[tuple[str, str | None]]) -> list[list[int | str]]:
-    """Make a sort key that puts A2 before A10."""
-    keys = []
-    for _, text in metadata:
-        pieces = re.split(r"(\d+)", text or "")
-        keys.append([int(piece) if piece.isdecimal() else piece for piece in pieces])
-    return keys
