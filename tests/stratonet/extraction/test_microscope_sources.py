@@ -111,7 +111,9 @@ def test_files_on_s3_are_read_in_parts(tmp_path, monkeypatch):
             np.testing.assert_array_equal(read, expected)
         read = read_all(ImageSource("s3://plates/exported"))
         np.testing.assert_array_equal(read, [one[0] for one in of_columbus.values()])
-        with pytest.raises(ValueError, match="p.lif: LIF files are read from disks"):
+        with pytest.raises(
+            ValueError, match="p.lif: LIF files can only be read from a disk"
+        ):
             read_source(ImageSource("s3://plates/p.lif"))
         for name in ("none.nd2", "none.ome.tif"):
             with pytest.raises(FileNotFoundError, match=f"{name} is not there"):

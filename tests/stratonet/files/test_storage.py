@@ -442,7 +442,7 @@ def test_a_dead_endpoint_is_said_at_once(server, monkeypatch):
         )
     for endpoint, text in zip(dead * 2, said):
         assert re.fullmatch(
-            f".*/a cannot be reached: {endpoint} gave .*Check endpoint, network .*",
+            f".*/a cannot be reached: {endpoint} sent .*Check endpoint, network .*",
             text,
         ), text
 
