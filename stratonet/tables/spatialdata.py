@@ -199,7 +199,7 @@ def write_spatialdata_table(
     if ATTRIBUTES not in getattr(table, "uns", ()):
         raise ValueError(
             "The table does not say which objects it annotates: uns has no"
-            f" {ATTRIBUTES!r}. Make the table with to_spatialdata_table."
+            f" {ATTRIBUTES!r}. Make it with to_spatialdata_table."
         )
     # AnnData's files turn a list into an array, but SpatialData wants the list.
     attributes = table.uns[ATTRIBUTES]

@@ -117,7 +117,9 @@ def test_files_on_s3_are_read_in_parts(tmp_path, monkeypatch):
         np.testing.assert_array_equal(
             read, [planes[0] for planes in of_columbus.values()]
         )
-        with pytest.raises(ValueError, match="p.lif: LIF files are read from disks"):
+        with pytest.raises(
+            ValueError, match="p.lif: LIF files can only be read from a disk"
+        ):
             read_source(ImageSource("s3://plates/p.lif"))
         for name in ("none.nd2", "none.ome.tif"):
             with pytest.raises(FileNotFoundError, match=f"{name} is not there"):

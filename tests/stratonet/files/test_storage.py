@@ -247,9 +247,11 @@ def test_what_is_not_a_file_yet_is_not_listed(s3, tmp_path, monkeypatch):
 
 
 def test_long_listings_are_whole(s3, monkeypatch):
-    ask = remote.S3Url._keys
+    ask = remote.S3Url._list_keys
     monkeypatch.setattr(
-        remote.S3Url, "_keys", lambda self, **page: ask(self, **{"MaxKeys": 3, **page})
+        remote.S3Url,
+        "_list_keys",
+        lambda self, **page: ask(self, **{"MaxKeys": 3, **page}),
     )
     s3.put("plates", {f"many/{number}": b"" for number in range(10)})
     assert len(Storage().list("s3://plates/many")) == 10
@@ -440,7 +442,7 @@ def test_a_dead_endpoint_is_said_at_once(server, monkeypatch):
         )
     for endpoint, text in zip(dead * 2, said):
         assert re.fullmatch(
-            f".*/a cannot be reached: {endpoint} gave .*Check endpoint, network .*",
+            f".*/a cannot be reached: {endpoint} sent .*Check endpoint, network .*",
             text,
         ), text
 

@@ -101,7 +101,9 @@ def test_a_single_file_of_a_partition(tmp_path):
         {"Metadata_Plate": "P 1", "Metadata_Well": "A01", "Area": 0.5}
     ]
     frame.assign(Metadata_Plate="P2").to_parquet(folder / "profiles.parquet")
-    with pytest.raises(ValueError, match="folder says Metadata_Plate is P 1.*file P2"):
+    with pytest.raises(
+        ValueError, match="folder says Metadata_Plate is P 1.*file says P2"
+    ):
         read_parquet_frame(folder / "profiles.parquet")
 
 
