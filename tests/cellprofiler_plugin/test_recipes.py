@@ -323,7 +323,7 @@ def test_grey_ranges_that_cannot_be_read_are_refused(limits, told):
     "content, told",
     [
         (None, "No such file"),
-        ({}, r"limits\.json.*no limits of grey values"),
+        ({}, r"limits\.json.*not limits of grey values"),
         (
             {"grey_limits": {"P1": {"DNA": [0, 1]}}},
             r"limits\.json, plate P1: There is no grey range for ER",
