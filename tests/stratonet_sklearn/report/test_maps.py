@@ -76,7 +76,7 @@ def test_maps_leave_out_what_is_not_known():
     assert [axes.get_title() for axes in figure.axes[:1]] == ["by plate"] and len(
         figure.axes
     ) == 2
-    assert "position is not shown" in figure._suptitle.get_text()
+    assert "Positions are not shown" in figure._suptitle.get_text()
     some = (
         draw_maps(places, ["", *labels[1:]], plates, wells)
         .axes[3]

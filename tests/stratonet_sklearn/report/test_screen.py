@@ -219,9 +219,7 @@ def test_few_objects_and_limits_are_said():
     assert table.loc[0, "Objects"] == "20%"
     hits = select(content, Numbers)[0].frame
     few = hits.assign(smallest_p=0.02)
-    assert (
-        "no treatment is called active unless 5 are that clear" in word_limits(few)[0]
-    )
+    assert "no treatment is called active unless 5 reach it" in word_limits(few)[0]
     assert (
         "no treatment can be called active"
         in word_limits(few.assign(smallest_p=0.2))[0]
