@@ -86,9 +86,17 @@ def build_maps(data: ReportData) -> Content:
     rows = data.rows.iloc[chosen].reset_index(drop=True)
     # Without classes, the column is written empty.
     labels = pd.Series("", data.rows.index)
+    groupings, caution = ["plate"], ""
     if data.labels is not None:
         labels = data.labels
+        groupings.insert(0, "class")
+        caution = (
+            " If plates or positions form the same groups as the classes, they may be"
+            " what separates the classes."
+        )
     labels = labels.iloc[chosen].reset_index(drop=True)
+    if not locate_wells(rows[WELL])[0].isna().any():
+        groupings.append("position on the plate")
     method = "The first two principal components"
     if len(data.rows) >= FEWEST_FOR_UMAP:
         method = "UMAP of the principal components"
@@ -100,9 +108,7 @@ def build_maps(data: ReportData) -> Content:
                 "map",
                 draw_maps(positions, labels, rows[PLATE], rows[WELL], data.row_noun),
                 f"{method}, for {len(rows):,} of {len(data.rows):,} {data.row_noun}:"
-                " the same map coloured by class, by plate and by position of the well."
-                " If plates or positions form the same groups as the classes, they may"
-                " be what separates the classes.",
+                f" the same map coloured by {', by '.join(groupings)}.{caution}",
                 wells=list_points(positions, rows, labels),
             ),
         ],

@@ -18,6 +18,7 @@ from stratonet.drawing import (
     shorten_names,
     strip_axes,
 )
+from stratonet.messages import count_things
 from stratonet_sklearn.report.data import ReportData
 from stratonet_sklearn.report.section import (
     Block,
@@ -216,7 +217,7 @@ def _word_times(seconds: pd.Series, n_runs: int) -> str:
     text = f"An image set took {' to '.join(ends)} seconds of machine time, in {runs}."
     n_empty = n_runs - len(seconds)
     if n_empty:
-        text += f" {n_empty} that measured none are not shown."
+        text += f" Not shown: {count_things(n_empty, 'run')} that measured none."
     return text
 
 

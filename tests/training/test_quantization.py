@@ -135,7 +135,11 @@ def test_grey_and_ones_stand_for_all_planes(weights):
     (first,) = run_with_maps(model, names, [to_planes(grey, card)])
     (second,) = run_with_maps(joined, names, [to_planes(grey, other)])
     for name in names:
-        np.testing.assert_allclose(second[name], first[name], rtol=1e-4, atol=1e-6)
+        # The deviation of a nearly constant map is a small difference of large squares.
+        scale = np.abs(first[name]).max()
+        np.testing.assert_allclose(
+            second[name], first[name], rtol=1e-4, atol=1e-5 * scale, err_msg=name
+        )
     # Joining twice changes nothing.
     again, same = join_planes(joined, other)
     assert same == other and again == joined

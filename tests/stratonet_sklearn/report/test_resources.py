@@ -63,7 +63,7 @@ def test_resources_of_runs():
     assert points[5].get_xdata().tolist() == [2.0] * 4
     assert len(tick_labels(time.yaxis)) == 2
     assert (
-        "2 to 8 seconds of machine time, in 4 runs. 1 that measured none"
+        "2 to 8 seconds of machine time, in 4 runs. Not shown: 1 run that measured none"
         in figure._suptitle.get_text()
     )
     with pytest.raises(ValueError, match="None of 1 runs measured an image set"):
