@@ -153,6 +153,10 @@ class _RemoteUrl:
         """Return an error with a message of our own, without secrets."""
         status, code = get_status_and_code(error)
         name = redact_url(self.url)
+        if code == "PreconditionFailed":
+            return FileNotFoundError(
+                f"{name} was replaced while it was being read. Run the command again."
+            )
         if code in self.missing_codes:
             return FileNotFoundError(f"{name} is not there.")
         if code in self.refusal_codes:
@@ -174,8 +178,7 @@ class _RemoteUrl:
 class S3Url(_RemoteUrl):
     """A key of S3, or a prefix that stands for a folder."""
 
-    # The last code means that the file was replaced while it was being read.
-    missing_codes = ("NoSuchKey", "NoSuchVersion", "PreconditionFailed")
+    missing_codes = ("NoSuchKey", "NoSuchVersion")
     refusal_codes = (*DENIED, "InvalidObjectState")
 
     def __init__(self, url: str, storage: Storage) -> None:
@@ -257,8 +260,7 @@ class S3Url(_RemoteUrl):
         if self.exists():
             return
         request = {"Body": content, "IfNoneMatch": "*", **self._locate_file()}
-        # PreconditionFailed is in `missing_codes` for reading: here it means that the
-        # file exists already.
+        # If the condition fails, the file exists already.
         with suppress(FileNotFoundError):
             self._call("put_object", writing=True, **request)
 

@@ -191,7 +191,7 @@ def test_other_images_than_planned_are_not_measured(project, tmp_path):
     content["image_sets"][1][2] = "another"
     made.path.write_text(json.dumps(content))
     part = run_part(made, 1, 3)
-    assert "other images than were planned for 1 of 3 image sets: 2" in (
+    assert "other images than planned for 1 of 3 image sets: 2" in (
         part.find_fault(made.run)
     )
     assert "Image # 1, module" not in part.get_path("log").read_text()

@@ -327,7 +327,7 @@ def _expect_description(numbers, rows):
     yield (
         "UMAP of the principal components, for"
         f" {len(numbers('map')) // 2} of {len(rows)} image sets: the same map coloured"
-        " by class, by plate and by position of the well. If plates or positions form"
+        " by class, by plate, by position on the plate. If plates or positions form"
         " the same groups as the classes, they may be what separates the classes."
         " figures/map.png"
     )

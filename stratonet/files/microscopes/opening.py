@@ -99,6 +99,9 @@ def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
     ImportError
         The library for its format is missing.
     """
+    if is_url(url):
+        # It may have been replaced since it was opened.
+        _open_version.cache_clear()
     file = _open_file(url, storage)
     with name_damage(url):
         return file.scenes

@@ -62,7 +62,7 @@ def have_same_placement(first: Placement, second: Placement) -> bool:
 
     Examples
     --------
-    >>> lie_alike((("global", _IDENTITY),), (("other", _IDENTITY),))
+    >>> have_same_placement((("global", _IDENTITY),), (("other", _IDENTITY),))
     False
     """
     if not first or not second:

@@ -111,8 +111,13 @@ def test_files_on_s3_are_read_in_parts(tmp_path, monkeypatch):
         )
         expected = np.array([scene[0, 0] for scene in scenes])
         for name in ("p.nd2", "p.ome.tif"):
-            read = read_all(ImageSource(f"s3://plates/{name}"))
-            np.testing.assert_array_equal(read, expected)
+            source = ImageSource(f"s3://plates/{name}")
+            np.testing.assert_array_equal(read_all(source), expected)
+        # In the same process, the file is replaced by another.
+        write_nd2(tmp_path / "new.nd2", scenes[::-1], ["A01", "A02", "B01"])
+        s3.put("plates", {"p.nd2": (tmp_path / "new.nd2").read_bytes()})
+        source = ImageSource("s3://plates/p.nd2")
+        np.testing.assert_array_equal(read_all(source), expected[::-1])
         read = read_all(ImageSource("s3://plates/exported"))
         np.testing.assert_array_equal(
             read, [planes[0] for planes in of_columbus.values()]

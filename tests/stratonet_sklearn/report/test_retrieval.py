@@ -27,7 +27,7 @@ def test_the_page_says_how_profiles_were_made(data):
     changed = replace(data, recipe=robust)
     texts = [block.text for block in find_blocks(changed, Paragraph)]
     of_deep = next(text for text in texts if text.startswith("Profiles of Deep"))
-    for words in ("median absolute deviation", "ranks", "6 features", "as asked"):
+    for words in ("median absolute deviation", "ranks", "6 features", "as requested"):
         assert words in of_deep
     # Not only the words.
     scores, default = (
