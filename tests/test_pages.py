@@ -217,12 +217,21 @@ def prepare_evaluation(folder):
     }
 
 
+def prepare_sources(folder):
+    write_images(folder, channels=["DNA"], wells=1)
+    (image,) = folder.glob("*.tif")
+    header = "Metadata_Plate,Metadata_Well,where"
+    (folder / "plate.mine.csv").write_text(f"{header}\nP1,A01,{image.name}\n")
+    return {}
+
+
 PREPARATIONS = {
     "README.md": prepare_readme,
     "docs/cellprofiler.md": prepare_cellprofiler,
     "docs/extraction.md": prepare_extraction,
     "docs/evaluation.md": prepare_evaluation,
     "docs/joining.md": prepare_joining,
+    "docs/sources.md": prepare_sources,
     "docs/transformer.md": prepare_transformer,
 }
 
