@@ -222,7 +222,7 @@ def _open_run(
     run = _Run(config, data, output, chief, images, steps, progress, input_speed)
     run.say(_describe_run(run))
     if run.history:
-        run.say(f"Resuming after epoch {len(run.history)}.")
+        run.say(f"Going on after epoch {len(run.history)}.")
     return run
 
 

@@ -76,7 +76,7 @@ def test_killed_search_goes_on_in_its_folders(killed):
     assert sorted(table["number"]) == [0, 1, 2] and set(table["state"]) == {"complete"}
     assert table["learning_rate"].nunique() == 3 and set(table["epochs_done"]) == {4}
     for trial in started:
-        assert "Resuming after epoch" in (trial / "output.txt").read_text()
+        assert "Going on after epoch" in (trial / "output.txt").read_text()
 
 
 def test_search_keeps_everything(killed):

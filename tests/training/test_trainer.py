@@ -161,7 +161,7 @@ def test_one_of_two_is_killed_in_the_middle_and_ends_with_the_same_numbers(
     kill_after_epoch(other, run)
     assert 1 <= len(log_of(run)) < 3
     main(list(map(str, command)))
-    assert "Resuming after epoch" in capsys.readouterr().out
+    assert "Going on after epoch" in capsys.readouterr().out
     assert without_speed(log_of(run)) == without_speed(log_of(finished[0]))
     for name in ("best.npz", "state.npz"):
         with np.load(run / name) as received, np.load(finished[0] / name) as expected:
@@ -264,8 +264,8 @@ def test_another_number_of_devices_goes_on(images, finished, tmp_path):
     done = python(MORE_DEVICES, config, images, run)
     assert done.returncode == 0, done.stdout
     assert "2 x 4 images = a batch of 8" in done.stdout
-    assert "Resuming after epoch 1" in done.stdout
-    assert "Resuming after epoch 2" in done.stdout
+    assert "Going on after epoch 1" in done.stdout
+    assert "Going on after epoch 2" in done.stdout
     received, expected = log_of(run), log_of(finished[0])
     assert [row["epoch"] for row in received] == [1, 2, 3]
     first, other = without_speed(received)[0], without_speed(expected)[0]
