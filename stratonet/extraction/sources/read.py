@@ -21,6 +21,7 @@ from stratonet.extraction.sources.imagesets import (
 )
 from stratonet.extraction.sources.loaddata import TableSource
 from stratonet.extraction.sources.microscopes import MicroscopeSource
+from stratonet.files.microscopes.opening import forget_open_files
 from stratonet.files.urls import redact_url
 from stratonet.naming import FRAME, SERIES, URL, image_column, metadata_columns
 from stratonet.tables.columns import PIXEL_SIZE, STACK_PROJECTION
@@ -80,6 +81,7 @@ def read_source(
     >>> read_source(ImageSource(path)).frame.to_dict("records")
     [{'Metadata_Plate': 'P1', 'Metadata_Well': 'A01', 'URL_DNA': '/data/1.tif'}]
     """
+    forget_open_files()
     image_sets = _try_sources(source)
     if source.pixel_size is not None:
         frame = _add_pixel_size(image_sets.frame, source.pixel_size, source.path)

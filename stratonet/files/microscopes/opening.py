@@ -99,9 +99,6 @@ def list_scenes(url: str, storage: Storage) -> Sequence[Scene]:
     ImportError
         The library for its format is missing.
     """
-    if is_url(url):
-        # It may have been replaced since it was opened.
-        _open_version.cache_clear()
     file = _open_file(url, storage)
     with name_damage(url):
         return file.scenes
@@ -194,6 +191,15 @@ def _open_file(url: str, storage: Storage) -> SceneFile:
         if version and find_format(path) in OF_ZARR:
             return _open_uncached(path, storage)
         return _open_version(path, storage, version)
+
+
+def forget_open_files() -> None:
+    """Open all files again when they are next read.
+
+    A file at a URL may have been replaced since it was opened; of local files, this is
+    noticed anyway.
+    """
+    _open_version.cache_clear()
 
 
 @lru_cache(maxsize=OPEN_FILES)
