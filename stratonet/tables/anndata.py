@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stratonet.extras import name_missing_extra
+from stratonet.files.microscopes.opening import OF_ZARR
 from stratonet.messages import shorten_list
 from stratonet.naming import METADATA, feature_columns
 from stratonet.tables.columns import IMAGE_NUMBER, OBJECT, OBJECT_NUMBER, REGION
@@ -98,7 +99,7 @@ def is_anndata(path: Path) -> bool:
     """
     if path.is_file():
         return path.suffix.lower() == H5AD
-    for name in (".zattrs", "zarr.json"):
+    for name in OF_ZARR:
         file = path / name
         if file.is_file():
             return _read_attributes(file).get("encoding-type") == "anndata"

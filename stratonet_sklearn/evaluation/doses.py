@@ -15,6 +15,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 from scipy.stats import f as f_distribution
 from scipy.stats import t as t_distribution
 
+from stratonet.messages import count_things
 from stratonet_sklearn.rows import read_rows
 
 FEWEST_DOSES = 4
@@ -229,8 +230,8 @@ def _fit_compound(wells: pd.DataFrame, at_zero: np.ndarray) -> dict[str, Any]:
     if wells["unit"].nunique() > 1:
         return {**described, "note": "its doses have several units"}
     if len(tested_doses) < FEWEST_DOSES:
-        word = "dose" if len(tested_doses) == 1 else "doses"
-        note = f"{len(tested_doses)} {word}: a curve needs {FEWEST_DOSES} or more"
+        count = count_things(len(tested_doses), "dose")
+        note = f"{count}: a curve needs {FEWEST_DOSES} or more"
         return {**described, "note": note}
     doses = np.concatenate([wells["dose"], np.zeros(len(at_zero))])
     values = np.concatenate([wells["value"], at_zero])

@@ -213,7 +213,7 @@ def draw_resources(records: pd.DataFrame) -> Figure:
 def _word_times(seconds: pd.Series, n_runs: int) -> str:
     # For one run, or equal ones, give one number instead of a range.
     ends = dict.fromkeys(f"{end:.3g}" for end in (seconds.min(), seconds.max()))
-    runs = "1 run" if len(seconds) == 1 else f"{len(seconds)} runs"
+    runs = count_things(len(seconds), "run")
     text = f"An image set took {' to '.join(ends)} seconds of machine time, in {runs}."
     n_empty = n_runs - len(seconds)
     if n_empty:
